@@ -1,0 +1,78 @@
+"""The one-way rule: each part imports what lies below it, and nothing above or beside it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.sources import PACKAGE, dotted, imports, label, source_files
+
+EVERYTHING_BELOW_TASKS = {"errors", "ops", "nn", "models", "decode"}
+MAY_IMPORT = {
+    "errors": set(),
+    "ops": {"errors"},
+    "nn": {"errors", "ops"},
+    "models": {"errors", "ops", "nn"},
+    "decode": {"errors", "ops", "nn", "models"},
+    "data": {"errors"},
+    "tasks": EVERYTHING_BELOW_TASKS | {"data"},
+    "train": EVERYTHING_BELOW_TASKS | {"data", "tasks"},
+    "explore": EVERYTHING_BELOW_TASKS | {"data", "tasks"},
+    "cli": EVERYTHING_BELOW_TASKS | {"data", "tasks", "train", "explore"},
+    # The top of the package offers the library; the command and what only it needs are imported by name.
+    "__init__": {"errors", "ops", "nn", "models"},
+    "__main__": {"cli"},
+}
+
+
+def part(module: str) -> str:
+    """Return which part of the package a module belongs to."""
+    names = module.split(".")
+    return names[1] if len(names) > 1 else "__init__"
+
+
+def wrong_imports(path: Path, tree: ast.Module | None = None) -> list[str]:
+    """Return, for one file, every import that the layers forbid."""
+    own = path.stem if path.parent == PACKAGE else part(dotted(path))
+    allowed = MAY_IMPORT[own] | {own}
+    return [
+        f"{label(path)}:{line} imports {module}; {own} may import {sorted(allowed)}"
+        for module, line in imports(path, tree)
+        # `import heedful` and `from heedful import attend` name no part, and so count as the top
+        if module.split(".")[0] == "heedful" and part(module) not in allowed
+    ]
+
+
+@pytest.mark.parametrize("path", source_files(), ids=label)
+def test_imports_go_down_only(path: Path) -> None:
+    assert wrong_imports(path) == []
+
+
+def test_every_part_has_a_rule() -> None:
+    parts = {
+        p.stem
+        for p in PACKAGE.iterdir()
+        if p.suffix == ".py" or (p.is_dir() and any(p.glob("*.py")))
+    }
+    assert parts <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("ops/attend.py", "from heedful.nn import attention"),
+        ("ops/backends/sdpa.py", "from ...nn import attention"),
+        ("nn/attention.py", "from ..models.base import Decoded"),
+        ("data/files.py", "import heedful.ops.masks"),
+        ("train/loop.py", "from heedful import explore"),
+        ("explore/record.py", "from ..train import loop"),
+        ("tasks/translation.py", "def late():\n    from heedful.cli import main"),
+        ("errors.py", "from . import ops"),
+        ("tasks/translation.py", "from heedful import attend"),
+        ("nn/attention.py", "import heedful"),
+    ],
+)
+def test_the_check_itself_finds_a_wrong_import(place: str, line: str) -> None:
+    assert wrong_imports(PACKAGE / place, ast.parse(line))

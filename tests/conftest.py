@@ -1,0 +1,54 @@
+"""What every test shares: one seed, few threads, unset memory that is never zero by luck, real corpora when there."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+# Set before torch is first imported, and inherited by the commands that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+# The same examples in every run, so that a red test is about the change at hand;
+# `--hypothesis-profile=explore` looks further with fresh ones.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=25)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=300)
+hypothesis.settings.load_profile("fixed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let whatever reads memory before writing it meet NaN (the largest integer, for integers)."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+
+
+@pytest.fixture(autouse=True)
+def _same_seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Find a real corpus by its folder's name, or skip the test and say which corpus was missing."""
+
+    def find(name: str) -> Path:
+        folder = SHARED_DATA / name
+        if not folder.is_dir():
+            pytest.skip(f"the corpus ../shared/data/{name} is not there")
+        return folder
+
+    return find
