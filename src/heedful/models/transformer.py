@@ -1,0 +1,164 @@
+"""The Transformer encoder–decoder (Vaswani et al. 2017), with every score, normalizer and position scheme."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from heedful.errors import OptionError
+from heedful.models.base import Decoded, EncoderDecoder
+from heedful.models.transformer_config import TransformerConfig
+from heedful.models.transformer_stacks import TransformerDecoder, TransformerEncoder
+from heedful.nn.transformer import DecoderLayerCache
+from heedful.ops import masks
+
+
+class Memory(NamedTuple):
+    """The encoded source."""
+
+    values: Tensor
+    """(batch, source, width)."""
+    mask: masks.Dense
+    """Which of them are no padding, (batch, 1, 1, source)."""
+
+
+@dataclass(frozen=True, eq=False)
+class TransformerState:
+    """What decoding one more token needs.
+
+    The rows are `beams` consecutive hypotheses for each row of memory. The memory is kept once for all of them, so
+    that reordering the hypotheses of a sentence never copies it.
+    """
+
+    layers: tuple[DecoderLayerCache, ...]
+    """Of each layer: the tokens before, one row a hypothesis, and the prepared memory, one row a sentence."""
+    memory_mask: masks.Dense
+    """(sentences, 1, 1, source)."""
+    position: int
+    """How many tokens were read."""
+    beams: int
+
+    def select(self, index: Tensor) -> TransformerState:
+        """Return the state of the rows `index`, in that order; rows may repeat."""
+        sentences, counts = torch.unique_consecutive(index // self.beams, return_counts=True)
+        beams = int(counts[0])
+        if not bool((counts == beams).all()):
+            sentences, beams = index // self.beams, 1
+        rows = self.memory_mask.keep.shape[0]
+        kept = len(sentences) == rows and bool(
+            (sentences == torch.arange(rows, device=index.device)).all()
+        )
+        layers = tuple(_select(layer, index, None if kept else sentences) for layer in self.layers)
+        keep = self.memory_mask.keep if kept else self.memory_mask.keep[sentences]
+        return replace(self, layers=layers, memory_mask=masks.Dense(keep), beams=beams)
+
+
+def _select(layer: DecoderLayerCache, rows: Tensor, sentences: Tensor | None) -> DecoderLayerCache:
+    own, cross = layer.self_attention, layer.cross_attention
+    return DecoderLayerCache(
+        None if own is None else own.select(rows),
+        cross if sentences is None else cross.select(sentences),
+    )
+
+
+class Transformer(EncoderDecoder[TransformerState]):
+    r"""A Transformer of target given source.
+
+    Embeddings are multiplied by :math:`\sqrt{\mathrm{width}}` and drawn from :math:`N(0, 1/\mathrm{width})`; with
+    `tie_embeddings` the target embedding is the output layer's weight too (Press and Wolf 2017).
+
+    Args:
+        config: sizes and options.
+        source_vocabulary_size: how many source tokens there are.
+        target_vocabulary_size: how many target tokens there are.
+
+    Raises:
+        OptionError: when embeddings are to be shared between vocabularies of two sizes, or for options that do not
+            go together.
+        ShapeError: when `heads` does not divide `width`.
+
+    >>> model = Transformer(TransformerConfig(width=8, feed_forward=16, heads=2), 20, 30)
+    >>> source, target = torch.randint(20, (3, 5)), torch.randint(30, (3, 4))
+    >>> decoded = model(source, torch.tensor([5, 4, 2]), target, return_weights=True)
+    >>> model.output(decoded.states).shape, decoded.weights.shape
+    (torch.Size([3, 4, 30]), torch.Size([3, 4, 2, 4, 5]))
+    """
+
+    has_attention = True
+
+    def __init__(
+        self, config: TransformerConfig, source_vocabulary_size: int, target_vocabulary_size: int
+    ):
+        super().__init__()
+        self.config = config
+        self.alignment_layer = max(0, config.decoder_layers - 2)
+        self.target_embedding = nn.Embedding(target_vocabulary_size, config.width)
+        if not config.share_embeddings:
+            self.source_embedding = nn.Embedding(source_vocabulary_size, config.width)
+        elif source_vocabulary_size == target_vocabulary_size:
+            self.source_embedding = self.target_embedding
+        else:
+            raise OptionError(
+                f"share_embeddings wants one vocabulary, but the source has {source_vocabulary_size} tokens and the "
+                f"target {target_vocabulary_size}; share the vocabulary or set share_embeddings to false."
+            )
+        self.encoder = TransformerEncoder(config)
+        self.decoder = TransformerDecoder(config)
+        self.output_projection = (
+            None
+            if config.tie_embeddings
+            else nn.Linear(config.width, target_vocabulary_size, bias=False)
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw embeddings and output weights anew; the layers have drawn theirs."""
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=self.config.width**-0.5)
+        if self.output_projection is not None:
+            nn.init.xavier_uniform_(self.output_projection.weight)
+
+    def encode(self, source: Tensor, source_lengths: Tensor) -> Memory:
+        """Encode source tokens (batch, source) of the given lengths (batch,)."""
+        keep = torch.arange(source.shape[1], device=source.device) < source_lengths[:, None]
+        # Dense once here, rather than masks.Padding, which every layer would make dense for itself.
+        mask = masks.Dense(keep[:, None, None, :])
+        return Memory(self.encoder(self._embed(self.source_embedding, source), mask), mask)
+
+    def forward(
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        target: Tensor,
+        *,
+        return_weights: bool = False,
+    ) -> Decoded:
+        memory, mask = self.encode(source, source_lengths)
+        embedded = self._embed(self.target_embedding, target)
+        states, weights = self.decoder(embedded, memory, mask, return_weights=return_weights)
+        return Decoded(states, weights)
+
+    def output(self, states: Tensor) -> Tensor:
+        if self.output_projection is None:
+            return F.linear(states, self.target_embedding.weight)
+        logits: Tensor = self.output_projection(states)
+        return logits
+
+    def start(self, source: Tensor, source_lengths: Tensor) -> TransformerState:
+        memory, mask = self.encode(source, source_lengths)
+        return TransformerState(self.decoder.prepare(memory), mask, position=0, beams=1)
+
+    def step(self, token: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        embedded = self._embed(self.target_embedding, token[:, None])
+        states, layers = self.decoder.step(
+            embedded, state.layers, state.memory_mask, state.position
+        )
+        return states[:, 0], replace(state, layers=layers, position=state.position + 1)
+
+    def _embed(self, embedding: nn.Embedding, tokens: Tensor) -> Tensor:
+        embedded: Tensor = embedding(tokens) * self.config.width**0.5
+        return embedded

@@ -1,0 +1,62 @@
+"""The configuration of a Transformer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TransformerConfig(BaseModel):
+    """Sizes and options of a `Transformer`; the defaults suit some ten thousand sentence pairs.
+
+    >>> TransformerConfig(width=256, heads=8).norm
+    'pre'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["transformer"] = Field("transformer", description="Which model this configures.")
+    width: int = Field(128, ge=1, description="Features of embeddings and layers.")
+    feed_forward: int = Field(256, ge=1, description="Hidden features of the feed-forward maps.")
+    encoder_layers: int = Field(4, ge=1, description="Layers of the encoder.")
+    decoder_layers: int = Field(4, ge=1, description="Layers of the decoder.")
+    heads: int = Field(4, ge=1, description="Attention heads; they must divide width.")
+    key_heads: int | None = Field(
+        None, ge=1, description="Key heads shared by groups of heads; unset: as many as heads."
+    )
+    dropout: float = Field(0.2, ge=0, lt=1, description="Probability of dropping a feature.")
+    attention_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Probability of dropping an attention weight; above 0 attention is slower.",
+    )
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="Normalise before or after each part of a layer."
+    )
+    activation: Literal["relu", "gelu", "gated"] = Field(
+        "relu", description="Activation of the feed-forward maps; gated is SwiGLU."
+    )
+    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "relative", "none"] = Field(
+        "sinusoidal", description="How tokens get their positions."
+    )
+    positions_how: Literal["add", "concat", "every_layer"] = Field(
+        "add",
+        description="Sinusoidal or learned positions: added to the embeddings, concatenated, or added before every layer.",
+    )
+    score: Literal[
+        "dot", "scaled_dot", "bilinear", "low_rank", "cosine", "gaussian", "additive"
+    ] = Field("scaled_dot", description="How a query and a key are compared.")
+    normalizer: Literal["softmax", "sparsemax", "entmax", "learned_entmax", "sigmoid", "relu"] = (
+        Field("softmax", description="How scores become weights; entmax has alpha 1.5.")
+    )
+    max_length: int = Field(
+        512, ge=1, description="Longest sequence in tokens, for learned positions alone."
+    )
+    tie_embeddings: bool = Field(
+        True, description="Use the target embedding as the weight of the output layer."
+    )
+    share_embeddings: bool = Field(
+        False, description="Use one embedding for both sides; needs one shared vocabulary."
+    )

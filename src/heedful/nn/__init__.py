@@ -1,0 +1,63 @@
+"""Modules: owners of parameters that call the functions of `heedful.ops`."""
+
+from __future__ import annotations
+
+from heedful.nn.attention import Attention, KeyValueCache, MultiHeadAttention, MultiHeadOutput
+from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
+from heedful.nn.normalizers import (
+    NORMALIZER_NAMES,
+    LearnedEntmax,
+    NormalizerModule,
+    build_normalizer,
+)
+from heedful.nn.positions import (
+    POSITIONS,
+    ALiBiPositions,
+    BiasPositions,
+    InputPositions,
+    LearnedPositions,
+    RelativePositions,
+    SinusoidalPositions,
+    build_bias,
+)
+from heedful.nn.recurrent import RecurrentEncoder, States
+from heedful.nn.scores import SCORE_MODULES, ScoreModule, ScoreSizes, build_score
+from heedful.nn.transformer import (
+    NORMS,
+    DecoderLayerCache,
+    DecoderLayerOutput,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "NORMALIZER_NAMES",
+    "NORMS",
+    "POSITIONS",
+    "SCORE_MODULES",
+    "ALiBiPositions",
+    "Attention",
+    "BiasPositions",
+    "DecoderLayerCache",
+    "DecoderLayerOutput",
+    "FeedForward",
+    "InputPositions",
+    "KeyValueCache",
+    "LearnedEntmax",
+    "LearnedPositions",
+    "MultiHeadAttention",
+    "MultiHeadOutput",
+    "NormalizerModule",
+    "RecurrentEncoder",
+    "RelativePositions",
+    "ScoreModule",
+    "ScoreSizes",
+    "SinusoidalPositions",
+    "States",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
+    "build_bias",
+    "build_normalizer",
+    "build_score",
+]
