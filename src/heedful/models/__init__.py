@@ -1,0 +1,30 @@
+"""Encoder–decoders, and the table of them by the `kind` of their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from heedful.models.base import Decoded, DecoderState, EncoderDecoder
+from heedful.models.recurrent import RecurrentConfig, RecurrentEncoderDecoder, RecurrentState
+from heedful.models.transformer import Transformer, TransformerConfig
+
+MODELS: dict[str, Callable[[Any, int, int], EncoderDecoder[Any]]] = {
+    "transformer": Transformer,
+    "gru": RecurrentEncoderDecoder,
+    "lstm": RecurrentEncoderDecoder,
+    "rnn": RecurrentEncoderDecoder,
+}
+"""Kind of a configuration -> builder, `MODELS[config.kind](config, source_size, target_size)`."""
+
+__all__ = [
+    "MODELS",
+    "Decoded",
+    "DecoderState",
+    "EncoderDecoder",
+    "RecurrentConfig",
+    "RecurrentEncoderDecoder",
+    "RecurrentState",
+    "Transformer",
+    "TransformerConfig",
+]

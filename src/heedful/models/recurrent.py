@@ -1,0 +1,273 @@
+"""Recurrent encoder–decoders: RNN, LSTM or GRU, without attention or with any score in either order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from heedful.errors import OptionError, unknown_choice
+from heedful.models.base import Decoded, EncoderDecoder
+from heedful.models.recurrent_decoders import (
+    BahdanauDecoder,
+    DecoderSizes,
+    FixedContextDecoder,
+    LuongDecoder,
+    Memory,
+    RecurrentDecoder,
+)
+from heedful.nn.attention import Attention
+from heedful.nn.normalizers import NORMALIZER_NAMES, build_normalizer
+from heedful.nn.recurrent import Hidden, RecurrentEncoder, States
+from heedful.nn.scores import SCORE_MODULES, build_score
+
+EQUAL_SIZES = frozenset({"dot", "scaled_dot", "cosine", "gaussian"})
+"""The scores that need queries and keys of one size."""
+
+
+class RecurrentConfig(BaseModel):
+    """The shape of a recurrent encoder–decoder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["gru", "lstm", "rnn"] = Field("gru", description="The recurrent cell.")
+    embedding: int = Field(256, ge=1, description="Features of a token's embedding.")
+    hidden: int = Field(
+        256,
+        ge=1,
+        description="Features of the decoder's state and of the encoder's, per direction.",
+    )
+    encoder_layers: int = Field(1, ge=1, description="Recurrent layers of the encoder.")
+    decoder_layers: int = Field(1, ge=1, description="Recurrent layers of the decoder.")
+    bidirectional: bool = Field(True, description="The encoder reads in both directions.")
+    attention: str = Field(
+        "additive",
+        description="The attention's score ("
+        + ", ".join(SCORE_MODULES)
+        + '), or "none": the source is one vector.',
+    )
+    order: Literal["bahdanau", "luong"] = Field(
+        "bahdanau",
+        description=(
+            '"bahdanau": attention before the cell, whose input holds the context, step by step; '
+            '"luong": attention after the cell, all target positions at once when training. '
+            "Without attention it changes nothing."
+        ),
+    )
+    attention_hidden: int | None = Field(
+        None,
+        ge=1,
+        description="Hidden features of additive attention, rank of low_rank; the other scores have none.",
+    )
+    normalizer: str = Field(
+        "softmax",
+        description="What turns scores into weights: " + ", ".join(NORMALIZER_NAMES) + ".",
+    )
+    feed_context: bool = Field(
+        True,
+        description="Without attention: the encoder's final state is also fed to the decoder at every step.",
+    )
+    readout: Literal["tanh", "maxout"] = Field(
+        "tanh", description="The layer between the decoder's state and the output layer."
+    )
+    dropout: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="Dropped share of embeddings, of encoder states, between layers, and before the output layer.",
+    )
+    tie_embeddings: bool = Field(
+        True, description="The output layer uses the target embedding's weights."
+    )
+    share_embeddings: bool = Field(
+        False, description="Source and target use one embedding (they need one vocabulary)."
+    )
+
+    @field_validator("attention")
+    @classmethod
+    def _known_attention(cls, name: str) -> str:
+        if name != "none" and name not in SCORE_MODULES:
+            raise unknown_choice("attention", name, ["none", *SCORE_MODULES])
+        return name
+
+    @field_validator("normalizer")
+    @classmethod
+    def _known_normalizer(cls, name: str) -> str:
+        if name not in NORMALIZER_NAMES:
+            raise unknown_choice("normalizer", name, NORMALIZER_NAMES)
+        return name
+
+
+@dataclass(frozen=True, eq=False)
+class RecurrentState:
+    """The recurrent state, the memory, and which row of `start`'s batch each row belongs to."""
+
+    hidden: Hidden
+    memory: Memory
+    origins: Tensor
+
+    def select(self, index: Tensor) -> RecurrentState:
+        """Return the state of the batch rows `index`; rows may repeat.
+
+        The memory is copied only when `index` changes what sentence a row belongs to, which beams
+        changing places within their sentence do not.
+        """
+        origins = self.origins.index_select(0, index)
+        same = torch.equal(origins, self.origins)
+        return RecurrentState(
+            tuple(part.index_select(1, index) for part in self.hidden),
+            self.memory if same else self.memory.select(index),
+            self.origins if same else origins,
+        )
+
+
+def _build_decoder(config: RecurrentConfig, memory: int) -> RecurrentDecoder:
+    """The decoder that the configuration describes, over a memory of width `memory`."""
+    sizes = DecoderSizes(
+        cell=config.kind,
+        embedding=config.embedding,
+        memory=memory,
+        hidden=config.hidden,
+        layers=config.decoder_layers,
+        readout=config.readout,
+        dropout=config.dropout,
+    )
+    if config.attention == "none":
+        return FixedContextDecoder(sizes, feed_context=config.feed_context)
+    resize = None
+    key_width = memory
+    if config.attention in EQUAL_SIZES and memory != config.hidden:
+        resize = nn.Linear(memory, config.hidden, bias=False)
+        nn.init.xavier_uniform_(resize.weight)
+        key_width = config.hidden
+    score = build_score(config.attention, config.hidden, key_width, hidden=config.attention_hidden)
+    attention = Attention(score, normalizer=build_normalizer(config.normalizer), kind="cross")
+    order = BahdanauDecoder if config.order == "bahdanau" else LuongDecoder
+    return order(attention, resize, sizes)
+
+
+class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
+    """A recurrent encoder and a recurrent decoder, with or without attention.
+
+    The decoder's state starts at h₀ = tanh(W s + b), with s the final states of all the encoder's layers,
+    so that encoder and decoder may have any sizes and numbers of layers; an LSTM's cell starts at
+    c₀ = W' s' + b', s' the final cells. Fixed context: Cho et al. 2014, Sutskever et al. 2014; orders of
+    attention: Bahdanau et al. 2015, Luong et al. 2015.
+
+    Args:
+        config: the model's shape.
+        source_vocabulary_size: number of source token ids.
+        target_vocabulary_size: number of target token ids.
+
+    Raises:
+        OptionError: `share_embeddings` with vocabularies of different sizes.
+
+    >>> config = RecurrentConfig(kind="gru", embedding=8, hidden=8, attention="additive")
+    >>> model = RecurrentEncoderDecoder(config, 20, 30).eval()
+    >>> source, target = torch.tensor([[4, 5, 6]]), torch.tensor([[2, 7]])
+    >>> decoded = model(source, torch.tensor([3]), target, return_weights=True)
+    >>> model.output(decoded.states).shape, decoded.weights.shape
+    (torch.Size([1, 2, 30]), torch.Size([1, 1, 1, 2, 3]))
+    """
+
+    alignment_layer = 0
+
+    def __init__(
+        self, config: RecurrentConfig, source_vocabulary_size: int, target_vocabulary_size: int
+    ) -> None:
+        super().__init__()
+        if config.share_embeddings and source_vocabulary_size != target_vocabulary_size:
+            raise OptionError(
+                f"share_embeddings needs one vocabulary; got {source_vocabulary_size} source and"
+                f" {target_vocabulary_size} target tokens. Share the vocabulary or the setting goes off."
+            )
+        self.config = config
+        self.has_attention = config.attention != "none"
+        self.target_embedding = nn.Embedding(target_vocabulary_size, config.embedding)
+        self.source_embedding = (
+            self.target_embedding
+            if config.share_embeddings
+            else nn.Embedding(source_vocabulary_size, config.embedding)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.encoder = RecurrentEncoder(
+            config.kind,
+            config.embedding,
+            config.hidden,
+            layers=config.encoder_layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+        )
+        summary = config.encoder_layers * self.encoder.width
+        parts = 2 if config.kind == "lstm" else 1
+        self.bridges = nn.ModuleList(
+            nn.Linear(summary, config.decoder_layers * config.hidden) for _ in range(parts)
+        )
+        self.decoder = _build_decoder(config, self.encoder.width)
+        self.output_bias = nn.Parameter(torch.zeros(target_vocabulary_size))
+        self.output_weight = (
+            None
+            if config.tie_embeddings
+            else nn.Parameter(torch.empty(target_vocabulary_size, config.embedding))
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the embeddings, bridges and output layer anew."""
+        # Small enough that a tied output layer starts near a uniform distribution.
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=0.1)
+        if self.output_weight is not None:
+            nn.init.normal_(self.output_weight, std=0.1)
+        for bridge in self.bridges:
+            assert isinstance(bridge, nn.Linear)
+            nn.init.xavier_uniform_(bridge.weight)
+            nn.init.zeros_(bridge.bias)
+
+    def forward(
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        target: Tensor,
+        *,
+        return_weights: bool = False,
+    ) -> Decoded:
+        """Decode with every earlier target token given: (b, s), (b,), (b, t) -> `Decoded`."""
+        state = self.start(source, source_lengths)
+        embedded = self.dropout(self.target_embedding(target))
+        stepped = self.decoder(embedded, state.hidden, state.memory, return_weights=return_weights)
+        return Decoded(stepped.states, stepped.weights)
+
+    def output(self, states: Tensor) -> Tensor:
+        """Turn states (..., embedding) into logits (..., target vocabulary)."""
+        tied = self.output_weight is None
+        weight = self.target_embedding.weight if tied else self.output_weight
+        return functional.linear(states, weight, self.output_bias)
+
+    def start(self, source: Tensor, source_lengths: Tensor) -> RecurrentState:
+        """Encode the source, prepare the memory and the decoder's first state."""
+        embedded = self.dropout(self.source_embedding(source))
+        encoded: States = self.encoder(embedded, source_lengths)
+        origins = torch.arange(source.shape[0], device=source.device)
+        return RecurrentState(self._first_hidden(encoded), self.decoder.prepare(encoded), origins)
+
+    def step(self, token: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """Read one token (batch,): the states (batch, embedding) and the next decoder state."""
+        embedded = self.dropout(self.target_embedding(token.unsqueeze(1)))
+        stepped = self.decoder(embedded, state.hidden, state.memory)
+        after = RecurrentState(stepped.hidden, state.memory, state.origins)
+        return stepped.states.squeeze(1), after
+
+    def _first_hidden(self, encoded: States) -> Hidden:
+        """(layers, batch, width) of the encoder -> (layers, batch, hidden) of the decoder."""
+        batch = encoded.values.shape[0]
+        shape = (batch, self.config.decoder_layers, self.config.hidden)
+        parts = [
+            bridge(final.transpose(0, 1).flatten(1)).view(shape).transpose(0, 1).contiguous()
+            for bridge, final in zip(self.bridges, encoded.summary, strict=True)
+        ]
+        return (torch.tanh(parts[0]), *parts[1:])

@@ -1,0 +1,273 @@
+"""The three recurrent decoders: a fixed context vector, attention in Bahdanau's order, and in Luong's."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from heedful.nn.attention import Attention
+from heedful.nn.recurrent import CELLS, Hidden, States, as_hidden, build_layers, from_hidden
+from heedful.ops.masks import Dense
+from heedful.ops.scores import PreparedKey
+
+
+class Memory(Protocol):
+    """What a decoder keeps of the source for all its steps."""
+
+    def select(self, index: Tensor) -> Self:
+        """Return the memory of the batch rows `index`, in that order."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FixedContext:
+    """One vector for the whole source: (batch, width)."""
+
+    context: Tensor
+
+    def select(self, index: Tensor) -> FixedContext:
+        """Return the context of the batch rows `index`."""
+        return FixedContext(self.context.index_select(0, index))
+
+
+@dataclass(frozen=True, eq=False)
+class AttendedMemory:
+    """Every source position: its key prepared once for all steps, its value, and whether it is real."""
+
+    key: PreparedKey
+    values: Tensor
+    mask: Dense
+
+    def select(self, index: Tensor) -> AttendedMemory:
+        """Return the memory of the batch rows `index`."""
+        return AttendedMemory(
+            self.key.with_features(self.key.features.index_select(0, index)),
+            self.values.index_select(0, index),
+            Dense(self.mask.keep.index_select(0, index)),
+        )
+
+
+class Stepped(NamedTuple):
+    """What a decoder made of some target positions."""
+
+    states: Tensor
+    """(batch, target, width), after the readout."""
+    hidden: Hidden
+    """The recurrent state after the last position: (layers, batch, hidden), one or (h, c)."""
+    weights: Tensor | None
+    """(batch, 1 layer, 1 head, target, source), or None."""
+
+
+class Readout(nn.Module):
+    """The layer between a decoder's parts and the output layer.
+
+    "tanh": tanh(W [p₁; p₂; …] + b), which for [c; h] is Luong's attentional vector (2015, eq. 5);
+    "maxout": the larger of two such sums, feature by feature (Goodfellow et al. 2013), as in
+    Bahdanau et al. 2015, appendix A.2.2.
+    """
+
+    def __init__(self, inputs: int, width: int, kind: str, dropout: float) -> None:
+        super().__init__()
+        self.kind = kind
+        self.linear = nn.Linear(inputs, width * (2 if kind == "maxout" else 1))
+        self.dropout = nn.Dropout(dropout)
+        nn.init.xavier_uniform_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Join parts of shape (batch, target, part width) into (batch, target, width)."""
+        mixed = self.linear(torch.cat(parts, dim=-1))
+        if self.kind == "maxout":
+            mixed = mixed.unflatten(-1, (-1, 2)).amax(dim=-1)
+        else:
+            mixed = torch.tanh(mixed)
+        return self.dropout(mixed)
+
+
+@dataclass(frozen=True)
+class DecoderSizes:
+    """The sizes and choices that every recurrent decoder shares."""
+
+    cell: str
+    embedding: int
+    memory: int
+    hidden: int
+    layers: int
+    readout: str
+    dropout: float
+
+
+class RecurrentDecoder(nn.Module, abc.ABC):
+    """A decoder that reads embedded target tokens (batch, target, embedding), any number at a time."""
+
+    @abc.abstractmethod
+    def prepare(self, encoded: States) -> Memory:
+        """Do all the work on the source that the steps share."""
+
+    @abc.abstractmethod
+    def forward(
+        self, embedded: Tensor, hidden: Hidden, memory: Memory, *, return_weights: bool = False
+    ) -> Stepped:
+        """Read the embedded tokens in order, starting from `hidden`."""
+
+
+class FixedContextDecoder(RecurrentDecoder):
+    """No attention: all that is known of the source is one vector (Sutskever et al. 2014, Cho et al. 2014).
+
+    h_t = cell([e_t; c], h_{t-1}),  state_t = readout(h_t, c, e_t), with c the encoder's final state;
+    without `feed_context`, c is only where the recurrence starts and both formulas go without it.
+    """
+
+    def __init__(self, sizes: DecoderSizes, *, feed_context: bool) -> None:
+        super().__init__()
+        context = sizes.memory if feed_context else 0
+        self.feed_context = feed_context
+        self.layers = build_layers(
+            sizes.cell,
+            sizes.embedding + context,
+            sizes.hidden,
+            layers=sizes.layers,
+            dropout=sizes.dropout,
+        )
+        inputs = sizes.hidden + sizes.embedding + context
+        self.readout = Readout(inputs, sizes.embedding, sizes.readout, sizes.dropout)
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def prepare(self, encoded: States) -> FixedContext:
+        """Keep the final state of the encoder's last layer."""
+        return FixedContext(self.dropout(encoded.summary[0][-1]))
+
+    def forward(
+        self, embedded: Tensor, hidden: Hidden, memory: Memory, *, return_weights: bool = False
+    ) -> Stepped:
+        """Read all tokens in one call of the fused layers; there are no weights to return."""
+        assert isinstance(memory, FixedContext)
+        fed = [embedded]
+        if self.feed_context:
+            fed.append(memory.context.unsqueeze(1).expand(-1, embedded.shape[1], -1))
+        outputs, final = self.layers(torch.cat(fed, dim=-1), from_hidden(hidden))
+        return Stepped(self.readout(outputs, *fed), as_hidden(final), None)
+
+
+class AttentionDecoder(RecurrentDecoder):
+    """What the two orders of attention share: the attention itself, over a memory prepared once.
+
+    A score that needs queries and keys of one size (dot, scaled dot, cosine, Gaussian) meets a memory of
+    another size through a learned linear layer, `resize`, on its keys; the values stay as they are.
+    """
+
+    def __init__(self, attention: Attention, resize: nn.Linear | None, sizes: DecoderSizes) -> None:
+        super().__init__()
+        self.attention = attention
+        self.resize = resize
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def prepare(self, encoded: States) -> AttendedMemory:
+        """Prepare the key of every source position, and the mask of the real ones."""
+        values = self.dropout(encoded.values)
+        key = values if self.resize is None else self.resize(values)
+        positions = torch.arange(values.shape[1], device=values.device)
+        keep = positions < encoded.lengths.to(values.device).unsqueeze(1)
+        return AttendedMemory(self.attention.prepare(key), values, Dense(keep.unsqueeze(1)))
+
+
+class LuongDecoder(AttentionDecoder):
+    """Attention after the recurrence (Luong et al. 2015): all target positions at once when training.
+
+    h_t = cell(e_t, h_{t-1}),  c_t = attention(h_t, memory),  state_t = readout(c_t, h_t)
+    = tanh(W [c_t; h_t]). The paper's input feeding is left out: it would bring the loop back.
+    """
+
+    def __init__(self, attention: Attention, resize: nn.Linear | None, sizes: DecoderSizes) -> None:
+        super().__init__(attention, resize, sizes)
+        self.layers = build_layers(
+            sizes.cell, sizes.embedding, sizes.hidden, layers=sizes.layers, dropout=sizes.dropout
+        )
+        inputs = sizes.memory + sizes.hidden
+        self.readout = Readout(inputs, sizes.embedding, sizes.readout, sizes.dropout)
+
+    def forward(
+        self, embedded: Tensor, hidden: Hidden, memory: Memory, *, return_weights: bool = False
+    ) -> Stepped:
+        """Read all tokens in one call of the fused layers and one of attention."""
+        assert isinstance(memory, AttendedMemory)
+        outputs, final = self.layers(embedded, from_hidden(hidden))
+        attended = self.attention(
+            outputs, memory.key, memory.values, mask=memory.mask, return_weights=return_weights
+        )
+        weights = None if attended.weights is None else attended.weights[:, None, None]
+        return Stepped(self.readout(attended.output, outputs), as_hidden(final), weights)
+
+
+def _layers_first(per_layer: list[Hidden]) -> Hidden:
+    """A hidden state for each layer -> one with the layers as its first axis."""
+    return tuple(torch.stack(parts) for parts in zip(*per_layer, strict=True))
+
+
+class BahdanauDecoder(AttentionDecoder):
+    """Attention before the recurrence (Bahdanau et al. 2015): the context enters the cell, step by step.
+
+    c_t = attention(h_{t-1}, memory),  h_t = cell([e_t; c_t], h_{t-1}),  state_t = readout(h_t, c_t, e_t).
+    The query is the state before of the last layer. The readout is the paper's deep output with h_t for
+    its h_{t-1}, so that what the cell has just made of the context counts.
+    """
+
+    def __init__(self, attention: Attention, resize: nn.Linear | None, sizes: DecoderSizes) -> None:
+        super().__init__(attention, resize, sizes)
+        # PyTorch's layers own the parameters; the loop calls the same cells one step at a time.
+        self.layers = build_layers(
+            sizes.cell, sizes.embedding + sizes.memory, sizes.hidden, layers=sizes.layers
+        )
+        self.step = CELLS[sizes.cell].step
+        inputs = sizes.hidden + sizes.memory + sizes.embedding
+        self.split = [sizes.embedding, sizes.memory]
+        self.readout = Readout(inputs, sizes.embedding, sizes.readout, sizes.dropout)
+
+    def forward(
+        self, embedded: Tensor, hidden: Hidden, memory: Memory, *, return_weights: bool = False
+    ) -> Stepped:
+        """Read the tokens one after the other."""
+        assert isinstance(memory, AttendedMemory)
+        embedding_weight, context_weight = self.layers.weight_ih_l0.split(self.split, dim=1)
+        # The embeddings' share of the gates does not wait for the loop; time first, so slices are dense.
+        shares = functional.linear(
+            embedded.transpose(0, 1), embedding_weight, self.layers.bias_ih_l0
+        )
+        per_layer: list[Hidden] = list(zip(*(part.unbind(0) for part in hidden), strict=True))
+        tops, contexts, rows = [], [], []
+        for share in shares.unbind(0):
+            attended = self.attention(
+                per_layer[-1][0].unsqueeze(1),
+                memory.key,
+                memory.values,
+                mask=memory.mask,
+                return_weights=return_weights,
+            )
+            context = attended.output.squeeze(1)
+            gates = torch.addmm(share, context, context_weight.t())
+            per_layer = self._climb(gates, per_layer)
+            tops.append(per_layer[-1][0])
+            contexts.append(context)
+            rows.append(attended.weights)
+        states = self.readout(torch.stack(tops, 1), torch.stack(contexts, 1), embedded)
+        weights = torch.cat(rows, 1)[:, None, None] if return_weights else None
+        return Stepped(states, _layers_first(per_layer), weights)
+
+    def _climb(self, gates: Tensor, before: list[Hidden]) -> list[Hidden]:
+        """One step of every layer, from the input's share of the first layer's gates."""
+        after: list[Hidden] = []
+        for layer, hidden in enumerate(before):
+            if layer > 0:
+                below = self.dropout(after[-1][0])
+                weight = getattr(self.layers, f"weight_ih_l{layer}")
+                bias = getattr(self.layers, f"bias_ih_l{layer}")
+                gates = functional.linear(below, weight, bias)
+            weight = getattr(self.layers, f"weight_hh_l{layer}")
+            bias = getattr(self.layers, f"bias_hh_l{layer}")
+            after.append(self.step(gates, hidden, weight, bias))
+        return after

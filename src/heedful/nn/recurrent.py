@@ -1,0 +1,219 @@
+"""Recurrent encoders over PyTorch's fused layers, and one step of each cell for decoders that must loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
+
+Hidden = tuple[Tensor, ...]
+"""A recurrent state: (h,) or, for an LSTM, (h, c); each (layers, batch, width) or (batch, width)."""
+
+
+class States(NamedTuple):
+    """What an encoder made of a batch of sequences."""
+
+    values: Tensor
+    """(batch, length, width); zero at padding."""
+    lengths: Tensor
+    """(batch,)"""
+    summary: Hidden
+    """The final state of each layer, directions side by side: (layers, batch, width), one or (h, c)."""
+
+
+def rnn_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hidden:
+    """One step of an Elman cell, h' = tanh(gates + W h + b) (Elman 1990).
+
+    Shapes: gates (batch, width) hold the input's share, W_i x + b_i; hidden ((batch, width),);
+    weight (width, width); bias (width,).
+    """
+    return (torch.tanh(gates + torch.addmm(bias, hidden[0], weight.t())),)
+
+
+def lstm_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hidden:
+    """One step of an LSTM cell (Hochreiter and Schmidhuber 1997, with the forget gate of Gers 2000).
+
+    i, f, o = σ(·), g = tanh(·) of gates + W h + b;  c' = f c + i g;  h' = o tanh(c').
+
+    Shapes: gates (batch, 4 width) in PyTorch's order i, f, g, o; hidden (h, c) of (batch, width);
+    weight (4 width, width); bias (4 width,).
+    """
+    before, cell = hidden
+    total = gates + torch.addmm(bias, before, weight.t())
+    write, forget, content, read = total.chunk(4, dim=1)
+    cell = torch.sigmoid(forget) * cell + torch.sigmoid(write) * torch.tanh(content)
+    return torch.sigmoid(read) * torch.tanh(cell), cell
+
+
+def gru_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hidden:
+    """One step of a GRU cell (Cho et al. 2014, in the form of PyTorch and cuDNN).
+
+    r, z = σ(·);  n = tanh(gates_n + r (W_n h + b_n));  h' = (1 - z) n + z h.
+
+    Shapes: gates (batch, 3 width) in PyTorch's order r, z, n; hidden ((batch, width),);
+    weight (3 width, width); bias (3 width,).
+    """
+    before = hidden[0]
+    recurrent = torch.addmm(bias, before, weight.t())
+    width = before.shape[1]
+    both = torch.sigmoid(gates[:, : 2 * width] + recurrent[:, : 2 * width])
+    reset, update = both[:, :width], both[:, width:]
+    new = torch.tanh(torch.addcmul(gates[:, 2 * width :], reset, recurrent[:, 2 * width :]))
+    return (torch.lerp(new, before, update),)
+
+
+class Cell(NamedTuple):
+    """One kind of recurrence: PyTorch's fused layer and the same mathematics for one step."""
+
+    layer: type[nn.RNNBase]
+    step: Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
+    gates: int
+    """How many times its width a cell's gates are wide."""
+
+
+CELLS: dict[str, Cell] = {
+    "rnn": Cell(nn.RNN, rnn_step, 1),
+    "lstm": Cell(nn.LSTM, lstm_step, 4),
+    "gru": Cell(nn.GRU, gru_step, 3),
+}
+
+
+def as_hidden(state: Tensor | tuple[Tensor, Tensor]) -> Hidden:
+    """Give PyTorch's recurrent state (a tensor, or a pair for LSTM) the one form used here."""
+    return (state,) if isinstance(state, Tensor) else tuple(state)
+
+
+def from_hidden(hidden: Hidden) -> Tensor | Hidden:
+    """The inverse of `as_hidden`: the form that PyTorch's layers take."""
+    return hidden[0] if len(hidden) == 1 else hidden
+
+
+def build_layers(
+    kind: str,
+    input_width: int,
+    width: int,
+    *,
+    layers: int = 1,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> nn.RNNBase:
+    """Build PyTorch's fused layers with starting values that train well.
+
+    Recurrent matrices start orthogonal gate by gate (Saxe et al. 2014), input matrices Glorot uniform,
+    biases zero, and an LSTM's forget gate open with a bias of 1 (Jozefowicz et al. 2015).
+
+    Raises:
+        OptionError: an unknown `kind`, a size below 1, or a dropout outside [0, 1).
+
+    >>> build_layers("gru", 8, 16).weight_ih_l0.shape
+    torch.Size([48, 8])
+    """
+    if kind not in CELLS:
+        raise unknown_choice("recurrent cell", kind, CELLS)
+    if min(input_width, width, layers) < 1:
+        got = f"input_width={input_width}, width={width}, layers={layers}"
+        raise OptionError(f"recurrent layers need sizes of at least 1; got {got}.")
+    if not 0 <= dropout < 1:
+        raise OptionError(f"dropout must be at least 0 and below 1; got {dropout}.")
+    built = CELLS[kind].layer(
+        input_width,
+        width,
+        num_layers=layers,
+        batch_first=True,
+        bidirectional=bidirectional,
+        # PyTorch drops out between layers only, and warns when there is no between.
+        dropout=dropout if layers > 1 else 0.0,
+    )
+    for name, parameter in built.named_parameters():
+        if name.startswith("weight_hh"):
+            for gate in parameter.data.split(width):
+                nn.init.orthogonal_(gate)
+        elif name.startswith("weight_ih"):
+            for gate in parameter.data.split(width):
+                nn.init.xavier_uniform_(gate)
+        else:
+            nn.init.zeros_(parameter)
+            if kind == "lstm" and name.startswith("bias_ih"):
+                nn.init.ones_(parameter.data[width : 2 * width])
+    return built
+
+
+class RecurrentEncoder(nn.Module):
+    """An RNN, LSTM or GRU that reads each sequence to its own end, in one or two directions.
+
+    h_t = cell(x_t, h_{t-1});  two directions are set side by side, [→h_t ; ←h_t]
+    (Schuster and Paliwal 1997).
+
+    Args:
+        kind: "rnn", "lstm" or "gru".
+        input_width: features of an input position.
+        hidden: features of a state, per direction.
+        layers: recurrent layers, one above the other.
+        bidirectional: read in both directions.
+        dropout: probability of dropping a feature between layers, when training.
+
+    Shapes: inputs (batch, length, input_width), lengths (batch,) -> `States` with values
+    (batch, length, hidden × directions). What inputs hold at padding never matters.
+
+    Raises:
+        OptionError: an unknown kind, a size below 1, a dropout outside [0, 1).
+        ShapeError: inputs or lengths of another shape, a length below 1 or beyond the inputs.
+        DtypeError: lengths that are not integers.
+
+    >>> encoder = RecurrentEncoder("gru", 3, 4)
+    >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        input_width: int,
+        hidden: int,
+        *,
+        layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.layers = build_layers(
+            kind, input_width, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout
+        )
+        self.input_width = input_width
+        self.width = hidden * (2 if bidirectional else 1)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> States:
+        """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
+        self._check(inputs, lengths)
+        packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        outputs, final = self.layers(packed)
+        values, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
+        summary = tuple(self._side_by_side(part) for part in as_hidden(final))
+        return States(values, lengths, summary)
+
+    def _side_by_side(self, final: Tensor) -> Tensor:
+        """(layers × directions, batch, hidden) -> (layers, batch, directions × hidden)."""
+        batch = final.shape[1]
+        grouped = final.view(self.layers.num_layers, -1, batch, self.layers.hidden_size)
+        return grouped.transpose(1, 2).reshape(self.layers.num_layers, batch, self.width)
+
+    def _check(self, inputs: Tensor, lengths: Tensor) -> None:
+        if inputs.dim() != 3 or inputs.shape[2] != self.input_width:
+            wanted = f"(batch, length, {self.input_width})"
+            raise ShapeError(f"inputs have shape {tuple(inputs.shape)}; wanted {wanted}.")
+        if lengths.shape != inputs.shape[:1]:
+            wanted = f"({inputs.shape[0]},), one length a sequence"
+            raise ShapeError(f"lengths have shape {tuple(lengths.shape)}; wanted {wanted}.")
+        if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+            raise DtypeError(f"lengths are {lengths.dtype}; wanted integers such as torch.long.")
+        if lengths.numel() and not 1 <= int(lengths.min()) <= int(lengths.max()) <= inputs.shape[1]:
+            got = f"from {int(lengths.min())} to {int(lengths.max())}"
+            raise ShapeError(
+                f"lengths go {got}; wanted 1 to {inputs.shape[1]}, the length of the inputs."
+                " Leave empty sequences out of the batch."
+            )
