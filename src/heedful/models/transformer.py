@@ -16,6 +16,8 @@ from heedful.models.transformer_stacks import TransformerDecoder, TransformerEnc
 from heedful.nn.transformer import DecoderLayerCache
 from heedful.ops import masks
 
+__all__ = ["Memory", "Transformer", "TransformerConfig", "TransformerState"]
+
 
 class Memory(NamedTuple):
     """The encoded source."""

@@ -43,7 +43,8 @@ class TransformerConfig(BaseModel):
     )
     positions_how: Literal["add", "concat", "every_layer"] = Field(
         "add",
-        description="Sinusoidal or learned positions: added to the embeddings, concatenated, or added before every layer.",
+        description="Sinusoidal or learned positions: added to the embeddings, concatenated to "
+        "them, or added before every layer.",
     )
     score: Literal[
         "dot", "scaled_dot", "bilinear", "low_rank", "cosine", "gaussian", "additive"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -123,7 +125,7 @@ class TransformerDecoder(_Stack):
 
     def prepare(self, memory: Tensor) -> tuple[DecoderLayerCache, ...]:
         """Do the per-token work on the memory once, for every layer."""
-        return tuple(layer.prepare(memory) for layer in self.layers)
+        return tuple(cast(TransformerDecoderLayer, layer).prepare(memory) for layer in self.layers)
 
     def forward(
         self,

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from heedful.errors import OptionError, ShapeError
 from heedful.nn.normalizers import NormalizerModule
 from heedful.nn.scores import ScoreModule, build_score
-from heedful.ops.attend import Attended, attend
+from heedful.ops.attend import attend
+from heedful.ops.call import Attended
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias, Rotary
@@ -215,7 +216,7 @@ class MultiHeadAttention(nn.Module):
         (projected_key, projected_value) = self._project(
             (self.key_projection, self.value_projection), (key, key if value is None else value)
         )
-        return self._prepared(projected_key, projected_value, start=0)
+        return self._prepared(projected_key, projected_value, 0)
 
     def forward(
         self,
@@ -243,11 +244,11 @@ class MultiHeadAttention(nn.Module):
             (projected_query,) = self._project((self.query_projection,), (query,))
         else:
             key = query if key is None else key
-            projected_query, *grown = self._project(
+            projected_query, new_key, new_value = self._project(
                 (self.query_projection, self.key_projection, self.value_projection),
                 (query, key, key if value is None else value),
             )
-            new = self._prepared(*grown, start=start)
+            new = self._prepared(new_key, new_value, start)
             cache = new if cache is None else cache.append(new)
         output, weights = attend(
             projected_query,
@@ -280,15 +281,19 @@ class MultiHeadAttention(nn.Module):
         for projection, given, what in zip(projections, inputs, _names(projections), strict=True):
             _check_features(what, given, projection.in_features)
         if all(given is inputs[0] for given in inputs) and len(inputs) > 1:
-            weight = torch.cat([projection.weight for projection in projections])
-            biases = [projection.bias for projection in projections if projection.bias is not None]
-            joined = F.linear(inputs[0], weight, torch.cat(biases) if biases else None)
-            parts = joined.split([projection.out_features for projection in projections], dim=-1)
+            weights: list[Tensor] = [projection.weight for projection in projections]
+            biases: list[Tensor] = [p.bias for p in projections if p.bias is not None]
+            bias = torch.cat(biases) if biases else None
+            joined = F.linear(inputs[0], torch.cat(weights), bias)
+            sizes = [projection.out_features for projection in projections]
+            parts = tuple(joined.split_with_sizes(sizes, dim=-1))
         else:
             parts = tuple(
                 projection(given) for projection, given in zip(projections, inputs, strict=True)
             )
-        return tuple(part.unflatten(-1, (-1, self.head_width)).transpose(-3, -2) for part in parts)
+        return tuple(
+            part.view(*part.shape[:-1], -1, self.head_width).transpose(-3, -2) for part in parts
+        )
 
 
 def _names(projections: tuple[nn.Linear, ...]) -> tuple[str, ...]:

@@ -44,8 +44,8 @@ class ScoreModule(nn.Module, abc.ABC):
         """Features of a query or key once projected: those that rotary positions turn."""
         return self.sizes.key_dim
 
-    def reset_parameters(self) -> None:  # noqa: B027 - scores without parameters have nothing to draw
-        """Draw the parameters anew."""
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew; a score without any does nothing."""
 
     def extra_repr(self) -> str:
         return f"query_dim={self.sizes.query_dim}, key_dim={self.sizes.key_dim}"

@@ -251,11 +251,13 @@ class TransformerDecoderLayer(_Layer):
 
         def attention(queries: Tensor) -> Tensor:
             nonlocal own
+            output: Tensor
             output, _, own = self.self_attention(queries, queries, mask=mask, bias=bias, cache=own)
             return output
 
         def cross_attention(queries: Tensor) -> Tensor:
             nonlocal weights
+            output: Tensor
             output, weights, _ = self.cross_attention(
                 _share_rows(queries, cross),
                 mask=memory_mask,
