@@ -71,7 +71,7 @@ def _attention(
     model: EncoderDecoder[DecoderState], source: Tensor, lengths: Tensor, target: Tensor
 ) -> Tensor:
     with torch.no_grad():
-        weights = model(source, lengths, target, return_weights=True).weights
+        weights: Tensor = model(source, lengths, target, return_weights=True).weights
     return weights[:, model.alignment_layer].mean(dim=1).float()
 
 

@@ -244,8 +244,9 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
 
     def output(self, states: Tensor) -> Tensor:
         """Turn states (..., embedding) into logits (..., target vocabulary)."""
-        tied = self.output_weight is None
-        weight = self.target_embedding.weight if tied else self.output_weight
+        weight: Tensor | None = self.output_weight
+        if weight is None:
+            weight = self.target_embedding.weight
         return functional.linear(states, weight, self.output_bias)
 
     def start(self, source: Tensor, source_lengths: Tensor) -> RecurrentState:

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from heedful.nn.attention import Attention
-from heedful.nn.recurrent import CELLS, Hidden, States, as_hidden, build_layers, from_hidden
+from heedful.nn.recurrent import (
+    CELLS,
+    CellStep,
+    Hidden,
+    States,
+    as_hidden,
+    build_layers,
+    from_hidden,
+)
 from heedful.ops.masks import Dense
 from heedful.ops.scores import PreparedKey
 
@@ -81,12 +89,13 @@ class Readout(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Join parts of shape (batch, target, part width) into (batch, target, width)."""
-        mixed = self.linear(torch.cat(parts, dim=-1))
+        mixed: Tensor = self.linear(torch.cat(parts, dim=-1))
         if self.kind == "maxout":
-            mixed = mixed.unflatten(-1, (-1, 2)).amax(dim=-1)
+            mixed = mixed.view(*mixed.shape[:-1], -1, 2).amax(dim=-1)
         else:
             mixed = torch.tanh(mixed)
-        return self.dropout(mixed)
+        dropped: Tensor = self.dropout(mixed)
+        return dropped
 
 
 @dataclass(frozen=True)
@@ -223,7 +232,7 @@ class BahdanauDecoder(AttentionDecoder):
         self.layers = build_layers(
             sizes.cell, sizes.embedding + sizes.memory, sizes.hidden, layers=sizes.layers
         )
-        self.step = CELLS[sizes.cell].step
+        self.cell_step: CellStep = CELLS[sizes.cell].step
         inputs = sizes.hidden + sizes.memory + sizes.embedding
         self.split = [sizes.embedding, sizes.memory]
         self.readout = Readout(inputs, sizes.embedding, sizes.readout, sizes.dropout)
@@ -233,11 +242,11 @@ class BahdanauDecoder(AttentionDecoder):
     ) -> Stepped:
         """Read the tokens one after the other."""
         assert isinstance(memory, AttendedMemory)
-        embedding_weight, context_weight = self.layers.weight_ih_l0.split(self.split, dim=1)
+        stack = self.layers.all_weights
+        input_weight, _, input_bias, _ = stack[0]
+        embedding_weight, context_weight = torch.split(input_weight, self.split, dim=1)
         # The embeddings' share of the gates does not wait for the loop; time first, so slices are dense.
-        shares = functional.linear(
-            embedded.transpose(0, 1), embedding_weight, self.layers.bias_ih_l0
-        )
+        shares = functional.linear(embedded.transpose(0, 1), embedding_weight, input_bias)
         per_layer: list[Hidden] = list(zip(*(part.unbind(0) for part in hidden), strict=True))
         tops, contexts, rows = [], [], []
         for share in shares.unbind(0):
@@ -250,7 +259,7 @@ class BahdanauDecoder(AttentionDecoder):
             )
             context = attended.output.squeeze(1)
             gates = torch.addmm(share, context, context_weight.t())
-            per_layer = self._climb(gates, per_layer)
+            per_layer = self._climb(gates, per_layer, stack)
             tops.append(per_layer[-1][0])
             contexts.append(context)
             rows.append(attended.weights)
@@ -258,16 +267,15 @@ class BahdanauDecoder(AttentionDecoder):
         weights = torch.cat(rows, 1)[:, None, None] if return_weights else None
         return Stepped(states, _layers_first(per_layer), weights)
 
-    def _climb(self, gates: Tensor, before: list[Hidden]) -> list[Hidden]:
+    def _climb(
+        self, gates: Tensor, before: list[Hidden], stack: list[list[nn.Parameter]]
+    ) -> list[Hidden]:
         """One step of every layer, from the input's share of the first layer's gates."""
         after: list[Hidden] = []
-        for layer, hidden in enumerate(before):
-            if layer > 0:
-                below = self.dropout(after[-1][0])
-                weight = getattr(self.layers, f"weight_ih_l{layer}")
-                bias = getattr(self.layers, f"bias_ih_l{layer}")
-                gates = functional.linear(below, weight, bias)
-            weight = getattr(self.layers, f"weight_hh_l{layer}")
-            bias = getattr(self.layers, f"bias_hh_l{layer}")
-            after.append(self.step(gates, hidden, weight, bias))
+        for hidden, (weight, recurrent_weight, bias, recurrent_bias) in zip(
+            before, stack, strict=True
+        ):
+            if after:
+                gates = functional.linear(self.dropout(after[-1][0]), weight, bias)
+            after.append(self.cell_step(gates, hidden, recurrent_weight, recurrent_bias))
         return after

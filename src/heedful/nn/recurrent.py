@@ -14,6 +14,9 @@ from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
 Hidden = tuple[Tensor, ...]
 """A recurrent state: (h,) or, for an LSTM, (h, c); each (layers, batch, width) or (batch, width)."""
 
+CellStep = Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
+"""(the input's share of the gates, state, recurrent weight, recurrent bias) -> the next state."""
+
 
 class States(NamedTuple):
     """What an encoder made of a batch of sequences."""
@@ -70,8 +73,8 @@ def gru_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hid
 class Cell(NamedTuple):
     """One kind of recurrence: PyTorch's fused layer and the same mathematics for one step."""
 
-    layer: type[nn.RNNBase]
-    step: Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
+    layer: Callable[..., nn.RNNBase]
+    step: CellStep
     gates: int
     """How many times its width a cell's gates are wide."""
 
@@ -131,10 +134,10 @@ def build_layers(
     )
     for name, parameter in built.named_parameters():
         if name.startswith("weight_hh"):
-            for gate in parameter.data.split(width):
+            for gate in torch.split(parameter.data, width):
                 nn.init.orthogonal_(gate)
         elif name.startswith("weight_ih"):
-            for gate in parameter.data.split(width):
+            for gate in torch.split(parameter.data, width):
                 nn.init.xavier_uniform_(gate)
         else:
             nn.init.zeros_(parameter)
