@@ -1,0 +1,71 @@
+"""The errors a caller can mend: what was got, what was wanted, where, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class HeedfulError(ValueError):
+    """Base of every error that the caller of Heedful can mend."""
+
+
+class ShapeError(HeedfulError):
+    """A tensor has the wrong shape or rank."""
+
+
+class DtypeError(HeedfulError):
+    """A tensor has the wrong element type."""
+
+
+class DeviceError(HeedfulError):
+    """Tensors that meet in one call lie on different devices."""
+
+
+class MaskError(HeedfulError):
+    """A mask whose meaning is wrong or in doubt."""
+
+
+class BackendError(HeedfulError):
+    """A backend asked for by name cannot serve the call."""
+
+
+class OptionError(HeedfulError):
+    """An option or a choice that does not exist, or a value out of its range."""
+
+
+class DataError(HeedfulError):
+    """A file of data that cannot be used; the message names the file and, where there is one, the line."""
+
+    def __init__(self, message: str, *, path: str | Path | None = None, line: int | None = None):
+        where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
+        super().__init__(where + message)
+        self.path = None if path is None else Path(path)
+        self.line = line
+
+
+class RunError(HeedfulError):
+    """A run folder that is missing, foreign, truncated or already there."""
+
+
+def nearest(got: str, choices: Iterable[str]) -> str | None:
+    """Return the choice spelt most like `got`, or None when none is near.
+
+    >>> nearest("aditive", ["dot", "additive"])
+    'additive'
+    """
+    found = difflib.get_close_matches(got, list(choices), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def unknown_choice(kind: str, got: object, choices: Iterable[str]) -> OptionError:
+    """Build the error for a name that is in no table, naming the nearest one that is.
+
+    >>> print(unknown_choice("score", "aditive", ["dot", "additive"]))
+    unknown score 'aditive'; did you mean 'additive'? The choices are: dot, additive.
+    """
+    names = list(choices)
+    near = nearest(str(got), names)
+    hint = f" did you mean {near!r}?" if near else ""
+    return OptionError(f"unknown {kind} {got!r};{hint} The choices are: {', '.join(names)}.")

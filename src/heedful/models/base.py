@@ -1,0 +1,69 @@
+"""What every encoder–decoder offers, so that training, decoding and explaining need not know which it is."""
+
+from __future__ import annotations
+
+import abc
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+
+from torch import Tensor, nn
+
+
+class Decoded(NamedTuple):
+    """The decoder's states and, when asked for, what each looked at in the source."""
+
+    states: Tensor
+    """(batch, target, width), ready for `EncoderDecoder.output`."""
+    weights: Tensor | None
+    """(batch, layers, heads, target, source), or None (not asked for, or a model without attention)."""
+
+
+class DecoderState(Protocol):
+    """All that decoding one more token needs: memory, masks, recurrent state or caches."""
+
+    def select(self, index: Tensor) -> Self:
+        """Return the state of the batch rows `index`, in that order (rows may repeat: beams)."""
+        ...
+
+
+State = TypeVar("State", bound=DecoderState)
+
+
+class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
+    """A model of target given source.
+
+    Token ids are `long`, padded on the right; position t of `target` is what the decoder reads to predict
+    token t + 1, so `target` starts with the begin token and lacks the end token.
+    """
+
+    has_attention: bool
+    """Whether the decoder looks at the source through attention (False: a fixed context vector)."""
+    alignment_layer: int
+    """Which entry of the layers axis of `Decoded.weights` aligns best."""
+    source_embedding: nn.Embedding
+    target_embedding: nn.Embedding
+
+    @abc.abstractmethod
+    def forward(
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        target: Tensor,
+        *,
+        return_weights: bool = False,
+    ) -> Decoded:
+        """Decode with every earlier target token given (teacher forcing): (b, s), (b,), (b, t) -> Decoded."""
+
+    @abc.abstractmethod
+    def output(self, states: Tensor) -> Tensor:
+        """Turn states (..., width) into logits (..., target vocabulary).
+
+        Separate from `forward` so that a loss can drop padding before the widest multiplication.
+        """
+
+    @abc.abstractmethod
+    def start(self, source: Tensor, source_lengths: Tensor) -> State:
+        """Encode the source and prepare everything that all decoding steps share."""
+
+    @abc.abstractmethod
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one token (batch,) and return the states (batch, width) and the next decoder state."""

@@ -1,0 +1,1 @@
+"""Attention on tensors: no modules, no configuration, no input or output."""

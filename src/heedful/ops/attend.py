@@ -1,0 +1,98 @@
+"""The one door: check, plan, run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from heedful.ops.backends.sdpa import weights_of
+from heedful.ops.call import Attended, Call
+from heedful.ops.check import checked
+from heedful.ops.masks import Mask
+from heedful.ops.normalizers import Normalizer, Softmax
+from heedful.ops.observe import Observed, Observer, current_observer
+from heedful.ops.plan import choose
+from heedful.ops.positions import PositionBias
+from heedful.ops.scores import PreparedKey, ScaledDot, Score
+
+
+def attend(
+    query: Tensor,
+    key: Tensor | PreparedKey,
+    value: Tensor,
+    *,
+    score: Score = ScaledDot(),  # noqa: B008 - a frozen value without tensors
+    mask: Mask | Tensor | None = None,
+    bias: Tensor | PositionBias | None = None,
+    normalizer: Normalizer = Softmax(),  # noqa: B008 - likewise
+    dropout_p: float = 0.0,
+    enable_gqa: bool = False,
+    return_weights: bool = False,
+    backend: str = "auto",
+) -> Attended:
+    r"""Look up values by the similarity of queries to keys.
+
+    .. math:: o_i = \sum_j w_{ij} v_j, \quad w_i = \mathrm{normalize}_j(e(q_i, k_j) + b_{ij}), \quad j \text{ kept}
+
+    Bahdanau et al. 2015 (https://arxiv.org/abs/1409.0473); Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762).
+
+    Args:
+        query: (*batch, heads, query, query_dim) or (*batch, query, query_dim).
+        key: the same with (key, key_dim), or what `score.prepare_key` made of it.
+        value: the same with (key, value_dim), any value_dim.
+        score: how query and key are compared; a value of `heedful.scores`.
+        mask: what may be attended to, True = may; a value of `heedful.masks`, or a boolean tensor.
+        bias: added to the scores: (query, key), (*batch, heads, query, key) with axes of size 1 where shared,
+            or a value of `heedful.positions`. Minus infinity masks.
+        normalizer: how scores become weights; a value of `heedful.normalizers`.
+        dropout_p: probability with which a weight is dropped after normalizing, the others growing to match.
+            It acts whenever it is above 0: a module passes 0 when evaluating.
+        enable_gqa: let several query heads share a key head (key heads divide query heads).
+        return_weights: also return the weights, as normalized and before dropout. Never changes the output.
+        backend: "auto", or a name from `heedful.ops.backends.BACKENDS`; `heedful.plan` tells what "auto" takes.
+
+    Returns:
+        `Attended(output, weights)`: (*batch, heads, query, value_dim) and (*batch, heads, query, key) or None.
+        A row that may attend to nothing gives output 0 and gradient 0. What masked keys and values hold, NaN and
+        infinity too, reaches no output and no gradient; where a row may see something that is not finite, under a
+        mask its whole output is NaN.
+
+    Raises:
+        ShapeError, DtypeError, DeviceError, MaskError, OptionError: arguments that do not fit.
+        BackendError: a backend asked for by name that cannot serve the call.
+
+    >>> import torch
+    >>> from heedful import attend, masks, scores
+    >>> query, key, value = torch.randn(2, 4, 5, 8), torch.randn(2, 4, 7, 8), torch.randn(2, 4, 7, 16)
+    >>> lengths = torch.tensor([7, 3])
+    >>> output, weights = attend(query, key, value, mask=masks.Padding(lengths), return_weights=True)
+    >>> output.shape, float(weights[1, :, :, 3:].sum())
+    (torch.Size([2, 4, 5, 16]), 0.0)
+    """
+    call = checked(
+        query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
+    )
+    if call.num_keys == 0 or call.cells == 0:
+        return _nothing(call)
+    chosen, _ = choose(call, backend)
+    attended = chosen.run(call)
+    observer = current_observer()
+    if observer is not None:
+        _tell(observer, call, attended, chosen.name)
+    return attended
+
+
+def _nothing(call: Call) -> Attended:
+    """No keys, or no queries: zeros, still part of the graph."""
+    output = call.query.new_zeros(*call.lead, call.num_queries, call.value.shape[-1])
+    output = output + 0 * call.value.sum()
+    weights = call.query.new_zeros(*call.lead, call.num_queries, call.num_keys)
+    return Attended(output, weights if call.return_weights else None)
+
+
+def _tell(observer: Observer, call: Call, attended: Attended, backend: str) -> None:
+    shape = (*call.lead, call.num_queries, call.num_keys)
+    with torch.no_grad():
+        weights = attended.weights if attended.weights is not None else weights_of(call)
+        mask = None if call.mask is None else call.mask.tile(call.rows).expand(shape)
+    observer(Observed(mask, weights.detach(), backend))

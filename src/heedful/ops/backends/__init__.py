@@ -1,0 +1,15 @@
+"""The ways to compute attention. A new backend is one file and one line in `BACKENDS`."""
+
+from __future__ import annotations
+
+from heedful.ops.backends.base import Backend
+from heedful.ops.backends.chunked import Chunked
+from heedful.ops.backends.reference import Reference
+from heedful.ops.backends.sdpa import SDPA
+
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend for backend in (SDPA(), Chunked(), Reference())
+}
+"""Every backend by name."""
+
+__all__ = ["BACKENDS", "Backend"]

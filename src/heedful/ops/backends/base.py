@@ -1,0 +1,46 @@
+"""What a backend is: it says whether it serves a call, what that keeps, and runs it."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from heedful.ops.call import Attended, Call
+
+
+class Backend(abc.ABC):
+    """One way to compute attention. All give the same result where they serve."""
+
+    name: ClassVar[str]
+    why: ClassVar[str]
+    """In a few words, what choosing it buys."""
+
+    @abc.abstractmethod
+    def supports(self, call: Call) -> str | None:
+        """None where the backend serves the call exactly, else the reason why not."""
+
+    @abc.abstractmethod
+    def bytes_kept(self, call: Call) -> int:
+        """Bytes kept for the backward pass (0 where none will come)."""
+
+    @abc.abstractmethod
+    def run(self, call: Call) -> Attended:
+        """Compute the call, which `supports` accepted."""
+
+
+def inside_transform() -> bool:
+    """Whether torch.func (vmap, grad) or torch.compile is tracing: then no value can be looked at."""
+    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def wide_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which sums and normalizing run: float32 or wider."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def tensor_bytes(*tensors: Tensor) -> int:
+    """Bytes the elements of these tensors take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -1,0 +1,70 @@
+"""Blocks of queries, each seeing all its keys, computed again in the backward pass."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from heedful.ops.backends.base import Backend, inside_transform, tensor_bytes, wide_dtype
+from heedful.ops.backends.reference import attend_rows, prepare
+from heedful.ops.call import Attended, Call
+
+# What one block's scores (times hidden, for an additive pair) may take. Larger blocks amortise the calls around
+# them; this size still leaves them in the outer cache of a desktop processor.
+BLOCK_BYTES = 16 * 2**20
+
+
+class Chunked(Backend):
+    """Every combination in memory of block × keys; rows stay whole, so every normalizer stays exact."""
+
+    name: ClassVar[str] = "chunked"
+    why: ClassVar[str] = "blocks of queries, recomputed in the backward pass, so that memory is block × keys"
+
+    def supports(self, call: Call) -> str | None:
+        if inside_transform():
+            return "its recomputation cannot be traced by torch.func or torch.compile"
+        return None
+
+    def bytes_kept(self, call: Call) -> int:
+        if not call.needs_gradient:
+            return 0
+        width = wide_dtype(call.query.dtype).itemsize
+        features = call.prepared_query.numel() + (call.prepared_key.numel() + call.value.numel()) * call.groups
+        weights = call.cells * width if call.return_weights else 0
+        inputs = tensor_bytes(call.query, call.key_features, call.value)
+        return features * width + inputs + weights
+
+    def run(self, call: Call) -> Attended:
+        operands = prepare(call)
+        step = block_rows(call)
+        recompute = call.needs_gradient
+        outputs, weights = [], []
+        with torch.autocast(call.query.device.type, enabled=False):
+            for start in range(0, call.num_queries, step):
+                stop = min(start + step, call.num_queries)
+                rows, query = call.rows.block(start, stop), operands.query[..., start:stop, :]
+                if recompute:
+                    block = checkpoint(
+                        attend_rows,
+                        operands,
+                        rows,
+                        query,
+                        call.return_weights,
+                        use_reentrant=False,
+                        preserve_rng_state=call.dropout_p > 0,
+                    )
+                else:
+                    block = attend_rows(operands, rows, query, call.return_weights)
+                outputs.append(block.output)
+                weights.append(block.weights)
+        whole = torch.cat(weights, -2) if call.return_weights else None
+        return Attended(torch.cat(outputs, -2), whole)
+
+
+def block_rows(call: Call) -> int:
+    """How many queries a block holds: as many as `BLOCK_BYTES` allows, at least one."""
+    pair = call.pair_features if call.score.pair_kind == "additive" else 1
+    row = call.lead_size * call.num_keys * pair * wide_dtype(call.query.dtype).itemsize
+    return max(1, min(call.num_queries, BLOCK_BYTES // max(row, 1)))

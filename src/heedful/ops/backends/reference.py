@@ -1,0 +1,123 @@
+"""Plain mathematics, any combination: the truth that every other backend is held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from heedful.ops.backends.base import Backend, tensor_bytes, wide_dtype
+from heedful.ops.call import Attended, Call, bias_tile, repeat_heads
+from heedful.ops.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Operands:
+    """A call made ready: features prepared, widened, and cleansed of what a mask may hide."""
+
+    call: Call
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    bad_query: Tensor | None
+    """(..., query): whether the query held NaN or infinity; None when no mask could hide it."""
+    bad_key: Tensor | None
+    """(..., key): likewise of key or value."""
+
+
+class Reference(Backend):
+    """Every score × mask × normalizer × bias, differentiable any number of times, under any transform."""
+
+    name: ClassVar[str] = "reference"
+    why: ClassVar[str] = "plain mathematics on whole rows"
+
+    def supports(self, call: Call) -> str | None:
+        return None
+
+    def bytes_kept(self, call: Call) -> int:
+        if not call.needs_gradient:
+            return 0
+        width = wide_dtype(call.query.dtype).itemsize
+        cells = call.cells * width * (1 if call.mask is None else 2)
+        if call.score.pair_kind == "additive":
+            cells += call.cells * call.pair_features * width
+        if call.dropout_p:
+            cells += call.cells * (width + 1)
+        return cells + tensor_bytes(call.query, call.key_features, call.value)
+
+    def run(self, call: Call) -> Attended:
+        operands = prepare(call)
+        with torch.autocast(call.query.device.type, enabled=False):
+            return attend_rows(operands, call.rows, operands.query, call.return_weights)
+
+
+def prepare(call: Call) -> Operands:
+    """Do the per-token work of a call once.
+
+    Under a mask, what is not finite is replaced by 0 before anything is computed from it, and remembered: else
+    0 · NaN would carry it through products into outputs and gradients of rows that may not see it.
+    """
+    query, key, value, score = call.query, call.key, call.value, call.score
+    bad_query = bad_key = None
+    if call.mask is not None:
+        query, bad_query = cleanse(query)
+        key_features, bad_features = cleanse(call.key_features)
+        value, bad_value = cleanse(value)
+        key = key_features if isinstance(key, Tensor) else key.with_features(key_features)
+        bad_key = repeat_bad(bad_features | bad_value, call.groups)
+    prepared = score.prepare_key(key).features if isinstance(key, Tensor) else key.features
+    wide = wide_dtype(call.query.dtype)
+    return Operands(
+        call,
+        score.prepare_query(query).to(wide),
+        repeat_heads(prepared, call.groups).to(wide),
+        repeat_heads(value, call.groups).to(wide),
+        bad_query,
+        bad_key,
+    )
+
+
+def attend_rows(operands: Operands, rows: Rows, query: Tensor, return_weights: bool) -> Attended:
+    """Attend from some rows (`query` holds their prepared features) to all keys."""
+    call = operands.call
+    weights, spoilt = row_weights(operands, rows, query)
+    kept = torch.dropout(weights, call.dropout_p, True) if call.dropout_p else weights
+    output = (kept @ operands.value).to(call.query.dtype)
+    if spoilt is not None:
+        output = torch.where(spoilt, torch.nan, output)
+    if not return_weights:
+        return Attended(output, None)
+    if spoilt is not None:
+        weights = torch.where(spoilt & (weights != 0), torch.nan, weights)
+    return Attended(output, weights.to(call.query.dtype))
+
+
+def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Weights of some rows, and which of those rows may see something that is not finite (..., rows, 1)."""
+    call = operands.call
+    scores = call.score.pair(query, operands.key)
+    scores = scores.expand(*call.lead, *scores.shape[-2:])
+    keep = None if call.mask is None else call.mask.tile(rows)
+    spoilt = None
+    if operands.bad_query is not None and operands.bad_key is not None and keep is not None:
+        bad_query = rows.slice(operands.bad_query[..., None])
+        spoilt = (keep & (bad_query | operands.bad_key[..., None, :])).any(-1, keepdim=True)
+    if call.bias is not None:
+        scores = scores + bias_tile(call.bias, rows)
+        # A bias of minus infinity is how other libraries write a mask: it is one here too.
+        finite = scores != -torch.inf
+        keep = finite if keep is None else keep & finite
+    return call.normalizer.weights(scores, keep), spoilt
+
+
+def cleanse(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Replace what is not finite by 0, and say which tokens held it: (..., length, f) -> itself, (..., length)."""
+    finite = torch.isfinite(tensor)
+    return torch.where(finite, tensor, 0.0), ~finite.all(-1)
+
+
+def repeat_bad(bad: Tensor, groups: int) -> Tensor:
+    """`repeat_heads` for a mark on each key, (..., heads, key)."""
+    return bad if groups == 1 else bad.repeat_interleave(groups, dim=-2)

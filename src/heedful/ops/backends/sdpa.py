@@ -1,0 +1,146 @@
+"""PyTorch's fused scaled_dot_product_attention, for the calls that it serves exactly."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from heedful.ops.backends.base import Backend, inside_transform, tensor_bytes
+from heedful.ops.backends.reference import prepare, row_weights
+from heedful.ops.call import Attended, Call, bias_tile
+from heedful.ops.masks import Causal
+from heedful.ops.normalizers import Softmax
+from heedful.ops.scores import Dot, ScaledDot
+
+
+class SDPA(Backend):
+    """Scores whose pair is an inner product, under softmax."""
+
+    name: ClassVar[str] = "sdpa"
+    why: ClassVar[str] = "PyTorch's fused kernel serves this call exactly"
+
+    def supports(self, call: Call) -> str | None:
+        if call.score.pair_kind != "dot":
+            return f"it computes inner products, and the {call.score.name} score's pair is {call.score.pair_kind}"
+        if not isinstance(call.normalizer, Softmax):
+            return f"it normalizes by softmax, not by {call.normalizer.name}"
+        if call.mask is None and call.bias is None:
+            return None
+        if inside_transform():
+            return "while torch.func or torch.compile traces it cannot be seen whether masked inputs are finite"
+        if call.mask is not None and not _finite(call):
+            return "the inputs hold NaN or infinity, which its products carry from behind the mask"
+        return None
+
+    def is_fused(self, call: Call) -> bool:
+        """Whether PyTorch has a kernel for it that never builds queries × keys."""
+        learned = isinstance(call.bias, Tensor) and call.bias.requires_grad
+        same_size = call.value.shape[-1] == call.pair_features
+        return not call.dropout_p and not learned and same_size
+
+    def bytes_kept(self, call: Call) -> int:
+        if not call.needs_gradient:
+            return 0
+        inputs = tensor_bytes(call.prepared_query, call.prepared_key, call.value)
+        output = call.lead_size * call.num_queries * (call.value.shape[-1] + 1) * call.value.element_size()
+        dense = 0 if _is_causal(call) or (call.mask is None and call.bias is None) else call.cells
+        weights = 0 if self.is_fused(call) else 2 * call.cells
+        return inputs + output + (dense + weights) * call.query.element_size()
+
+    def run(self, call: Call) -> Attended:
+        query, scale = _query_and_scale(call)
+        key, value = call.prepared_key.to(query.dtype), call.value
+        key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
+        causal = _is_causal(call)
+        added = None if causal else _added(call)
+        empty = None
+        if added is not None:
+            added, empty = _open_empty_rows(added)
+        output = F.scaled_dot_product_attention(
+            _four(query, call.lead),
+            _four(key, key_lead),
+            _four(value.to(query.dtype), key_lead),
+            attn_mask=added if added is None or added.ndim == 2 else _four(added, _shared(added, call)),
+            dropout_p=call.dropout_p,
+            is_causal=causal,
+            scale=scale,
+            enable_gqa=call.groups > 1,
+        )
+        output = output.reshape(*call.lead, call.num_queries, value.shape[-1]).to(call.query.dtype)
+        if empty is not None:
+            output = torch.where(empty, 0.0, output)
+        return Attended(output, weights_of(call) if call.return_weights else None)
+
+
+def weights_of(call: Call) -> Tensor:
+    """The weights by plain mathematics, for a backend that does not form them."""
+    operands = prepare(call)
+    with torch.autocast(call.query.device.type, enabled=False):
+        weights, _ = row_weights(operands, call.rows, operands.query)
+    return weights.to(call.query.dtype)
+
+
+def _query_and_scale(call: Call) -> tuple[Tensor, float]:
+    # The kernel scales for free; every other score brings its factor inside its prepared features.
+    if type(call.score) is ScaledDot:
+        return call.query, call.score.scale_for(call.query.shape[-1])
+    if type(call.score) is Dot:
+        return call.query, 1.0
+    return call.prepared_query, 1.0
+
+
+def _is_causal(call: Call) -> bool:
+    mask = call.mask
+    return (
+        type(mask) is Causal
+        and call.bias is None
+        and (mask.align == "top_left" or call.num_queries == call.num_keys)
+    )
+
+
+def _finite(call: Call) -> bool:
+    # A sum is finite only where all its terms are, and one number is quicker to look at than all.
+    total = call.query.detach().sum() + call.key_features.detach().sum() + call.value.detach().sum()
+    return bool(torch.isfinite(total))
+
+
+def _added(call: Call) -> Tensor | None:
+    """Mask and bias as the one tensor that the kernel adds or keeps by."""
+    rows = call.rows
+    keep = None if call.mask is None else call.mask.tile(rows)
+    if call.bias is None:
+        return keep
+    bias = bias_tile(call.bias, rows).to(_query_and_scale(call)[0].dtype)
+    return bias if keep is None else torch.where(keep, bias, -torch.inf)
+
+
+def _open_empty_rows(added: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Let rows that may attend to nothing see everything, and mark them: the caller writes 0 over their output."""
+    keep = added if added.dtype == torch.bool else added != -torch.inf
+    empty = ~keep.any(-1, keepdim=True)
+    if not bool(empty.any()):
+        return added, None
+    opened = added | empty if added.dtype == torch.bool else torch.where(empty, 0.0, added)
+    return opened, empty
+
+
+def _shared(added: Tensor, call: Call) -> tuple[int, ...]:
+    """Leading axes for the added tensor: four axes broadcast by themselves, more must be folded whole."""
+    if len(call.lead) > 2:
+        return call.lead
+    missing = len(call.lead) + 2 - added.ndim
+    return (*(1,) * missing, *added.shape[:-2])
+
+
+def _four(tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
+    """Fold or add leading axes until there are (batch, heads): the fused kernels want just four axes."""
+    if tuple(tensor.shape[:-2]) != lead:
+        tensor = tensor.expand(*lead, *tensor.shape[-2:])
+    if len(lead) == 2:
+        return tensor
+    if len(lead) < 2:
+        return tensor.reshape(*lead, *(1,) * (2 - len(lead)), *tensor.shape[-2:])
+    return tensor.flatten(0, len(lead) - 2)

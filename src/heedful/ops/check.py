@@ -1,0 +1,188 @@
+"""Checks at the door of `attend`: whatever does not fit is said before anything runs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from heedful.errors import DeviceError, DtypeError, OptionError, ShapeError
+from heedful.ops.call import Call
+from heedful.ops.masks import Mask, as_mask
+from heedful.ops.masks.base import check_pair_shape
+from heedful.ops.normalizers import Normalizer
+from heedful.ops.positions import PositionBias
+from heedful.ops.rows import Rows
+from heedful.ops.scores import PreparedKey, Score
+
+AXES = "(*batch, heads, length, features) or (*batch, length, features)"
+
+
+def checked(
+    query: Tensor,
+    key: Tensor | PreparedKey,
+    value: Tensor,
+    score: Score,
+    mask: Mask | Tensor | None,
+    bias: Tensor | PositionBias | None,
+    normalizer: Normalizer,
+    dropout_p: float,
+    enable_gqa: bool,
+    return_weights: bool,
+) -> Call:
+    """Build the call, or raise the error that says what does not fit and how to mend it."""
+    _check_types(query, key, value, score, normalizer)
+    query, key, value = _autocast(query, key, value)
+    if not 0 <= dropout_p <= 1:
+        raise OptionError(f"dropout_p is {dropout_p}; it is a probability, from 0 to 1.")
+    features = key.features if isinstance(key, PreparedKey) else key
+    _check_dtypes(query, key, value, score)
+    _check_lengths(query, features, value)
+    score.check(query, key)
+    groups = _groups(query, features, value, enable_gqa)
+    wanted = as_mask(mask) if mask is not None else None
+    lead = _lead(query, features, value, score, groups)
+    call = Call(query, key, value, score, wanted, bias, normalizer, dropout_p, groups, return_weights, lead)
+    _check_bias(bias, call.rows)
+    if wanted is not None:
+        wanted.check(call.rows)
+    _check_devices(call)
+    return call
+
+
+def _check_types(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, normalizer: Normalizer) -> None:
+    for name, tensor in (("query", query), ("value", value)):
+        if not isinstance(tensor, Tensor):
+            raise DtypeError(f"{name} is a {type(tensor).__name__}; it must be a tensor {AXES}.")
+    if not isinstance(key, Tensor | PreparedKey):
+        raise DtypeError(
+            f"key is a {type(key).__name__}; it must be a tensor {AXES}, or what score.prepare_key(key) returned."
+        )
+    if not isinstance(score, Score):
+        raise OptionError(f"score is {score!r}; give a value of heedful.scores, such as scores.ScaledDot().")
+    if not isinstance(normalizer, Normalizer):
+        raise OptionError(
+            f"normalizer is {normalizer!r}; give a value of heedful.normalizers, such as normalizers.Softmax()."
+        )
+    if isinstance(key, PreparedKey) and key.score != score.name:
+        raise OptionError(
+            f"the key was prepared by the {key.score} score, but this call uses {score.name}; prepare it with "
+            f"this call's score.prepare_key, or pass the key itself."
+        )
+
+
+def _autocast(
+    query: Tensor, key: Tensor | PreparedKey, value: Tensor
+) -> tuple[Tensor, Tensor | PreparedKey, Tensor]:
+    device = query.device.type
+    if not torch.is_autocast_enabled(device) or query.dtype == torch.float64:
+        return query, key, value
+    dtype = torch.get_autocast_dtype(device)
+    if isinstance(key, PreparedKey):
+        key = key.with_features(key.features.to(dtype))
+    else:
+        key = key.to(dtype)
+    return query.to(dtype), key, value.to(dtype)
+
+
+def _check_dtypes(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score) -> None:
+    if not query.dtype.is_floating_point:
+        raise DtypeError(f"query is {query.dtype}; attention wants floating-point tensors: query.float().")
+    features = key.features if isinstance(key, PreparedKey) else key
+    # A prepared key may be wider than the query: some scores sum while they prepare.
+    same_key = isinstance(key, PreparedKey) or features.dtype == query.dtype
+    if not same_key or value.dtype != query.dtype:
+        raise DtypeError(
+            f"query is {query.dtype}, key {features.dtype} and value {value.dtype}; make them equal with .to(...)."
+        )
+    if torch.is_autocast_enabled(query.device.type):
+        return
+    for tensor in score.tensors():
+        if tensor.ndim and tensor.dtype.is_floating_point and tensor.dtype != query.dtype:
+            raise DtypeError(
+                f"the {score.name} score holds {tensor.dtype} and the query is {query.dtype}; make them equal with .to(...)."
+            )
+
+
+def _check_lengths(query: Tensor, key: Tensor, value: Tensor) -> None:
+    shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+    if min(query.ndim, key.ndim, value.ndim) < 2 or not query.ndim == key.ndim == value.ndim:
+        raise ShapeError(
+            f"got {shapes}; all three want the same number of axes, {AXES}: add missing ones with unsqueeze."
+        )
+    if key.shape[-2] != value.shape[-2]:
+        raise ShapeError(
+            f"got {shapes}: {key.shape[-2]} keys but {value.shape[-2]} values; each key wants one value."
+        )
+
+
+def _groups(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> int:
+    if not enable_gqa:
+        return 1
+    if query.ndim < 3:
+        raise ShapeError(f"enable_gqa wants a heads axis, {AXES}; query has shape {tuple(query.shape)}.")
+    query_heads, key_heads = query.shape[-3], key.shape[-3]
+    if value.shape[-3] != key_heads or key_heads == 0 or query_heads % key_heads:
+        raise ShapeError(
+            f"enable_gqa with {query_heads} query heads, {key_heads} key heads and {value.shape[-3]} value heads; key "
+            f"and value want the same number, and it must divide the query's."
+        )
+    return query_heads // key_heads
+
+
+def _lead(query: Tensor, key: Tensor, value: Tensor, score: Score, groups: int) -> tuple[int, ...]:
+    """Leading axes of the scores: those of query, key, value and the score's parameters, broadcast."""
+    query_lead, key_lead, value_lead = (tuple(tensor.shape[:-2]) for tensor in (query, key, value))
+    try:
+        sides = [
+            torch.broadcast_shapes(query_lead, score.query_lead()),
+            torch.broadcast_shapes(key_lead, score.key_lead()),
+            value_lead,
+        ]
+        if groups > 1:
+            sides[1:] = [(*side[:-1], side[-1] * groups) for side in sides[1:]]
+        lead = tuple(torch.broadcast_shapes(*sides))
+    except RuntimeError:
+        lead = None
+    if lead is None or len(lead) != query.ndim - 2:
+        hint = "" if groups > 1 else "; fewer key heads than query heads want enable_gqa=True"
+        raise ShapeError(
+            f"the leading axes of query {query_lead}, key {key_lead} and value {value_lead}, with the {score.name} "
+            f"score's parameters for queries {score.query_lead()} and keys {score.key_lead()}, do not broadcast{hint}."
+        )
+    return lead
+
+
+def _check_bias(bias: Tensor | PositionBias | None, rows: Rows) -> None:
+    if bias is None:
+        return
+    if isinstance(bias, PositionBias):
+        bias.check(rows)
+        return
+    if not isinstance(bias, Tensor):
+        raise DtypeError(
+            f"bias is a {type(bias).__name__}; give a tensor (query, key) or (*batch, heads, query, key), or a value "
+            f"of heedful.positions."
+        )
+    if not bias.dtype.is_floating_point:
+        raise DtypeError(
+            f"bias is {bias.dtype}; it is added to the scores, so it holds floating-point numbers. What may be "
+            f"attended to goes into `mask`."
+        )
+    check_pair_shape("bias", bias, rows)
+
+
+def _check_devices(call: Call) -> None:
+    named = [("key", call.key_features), ("value", call.value)]
+    named += [("score", tensor) for tensor in call.score.tensors()]
+    named += [("normalizer", tensor) for tensor in call.normalizer.tensors()]
+    if call.mask is not None:
+        named += [("mask", tensor) for tensor in call.mask.tensors()]
+    if isinstance(call.bias, Tensor):
+        named.append(("bias", call.bias))
+    elif call.bias is not None:
+        named += [("bias", tensor) for tensor in call.bias.tensors()]
+    for name, tensor in named:
+        if tensor.device != call.query.device and tensor.ndim:
+            raise DeviceError(
+                f"query is on {call.query.device} but {name} on {tensor.device}; move it with .to(query.device)."
+            )

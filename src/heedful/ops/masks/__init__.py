@@ -1,0 +1,20 @@
+"""Which query may attend to which key. A new mask is one file and one line in `MASKS`."""
+
+from __future__ import annotations
+
+from heedful.ops.masks.base import Dense, Mask, as_mask
+from heedful.ops.masks.edges import Edges
+from heedful.ops.masks.positional import Causal, Window
+from heedful.ops.masks.sequences import Padding, Segments
+
+MASKS: dict[str, type[Mask]] = {
+    "causal": Causal,
+    "window": Window,
+    "padding": Padding,
+    "segments": Segments,
+    "edges": Edges,
+    "dense": Dense,
+}
+"""Every mask by name; `&`, `|` and `~` combine them."""
+
+__all__ = ["MASKS", "Causal", "Dense", "Edges", "Mask", "Padding", "Segments", "Window", "as_mask"]

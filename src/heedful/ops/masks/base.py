@@ -1,0 +1,174 @@
+"""What a mask is, and the algebra of masks. True = may attend, everywhere."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from heedful.errors import DtypeError, MaskError, ShapeError
+from heedful.ops.rows import Rows
+
+
+class Mask(abc.ABC):
+    """Which query may attend to which key; combined with `&`, `|` and `~`.
+
+    >>> from heedful.ops.masks import Causal, Window
+    >>> (Causal() & Window(1, None)).dense(3, 3).int().tolist()
+    [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
+    """
+
+    def __and__(self, other: Mask | Tensor) -> Mask:
+        return And(self, as_mask(other))
+
+    def __or__(self, other: Mask | Tensor) -> Mask:
+        return Or(self, as_mask(other))
+
+    def __invert__(self) -> Mask:
+        return Not(self)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors the mask holds, for device checks."""
+        return ()
+
+    def check(self, rows: Rows) -> None:  # noqa: B027 - most masks fit every call
+        """Raise MaskError or ShapeError when the mask does not fit the call."""
+
+    @abc.abstractmethod
+    def tile(self, rows: Rows) -> Tensor:
+        """The block for `rows`: boolean, broadcastable to (*lead, rows, keys)."""
+
+    def dense(
+        self,
+        num_queries: int,
+        num_keys: int,
+        lead: tuple[int, ...] = (),
+        device: torch.device | str | None = None,
+    ) -> Tensor:
+        """The whole mask as a boolean tensor broadcastable to (*lead, num_queries, num_keys)."""
+        if device is None:
+            device = next((tensor.device for tensor in self.tensors()), torch.device("cpu"))
+        rows = Rows.all(num_queries, num_keys, lead, torch.device(device))
+        self.check(rows)
+        return self.tile(rows)
+
+
+def as_mask(mask: object) -> Mask:
+    """Take a mask as it is and a boolean tensor as `Dense`; refuse anything else with MaskError."""
+    if isinstance(mask, Mask):
+        return mask
+    if isinstance(mask, Tensor):
+        return Dense(mask)
+    raise MaskError(
+        f"a mask is a value of heedful.masks or a boolean tensor (True = may attend), not {type(mask).__name__}."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Mask):
+    """A boolean tensor: (query, key), or one axis for each axis of the call, each of size 1 or its size.
+
+    Integer and floating-point tensors are refused (DtypeError): it would be in doubt whether 1 keeps or
+    drops, and what is added to scores is a bias. A rank between the two is refused (MaskError): it would
+    be in doubt whether its first axis is batch or heads.
+
+    >>> import torch
+    >>> Dense(torch.tensor([[True, False]])).dense(1, 2).tolist()
+    [[True, False]]
+    """
+
+    keep: Tensor
+
+    def __post_init__(self) -> None:
+        if self.keep.dtype != torch.bool:
+            raise DtypeError(
+                f"a mask is boolean (True = may attend), but this one is {self.keep.dtype}; write `mask.bool()` if 1 "
+                f"keeps, `mask == 0` if 1 drops, or pass numbers to be added to the scores as `bias`."
+            )
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.keep,)
+
+    def check(self, rows: Rows) -> None:
+        check_pair_shape("mask", self.keep, rows)
+
+    def tile(self, rows: Rows) -> Tensor:
+        return rows.slice(self.keep)
+
+
+@dataclass(frozen=True, eq=False)
+class And(Mask):
+    """Both masks keep."""
+
+    left: Mask
+    right: Mask
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (*self.left.tensors(), *self.right.tensors())
+
+    def check(self, rows: Rows) -> None:
+        self.left.check(rows)
+        self.right.check(rows)
+
+    def tile(self, rows: Rows) -> Tensor:
+        return self.left.tile(rows) & self.right.tile(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Or(And):
+    """Either mask keeps."""
+
+    def tile(self, rows: Rows) -> Tensor:
+        return self.left.tile(rows) | self.right.tile(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Not(Mask):
+    """The mask does not keep."""
+
+    inner: Mask
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.inner.tensors()
+
+    def check(self, rows: Rows) -> None:
+        self.inner.check(rows)
+
+    def tile(self, rows: Rows) -> Tensor:
+        return ~self.inner.tile(rows)
+
+
+def check_pair_shape(name: str, tensor: Tensor, rows: Rows) -> None:
+    """Raise unless `tensor` is (query, key) or has exactly the axes (*lead, query, key), each 1 or full."""
+    wanted = (*rows.lead, rows.num_queries, rows.num_keys)
+    got = tuple(tensor.shape)
+    if tensor.ndim not in (2, len(wanted)):
+        raise MaskError(
+            f"{name} has shape {got}, of rank {tensor.ndim}; in a call of shape {wanted} that leaves in doubt which "
+            f"axes are meant. Give it (query, key) = {wanted[-2:]} or all {len(wanted)} axes, of size 1 where it is "
+            f"shared: {name}[:, None] puts a batch's before the heads, {name}[None] the heads' behind the batch."
+        )
+    pairs = zip(got[::-1], wanted[::-1], strict=False)
+    if any(size not in (1, full) for size, full in pairs):
+        raise ShapeError(f"{name} has shape {got}, which does not broadcast to {wanted}.")
+
+
+def check_per_sequence(name: str, shape: tuple[int, ...], rows: Rows) -> None:
+    """Raise unless `shape`, a value for each sequence, is (*batch) or (*batch, heads), each 1 or full."""
+    lead = rows.lead
+    if len(shape) not in (len(lead), len(lead) - 1):
+        raise ShapeError(
+            f"{name} has leading shape {shape}, but the call has leading axes {lead}; give one value a sequence: "
+            f"{lead[:-1]} or {lead}."
+        )
+    if any(size not in (1, full) for size, full in zip(shape, lead, strict=False)):
+        raise ShapeError(f"{name} has leading shape {shape}, which does not broadcast to {lead}.")
+
+
+def over_heads(tensor: Tensor, trailing: int, rows: Rows) -> Tensor:
+    """Insert a heads axis of size 1 before the `trailing` last axes where `tensor` lacks one."""
+    if tensor.ndim - trailing < len(rows.lead):
+        return tensor.unsqueeze(-1 - trailing)
+    return tensor

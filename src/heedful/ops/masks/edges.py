@@ -1,0 +1,72 @@
+"""A mask given as a list of edges: attention on a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from heedful.errors import DtypeError, ShapeError
+from heedful.ops.masks.base import Mask
+from heedful.ops.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Edges(Mask):
+    """Query i sees key j where the edge j → i is listed; an edge listed twice counts once.
+
+    `edge_index` is an integer tensor (2, edges), row 0 the source = key, row 1 the target = query, as in
+    PyTorch Geometric. An index outside `num_keys` or `num_queries` raises ShapeError.
+
+    >>> import torch
+    >>> Edges(torch.tensor([[0, 1], [1, 1]]), num_queries=2, num_keys=3).dense(2, 3).int().tolist()
+    [[0, 0, 0], [1, 1, 0]]
+    """
+
+    edge_index: Tensor
+    num_queries: int
+    num_keys: int
+    keys_by_query: Tensor = field(init=False, repr=False)
+    """Keys of the edges, sorted by query: the column indices of compressed sparse rows."""
+    queries_sorted: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        index = self.edge_index
+        if index.dtype not in (torch.int64, torch.int32):
+            raise DtypeError(f"edge_index is {index.dtype}; it holds indices, so make it int64.")
+        if index.ndim != 2 or index.shape[0] != 2:
+            raise ShapeError(
+                f"edge_index has shape {tuple(index.shape)}; it wants (2, edges): sources (keys), then targets (queries)."
+            )
+        if index.shape[1]:
+            _check_range("source (key)", index[0], self.num_keys, "num_keys")
+            _check_range("target (query)", index[1], self.num_queries, "num_queries")
+        queries, order = torch.sort(index[1], stable=True)
+        object.__setattr__(self, "queries_sorted", queries)
+        object.__setattr__(self, "keys_by_query", index[0][order])
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.edge_index,)
+
+    def check(self, rows: Rows) -> None:
+        got, wanted = (self.num_queries, self.num_keys), (rows.num_queries, rows.num_keys)
+        if got != wanted:
+            raise ShapeError(
+                f"Edges was made for {got[0]} queries and {got[1]} keys, but the call has {wanted[0]} and {wanted[1]}."
+            )
+
+    def tile(self, rows: Rows) -> Tensor:
+        bounds = torch.tensor([rows.start, rows.stop], device=rows.device)
+        begin, end = torch.searchsorted(self.queries_sorted, bounds.to(self.queries_sorted.dtype)).tolist()
+        keep = torch.zeros(rows.stop - rows.start, rows.num_keys, dtype=torch.bool, device=rows.device)
+        keep[self.queries_sorted[begin:end] - rows.start, self.keys_by_query[begin:end]] = True
+        return keep
+
+
+def _check_range(what: str, index: Tensor, size: int, name: str) -> None:
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or high >= size:
+        raise ShapeError(
+            f"edge_index names {what} {low if low < 0 else high}, but {name} is {size}: indices run from 0 to {size - 1}."
+        )

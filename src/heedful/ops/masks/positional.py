@@ -1,0 +1,82 @@
+"""Masks that follow from the positions of query and key alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from heedful.errors import MaskError, OptionError, unknown_choice
+from heedful.ops.masks.base import Mask
+from heedful.ops.rows import Rows
+
+Align = Literal["top_left", "bottom_right"]
+ALIGNMENTS: tuple[Align, ...] = ("top_left", "bottom_right")
+
+
+def offset(align: Align | None, rows: Rows) -> int:
+    """Position of query 0 among the keys: 0, or such that the last query meets the last key."""
+    return rows.num_keys - rows.num_queries if align == "bottom_right" else 0
+
+
+@dataclass(frozen=True)
+class Causal(Mask):
+    """Query i sees key j where j ≤ i: nothing from the future.
+
+    With unequal lengths it must be said which positions meet, else MaskError: `align="top_left"` (query 0 and
+    key 0), or `align="bottom_right"` (the last of each, as when decoding with a cache).
+
+    >>> Causal(align="bottom_right").dense(2, 3).int().tolist()
+    [[1, 1, 0], [1, 1, 1]]
+    """
+
+    align: Align | None = None
+
+    def __post_init__(self) -> None:
+        if self.align is not None and self.align not in ALIGNMENTS:
+            raise unknown_choice("align", self.align, ALIGNMENTS)
+
+    def check(self, rows: Rows) -> None:
+        if self.align is None and rows.num_queries != rows.num_keys:
+            raise MaskError(
+                f"Causal() with {rows.num_queries} queries and {rows.num_keys} keys is ambiguous; write "
+                f'Causal(align="top_left") if query 0 stands at key 0, Causal(align="bottom_right") if the last '
+                f"query stands at the last key."
+            )
+
+    def tile(self, rows: Rows) -> Tensor:
+        return rows.key_index() <= rows.query_index() + offset(self.align, rows)
+
+
+@dataclass(frozen=True)
+class Window(Mask):
+    """Query i sees keys i − left to i + right, both inclusive; None is unbounded.
+
+    With unequal lengths `align` says which positions meet, as for `Causal`; query 0 and key 0 unless told.
+
+    >>> Window(1, 0).dense(3, 3).int().tolist()
+    [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
+    """
+
+    left: int | None
+    right: int | None
+    align: Align = "top_left"
+
+    def __post_init__(self) -> None:
+        if self.align not in ALIGNMENTS:
+            raise unknown_choice("align", self.align, ALIGNMENTS)
+        for side, size in (("left", self.left), ("right", self.right)):
+            if size is not None and size < 0:
+                raise OptionError(
+                    f"Window({side}={size}): a side is 0 or more, or None for unbounded."
+                )
+
+    def tile(self, rows: Rows) -> Tensor:
+        distance = rows.key_index() - (rows.query_index() + offset(self.align, rows))
+        keep = distance.new_ones(distance.shape, dtype=bool)
+        if self.left is not None:
+            keep = keep & (distance >= -self.left)
+        if self.right is not None:
+            keep = keep & (distance <= self.right)
+        return keep

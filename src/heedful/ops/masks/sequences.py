@@ -1,0 +1,83 @@
+"""Masks that differ from sequence to sequence: padding and packed segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from heedful.errors import DtypeError, ShapeError
+from heedful.ops.masks.base import Mask, check_per_sequence, over_heads
+from heedful.ops.rows import Rows
+
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Padding(Mask):
+    """Every query sees the first `key_lengths` keys of its sequence.
+
+    `key_lengths` is an integer tensor, one length a sequence: (*batch), or (*batch, heads). Another dtype is
+    refused with DtypeError.
+
+    >>> import torch
+    >>> Padding(torch.tensor([1, 2])).dense(1, 3, lead=(2,)).int().tolist()
+    [[[1, 0, 0]], [[1, 1, 0]]]
+    """
+
+    key_lengths: Tensor
+
+    def __post_init__(self) -> None:
+        if self.key_lengths.dtype not in INTEGERS:
+            raise DtypeError(
+                f"key_lengths counts keys, so it is an integer tensor, but this one is {self.key_lengths.dtype}; a "
+                f"boolean tensor that keeps (True = may attend) is masks.Dense(keep)."
+            )
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.key_lengths,)
+
+    def check(self, rows: Rows) -> None:
+        check_per_sequence("key_lengths", tuple(self.key_lengths.shape), rows)
+
+    def tile(self, rows: Rows) -> Tensor:
+        lengths = over_heads(self.key_lengths, 0, rows)[..., None, None]
+        return rows.key_index() < lengths
+
+
+@dataclass(frozen=True, eq=False)
+class Segments(Mask):
+    """Query i sees key j where their segment ids are equal: several sequences packed into one row.
+
+    `query_ids` is (*batch, query) or (*batch, heads, query), `key_ids` likewise with keys.
+
+    >>> import torch
+    >>> ids = torch.tensor([0, 0, 1])
+    >>> Segments(ids, ids).dense(3, 3).int().tolist()
+    [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    """
+
+    query_ids: Tensor
+    key_ids: Tensor
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.query_ids, self.key_ids)
+
+    def check(self, rows: Rows) -> None:
+        sides = (
+            ("query_ids", self.query_ids, rows.num_queries),
+            ("key_ids", self.key_ids, rows.num_keys),
+        )
+        for name, ids, length in sides:
+            if ids.ndim == 0 or ids.shape[-1] != length:
+                raise ShapeError(
+                    f"{name} has shape {tuple(ids.shape)}; its last axis must be the length, {length}."
+                )
+            if ids.ndim > 1 or not rows.lead:
+                check_per_sequence(name, tuple(ids.shape[:-1]), rows)
+
+    def tile(self, rows: Rows) -> Tensor:
+        query_ids = over_heads(self.query_ids[..., rows.start : rows.stop], 1, rows)
+        key_ids = over_heads(self.key_ids, 1, rows)
+        return query_ids[..., :, None] == key_ids[..., None, :]

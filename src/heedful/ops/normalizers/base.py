@@ -1,0 +1,39 @@
+"""What a normalizer is: scores of whole rows in, weights out."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+class Normalizer(abc.ABC):
+    """Turn the scores of a query against all its keys into weights.
+
+    Scores arrive in float32 or wider. Weights are exactly 0 where `keep` is False, and a row that keeps nothing is
+    all zeros, with gradient 0.
+    """
+
+    name: ClassVar[str]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors the normalizer holds, for device checks."""
+        return ()
+
+    @abc.abstractmethod
+    def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
+        """Normalize (..., query, key) along its last axis; `keep` is boolean and broadcasts, None keeps all."""
+
+
+def mask_low(scores: Tensor, keep: Tensor | None) -> Tensor:
+    """Replace dropped scores by the lowest finite number: exp of it is 0, and no NaN can arise from it."""
+    if keep is None:
+        return scores
+    return torch.where(keep, scores, torch.finfo(scores.dtype).min)
+
+
+def mask_zero(values: Tensor, keep: Tensor | None) -> Tensor:
+    """Replace dropped entries by 0."""
+    return values if keep is None else torch.where(keep, values, 0.0)

@@ -1,0 +1,27 @@
+"""Softmax over the keys that are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from heedful.ops.normalizers.base import Normalizer, mask_low, mask_zero
+
+
+@dataclass(frozen=True)
+class Softmax(Normalizer):
+    r"""w_j = exp(e_j) / Σ exp(e_k) over the keys k that are kept.
+
+    >>> import torch
+    >>> keep = torch.tensor([[True, True, False], [False, False, False]])
+    >>> Softmax().weights(torch.zeros(2, 3), keep).tolist()
+    [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
+    """
+
+    name: ClassVar[str] = "softmax"
+
+    def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
+        return mask_zero(torch.softmax(mask_low(scores, keep), -1), keep)

@@ -1,0 +1,134 @@
+"""Which backend serves a call, and why the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from heedful.errors import BackendError, unknown_choice
+from heedful.ops.backends import BACKENDS, Backend
+from heedful.ops.backends.base import wide_dtype
+from heedful.ops.backends.sdpa import SDPA
+from heedful.ops.call import Call
+from heedful.ops.check import checked
+from heedful.ops.masks import Mask
+from heedful.ops.normalizers import Normalizer, Softmax
+from heedful.ops.positions import PositionBias
+from heedful.ops.scores import PreparedKey, ScaledDot, Score
+
+# Below this a call's scores fit comfortably in memory, and computing them twice only costs time.
+WHOLE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `attend` would do with a call."""
+
+    backend: str
+    reason: str
+    rejected: Mapping[str, str]
+    """Why not each other backend."""
+    bytes_for_backward: int
+    """Bytes the attention keeps for the backward pass; 0 where no gradient is wanted."""
+    flops: int
+    """Floating-point operations of the forward pass; a multiply-add counts as two."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.backend}: {self.reason}"]
+        lines += [f"not {name}: {why}" for name, why in self.rejected.items()]
+        lines.append(f"{self.flops:,} floating-point operations forward")
+        lines.append(f"{self.bytes_for_backward:,} bytes kept for backward")
+        return "\n".join(lines)
+
+
+def plan(
+    query: Tensor,
+    key: Tensor | PreparedKey,
+    value: Tensor,
+    *,
+    score: Score = ScaledDot(),  # noqa: B008 - a frozen value without tensors
+    mask: Mask | Tensor | None = None,
+    bias: Tensor | PositionBias | None = None,
+    normalizer: Normalizer = Softmax(),  # noqa: B008 - likewise
+    dropout_p: float = 0.0,
+    enable_gqa: bool = False,
+    return_weights: bool = False,
+    backend: str = "auto",
+) -> Plan:
+    """Tell how `attend` would compute the same arguments, without computing them.
+
+    The preparation of query and key may run, to know its size. Raises what `attend` raises.
+
+    >>> import torch
+    >>> from heedful import plan, normalizers
+    >>> x = torch.randn(1, 2, 16, 8)
+    >>> plan(x, x, x).backend
+    'sdpa'
+    >>> print(plan(x, x, x, normalizer=normalizers.Sparsemax()).rejected["sdpa"])
+    it normalizes by softmax, not by sparsemax
+    """
+    call = checked(
+        query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
+    )
+    chosen, reason = choose(call, backend)
+    rejected = {
+        name: other.supports(call) or _served_but(other, chosen, backend)
+        for name, other in BACKENDS.items()
+        if other is not chosen
+    }
+    return Plan(chosen.name, reason, rejected, chosen.bytes_kept(call), flops(call))
+
+
+def choose(call: Call, backend: str) -> tuple[Backend, str]:
+    """The backend for a call and the reason; BackendError where the one named cannot serve."""
+    if backend != "auto":
+        named = BACKENDS.get(backend)
+        if named is None:
+            raise unknown_choice("backend", backend, ["auto", *BACKENDS])
+        refusal = named.supports(call)
+        if refusal is not None:
+            raise BackendError(
+                f'backend="{backend}" cannot serve this call: {refusal}. Use backend="auto", or "reference", which '
+                f"serves every call."
+            )
+        return named, "asked for by name"
+    sdpa = BACKENDS["sdpa"]
+    small = working_bytes(call) <= WHOLE_BYTES
+    if sdpa.supports(call) is None:
+        assert isinstance(sdpa, SDPA)
+        if small or sdpa.is_fused(call):
+            return sdpa, sdpa.why
+    chunked = BACKENDS["chunked"]
+    if not small and chunked.supports(call) is None:
+        return chunked, chunked.why
+    reference = BACKENDS["reference"]
+    return reference, f"{reference.why}; they take {working_bytes(call):,} bytes here"
+
+
+def working_bytes(call: Call) -> int:
+    """Bytes of the scores, times hidden where an additive pair spreads them out."""
+    pair = call.pair_features if call.score.pair_kind == "additive" else 1
+    return call.cells * pair * wide_dtype(call.query.dtype).itemsize
+
+
+def flops(call: Call) -> int:
+    """Floating-point operations forward: the maps of `prepare`, one pair a cell, the mix of values."""
+    features = call.pair_features
+    per_pair = 2 * features if call.score.pair_kind == "dot" else 4 * features
+    pairs = call.cells * (per_pair + 2 * call.value.shape[-1])
+    matrices = [tensor for tensor in call.score.tensors() if tensor.ndim >= 2]
+    tokens = (call.num_queries, call.num_keys)
+    maps = sum(
+        2 * call.lead_size * length * matrix.shape[-2] * matrix.shape[-1]
+        for length, matrix in zip(tokens, matrices, strict=False)
+        if not (matrix is matrices[-1] and len(matrices) > 1 and isinstance(call.key, PreparedKey))
+    )
+    return pairs + maps
+
+
+def _served_but(other: Backend, chosen: Backend, asked: str) -> str:
+    if asked != "auto":
+        return f"{chosen.name} was asked for by name"
+    return f"it serves the call too, but {chosen.name} is expected to cost less"

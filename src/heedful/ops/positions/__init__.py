@@ -1,0 +1,9 @@
+"""How order enters attention: added to the input, inside `prepare`, or as a bias on the scores."""
+
+from __future__ import annotations
+
+from heedful.ops.positions.biases import ALiBi, PositionBias, RelativeBuckets
+from heedful.ops.positions.rotary import Rotary
+from heedful.ops.positions.sinusoidal import sinusoidal
+
+__all__ = ["ALiBi", "PositionBias", "RelativeBuckets", "Rotary", "sinusoidal"]

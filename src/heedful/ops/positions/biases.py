@@ -1,0 +1,136 @@
+"""Positions as a bias on the scores, made one block of rows at a time."""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from heedful.errors import OptionError, ShapeError
+from heedful.ops.rows import Rows
+
+
+class PositionBias(abc.ABC):
+    """A bias that follows from positions; pass it to `attend` as `bias`."""
+
+    query_start: int
+
+    @abc.abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors the bias holds, for device checks; the first has heads as its first axis."""
+
+    def check(self, rows: Rows) -> None:
+        """Raise ShapeError unless the call has a heads axis of the right size."""
+        heads = self.tensors()[0].shape[0]
+        if heads != 1 and (not rows.lead or rows.lead[-1] != heads):
+            raise ShapeError(
+                f"{type(self).__name__} holds {heads} heads, but the call's leading axes are {rows.lead}; give inputs "
+                f"(*batch, {heads}, length, features)."
+            )
+
+    def distance(self, rows: Rows) -> Tensor:
+        """Key position minus query position, (rows, keys)."""
+        return rows.key_index() - (rows.query_index() + self.query_start)
+
+    @abc.abstractmethod
+    def tile(self, rows: Rows) -> Tensor:
+        """The bias for `rows`, (heads, rows, keys), or (rows, keys) when there is one head."""
+
+
+@dataclass(frozen=True, eq=False)
+class ALiBi(PositionBias):
+    r"""−slope_h · |i − j| (Press et al. 2022, https://arxiv.org/abs/2108.12409).
+
+    `slopes` is (heads,). `query_start` is the position of query 0 (when decoding, the length of the cache).
+
+    >>> import torch
+    >>> from heedful.ops.rows import Rows
+    >>> ALiBi(torch.tensor([0.5])).tile(Rows.all(2, 2, (1,), torch.device("cpu"))).tolist()
+    [[-0.0, -0.5], [-0.5, -0.0]]
+    """
+
+    slopes: Tensor
+    query_start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.slopes.ndim != 1:
+            raise ShapeError(f"slopes has shape {tuple(self.slopes.shape)}; give (heads,).")
+
+    @classmethod
+    def for_heads(cls, heads: int) -> ALiBi:
+        """The paper's slopes: a geometric sequence from 2^(−8/heads); between powers of two, every other one.
+
+        >>> ALiBi.for_heads(4).slopes.tolist()
+        [0.25, 0.0625, 0.015625, 0.00390625]
+        """
+        if heads < 1:
+            raise OptionError(f"ALiBi wants at least one head, not {heads}.")
+        power = 2 ** math.floor(math.log2(heads))
+        slopes = [2 ** (-8 * (head + 1) / power) for head in range(power)]
+        between = [2 ** (-4 * (head + 1) / power) for head in range(0, 2 * power, 2)]
+        return cls(torch.tensor((slopes + between)[:heads]))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.slopes,)
+
+    def tile(self, rows: Rows) -> Tensor:
+        distance = self.distance(rows).abs().to(self.slopes.dtype)
+        tile = -self.slopes[:, None, None] * distance
+        return tile[0] if len(self.slopes) == 1 else tile
+
+
+@dataclass(frozen=True, eq=False)
+class RelativeBuckets(PositionBias):
+    r"""b[h, bucket(j − i)]: near distances have a bucket each, far ones share them logarithmically.
+
+    Raffel et al. 2020, https://arxiv.org/abs/1910.10683 (T5). `table` is (heads, buckets), learned; with
+    `bidirectional` half of the buckets serve keys after the query, otherwise those all count as distance 0.
+
+    >>> import torch
+    >>> from heedful.ops.rows import Rows
+    >>> bias = RelativeBuckets(torch.arange(8.0)[None], bidirectional=True, max_distance=16)
+    >>> bias.tile(Rows.all(1, 4, (1,), torch.device("cpu"))).tolist()
+    [[0.0, 5.0, 6.0, 6.0]]
+    """
+
+    table: Tensor
+    bidirectional: bool = True
+    max_distance: int = 128
+    query_start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.table.ndim != 2 or self.table.shape[1] < (4 if self.bidirectional else 2):
+            raise ShapeError(
+                f"table has shape {tuple(self.table.shape)}; give (heads, buckets) with at least 4 buckets when "
+                f"bidirectional and 2 otherwise."
+            )
+        buckets = self.table.shape[1] // (2 if self.bidirectional else 1)
+        if self.max_distance <= buckets // 2:
+            raise OptionError(
+                f"max_distance is {self.max_distance}; with {self.table.shape[1]} buckets it must be above {buckets // 2}."
+            )
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.table,)
+
+    def bucket(self, distance: Tensor) -> Tensor:
+        """The bucket of each distance j − i."""
+        buckets = self.table.shape[1]
+        first = torch.zeros_like(distance)
+        if self.bidirectional:
+            buckets //= 2
+            first = (distance > 0) * buckets
+            distance = distance.abs()
+        else:
+            distance = (-distance).clamp(min=0)
+        exact = buckets // 2
+        ratio = (distance.clamp(min=1) / exact).log() / math.log(self.max_distance / exact)
+        far = (exact + (ratio * (buckets - exact)).long()).clamp(max=buckets - 1)
+        return first + torch.where(distance < exact, distance, far)
+
+    def tile(self, rows: Rows) -> Tensor:
+        tile = self.table[:, self.bucket(self.distance(rows))]
+        return tile[0] if len(self.table) == 1 else tile

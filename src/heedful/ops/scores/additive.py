@@ -1,0 +1,92 @@
+"""The additive score: a small feed-forward network that sees both tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from heedful.errors import ShapeError, unknown_choice
+from heedful.ops.scores.base import PairKind, PreparedKey, Score, expect_features
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "leaky_relu": lambda hidden: F.leaky_relu(hidden, 0.2),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Additive(Score):
+    r"""e(s, h) = vᵀ φ(W_qᵀ s + W_kᵀ h) (Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473).
+
+    `query_weight` W_q is (*, query_dim, hidden), `key_weight` W_k (*, key_dim, hidden), `vector` v (*, hidden);
+    leading axes broadcast against heads. φ is tanh, or leaky_relu with slope 0.2 (Brody et al. 2022,
+    https://arxiv.org/abs/2105.14491, GATv2). A bias inside φ belongs to either projection: append a
+    constant feature, or add it to the prepared key.
+
+    >>> import torch
+    >>> from heedful import attend
+    >>> score = Additive(torch.randn(3, 8), torch.randn(4, 8), torch.randn(8))
+    >>> query, memory = torch.randn(2, 5, 3), torch.randn(2, 7, 4)
+    >>> attend(query, score.prepare_key(memory), memory, score=score).output.shape
+    torch.Size([2, 5, 4])
+    """
+
+    query_weight: Tensor
+    key_weight: Tensor
+    vector: Tensor
+    activation: Literal["tanh", "leaky_relu"] = "tanh"
+    name: ClassVar[str] = "additive"
+    pair_kind: ClassVar[PairKind] = "additive"
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise unknown_choice("activation", self.activation, ACTIVATIONS)
+        shapes = [tuple(tensor.shape) for tensor in self.tensors()]
+        if len(shapes[0]) < 2 or len(shapes[1]) < 2 or len(shapes[2]) < 1:
+            raise ShapeError(
+                f"Additive got query_weight {shapes[0]}, key_weight {shapes[1]} and vector {shapes[2]}; it wants "
+                f"(*, query_dim, hidden), (*, key_dim, hidden) and (*, hidden)."
+            )
+        if not shapes[0][-1] == shapes[1][-1] == shapes[2][-1]:
+            raise ShapeError(
+                f"Additive got query_weight {shapes[0]}, key_weight {shapes[1]} and vector {shapes[2]}; their last "
+                f"axes, the hidden size, must be equal."
+            )
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.query_weight, self.key_weight, self.vector)
+
+    def query_lead(self) -> tuple[int, ...]:
+        sides = (self.query_weight.shape[:-2], self.vector.shape[:-1])
+        return tuple(torch.broadcast_shapes(*sides))
+
+    def key_lead(self) -> tuple[int, ...]:
+        return tuple(self.key_weight.shape[:-2])
+
+    def pair_features(self, query_features: int) -> int:
+        return self.vector.shape[-1]
+
+    def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
+        query_dim, hidden = self.query_weight.shape[-2:]
+        expect_features("query", query, query_dim, f"Additive's query_weight ({query_dim}, {hidden})")
+        if isinstance(key, PreparedKey):
+            expect_features("prepared key", key.features, hidden, "Additive's hidden size")
+        else:
+            key_dim = self.key_weight.shape[-2]
+            expect_features("key", key, key_dim, f"Additive's key_weight ({key_dim}, {hidden})")
+
+    def project_query(self, query: Tensor) -> Tensor:
+        return query @ self.query_weight
+
+    def project_key(self, key: Tensor) -> Tensor:
+        return key @ self.key_weight
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        hidden = ACTIVATIONS[self.activation](query[..., :, None, :] + key[..., None, :, :])
+        vector = self.vector.to(hidden.dtype)
+        return (hidden @ vector[..., None, :, None]).squeeze(-1)

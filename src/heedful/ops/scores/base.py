@@ -1,0 +1,124 @@
+"""What a score is: work done once a token (prepare) and work done once a query-key pair (pair)."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from heedful.errors import ShapeError
+
+PairKind = Literal["dot", "additive"]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedKey:
+    """Keys on which the per-token work of one score is already done.
+
+    Pass it to `attend` in place of a key: a decoder prepares its memory once for all its steps, and
+    a cache holds prepared keys.
+
+    >>> import torch
+    >>> from heedful import attend, scores
+    >>> score = scores.Bilinear(torch.eye(3, 2))
+    >>> memory = torch.randn(5, 2)
+    >>> prepared = score.prepare_key(memory)
+    >>> query = torch.randn(4, 3)
+    >>> once = attend(query, prepared, memory, score=score).output
+    >>> torch.equal(once, attend(query, memory, memory, score=score).output)
+    True
+    """
+
+    features: Tensor
+    """(*batch, heads, key, prepared) or (*batch, key, prepared)."""
+    score: str
+    """Name of the score that prepared them."""
+
+    def with_features(self, features: Tensor) -> PreparedKey:
+        """The same kind of prepared key with other features (beams selected, a cache grown)."""
+        return replace(self, features=features)
+
+
+class Score(abc.ABC):
+    r"""e(s, h) = pair(prepare_query(s), prepare_key(h)).
+
+    A score is a value that holds its tensors. `prepare` runs in two halves, so that a rotation of
+    positions fits between them: `project` (the learned maps) and `finish` (what must come last).
+    """
+
+    name: ClassVar[str]
+    pair_kind: ClassVar[PairKind]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors the score holds, for device and dtype checks."""
+        return ()
+
+    def query_lead(self) -> tuple[int, ...]:
+        """Leading axes `*` of what acts on queries, which broadcast against heads; () when shared by all."""
+        return ()
+
+    def key_lead(self) -> tuple[int, ...]:
+        """Likewise of what acts on keys."""
+        return ()
+
+    def pair_features(self, query_features: int) -> int:
+        """How many features a pair combines, for queries of that many features."""
+        return query_features
+
+    @abc.abstractmethod
+    def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
+        """Raise ShapeError when the feature sizes do not fit the score."""
+
+    def project_query(self, query: Tensor) -> Tensor:
+        """Apply the learned map of queries; the first half of preparing."""
+        return query
+
+    def project_key(self, key: Tensor) -> Tensor:
+        """Apply the learned map of keys; the first half of preparing."""
+        return key
+
+    def finish_query(self, query: Tensor) -> Tensor:
+        """Do what must come after a rotation of positions; the second half of preparing."""
+        return query
+
+    def finish_key(self, key: Tensor) -> Tensor:
+        """Do what must come after a rotation of positions; the second half of preparing."""
+        return key
+
+    def prepare_query(self, query: Tensor) -> Tensor:
+        """Do the per-token work on queries: (..., query, query_dim) -> (..., query, prepared)."""
+        return self.finish_query(self.project_query(query))
+
+    def prepare_key(self, key: Tensor) -> PreparedKey:
+        """Do the per-token work on keys: (..., key, key_dim) -> PreparedKey."""
+        return PreparedKey(self.finish_key(self.project_key(key)), self.name)
+
+    @abc.abstractmethod
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        """Combine prepared features: (..., query, p), (..., key, p) -> (..., query, key)."""
+
+
+def dot_pair(query: Tensor, key: Tensor) -> Tensor:
+    """All inner products: (..., query, p), (..., key, p) -> (..., query, key)."""
+    return query @ key.transpose(-2, -1)
+
+
+def expect_features(what: str, tensor: Tensor, wanted: int, owner: str) -> None:
+    """Raise ShapeError unless the last axis of `tensor` has the wanted size."""
+    got = tensor.shape[-1]
+    if got != wanted:
+        raise ShapeError(
+            f"{what} has {got} features (shape {tuple(tensor.shape)}), but {owner} wants {wanted}."
+        )
+
+
+def expect_equal_features(score: Score, query: Tensor, key: Tensor) -> None:
+    """Raise ShapeError unless query and key have the same feature size."""
+    if query.shape[-1] != key.shape[-1]:
+        raise ShapeError(
+            f"query has {query.shape[-1]} features and key {key.shape[-1]} (shapes {tuple(query.shape)} and "
+            f"{tuple(key.shape)}), but the {score.name} score wants them equal; project one of them, or use "
+            f"scores.Bilinear, scores.LowRank or scores.Additive, which take unequal sizes."
+        )

@@ -1,0 +1,54 @@
+"""Scores without parameters: the inner product, plain and scaled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from heedful.ops.scores.base import PairKind, PreparedKey, Score, dot_pair, expect_equal_features
+
+
+@dataclass(frozen=True, eq=False)
+class Dot(Score):
+    r"""e(s, h) = sᵀh (Luong et al. 2015, https://arxiv.org/abs/1508.04025, "dot").
+
+    Query and key have the same number of features; else ShapeError.
+
+    >>> import torch
+    >>> float(Dot().pair(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])))
+    11.0
+    """
+
+    name: ClassVar[str] = "dot"
+    pair_kind: ClassVar[PairKind] = "dot"
+
+    def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
+        features = key.features if isinstance(key, PreparedKey) else key
+        expect_equal_features(self, query, features)
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return dot_pair(query, key)
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledDot(Dot):
+    r"""e(s, h) = sᵀh · scale, with scale = 1/√d_k unless given (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
+
+    >>> import torch
+    >>> score = ScaledDot()
+    >>> query, key = torch.ones(1, 4), torch.ones(1, 4)
+    >>> float(score.pair(score.prepare_query(query), score.prepare_key(key).features))
+    2.0
+    """
+
+    scale: float | None = None
+    name: ClassVar[str] = "scaled_dot"
+
+    def scale_for(self, features: int) -> float:
+        """The factor used for queries of that many features."""
+        return features**-0.5 if self.scale is None else self.scale
+
+    def project_query(self, query: Tensor) -> Tensor:
+        return query * self.scale_for(query.shape[-1])

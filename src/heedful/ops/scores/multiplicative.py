@@ -1,0 +1,119 @@
+"""Multiplicative scores: a learned map between the query's space and the key's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from heedful.errors import ShapeError
+from heedful.ops.scores.base import PairKind, PreparedKey, Score, dot_pair, expect_features
+
+
+@dataclass(frozen=True, eq=False)
+class Bilinear(Score):
+    r"""e(s, h) = sᵀ W h (Luong et al. 2015, https://arxiv.org/abs/1508.04025, "general"; "multiplicative").
+
+    `weight` is (*, query_dim, key_dim); leading axes broadcast against heads. Sizes that do not fit raise
+    ShapeError.
+
+    >>> import torch
+    >>> from heedful import attend
+    >>> query, key = torch.randn(2, 5, 3), torch.randn(2, 7, 4)
+    >>> attend(query, key, key, score=Bilinear(torch.randn(3, 4))).output.shape
+    torch.Size([2, 5, 4])
+    """
+
+    weight: Tensor
+    name: ClassVar[str] = "bilinear"
+    pair_kind: ClassVar[PairKind] = "dot"
+
+    def __post_init__(self) -> None:
+        _expect_matrix("weight", self.weight, "query_dim, key_dim")
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.weight,)
+
+    def query_lead(self) -> tuple[int, ...]:
+        return tuple(self.weight.shape[:-2])
+
+    def pair_features(self, query_features: int) -> int:
+        return self.weight.shape[-1]
+
+    def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
+        shape = tuple(self.weight.shape)
+        expect_features("query", query, shape[-2], f"Bilinear with weight {shape}")
+        features = key.features if isinstance(key, PreparedKey) else key
+        expect_features("key", features, shape[-1], f"Bilinear with weight {shape}")
+
+    def project_query(self, query: Tensor) -> Tensor:
+        return query @ self.weight
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return dot_pair(query, key)
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank(Score):
+    r"""e(s, h) = (sᵀU)(hᵀV)ᵀ, a bilinear score of rank at most `rank` ("reduced-rank multiplicative").
+
+    `query_factor` U is (*, query_dim, rank), `key_factor` V is (*, key_dim, rank); leading axes broadcast
+    against heads. With U and V per head this is what multi-head attention learns (Vaswani et al. 2017,
+    https://arxiv.org/abs/1706.03762, without the scale).
+
+    >>> import torch
+    >>> score = LowRank(torch.randn(3, 2), torch.randn(4, 2))
+    >>> query, key = torch.randn(5, 3), torch.randn(7, 4)
+    >>> got = score.pair(score.prepare_query(query), score.prepare_key(key).features)
+    >>> torch.allclose(got, query @ score.query_factor @ score.key_factor.T @ key.T, atol=1e-5)
+    True
+    """
+
+    query_factor: Tensor
+    key_factor: Tensor
+    name: ClassVar[str] = "low_rank"
+    pair_kind: ClassVar[PairKind] = "dot"
+
+    def __post_init__(self) -> None:
+        _expect_matrix("query_factor", self.query_factor, "query_dim, rank")
+        _expect_matrix("key_factor", self.key_factor, "key_dim, rank")
+        if self.query_factor.shape[-1] != self.key_factor.shape[-1]:
+            raise ShapeError(
+                f"query_factor has rank {self.query_factor.shape[-1]} and key_factor {self.key_factor.shape[-1]}; "
+                f"give both the same last axis."
+            )
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.query_factor, self.key_factor)
+
+    def query_lead(self) -> tuple[int, ...]:
+        return tuple(self.query_factor.shape[:-2])
+
+    def key_lead(self) -> tuple[int, ...]:
+        return tuple(self.key_factor.shape[:-2])
+
+    def pair_features(self, query_features: int) -> int:
+        return self.query_factor.shape[-1]
+
+    def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
+        shapes = tuple(self.query_factor.shape), tuple(self.key_factor.shape)
+        expect_features("query", query, shapes[0][-2], f"LowRank with query_factor {shapes[0]}")
+        if isinstance(key, PreparedKey):
+            expect_features("prepared key", key.features, shapes[1][-1], "LowRank's rank")
+        else:
+            expect_features("key", key, shapes[1][-2], f"LowRank with key_factor {shapes[1]}")
+
+    def project_query(self, query: Tensor) -> Tensor:
+        return query @ self.query_factor
+
+    def project_key(self, key: Tensor) -> Tensor:
+        return key @ self.key_factor
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return dot_pair(query, key)
+
+
+def _expect_matrix(name: str, tensor: Tensor, axes: str) -> None:
+    if tensor.ndim < 2:
+        raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; give it (*, {axes}).")

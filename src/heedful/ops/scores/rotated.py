@@ -1,0 +1,76 @@
+"""A score whose prepared features are rotated by position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from heedful.errors import OptionError
+from heedful.ops.positions.rotary import Rotary
+from heedful.ops.scores.base import PairKind, PreparedKey, Score
+
+
+@dataclass(frozen=True, eq=False)
+class Rotated(Score):
+    r"""e(s_i, h_j) of `inner` after rotating position i's and j's features: it depends on i − j alone.
+
+    The rotation acts between the two halves of `prepare`: after the learned maps, before normalising or
+    appending features. `query_start` and `key_start` are the position of the first query and key, or
+    tensors (length,) of positions; a cache of prepared keys continues with `key_start` = its length.
+    A score whose pair is not an inner product is refused with OptionError: its value would not depend on
+    i − j alone.
+
+    >>> import torch
+    >>> from heedful import attend, positions, scores
+    >>> query = torch.randn(2, 5, 8)
+    >>> score = Rotated(scores.ScaledDot(), positions.Rotary(8))
+    >>> attend(query, query, query, score=score).output.shape
+    torch.Size([2, 5, 8])
+    """
+
+    inner: Score
+    rotary: Rotary
+    query_start: int | Tensor = 0
+    key_start: int | Tensor = 0
+    name: ClassVar[str] = "rotated"
+    pair_kind: ClassVar[PairKind] = "dot"
+
+    def __post_init__(self) -> None:
+        if self.inner.pair_kind != "dot":
+            raise OptionError(
+                f"rotary positions want a score whose pair is an inner product, but {self.inner.name} is not; "
+                f"give it positions by addition, or as a bias (positions.ALiBi, positions.RelativeBuckets)."
+            )
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        starts = (self.query_start, self.key_start)
+        return (*self.inner.tensors(), *(start for start in starts if isinstance(start, Tensor)))
+
+    def query_lead(self) -> tuple[int, ...]:
+        return self.inner.query_lead()
+
+    def key_lead(self) -> tuple[int, ...]:
+        return self.inner.key_lead()
+
+    def pair_features(self, query_features: int) -> int:
+        return self.inner.pair_features(query_features)
+
+    def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
+        self.inner.check(query, key)
+
+    def project_query(self, query: Tensor) -> Tensor:
+        return self.rotary.rotate(self.inner.project_query(query), self.query_start)
+
+    def project_key(self, key: Tensor) -> Tensor:
+        return self.rotary.rotate(self.inner.project_key(key), self.key_start)
+
+    def finish_query(self, query: Tensor) -> Tensor:
+        return self.inner.finish_query(query)
+
+    def finish_key(self, key: Tensor) -> Tensor:
+        return self.inner.finish_key(key)
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return self.inner.pair(query, key)

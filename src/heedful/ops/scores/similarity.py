@@ -1,0 +1,128 @@
+"""Scores that compare by angle or by distance: cosine and the Gaussian kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from heedful.errors import OptionError
+from heedful.ops.scores.base import (
+    PairKind,
+    PreparedKey,
+    Score,
+    dot_pair,
+    expect_equal_features,
+    expect_features,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Cosine(Score):
+    r"""e(s, h) = τ · sᵀh / (‖s‖‖h‖) (Graves et al. 2014, https://arxiv.org/abs/1410.5401, "content addressing").
+
+    `temperature` τ is a number or a tensor (*) that broadcasts against heads; it multiplies. A vector of
+    zeros has cosine 0 with everything.
+
+    >>> import torch
+    >>> score = Cosine(10.0)
+    >>> query = torch.tensor([[3.0, 4.0]])
+    >>> float(score.pair(score.prepare_query(query), score.prepare_key(query * 7).features))
+    10.0
+    """
+
+    temperature: float | Tensor
+    name: ClassVar[str] = "cosine"
+    pair_kind: ClassVar[PairKind] = "dot"
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.temperature,) if isinstance(self.temperature, Tensor) else ()
+
+    def query_lead(self) -> tuple[int, ...]:
+        return tuple(self.temperature.shape) if isinstance(self.temperature, Tensor) else ()
+
+    def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
+        features = key.features if isinstance(key, PreparedKey) else key
+        expect_equal_features(self, query, features)
+
+    def finish_query(self, query: Tensor) -> Tensor:
+        return F.normalize(query, dim=-1, eps=_smallest(query)) * per_head(self.temperature)
+
+    def finish_key(self, key: Tensor) -> Tensor:
+        return F.normalize(key, dim=-1, eps=_smallest(key))
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return dot_pair(query, key)
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian(Score):
+    r"""e(s, h) = −‖s − h‖² / 2σ²: with softmax, kernel regression (Nadaraya 1964, Watson 1964).
+
+    `bandwidth` σ > 0 is a number or a tensor (*) that broadcasts against heads. The square is expanded,
+    sᵀh/σ² − ‖h‖²/2σ² − ‖s‖²/2σ², and both squares travel as one more feature each, so the pair is a
+    plain inner product. Inputs far from the origin compared with σ lose precision: centre them, or use
+    float64.
+
+    >>> import torch
+    >>> score = Gaussian(2.0)
+    >>> query, key = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 1.0]])
+    >>> float(score.pair(score.prepare_query(query), score.prepare_key(key).features))  # -(4 + 1) / 8
+    -0.625
+    """
+
+    bandwidth: float | Tensor
+    name: ClassVar[str] = "gaussian"
+    pair_kind: ClassVar[PairKind] = "dot"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.bandwidth, Tensor) and not self.bandwidth > 0:
+            raise OptionError(f"bandwidth is {self.bandwidth}; it must be above 0.")
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.bandwidth,) if isinstance(self.bandwidth, Tensor) else ()
+
+    def query_lead(self) -> tuple[int, ...]:
+        return tuple(self.bandwidth.shape) if isinstance(self.bandwidth, Tensor) else ()
+
+    def key_lead(self) -> tuple[int, ...]:
+        return self.query_lead()
+
+    def pair_features(self, query_features: int) -> int:
+        return query_features + 2
+
+    def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
+        if isinstance(key, PreparedKey):
+            expect_features("prepared key", key.features, query.shape[-1] + 2, "Gaussian")
+        else:
+            expect_equal_features(self, query, key)
+
+    def finish_query(self, query: Tensor) -> Tensor:
+        scaled = _wide(query) / per_head(self.bandwidth)
+        square = scaled.square().sum(-1, keepdim=True) / -2
+        return torch.cat([scaled, torch.ones_like(square), square], -1)
+
+    def finish_key(self, key: Tensor) -> Tensor:
+        scaled = _wide(key) / per_head(self.bandwidth)
+        square = scaled.square().sum(-1, keepdim=True) / -2
+        return torch.cat([scaled, square, torch.ones_like(square)], -1)
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return dot_pair(query, key)
+
+
+def per_head(parameter: float | Tensor) -> float | Tensor:
+    """Give a parameter (*) the axes (*, 1, 1), so that it broadcasts against (*, length, features)."""
+    return parameter[..., None, None] if isinstance(parameter, Tensor) else parameter
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    # The squares are sums, and half precision holds neither them nor their cancellation.
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _smallest(tensor: Tensor) -> float:
+    return torch.finfo(tensor.dtype).tiny
