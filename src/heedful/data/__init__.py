@@ -1,0 +1,1 @@
+"""Data: files, vocabularies, batches and the built-in corpora."""

@@ -1,0 +1,100 @@
+"""Batches of pairs of about the same length, bounded by their padded size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from heedful.errors import OptionError
+
+
+class Batch(NamedTuple):
+    """Pairs of id sequences, padded on the right."""
+
+    source: Tensor
+    """(batch, source), long."""
+    source_lengths: Tensor
+    """(batch,), long."""
+    target: Tensor
+    """(batch, target), long."""
+    target_lengths: Tensor
+    """(batch,), long."""
+
+
+def token_batches(
+    lengths: Sequence[tuple[int, int]], *, max_tokens: int, seed: int, epoch: int
+) -> list[list[int]]:
+    """Group pairs into batches of rows × max(longest source, longest target) ≤ max_tokens.
+
+    Pairs of about the same lengths come together, in an order that is shuffled by (seed, epoch) and
+    by nothing else; each pair comes once. A pair that is longer than max_tokens makes a batch alone.
+
+    Args:
+        lengths: the source and the target length of each pair.
+        max_tokens: the most tokens, padding included, on either side of a batch.
+        seed: of the shuffling.
+        epoch: counted from 0; each epoch has its own order.
+
+    Returns:
+        For each batch, the indices of its pairs.
+
+    Raises:
+        OptionError: max_tokens below 1, a negative seed or epoch.
+
+    Example:
+        >>> sorted(sorted(batch) for batch in token_batches([(2, 2), (9, 9), (2, 3)], max_tokens=9, seed=0, epoch=0))
+        [[0, 2], [1]]
+    """
+    for name, got, least in (("max_tokens", max_tokens, 1), ("seed", seed, 0), ("epoch", epoch, 0)):
+        if got < least:
+            raise OptionError(f"{name} is {got}; {least} or more is wanted.")
+    random = np.random.default_rng([seed, epoch])
+    table = np.asarray(lengths, dtype=np.int64).reshape(-1, 2)
+    order = random.permutation(len(table))
+    # The sort is stable, so pairs of equal lengths stay in their shuffled order.
+    order = order[np.lexsort((table[order, 0], table[order, 1]))]
+    widest = table.max(axis=1, initial=1)
+    batches: list[list[int]] = []
+    longest = 0
+    for index in order.tolist():
+        longest = max(longest, int(widest[index]))
+        if batches and (len(batches[-1]) + 1) * longest <= max_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            longest = int(widest[index])
+    return [batches[index] for index in random.permutation(len(batches)).tolist()]
+
+
+def collate(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Batch:
+    """Pad pairs of id sequences into one batch; the ids are taken as they are (no begin, no end added).
+
+    Raises:
+        OptionError: there are no pairs.
+
+    Example:
+        >>> collate([([5, 6], [7]), ([8], [9, 4])], pad=0).source.tolist()
+        [[5, 6], [8, 0]]
+    """
+    if not pairs:
+        raise OptionError("there are no pairs to make a batch of; one or more are wanted.")
+    source, source_lengths = pad_ids([source for source, _ in pairs], pad)
+    target, target_lengths = pad_ids([target for _, target in pairs], pad)
+    return Batch(source, source_lengths, target, target_lengths)
+
+
+def pad_ids(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Pad id sequences on the right: (batch, longest) ids and (batch,) lengths, both long.
+
+    >>> pad_ids([[1, 2], [3]], pad=0)[1].tolist()
+    [2, 1]
+    """
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    padded = np.full((len(lengths), int(lengths.max(initial=0))), pad, dtype=np.int64)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(padded), torch.from_numpy(lengths)

@@ -1,0 +1,102 @@
+"""What a word is, and the one form that every text is brought to before it is encoded."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+SPACE_MARK = "▁"
+"""Stands for a space inside pieces, as in SentencePiece."""
+
+UNSPACED_SCRIPTS = (
+    r"〆ー\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+)
+"""The scripts that are written without spaces between words, as a set for Oniguruma expressions."""
+
+# The same scripts by code point, for Python's `re`, which knows no scripts.
+_UNSPACED = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3041-\u3096\u309d-\u309f\u30a1-\u30fa"
+    "\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\uff66-\uff9d\U00020000-\U0003fffd\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ede\u1000-\u109f\u1780-\u17d3"
+)
+_ONE_UNSPACED = re.compile(f"[{_UNSPACED}]")
+
+
+def normalise(text: str, *, lowercase: bool = False) -> str:
+    """Return the form of a text that vocabularies see and decoding gives back.
+
+    Unicode NFC; every run of white space is one space; none at the ends; the mark for a space (U+2581)
+    is written as an underscore; lower case when asked for.
+
+    >>> normalise("  two   words ")
+    'two words'
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).replace(SPACE_MARK, "_")
+    if lowercase:
+        # Lower-casing can leave a decomposed letter behind (İ), so compose again.
+        text = unicodedata.normalize("NFC", text.lower())
+    return " ".join(text.split())
+
+
+def starts_unspaced(text: str) -> bool:
+    """Say whether the first character belongs to a script without spaces.
+
+    >>> starts_unspaced("你好"), starts_unspaced("hello")
+    (True, False)
+    """
+    return _ONE_UNSPACED.match(text) is not None
+
+
+def words(text: str) -> list[str]:
+    """Split a text into the words that alignments count.
+
+    A line that holds white space: its words are what stands between the white space, punctuation
+    included, as the Pharaoh format `i-j` counts them. A line that holds none, in a script without
+    spaces (Chinese, Japanese, Thai, ...): each character with its combining marks is a word, and so is
+    each run of other letters and digits, and each run of anything else.
+
+    >>> words("A man, two dogs.")
+    ['A', 'man,', 'two', 'dogs.']
+    >>> words("他用iPhone。")
+    ['他', '用', 'iPhone', '。']
+    >>> words("我 喜欢 你")
+    ['我', '喜欢', '你']
+    """
+    return [text[start:end] for start, end in word_spans(text)]
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return where each of `words(text)` starts and ends in `text`.
+
+    >>> word_spans("ab  c")
+    [(0, 2), (4, 5)]
+    """
+    spans = [found.span() for found in re.finditer(r"\S+", text)]
+    if len(spans) != 1 or not _ONE_UNSPACED.search(text):
+        return spans
+    return _character_spans(text, *spans[0])
+
+
+def _character_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    previous_kind = ""
+    for position in range(start, end):
+        if unicodedata.category(text[position]).startswith("M"):
+            kind = previous_kind
+            grow = bool(spans)
+        else:
+            kind = _kind(text[position])
+            grow = kind == previous_kind != "unspaced"
+        if grow:
+            spans[-1] = (spans[-1][0], position + 1)
+        else:
+            spans.append((position, position + 1))
+        previous_kind = kind
+    return spans
+
+
+def _kind(character: str) -> str:
+    if _ONE_UNSPACED.match(character):
+        return "unspaced"
+    return "letters" if character.isalnum() else "signs"
