@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from heedful.models.transformer_config import TransformerConfig
+from heedful.nn.dropout import Dropout
 from heedful.nn.positions import InputPositions, LearnedPositions, SinusoidalPositions, build_bias
 from heedful.nn.scores import build_score
 from heedful.nn.transformer import (
@@ -37,7 +38,7 @@ class _Inputs(nn.Module):
             self.join = nn.Linear(2 * config.width, config.width)
             nn.init.xavier_uniform_(self.join.weight)
             nn.init.zeros_(self.join.bias)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, embedded: Tensor, start: int = 0) -> Tensor:
         """Before the first layer: (batch, length, width) -> the same."""

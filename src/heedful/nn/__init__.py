@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heedful.nn.attention import Attention, KeyValueCache, MultiHeadAttention, MultiHeadOutput
+from heedful.nn.dropout import Dropout, dropout
 from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
 from heedful.nn.normalizers import (
     NORMALIZER_NAMES,
@@ -41,6 +42,7 @@ __all__ = [
     "BiasPositions",
     "DecoderLayerCache",
     "DecoderLayerOutput",
+    "Dropout",
     "FeedForward",
     "InputPositions",
     "KeyValueCache",
@@ -60,4 +62,5 @@ __all__ = [
     "build_bias",
     "build_normalizer",
     "build_score",
+    "dropout",
 ]

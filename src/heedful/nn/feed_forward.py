@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import ShapeError, unknown_choice
+from heedful.nn.dropout import Dropout
 
 
 def _gated(hidden: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ class FeedForward(nn.Module):
         self.activation = activation
         self.widen = nn.Linear(width, hidden * (2 if activation == "gated" else 1), bias=bias)
         self.narrow = nn.Linear(hidden, width, bias=bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

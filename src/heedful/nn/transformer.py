@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from heedful.errors import OptionError, ShapeError, unknown_choice
 from heedful.nn.attention import KeyValueCache, MultiHeadAttention
+from heedful.nn.dropout import Dropout
 from heedful.nn.feed_forward import FeedForward
 from heedful.nn.normalizers import build_normalizer
 from heedful.ops.masks import Mask
@@ -26,7 +27,7 @@ class _Layer(nn.Module):
         if norm not in NORMS:
             raise unknown_choice("norm", norm, NORMS)
         self.norm = norm
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _residual(
         self, inputs: Tensor, norm: nn.LayerNorm, part: Callable[[Tensor], Tensor]
