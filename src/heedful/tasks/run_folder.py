@@ -1,0 +1,124 @@
+"""The folder of a trained model: its files, how they are written, and how a foreign one is told.
+
+A run folder can be moved. Nothing in it is a pickle, and reading one runs no code from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from heedful.errors import RunError
+
+MARKER = "heedful.json"
+CONFIGURATION = "config.toml"
+SOURCE_VOCABULARY = "source_vocabulary.json"
+TARGET_VOCABULARY = "target_vocabulary.json"
+WEIGHTS = "model.safetensors"
+METRICS = "metrics.jsonl"
+
+FORMAT = 1
+
+
+def create(folder: str | Path, task: str) -> Path:
+    """Make a run folder that holds only its marker.
+
+    Raises: RunError when something that is not an empty folder is already there.
+    """
+    folder = Path(folder)
+    check_free(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / MARKER, json.dumps({"task": task, "format": FORMAT}) + "\n")
+    return folder
+
+
+def check_free(folder: str | Path) -> None:
+    """Raise RunError unless `folder` can be made: nothing is there, or an empty folder."""
+    folder = Path(folder)
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists():
+        what = "holds a run already" if (folder / MARKER).exists() else "exists and is not empty"
+        raise RunError(f"{folder} {what}; name another folder, resume the run, or remove it first")
+    above = next((each for each in folder.absolute().parents if each.exists()), None)
+    if above is None or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise RunError(f"{folder} cannot be made: {above} is not a folder that can be written to")
+
+
+def check(folder: str | Path, task: str) -> Path:
+    """Return the folder of a run of `task`.
+
+    Raises: RunError for a folder that is missing, is no run, or is a run of something else.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"run folder {str(folder)!r} does not exist")
+    marker = folder / MARKER
+    if not marker.exists():
+        raise RunError(
+            f"{folder} is not a run folder: it has no {MARKER}; "
+            "give the folder that was named with --out when training"
+        )
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        got_task, got_format = found["task"], found["format"]
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{marker} is corrupt; copy the folder again or train anew") from None
+    if got_task != task:
+        raise RunError(f"{folder} holds a run of {got_task!r}, wanted one of {task!r}")
+    if got_format != FORMAT:
+        raise RunError(
+            f"{folder} has format {got_format}, this Heedful reads {FORMAT}; "
+            "use the version of Heedful that wrote it"
+        )
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file or nothing: a reader never sees half of it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing, also when the process is killed in between."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors (copies of those that share memory) as safetensors, whole or not at all."""
+    kept = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_bytes(path, save(kept, metadata=dict(metadata or {})))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata from safetensors.
+
+    Raises: RunError for a missing, truncated or corrupt file, saying what to do.
+    """
+    if not path.exists():
+        raise RunError(
+            f"{path} is missing; copy the run folder again, resume its training or train anew"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(
+                file.metadata() or {}
+            )
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(
+            f"{path} is truncated or corrupt ({error}); "
+            "copy the run folder again, resume its training or train anew"
+        ) from None

@@ -1,0 +1,281 @@
+"""A trained translator: text in, text, scores and alignments out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from heedful.data.files import Pairs
+from heedful.data.words import normalise, words
+from heedful.decode.align import align
+from heedful.decode.beam import Hypothesis, beam_search
+from heedful.errors import DataError, OptionError, RunError
+from heedful.models import MODELS
+from heedful.models.base import EncoderDecoder
+from heedful.tasks import run_folder
+from heedful.tasks.configuration import read_configuration, write_toml
+from heedful.tasks.metrics import TranslationScores, score_translations
+from heedful.tasks.text_pairs import Vocabularies
+from heedful.tasks.translation_config import TranslationConfig
+
+TASK = "translate"
+BEGIN = "<begin>"
+END = "<end>"
+"""How the two tokens that stand for no text are shown."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of one text."""
+
+    text: str
+    score: float
+    """Sum of the tokens' log-probabilities over the length penalty's factor; more is better."""
+    tokens: tuple[int, ...]
+    """Ids in the target vocabulary, without begin and end."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What each word of a translation looked at."""
+
+    source_words: list[str]
+    target_words: list[str]
+    weights: list[list[float]]
+    """One row a target word, one column a source word."""
+    method: str
+    """"attention" or, for a model without attention, "gradient" (gradient times input)."""
+
+    def pharaoh(self) -> str:
+        """Write `i-j` for each target word j and the source word i of greatest weight, from 0.
+
+        >>> Alignment(["a", "dog"], ["ein", "Hund"], [[0.9, 0.1], [0.2, 0.8]], "attention").pharaoh()
+        '0-0 1-1'
+        """
+        return " ".join(
+            f"{max(range(len(row)), key=row.__getitem__)}-{j}" for j, row in enumerate(self.weights)
+        )
+
+
+class TranslationTensors(NamedTuple):
+    """One encoded pair, ready for the model, with the names of its tokens."""
+
+    source: Tensor
+    """(1, source), the end token last."""
+    source_lengths: Tensor
+    target: Tensor
+    """(1, target), the begin token first, without the end token: what the decoder reads."""
+    target_lengths: Tensor
+    source_pieces: tuple[str, ...]
+    target_pieces: tuple[str, ...]
+    source_words: tuple[int, ...]
+    """The word that each piece belongs to; the end token has none."""
+    target_words: tuple[int, ...]
+    """The word that each piece after the begin token belongs to."""
+
+
+class Encoded(NamedTuple):
+    """A batch of source texts."""
+
+    source: Tensor
+    """(batch, source), padded on the right."""
+    source_lengths: Tensor
+
+
+def load_config(run_dir: str | Path) -> TranslationConfig:
+    """Read the configuration of a run folder.
+
+    Raises: RunError for a folder that is missing, foreign or has an unusable configuration.
+    """
+    folder = run_folder.check(run_dir, TASK)
+    try:
+        return read_configuration(TranslationConfig, folder / run_folder.CONFIGURATION)
+    except OptionError as error:
+        raise RunError(f"the run's configuration cannot be used: {error}") from None
+
+
+class Translator:
+    """A model with its vocabularies and its configuration."""
+
+    def __init__(
+        self, config: TranslationConfig, vocabularies: Vocabularies, model: EncoderDecoder[Any]
+    ):
+        self.config = config
+        self.vocabularies = vocabularies
+        self.model = model
+
+    @classmethod
+    def untrained(cls, config: TranslationConfig, vocabularies: Vocabularies) -> Self:
+        """Build the model that `config` describes, with fresh weights."""
+        sizes = len(vocabularies.source), len(vocabularies.target)
+        model = MODELS[config.model.kind](config.model, *sizes)
+        return cls(config, vocabularies, model)
+
+    @classmethod
+    def load(cls, run_dir: str | Path) -> Self:
+        """Read a run folder.
+
+        Raises: RunError for a folder that is missing, foreign, truncated or corrupt.
+        """
+        folder = Path(run_dir)
+        translator = cls.untrained(load_config(folder), Vocabularies.load(folder))
+        translator.load_weights(folder / run_folder.WEIGHTS)
+        translator.model.eval()
+        return translator
+
+    def save(self, folder: Path) -> None:
+        """Write configuration and vocabularies, not the weights, into a run folder."""
+        run_folder.write_text(folder / run_folder.CONFIGURATION, write_toml(self.config))
+        self.vocabularies.save(folder)
+
+    def save_weights(self, path: str | Path) -> None:
+        """Write the weights as safetensors."""
+        run_folder.write_tensors(Path(path), self.model.state_dict())
+
+    def load_weights(self, path: str | Path) -> None:
+        """Read the weights that `save_weights` wrote.
+
+        Raises: RunError for a truncated or corrupt file, or weights of another model.
+        """
+        tensors, _ = run_folder.read_tensors(Path(path))
+        try:
+            self.model.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise RunError(
+                f"{path} holds the weights of another model than {run_folder.CONFIGURATION} "
+                f"describes: {str(error).splitlines()[-1].strip()}"
+            ) from None
+
+    def translate(
+        self,
+        texts: Iterable[str],
+        *,
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        nbest: int = 1,
+    ) -> Iterator[list[Translation]]:
+        """Yield the `nbest` best translations of each text, in order, while texts are still read.
+
+        An empty text has one empty translation. `beam` and `length_penalty` replace the configuration's.
+        """
+        beam = self.config.decoding.beam if beam is None else beam
+        if length_penalty is None:
+            length_penalty = self.config.decoding.length_penalty
+        if beam < 1:
+            raise OptionError(f"beam must be at least 1; got {beam}.")
+        if not 1 <= nbest <= beam:
+            raise OptionError(f"nbest must be from 1 to the beam, {beam}; got {nbest}.")
+        if not 0 <= length_penalty < float("inf"):
+            raise OptionError(
+                f"length_penalty must be a number of at least 0; got {length_penalty}."
+            )
+        return self._translate(iter(texts), beam, length_penalty, nbest)
+
+    def _translate(
+        self, texts: Iterator[str], beam: int, length_penalty: float, nbest: int
+    ) -> Iterator[list[Translation]]:
+        while chunk := list(itertools.islice(texts, self.config.decoding.chunk)):
+            ids = self.vocabularies.source_ids(chunk)
+            results: list[list[Translation]] = [[Translation("", 0.0, ())] for _ in chunk]
+            filled = [index for index, text in enumerate(chunk) if text.strip()]
+            filled.sort(key=lambda index: len(ids[index]))
+            for group in self._groups(filled, ids):
+                encoded = self.pad([ids[index] for index in group])
+                found = self._search(encoded, beam, length_penalty, nbest)
+                for index, hypotheses in zip(group, found, strict=True):
+                    results[index] = [self._translation(each) for each in hypotheses]
+            yield from results
+
+    def _groups(self, indices: Sequence[int], ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """Cut indices, sorted by length, into batches of at most `decoding.batch_tokens` tokens."""
+        group: list[int] = []
+        for index in indices:
+            if group and (len(group) + 1) * len(ids[index]) > self.config.decoding.batch_tokens:
+                yield group
+                group = []
+            group.append(index)
+        if group:
+            yield group
+
+    def _search(
+        self, encoded: Encoded, beam: int, length_penalty: float, nbest: int
+    ) -> list[list[Hypothesis]]:
+        limits = (self.config.decoding.max_length_ratio * encoded.source_lengths).long() + 10
+        return beam_search(
+            self.model,
+            encoded.source,
+            encoded.source_lengths,
+            begin=self.vocabularies.target.begin_id,
+            end=self.vocabularies.target.end_id,
+            beam=beam,
+            length_penalty=length_penalty,
+            max_length=limits,
+            nbest=nbest,
+        )
+
+    def _translation(self, hypothesis: Hypothesis) -> Translation:
+        text = self.vocabularies.target.decode(hypothesis.tokens)
+        return Translation(text, hypothesis.score, tuple(hypothesis.tokens))
+
+    def pad(self, ids: Sequence[Sequence[int]]) -> Encoded:
+        """Lay lists of ids into one tensor on the model's device."""
+        device = self.model.source_embedding.weight.device
+        lengths = torch.tensor([len(each) for each in ids])
+        source = torch.full((len(ids), int(lengths.max())), self.vocabularies.source.pad_id)
+        for row, each in zip(source, ids, strict=True):
+            row[: len(each)] = torch.tensor(each)
+        return Encoded(source.to(device), lengths.to(device))
+
+    def evaluate(self, pairs: Pairs, *, beam: int | None = None) -> TranslationScores:
+        """Translate the source side of `pairs` and compare with the target side."""
+        texts = [best.text for best, *_ in self.translate(pairs.source, beam=beam)]
+        return score_translations(texts, pairs.target)
+
+    def tensors(self, source: str, target: str) -> TranslationTensors:
+        """Encode one pair for `heedful.explore`: ids, lengths and the pieces that the ids stand for."""
+        [source_ids] = self.vocabularies.source_ids([source])
+        [target_ids] = self.vocabularies.target_ids([target])
+        pair = self.pad([source_ids]), self.pad([target_ids[:-1]])
+        source_encoding = self.vocabularies.source.encode(source)
+        target_encoding = self.vocabularies.target.encode(target)
+        return TranslationTensors(
+            source=pair[0].source,
+            source_lengths=pair[0].source_lengths,
+            target=pair[1].source,
+            target_lengths=pair[1].source_lengths,
+            source_pieces=(*source_encoding.pieces, END),
+            target_pieces=(BEGIN, *target_encoding.pieces),
+            source_words=tuple(source_encoding.words),
+            target_words=tuple(target_encoding.words),
+        )
+
+    def align(self, source: str, target: str) -> Alignment:
+        """Say which source words each target word looked at, or, without attention, depends on.
+
+        Works for any target: the model's translation, whatever the search, or a reference. The target
+        is decoded with every token given. Pieces become words by summing over source pieces and
+        averaging over target pieces; what falls to the end token belongs to no word.
+
+        Raises: DataError for a text without words.
+        """
+        for name, text in (("source", source), ("target", target)):
+            if not text.strip():
+                raise DataError(f"the {name} has no words to align")
+        tensors = self.tensors(source, target)
+        aligned = align(self.model, tensors.source, tensors.source_lengths, tensors.target)
+        source_words = words(normalise(source, lowercase=self.config.vocabulary.lowercase))
+        target_words = words(normalise(target, lowercase=self.config.vocabulary.lowercase))
+        weights = aligned.weights[0].detach().float().cpu()
+        by_word = torch.zeros(len(target_words), len(source_words))
+        merged = torch.zeros(weights.shape[0], len(source_words))
+        for column, word in enumerate(tensors.source_words):
+            merged[:, word] += weights[:, column]
+        for row, word in enumerate(tensors.target_words):
+            by_word[word] += merged[row] / tensors.target_words.count(word)
+        return Alignment(source_words, target_words, by_word.tolist(), aligned.method)

@@ -1,0 +1,109 @@
+"""Checkpoints: everything that the rest of a training depends on, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from heedful.errors import RunError
+from heedful.tasks.run_folder import read_tensors, write_tensors
+from heedful.train.events import Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where a training stands."""
+
+    epoch: int = 0
+    """Epochs that ended and were validated."""
+    batch: int = 0
+    """Batches taken of the epoch that is under way."""
+    step: int = 0
+    epoch_loss: float = 0.0
+    """Summed loss and target tokens of the epoch that is under way."""
+    epoch_tokens: int = 0
+    best_epoch: int = 0
+    """0 before the first validation."""
+    best: Scores | None = None
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position
+) -> None:
+    """Write weights, optimizer moments, random-number states and position, whole or not at all."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
+    tensors |= {f"random.{name}": state for name, state in random_states().items()}
+    write_tensors(path, tensors, {"position": json.dumps(asdict(position))})
+
+
+def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+    """Put the state of a checkpoint into model, optimizer and random-number generators.
+
+    Raises: RunError for a missing, truncated or corrupt checkpoint, or one of another model.
+    """
+    tensors, metadata = read_tensors(path)
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "random": {}}
+    for name, tensor in tensors.items():
+        group, _, rest = name.partition(".")
+        groups[group][rest] = tensor
+    moments: dict[int, dict[str, Any]] = {}
+    for name, tensor in groups["optimizer"].items():
+        index, _, key = name.partition(".")
+        moments.setdefault(int(index), {})[key] = tensor
+    try:
+        position = read_position(metadata)
+        model.load_state_dict(groups["model"])
+        optimizer.load_state_dict(
+            {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"{path} does not fit the run's configuration ({error}); train anew"
+        ) from None
+    set_random_states(groups["random"])
+    return position
+
+
+def read_position(metadata: dict[str, str]) -> Position:
+    """Read the position from a checkpoint's metadata."""
+    values = json.loads(metadata["position"])
+    best = values.pop("best")
+    return Position(**values, best=None if best is None else Scores(**best))
+
+
+def random_states() -> dict[str, Tensor]:
+    """Return the states of PyTorch's random-number generators, one a device."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def set_random_states(states: dict[str, Tensor]) -> None:
+    """Undo what was drawn since `random_states`."""
+    torch.set_rng_state(states["cpu"])
+    for name, state in states.items():
+        device, _, index = name.partition(".")
+        if device == "cuda":
+            torch.cuda.set_rng_state(state, int(index))
+
+
+def average(paths: list[Path]) -> dict[str, Tensor]:
+    """Average the weights of several safetensors files, in float64."""
+    total: dict[str, Tensor] = {}
+    first: dict[str, Tensor] = {}
+    for path in paths:
+        tensors, _ = read_tensors(path)
+        first = first or tensors
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point():
+                total[name] = total.get(name, 0.0) + tensor.double() / len(paths)
+    return {name: total[name].to(t.dtype) if name in total else t for name, t in first.items()}

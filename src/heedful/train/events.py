@@ -1,0 +1,89 @@
+"""What training reports while it runs: frozen values, to be drawn, printed or stored by the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """Data and model are ready and the run folder is written."""
+
+    run: Path
+    parameters: int
+    source_vocabulary: int
+    target_vocabulary: int
+    train_pairs: int
+    left_out: int
+    """Training pairs longer than the configuration allows."""
+    valid_pairs: int
+    epochs: int
+    steps_per_epoch: int
+    first_step: int
+    """0, or the step that a resumed run goes on from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Some steps were taken."""
+
+    epoch: int
+    """Counted from 1."""
+    step: int
+    steps: int
+    """Steps of the whole training, should it not stop early."""
+    loss: float
+    """Mean training loss a target token since the last report."""
+    learning_rate: float
+    tokens_per_second: float
+    """Target tokens, padding not counted."""
+    seconds_left: float
+    """To the last epoch, validation not counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What the validation pairs say of some weights; the texts come from greedy decoding."""
+
+    loss: float
+    """Cross-entropy a target token, without label smoothing."""
+    bleu: float
+    chrf: float
+    exact_match: float
+
+    def key(self, metric: str) -> float:
+        """Return the figure `metric`, turned so that more is better."""
+        value: float = getattr(self, metric)
+        return -value if metric == "loss" else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """An epoch ended and its weights were validated."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    scores: Scores
+    best: bool
+    """Whether these are the best weights so far."""
+    seconds: float
+    """Since training started, earlier parts of a resumed run included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """Training ended; the run folder holds the chosen weights."""
+
+    run: Path
+    epochs: int
+    steps: int
+    stopped_early: bool
+    chosen: str
+    """"average" or "epoch 12": where the weights come from."""
+    scores: Scores
+    seconds: float
+
+
+Event = Started | Progress | Validated | Finished

@@ -1,0 +1,45 @@
+"""The training loss: cross-entropy of the positions that hold a token, with label smoothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from heedful.data.batching import Batch
+from heedful.models.base import EncoderDecoder
+
+
+class TranslationLoss(nn.Module):
+    """The summed loss of a batch, as a module so that Fabric can wrap model and loss as one.
+
+    With smoothing s over V tokens the target distribution is (1 - s) at the true token plus s / V at
+    every token (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Padding is dropped from the
+    states before the output layer, the widest multiplication of all, sees it.
+    """
+
+    def __init__(self, model: EncoderDecoder[Any], label_smoothing: float):
+        super().__init__()
+        self.model = model
+        self.label_smoothing = label_smoothing
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the sum of the losses of the batch's `predicted_tokens(batch)` tokens."""
+        lengths = batch.target_lengths - 1
+        read, wanted = batch.target[:, :-1], batch.target[:, 1:]
+        states = self.model(batch.source, batch.source_lengths, read).states
+        kept = torch.arange(read.shape[1], device=lengths.device) < lengths[:, None]
+        logits = self.model.output(states[kept])
+        return F.cross_entropy(
+            logits.float(),
+            wanted[kept],
+            label_smoothing=self.label_smoothing if self.training else 0.0,
+            reduction="sum",
+        )
+
+
+def predicted_tokens(batch: Batch) -> int:
+    """Count the target tokens that the model predicts: all but the first of each sentence."""
+    return int((batch.target_lengths - 1).sum())
