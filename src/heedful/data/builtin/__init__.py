@@ -1,0 +1,40 @@
+"""Corpora that are made on the spot, so that everything can be tried without any file."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from heedful.data.builtin import dates, numbers
+from heedful.data.builtin.corpus import Corpus
+from heedful.errors import unknown_choice
+
+
+class Builder(Protocol):
+    """What every built-in corpus offers."""
+
+    def __call__(
+        self, seed: int = 0, *, train_size: int = ..., valid_size: int = ..., test_size: int = ...
+    ) -> Corpus:
+        """Make the corpus; the same arguments always give the same pairs."""
+        ...
+
+
+BUILTIN: dict[str, Builder] = {"dates": dates.build, "numbers": numbers.build}
+
+
+def load_builtin(name: str, seed: int = 0) -> Corpus:
+    """Make a built-in corpus by its name, in its default sizes.
+
+    Raises:
+        OptionError: there is none of that name (the nearest is given).
+
+    Example:
+        >>> len(load_builtin("dates").test)
+        1000
+    """
+    if name not in BUILTIN:
+        raise unknown_choice("built-in corpus", name, BUILTIN)
+    return BUILTIN[name](seed)
+
+
+__all__ = ["BUILTIN", "Builder", "Corpus", "load_builtin"]
