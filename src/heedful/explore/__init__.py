@@ -1,0 +1,43 @@
+"""What a model attended to: one schema, what makes it, and what draws it."""
+
+from heedful.explore.chart import Series
+from heedful.explore.html import draw_html
+from heedful.explore.record import Recorder, record, recording
+from heedful.explore.renderers import RENDERERS, save
+from heedful.explore.report import (
+    Chart,
+    Code,
+    Maps,
+    MetricTable,
+    Paragraph,
+    report_page,
+)
+from heedful.explore.schema import AttentionRecord, records_from_json, records_to_json
+from heedful.explore.select import overall_mean, select
+from heedful.explore.terminal import heat_map
+from heedful.explore.translation import record_translation
+from heedful.explore.words import merge_words
+
+__all__ = [
+    "RENDERERS",
+    "AttentionRecord",
+    "Chart",
+    "Code",
+    "Maps",
+    "MetricTable",
+    "Paragraph",
+    "Recorder",
+    "Series",
+    "draw_html",
+    "heat_map",
+    "merge_words",
+    "overall_mean",
+    "record",
+    "record_translation",
+    "recording",
+    "records_from_json",
+    "records_to_json",
+    "report_page",
+    "save",
+    "select",
+]

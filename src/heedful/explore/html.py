@@ -1,0 +1,117 @@
+"""Draw attention records as one HTML file: it works offline, and no token can break out of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from heedful.errors import OptionError
+from heedful.explore.schema import ATTENTION, DIGITS, SCHEMA, AttentionRecord
+from heedful.explore.select import group, kind_name
+from heedful.explore.words import MERGED_NOTE
+
+CAUTION: Final = (
+    "Each row shows how one position shared its attention over the columns. The weights say where "
+    "the model looked, not why it decided."
+)
+
+_HATCH: Final = (
+    '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>'
+    '<pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse">'
+    '<path d="M-1 1L1 -1M-1 7L7 -1M5 7L7 5" style="stroke:var(--hatch);stroke-width:1"/>'
+    "</pattern></defs></svg>"
+)
+
+
+def _asset(name: str) -> str:
+    return (resources.files("heedful.explore") / "assets" / name).read_text(encoding="utf-8")
+
+
+def embedded_json(values: object) -> str:
+    r"""Return JSON that is safe inside a script element, whatever its strings hold.
+
+    Everything outside ASCII, and `<`, `>`, `&` and both quotes within strings, become \uXXXX, so that
+    no `</script>`, `<!--` or line separator is left for the HTML parser.
+
+    >>> print(embedded_json(["</script>"]))
+    ["\u003c/script\u003e"]
+    """
+    text = json.dumps(values, allow_nan=False, separators=(",", ":"))
+    for character in "<>&'":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.replace('\\"', "\\u0022")
+
+
+def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
+    """Return the HTML of one interactive figure over `records`; `name` is unique in the page.
+
+    Raises:
+        OptionError: there are no records.
+    """
+    if not records:
+        raise OptionError("there are no attention records to draw; record a model first.")
+    groups = group(records)
+    values = {
+        "schema": SCHEMA,
+        "digits": DIGITS,
+        "merged_note": MERGED_NOTE,
+        "kind_names": {kind: kind_name(kind) for kind in groups},
+        "records": [record.to_dict() for members in groups.values() for record in members],
+    }
+    return (
+        f'<div data-records="{html.escape(name)}"></div>\n'
+        f'<script type="application/json" id="{html.escape(name)}">{embedded_json(values)}</script>\n'
+    )
+
+
+def page(title: str, body: str) -> str:
+    """Wrap a body in the page that every HTML output shares.
+
+    The content security policy forbids every request and every script but the page's own, so that
+    nothing a token holds could ever load or run.
+    """
+    script = _asset("explorer.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n"
+        f"<body>\n{_HATCH}\n<main>\n<h1>{html.escape(title)}</h1>\n{body}</main>\n"
+        "<noscript><p>The heat maps are drawn by JavaScript, which is switched off here.</p></noscript>\n"
+        f"<script>{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def draw_html(records: Sequence[AttentionRecord], *, title: str = "Attention weights") -> str:
+    """Return a complete HTML page that shows the records.
+
+    Raises:
+        OptionError: there are no records.
+
+    >>> record = AttentionRecord("cross", "cross", 0, ("Haus",), ("house",), [[[1.0]]])
+    >>> draw_html([record]).startswith("<!DOCTYPE html>")
+    True
+    """
+    measures = dict.fromkeys(record.measure for record in records)
+    caution = CAUTION if list(measures) == [ATTENTION] else ""
+    lead = f"Shown: {', '.join(measures)}. {caution}"
+    return page(title, f"<p>{html.escape(lead)}</p>\n{figure(records, name='records-1')}")
+
+
+def save_html(
+    records: Sequence[AttentionRecord], path: str | Path, title: str = "Attention weights"
+) -> None:
+    """Write `draw_html` to a file.
+
+    Raises:
+        OptionError: there are no records.
+    """
+    Path(path).write_text(draw_html(records, title=title), encoding="utf-8")

@@ -1,0 +1,98 @@
+"""Draw one attention map on matplotlib axes: the part that pictures of many maps repeat."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from numpy.typing import NDArray
+
+from heedful.explore.schema import AttentionRecord
+from heedful.explore.tokens import clipped
+
+COLOURS: Final = ("#f7fbff", "#cfe1f2", "#93c4de", "#4a97c9", "#1764ab", "#08306b")
+"""Light to dark, one hue: readable in grey and by the colour-blind. The HTML page has the same."""
+
+COLOUR_MAP: Final = LinearSegmentedColormap.from_list("heedful", COLOURS)
+SCALE: Final = Normalize(0.0, 1.0)
+HATCH_COLOUR: Final = "#8c96a0"
+LABEL_SIZE: Final = 9.0
+"""Points."""
+
+
+def paint(axes: Axes, record: AttentionRecord) -> None:
+    """Draw one head: cells by weight, masked cells hatched."""
+    allowed: NDArray[numpy.bool_] = record.allowed[0]
+    weights = numpy.ma.masked_where(~allowed, record.weights[0])
+    rows, columns = allowed.shape
+    axes.imshow(
+        weights,
+        cmap=COLOUR_MAP,
+        norm=SCALE,
+        interpolation="none",
+        aspect="auto",
+        extent=(0, columns, rows, 0),
+    )
+    if not allowed.all():
+        axes.add_patch(_hatched(allowed))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(edgecolor="#b4bcc4", linewidth=0.6)
+
+
+def write_numbers(axes: Axes, record: AttentionRecord) -> None:
+    """Write each weight that would not read 0.00 into its cell."""
+    for query, key in numpy.argwhere(record.allowed[0] & (record.weights[0] >= 0.005)):
+        weight = float(record.weights[0, query, key])
+        colour = "white" if weight > 0.5 else "#10151c"
+        axes.text(
+            key + 0.5,
+            query + 0.5,
+            f"{weight:.2f}",
+            fontsize=7,
+            color=colour,
+            ha="center",
+            va="center",
+        )
+
+
+def _hatched(allowed: NDArray[numpy.bool_]) -> PathPatch:
+    """One shape over all masked cells, a rectangle for each run of them in a row."""
+    paths = []
+    for row, cells in enumerate(allowed):
+        edges = numpy.flatnonzero(
+            numpy.diff(numpy.concatenate(([True], cells, [True])).astype(int))
+        )
+        for first, last in edges.reshape(-1, 2):
+            corners = [(first, row), (last, row), (last, row + 1), (first, row + 1), (first, row)]
+            paths.append(Path(corners, closed=True))
+    return PathPatch(
+        Path.make_compound_path(*paths),
+        facecolor="white",
+        edgecolor=HATCH_COLOUR,
+        linewidth=0,
+        hatch="////",
+        gid="masked",
+    )
+
+
+def label(axes: Axes, record: AttentionRecord, families: list[str]) -> None:
+    """Name the rows and, slanted above, the columns."""
+    queries, keys = record.query_tokens, record.key_tokens
+    axes.set_yticks(
+        [row + 0.5 for row in range(len(queries))], [clipped(token) for token in queries]
+    )
+    axes.set_xticks(
+        [column + 0.5 for column in range(len(keys))], [clipped(token) for token in keys]
+    )
+    axes.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for written in axes.get_yticklabels():
+        written.set(fontsize=LABEL_SIZE, family=families, parse_math=False)
+    for written in axes.get_xticklabels():
+        written.set(fontsize=LABEL_SIZE, family=families, parse_math=False)
+        written.set(rotation=60, horizontalalignment="left", rotation_mode="anchor")

@@ -1,0 +1,265 @@
+"""Record what a model attends to while it runs, without changing what it computes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from heedful.errors import OptionError, ShapeError, unknown_choice
+from heedful.explore.schema import AttentionRecord
+from heedful.ops.observe import Observed, observing
+
+__all__ = ["AttentionRecord", "Recorder", "Tokens", "record", "recording"]
+
+Tokens = Mapping[str, tuple[Sequence[str], Sequence[str]]]
+"""For each kind of attention its query tokens and its key tokens."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of attend, for one example: weights and mask (heads, queries, keys)."""
+
+    weights: NDArray[Any]
+    allowed: NDArray[numpy.bool_]
+    backend: str
+
+
+@dataclass
+class _Place:
+    """One attend in one module; it is called once, or once a step."""
+
+    path: str
+    kind: str
+    calls: list[_Call] = field(default_factory=list)
+
+
+class Recorder:
+    """Collects every call of `attend` that a model makes; `records` hands them over.
+
+    Made by `recording`; calls from the same place in the same module are joined along queries, as a
+    recurrent decoder's steps are. Where a later step sees more keys (a cache), the keys that an earlier
+    one could not see count as masked.
+    """
+
+    def __init__(self, *, row: int | None = None) -> None:
+        self._row = row
+        self._places: dict[tuple[str, int], _Place] = {}
+        self._stack: list[tuple[str, nn.Module]] = []
+        # How often the innermost module called attend in its present forward: two calls in one
+        # forward are two places, one call in each of two forwards are two steps of one place.
+        self._counts: list[int] = [0]
+
+    def _enter(self, path: str, module: nn.Module) -> None:
+        self._stack.append((path, module))
+        self._counts.append(0)
+
+    def _leave(self) -> None:
+        self._stack.pop()
+        self._counts.pop()
+
+    def _observe(self, seen: Observed) -> None:
+        path = self._stack[-1][0] if self._stack else ""
+        number = self._counts[-1]
+        self._counts[-1] += 1
+        if (path, number) not in self._places:
+            name = path if number == 0 else f"{path}#{number + 1}"
+            self._places[path, number] = _Place(name, self._kind())
+        self._places[path, number].calls.append(self._one_example(seen))
+
+    def _kind(self) -> str:
+        """The `.kind` of the innermost module that has one."""
+        for _, module in reversed(self._stack):
+            kind = getattr(module, "kind", None)
+            if isinstance(kind, str):
+                return kind
+        return "self"
+
+    def _one_example(self, seen: Observed) -> _Call:
+        """Take one example of the batch: (*lead, Q, K) -> (heads, Q, K)."""
+        weights = seen.weights.detach().float().cpu()
+        mask = torch.ones_like(weights, dtype=torch.bool)
+        if seen.mask is not None:
+            mask = seen.mask.detach().cpu().expand(weights.shape)
+        if weights.ndim == 2 or (weights.ndim == 3 and not self._leading_axis_is_heads(weights)):
+            weights, mask = weights.unsqueeze(-3), mask.unsqueeze(-3)
+        heads, queries, keys = weights.shape[-3:]
+        weights, mask = (x.reshape(-1, heads, queries, keys) for x in (weights, mask))
+        row, batch = self._row, weights.shape[0]
+        if row is None and batch != 1:
+            raise ShapeError(
+                f"a record shows one example, and this batch has {batch}; "
+                f"choose one with row=0 to row={batch - 1}, or run the model on one example."
+            )
+        if row is not None and not 0 <= row < batch:
+            raise ShapeError(f"row={row} is not in this batch of {batch}; give 0 to {batch - 1}.")
+        # Copies: a model may go on to write into tensors that it handed to attend.
+        return _Call(
+            weights[row or 0].clone().numpy(), mask[row or 0].clone().numpy(), seen.backend
+        )
+
+    def _leading_axis_is_heads(self, weights: torch.Tensor) -> bool:
+        """Whether (x, Q, K) is heads rather than a batch: only the calling module can tell."""
+        heads = getattr(self._stack[-1][1], "heads", None) if self._stack else None
+        return isinstance(heads, int) and heads == weights.shape[0]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of attention seen so far, in order."""
+        return list(dict.fromkeys(place.kind for place in self._places.values()))
+
+    def records(self, tokens: Tokens | None = None) -> list[AttentionRecord]:
+        """Return one record a place, in the order in which the model came to them.
+
+        Args:
+            tokens: for each kind its (query tokens, key tokens); a kind not named gets numbers.
+
+        Raises:
+            OptionError: a kind in `tokens` that the model does not have, or nothing was recorded.
+            ShapeError: tokens that do not fit the weights.
+        """
+        if not self._places:
+            raise OptionError(
+                "this model made no call of heedful.attend, so there are no attention weights to show; "
+                "a model without attention has none."
+            )
+        for kind in tokens or {}:
+            if kind not in self.kinds:
+                raise unknown_choice("kind of attention", kind, self.kinds)
+        unnumbered: dict[str, int] = {}
+        found = []
+        for place in self._places.values():
+            layer = layer_number(place.path)
+            if layer is None:
+                layer = unnumbered.get(place.kind, 0)
+                unnumbered[place.kind] = layer + 1
+            given = (tokens or {}).get(place.kind)
+            for repeat, calls in enumerate(_runs(place.calls, given)):
+                found.append(_build(place, calls, layer + repeat, given))
+        return found
+
+
+def _runs(
+    calls: list[_Call], tokens: tuple[Sequence[str], Sequence[str]] | None
+) -> list[list[_Call]]:
+    """Split the calls of a place into those to join: one run, unless each alone fits the tokens.
+
+    The latter is a module shared by several layers, whose calls are layers and not steps.
+    """
+    if tokens is not None and len(calls) > 1:
+        wanted = (len(tokens[0]), len(tokens[1]))
+        if all(call.weights.shape[1:] == wanted for call in calls):
+            return [[call] for call in calls]
+    return [calls]
+
+
+def _build(
+    place: _Place,
+    calls: list[_Call],
+    layer: int,
+    tokens: tuple[Sequence[str], Sequence[str]] | None,
+) -> AttentionRecord:
+    keys = max(call.weights.shape[2] for call in calls)
+    weights = numpy.concatenate([_widen(call.weights, keys) for call in calls], axis=1)
+    allowed = numpy.concatenate([_widen(call.allowed, keys) for call in calls], axis=1)
+    query_tokens, key_tokens = tokens or (_numbers(weights.shape[1]), _numbers(keys))
+    backends = list(dict.fromkeys(call.backend for call in calls))
+    return AttentionRecord(
+        module_path=place.path,
+        kind=place.kind,
+        layer=layer,
+        query_tokens=query_tokens,
+        key_tokens=key_tokens,
+        weights=weights,
+        mask=allowed,
+        backend=", ".join(backends),
+    )
+
+
+def _widen(values: NDArray[Any], keys: int) -> NDArray[Any]:
+    """Pad the last axis with 0 (False): keys that came after this step."""
+    return numpy.pad(values, ((0, 0), (0, 0), (0, keys - values.shape[2])))
+
+
+def _numbers(count: int) -> list[str]:
+    return [str(number + 1) for number in range(count)]
+
+
+def layer_number(path: str) -> int | None:
+    """Return the layer that a module path names: its last number, or None.
+
+    >>> layer_number("encoder.layers.3.attention"), layer_number("decoder.attention")
+    (3, None)
+    """
+    numbers = [int(part) for part in path.split("#")[0].split(".") if part.isdecimal()]
+    return numbers[-1] if numbers else None
+
+
+@contextlib.contextmanager
+def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]:
+    """Record every attend call that `model` makes inside the `with` block.
+
+    Whatever happens inside, no hook stays on the model. The model computes what it would have
+    computed: observing asks for weights, and asking for weights never changes an output.
+
+    Args:
+        model: any module; it need not be Heedful's, if it calls `heedful.attend`.
+        row: which example of a batch to keep; needed only when there are several.
+    """
+    recorder = Recorder(row=row)
+    handles = []
+
+    def entering(path: str) -> Callable[[nn.Module, Any], None]:
+        return lambda module, _: recorder._enter(path, module)
+
+    def leaving(module: nn.Module, inputs: Any, output: Any) -> None:
+        recorder._leave()
+
+    try:
+        for path, module in model.named_modules():
+            handles.append(module.register_forward_pre_hook(entering(path)))
+            # always_call: a forward that raises must leave the stack too.
+            handles.append(module.register_forward_hook(leaving, always_call=True))
+        with observing(recorder._observe):
+            yield recorder
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def record(
+    model: nn.Module, *inputs: Any, tokens: Tokens | None = None, row: int | None = None
+) -> list[AttentionRecord]:
+    """Run `model(*inputs)` without gradients and return what each of its attentions looked at.
+
+    The model runs in the mode it is in: call `model.eval()` first unless dropout is to be seen.
+    For a call that takes named arguments, or several calls, use `recording`.
+
+    Args:
+        model: the module to run.
+        inputs: what it is called with; one example, or a batch with `row`.
+        tokens: for each kind ("encoder", "decoder", "cross", "self") its (query tokens, key tokens).
+        row: which example of a batch to keep.
+
+    Raises:
+        OptionError: the model has no attention, or `tokens` names a kind that it does not have.
+        ShapeError: tokens that do not fit the weights, or a batch of several without `row`.
+
+    >>> import torch, heedful
+    >>> class Looking(torch.nn.Module):
+    ...     kind = "self"
+    ...     def forward(self, x):
+    ...         return heedful.attend(x, x, x).output
+    >>> [found] = record(Looking(), torch.zeros(1, 2, 4), tokens={"self": (["a", "b"], ["a", "b"])})
+    >>> found.weights.tolist()
+    [[[0.5, 0.5], [0.5, 0.5]]]
+    """
+    with torch.no_grad(), recording(model, row=row) as recorder:
+        model(*inputs)
+    return recorder.records(tokens)

@@ -1,0 +1,115 @@
+"""The page that a run leaves behind: what was reached, how it got there, and what it looked at."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from heedful.explore.chart import Series, line_chart
+from heedful.explore.html import CAUTION, figure, page
+from heedful.explore.schema import AttentionRecord
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text under a heading (an empty heading: none)."""
+
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """A table: names of its columns, then its rows; numbers as they should be read."""
+
+    heading: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves over one axis, such as loss by step."""
+
+    heading: str
+    series: Sequence[Series]
+    x_label: str
+    y_label: str
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Heat maps side by side: for each a caption and the records of one example."""
+
+    heading: str
+    examples: Sequence[tuple[str, Sequence[AttentionRecord]]]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Commands to type, each with what it does."""
+
+    heading: str
+    commands: Sequence[tuple[str, str]]
+
+
+Section = Paragraph | MetricTable | Chart | Maps | Code
+
+_ONE_LINE: Final = "<h2>{}</h2>\n"
+
+
+def report_page(title: str, sections: Sequence[Section]) -> str:
+    """Return one offline HTML page of the sections, in their order.
+
+    Raises:
+        OptionError: a `Maps` example without records, or a `Chart` without points.
+
+    >>> text = report_page("Run", [MetricTable("Results", ["metric", "value"], [["BLEU", "33.1"]])])
+    >>> "<td>33.1</td>" in text
+    True
+    """
+    body = []
+    for number, section in enumerate(sections, start=1):
+        match section:
+            case Paragraph():
+                inner = f"<p>{html.escape(section.text)}</p>\n"
+            case MetricTable():
+                inner = _table(section)
+            case Chart():
+                inner = line_chart(section.series, section.x_label, section.y_label)
+            case Maps():
+                inner = _maps(section, f"maps-{number}")
+            case Code():
+                inner = _commands(section)
+        heading = _ONE_LINE.format(html.escape(section.heading)) if section.heading else ""
+        body.append(f"<section>\n{heading}{inner}</section>\n")
+    return page(title, "".join(body))
+
+
+def _table(section: MetricTable) -> str:
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in section.columns)
+    rows = []
+    for row in section.rows:
+        first, *others = row
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in others)
+        rows.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>\n')
+    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>"
+    return f'<div class="wide">{table}</div>\n'
+
+
+def _maps(section: Maps, name: str) -> str:
+    figures = []
+    for number, (caption, records) in enumerate(section.examples, start=1):
+        drawn = figure(records, name=f"{name}-{number}")
+        figures.append(f"<div><h3>{html.escape(caption)}</h3>\n{drawn}</div>\n")
+    return f'<p>{html.escape(CAUTION)}</p>\n<div class="several">\n{"".join(figures)}</div>\n'
+
+
+def _commands(section: Code) -> str:
+    parts = (
+        f"<p>{html.escape(what)}</p>\n<pre><code>{html.escape(command)}</code></pre>\n"
+        for command, what in section.commands
+    )
+    return "".join(parts)

@@ -1,0 +1,243 @@
+"""The one schema of what a model attended to; every renderer reads this and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy
+from numpy.typing import NDArray
+
+from heedful.errors import DataError, HeedfulError, OptionError, ShapeError
+
+SCHEMA: Final = "heedful.attention/1"
+DIGITS: Final = 4
+"""Significant digits of the weights in JSON; enough for any picture, and a third of the size."""
+ATTENTION: Final = "attention weights"
+"""What the numbers are, unless a record says otherwise (a model without attention has none)."""
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionRecord:
+    """What one attention module looked at: `weights[head, query, key]`.
+
+    Shapes: `weights` (heads, queries, keys); `mask` (1 or heads, queries, keys), True = may attend,
+    or None where every cell may. Both are kept as read-only arrays, weights as float32. A weight
+    under a mask is kept as 0, and the mask says that it is no measurement.
+
+    Raises:
+        ShapeError: tokens, mask and weights do not fit together.
+        HeedfulError: a weight is NaN or infinite.
+
+    >>> record = AttentionRecord("cross", "cross", 0, ("Haus",), ("the", "house"), [[[0.25, 0.75]]])
+    >>> record.heads, record.label
+    (1, 'cross, layer 1')
+    >>> AttentionRecord.from_json(record.to_json()) == record
+    True
+    """
+
+    module_path: str
+    kind: str
+    layer: int
+    query_tokens: Sequence[str]
+    key_tokens: Sequence[str]
+    weights: Any
+    mask: Any = None
+    backend: str = ""
+    merged: bool = False
+    """Whether sub-words were merged to words (summed over keys, averaged over queries)."""
+    measure: str = ATTENTION
+
+    def __post_init__(self) -> None:
+        weights = numpy.array(self.weights, dtype=numpy.float32)
+        wanted = (len(self.query_tokens), len(self.key_tokens))
+        if weights.ndim != 3 or weights.shape[0] == 0 or weights.shape[1:] != wanted:
+            raise ShapeError(
+                f"the weights of {self.module_path!r} have shape {weights.shape}; wanted (heads, "
+                f"{wanted[0]}, {wanted[1]}) for {wanted[0]} query tokens and {wanted[1]} key tokens."
+            )
+        mask = self._canonical_mask(weights.shape)
+        if mask is not None:
+            weights = numpy.where(mask, weights, numpy.float32(0))
+        if not numpy.isfinite(weights).all():
+            raise HeedfulError(
+                f"the weights of {self.module_path!r} hold NaN or infinity, so there is nothing "
+                "honest to draw; train again with a smaller learning rate or clipped gradients."
+            )
+        weights.setflags(write=False)
+        object.__setattr__(self, "query_tokens", tuple(self.query_tokens))
+        object.__setattr__(self, "key_tokens", tuple(self.key_tokens))
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "mask", mask)
+
+    def _canonical_mask(self, shape: tuple[int, ...]) -> NDArray[numpy.bool_] | None:
+        """One mask where all heads share it, None where it hides nothing: equal records, equal JSON."""
+        if self.mask is None:
+            return None
+        mask = numpy.array(self.mask, dtype=numpy.bool_)
+        if mask.ndim != 3 or mask.shape[0] not in (1, shape[0]) or mask.shape[1:] != shape[1:]:
+            raise ShapeError(
+                f"the mask of {self.module_path!r} has shape {mask.shape}; wanted (1, {shape[1]}, "
+                f"{shape[2]}) or ({shape[0]}, {shape[1]}, {shape[2]}), as the weights have."
+            )
+        if mask.all():
+            return None
+        if (mask == mask[:1]).all():
+            mask = mask[:1].copy()
+        mask.setflags(write=False)
+        return mask
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AttentionRecord):
+            return NotImplemented
+        return self._plain() == other._plain() and bool(
+            numpy.array_equal(self.weights, other.weights)
+            and numpy.array_equal(self.allowed, other.allowed)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._plain())
+
+    def _plain(self) -> tuple[object, ...]:
+        """Every field that is not an array."""
+        tokens = (self.query_tokens, self.key_tokens)
+        head = (self.module_path, self.kind, self.layer, self.backend, self.merged, self.measure)
+        return (*head, *tokens)
+
+    @property
+    def heads(self) -> int:
+        """How many heads."""
+        return int(self.weights.shape[0])
+
+    @property
+    def allowed(self) -> NDArray[numpy.bool_]:
+        """The mask at its full shape (heads, queries, keys): True = may attend."""
+        true = numpy.ones(self.weights.shape, dtype=numpy.bool_)
+        return true if self.mask is None else true & self.mask
+
+    @property
+    def label(self) -> str:
+        """What a person calls it; layers are counted from 1."""
+        return f"{self.kind}, layer {self.layer + 1}"
+
+    def head(self, index: int) -> AttentionRecord:
+        """Return the record of one head, counted from 0.
+
+        Raises:
+            OptionError: there is no such head.
+        """
+        if not 0 <= index < self.heads:
+            raise OptionError(
+                f"{self.label} has no head {index + 1}; its heads are 1 to {self.heads}."
+            )
+        weights, mask = self.weights[index : index + 1], self.allowed[index : index + 1]
+        return replace(self, weights=weights, mask=mask)
+
+    def mean(self) -> AttentionRecord:
+        """Return the mean over heads; a cell is masked where every head masks it."""
+        allowed = self.allowed.any(axis=0, keepdims=True)
+        return replace(self, weights=self.weights.mean(axis=0, keepdims=True), mask=allowed)
+
+    def rounded(self) -> AttentionRecord:
+        """Return the record with its weights at the digits that JSON keeps."""
+        flat = [float(f"{weight:.{DIGITS}g}") for weight in self.weights.ravel().tolist()]
+        return replace(self, weights=numpy.array(flat).reshape(self.weights.shape))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: weights at 4 significant digits, mask rows as "1011"."""
+        mask = None
+        if self.mask is not None:
+            mask = [["".join("01"[int(k)] for k in row) for row in head] for head in self.mask]
+        return {
+            "module_path": self.module_path,
+            "kind": self.kind,
+            "layer": self.layer,
+            "heads": self.heads,
+            "query_tokens": list(self.query_tokens),
+            "key_tokens": list(self.key_tokens),
+            "mask": mask,
+            "weights": [[_short(row) for row in head] for head in self.weights.tolist()],
+            "backend": self.backend,
+            "merged": self.merged,
+            "measure": self.measure,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> AttentionRecord:
+        """Rebuild a record from what `to_dict` gave.
+
+        Raises:
+            DataError: a field is missing, unknown or of the wrong type.
+        """
+        wanted = set(cls.__dataclass_fields__) | {"heads"}
+        if not isinstance(values, dict) or set(values) != wanted:
+            got = sorted(values) if isinstance(values, dict) else type(values).__name__
+            raise DataError(f"an attention record has the fields {sorted(wanted)}; got {got}.")
+        fields = {name: value for name, value in values.items() if name != "heads"}
+        try:
+            if fields["mask"] is not None:
+                fields["mask"] = [
+                    [[{"0": False, "1": True}[cell] for cell in row] for row in head]
+                    for head in fields["mask"]
+                ]
+            record = cls(**fields)
+        except HeedfulError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"an attention record holds a value of the wrong type: {error}."
+            ) from error
+        if record.heads != values["heads"]:
+            raise DataError(
+                f"an attention record says heads={values['heads']}; its weights have {record.heads}."
+            )
+        return record
+
+    def to_json(self) -> str:
+        """Return the record as JSON text: no NaN, weights at 4 significant digits."""
+        return json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> AttentionRecord:
+        """Rebuild a record from what `to_json` gave.
+
+        Raises:
+            DataError: the text is no JSON, or no record.
+        """
+        return cls.from_dict(_parse(text))
+
+
+def _short(row: list[float]) -> list[float]:
+    """Round to the digits kept; whole numbers lose their ".0" (most cells of a mask are 0)."""
+    rounded = (float(f"{weight:.{DIGITS}g}") for weight in row)
+    return [int(weight) if weight.is_integer() else weight for weight in rounded]
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"this is not the JSON of attention records: {error}.") from error
+
+
+def records_to_json(records: Iterable[AttentionRecord]) -> str:
+    """Return several records as one JSON text that names its schema."""
+    body = {"schema": SCHEMA, "digits": DIGITS, "records": [item.to_dict() for item in records]}
+    return json.dumps(body, allow_nan=False, separators=(",", ":"))
+
+
+def records_from_json(text: str) -> list[AttentionRecord]:
+    """Rebuild what `records_to_json` gave.
+
+    Raises:
+        DataError: the text is no JSON, or of another schema.
+    """
+    body = _parse(text)
+    schema = body.get("schema") if isinstance(body, dict) else None
+    if schema != SCHEMA:
+        raise DataError(
+            f"wanted the schema {SCHEMA!r}, got {schema!r}; write it with records_to_json."
+        )
+    return [AttentionRecord.from_dict(item) for item in body["records"]]
