@@ -6,9 +6,9 @@ import codecs
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from heedful.data.tables import table_rows
 from heedful.errors import DataError, nearest
@@ -71,6 +71,8 @@ def decode_lines(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
                     "this is UTF-16, not UTF-8; save the file as UTF-8.", path=name, line=1
                 )
             raw = raw.removeprefix(codecs.BOM_UTF8)
+            if not raw:  # the mark was all there is
+                return
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -95,7 +97,7 @@ def iterate_lines(path: str | Path) -> Iterator[str]:
     path = Path(path)
     number = 0
     try:
-        with open_bytes(path) as stream:
+        with _open_bytes(path) as stream:
             for line in decode_lines(stream, path):
                 number += 1
                 yield line
@@ -107,26 +109,36 @@ def iterate_lines(path: str | Path) -> Iterator[str]:
         ) from None
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading bytes, unpacking gzip.
+@contextmanager
+def _open_bytes(path: Path) -> Iterator[Iterable[bytes]]:
+    check_file(path)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}.", path=path) from None
+    with file:
+        # Peeking instead of reading and opening again: a pipe can be read once only.
+        start = file.peek(len(_GZIP_MAGIC))
+        if start.startswith(_GZIP_MAGIC):
+            with gzip.open(file) as unpacked:
+                yield unpacked
+        elif start and path.suffix == ".gz":
+            raise DataError("the name ends in .gz but the file is not gzip data.", path=path)
+        else:
+            yield file
+
+
+def check_file(path: str | Path) -> None:
+    """Refuse what cannot be a file of data, without reading it.
 
     Raises:
-        DataError: the file is missing, is a folder, cannot be opened, or is named .gz and is not gzip.
+        DataError: there is no such file (the nearest name in its folder is given), or it is a folder.
     """
+    path = Path(path)
     if path.is_dir():
         raise DataError("this is a folder; a file is wanted.", path=path)
     if not path.exists():
         raise _missing(path)
-    try:
-        with path.open("rb") as file:
-            packed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        if packed:
-            return cast(BinaryIO, gzip.open(path, "rb"))
-        if path.suffix == ".gz" and path.stat().st_size > 0:
-            raise DataError("the name ends in .gz but the file is not gzip data.", path=path)
-        return path.open("rb")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}.", path=path) from None
 
 
 def read_lines(path: str | Path) -> list[str]:
@@ -182,6 +194,7 @@ def read_table(path: str | Path, columns: tuple[str, str]) -> Pairs:
             given); a row with too many or too few fields, quoted wrongly, or an empty text; a line
             that is not a JSON object, or whose value is not a string.
     """
+    check_file(path)
     source: list[str] = []
     target: list[str] = []
     for number, row in table_rows(Path(path), iterate_lines(path), columns):
@@ -212,4 +225,4 @@ def _missing(path: Path) -> DataError:
     except OSError:
         near = None
     hint = f" did you mean {str(folder / near)!r}?" if near else ""
-    return DataError(f"no such file;{hint}" if hint else "no such file.", path=path)
+    return DataError(f"no such file{';' if hint else '.'}{hint}", path=path)

@@ -55,9 +55,16 @@ def learn_unigram(texts: list[str], size: int, min_frequency: int) -> Learned:
     counts: Counter[str] = Counter()
     cutter = unigram_tokenizer((), ()).pre_tokenizer
     for text in texts:
-        counts.update(cut for cut, _ in cutter.pre_tokenize_str(text) if alphabet.issuperset(cut))
+        # Where a rare character was left out of the alphabet, its surroundings still count.
+        known = text if alphabet.issuperset(text) else _blanked(text, alphabet)
+        for part in known.split():
+            counts.update(cut for cut, _ in cutter.pre_tokenize_str(part))
     pieces = _unigram_pieces(counts, size) | alphabet
-    return _unigram_scores(sorted(pieces), counts)
+    return _unigram_scores(pieces, counts, size - len(RESERVED))
+
+
+def _blanked(text: str, alphabet: set[str]) -> str:
+    return "".join(character if character in alphabet else " " for character in text)
 
 
 def _unigram_pieces(counts: Counter[str], size: int) -> set[str]:
@@ -69,26 +76,26 @@ def _unigram_pieces(counts: Counter[str], size: int) -> set[str]:
         max_piece_length=_LONGEST_PIECE,
         show_progress=False,
     )
-    # One stretch of text a line, so that the trainer sees nothing that holds a rare character.
+    # One stretch of text a line, so that the trainer sees nothing else.
     cuts = [cut for cut in sorted(counts) for _ in range(counts[cut])]
     tokenizer.train_from_iterator(cuts, trainer, length=len(cuts))
     return {piece for piece, _ in _model(tokenizer)["vocab"]} - set(RESERVED)
 
 
-def _unigram_scores(pieces: list[str], counts: Counter[str]) -> Learned:
-    """Fit the log-probabilities of fixed pieces.
+def _unigram_scores(known: set[str], counts: Counter[str], room: int) -> Learned:
+    """Fit the log-probabilities of the pieces, of which `room` at most are kept, all single characters among them.
 
     The trainer adds floating-point numbers in the order in which its threads finish, so the last digits of
     its scores differ between runs. Here pieces are counted in whole numbers: each round cuts
     every stretch of text in its likeliest way and counts the pieces used (hard expectation–maximisation).
     """
-    known = set(pieces)
     used: Counter[str] = Counter()
     for cut, count in counts.items():
         for start in range(len(cut)):
             for end in range(start + 1, min(len(cut), start + _LONGEST_PIECE) + 1):
                 if cut[start:end] in known:
                     used[cut[start:end]] += count
+    pieces = sorted(known, key=lambda piece: (len(piece) > 1, -used[piece], piece))[:room]
     cuts = sorted(counts)
     for _ in range(_ROUNDS):
         tokenizer = unigram_tokenizer(tuple(pieces), _log_shares(pieces, used))

@@ -31,7 +31,7 @@ def table_rows(
     return FORMATS[suffix](path, lines, columns)
 
 
-def _tab_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
+def _tab_rows(lines: Iterator[str]) -> Iterator[Row]:
     # Tab-separated values have no quoting: a quotation mark is part of the text.
     for number, line in enumerate(lines, start=1):
         yield number, line.split("\t")
@@ -54,7 +54,7 @@ def _comma_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
 
 
 def _separated(
-    path: Path, rows: Iterator[Row], columns: tuple[str, str]
+    path: Path, rows: Iterator[Row], columns: tuple[str, str], mend: str
 ) -> Iterator[tuple[int, tuple[str, str]]]:
     first_number, first = next(rows, (0, []))
     if not first_number:
@@ -68,9 +68,7 @@ def _separated(
     for number, fields in rows:
         if len(fields) != len(first):
             raise DataError(
-                f"the row has {len(fields)} fields and the first line has {len(first)}; a field "
-                "may not hold the separator"
-                + (' unless it is in "quotation marks".' if path.suffixes[0] == ".csv" else "."),
+                f"the row has {len(fields)} fields and the first line has {len(first)}; {mend}.",
                 path=path,
                 line=number,
             )
@@ -104,13 +102,14 @@ def _no_column(name: str, present: list[str]) -> str:
 def _tabs(
     path: Path, lines: Iterator[str], columns: tuple[str, str]
 ) -> Iterator[tuple[int, tuple[str, str]]]:
-    return _separated(path, _tab_rows(path, lines), columns)
+    return _separated(path, _tab_rows(lines), columns, "a field may not hold a tab")
 
 
 def _commas(
     path: Path, lines: Iterator[str], columns: tuple[str, str]
 ) -> Iterator[tuple[int, tuple[str, str]]]:
-    return _separated(path, _comma_rows(path, lines), columns)
+    mend = 'a field that holds a comma is written in "quotation marks"'
+    return _separated(path, _comma_rows(path, lines), columns, mend)
 
 
 def _json_lines(

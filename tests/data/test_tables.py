@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from heedful.data.files import Pairs, read_table
+from heedful.errors import DataError
+
+TATOEBA = Path("../shared/data/tatoeba_en_zh/cmn.tsv.gz")
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+GOOD = {
+    "a.tsv": 'id\ten\tzh\n1\tA "big" dog, here.\t一只大狗。\n2\tHi.\t嗨。\n',
+    "a.tab": 'id\ten\tzh\r\n1\tA "big" dog, here.\t一只大狗。\r\n2\tHi.\t嗨。\r\n',
+    "a.csv": '\ufeffid,en,zh\r\n1,"A ""big"" dog, here.",一只大狗。\r\n2,Hi.,嗨。\r\n',
+    "a.jsonl": '{"en": "A \\"big\\" dog, here.", "zh": "一只大狗。"}\n{"zh": "\\u55e8。", "en": "Hi.", "x": 3}\n',
+    "a.ndjson": '{"en":"A \\"big\\" dog, here.","zh":"一只大狗。"}\n{"zh":"嗨。","en":"Hi."}',
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", GOOD)
+def test_every_format_gives_the_same_pairs(tmp_path: Path, name: str, packed: bool) -> None:
+    content = GOOD[name].encode()
+    name += ".gz" if packed else ""
+    path = write(tmp_path / name, gzip.compress(content) if packed else content)
+    assert read_table(path, ("en", "zh")) == Pairs(
+        ['A "big" dog, here.', "Hi."], ["一只大狗。", "嗨。"], name=name
+    )
+
+
+def test_columns_may_come_in_any_order(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", GOOD["a.tsv"])
+    assert read_table(path, ("zh", "en")).source == ["一只大狗。", "嗨。"]
+
+
+def test_numbers_are_columns_of_a_file_without_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "Hi.\t嗨。\tlicence\nRun.\t跑。\tlicence\n")
+    assert list(read_table(path, ("2", "1"))) == [("嗨。", "Hi."), ("跑。", "Run.")]
+
+
+def test_a_column_whose_name_is_a_number_is_found_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "2,1\na,b\n")
+    assert list(read_table(path, ("1", "2"))) == [("b", "a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'en,zh\n"two\r\nlines",一\nnext,二\n'),
+        ("a.jsonl", '{"en": "two\\nlines", "zh": "一"}\n{"en": "next", "zh": "二"}\n'),
+    ],
+)
+def test_a_line_break_in_a_field_becomes_a_space(tmp_path: Path, name: str, content: str) -> None:
+    pairs = read_table(write(tmp_path / name, content), ("en", "zh"))
+    assert pairs.source == ["two lines", "next"]
+
+
+BAD = {
+    "unknown column": ("a.tsv", "english\tchinese\na\tb\n", 1, r"no column 'en'; did you mean"),
+    "columns are listed": (
+        "a.tsv",
+        "xx\tyy\na\tb\n",
+        1,
+        r"no column 'en'; The columns are: xx, yy\.",
+    ),
+    "column twice": ("a.csv", "en,zh,en\na,b,c\n", 1, "the column name 'en' stands there twice"),
+    "tsv, few fields": (
+        "a.tsv",
+        "en\tzh\na\tb\nc\n",
+        3,
+        "has 1 fields and the first line has 2; a field may not hold a tab",
+    ),
+    "csv, many fields": (
+        "a.v.csv.gz",
+        "en,zh\nyes, sir,b\n",
+        2,
+        'has 3 fields and the first line has 2; a field that holds a comma is written in "quot',
+    ),
+    "csv, blank line": ("a.csv", "en,zh\na,b\n\nc,d\n", 3, "has 0 fields"),
+    "csv, line after quoted break": ("a.csv", 'en,zh\n"a\nb",c\nd\n', 4, "has 1 fields"),
+    "csv, open quote": (
+        "a.csv",
+        'en,zh\na,b\nc,"d\ne,f\n',
+        3,
+        "the row that starts here is not valid CSV",
+    ),
+    "csv, stray quote": (
+        "a.csv",
+        'en,zh\n"a"b,c\n',
+        2,
+        "the row that starts here is not valid CSV",
+    ),
+    "tsv, empty field": ("a.tsv", "en\tzh\na\t \n", 2, "column 'zh' is empty; remove the pair"),
+    "json, empty field": ("a.jsonl", '{"en": "", "zh": "b"}\n', 1, "column 'en' is empty"),
+    "json, line break alone": ("a.jsonl", '{"en": "\\n", "zh": "b"}\n', 1, "column 'en' is empty"),
+    "json, malformed": (
+        "a.jsonl",
+        '{"en": "a", "zh": "b"}\n{"en": "a",\n',
+        2,
+        r"not JSON \(.*\); each line must be one JSON object",
+    ),
+    "json, blank line": ("a.jsonl", '{"en": "a", "zh": "b"}\n\n', 2, "not JSON"),
+    "json, deep": ("a.jsonl", "[" * 100_000 + "\n", 1, "not JSON"),
+    "json, array": ("a.jsonl", '["a", "b"]\n', 1, "a JSON list; each line must be one JSON object"),
+    "json, column": (
+        "a.jsonl",
+        '{"en": "a", "zh-TW": "b"}\n',
+        1,
+        "no column 'zh'; did you mean 'zh-TW'",
+    ),
+    "json, number": (
+        "a.jsonl",
+        '{"en": 3, "zh": "b"}\n',
+        1,
+        "column 'en' holds 3; a string is wanted",
+    ),
+    "json, surrogate": ("a.jsonl", '{"en": "\\ud83d", "zh": "b"}\n', 1, "half of a surrogate pair"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tables_name_file_and_line(tmp_path: Path, case: str) -> None:
+    name, content, line, message = BAD[case]
+    with pytest.raises(DataError, match=rf"{name}, line {line}: .*{message}") as caught:
+        read_table(write(tmp_path / name, content), ("en", "zh"))
+    assert caught.value.line == line
+
+
+def test_a_column_number_beyond_the_last(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "a\tb\n")
+    with pytest.raises(DataError, match="there is no column 3: the first line has 2 fields"):
+        read_table(path, ("1", "3"))
+    with pytest.raises(DataError, match="there is no column 0: "):
+        read_table(path, ("0", "1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "", "the file is empty"),
+        ("a.csv", "", "the file is empty"),
+        ("a.jsonl", "", "the file holds no rows"),
+        ("a.tsv", "en\tzh\n", "the file holds no rows"),
+        ("a.xlsx", "en\tzh\n", "does not tell the table's format; name it one of .tsv, .tab, .csv"),
+        ("a.gz", "en\tzh\n", "does not tell the table's format"),
+    ],
+)
+def test_tables_that_hold_nothing_or_have_no_format(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        read_table(write(tmp_path / name, content), ("en", "zh"))
+
+
+def test_a_missing_table_names_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path / "train.tsv", "")
+    with pytest.raises(DataError, match=r"no such file; did you mean '.*train\.tsv'"):
+        read_table(tmp_path / "train.txt", ("en", "zh"))
+
+
+@pytest.mark.skipif(not TATOEBA.is_file(), reason="../shared/data/tatoeba_en_zh is not here")
+def test_tatoeba_is_read_whole() -> None:
+    pairs = read_table(TATOEBA, ("1", "2"))
+    assert len(pairs) == 28_447
+    assert next(iter(pairs)) == ("Hi.", "嗨。")
