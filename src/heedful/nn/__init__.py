@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heedful.nn.attention import Attention, KeyValueCache, MultiHeadAttention, MultiHeadOutput
+from heedful.nn.convert import from_torch, state_from_torch, state_to_torch, to_torch
 from heedful.nn.dropout import Dropout, dropout
 from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
 from heedful.nn.normalizers import (
@@ -63,4 +64,8 @@ __all__ = [
     "build_normalizer",
     "build_score",
     "dropout",
+    "from_torch",
+    "state_from_torch",
+    "state_to_torch",
+    "to_torch",
 ]
