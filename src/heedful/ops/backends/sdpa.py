@@ -142,5 +142,5 @@ def _four(tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
     if len(lead) == 2:
         return tensor
     if len(lead) < 2:
-        return tensor.reshape(*lead, *(1,) * (2 - len(lead)), *tensor.shape[-2:])
+        return tensor.reshape(*(1,) * (2 - len(lead)), *lead, *tensor.shape[-2:])
     return tensor.flatten(0, len(lead) - 2)
