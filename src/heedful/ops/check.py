@@ -41,7 +41,9 @@ def checked(
     groups = _groups(query, features, value, enable_gqa)
     wanted = as_mask(mask) if mask is not None else None
     lead = _lead(query, features, value, score, groups)
-    call = Call(query, key, value, score, wanted, bias, normalizer, dropout_p, groups, return_weights, lead)
+    call = Call(
+        query, key, value, score, wanted, bias, normalizer, dropout_p, groups, return_weights, lead
+    )
     _check_bias(bias, call.rows)
     if wanted is not None:
         wanted.check(call.rows)
@@ -49,7 +51,9 @@ def checked(
     return call
 
 
-def _check_types(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, normalizer: Normalizer) -> None:
+def _check_types(
+    query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, normalizer: Normalizer
+) -> None:
     for name, tensor in (("query", query), ("value", value)):
         if not isinstance(tensor, Tensor):
             raise DtypeError(f"{name} is a {type(tensor).__name__}; it must be a tensor {AXES}.")
@@ -58,7 +62,9 @@ def _check_types(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score:
             f"key is a {type(key).__name__}; it must be a tensor {AXES}, or what score.prepare_key(key) returned."
         )
     if not isinstance(score, Score):
-        raise OptionError(f"score is {score!r}; give a value of heedful.scores, such as scores.ScaledDot().")
+        raise OptionError(
+            f"score is {score!r}; give a value of heedful.scores, such as scores.ScaledDot()."
+        )
     if not isinstance(normalizer, Normalizer):
         raise OptionError(
             f"normalizer is {normalizer!r}; give a value of heedful.normalizers, such as normalizers.Softmax()."
@@ -86,7 +92,9 @@ def _autocast(
 
 def _check_dtypes(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score) -> None:
     if not query.dtype.is_floating_point:
-        raise DtypeError(f"query is {query.dtype}; attention wants floating-point tensors: query.float().")
+        raise DtypeError(
+            f"query is {query.dtype}; attention wants floating-point tensors: query.float()."
+        )
     features = key.features if isinstance(key, PreparedKey) else key
     # A prepared key may be wider than the query: some scores sum while they prepare.
     same_key = isinstance(key, PreparedKey) or features.dtype == query.dtype
@@ -99,7 +107,8 @@ def _check_dtypes(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score
     for tensor in score.tensors():
         if tensor.ndim and tensor.dtype.is_floating_point and tensor.dtype != query.dtype:
             raise DtypeError(
-                f"the {score.name} score holds {tensor.dtype} and the query is {query.dtype}; make them equal with .to(...)."
+                f"the {score.name} score holds {tensor.dtype} and the query is {query.dtype}; make them equal "
+                f"with .to(...)."
             )
 
 
@@ -119,7 +128,9 @@ def _groups(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> int:
     if not enable_gqa:
         return 1
     if query.ndim < 3:
-        raise ShapeError(f"enable_gqa wants a heads axis, {AXES}; query has shape {tuple(query.shape)}.")
+        raise ShapeError(
+            f"enable_gqa wants a heads axis, {AXES}; query has shape {tuple(query.shape)}."
+        )
     query_heads, key_heads = query.shape[-3], key.shape[-3]
     if value.shape[-3] != key_heads or key_heads == 0 or query_heads % key_heads:
         raise ShapeError(

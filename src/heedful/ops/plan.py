@@ -48,10 +48,10 @@ def plan(
     key: Tensor | PreparedKey,
     value: Tensor,
     *,
-    score: Score = ScaledDot(),  # noqa: B008 - a frozen value without tensors
+    score: Score = ScaledDot(),
     mask: Mask | Tensor | None = None,
     bias: Tensor | PositionBias | None = None,
-    normalizer: Normalizer = Softmax(),  # noqa: B008 - likewise
+    normalizer: Normalizer = Softmax(),
     dropout_p: float = 0.0,
     enable_gqa: bool = False,
     return_weights: bool = False,

@@ -114,7 +114,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(  # noqa: SIM118 - no mapping
                 file.metadata() or {}
             )
     except (SafetensorError, OSError, ValueError) as error:

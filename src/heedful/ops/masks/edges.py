@@ -37,7 +37,8 @@ class Edges(Mask):
             raise DtypeError(f"edge_index is {index.dtype}; it holds indices, so make it int64.")
         if index.ndim != 2 or index.shape[0] != 2:
             raise ShapeError(
-                f"edge_index has shape {tuple(index.shape)}; it wants (2, edges): sources (keys), then targets (queries)."
+                f"edge_index has shape {tuple(index.shape)}; it wants (2, edges): sources (keys), then targets "
+                f"(queries)."
             )
         if index.shape[1]:
             _check_range("source (key)", index[0], self.num_keys, "num_keys")
@@ -58,8 +59,12 @@ class Edges(Mask):
 
     def tile(self, rows: Rows) -> Tensor:
         bounds = torch.tensor([rows.start, rows.stop], device=rows.device)
-        begin, end = torch.searchsorted(self.queries_sorted, bounds.to(self.queries_sorted.dtype)).tolist()
-        keep = torch.zeros(rows.stop - rows.start, rows.num_keys, dtype=torch.bool, device=rows.device)
+        begin, end = torch.searchsorted(
+            self.queries_sorted, bounds.to(self.queries_sorted.dtype)
+        ).tolist()
+        keep = torch.zeros(
+            rows.stop - rows.start, rows.num_keys, dtype=torch.bool, device=rows.device
+        )
         keep[self.queries_sorted[begin:end] - rows.start, self.keys_by_query[begin:end]] = True
         return keep
 
@@ -68,5 +73,6 @@ def _check_range(what: str, index: Tensor, size: int, name: str) -> None:
     low, high = int(index.min()), int(index.max())
     if low < 0 or high >= size:
         raise ShapeError(
-            f"edge_index names {what} {low if low < 0 else high}, but {name} is {size}: indices run from 0 to {size - 1}."
+            f"edge_index names {what} {low if low < 0 else high}, but {name} is {size}: indices run from 0 "
+            f"to {size - 1}."
         )

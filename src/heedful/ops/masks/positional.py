@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from heedful.errors import MaskError, OptionError, unknown_choice
@@ -74,7 +75,7 @@ class Window(Mask):
 
     def tile(self, rows: Rows) -> Tensor:
         distance = rows.key_index() - (rows.query_index() + offset(self.align, rows))
-        keep = distance.new_ones(distance.shape, dtype=bool)
+        keep = torch.ones_like(distance, dtype=torch.bool)
         if self.left is not None:
             keep = keep & (distance >= -self.left)
         if self.right is not None:

@@ -110,7 +110,8 @@ class RelativeBuckets(PositionBias):
         buckets = self.table.shape[1] // (2 if self.bidirectional else 1)
         if self.max_distance <= buckets // 2:
             raise OptionError(
-                f"max_distance is {self.max_distance}; with {self.table.shape[1]} buckets it must be above {buckets // 2}."
+                f"max_distance is {self.max_distance}; with {self.table.shape[1]} buckets it must be above "
+                f"{buckets // 2}."
             )
 
     def tensors(self) -> tuple[Tensor, ...]:
