@@ -91,7 +91,13 @@ class Call:
     @property
     def needs_gradient(self) -> bool:
         """Whether anything will be kept for a backward pass."""
-        tensors = [self.query, self.key_features, self.value, *self.score.tensors(), *self.normalizer.tensors()]
+        tensors = [
+            self.query,
+            self.key_features,
+            self.value,
+            *self.score.tensors(),
+            *self.normalizer.tensors(),
+        ]
         if isinstance(self.bias, Tensor):
             tensors.append(self.bias)
         elif self.bias is not None:

@@ -20,7 +20,9 @@ class Chunked(Backend):
     """Every combination in memory of block × keys; rows stay whole, so every normalizer stays exact."""
 
     name: ClassVar[str] = "chunked"
-    why: ClassVar[str] = "blocks of queries, recomputed in the backward pass, so that memory is block × keys"
+    why: ClassVar[str] = (
+        "blocks of queries, recomputed in the backward pass, so that memory is block × keys"
+    )
 
     def supports(self, call: Call) -> str | None:
         if inside_transform():
@@ -31,7 +33,10 @@ class Chunked(Backend):
         if not call.needs_gradient:
             return 0
         width = wide_dtype(call.query.dtype).itemsize
-        features = call.prepared_query.numel() + (call.prepared_key.numel() + call.value.numel()) * call.groups
+        features = (
+            call.prepared_query.numel()
+            + (call.prepared_key.numel() + call.value.numel()) * call.groups
+        )
         weights = call.cells * width if call.return_weights else 0
         inputs = tensor_bytes(call.query, call.key_features, call.value)
         return features * width + inputs + weights

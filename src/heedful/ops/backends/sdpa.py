@@ -45,7 +45,12 @@ class SDPA(Backend):
         if not call.needs_gradient:
             return 0
         inputs = tensor_bytes(call.prepared_query, call.prepared_key, call.value)
-        output = call.lead_size * call.num_queries * (call.value.shape[-1] + 1) * call.value.element_size()
+        output = (
+            call.lead_size
+            * call.num_queries
+            * (call.value.shape[-1] + 1)
+            * call.value.element_size()
+        )
         dense = 0 if _is_causal(call) or (call.mask is None and call.bias is None) else call.cells
         weights = 0 if self.is_fused(call) else 2 * call.cells
         return inputs + output + (dense + weights) * call.query.element_size()
@@ -63,7 +68,9 @@ class SDPA(Backend):
             _four(query, call.lead),
             _four(key, key_lead),
             _four(value.to(query.dtype), key_lead),
-            attn_mask=added if added is None or added.ndim == 2 else _four(added, _shared(added, call)),
+            attn_mask=added
+            if added is None or added.ndim == 2
+            else _four(added, _shared(added, call)),
             dropout_p=call.dropout_p,
             is_causal=causal,
             scale=scale,

@@ -71,7 +71,9 @@ class Entmax(Normalizer):
             if self.alpha == 2:
                 return Sparsemax().weights(scores, keep)
         alpha = self.alpha
-        excess = alpha.to(scores.dtype)[..., None, None] - 1 if isinstance(alpha, Tensor) else alpha - 1
+        excess = (
+            alpha.to(scores.dtype)[..., None, None] - 1 if isinstance(alpha, Tensor) else alpha - 1
+        )
         scaled = shift(scores, keep) * excess
         with torch.no_grad():
             exact = not isinstance(alpha, Tensor) and alpha == 1.5

@@ -73,7 +73,9 @@ class Additive(Score):
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         query_dim, hidden = self.query_weight.shape[-2:]
-        expect_features("query", query, query_dim, f"Additive's query_weight ({query_dim}, {hidden})")
+        expect_features(
+            "query", query, query_dim, f"Additive's query_weight ({query_dim}, {hidden})"
+        )
         if isinstance(key, PreparedKey):
             expect_features("prepared key", key.features, hidden, "Additive's hidden size")
         else:
