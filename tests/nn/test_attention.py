@@ -267,7 +267,7 @@ def test_options_that_do_not_exist_are_named():
         MultiHeadAttention(8, 4, dropout=1.0)
     with pytest.raises(OptionError, match=r"dropout=-1 is no probability"):
         Attention(build_score("dot", 2, 2), dropout=-1)
-    with pytest.raises(OptionError, match="rotary positions want .* inner product"):
+    with pytest.raises(OptionError, match=r"rotary positions want .* inner product"):
         MultiHeadAttention(8, 4, score="additive", rotary=Rotary(2))
 
 
