@@ -72,10 +72,8 @@ def attend(
     call = checked(
         query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
     )
-    if call.num_keys == 0 or call.cells == 0:
-        return _nothing(call)
-    chosen, _ = choose(call, backend)
-    attended = chosen.run(call)
+    chosen = choose(call, backend)[0]
+    attended = chosen.run(call) if call.cells else _nothing(call)
     observer = current_observer()
     if observer is not None:
         _tell(observer, call, attended, chosen.name)
@@ -83,16 +81,17 @@ def attend(
 
 
 def _nothing(call: Call) -> Attended:
-    """No keys, or no queries: zeros, still part of the graph."""
-    output = call.query.new_zeros(*call.lead, call.num_queries, call.value.shape[-1])
-    output = output + 0 * call.value.sum()
-    weights = call.query.new_zeros(*call.lead, call.num_queries, call.num_keys)
-    return Attended(output, weights if call.return_weights else None)
+    """No keys, or no queries: zeros, with gradient zero for all that the call holds."""
+    anchor = call.query.new_zeros(())
+    for _, tensor in call.named_tensors():
+        anchor = anchor + tensor.flatten()[:0].sum()
+    output = call.query.new_zeros(*call.lead, call.num_queries, call.value.shape[-1]) + anchor
+    weights = call.query.new_zeros(call.rows.shape) + anchor if call.return_weights else None
+    return Attended(output, weights)
 
 
 def _tell(observer: Observer, call: Call, attended: Attended, backend: str) -> None:
-    shape = (*call.lead, call.num_queries, call.num_keys)
     with torch.no_grad():
         weights = attended.weights if attended.weights is not None else weights_of(call)
-        mask = None if call.mask is None else call.mask.tile(call.rows).expand(shape)
+        mask = None if call.mask is None else call.mask.tile(call.rows).expand(call.rows.shape)
     observer(Observed(mask, weights.detach(), backend))

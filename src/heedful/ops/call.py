@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -9,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from heedful.ops.finite import all_finite, can_look
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer
 from heedful.ops.positions import PositionBias
@@ -55,7 +58,7 @@ class Call:
     def num_keys(self) -> int:
         return self.value.shape[-2]
 
-    @property
+    @cached_property
     def rows(self) -> Rows:
         """All rows of the call."""
         return Rows.all(self.num_queries, self.num_keys, self.lead, self.query.device)
@@ -67,10 +70,7 @@ class Call:
 
     @property
     def lead_size(self) -> int:
-        size = 1
-        for axis in self.lead:
-            size *= axis
-        return size
+        return math.prod(self.lead)
 
     @cached_property
     def prepared_query(self) -> Tensor:
@@ -84,6 +84,28 @@ class Call:
         return self.score.prepare_key(self.key).features
 
     @property
+    def masks(self) -> bool:
+        """Whether anything may hide a key from a query: a mask, or minus infinity in a bias."""
+        return self.mask is not None or self.bias is not None
+
+    @cached_property
+    def looked_at(self) -> bool:
+        """Whether the numbers of the call can be looked at before it runs."""
+        return can_look(self.query)
+
+    @cached_property
+    def known_finite(self) -> bool:
+        """Whether inputs and prepared features were seen to be finite; False where they cannot be looked at."""
+        if not self.looked_at:
+            return False
+        tensors = [self.query, self.key_features, self.value]
+        if self.prepared_query is not self.query:
+            tensors.append(self.prepared_query)
+        if self.prepared_key is not self.key_features:
+            tensors.append(self.prepared_key)
+        return all_finite(*tensors)
+
+    @property
     def pair_features(self) -> int:
         """Features that one query-key pair combines."""
         return self.score.pair_features(self.query.shape[-1])
@@ -91,18 +113,22 @@ class Call:
     @property
     def needs_gradient(self) -> bool:
         """Whether anything will be kept for a backward pass."""
-        tensors = [
-            self.query,
-            self.key_features,
-            self.value,
-            *self.score.tensors(),
-            *self.normalizer.tensors(),
-        ]
+        return torch.is_grad_enabled() and any(
+            tensor.requires_grad for _, tensor in self.named_tensors()
+        )
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor that a gradient may reach, with the name of the argument that holds it."""
+        yield from (("query", self.query), ("key", self.key_features), ("value", self.value))
+        for tensor in self.score.tensors():
+            yield "score", tensor
+        for tensor in self.normalizer.tensors():
+            yield "normalizer", tensor
         if isinstance(self.bias, Tensor):
-            tensors.append(self.bias)
+            yield "bias", self.bias
         elif self.bias is not None:
-            tensors += self.bias.tensors()
-        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+            for tensor in self.bias.tensors():
+                yield "bias", tensor
 
 
 def bias_tile(bias: Tensor | PositionBias, rows: Rows) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from heedful.ops.masks import Mask, as_mask
 from heedful.ops.masks.base import check_pair_shape
 from heedful.ops.normalizers import Normalizer
 from heedful.ops.positions import PositionBias
-from heedful.ops.rows import Rows
+from heedful.ops.rows import Rows, broadcast
 from heedful.ops.scores import PreparedKey, Score
 
 AXES = "(*batch, heads, length, features) or (*batch, length, features)"
@@ -45,6 +47,7 @@ def checked(
         query, key, value, score, wanted, bias, normalizer, dropout_p, groups, return_weights, lead
     )
     _check_bias(bias, call.rows)
+    _check_normalizer(normalizer, lead)
     if wanted is not None:
         wanted.check(call.rows)
     _check_devices(call)
@@ -80,7 +83,7 @@ def _autocast(
     query: Tensor, key: Tensor | PreparedKey, value: Tensor
 ) -> tuple[Tensor, Tensor | PreparedKey, Tensor]:
     device = query.device.type
-    if not torch.is_autocast_enabled(device) or query.dtype == torch.float64:
+    if device == "meta" or not torch.is_autocast_enabled(device) or query.dtype == torch.float64:
         return query, key, value
     dtype = torch.get_autocast_dtype(device)
     if isinstance(key, PreparedKey):
@@ -102,7 +105,7 @@ def _check_dtypes(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score
         raise DtypeError(
             f"query is {query.dtype}, key {features.dtype} and value {value.dtype}; make them equal with .to(...)."
         )
-    if torch.is_autocast_enabled(query.device.type):
+    if query.device.type != "meta" and torch.is_autocast_enabled(query.device.type):
         return
     for tensor in score.tensors():
         if tensor.ndim and tensor.dtype.is_floating_point and tensor.dtype != query.dtype:
@@ -143,17 +146,14 @@ def _groups(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> int:
 def _lead(query: Tensor, key: Tensor, value: Tensor, score: Score, groups: int) -> tuple[int, ...]:
     """Leading axes of the scores: those of query, key, value and the score's parameters, broadcast."""
     query_lead, key_lead, value_lead = (tuple(tensor.shape[:-2]) for tensor in (query, key, value))
-    try:
-        sides = [
-            torch.broadcast_shapes(query_lead, score.query_lead()),
-            torch.broadcast_shapes(key_lead, score.key_lead()),
-            value_lead,
-        ]
+    lead = None
+    query_side = broadcast(query_lead, score.query_lead())
+    key_side = broadcast(key_lead, score.key_lead())
+    if query_side is not None and key_side is not None:
+        key_sides = [key_side, value_lead]
         if groups > 1:
-            sides[1:] = [(*side[:-1], side[-1] * groups) for side in sides[1:]]
-        lead = tuple(torch.broadcast_shapes(*sides))
-    except RuntimeError:
-        lead = None
+            key_sides = [(*side[:-1], side[-1] * groups) for side in key_sides]
+        lead = broadcast(query_side, *key_sides)
     if lead is None or len(lead) != query.ndim - 2:
         hint = "" if groups > 1 else "; fewer key heads than query heads want enable_gqa=True"
         raise ShapeError(
@@ -182,18 +182,20 @@ def _check_bias(bias: Tensor | PositionBias | None, rows: Rows) -> None:
     check_pair_shape("bias", bias, rows)
 
 
+def _check_normalizer(normalizer: Normalizer, lead: tuple[int, ...]) -> None:
+    for tensor in normalizer.tensors():
+        if broadcast(tuple(tensor.shape), lead) != lead:
+            raise ShapeError(
+                f"the {normalizer.name} normalizer holds a tensor of shape {tuple(tensor.shape)}, which does not "
+                f"broadcast to the call's leading axes {lead}; give it one number for all, or one a head."
+            )
+
+
 def _check_devices(call: Call) -> None:
-    named = [("key", call.key_features), ("value", call.value)]
-    named += [("score", tensor) for tensor in call.score.tensors()]
-    named += [("normalizer", tensor) for tensor in call.normalizer.tensors()]
-    if call.mask is not None:
-        named += [("mask", tensor) for tensor in call.mask.tensors()]
-    if isinstance(call.bias, Tensor):
-        named.append(("bias", call.bias))
-    elif call.bias is not None:
-        named += [("bias", tensor) for tensor in call.bias.tensors()]
-    for name, tensor in named:
-        if tensor.device != call.query.device and tensor.ndim:
+    device = call.query.device
+    held = () if call.mask is None else call.mask.tensors()
+    for name, tensor in chain(call.named_tensors(), (("mask", tensor) for tensor in held)):
+        if tensor.device != device and tensor.ndim:
             raise DeviceError(
-                f"query is on {call.query.device} but {name} on {tensor.device}; move it with .to(query.device)."
+                f"query is on {device} but {name} on {tensor.device}; move it with .to(query.device)."
             )

@@ -10,7 +10,6 @@ from torch import Tensor
 from heedful.errors import BackendError, unknown_choice
 from heedful.ops.backends import BACKENDS, Backend
 from heedful.ops.backends.base import wide_dtype
-from heedful.ops.backends.sdpa import SDPA
 from heedful.ops.call import Call
 from heedful.ops.check import checked
 from heedful.ops.masks import Mask
@@ -96,10 +95,8 @@ def choose(call: Call, backend: str) -> tuple[Backend, str]:
         return named, "asked for by name"
     sdpa = BACKENDS["sdpa"]
     small = working_bytes(call) <= WHOLE_BYTES
-    if sdpa.supports(call) is None:
-        assert isinstance(sdpa, SDPA)
-        if small or sdpa.is_fused(call):
-            return sdpa, sdpa.why
+    if (small or sdpa.is_fused(call)) and sdpa.supports(call) is None:
+        return sdpa, sdpa.why
     chunked = BACKENDS["chunked"]
     if not small and chunked.supports(call) is None:
         return chunked, chunked.why

@@ -8,6 +8,27 @@ import torch
 from torch import Tensor
 
 
+def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that these broadcast to, or None where they do not.
+
+    >>> broadcast((2, 1), (3,)), broadcast((2,), (3,))
+    ((2, 3), None)
+    """
+    # torch.broadcast_shapes takes longer than the attention of a decoder's step.
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    rank = max(len(shape) for shape in shapes)
+    sizes = [1] * rank
+    for shape in shapes:
+        for axis, size in enumerate(shape, rank - len(shape)):
+            if size != 1 and size != sizes[axis]:
+                if sizes[axis] != 1:
+                    return None
+                sizes[axis] = size
+    return tuple(sizes)
+
+
 @dataclass(frozen=True)
 class Rows:
     """Query rows `start` to `stop` (exclusive), each with all its keys.
@@ -30,6 +51,11 @@ class Rows:
     ) -> Rows:
         """The block that holds every query."""
         return cls(0, num_queries, num_queries, num_keys, lead, device)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole call's scores: (*lead, query, key)."""
+        return (*self.lead, self.num_queries, self.num_keys)
 
     def block(self, start: int, stop: int) -> Rows:
         """The same call, other rows."""

@@ -22,6 +22,10 @@ class Backend(abc.ABC):
     def supports(self, call: Call) -> str | None:
         """None where the backend serves the call exactly, else the reason why not."""
 
+    def is_fused(self, call: Call) -> bool:
+        """Whether it serves the call without ever building queries × keys or computing anything twice."""
+        return False
+
     @abc.abstractmethod
     def bytes_kept(self, call: Call) -> int:
         """Bytes kept for the backward pass (0 where none will come)."""
@@ -29,11 +33,6 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def run(self, call: Call) -> Attended:
         """Compute the call, which `supports` accepted."""
-
-
-def inside_transform() -> bool:
-    """Whether torch.func (vmap, grad) or torch.compile is tracing: then no value can be looked at."""
-    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -7,9 +7,10 @@ from typing import ClassVar
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from heedful.ops.backends.base import Backend, inside_transform, tensor_bytes, wide_dtype
+from heedful.ops.backends.base import Backend, tensor_bytes, wide_dtype
 from heedful.ops.backends.reference import attend_rows, prepare
 from heedful.ops.call import Attended, Call
+from heedful.ops.finite import inside_func
 
 # What one block's scores (times hidden, for an additive pair) may take. Larger blocks amortise the calls around
 # them; this size still leaves them in the outer cache of a desktop processor.
@@ -25,7 +26,7 @@ class Chunked(Backend):
     )
 
     def supports(self, call: Call) -> str | None:
-        if inside_transform():
+        if torch.compiler.is_compiling() or inside_func():
             return "its recomputation cannot be traced by torch.func or torch.compile"
         return None
 

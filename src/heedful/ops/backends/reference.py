@@ -22,7 +22,7 @@ class Operands:
     key: Tensor
     value: Tensor
     bad_query: Tensor | None
-    """(..., query): whether the query held NaN or infinity; None when no mask could hide it."""
+    """(..., query): whether the query held NaN or infinity; None where it did not, or nothing could hide it."""
     bad_key: Tensor | None
     """(..., key): likewise of key or value."""
 
@@ -56,23 +56,28 @@ class Reference(Backend):
 def prepare(call: Call) -> Operands:
     """Do the per-token work of a call once.
 
-    Under a mask, what is not finite is replaced by 0 before anything is computed from it, and remembered: else
-    0 · NaN would carry it through products into outputs and gradients of rows that may not see it.
+    Where something may hide keys, what is not finite is replaced by 0 before anything is computed from it, and
+    remembered: else 0 · NaN would carry it through products into outputs and gradients of rows that may not see it.
+    Preparing can overflow what was finite, so its result is cleansed too.
     """
-    query, key, value, score = call.query, call.key, call.value, call.score
     bad_query = bad_key = None
-    if call.mask is not None:
-        query, bad_query = cleanse(query)
-        key_features, bad_features = cleanse(call.key_features)
-        value, bad_value = cleanse(value)
-        key = key_features if isinstance(key, Tensor) else key.with_features(key_features)
-        bad_key = repeat_bad(bad_features | bad_value, call.groups)
-    prepared = score.prepare_key(key).features if isinstance(key, Tensor) else key.features
+    if call.masks and not call.known_finite:
+        query, bad_query = cleanse(call.query)
+        query, overflowed = cleanse(call.score.prepare_query(query))
+        bad_query = bad_query | overflowed
+        key, bad_key = cleanse(call.key_features)
+        if isinstance(call.key, Tensor):
+            key, overflowed = cleanse(call.score.prepare_key(key).features)
+            bad_key = bad_key | overflowed
+        value, bad_value = cleanse(call.value)
+        bad_key = repeat_bad(bad_key | bad_value, call.groups)
+    else:
+        query, key, value = call.prepared_query, call.prepared_key, call.value
     wide = wide_dtype(call.query.dtype)
     return Operands(
         call,
-        score.prepare_query(query).to(wide),
-        repeat_heads(prepared, call.groups).to(wide),
+        query.to(wide),
+        repeat_heads(key, call.groups).to(wide),
         repeat_heads(value, call.groups).to(wide),
         bad_query,
         bad_key,
@@ -100,15 +105,16 @@ def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, 
     scores = call.score.pair(query, operands.key)
     scores = scores.expand(*call.lead, *scores.shape[-2:])
     keep = None if call.mask is None else call.mask.tile(rows)
+    if call.bias is not None:
+        bias = bias_tile(call.bias, rows).to(scores.dtype)
+        scores = scores + bias
+        # A bias of minus infinity is how other libraries write a mask: it is one here too.
+        opened = bias != -torch.inf
+        keep = opened if keep is None else keep & opened
     spoilt = None
     if operands.bad_query is not None and operands.bad_key is not None and keep is not None:
         bad_query = rows.slice(operands.bad_query[..., None])
         spoilt = (keep & (bad_query | operands.bad_key[..., None, :])).any(-1, keepdim=True)
-    if call.bias is not None:
-        scores = scores + bias_tile(call.bias, rows)
-        # A bias of minus infinity is how other libraries write a mask: it is one here too.
-        finite = scores != -torch.inf
-        keep = finite if keep is None else keep & finite
     return call.normalizer.weights(scores, keep), spoilt
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.base import Backend, inside_transform, tensor_bytes
-from heedful.ops.backends.reference import prepare, row_weights
+from heedful.ops.backends.base import Backend, tensor_bytes
+from heedful.ops.backends.reference import Reference, prepare, row_weights
 from heedful.ops.call import Attended, Call, bias_tile
+from heedful.ops.finite import all_finite, inside_func
 from heedful.ops.masks import Causal
 from heedful.ops.normalizers import Softmax
 from heedful.ops.scores import Dot, ScaledDot
@@ -27,11 +28,13 @@ class SDPA(Backend):
             return f"it computes inner products, and the {call.score.name} score's pair is {call.score.pair_kind}"
         if not isinstance(call.normalizer, Softmax):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
-        if call.mask is None and call.bias is None:
+        if inside_func():
+            return "torch.func has no rule for its kernel, nor for the second derivative of it"
+        if not call.masks:
             return None
-        if inside_transform():
-            return "while torch.func or torch.compile traces it cannot be seen whether masked inputs are finite"
-        if call.mask is not None and not _finite(call):
+        if not call.looked_at:
+            return "while a call is traced it cannot be seen whether masked inputs are finite"
+        if not call.known_finite:
             return "the inputs hold NaN or infinity, which its products carry from behind the mask"
         return None
 
@@ -62,7 +65,7 @@ class SDPA(Backend):
         causal = _is_causal(call)
         added = None if causal else _added(call)
         empty = None
-        if added is not None:
+        if added is not None and not added.is_cpu:
             added, empty = _open_empty_rows(added)
         output = F.scaled_dot_product_attention(
             _four(query, call.lead),
@@ -79,6 +82,10 @@ class SDPA(Backend):
         output = output.reshape(*call.lead, call.num_queries, value.shape[-1]).to(call.query.dtype)
         if empty is not None:
             output = torch.where(empty, 0.0, output)
+        if call.masks and not all_finite(output):
+            # Finite numbers behind the mask were so large that a product with them overflowed, and the kernel adds
+            # its minus infinity to that.
+            return Reference().run(call)
         return Attended(output, weights_of(call) if call.return_weights else None)
 
 
@@ -108,12 +115,6 @@ def _is_causal(call: Call) -> bool:
     )
 
 
-def _finite(call: Call) -> bool:
-    # A sum is finite only where all its terms are, and one number is quicker to look at than all.
-    total = call.query.detach().sum() + call.key_features.detach().sum() + call.value.detach().sum()
-    return bool(torch.isfinite(total))
-
-
 def _added(call: Call) -> Tensor | None:
     """Mask and bias as the one tensor that the kernel adds or keeps by."""
     rows = call.rows
@@ -125,7 +126,10 @@ def _added(call: Call) -> Tensor | None:
 
 
 def _open_empty_rows(added: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Let rows that may attend to nothing see everything, and mark them: the caller writes 0 over their output."""
+    """Let rows that may attend to nothing see everything, and mark them: the caller writes 0 over their output.
+
+    The kernels of a processor give such rows 0 by themselves; those of accelerators differ among each other.
+    """
     keep = added if added.dtype == torch.bool else added != -torch.inf
     empty = ~keep.any(-1, keepdim=True)
     if not bool(empty.any()):

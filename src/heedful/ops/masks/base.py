@@ -26,6 +26,13 @@ class Mask(abc.ABC):
     def __or__(self, other: Mask | Tensor) -> Mask:
         return Or(self, as_mask(other))
 
+    # A boolean tensor on the left leaves the operator to the mask.
+    def __rand__(self, other: Tensor) -> Mask:
+        return And(as_mask(other), self)
+
+    def __ror__(self, other: Tensor) -> Mask:
+        return Or(as_mask(other), self)
+
     def __invert__(self) -> Mask:
         return Not(self)
 
@@ -142,7 +149,7 @@ class Not(Mask):
 
 def check_pair_shape(name: str, tensor: Tensor, rows: Rows) -> None:
     """Raise unless `tensor` is (query, key) or has exactly the axes (*lead, query, key), each 1 or full."""
-    wanted = (*rows.lead, rows.num_queries, rows.num_keys)
+    wanted = rows.shape
     got = tuple(tensor.shape)
     if tensor.ndim not in (2, len(wanted)):
         raise MaskError(
@@ -152,7 +159,10 @@ def check_pair_shape(name: str, tensor: Tensor, rows: Rows) -> None:
         )
     pairs = zip(got[::-1], wanted[::-1], strict=False)
     if any(size not in (1, full) for size, full in pairs):
-        raise ShapeError(f"{name} has shape {got}, which does not broadcast to {wanted}.")
+        raise ShapeError(
+            f"{name} has shape {got}, which does not broadcast to {wanted}, (*batch, heads, query, key); give each "
+            f"axis its size or 1. What is the same for all queries, (batch, key), is written {name}[:, None, None, :]."
+        )
 
 
 def check_per_sequence(name: str, shape: tuple[int, ...], rows: Rows) -> None:

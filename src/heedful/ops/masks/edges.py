@@ -58,14 +58,15 @@ class Edges(Mask):
             )
 
     def tile(self, rows: Rows) -> Tensor:
-        bounds = torch.tensor([rows.start, rows.stop], device=rows.device)
-        begin, end = torch.searchsorted(
-            self.queries_sorted, bounds.to(self.queries_sorted.dtype)
-        ).tolist()
+        queries, keys = self.queries_sorted, self.keys_by_query
+        if not rows.is_all:
+            bounds = torch.tensor([rows.start, rows.stop], device=rows.device, dtype=queries.dtype)
+            begin, end = torch.searchsorted(queries, bounds).tolist()
+            queries, keys = queries[begin:end] - rows.start, keys[begin:end]
         keep = torch.zeros(
             rows.stop - rows.start, rows.num_keys, dtype=torch.bool, device=rows.device
         )
-        keep[self.queries_sorted[begin:end] - rows.start, self.keys_by_query[begin:end]] = True
+        keep[queries, keys] = True
         return keep
 
 

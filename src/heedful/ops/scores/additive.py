@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.errors import ShapeError, unknown_choice
+from heedful.ops.rows import broadcast
 from heedful.ops.scores.base import PairKind, PreparedKey, Score, expect_features
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -62,8 +63,13 @@ class Additive(Score):
         return (self.query_weight, self.key_weight, self.vector)
 
     def query_lead(self) -> tuple[int, ...]:
-        sides = (self.query_weight.shape[:-2], self.vector.shape[:-1])
-        return tuple(torch.broadcast_shapes(*sides))
+        query_weight, vector = tuple(self.query_weight.shape[:-2]), tuple(self.vector.shape[:-1])
+        lead = broadcast(query_weight, vector)
+        if lead is None:
+            raise ShapeError(
+                f"Additive's query_weight has leading axes {query_weight} and vector {vector}; make them broadcast."
+            )
+        return lead
 
     def key_lead(self) -> tuple[int, ...]:
         return tuple(self.key_weight.shape[:-2])

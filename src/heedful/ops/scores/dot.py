@@ -48,7 +48,7 @@ class ScaledDot(Dot):
 
     def scale_for(self, features: int) -> float:
         """The factor used for queries of that many features."""
-        return features**-0.5 if self.scale is None else self.scale
+        return max(features, 1) ** -0.5 if self.scale is None else self.scale
 
     def project_query(self, query: Tensor) -> Tensor:
         return query * self.scale_for(query.shape[-1])
