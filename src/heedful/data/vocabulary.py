@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from tokenizers import Tokenizer
 
@@ -100,7 +101,7 @@ class Vocabulary:
 
         Raises:
             OptionError: an unknown kind, a size below 5, a min_frequency below 1.
-            DataError: there is no text in the lines.
+            DataError: there is no text in the lines, or nothing in it that is frequent enough.
         """
         if kind not in LEARNERS:
             raise unknown_choice("vocabulary kind", kind, LEARNERS)
@@ -117,6 +118,11 @@ class Vocabulary:
         if not any(texts):
             raise DataError("there is no text to learn a vocabulary from; every line is empty.")
         found = LEARNERS[kind](texts, size, min_frequency)
+        if not found.pieces:
+            raise DataError(
+                f"nothing in the text stands there {min_frequency} times or more; take a lower "
+                "min_frequency."
+            )
         return cls(kind, lowercase, found.pieces, found.merges, found.scores)
 
     @cached_property
@@ -225,34 +231,47 @@ class Vocabulary:
         return cls._checked(path, content)
 
     @classmethod
-    def _checked(cls, path: str | Path, content: dict[str, object]) -> Self:
-        damaged = RunError(f"{path}: the vocabulary is damaged: its parts do not fit together.")
-        kind, lowercase = content.get("kind"), content.get("lowercase")
-        pieces, merges, scores = (content.get(name) for name in ("pieces", "merges", "scores"))
+    def _checked(cls, path: str | Path, content: dict[str, Any]) -> Self:
+        names = ("kind", "lowercase", "pieces", "merges", "scores")
+        parts: list[Any] = [content.get(name) for name in names]
+        kind, lowercase, pieces, merges, scores = parts
         if not (
-            isinstance(kind, str)
-            and kind in KINDS
+            kind in tuple(KINDS)
             and isinstance(lowercase, bool)
-            and isinstance(pieces, list)
-            and isinstance(merges, list)
-            and isinstance(scores, list)
-            and all(isinstance(piece, str) and piece for piece in pieces)
-            and len(set(pieces)) == len(pieces)
-            and all(isinstance(score, float) for score in scores)
-            and len(scores) == (len(pieces) if kind == "unigram" else 0)
+            and _are_pieces(pieces)
+            and _are_merges(merges, pieces if kind == "bpe" else [])
+            and _are_scores(scores, len(pieces) if kind == "unigram" else 0)
         ):
-            raise damaged
-        known = set(pieces)
-        for merge in merges:
-            if not (
-                isinstance(merge, list)
-                and len(merge) == 2
-                and known.issuperset(merge)
-                and "".join(merge) in known
-            ):
-                raise damaged
+            raise RunError(f"{path}: the vocabulary is damaged: its parts do not fit together.")
         pairs = tuple((left, right) for left, right in merges)
         return cls(kind, lowercase, tuple(pieces), pairs, tuple(scores))
+
+
+def _are_pieces(found: Any) -> bool:
+    return (
+        isinstance(found, list)
+        and all(isinstance(piece, str) and piece and " " not in piece for piece in found)
+        and len(set(found)) == len(found)
+    )
+
+
+def _are_merges(found: Any, pieces: list[str]) -> bool:
+    known = set(pieces)
+    return isinstance(found, list) and all(
+        isinstance(merge, list)
+        and len(merge) == 2
+        and all(isinstance(part, str) and part in known for part in merge)
+        and "".join(merge) in known
+        for merge in found
+    )
+
+
+def _are_scores(found: Any, number: int) -> bool:
+    return (
+        isinstance(found, list)
+        and len(found) == number
+        and all(isinstance(score, float) and math.isfinite(score) for score in found)
+    )
 
 
 def _marked(text: str, kind: str) -> str:
