@@ -6,7 +6,9 @@ command (`heedful`) that trains, compares and explains them on a person's own fi
 
 from __future__ import annotations
 
-from heedful import models, nn
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from heedful.errors import (
     BackendError,
     DataError,
@@ -18,10 +20,13 @@ from heedful.errors import (
     RunError,
     ShapeError,
 )
-from heedful.ops import masks, normalizers, positions, scores
-from heedful.ops.attend import attend
-from heedful.ops.call import Attended
-from heedful.ops.plan import Plan, plan
+
+if TYPE_CHECKING:
+    from heedful import models, nn
+    from heedful.ops import masks, normalizers, positions, scores
+    from heedful.ops.attend import attend
+    from heedful.ops.call import Attended
+    from heedful.ops.plan import Plan, plan
 
 __all__ = [
     "Attended",
@@ -44,3 +49,32 @@ __all__ = [
     "positions",
     "scores",
 ]
+
+# Where each name that needs PyTorch lies. They are imported when first asked for: PyTorch takes seconds,
+# and `heedful --help` or the answer to a misspelt option should not wait for it.
+_PLACES = {
+    "Attended": ("heedful.ops.call", "Attended"),
+    "Plan": ("heedful.ops.plan", "Plan"),
+    "attend": ("heedful.ops.attend", "attend"),
+    "masks": ("heedful.ops.masks", None),
+    "models": ("heedful.models", None),
+    "nn": ("heedful.nn", None),
+    "normalizers": ("heedful.ops.normalizers", None),
+    "plan": ("heedful.ops.plan", "plan"),
+    "positions": ("heedful.ops.positions", None),
+    "scores": ("heedful.ops.scores", None),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'heedful' has no attribute {name!r}")
+    place, attribute = _PLACES[name]
+    module = importlib.import_module(place)
+    value = module if attribute is None else getattr(module, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
