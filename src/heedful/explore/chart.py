@@ -44,7 +44,9 @@ class _Frame:
 
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
         self.low_x, self.high_x = _span([x for x, _ in points])
-        self.low_y, self.high_y = _span([y for _, y in points])
+        low, self.high_y = _span([y for _, y in points])
+        # An axis that nearly reaches 0 should start there; one far from it would waste the chart.
+        self.low_y = 0.0 if 0 < low < 0.3 * self.high_y else low
 
     def x(self, value: float) -> float:
         part = (value - self.low_x) / (self.high_x - self.low_x)

@@ -10,6 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import clipped
@@ -22,6 +23,8 @@ SCALE: Final = Normalize(0.0, 1.0)
 HATCH_COLOUR: Final = "#8c96a0"
 LABEL_SIZE: Final = 9.0
 """Points."""
+_UPRIGHT: Final = 2
+"""A label of one East Asian character or two letters fits above its column as it is."""
 
 
 def paint(axes: Axes, record: AttentionRecord) -> None:
@@ -95,4 +98,5 @@ def label(axes: Axes, record: AttentionRecord, families: list[str]) -> None:
         written.set(fontsize=LABEL_SIZE, family=families, parse_math=False)
     for written in axes.get_xticklabels():
         written.set(fontsize=LABEL_SIZE, family=families, parse_math=False)
-        written.set(rotation=60, horizontalalignment="left", rotation_mode="anchor")
+        if cell_len(written.get_text()) > _UPRIGHT:
+            written.set(rotation=60, horizontalalignment="left", rotation_mode="anchor")

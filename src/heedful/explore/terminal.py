@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ from heedful.explore.words import MERGED_NOTE
 
 _CELL: Final = 2
 """Columns of a cell: about square, and room for one East Asian character above it."""
+NARROWEST: Final = 32
+"""Columns that the legend needs."""
 _TALLEST_LABEL: Final = 12
 _WIDEST_LABEL: Final = 20
 _STOPS: Final = ((222, 235, 247), (158, 202, 225), (66, 146, 198), (8, 81, 156), (8, 48, 107))
@@ -71,7 +74,7 @@ def heat_map(record: AttentionRecord, *, width: int = 80, style: str = "color") 
         style: "color", "shades" (no colour) or "ascii".
 
     Raises:
-        OptionError: no such style, or a width below 16.
+        OptionError: no such style, or a width below `NARROWEST`.
 
     >>> record = AttentionRecord("", "cross", 0, ("Haus",), ("the", "house"), [[[0.0, 1.0]]])
     >>> print(heat_map(record, style="ascii"))
@@ -86,8 +89,8 @@ def heat_map(record: AttentionRecord, *, width: int = 80, style: str = "color") 
     """
     if style not in STYLES:
         raise unknown_choice("terminal style", style, STYLES)
-    if width < 16:
-        raise OptionError(f"a heat map needs 16 columns at least; got width={width}.")
+    if width < NARROWEST:
+        raise OptionError(f"a heat map needs {NARROWEST} columns at least; got width={width}.")
     chosen, mean = STYLES[style], record.mean()
     rows = [_fit(token, chosen, min(_WIDEST_LABEL, width // 3)) for token in mean.query_tokens]
     margin = max(cell_len(row) for row in rows) + 2
@@ -96,7 +99,7 @@ def heat_map(record: AttentionRecord, *, width: int = 80, style: str = "color") 
     heading = _heading(record)
     if chosen is STYLES["ascii"]:
         heading = _ascii(heading, chosen)
-    text.append(heading + "\n", style="bold")
+    text.append(textwrap.fill(heading, width) + "\n", style="bold")
     for line in _column_labels(mean.key_tokens[:shown], chosen):
         text.append(" " * margin + line + "\n")
     for query, row in enumerate(rows):
@@ -108,7 +111,7 @@ def heat_map(record: AttentionRecord, *, width: int = 80, style: str = "color") 
         text.append("\n")
     text.append_text(_legend(record.measure, chosen, width))
     for note in _notes(record, len(mean.key_tokens) - shown):
-        text.append(f"\n{note}")
+        text.append("\n" + textwrap.fill(note, width))
     return text
 
 
@@ -167,7 +170,9 @@ def _legend(measure: str, style: Style, width: int) -> Text:
     bar.append(" 1")
     masked = Text("masked ").append_text(style.masked_cell())
     legend = Text(" ").join([Text(measure), bar, Text(" "), masked])
-    return legend if legend.cell_len <= width else Text("\n").join([Text(measure), bar, masked])
+    if legend.cell_len <= width:
+        return legend
+    return Text("\n").join([Text(textwrap.fill(measure, width)), bar, masked])
 
 
 def _colour(level: float) -> tuple[int, ...]:

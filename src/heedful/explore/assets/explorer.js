@@ -79,17 +79,19 @@
     draw("title", {}, visible(token), node);
     return node;
   }
+  // A label that fits its column stands upright, the others slant.
   function columnLabels(tokens, size, extent) {
     const fits = tokens.map((token) => fitted(token, 170));
-    const flat = fits.every((fit) => fit.width < size - 4);
-    const angle = flat ? 0 : size < 24 ? -70 : -55;
+    const flat = (fit) => fit.width < size - 2;
+    const slanted = fits.filter((fit) => !flat(fit));
+    const angle = size < 24 ? -70 : -55;
     const sine = Math.sin((-angle * Math.PI) / 180), cosine = Math.cos((angle * Math.PI) / 180);
-    const height = Math.ceil(flat ? 24 : Math.max(...fits.map((fit) => fit.width * sine)) + 20);
-    const over = flat ? 0 : Math.max(...fits.map((fit, k) => (k + 0.5) * size + fit.width * cosine + 12 - extent));
-    const svg = draw("svg", { class: "columns", width: extent + Math.max(0, Math.ceil(over)), height, "aria-hidden": "true" });
+    const height = Math.ceil(Math.max(4, ...slanted.map((fit) => fit.width * sine)) + 20);
+    const over = Math.max(0, ...fits.map((fit, k) => (flat(fit) ? 0 : (k + 0.5) * size + fit.width * cosine + 12 - extent)));
+    const svg = draw("svg", { class: "columns", width: extent + Math.ceil(over), height, "aria-hidden": "true" });
     const nodes = fits.map((fit, k) => {
-      const x = (k + 0.5) * size + (flat ? 0 : 4), y = height - 7;
-      return label(svg, fit, tokens[k], flat ? { x, y, "text-anchor": "middle" } : { x, y, transform: `rotate(${angle} ${x} ${y})` });
+      const x = (k + 0.5) * size + (flat(fit) ? 0 : 4), y = height - 7;
+      return label(svg, fit, tokens[k], flat(fit) ? { x, y, "text-anchor": "middle" } : { x, y, transform: `rotate(${angle} ${x} ${y})` });
     });
     return { svg, nodes };
   }
@@ -326,7 +328,7 @@
     new ResizeObserver(() => {
       if (Math.abs(figure.clientWidth - width) < 8) return;
       width = figure.clientWidth;
-      redraw();
+      requestAnimationFrame(redraw);
     }).observe(figure);
     dark.addEventListener("change", redraw);
   }

@@ -1,0 +1,167 @@
+"""The HTML page: safe against any token, offline, and complete."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from heedful.errors import OptionError
+from heedful.explore import AttentionRecord, draw_html
+from heedful.explore.html import embedded_json, page
+
+
+class Reader(HTMLParser):
+    """Collects elements, text outside scripts, and the content of each script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.comments: list[str] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self._in_raw = False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._in_raw = tag in ("script", "style")
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_raw = False
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data)
+
+    def handle_data(self, data: str) -> None:
+        if self._in_raw and self.elements[-1][0] == "script":
+            attributes, before = self.scripts[-1]
+            self.scripts[-1] = (attributes, before + data)
+        elif not self._in_raw:
+            self.text += data
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.elements]
+
+    def data(self) -> dict[str, object]:
+        [found] = [text for kind, text in self.scripts if kind.get("type") == "application/json"]
+        content: dict[str, object] = json.loads(found)
+        return content
+
+
+def test_the_page_holds_the_records_and_nothing_is_lost(
+    cross: AttentionRecord, causal: AttentionRecord, hostile: AttentionRecord
+) -> None:
+    data = Reader(draw_html([cross, causal, hostile])).data()
+    assert data["schema"] == "heedful.attention/1"
+    records = data["records"]
+    assert isinstance(records, list)
+    found = [AttentionRecord.from_dict(item) for item in records]
+    assert sorted(found, key=lambda one: one.module_path) == sorted(
+        [cross.rounded(), causal, hostile], key=lambda one: one.module_path
+    )
+
+
+def test_no_token_becomes_markup(hostile: AttentionRecord, cross: AttentionRecord) -> None:
+    title = "</title><script>alert(1)</script>"
+    text = draw_html([hostile], title=title)
+    reader, harmless = Reader(text), Reader(draw_html([cross], title="title"))
+    assert reader.names() == harmless.names()
+    assert reader.comments == []
+    assert title in reader.text
+    for token in hostile.key_tokens[:4]:
+        assert token not in text
+    assert not any(name.startswith("on") for _, found in reader.elements for name in found)
+
+
+def test_the_embedded_json_has_nothing_that_html_or_javascript_reads() -> None:
+    text = embedded_json(["</script><!--", "\"'&", "\u2028\u2029", "\ud800", "好"])
+    assert re.fullmatch(r'[\[\]", \\/!a-z0-9-]*', text), text
+    assert not set("<>&'") & set(text)
+    assert json.loads(text) == ["</script><!--", "\"'&", "\u2028\u2029", "\ud800", "好"]
+
+
+def test_nothing_is_requested(cross: AttentionRecord, hostile: AttentionRecord) -> None:
+    text = draw_html([cross, hostile])
+    reader = Reader(text)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", re.sub(r"// [^\n]*", "", text))
+    assert not {"link", "img", "iframe", "object", "base"} & set(reader.names())
+    assert not any({"src", "href", "action"} & set(found) for _, found in reader.elements)
+
+
+def test_the_policy_allows_the_pages_own_script_alone(cross: AttentionRecord) -> None:
+    reader = Reader(draw_html([cross]))
+    policy = next(
+        found["content"]
+        for name, found in reader.elements
+        if name == "meta" and found.get("http-equiv") == "Content-Security-Policy"
+    )
+    [script] = [text for kind, text in reader.scripts if not kind]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_tokens_reach_the_page_as_text_alone() -> None:
+    [script] = [text for kind, text in Reader(page("", "")).scripts if not kind]
+    for dangerous in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacent",
+        "document.write",
+        "eval(",
+        "fetch(",
+    ):
+        assert dangerous not in script
+
+
+def test_masked_cells_are_hatched_and_not_zero(causal: AttentionRecord) -> None:
+    text = draw_html([causal])
+    reader = Reader(text)
+    assert ("pattern", "hatch") in [(name, found.get("id")) for name, found in reader.elements]
+    [record] = reader.data()["records"]  # type: ignore[misc]
+    assert record["mask"] == [["100", "110", "111"]]
+    assert 'fill: "url(#hatch)"' in text
+    assert "masked, may not attend" in text
+
+
+def test_the_page_says_what_is_shown(cross: AttentionRecord) -> None:
+    from dataclasses import replace
+
+    assert "attention weights" in Reader(draw_html([cross])).text
+    saliency = Reader(draw_html([replace(cross, measure="gradient saliency")])).text
+    assert "Shown: gradient saliency." in saliency
+    assert "attention weights" not in saliency
+    data = Reader(draw_html([replace(cross, merged=True)])).data()
+    assert data["merged_note"] == (
+        "sub-words merged to words: summed over keys, averaged over queries"
+    )
+    assert data["digits"] == 4
+
+
+def test_kinds_are_named_in_words(cross: AttentionRecord, causal: AttentionRecord) -> None:
+    names = Reader(draw_html([causal, cross])).data()["kind_names"]
+    assert names == {"cross": "cross: output × input", "decoder": "decoder: output × output"}
+    assert list(names) == ["cross", "decoder"]  # type: ignore[call-overload]
+
+
+def test_the_page_can_be_read_aloud_and_without_javascript(cross: AttentionRecord) -> None:
+    reader = Reader(draw_html([cross], title="Ein Hund"))
+    assert ("html", {"lang": "en"}) in reader.elements
+    assert {"title", "h1", "main", "noscript"} <= set(reader.names())
+    [script] = [text for kind, text in reader.scripts if not kind]
+    for needed in ("aria-label", "aria-live", "tabindex", "ArrowDown", "prefers-color-scheme"):
+        assert needed in script
+
+
+def test_no_records_no_page() -> None:
+    with pytest.raises(OptionError, match="no attention records to draw"):
+        draw_html([])
