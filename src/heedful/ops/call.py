@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -43,7 +42,16 @@ class Call:
     groups: int
     """How many query heads share a key head."""
     return_weights: bool
-    lead: tuple[int, ...]
+    rows: Rows
+    """All rows of the call."""
+    _tensors: dict[str, Tensor] = field(default_factory=dict)
+    _finite: list[bool] = field(default_factory=list)
+    # What was computed once; functools.cached_property takes a lock, which torch.compile cannot trace.
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Leading axes of the scores, (*batch, heads)."""
+        return self.rows.lead
 
     @property
     def num_queries(self) -> int:
@@ -58,11 +66,6 @@ class Call:
     def num_keys(self) -> int:
         return self.value.shape[-2]
 
-    @cached_property
-    def rows(self) -> Rows:
-        """All rows of the call."""
-        return Rows.all(self.num_queries, self.num_keys, self.lead, self.query.device)
-
     @property
     def cells(self) -> int:
         """How many scores the call has."""
@@ -72,32 +75,41 @@ class Call:
     def lead_size(self) -> int:
         return math.prod(self.lead)
 
-    @cached_property
+    @property
     def prepared_query(self) -> Tensor:
-        return self.score.prepare_query(self.query)
+        if "query" not in self._tensors:
+            self._tensors["query"] = self.score.prepare_query(self.query)
+        return self._tensors["query"]
 
-    @cached_property
+    @property
     def prepared_key(self) -> Tensor:
         """Prepared keys with the heads of the key."""
         if isinstance(self.key, PreparedKey):
             return self.key.features
-        return self.score.prepare_key(self.key).features
+        if "key" not in self._tensors:
+            self._tensors["key"] = self.score.prepare_key(self.key).features
+        return self._tensors["key"]
 
     @property
     def masks(self) -> bool:
         """Whether anything may hide a key from a query: a mask, or minus infinity in a bias."""
         return self.mask is not None or self.bias is not None
 
-    @cached_property
+    @property
     def looked_at(self) -> bool:
         """Whether the numbers of the call can be looked at before it runs."""
         return can_look(self.query)
 
-    @cached_property
+    @property
     def known_finite(self) -> bool:
         """Whether inputs and prepared features were seen to be finite; False where they cannot be looked at."""
         if not self.looked_at:
             return False
+        if not self._finite:
+            self._finite.append(self._look())
+        return self._finite[0]
+
+    def _look(self) -> bool:
         tensors = [self.query, self.key_features, self.value]
         if self.prepared_query is not self.query:
             tensors.append(self.prepared_query)

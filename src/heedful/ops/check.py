@@ -43,13 +43,14 @@ def checked(
     groups = _groups(query, features, value, enable_gqa)
     wanted = as_mask(mask) if mask is not None else None
     lead = _lead(query, features, value, score, groups)
+    rows = Rows.all(query.shape[-2], value.shape[-2], lead, query.device)
     call = Call(
-        query, key, value, score, wanted, bias, normalizer, dropout_p, groups, return_weights, lead
+        query, key, value, score, wanted, bias, normalizer, dropout_p, groups, return_weights, rows
     )
-    _check_bias(bias, call.rows)
+    _check_bias(bias, rows)
     _check_normalizer(normalizer, lead)
     if wanted is not None:
-        wanted.check(call.rows)
+        wanted.check(rows)
     _check_devices(call)
     return call
 
