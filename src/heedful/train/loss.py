@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.data.batching import Batch
 from heedful.models.base import EncoderDecoder
+from heedful.train.cross_entropy import smoothed_cross_entropy
 
 
 class TranslationLoss(nn.Module):
@@ -32,12 +32,8 @@ class TranslationLoss(nn.Module):
         states = self.model(batch.source, batch.source_lengths, read).states
         kept = torch.arange(read.shape[1], device=lengths.device) < lengths[:, None]
         logits = self.model.output(states[kept])
-        return F.cross_entropy(
-            logits.float(),
-            wanted[kept],
-            label_smoothing=self.label_smoothing if self.training else 0.0,
-            reduction="sum",
-        )
+        smoothing = self.label_smoothing if self.training else 0.0
+        return smoothed_cross_entropy(logits, wanted[kept], smoothing)
 
 
 def predicted_tokens(batch: Batch) -> int:
