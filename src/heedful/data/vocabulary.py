@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import Tokenizer
 
 from heedful.data import words as word_rules
+from heedful.data.encoding import Encoding, traced
 from heedful.data.learning import LEARNERS
 from heedful.data.pieces import (
     RESERVED,
@@ -23,30 +23,13 @@ from heedful.data.pieces import (
     unigram_tokenizer,
     word_tokenizer,
 )
-from heedful.data.words import SPACE_MARK, normalise, starts_unspaced, word_spans
+from heedful.data.words import SPACE_MARK, normalise, starts_unspaced
 from heedful.errors import DataError, OptionError, RunError, unknown_choice
 
 UNKNOWN_TEXT = "⁇"
 """What an unknown piece is decoded to."""
 
 _FORMAT = "heedful vocabulary 1"
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """A text as ids, with what each id stands for. All lists have one entry a piece."""
-
-    ids: list[int]
-    pieces: list[str]
-    """The stretch of text of each piece, "▁" for a space; of an unknown piece, too, the text itself."""
-    words: list[int]
-    """The index, in `Vocabulary.words(text)`, of the (first) word of each piece; -1: of none."""
-    last_words: list[int]
-    """The last word of each piece: another than the first where a piece spans several characters of a
-    script written without spaces, each of which is a word."""
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -150,7 +133,7 @@ class Vocabulary:
         marked = self._prepared(texts)
         found = self._tokenizer.encode_batch(marked, add_special_tokens=False)
         return [
-            _traced(text, item.ids, item.offsets) for text, item in zip(marked, found, strict=True)
+            traced(text, item.ids, item.offsets) for text, item in zip(marked, found, strict=True)
         ]
 
     def encode_ids(self, texts: Iterable[str]) -> list[list[int]]:
@@ -185,7 +168,7 @@ class Vocabulary:
         for text in texts:
             offsets.append((position, position + len(text)))
             position += len(text)
-        return _traced("".join(texts), list(ids), offsets)
+        return traced("".join(texts), list(ids), offsets)
 
     def _texts(self, ids: Iterable[int]) -> list[str]:
         reserved = ("", UNKNOWN_TEXT, "", "")
@@ -279,20 +262,6 @@ def _marked(text: str, kind: str) -> str:
     # in a script without spaces has no spaces elsewhere either.
     start = SPACE_MARK if text and kind != "char" and not starts_unspaced(text) else ""
     return start + text.replace(" ", SPACE_MARK)
-
-
-def _traced(text: str, ids: list[int], offsets: Sequence[tuple[int, int]]) -> Encoding:
-    ends = [end for _, end in word_spans(text.replace(SPACE_MARK, " "))]
-    final = len(ends) - 1
-    words, last_words = [], []
-    for start, end in offsets:
-        if start == end or not ends:
-            words.append(-1)
-            last_words.append(-1)
-        else:
-            words.append(min(bisect_right(ends, start), final))
-            last_words.append(min(bisect_right(ends, end - 1), final))
-    return Encoding(ids, [text[start:end] for start, end in offsets], words, last_words)
 
 
 KINDS: dict[str, Callable[[Vocabulary], Tokenizer]] = {
