@@ -128,9 +128,9 @@ def test_every_choice_changes_the_output():
     # These name a default, or act on the logits alone.
     same = {"scaled_dot", "softmax", "relu", "sinusoidal", "False"}
     names = [name for name in outputs if name not in same]
-    for index, name in enumerate(names):
-        for other in names[:index]:
-            assert not torch.allclose(outputs[name], outputs[other], atol=1e-4), (name, other)
+    flat = torch.stack([outputs[name].detach().flatten() for name in names])
+    largest_difference = torch.cdist(flat, flat, p=float("inf")).fill_diagonal_(1)
+    assert float(largest_difference.min()) > 1e-3
 
 
 # Hypotheses: rows selected, repeated, dropped

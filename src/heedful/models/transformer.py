@@ -71,7 +71,8 @@ class Transformer(EncoderDecoder[TransformerState]):
     r"""A Transformer of target given source.
 
     Embeddings are multiplied by :math:`\sqrt{\mathrm{width}}` and drawn from :math:`N(0, 1/\mathrm{width})`; with
-    `tie_embeddings` the target embedding is the output layer's weight too (Press and Wolf 2017).
+    `tie_embeddings` the target embedding is the output layer's weight too (Press and Wolf 2017,
+    https://arxiv.org/abs/1608.05859).
 
     Args:
         config: sizes and options.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from heedful.nn.attention import Attention, KeyValueCache, MultiHeadAttention, MultiHeadOutput
+from heedful.nn.attention import Attention
+from heedful.nn.cache import KeyValueCache
 from heedful.nn.convert import from_torch, state_from_torch, state_to_torch, to_torch
 from heedful.nn.dropout import Dropout, dropout
 from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
+from heedful.nn.multi_head import MultiHeadAttention, MultiHeadOutput
 from heedful.nn.normalizers import (
     NORMALIZER_NAMES,
     LearnedEntmax,

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import OptionError
-from heedful.nn.attention import MultiHeadAttention
 from heedful.nn.feed_forward import ACTIVATIONS
+from heedful.nn.multi_head import MultiHeadAttention
 from heedful.nn.scores import ScaledDotScore
 from heedful.nn.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 from heedful.ops.normalizers import Softmax

@@ -17,9 +17,10 @@ def dropout(inputs: Tensor, probability: float) -> Tensor:
 
     .. math:: y = x \cdot b / (1 - p), \quad b \sim \mathrm{Bernoulli}(1 - p)
 
-    (Srivastava et al. 2014.) On a CPU one 64-bit number, from PyTorch's default generator, decides for four
-    features, four times faster than a Bernoulli number for each: `probability` is then rounded to a multiple of
-    :math:`2^{-16}`, and the scale is that of the rounded number, so the expectation is exact.
+    Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html. On a CPU one 64-bit number, from
+    PyTorch's default generator, decides for four features, four times faster than a Bernoulli number for each:
+    `probability` is then rounded to a multiple of :math:`2^{-16}`, and the scale is that of the rounded number, so
+    the expectation is exact.
 
     Shapes: any -> the same.
 

@@ -29,8 +29,9 @@ class FeedForward(nn.Module):
 
     .. math:: y = W_2\,\mathrm{activation}(W_1 x + b_1) + b_2
 
-    `gated` is SwiGLU, :math:`W_2(\mathrm{silu}(W_g x) \odot W_u x)` (Shazeer 2020, "GLU Variants Improve
-    Transformer"); `relu` is Vaswani et al. 2017, `gelu` Hendrycks and Gimpel 2016.
+    `gated` is SwiGLU, :math:`W_2(\mathrm{silu}(W_g x) \odot W_u x)` (Shazeer 2020,
+    https://arxiv.org/abs/2002.05202); `relu` is Vaswani et al. 2017
+    (https://arxiv.org/abs/1706.03762), `gelu` Hendrycks and Gimpel 2016 (https://arxiv.org/abs/1606.08415).
 
     Args:
         width: features of the input and of the output.

@@ -21,7 +21,7 @@ class NormalizerModule(nn.Module, abc.ABC):
 
 
 class LearnedEntmax(NormalizerModule):
-    r"""Entmax whose :math:`\alpha` is learned, one a head (Correia et al. 2019, "Adaptively Sparse Transformers").
+    r"""Entmax whose :math:`\alpha` is learned, one a head (Correia et al. 2019, https://arxiv.org/abs/1909.00015).
 
     .. math:: \alpha = 1 + \sigma(a)
 

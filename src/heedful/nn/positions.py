@@ -45,7 +45,7 @@ class InputPositions(nn.Module, abc.ABC):
 
 
 class SinusoidalPositions(InputPositions):
-    r"""Sines and cosines of the position (Vaswani et al. 2017).
+    r"""Sines and cosines of the position (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
     .. math:: p_{t,2i} = \sin(t / 10000^{2i/d}), \quad p_{t,2i+1} = \cos(t / 10000^{2i/d})
 
@@ -69,7 +69,9 @@ class SinusoidalPositions(InputPositions):
 
 
 class LearnedPositions(InputPositions):
-    """A learned vector for each position (Gehring et al. 2017), drawn from N(0, 1/width).
+    """A learned vector for each position, drawn from N(0, 1/width).
+
+    Gehring et al. 2017, https://arxiv.org/abs/1705.03122.
 
     Args:
         max_length: how many positions there are.
@@ -114,7 +116,7 @@ class BiasPositions(nn.Module, abc.ABC):
 
 
 class ALiBiPositions(BiasPositions):
-    r"""A penalty that grows with distance, steeper in some heads (Press et al. 2022).
+    r"""A penalty that grows with distance, steeper in some heads (Press et al. 2022, https://arxiv.org/abs/2108.12409).
 
     .. math:: b_{hij} = -m_h\,|i - j|
 
@@ -133,7 +135,7 @@ class ALiBiPositions(BiasPositions):
 
 
 class RelativePositions(BiasPositions):
-    r"""A learned number for each head and bucket of distances (Raffel et al. 2020, T5).
+    r"""A learned number for each head and bucket of distances (Raffel et al. 2020, T5, https://arxiv.org/abs/1910.10683).
 
     .. math:: b_{hij} = \mathrm{table}_{h,\,\mathrm{bucket}(j - i)}
 
@@ -192,16 +194,3 @@ def build_bias(name: str, heads: int, *, bidirectional: bool) -> BiasPositions |
     if name == "relative":
         return RelativePositions(heads, bidirectional=bidirectional)
     return None
-
-
-__all__ = [
-    "HOW",
-    "POSITIONS",
-    "ALiBiPositions",
-    "BiasPositions",
-    "InputPositions",
-    "LearnedPositions",
-    "RelativePositions",
-    "SinusoidalPositions",
-    "build_bias",
-]

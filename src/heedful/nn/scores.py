@@ -65,7 +65,7 @@ def _same_features(name: str, sizes: ScoreSizes) -> None:
 
 
 class DotScore(ScoreModule):
-    r""":math:`e(s, h) = s^\top h` (Luong et al. 2015). Owns no parameters.
+    r""":math:`e(s, h) = s^\top h` (Luong et al. 2015, https://arxiv.org/abs/1508.04025). Owns no parameters.
 
     Raises:
         ShapeError: when `query_dim` and `key_dim` differ.
@@ -83,7 +83,9 @@ class DotScore(ScoreModule):
 
 
 class ScaledDotScore(ScoreModule):
-    r""":math:`e(s, h) = s^\top h / \sqrt{d}` (Vaswani et al. 2017). Owns no parameters.
+    r""":math:`e(s, h) = s^\top h / \sqrt{d}` (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
+
+    Owns no parameters.
 
     Raises:
         ShapeError: when `query_dim` and `key_dim` differ.
@@ -101,7 +103,9 @@ class ScaledDotScore(ScoreModule):
 
 
 class BilinearScore(ScoreModule):
-    r""":math:`e(s, h) = s^\top W h` (Luong et al. 2015, "general"). `weight` is ([heads,] query_dim, key_dim).
+    r""":math:`e(s, h) = s^\top W h` (Luong et al. 2015, https://arxiv.org/abs/1508.04025, "general").
+
+    `weight` is ([heads,] query_dim, key_dim).
 
     >>> BilinearScore(ScoreSizes(query_dim=8, key_dim=5, heads=2)).weight.shape
     torch.Size([2, 8, 5])
@@ -151,7 +155,8 @@ class LowRankScore(ScoreModule):
 
 
 class CosineScore(ScoreModule):
-    r""":math:`e(s, h) = \tau \cos(s, h)` with a learned :math:`\tau > 0` a head (Graves et al. 2014).
+    r""":math:`e(s, h) = \tau \cos(s, h)` with a learned :math:`\tau > 0` a head (Graves et al. 2014,
+    https://arxiv.org/abs/1410.5401).
 
     `log_temperature` is ([heads]) and starts at :math:`\tau = \sqrt{d}`, where random inputs score as the
     scaled dot scores them.
@@ -206,7 +211,7 @@ class GaussianScore(ScoreModule):
 
 
 class AdditiveScore(ScoreModule):
-    r""":math:`e(s, h) = v^\top \tanh(W_1 s + W_2 h)` (Bahdanau et al. 2015).
+    r""":math:`e(s, h) = v^\top \tanh(W_1 s + W_2 h)` (Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473).
 
     `query_weight` is ([heads,] query_dim, hidden), `key_weight` ([key_heads,] key_dim, hidden) and `vector`
     ([heads,] hidden).
@@ -279,18 +284,3 @@ def build_score(
             query_dim=query_dim, key_dim=key_dim, heads=heads, key_heads=key_heads, hidden=hidden
         )
     )
-
-
-__all__ = [
-    "SCORE_MODULES",
-    "AdditiveScore",
-    "BilinearScore",
-    "CosineScore",
-    "DotScore",
-    "GaussianScore",
-    "LowRankScore",
-    "ScaledDotScore",
-    "ScoreModule",
-    "ScoreSizes",
-    "build_score",
-]

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from heedful.errors import OptionError, ShapeError, unknown_choice
-from heedful.nn.attention import KeyValueCache, MultiHeadAttention
+from heedful.nn.cache import KeyValueCache
 from heedful.nn.dropout import Dropout
 from heedful.nn.feed_forward import FeedForward
+from heedful.nn.multi_head import MultiHeadAttention
 from heedful.nn.normalizers import build_normalizer
 from heedful.ops.masks import Mask
 from heedful.ops.positions import PositionBias, Rotary
@@ -40,7 +41,7 @@ class _Layer(nn.Module):
 
 
 class TransformerEncoderLayer(_Layer):
-    r"""Self-attention, then a feed-forward map (Vaswani et al. 2017).
+    r"""Self-attention, then a feed-forward map (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
     .. math::
         \text{pre:}\quad & x' = x + A(N_1(x)), \quad y = x' + F(N_2(x')) \\
@@ -52,7 +53,8 @@ class TransformerEncoderLayer(_Layer):
         hidden: hidden features of the feed-forward map.
         dropout: probability of dropping, inside the feed-forward map and before each residual sum.
         activation: a name from `heedful.nn.ACTIVATIONS`.
-        norm: "pre" (Xiong et al. 2020; needs a last norm after the last layer) or "post".
+        norm: "pre" (Xiong et al. 2020, https://arxiv.org/abs/2002.04745; the last layer then wants a norm after it)
+            or "post".
         score: a name from `heedful.nn.SCORE_MODULES`.
         normalizer: a name from `heedful.nn.NORMALIZER_NAMES`.
         key_heads: key heads that groups of query heads share; None: as many as `heads`.
@@ -151,7 +153,7 @@ class DecoderLayerOutput(NamedTuple):
 
 
 class TransformerDecoderLayer(_Layer):
-    r"""Self-attention, cross-attention to a memory, then a feed-forward map (Vaswani et al. 2017).
+    r"""Self-attention, cross-attention to a memory, then a feed-forward map (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
     .. math::
         \text{pre:}\quad & x' = x + A(N_1(x)), \quad x'' = x' + C(N_2(x'), m), \quad y = x'' + F(N_3(x'')) \\
