@@ -274,8 +274,16 @@ class Translator:
         weights = aligned.weights[0].detach().float().cpu()
         by_word = torch.zeros(len(target_words), len(source_words))
         merged = torch.zeros(weights.shape[0], len(source_words))
-        for column, word in enumerate(tensors.source_words):
-            merged[:, word] += weights[:, column]
-        for row, word in enumerate(tensors.target_words):
-            by_word[word] += merged[row] / tensors.target_words.count(word)
+        # A piece of a script without spaces may span several words: they share what falls to it.
+        source_pieces = self.vocabularies.source.encode(source)
+        target_pieces = self.vocabularies.target.encode(target)
+        spans = zip(source_pieces.words, source_pieces.last_words, strict=True)
+        for column, (first, last) in enumerate(spans):
+            merged[:, first : last + 1] += weights[:, column, None] / (last + 1 - first)
+        pieces_of_word = torch.zeros(len(target_words), 1)
+        spans = zip(target_pieces.words, target_pieces.last_words, strict=True)
+        for row, (first, last) in enumerate(spans):
+            by_word[first : last + 1] += merged[row]
+            pieces_of_word[first : last + 1] += 1
+        by_word /= pieces_of_word
         return Alignment(source_words, target_words, by_word.tolist(), aligned.method)
