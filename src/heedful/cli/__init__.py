@@ -1,0 +1,1 @@
+"""The command `heedful`: one file a command, and what the commands share."""

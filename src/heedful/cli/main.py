@@ -1,0 +1,85 @@
+"""The command `heedful` and its sub-commands."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from heedful.cli.command import HeedfulCommand
+from heedful.cli.config import config_translate
+from heedful.cli.demo import demo
+from heedful.cli.evaluate import evaluate
+from heedful.cli.explain import explain
+from heedful.cli.predict import predict
+from heedful.cli.train import train_translate
+
+_LOOK = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""Plain text at a readable width; typer's frames are hard to copy an example from."""
+
+
+def _group(description: str) -> typer.Typer:
+    return typer.Typer(
+        help=description,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_LOOK,
+    )
+
+
+app = _group(
+    "Attention for sequence models: train a translator on your own files and see what it looked at."
+    "\n\n`heedful demo` shows all of it in about a minute; every command has --help with an example."
+)
+_train = _group("Train a model: `heedful train translate`.")
+_config = _group("Print a complete configuration: `heedful config translate`.")
+
+app.command(cls=HeedfulCommand)(demo)
+app.add_typer(_train, name="train")
+_train.command("translate", cls=HeedfulCommand)(train_translate)
+app.command(cls=HeedfulCommand)(evaluate)
+app.command(cls=HeedfulCommand)(predict)
+app.command(cls=HeedfulCommand)(explain)
+app.add_typer(_config, name="config")
+_config.command("translate", cls=HeedfulCommand)(config_translate)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"heedful {metadata.version('heedful')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@_train.callback()
+def _train_top() -> None:
+    """Without a callback typer would take a group of one command for that command."""
+
+
+@_config.callback()
+def _config_top() -> None:
+    """As above."""
+
+
+def main() -> None:
+    """Run the command of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a character shows its code; the work does not end for it.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="heedful")

@@ -1,0 +1,63 @@
+"""Options that several commands have, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Run = Annotated[
+    Path, typer.Argument(help="The folder of a trained run.", metavar="RUN", show_default=False)
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="End standard output with one line of JSON; all else goes to standard error."
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no advice; results and errors alone.")
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="A,B",
+        help="Source and target column of a table, by name, or by number (1,2) where it has no header.",
+        show_default=False,
+    ),
+]
+Beam = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Hypotheses kept at each step; 1 is greedy.",
+        show_default="the run's",
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change one setting; can be given again. `heedful config translate` lists them all.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="transformer, lstm, gru or rnn.", metavar="NAME", show_default="transformer"),
+]
+Attention = Annotated[
+    str | None,
+    typer.Option(
+        help="How a query and a key are scored: none, additive, dot, scaled_dot, bilinear, low_rank, "
+        "… (a wrong name lists them all).",
+        metavar="NAME",
+        show_default="scaled_dot for a transformer, else additive",
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what --out names, if it is there.")
+]

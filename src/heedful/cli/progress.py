@@ -1,0 +1,127 @@
+"""Training as a person sees it: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from heedful.cli.output import Output, duration
+from heedful.train.events import Event, Finished, Progress, Scores, Started, Validated
+
+Item = TypeVar("Item")
+
+PLAIN_SECONDS = 10.0
+"""Between two plain lines of progress."""
+
+
+class TrainingProgress:
+    """Shows the events of a training; used as a context manager, so that the bar always ends."""
+
+    def __init__(self, output: Output):
+        self.output = output
+        self.epochs = 0
+        self.reported = -PLAIN_SECONDS
+        self.bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=output.console,
+            disable=not output.watched,
+            transient=True,
+        )
+        self.task = self.bar.add_task("", total=None, epoch="1", state="")
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Started():
+                self._start(event)
+            case Progress():
+                self._advance(event)
+            case Validated():
+                self.output.say(validation_line(event))
+            case Finished():
+                why = "stopped early" if event.stopped_early else "finished"
+                self.output.say(
+                    f"{why} after {event.epochs} epochs and {duration(event.seconds)}; "
+                    f"kept: {event.chosen} ({figures(event.scores)})"
+                )
+
+    def _start(self, event: Started) -> None:
+        self.epochs = event.epochs
+        total = event.epochs * event.steps_per_epoch
+        self.bar.update(self.task, total=total, completed=event.first_step)
+        left_out = f", {event.left_out:,} left out as too long" if event.left_out else ""
+        self.output.say(
+            f"{event.train_pairs:,} training pairs{left_out}, {event.valid_pairs:,} validation pairs; "
+            f"vocabulary {event.source_vocabulary:,} → {event.target_vocabulary:,}; "
+            f"{event.parameters:,} parameters"
+        )
+        if event.first_step:
+            self.output.say(f"going on from step {event.first_step:,} of {total:,}")
+
+    def _advance(self, event: Progress) -> None:
+        state = (
+            f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s, "
+            f"{duration(event.seconds_left)} left"
+        )
+        epoch = f"{event.epoch}/{self.epochs}"
+        self.bar.update(self.task, completed=event.step, epoch=epoch, state=state)
+        if not self.output.watched and time.monotonic() - self.reported >= PLAIN_SECONDS:
+            self.reported = time.monotonic()
+            self.output.say(f"epoch {epoch}, step {event.step:,}/{event.steps:,}: {state}")
+
+
+def validation_line(event: Validated) -> str:
+    """Say what an epoch reached."""
+    best = ", the best so far" if event.best else ""
+    return (
+        f"epoch {event.epoch}: training loss {event.train_loss:.3f}, validation {figures(event.scores)}"
+        f"{best} ({duration(event.seconds)})"
+    )
+
+
+def figures(scores: Scores) -> str:
+    """Write validation figures on one line."""
+    return (
+        f"loss {scores.loss:.3f}, BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f}, "
+        f"exact match {scores.exact_match:.3f}"
+    )
+
+
+def watched(items: Iterable[Item], total: int | None, output: Output) -> Iterator[Item]:
+    """Hand items on while a bar counts them, or plain lines every few seconds."""
+    with Bar(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("lines"),
+        TimeRemainingColumn(),
+        console=output.console,
+        disable=not output.watched,
+        transient=True,
+    ) as bar:
+        task, reported = bar.add_task("", total=total), time.monotonic()
+        for done, item in enumerate(items, start=1):
+            yield item
+            bar.update(task, completed=done)
+            if not output.watched and time.monotonic() - reported >= PLAIN_SECONDS:
+                reported = time.monotonic()
+                output.say(f"{done:,}{'' if total is None else f'/{total:,}'} lines")

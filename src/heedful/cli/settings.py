@@ -1,0 +1,108 @@
+"""The configuration of a training, put together from a file and from options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from heedful.errors import OptionError, unknown_choice
+from heedful.models import MODELS
+from heedful.nn.scores import SCORE_MODULES
+from heedful.tasks.configuration import apply_overrides, build, read_configuration, read_toml
+from heedful.tasks.run_folder import CONFIGURATION
+from heedful.tasks.translation import load_config
+from heedful.tasks.translation_config import TranslationConfig
+
+TRANSFORMER = "transformer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a person chose on the command line; None or empty where nothing was said."""
+
+    train: Sequence[str] = ()
+    valid: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    model: str | None = None
+    attention: str | None = None
+    sets: Sequence[str] = ()
+
+    def any(self) -> bool:
+        """Whether anything was chosen."""
+        return bool(
+            self.train or self.valid or self.columns or self.model or self.attention or self.sets
+        )
+
+
+def configure(path: Path | None, choices: Choices) -> TranslationConfig:
+    """Lay the choices over the configuration file, or over the defaults; `--set` comes last.
+
+    Raises: OptionError naming file and line, or the option, and the nearest valid name.
+    """
+    values = {} if path is None else apply_overrides(TranslationConfig, read_toml(path), ())
+    overrides = [
+        f"data.{name}={json.dumps(list(value), ensure_ascii=False)}"
+        for name, value in (
+            ("train", choices.train),
+            ("valid", choices.valid),
+            ("columns", choices.columns),
+        )
+        if value
+    ]
+    overrides += _model(choices, values.get("model", {}))
+    overrides += choices.sets
+    if path is not None:
+        return read_configuration(TranslationConfig, path, overrides)
+    return build(TranslationConfig, apply_overrides(TranslationConfig, {}, overrides))
+
+
+def configure_run(path: Path | None, choices: Choices, run: Path | None) -> TranslationConfig:
+    """As `configure`; for a run that goes on, its own configuration is the base unless a file is given.
+
+    Raises: OptionError as `configure`; RunError for a folder that holds no such run.
+    """
+    if run is None:
+        return configure(path, choices)
+    config = load_config(run)
+    if path is None and not choices.any():
+        return config
+    return configure(path or run / CONFIGURATION, choices)
+
+
+def _model(choices: Choices, section: object) -> list[str]:
+    """Turn --model and --attention into settings of the section `model`, of which a file has some."""
+    in_file = section if isinstance(section, dict) else {}
+    file_kind = str(in_file.get("kind", TRANSFORMER))
+    overrides = []
+    kind = file_kind
+    if choices.model is not None:
+        kind = choices.model
+        if kind not in MODELS:
+            raise unknown_choice("--model", kind, MODELS)
+        if len(in_file) > 1 and (kind == TRANSFORMER) != (file_kind == TRANSFORMER):
+            raise OptionError(
+                f"--model {kind}, but the configuration file describes a {file_kind}, whose settings a "
+                f"{kind} does not have; start from `heedful config translate --model {kind}`"
+            )
+        overrides.append(f'model.kind="{kind}"')
+    for setting in choices.sets:
+        name, _, value = setting.partition("=")
+        if name.strip() == "model.kind":
+            kind = value.strip().strip("\"'")
+    if choices.attention is not None:
+        overrides.append(_attention(choices.attention, kind))
+    return overrides
+
+
+def _attention(name: str, kind: str) -> str:
+    names = [*SCORE_MODULES] if kind == TRANSFORMER else ["none", *SCORE_MODULES]
+    if kind == TRANSFORMER and name == "none":
+        raise OptionError(
+            "a transformer is made of attention; --attention none goes with --model gru, lstm or rnn"
+        )
+    if name not in names:
+        raise unknown_choice("--attention", name, names)
+    key = "score" if kind == TRANSFORMER else "attention"
+    return f'model.{key}="{name}"'

@@ -1,0 +1,99 @@
+"""`heedful train translate`: a translator from a person's own files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from heedful.cli.options import Attention, Columns, Json, Model, Overwrite, Quiet, Sets
+from heedful.cli.output import Output
+from heedful.errors import OptionError
+
+
+def train_translate(
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SRC TGT",
+            help="Two line-aligned files (.gz too); or one .tsv, .csv or .jsonl table with --columns; "
+            "or builtin:dates, builtin:numbers.",
+            show_default=False,
+        ),
+    ] = None,
+    valid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SRC TGT",
+            help="Pairs to choose the best weights by, given likewise; built-in corpora bring their own.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The run's folder; made once everything is checked.",
+            show_default=False,
+        ),
+    ] = None,
+    columns: Columns = None,
+    model: Model = None,
+    attention: Attention = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Settings from a file.", show_default=False),
+    ] = None,
+    set_: Sets = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out after an interruption.")
+    ] = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a translator on pairs of texts.
+
+    Languages, spellings, notations: whatever turns one line into another.
+
+    Two files with a text a line are enough; the vocabulary is made from them. Everything is checked before
+    --out is touched. The run's folder holds the configuration, the vocabulary, the best weights, metrics.jsonl
+    and report.html.
+
+    Example:
+        heedful train translate --train train.en train.de --valid valid.en valid.de --out runs/en-de
+        heedful train translate --train train.tsv --valid valid.tsv --columns en,de --out runs/table
+        heedful train translate --train builtin:dates --model gru --attention additive --out runs/dates
+        heedful train translate --resume --out runs/en-de
+    """
+    from heedful.cli.pairs import read_training, split_columns
+    from heedful.cli.report import next_commands, write_report
+    from heedful.cli.settings import Choices, configure_run
+    from heedful.cli.training import check_out, results, run_training
+    from heedful.tasks.translation import Translator
+
+    if out is None:
+        raise OptionError("--out is missing: name the run's folder, as in --out runs/first")
+    if resume and overwrite:
+        raise OptionError(
+            "--resume goes on with a run and --overwrite replaces it; give one of them"
+        )
+    choices = Choices(
+        train=train or (),
+        valid=valid or (),
+        columns=split_columns(columns),
+        model=model,
+        attention=attention,
+        sets=set_ or (),
+    )
+    output = Output(json=json, quiet=quiet)
+    settings = configure_run(config, choices, out if resume else None)
+    if not resume:
+        check_out(out, overwrite=overwrite)
+    pairs = read_training(settings.data)
+    finished = run_training(settings, *pairs, out, output, resume=resume, overwrite=overwrite)
+    report = write_report(Translator.load(out), out, pairs[1])
+    output.say(f"\nThe run is in {out}; its report: {report}")
+    output.advise(next_commands(out, pairs[1], settings.data))
+    output.result(results(finished, report))

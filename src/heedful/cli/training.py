@@ -1,0 +1,110 @@
+"""Run a training for a person: the run's folder is kept safe, progress is shown, Ctrl-C is answered."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from heedful.cli.command import INTERRUPTED, complain
+from heedful.cli.output import Output
+from heedful.cli.progress import TrainingProgress
+from heedful.data.files import Pairs
+from heedful.errors import RunError
+from heedful.tasks import run_folder
+from heedful.tasks.translation_config import TranslationConfig
+from heedful.train.events import Finished, Started
+from heedful.train.loop import train_translation
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Check, and change nothing, that a run can be written to `out`.
+
+    Raises: RunError when something is there that may not be replaced.
+    """
+    if overwrite and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if not _is_run(out):
+            raise RunError(
+                f"{out} is not the folder of a run, so --overwrite leaves it alone; "
+                "name another folder"
+            )
+        return
+    if _is_run(out):
+        raise RunError(
+            f"{out} holds a run already; --resume goes on with it, --overwrite replaces it, "
+            "or name another folder with --out"
+        )
+    run_folder.check_free(out)
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        marker = json.loads((folder / run_folder.MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(marker, dict) and "task" in marker
+
+
+def run_training(
+    config: TranslationConfig,
+    train: Pairs,
+    valid: Pairs,
+    out: Path,
+    output: Output,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Finished:
+    """Train into `out`, showing what happens; an interruption ends the program with advice.
+
+    With `overwrite` the run in `out` is set aside, and removed only when the new one has its folder.
+    """
+    aside = _set_aside(out) if overwrite and _is_run(out) else None
+    started = False
+    try:
+        with TrainingProgress(output) as progress:
+            for event in train_translation(config, train, valid, out, resume=resume):
+                progress.show(event)
+                if isinstance(event, Started):
+                    started = True
+                    if aside is not None:
+                        shutil.rmtree(aside)
+                if isinstance(event, Finished):
+                    return event
+    except KeyboardInterrupt:
+        advice = f"; go on with: heedful train translate --resume --out {shlex.quote(str(out))}"
+        complain(f"stopped{advice if started else ', nothing was written'}", label="")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        if aside is not None and not started:
+            shutil.rmtree(out, ignore_errors=True)
+            aside.rename(out.resolve())
+    raise AssertionError("a training ends with the event Finished")
+
+
+def _set_aside(out: Path) -> Path:
+    """Rename the run to a free name beside it."""
+    place = out.resolve()
+    number = 1
+    while (aside := place.with_name(f".{place.name}.replaced-{number}")).exists():
+        number += 1
+    return place.rename(aside)
+
+
+def results(finished: Finished, report: Path) -> dict[str, Any]:
+    """Return what a training says of itself in JSON."""
+    return {
+        "run": str(finished.run),
+        "report": str(report),
+        "epochs": finished.epochs,
+        "steps": finished.steps,
+        "stopped_early": finished.stopped_early,
+        "chosen": finished.chosen,
+        "validation": asdict(finished.scores),
+        "seconds": finished.seconds,
+    }
