@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import typer
-from heedful.cli.main import app
 
+from heedful.cli.main import app
 from tests.docs.blocks import ROOT, blocks, heedful_commands, label, pages
 
 COMMANDS = [

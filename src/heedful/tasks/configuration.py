@@ -208,7 +208,8 @@ def _unknown(sections: str, key: str, kind: type[BaseModel], choices: list[str])
 
 def _explain(kind: type[BaseModel], detail: Any, where: Any) -> str:
     """Turn one pydantic error into a sentence."""
-    keys, classes, names = [], [kind], list(kind.model_fields)
+    keys: list[str | int] = []
+    classes, names = [kind], list(kind.model_fields)
     for part in detail["loc"]:
         if keys and isinstance(part, str) and part not in names and len(classes) > 1:
             # pydantic puts the tag of a union between the section and the key
