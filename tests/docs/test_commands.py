@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
+from typer.main import get_command
 
 from heedful.cli.main import app
 from tests.docs.blocks import ROOT, blocks, heedful_commands, label, pages
@@ -34,12 +35,35 @@ def parse(command: Any, words: list[str], parent: Any = None) -> None:
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_printed_commands_parse(words: list[str]) -> None:
-    parse(typer.main.get_command(app), words)
+    parse(get_command(app), words)
 
 
 def test_a_misspelt_option_would_be_found() -> None:
     with pytest.raises(Exception, match="No such option"):
-        parse(typer.main.get_command(app), ["demo", "--no-such-option"])
+        parse(get_command(app), ["demo", "--no-such-option"])
+
+
+def all_commands(command: Any, path: str = "heedful") -> Iterator[tuple[str, Any]]:
+    """Yield each command that does something, with the words that name it."""
+    if not hasattr(command, "commands"):
+        yield path, command
+        return
+    for name, inner in command.commands.items():
+        yield from all_commands(inner, f"{path} {name}")
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [pytest.param(*each, id=each[0]) for each in all_commands(get_command(app))],
+)
+def test_help_has_examples_that_parse(path: str, command: Any) -> None:
+    after = command.help.partition("Example:")[2]
+    lines = [line.strip() for line in after.splitlines() if "heedful" in line]
+    examples = list(heedful_commands("```sh\n" + "\n".join(lines) + "\n```\n"))
+    assert examples
+    assert any(" ".join(["heedful", *words]).startswith(path) for words in examples)
+    for words in examples:
+        parse(get_command(app), words)
 
 
 def readme_set_up_commands() -> list[str]:
