@@ -67,7 +67,7 @@ def test_training_writes_a_run_that_translates(tmp_path):
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Finished)
     losses = [event.loss for event in events if isinstance(event, Progress)]
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.75 * losses[0]
     validated = [event for event in events if isinstance(event, Validated)]
     assert len(validated) == 20
     assert {path.name for path in run.iterdir()} == {
