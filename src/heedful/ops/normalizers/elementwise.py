@@ -25,7 +25,8 @@ class Sigmoid(Normalizer):
     name: ClassVar[str] = "sigmoid"
 
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
-        return mask_zero(torch.sigmoid(scores), keep)
+        # Twice: a dropped score may be NaN, and the slope there would carry it into the gradient.
+        return mask_zero(torch.sigmoid(mask_zero(scores, keep)), keep)
 
 
 @dataclass(frozen=True)
