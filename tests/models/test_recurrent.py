@@ -166,6 +166,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (BASE, {"kind": "rnn"}),
     (BASE, {"embedding": 8}),
     (BASE, {"hidden": 6}),
+    (BASE, {"encoder_hidden": 4}),
     (BASE, {"encoder_layers": 2}),
     (BASE, {"decoder_layers": 1}),
     (BASE, {"bidirectional": False}),
@@ -199,6 +200,27 @@ def test_dropout_acts_when_training_only() -> None:
         built.train()
         noisy = [built(source, LENGTHS, target).states for _ in range(2)]
         assert torch.equal(*noisy) != varies
+
+
+@pytest.mark.parametrize(("attention", "order"), [WAYS[0], *WAYS[-2:]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_products_leave_the_carried_state_whole(
+    kind: str, attention: str, order: str
+) -> None:
+    source, target = tokens()
+    model = make(kind=kind, attention=attention, order=order).float()
+    wanted = model.output(model(source, LENGTHS, target).states)
+    with torch.autocast("cpu", torch.bfloat16):
+        state = model.start(source, LENGTHS)
+        _, after = model.step(target[:, 0], state)
+        got = model.output(model(source, LENGTHS, target).states)
+    assert all(part.dtype == torch.float32 for part in state.hidden)
+    if order == "bahdanau" and attention != "none":
+        assert all(part.dtype == torch.float32 for part in after.hidden)
+    assert got.dtype == torch.bfloat16
+    torch.testing.assert_close(got.float(), wanted, atol=0.4, rtol=0.1)
+    got.float().square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
 def test_embeddings_are_shared_and_tied() -> None:

@@ -36,10 +36,11 @@ class RecurrentConfig(BaseModel):
 
     kind: Literal["gru", "lstm", "rnn"] = Field("gru", description="The recurrent cell.")
     embedding: int = Field(256, ge=1, description="Features of a token's embedding.")
-    hidden: int = Field(
-        256,
+    hidden: int = Field(256, ge=1, description="Features of the decoder's state.")
+    encoder_hidden: int | None = Field(
+        None,
         ge=1,
-        description="Features of the decoder's state and of the encoder's, per direction.",
+        description="Features of the encoder's state, per direction; unset: as many as hidden.",
     )
     encoder_layers: int = Field(1, ge=1, description="Recurrent layers of the encoder.")
     decoder_layers: int = Field(1, ge=1, description="Recurrent layers of the decoder.")
@@ -197,7 +198,7 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
         self.encoder = RecurrentEncoder(
             config.kind,
             config.embedding,
-            config.hidden,
+            config.encoder_hidden or config.hidden,
             layers=config.encoder_layers,
             bidirectional=config.bidirectional,
             dropout=config.dropout,
@@ -271,4 +272,6 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
             bridge(final.transpose(0, 1).flatten(1)).view(shape).transpose(0, 1).contiguous()
             for bridge, final in zip(self.bridges, encoded.summary, strict=True)
         ]
-        return (torch.tanh(parts[0]), *parts[1:])
+        # Under autocast the recurrent state stays in the parameters' precision, step after step.
+        precision = self.output_bias.dtype
+        return tuple(part.to(precision) for part in (torch.tanh(parts[0]), *parts[1:]))

@@ -29,13 +29,24 @@ class States(NamedTuple):
     """The final state of each layer, directions side by side: (layers, batch, width), one or (h, c)."""
 
 
+def _gates(gates: Tensor, before: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """The input's and the state's share of the gates, both in the type of the state.
+
+    Under autocast the products are in half precision, but a state that is carried on through many steps
+    is not rounded at each.
+    """
+    recurrent = torch.addmm(bias, before, weight.t())
+    return gates.to(before.dtype), recurrent.to(before.dtype)
+
+
 def rnn_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hidden:
     """One step of an Elman cell, h' = tanh(gates + W h + b) (Elman 1990).
 
     Shapes: gates (batch, width) hold the input's share, W_i x + b_i; hidden ((batch, width),);
     weight (width, width); bias (width,).
     """
-    return (torch.tanh(gates + torch.addmm(bias, hidden[0], weight.t())),)
+    gates, recurrent = _gates(gates, hidden[0], weight, bias)
+    return (torch.tanh(gates + recurrent),)
 
 
 def lstm_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hidden:
@@ -47,8 +58,8 @@ def lstm_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hi
     weight (4 width, width); bias (4 width,).
     """
     before, cell = hidden
-    total = gates + torch.addmm(bias, before, weight.t())
-    write, forget, content, read = total.chunk(4, dim=1)
+    gates, recurrent = _gates(gates, before, weight, bias)
+    write, forget, content, read = (gates + recurrent).chunk(4, dim=1)
     cell = torch.sigmoid(forget) * cell + torch.sigmoid(write) * torch.tanh(content)
     return torch.sigmoid(read) * torch.tanh(cell), cell
 
@@ -62,7 +73,7 @@ def gru_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hid
     weight (3 width, width); bias (3 width,).
     """
     before = hidden[0]
-    recurrent = torch.addmm(bias, before, weight.t())
+    gates, recurrent = _gates(gates, before, weight, bias)
     width = before.shape[1]
     both = torch.sigmoid(gates[:, : 2 * width] + recurrent[:, : 2 * width])
     reset, update = both[:, :width], both[:, width:]
