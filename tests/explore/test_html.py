@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -134,8 +135,6 @@ def test_masked_cells_are_hatched_and_not_zero(causal: AttentionRecord) -> None:
 
 
 def test_the_page_says_what_is_shown(cross: AttentionRecord) -> None:
-    from dataclasses import replace
-
     assert "attention weights" in Reader(draw_html([cross])).text
     saliency = Reader(draw_html([replace(cross, measure="gradient saliency")])).text
     assert "Shown: gradient saliency." in saliency
@@ -165,3 +164,10 @@ def test_the_page_can_be_read_aloud_and_without_javascript(cross: AttentionRecor
 def test_no_records_no_page() -> None:
     with pytest.raises(OptionError, match="no attention records to draw"):
         draw_html([])
+
+
+def test_the_same_record_twice_is_one(cross: AttentionRecord) -> None:
+    words = replace(cross, merged=True)
+    reader = Reader(draw_html([words, cross, replace(cross)]))
+    records = reader.data()["records"]
+    assert [record["merged"] for record in records] == [True, False]  # type: ignore[attr-defined]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -189,6 +191,11 @@ def test_no_global_state_is_touched(cross: AttentionRecord, tmp_path: Path) -> N
         save([cross], tmp_path / name)
     assert dict(matplotlib.rcParams) == before
     assert _pylab_helpers.Gcf.figs == {}
+
+
+def test_matplotlib_is_loaded_only_to_draw_a_picture() -> None:
+    program = "import sys, heedful.explore; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 def only_the_font_of_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:

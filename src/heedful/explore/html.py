@@ -51,12 +51,15 @@ def embedded_json(values: object) -> str:
 def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
     """Return the HTML of one interactive figure over `records`; `name` is unique in the page.
 
+    Given records both merged to words and not, the figure offers the choice between them.
+
     Raises:
         OptionError: there are no records.
     """
     if not records:
         raise OptionError("there are no attention records to draw; record a model first.")
-    groups = group(records)
+    # The same example may be given in words and in sub-words; where it has none these are one record.
+    groups = group(dict.fromkeys(records))
     values = {
         "schema": SCHEMA,
         "digits": DIGITS,

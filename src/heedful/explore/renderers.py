@@ -8,16 +8,29 @@ from typing import Final
 
 from heedful.errors import OptionError, unknown_choice
 from heedful.explore.html import save_html
-from heedful.explore.picture import save_png, save_svg
 from heedful.explore.schema import AttentionRecord
 
 Renderer = Callable[[Sequence[AttentionRecord], Path, str], None]
 """(records, path, title) -> a file."""
 
+
+def _save_png(records: Sequence[AttentionRecord], path: Path, title: str) -> None:
+    # Here and not above: matplotlib takes its time to load, and only pictures need it.
+    from heedful.explore.picture import save_png
+
+    save_png(records, path, title)
+
+
+def _save_svg(records: Sequence[AttentionRecord], path: Path, title: str) -> None:
+    from heedful.explore.picture import save_svg
+
+    save_svg(records, path, title)
+
+
 RENDERERS: Final[dict[str, Renderer]] = {
     ".html": save_html,
-    ".png": save_png,
-    ".svg": save_svg,
+    ".png": _save_png,
+    ".svg": _save_svg,
 }
 
 
