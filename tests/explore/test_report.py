@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -70,6 +71,13 @@ def test_a_report_without_maps_needs_none() -> None:
     assert "<h1>Run</h1>" in report_page("Run", [])
     with pytest.raises(OptionError, match="no attention records to draw"):
         report_page("Run", [Maps("", [("one", [])])])
+
+
+def test_maps_say_what_they_show(cross: AttentionRecord) -> None:
+    saliency = replace(cross, measure="gradient saliency")
+    text = report_page("Run", [Maps("", [("one", [saliency])])])
+    assert "<p>Shown: gradient saliency.</p>" in text
+    assert "<p>Shown: attention weights. " in report_page("Run", [Maps("", [("one", [cross])])])
 
 
 def points_of(svg: str) -> list[tuple[float, float]]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from heedful.errors import OptionError
 from heedful.explore import AttentionRecord, heat_map
-from heedful.explore.terminal import STYLES, style_for
+from heedful.explore.terminal import NARROWEST, STYLES, style_for
 from heedful.explore.tokens import clipped, clipped_text, letters, visible
 
 
@@ -106,8 +106,10 @@ def test_what_was_done_to_the_weights_is_said(cross: AttentionRecord) -> None:
 def test_what_is_refused(cross: AttentionRecord) -> None:
     with pytest.raises(OptionError, match="unknown terminal style 'colour'; did you mean 'color'"):
         heat_map(cross, style="colour")
-    with pytest.raises(OptionError, match="needs 32 columns at least; got width=31"):
-        heat_map(cross, width=31)
+
+
+def test_a_terminal_that_is_too_narrow_gets_the_narrowest_map(cross: AttentionRecord) -> None:
+    assert heat_map(cross, width=3).plain == heat_map(cross, width=NARROWEST).plain
 
 
 def test_the_style_is_the_richest_that_the_console_shows(cross: AttentionRecord) -> None:

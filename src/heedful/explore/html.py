@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -73,6 +73,17 @@ def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
     )
 
 
+def introduction(records: Iterable[AttentionRecord]) -> str:
+    """Say what is shown, and of attention weights what they are.
+
+    >>> introduction([AttentionRecord("", "cross", 0, "x", "y", [[[1.0]]], measure="saliency")])
+    'Shown: saliency.'
+    """
+    measures = list(dict.fromkeys(record.measure for record in records))
+    shown = f"Shown: {', '.join(measures)}."
+    return f"{shown} {CAUTION}" if measures == [ATTENTION] else shown
+
+
 def page(title: str, body: str) -> str:
     """Wrap a body in the page that every HTML output shares.
 
@@ -103,10 +114,9 @@ def draw_html(records: Sequence[AttentionRecord], *, title: str = "Attention wei
     >>> draw_html([record]).startswith("<!DOCTYPE html>")
     True
     """
-    measures = dict.fromkeys(record.measure for record in records)
-    caution = CAUTION if list(measures) == [ATTENTION] else ""
-    lead = f"Shown: {', '.join(measures)}. {caution}"
-    return page(title, f"<p>{html.escape(lead)}</p>\n{figure(records, name='records-1')}")
+    return page(
+        title, f"<p>{html.escape(introduction(records))}</p>\n{figure(records, name='records-1')}"
+    )
 
 
 def save_html(

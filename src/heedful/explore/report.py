@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from heedful.explore.chart import Series, line_chart
-from heedful.explore.html import CAUTION, figure, page
+from heedful.explore.html import figure, introduction, page
 from heedful.explore.schema import AttentionRecord
 
 
@@ -104,7 +104,8 @@ def _maps(section: Maps, name: str) -> str:
     for number, (caption, records) in enumerate(section.examples, start=1):
         drawn = figure(records, name=f"{name}-{number}")
         figures.append(f"<div><h3>{html.escape(caption)}</h3>\n{drawn}</div>\n")
-    return f'<p>{html.escape(CAUTION)}</p>\n<div class="several">\n{"".join(figures)}</div>\n'
+    lead = introduction(record for _, records in section.examples for record in records)
+    return f'<p>{html.escape(lead)}</p>\n<div class="several">\n{"".join(figures)}</div>\n'
 
 
 def _commands(section: Code) -> str:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from heedful.errors import OptionError, unknown_choice
+from heedful.errors import unknown_choice
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import kind_name
 from heedful.explore.tokens import clipped, letters, visible
@@ -70,11 +70,11 @@ def heat_map(record: AttentionRecord, *, width: int = 80, style: str = "color") 
 
     Args:
         record: what to draw.
-        width: columns of the terminal.
+        width: columns of the terminal; below `NARROWEST` the map is that wide all the same.
         style: "color", "shades" (no colour) or "ascii".
 
     Raises:
-        OptionError: no such style, or a width below `NARROWEST`.
+        OptionError: no such style.
 
     >>> record = AttentionRecord("", "cross", 0, ("Haus",), ("the", "house"), [[[0.0, 1.0]]])
     >>> print(heat_map(record, style="ascii"))
@@ -89,8 +89,7 @@ def heat_map(record: AttentionRecord, *, width: int = 80, style: str = "color") 
     """
     if style not in STYLES:
         raise unknown_choice("terminal style", style, STYLES)
-    if width < NARROWEST:
-        raise OptionError(f"a heat map needs {NARROWEST} columns at least; got width={width}.")
+    width = max(width, NARROWEST)
     chosen, mean = STYLES[style], record.mean()
     rows = [_fit(token, chosen, min(_WIDEST_LABEL, width // 3)) for token in mean.query_tokens]
     margin = max(cell_len(row) for row in rows) + 2
