@@ -31,6 +31,7 @@ def configuration(**training: object) -> TranslationConfig:
         "warmup_steps": 4,
         "learning_rate": 0.01,
         "progress_steps": 2,
+        "patience": 0,
         "threads": 1,
         "keep_freed_memory": False,
         **training,
