@@ -1,0 +1,55 @@
+"""Real corpora through every part, where ../shared/data is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from heedful.data.batching import collate, token_batches
+from heedful.data.files import Pairs, read_pairs, read_table
+from heedful.data.vocabulary import Vocabulary
+from heedful.data.words import normalise
+
+SHARED = Path("../shared/data")
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here"),
+]
+
+
+def multi30k() -> Pairs:
+    return read_pairs(SHARED / "multi30k" / "train.en.gz", SHARED / "multi30k" / "train.de.gz")
+
+
+def tatoeba() -> Pairs:
+    return read_table(SHARED / "tatoeba_en_zh" / "cmn.tsv.gz", ("1", "2"))
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char"])
+@pytest.mark.parametrize("read", [multi30k, tatoeba])
+def test_every_text_comes_back(read: Callable[[], Pairs], kind: str) -> None:
+    texts = [text for pair in list(read())[::10] for text in pair]
+    vocabulary = Vocabulary.train(texts, kind=kind, size=10_000)
+    assert len(vocabulary) <= 10_000
+    for text, ids in zip(texts, vocabulary.encode_ids(texts), strict=True):
+        assert vocabulary.decode(ids) == normalise(text)
+
+
+def test_multi30k_in_batches_is_padded_little() -> None:
+    pairs = multi30k()
+    vocabulary = Vocabulary.train([*pairs.source, *pairs.target], size=10_000, min_frequency=2)
+    ids = list(
+        zip(vocabulary.encode_ids(pairs.source), vocabulary.encode_ids(pairs.target), strict=True)
+    )
+    lengths = [(len(source), len(target)) for source, target in ids]
+    batches = token_batches(lengths, max_tokens=4096, seed=0, epoch=0)
+    real = padded = 0
+    for indices in batches:
+        batch = collate([ids[index] for index in indices], pad=vocabulary.pad_id)
+        assert max(batch.source.numel(), batch.target.numel()) <= 4096
+        real += int(batch.source_lengths.sum() + batch.target_lengths.sum())
+        padded += batch.source.numel() + batch.target.numel()
+    assert real / padded > 0.8
