@@ -63,6 +63,7 @@ def test_one_map_has_its_labels_and_a_bar_from_0_to_1(cross: AttentionRecord) ->
     assert bar.get_xlim() == (0, 1)
     assert large.images[0].get_clim() == (0, 1)
     assert "attention weights" in texts(drawn)
+    assert "cross: output × input, layer 1" in texts(drawn)
     assert [text.get_text() for text in large.texts][:2] == ["0.70", "0.10"]
 
 

@@ -40,6 +40,7 @@ _MARGIN: Final = 0.25  # inches, as every length below
 _TITLE: Final = 0.4
 _BAR: Final = 0.75
 _GAP: Final = 0.12
+_WIDEST_THUMBNAIL: Final = 1.8
 _CELL_WITH_NUMBER: Final = 0.36
 _LETTER: Final = 0.075
 """Width of an average letter at the label size."""
@@ -115,8 +116,9 @@ class _Section:
         lean = 0.5 * _label_room(keys)
         self.map_width, self.map_height = self.cell * len(keys), self.cell * len(queries)
         self.left_width = self.label_width + self.map_width + lean
-        thumbnail = min(max(self.map_height / len(records) - _GAP, 0.9), 1.8) / longest
-        self.small = (thumbnail * len(keys), thumbnail * len(queries))
+        room = max(self.map_height / len(records) - _GAP, 0.9)
+        unit = min(room / len(queries), _WIDEST_THUMBNAIL / len(keys))
+        self.small = (unit * len(keys), unit * len(queries))
         grid_width = 0.65 + self.heads * (self.small[0] + _GAP)
         grid_height = len(records) * (self.small[1] + _GAP)
         self.width = self.left_width + (grid_width if self.several else 0.0)
@@ -131,6 +133,8 @@ class _Section:
             words += (
                 f" (large: the mean of {layers} × {heads}; small: each, tokens in the same order)"
             )
+        else:
+            words += f", layer {self.large.layer + 1}"
         place.text(_MARGIN, top + 0.1, words, size=11)
         below = top + 0.3 + max(self.label_height, 0.3)
         axes = place.axes(_MARGIN + self.label_width, below, self.map_width, self.map_height)
