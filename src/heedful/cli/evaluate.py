@@ -54,8 +54,8 @@ def evaluate(
     translated = watched(translator.translate(found.source, beam=beam), len(found), output)
     scores = score_translations([best.text for best, *_ in translated], found.target)
     seconds = time.monotonic() - began
+    output.say(f"{found.name}: {len(found):,} pairs")
     output.table(
-        [f"{found.name}: {len(found):,} pairs", "", "signature"],
         [
             ["BLEU", f"{scores.bleu:.2f}", scores.bleu_signature],
             ["chrF", f"{scores.chrf:.2f}", scores.chrf_signature],

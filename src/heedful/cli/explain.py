@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -14,9 +14,18 @@ from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.explore import AttentionRecord
+    from heedful.tasks.translation import Translator
 
 Explained = tuple[str, str, "list[AttentionRecord]"]
 """Source, target, and what the model attended to."""
+
+
+class Wanted(NamedTuple):
+    """Which attention to show; None is all. Layers and heads are counted from 1."""
+
+    kind: str | None = None
+    layer: int | None = None
+    head: int | None = None
 
 
 def explain(
@@ -42,6 +51,22 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Show only one kind of attention: cross, encoder or decoder.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Show only layer N.", show_default=False),
+    ] = None,
+    head: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Show only head N.", show_default=False),
+    ] = None,
     beam: Beam = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -56,7 +81,6 @@ def explain(
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
     """
-    from heedful.explore import record_translation
     from heedful.explore.renderers import renderer_for
     from heedful.tasks.translation import Translator
 
@@ -73,19 +97,17 @@ def explain(
     for file in files:
         check_new(file, overwrite)
     translator = Translator.load(run)
-    if reference:
-        targets = list(reference)
-    else:
-        targets = [best.text for best, *_ in translator.translate(texts, beam=beam)]
-    explained: list[Explained] = []
-    for source, target in zip(texts, targets, strict=True):
-        if not target.strip():
-            raise DataError(
-                f"the model gave no translation of {source!r}; explain it with --reference"
-            )
-        explained.append((source, target, record_translation(translator, source, target)))
+    targets = reference or [best.text for best, *_ in translator.translate(texts, beam=beam)]
+    wanted = Wanted(kind, layer, head)
+    explained = [
+        (source, target, _records(translator, source, target, wanted))
+        for source, target in zip(texts, targets, strict=True)
+    ]
     output = Output(json=json, quiet=quiet)
-    _show(explained, files, output)
+    if files:
+        _draw(explained, files, output)
+    elif not json:
+        _show(explained, wanted, translator.model.alignment_layer, output)
     output.result(
         {
             "run": str(run),
@@ -93,6 +115,21 @@ def explain(
             "texts": [_values(one, with_records=not files) for one in explained],
         }
     )
+
+
+def _records(
+    translator: Translator, source: str, target: str, wanted: Wanted
+) -> list[AttentionRecord]:
+    """Record one pair and keep what is wanted."""
+    from heedful.explore import record_translation, select
+
+    if not target.strip():
+        raise DataError(
+            f"the model's translation of {source!r} is empty; explain another target with --reference"
+        )
+    records = record_translation(translator, source, target)
+    layer, head = (None if each is None else each - 1 for each in (wanted.layer, wanted.head))
+    return select(records, kind=wanted.kind, layer=layer, head=head)
 
 
 def _files(out: Path | None, count: int) -> list[Path]:
@@ -104,26 +141,43 @@ def _files(out: Path | None, count: int) -> list[Path]:
     return [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(1, count + 1)]
 
 
-def _show(explained: list[Explained], files: list[Path], output: Output) -> None:
-    from heedful.explore import Maps, heat_map, report_page, save, select
-    from heedful.explore.terminal import style_for
+def _titled(explained: list[Explained]) -> list[tuple[str, list[AttentionRecord]]]:
+    return [(f"{source} → {target}", records) for source, target, records in explained]
 
-    titled = [(f"{source} → {target}", records) for source, target, records in explained]
-    if len(files) == 1 and len(titled) > 1:
+
+def _draw(explained: list[Explained], files: list[Path], output: Output) -> None:
+    """Draw one page of all texts, or a picture of each."""
+    from heedful.explore import Maps, report_page, save
+
+    titled = _titled(explained)
+    if len(files) < len(titled):
         text = report_page("Attention weights", [Maps("", titled)])
         files[0].write_text(text, encoding="utf-8")
     else:
-        for file, (title, records) in zip(files, titled, strict=False):
+        for file, (title, records) in zip(files, titled, strict=True):
             save(records, file, title=title)
     for file in files:
         output.say(f"written: {file}")
-    if files or output.json:
-        return
-    console = output.console
-    for title, records in titled:
+
+
+def _show(explained: list[Explained], wanted: Wanted, alignment_layer: int, output: Output) -> None:
+    """Draw shaded cells in the terminal: what was asked for, else the layer that aligns best."""
+    from heedful.explore import heat_map, select
+    from heedful.explore.terminal import style_for
+
+    console, left_out = output.console, False
+    for title, records in _titled(explained):
+        shown = records
+        if wanted == Wanted():
+            shown = [select(records, kind="cross")[alignment_layer]]
+            left_out = left_out or len(records) > 1
         console.print(title)
-        for record in select(records, kind="cross"):
+        for record in shown:
             console.print(heat_map(record, width=console.width, style=style_for(console)))
+    if left_out:
+        output.say(
+            "the layer that aligns best; --kind, --layer and --head show others, --out FILE.html all"
+        )
 
 
 def _values(one: Explained, *, with_records: bool) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 
 class Output:
@@ -41,15 +40,14 @@ class Output:
         for command, what in commands:
             self.say(f"{what}:\n    {command}")
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write results for people; with `json` they are in the JSON."""
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Write results for people in aligned columns, nothing cut; with `json` they are in the JSON."""
         if self.json:
             return
-        drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
-            drawn.add_row(*row)
-        # no_wrap would cut a signature, and a narrow terminal wraps long lines itself
-        self.console.print(drawn, width=max(self.console.width, 100))
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            self.console.print("  ".join(cells).rstrip())
 
     def result(self, values: Mapping[str, Any]) -> None:
         """With `json`, write the results as the last line of standard output."""
