@@ -98,6 +98,18 @@ def served() -> Iterator[tuple[str, str, str, str]]:
             yield score, mask, normalizer, backend
 
 
+def served_triples(*others: str) -> list[tuple[str, str, str]]:
+    """Every (score, normalizer, backend) that is to be served, and each with backends called `others`."""
+    triples = {(score, normalizer, backend) for score, _, normalizer, backend in served()}
+    return sorted(triples | set(product(SCORES, NORMALIZERS, others)))
+
+
+def served_pairs(*others: str) -> list[tuple[str, str]]:
+    """Every (score, backend) that is to be served under softmax, and each with backends called `others`."""
+    triples = served_triples(*others)
+    return [(score, backend) for score, normalizer, backend in triples if normalizer == "softmax"]
+
+
 @dataclass(frozen=True, eq=False)
 class Example:
     """Arguments of one call, as one value that can be changed piece by piece."""

@@ -11,7 +11,14 @@ from heedful.ops.backends import BACKENDS
 from heedful.ops.normalizers import NORMALIZERS
 from heedful.ops.scores import SCORES
 from tests.ops.compare import assert_all_same, assert_same, gradients, run
-from tests.ops.examples import BACKEND_EXAMPLES, Example, example, served
+from tests.ops.examples import (
+    BACKEND_EXAMPLES,
+    Example,
+    example,
+    served,
+    served_pairs,
+    served_triples,
+)
 
 COMBINATIONS = pytest.mark.parametrize(("score", "mask", "normalizer", "backend"), list(served()))
 HUGE = 1e300
@@ -103,11 +110,8 @@ def test_keys_hidden_from_some_rows_reach_no_other(
     assert not bool(got["value"][keys].any())
 
 
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("score", "backend"), served_pairs())
 def test_minus_infinity_in_a_bias_hides_like_a_mask(score: str, backend: str) -> None:
-    if not BACKEND_EXAMPLES[backend](score, "softmax"):
-        pytest.skip(f"{backend} does not serve {score}")
     masked = example(score, "dense")
     keep = masked.keep()
     bias = torch.where(keep, 0.0, -torch.inf).double()
@@ -127,7 +131,7 @@ def test_minus_infinity_in_a_bias_hides_like_a_mask(score: str, backend: str) ->
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
     ("score", "normalizer", "backend"),
-    sorted({(score, normalizer, backend) for score, _, normalizer, backend in served()}),
+    served_triples(),
 )
 def test_half_precision_against_float32_of_the_same_inputs(
     score: str, normalizer: str, backend: str, dtype: torch.dtype
