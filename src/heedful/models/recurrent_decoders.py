@@ -114,6 +114,8 @@ class DecoderSizes:
 class RecurrentDecoder(nn.Module, abc.ABC):
     """A decoder that reads embedded target tokens (batch, target, embedding), any number at a time."""
 
+    layers: nn.RNNBase
+
     @abc.abstractmethod
     def prepare(self, encoded: States) -> Memory:
         """Do all the work on the source that the steps share."""
@@ -178,11 +180,14 @@ class AttentionDecoder(RecurrentDecoder):
 
     def prepare(self, encoded: States) -> AttendedMemory:
         """Prepare the key of every source position, and the mask of the real ones."""
-        values = self.dropout(encoded.values)
-        key = values if self.resize is None else self.resize(values)
+        # Attention computes in full precision; under autocast, better cast here than at each step.
+        precision = self.layers.all_weights[0][0].dtype
+        values = self.dropout(encoded.values).to(precision)
+        key = self.attention.prepare(values if self.resize is None else self.resize(values))
         positions = torch.arange(values.shape[1], device=values.device)
         keep = positions < encoded.lengths.to(values.device).unsqueeze(1)
-        return AttendedMemory(self.attention.prepare(key), values, Dense(keep.unsqueeze(1)))
+        key = key.with_features(key.features.to(precision))
+        return AttendedMemory(key, values, Dense(keep.unsqueeze(1)))
 
 
 class LuongDecoder(AttentionDecoder):
@@ -247,6 +252,8 @@ class BahdanauDecoder(AttentionDecoder):
         embedding_weight, context_weight = torch.split(input_weight, self.split, dim=1)
         # The embeddings' share of the gates does not wait for the loop; time first, so slices are dense.
         shares = functional.linear(embedded.transpose(0, 1), embedding_weight, input_bias)
+        # Cast once under autocast, which remembers whole parameters and not parts of them.
+        context_weight = context_weight.to(shares.dtype)
         per_layer: list[Hidden] = list(zip(*(part.unbind(0) for part in hidden), strict=True))
         tops, contexts, rows = [], [], []
         for share in shares.unbind(0):

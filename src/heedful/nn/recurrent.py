@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
@@ -35,7 +36,7 @@ def _gates(gates: Tensor, before: Tensor, weight: Tensor, bias: Tensor) -> tuple
     Under autocast the products are in half precision, but a state that is carried on through many steps
     is not rounded at each.
     """
-    recurrent = torch.addmm(bias, before, weight.t())
+    recurrent = functional.linear(before, weight, bias)
     return gates.to(before.dtype), recurrent.to(before.dtype)
 
 
