@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sacrebleu.metrics import BLEU, CHRF
 
+from heedful.data.words import words
 from heedful.errors import ShapeError
 
 
@@ -22,6 +24,53 @@ class TranslationScores:
     bleu_lowercase_tokenized: float
     """BLEU of lower-cased text, the form in which many papers report Multi30k."""
     bleu_lowercase_tokenized_signature: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthScores:
+    """The figure of the pairs whose source has from `shortest` to `longest` words."""
+
+    shortest: int
+    longest: int
+    pairs: int
+    bleu: float
+
+
+LENGTH_BOUNDS = (8, 11, 14, 18)
+"""Most words of a source in each group but the last, which is open."""
+
+
+def score_by_length(
+    sources: Sequence[str],
+    translations: Sequence[str],
+    references: Sequence[str],
+    bounds: Sequence[int] = LENGTH_BOUNDS,
+) -> list[LengthScores]:
+    """BLEU of the pairs grouped by the words of their source, shortest first; groups without pairs are left out.
+
+    A context of fixed size loses more the longer the source is (Cho et al. 2014,
+    https://arxiv.org/abs/1409.1259): this is where it shows.
+
+    >>> [group] = score_by_length(["a dog runs in snow"], ["x y z u v"], ["x y z u v"], bounds=[5, 9])
+    >>> group.shortest, group.longest, group.pairs, round(group.bleu)
+    (5, 5, 1, 100)
+    """
+    groups: list[list[tuple[int, str, str]]] = [[] for _ in range(len(bounds) + 1)]
+    for source, translation, reference in zip(sources, translations, references, strict=True):
+        length = len(words(source))
+        groups[bisect.bisect_left(bounds, length)].append((length, translation, reference))
+    return [
+        LengthScores(
+            shortest=min(length for length, _, _ in group),
+            longest=max(length for length, _, _ in group),
+            pairs=len(group),
+            bleu=BLEU()
+            .corpus_score([each[1] for each in group], [[each[2] for each in group]])
+            .score,
+        )
+        for group in groups
+        if group
+    ]
 
 
 def score_translations(translations: Sequence[str], references: Sequence[str]) -> TranslationScores:
