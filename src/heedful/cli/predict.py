@@ -24,7 +24,7 @@ def predict(
     file: Annotated[
         str,
         typer.Argument(
-            help="A file of one text a line (.gz too), or - for standard input.", metavar="[FILE|-]"
+            help="A file of one text a line (.gz too), or - for standard input.", metavar="FILE|-"
         ),
     ] = "-",
     beam: Beam = None,

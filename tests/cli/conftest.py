@@ -1,0 +1,135 @@
+"""A tiny trained run, tiny files, and a way to run the command and to see that it left all as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from heedful.cli.main import app
+from heedful.data.builtin import dates
+from heedful.data.files import Pairs
+from heedful.tasks import run_folder
+from heedful.tasks.configuration import apply_overrides, build
+from heedful.tasks.text_pairs import Vocabularies
+from heedful.tasks.translation import TASK, Translator
+from heedful.tasks.translation_config import TranslationConfig
+from heedful.train.loop import train_translation
+from typer.testing import CliRunner
+
+TINY = (
+    "vocabulary.size=80", "vocabulary.min_frequency=1", "training.epochs=2", "training.batch_tokens=400",
+    "training.average_epochs=1", "training.warmup_steps=2", "decoding.max_length_ratio=0.5",
+)  # fmt: skip
+TINY_GRU = (*TINY, "model.kind=gru", "model.embedding=8", "model.hidden=8", "vocabulary.kind=char")
+TINY_TRANSFORMER = (
+    *TINY, "model.width=8", "model.heads=2", "model.feed_forward=8", "model.encoder_layers=1",
+    "model.decoder_layers=1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run_command(*args: str, input: bytes | str | None = None) -> Ran:
+    """Run `heedful` in this process."""
+    found = CliRunner().invoke(app, list(args), input=input, prog_name="heedful")
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return Ran(found.exit_code, found.stdout, found.stderr)
+
+
+def configuration(*overrides: str) -> TranslationConfig:
+    return build(TranslationConfig, apply_overrides(TranslationConfig, {}, overrides))
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Return every path below a folder with its content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def write_pairs(folder: Path, part: str, pairs: Pairs) -> None:
+    (folder / f"{part}.en").write_text("\n".join(pairs.source) + "\n", encoding="utf-8")
+    (folder / f"{part}.de").write_text("\n".join(pairs.target) + "\n", encoding="utf-8")
+    rows = "".join(f"{source}\t{target}\n" for source, target in pairs)
+    (folder / f"{part}.tsv").write_text("en\tde\n" + rows, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> dates.Corpus:
+    return dates.build(train_size=60, valid_size=4, test_size=6)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, corpus: dates.Corpus) -> Path:
+    """A folder with tiny files and `runs/en-de`, trained on them."""
+    folder = tmp_path_factory.mktemp("prepared")
+    for part in ("train", "valid", "test"):
+        write_pairs(folder, part, getattr(corpus, part))
+    shutil.copy(folder / "test.en", folder / "new.en")
+    config = configuration(*TINY_GRU, 'data.train=["train.en","train.de"]')
+    with contextlib.chdir(folder):
+        for _ in train_translation(config, corpus.train, corpus.valid, Path("runs/en-de")):
+            pass
+    return folder
+
+
+@pytest.fixture
+def place(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the prepared folder, which is the current one."""
+    folder = tmp_path / "place"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+
+@pytest.fixture
+def untrained(place: Path, corpus: dates.Corpus) -> Callable[..., str]:
+    """Make the run of a model with fresh weights and return its folder's name."""
+
+    def make(*overrides: str) -> str:
+        config = configuration(*TINY, *overrides)
+        vocabularies = Vocabularies.train(config.vocabulary, corpus.train)
+        translator = Translator.untrained(config, vocabularies)
+        folder = run_folder.create(place / "untrained", TASK)
+        translator.save(folder)
+        translator.save_weights(folder / run_folder.WEIGHTS)
+        return "untrained"
+
+    return make
+
+
+@pytest.fixture
+def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None:
+    """Make whatever the command trains tiny."""
+    from dataclasses import replace
+
+    from heedful.cli import demo, settings
+    from heedful.data import builtin
+
+    configure = settings.configure
+
+    def tiny(path: Path | None, choices: settings.Choices) -> TranslationConfig:
+        usual = configure(path, choices)
+        sizes = TINY_TRANSFORMER if usual.model.kind == "transformer" else TINY_GRU[:-1]
+        kind = [f"model.kind={usual.model.kind}"]
+        return configure(path, replace(choices, sets=[*choices.sets, *sizes, *kind]))
+
+    monkeypatch.setattr(settings, "configure", tiny)
+    monkeypatch.setitem(builtin.BUILTIN, "dates", lambda seed=0: corpus)
+    tiny_demo = {**demo.SETTINGS, "model": {"kind": "gru", "embedding": 8, "hidden": 8}}
+    tiny_demo["training"] = {"epochs": 1}
+    monkeypatch.setattr(demo, "SETTINGS", tiny_demo)
