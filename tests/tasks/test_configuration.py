@@ -138,7 +138,7 @@ def test_bad_files_name_file_and_line(tmp_path, text, message):
 def test_a_bad_override_of_a_file_without_the_key_names_the_key(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text("", encoding="utf-8")
-    with pytest.raises(OptionError, match="engine.patience: Input should be greater"):
+    with pytest.raises(OptionError, match=r"engine\.patience: Input should be greater"):
         read_configuration(Whole, path, ["engine.kind=slow", "engine.patience=0"])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from heedful.errors import RunError
@@ -114,9 +114,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(  # noqa: SIM118 - no mapping
-                file.metadata() or {}
-            )
+            metadata = dict(file.metadata() or {})
+        return load_file(path), metadata
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(
             f"{path} is truncated or corrupt ({error}); "

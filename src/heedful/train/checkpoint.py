@@ -14,6 +14,10 @@ from heedful.errors import RunError
 from heedful.tasks.run_folder import read_tensors, write_tensors
 from heedful.train.events import Scores
 
+CHECKPOINTS = "checkpoints"
+"""The folder within a run that holds what resuming needs; a finished run has none."""
+STATE = "state.safetensors"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Position:

@@ -50,7 +50,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         return loss.sum()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return (gradient * upstream).to(ctx.dtype), None, None

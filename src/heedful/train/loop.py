@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,20 +16,25 @@ from lightning_fabric import Fabric
 
 from heedful.data.batching import Batch, collate, token_batches
 from heedful.data.files import Pairs
-from heedful.errors import DataError, OptionError, RunError
+from heedful.errors import DataError
 from heedful.tasks import run_folder
 from heedful.tasks.text_pairs import IdPair, Vocabularies
-from heedful.tasks.translation import TASK, Translator, load_config
+from heedful.tasks.translation import TASK, Translator
 from heedful.tasks.translation_config import TranslationConfig
-from heedful.train.checkpoint import Position, average, load_checkpoint, save_checkpoint
+from heedful.train.checkpoint import (
+    CHECKPOINTS,
+    STATE,
+    Position,
+    average,
+    load_checkpoint,
+    save_checkpoint,
+)
+from heedful.train.checks import check_data, check_device, check_resumable
 from heedful.train.events import Event, Finished, Progress, Scores, Started, Validated
 from heedful.train.loss import TranslationLoss, predicted_tokens
 from heedful.train.memory import keep_freed_memory, set_threads
 from heedful.train.schedule import factor
 from heedful.train.validation import validate
-
-CHECKPOINTS = "checkpoints"
-STATE = "state.safetensors"
 
 
 def train_translation(
@@ -48,28 +55,14 @@ def train_translation(
     Raises: RunError for a folder that is taken, or, resuming, that holds no such run; DataError
         without pairs to train on; OptionError for a device that is not there.
     """
-    if not len(train) or not len(valid):
-        raise DataError(
-            "there are no pairs to train on" if not len(train) else "no validation pairs"
-        )
     folder = Path(run_dir)
+    check_data(train, valid)
+    check_device(config.training)
     if resume:
-        _check_resumable(folder, config)
+        check_resumable(folder, config)
     else:
         run_folder.check_free(folder)
-    training = config.training
-    if training.accelerator == "cuda" and not torch.cuda.is_available():
-        raise OptionError("training.accelerator is 'cuda', but PyTorch finds no CUDA device here")
     return _Training(config, train, valid, folder).run(resume)
-
-
-def _check_resumable(folder: Path, config: TranslationConfig) -> None:
-    if load_config(folder) != config:
-        raise RunError(
-            f"the configuration differs from that of the run in {folder}; resume with its own"
-        )
-    if not (folder / CHECKPOINTS / STATE).exists():
-        raise RunError(f"the run in {folder} has finished; there is nothing to resume")
 
 
 class _Training:
@@ -107,6 +100,7 @@ class _Training:
         if options.keep_freed_memory:
             keep_freed_memory()
         set_threads(options.threads)
+        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
         self.fabric = Fabric(
             accelerator=options.accelerator, devices=options.devices, precision=options.precision
         )
@@ -168,7 +162,7 @@ class _Training:
     def _train_epoch(self) -> Iterator[Progress]:
         """Take the remaining steps of the epoch that is under way."""
         self.module.train()
-        reported, loss_sum, tokens = time.monotonic(), 0.0, 0
+        reported, before, loss_sum, tokens = time.monotonic(), self.position.step, 0.0, 0
         batches = self._batches(self.train_ids, self.position.epoch + 1)
         for batch in batches[self.position.batch :]:
             loss, count = self._step(batch), predicted_tokens(batch)
@@ -185,8 +179,9 @@ class _Training:
                 self._save_checkpoint()
             if step % self.options.progress_steps == 0:
                 now = time.monotonic()
-                yield self._progress(loss_sum / tokens, tokens / (now - reported), now - reported)
-                reported, loss_sum, tokens = time.monotonic(), 0.0, 0
+                seconds = now - reported
+                yield self._progress(loss_sum / tokens, tokens / seconds, seconds / (step - before))
+                reported, before, loss_sum, tokens = time.monotonic(), step, 0.0, 0
 
     def _step(self, batch: Batch) -> float:
         """Take one optimizer step and return the batch's summed loss."""
@@ -207,7 +202,7 @@ class _Training:
         self.optimizer.step()
         return float(loss.detach())
 
-    def _progress(self, loss: float, speed: float, seconds: float) -> Progress:
+    def _progress(self, loss: float, speed: float, seconds_a_step: float) -> Progress:
         steps = self.options.epochs * self.steps_per_epoch
         return Progress(
             epoch=self.position.epoch + 1,
@@ -216,7 +211,7 @@ class _Training:
             loss=loss,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             tokens_per_second=speed,
-            seconds_left=seconds / self.options.progress_steps * (steps - self.position.step),
+            seconds_left=seconds_a_step * (steps - self.position.step),
         )
 
     def _end_epoch(self) -> Validated:
@@ -245,7 +240,7 @@ class _Training:
             best=best,
             seconds=time.monotonic() - self.began,
         )
-        self._write_metrics({"event": "validated", **asdict(event)})
+        self._write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self._save_checkpoint()
         return event
 
@@ -271,7 +266,9 @@ class _Training:
             scores=scores,
             seconds=time.monotonic() - self.began,
         )
-        self._write_metrics({"event": "finished", **asdict(event), "run": self.folder.name})
+        self._write_metrics({"event": "finished", **asdict(event), "run": self.folder.name}, last)
+        # the state goes first: without it nobody asks for the other files
+        (self.folder / CHECKPOINTS / STATE).unlink()
         shutil.rmtree(self.folder / CHECKPOINTS)
         return event
 
@@ -290,9 +287,9 @@ class _Training:
         path = self.folder / CHECKPOINTS / STATE
         save_checkpoint(path, self.loss.model, self.optimizer, self.position)
 
-    def _write_metrics(self, values: dict[str, object]) -> None:
-        """Add a line to metrics.jsonl, after those of epochs that a resumed run takes again."""
+    def _write_metrics(self, values: dict[str, object], epochs_before: int) -> None:
+        """Add a line to metrics.jsonl, after those of the epochs before: a resumed run repeats the rest."""
         path = self.folder / run_folder.METRICS
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line).get("step", 0) < self.position.step]
+        kept = [line for line in lines if json.loads(line).get("epoch", math.inf) <= epochs_before]
         run_folder.write_text(path, "\n".join([*kept, json.dumps(values)]) + "\n")

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from heedful.data.files import Pairs
+from heedful.errors import DataError, OptionError, RunError
+from heedful.tasks import run_folder
+from heedful.tasks.translation_config import TrainingConfig
+from heedful.train.checkpoint import average
+from heedful.train.checks import check_data, check_device
+from heedful.train.cross_entropy import smoothed_cross_entropy
+from heedful.train.memory import keep_freed_memory, set_threads
+from heedful.train.schedule import SCHEDULES, factor
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("scale", [1.0, 200.0])
+def test_cross_entropy_is_pytorchs(smoothing, scale):
+    torch.manual_seed(0)
+    logits = (scale * torch.randn(7, 11, dtype=torch.float64)).requires_grad_()
+    wanted = torch.randint(11, (7,))
+    ours = smoothed_cross_entropy(logits, wanted, smoothing)
+    (mine,) = torch.autograd.grad(3 * ours, logits)
+    theirs = F.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")
+    (reference,) = torch.autograd.grad(3 * theirs, logits)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(mine, reference)
+
+
+def test_cross_entropy_of_half_precision_is_computed_in_float32():
+    logits = torch.randn(5, 9).bfloat16().requires_grad_()
+    wanted = torch.randint(9, (5,))
+    loss = smoothed_cross_entropy(logits, wanted, 0.1)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert logits.grad.dtype == torch.bfloat16
+    theirs = F.cross_entropy(logits.float(), wanted, label_smoothing=0.1, reduction="sum")
+    torch.testing.assert_close(loss, theirs)
+
+
+def test_cross_entropy_survives_a_true_token_of_no_probability():
+    logits = torch.tensor([[0.0, 300.0]], requires_grad=True)
+    loss = smoothed_cross_entropy(logits, torch.tensor([0]))
+    loss.backward()
+    assert float(loss.detach()) == 300.0
+    assert logits.grad.tolist() == [[-1.0, 1.0]]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_rise_to_one_and_never_again(name):
+    factors = [factor(name, step, warmup=5, total=50) for step in range(1, 51)]
+    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert all(a >= b for a, b in zip(factors[4:], factors[5:], strict=False))
+    assert min(factors) >= 0
+
+
+def test_schedules_at_known_steps():
+    assert factor("inverse_square_root", 400, warmup=100, total=500) == pytest.approx(0.5)
+    assert factor("cosine", 300, warmup=100, total=500) == pytest.approx(0.5)
+    assert factor("linear", 500, warmup=100, total=500) == 0
+    assert factor("constant", 500, warmup=0, total=500) == 1
+    assert factor("inverse_square_root", 4, warmup=0, total=500) == 0.5
+    assert not math.isnan(factor("cosine", 1, warmup=0, total=0))
+
+
+def test_an_unknown_schedule_names_the_nearest():
+    with pytest.raises(OptionError, match="did you mean 'cosine'"):
+        factor("cosin", 1, warmup=0, total=1)
+
+
+def test_settings_of_the_process():
+    assert keep_freed_memory() in (True, False)
+    before = torch.get_num_threads()
+    set_threads(0)
+    assert torch.get_num_threads() == before
+    set_threads(1)
+    assert torch.get_num_threads() == 1
+    set_threads(before)
+
+
+def test_average_of_weights(tmp_path):
+    for number in (1.0, 2.0, 6.0):
+        tensors = {"w": torch.full((2,), number), "count": torch.tensor(3)}
+        run_folder.write_tensors(tmp_path / f"{number}.safetensors", tensors)
+    found = average(sorted(tmp_path.iterdir()))
+    assert found["w"].tolist() == [3.0, 3.0]
+    assert found["w"].dtype == torch.float32
+    assert found["count"].item() == 3
+
+
+def test_checks_before_training():
+    with pytest.raises(DataError, match="no training pairs"):
+        check_data(Pairs([], []), Pairs(["a"], ["b"]))
+    with pytest.raises(DataError, match="no validation pairs"):
+        check_data(Pairs(["a"], ["b"]), Pairs([], []))
+    with pytest.raises(OptionError, match="'16-mixed' wants a GPU"):
+        check_device(TrainingConfig(precision="16-mixed"))
+    if not torch.cuda.is_available():
+        with pytest.raises(OptionError, match="PyTorch finds no such device"):
+            check_device(TrainingConfig(accelerator="cuda"))
+
+
+def test_a_taken_folder_is_refused(tmp_path):
+    run_folder.check_free(tmp_path / "new" / "run")
+    run_folder.check_free(tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match="exists and is not empty"):
+        run_folder.check_free(tmp_path)
+    with pytest.raises(RunError, match="exists and is not empty"):
+        run_folder.check_free(tmp_path / "file")
+    with pytest.raises(RunError, match="is not a folder that can be written to"):
+        run_folder.check_free(tmp_path / "file" / "run")
+    run = run_folder.create(tmp_path / "run", "translate")
+    with pytest.raises(RunError, match="holds a run already"):
+        run_folder.check_free(run)
