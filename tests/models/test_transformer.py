@@ -251,6 +251,32 @@ def test_max_length_is_that_of_learned_positions():
     assert built(max_length=5)(source, lengths, target).states.shape == (3, 5, 8)
 
 
+def test_compiles_whole():
+    model = built().eval()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    arguments = batch()
+    torch.testing.assert_close(
+        compiled(*arguments).states, model(*arguments).states, atol=1e-5, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_by_autocast_and_by_weights_stays_near(dtype):
+    model = built().eval()
+    source, lengths, target = batch()
+    wanted = model(source, lengths, target).states
+    with torch.autocast("cpu", dtype):
+        states = model(source, lengths, target).states
+        first, _ = model.step(target[:, 0], model.start(source, lengths))
+    assert float((first.float() - wanted[:, 0]).abs().mean().detach()) < 0.05
+    states.float().square().sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert float((states.float() - wanted).abs().mean().detach()) < 0.05
+    half = built().eval().to(dtype)(source, lengths, target).states
+    assert half.dtype == dtype
+    assert float((half.float() - wanted).abs().mean().detach()) < 0.1
+
+
 # The configuration
 
 

@@ -97,3 +97,10 @@ def test_dropout_refuses_what_is_no_probability(probability):
         Dropout(probability)
     with pytest.raises(OptionError, match=r"outside \[0, 1\)"):
         dropout(torch.ones(2), probability)
+
+
+def test_dropout_under_vmap_draws_for_each_of_the_batch():
+    each = torch.func.vmap(lambda x: dropout(x, 0.5), randomness="different")
+    dropped = each(torch.ones(2, 100))
+    assert not torch.equal(dropped[0], dropped[1])
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}

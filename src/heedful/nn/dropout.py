@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import OptionError
+from heedful.ops.finite import inside_func
 
 LEVELS = 2**16
 """Probabilities on a CPU are multiples of 1 / LEVELS."""
@@ -34,10 +35,11 @@ def dropout(inputs: Tensor, probability: float) -> Tensor:
         raise OptionError(f"dropout probability {probability} is outside [0, 1).")
     if probability == 0:
         return inputs
-    if inputs.device.type != "cpu" or torch.compiler.is_compiling():
+    # Compilers and torch.func know PyTorch's own dropout: they may fuse it, and draw for each of their batch.
+    if inputs.device.type != "cpu" or torch.compiler.is_compiling() or inside_func():
         return F.dropout(inputs, probability)
     dropped = min(max(round(probability * LEVELS), 1), LEVELS - 1)
-    words = torch.empty((inputs.numel() + 3) // 4, dtype=torch.int64)
+    words = torch.empty((inputs.numel() + 3) // 4, dtype=torch.int64, device=inputs.device)
     random = words.random_(-(2**63), None).view(torch.int16)[: inputs.numel()].view(inputs.shape)
     keep = random >= dropped - LEVELS // 2
     return inputs * keep.to(inputs.dtype).mul_(LEVELS / (LEVELS - dropped))
