@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from heedful.decode import Hypothesis, beam_search, length_penalty_factor
-from heedful.errors import OptionError
+from heedful.errors import OptionError, ShapeError
 from heedful.models import (
     EncoderDecoder,
     RecurrentConfig,
@@ -326,3 +326,15 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
     defaults: dict[str, Any] = {"begin": BEGIN, "end": END, "max_length": 5}
     with pytest.raises(OptionError, match=message):
         beam_search(recurrent(), sources(), LENGTHS, **(defaults | options))
+
+
+def test_limits_of_another_number_of_sentences_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"shape \(3,\); wanted one number or \(4,\)"):
+        beam_search(
+            recurrent(),
+            sources(),
+            LENGTHS,
+            begin=BEGIN,
+            end=END,
+            max_length=torch.tensor([1, 2, 3]),
+        )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.decode.evaluating import evaluating
-from heedful.errors import OptionError
+from heedful.errors import OptionError, ShapeError
 from heedful.models.base import DecoderState, EncoderDecoder
 
 
@@ -72,6 +72,7 @@ def beam_search(
         only where they are too few also those cut at `max_length`, by falling score.
 
     Raises:
+        ShapeError: `max_length` has neither one number nor one for each sentence.
         OptionError: `beam` or `max_length` below 1, `nbest` outside 1 to `beam`, a negative `length_penalty`.
 
     References:
@@ -85,7 +86,11 @@ def beam_search(
     >>> [len(hypotheses) for hypotheses in found]
     [2, 2]
     """
-    limits = torch.as_tensor(max_length, device=source.device).expand(source.shape[0])
+    limits = torch.as_tensor(max_length)
+    if limits.dim() > 0 and limits.shape != source.shape[:1]:
+        wanted = f"one number or ({source.shape[0]},), one a sentence"
+        raise ShapeError(f"max_length has shape {tuple(limits.shape)}; wanted {wanted}.")
+    limits = limits.expand(source.shape[0])
     _check(beam, nbest, length_penalty, limits)
     if source.shape[0] == 0:
         return []
