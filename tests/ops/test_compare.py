@@ -59,8 +59,8 @@ def test_planted_faults_fail() -> None:
         "keys in another order": replace(call, key=call.key.flip(-2)),
         "heads exchanged": replace(call, value=call.value.flip(1)),
     }
-    for fault, broken in faults.items():
+    for broken in faults.values():
+        got = gradients(broken)
         with pytest.raises(AssertionError, match="differ"):
-            assert_all_same(gradients(broken), wanted)
-            pytest.fail(f"{fault} went unseen")
+            assert_all_same(got, wanted)
     assert_all_same(gradients(replace(call, mask=dense)), wanted)

@@ -152,7 +152,8 @@ def check_pair_shape(name: str, tensor: Tensor, rows: Rows) -> None:
     wanted = rows.shape
     got = tuple(tensor.shape)
     if tensor.ndim not in (2, len(wanted)):
-        raise MaskError(
+        kind = MaskError if name == "mask" else ShapeError
+        raise kind(
             f"{name} has shape {got}, of rank {tensor.ndim}; in a call of shape {wanted} that leaves in doubt which "
             f"axes are meant. Give it (query, key) = {wanted[-2:]} or all {len(wanted)} axes, of size 1 where it is "
             f"shared: {name}[:, None] puts a batch's before the heads, {name}[None] the heads' behind the batch."

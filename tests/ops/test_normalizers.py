@@ -1,0 +1,159 @@
+"""Normalizers: what they promise of any row, and against sources that know nothing of ours."""
+
+from __future__ import annotations
+
+import entmax
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from heedful import normalizers
+from heedful.ops.normalizers import NORMALIZERS, Normalizer
+from tests.ops import strategies
+from tests.ops.compare import assert_same
+from tests.ops.examples import NORMALIZER_EXAMPLES
+
+SIMPLEX: dict[str, Normalizer] = {
+    "softmax": normalizers.Softmax(),
+    "sparsemax": normalizers.Sparsemax(),
+    **{f"entmax {alpha}": normalizers.Entmax(alpha) for alpha in (1.0, 1.1, 1.25, 1.5, 2.0, 2.5)},
+    "entmax learned": normalizers.Entmax(torch.tensor([1.2, 1.7], dtype=torch.float64)),
+}
+ANY = {**SIMPLEX, "sigmoid": normalizers.Sigmoid(), "relu": normalizers.ReLU()}
+
+
+def test_every_normalizer_is_here() -> None:
+    assert {type(normalizer) for normalizer in ANY.values()} == set(NORMALIZERS.values())
+
+
+@pytest.mark.parametrize("name", SIMPLEX)
+@given(drawn=strategies.score_rows())
+def test_weights_lie_on_the_simplex_of_what_is_kept(
+    name: str, drawn: tuple[Tensor, Tensor]
+) -> None:
+    scores, keep = drawn
+    for kept in (keep, None):
+        weights = SIMPLEX[name].weights(scores, kept)
+        open_rows = torch.ones_like(keep[..., 0]) if kept is None else kept.any(-1)
+        assert bool((weights >= 0).all())
+        assert_same(weights.sum(-1), open_rows.double())
+        assert kept is None or not bool(weights[~kept].any())
+
+
+@pytest.mark.parametrize("name", ANY)
+@given(drawn=strategies.score_rows(), data=st.data())
+def test_the_order_of_keys_does_not_matter(
+    name: str, drawn: tuple[Tensor, Tensor], data: st.DataObject
+) -> None:
+    scores, keep = drawn
+    order = torch.tensor(data.draw(st.permutations(range(scores.shape[-1]))))
+    weights = ANY[name].weights(scores, keep)
+    assert_same(ANY[name].weights(scores[..., order], keep[..., order]), weights[..., order])
+
+
+@pytest.mark.parametrize("name", ANY)
+@given(drawn=strategies.score_rows())
+def test_masking_equals_leaving_out(name: str, drawn: tuple[Tensor, Tensor]) -> None:
+    scores, keep = drawn
+    keep = keep[:1, :1].expand_as(keep)
+    kept = keep[0, 0]
+    if not bool(kept.any()):
+        return
+    poisoned = torch.where(keep, scores, torch.nan)
+    assert_same(
+        ANY[name].weights(poisoned, keep)[..., kept], ANY[name].weights(scores[..., kept], None)
+    )
+
+
+@pytest.mark.parametrize("name", SIMPLEX)
+@given(drawn=strategies.score_rows(), shift=st.floats(-100, 100))
+def test_a_number_added_to_a_row_changes_nothing(
+    name: str, drawn: tuple[Tensor, Tensor], shift: float
+) -> None:
+    scores, keep = drawn
+    assert_same(SIMPLEX[name].weights(scores + shift, keep), SIMPLEX[name].weights(scores, keep))
+
+
+@pytest.mark.parametrize("name", SIMPLEX)
+@given(drawn=strategies.score_rows())
+def test_a_higher_score_has_no_less_weight(name: str, drawn: tuple[Tensor, Tensor]) -> None:
+    scores, _ = drawn
+    ordered = SIMPLEX[name].weights(scores.sort(-1).values, None)
+    assert bool((ordered.diff(dim=-1) >= -1e-9).all())
+
+
+def test_softmax_is_torch_softmax() -> None:
+    scores = torch.randn(3, 4, 5) * 30
+    assert_same(normalizers.Softmax().weights(scores, None), torch.softmax(scores, -1))
+
+
+def test_sparsemax_by_hand() -> None:
+    # [0.6, 0.4, -2]: two in the support, τ = (1.0 − 1)/2 = 0. [1, 1, 1]: τ = 2/3. [3, 0, 0]: τ = 2.
+    scores = torch.tensor([[0.6, 0.4, -2.0], [1.0, 1.0, 1.0], [3.0, 0.0, 0.0]]).double()
+    third = 1 / 3
+    wanted = torch.tensor([[0.6, 0.4, 0.0], [third, third, third], [1.0, 0.0, 0.0]]).double()
+    assert_same(normalizers.Sparsemax().weights(scores, None), wanted, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (normalizers.Sparsemax(), entmax.sparsemax),
+        (normalizers.Entmax(1.5), entmax.entmax15),
+        (normalizers.Entmax(2.0), entmax.sparsemax),
+        (
+            normalizers.Entmax(1.25),
+            lambda scores: entmax.entmax_bisect(scores, alpha=1.25, n_iter=80),
+        ),
+        (
+            normalizers.Entmax(1.8),
+            lambda scores: entmax.entmax_bisect(scores, alpha=1.8, n_iter=80),
+        ),
+    ],
+    ids=["sparsemax", "entmax 1.5", "entmax 2", "entmax 1.25", "entmax 1.8"],
+)
+@pytest.mark.parametrize("spread", [0.1, 1.0, 10.0])
+def test_against_the_entmax_package(ours: Normalizer, theirs, spread: float) -> None:  # type: ignore[no-untyped-def]
+    scores = (torch.randn(20, 9).double() * spread).requires_grad_()
+    direction = torch.randn(20, 9).double()
+    got, wanted = ours.weights(scores, None), theirs(scores)
+    assert_same(got.detach(), wanted.detach())
+    (gradient,) = torch.autograd.grad(got, scores, direction)
+    assert_same(gradient, torch.autograd.grad(wanted, scores, direction)[0], dtype=torch.float32)
+
+
+def test_learned_alpha_against_the_entmax_package() -> None:
+    scores = torch.randn(6, 4, 5).double()
+    alpha = torch.linspace(1.1, 1.9, 6).double().requires_grad_()
+    direction = torch.randn(6, 4, 5).double()
+    got = normalizers.Entmax(alpha).weights(scores, None)
+    wanted = entmax.entmax_bisect(scores, alpha=alpha[:, None, None], n_iter=80)
+    assert_same(got.detach(), wanted.detach())
+    (gradient,) = torch.autograd.grad(got, alpha, direction)
+    assert_same(gradient, torch.autograd.grad(wanted, alpha, direction)[0], dtype=torch.float32)
+
+
+def test_sigmoid_and_relu_by_definition() -> None:
+    scores, keep = torch.randn(2, 3, 4), torch.tensor([True, True, False, True])
+    sigmoid = normalizers.Sigmoid().weights(scores, keep)
+    assert_same(sigmoid[..., keep], 1 / (1 + torch.exp(-scores[..., keep])))
+    assert_same(
+        normalizers.ReLU().weights(scores, keep)[..., keep], scores[..., keep].clamp(min=0) / 3
+    )
+    assert_same(normalizers.ReLU().weights(scores, None), scores.clamp(min=0) / 4)
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+@pytest.mark.parametrize("size", [1e4, 1e30])
+def test_large_scores_stay_finite(name: str, size: float) -> None:
+    scores = (torch.tensor([[[1.0, -1.0, 0.5]]]) * size).requires_grad_()
+    normalizer = NORMALIZER_EXAMPLES[name]((), torch.float32)
+    keep = torch.tensor([True, True, False])
+    weights = normalizer.weights(scores, keep)
+    (gradient,) = torch.autograd.grad(weights.sum(), scores)
+    assert bool(weights.isfinite().all())
+    assert bool(gradient.isfinite().all())
+    if name not in ("sigmoid", "relu"):
+        assert_same(weights.detach(), torch.tensor([[[1.0, 0.0, 0.0]]]))
