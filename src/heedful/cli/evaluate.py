@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from heedful.cli.options import Beam, Columns, Json, Quiet, Run
 from heedful.cli.output import Output, duration
 from heedful.errors import OptionError
+
+if TYPE_CHECKING:
+    from heedful.tasks.metrics import LengthScores
 
 
 def evaluate(
@@ -25,6 +28,10 @@ def evaluate(
     ] = None,
     columns: Columns = None,
     beam: Beam = None,
+    by_length: Annotated[
+        bool,
+        typer.Option("--by-length", help="BLEU also for short, middling and long sources apart."),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -36,11 +43,11 @@ def evaluate(
 
     Example:
         heedful evaluate runs/en-de --test test.en test.de --beam 5
-        heedful evaluate runs/en-de --test test.en test.de --json
+        heedful evaluate runs/en-de --test test.en test.de --by-length --json
     """
     from heedful.cli import pairs
     from heedful.cli.progress import watched
-    from heedful.tasks.metrics import score_translations
+    from heedful.tasks.metrics import score_by_length, score_translations
     from heedful.tasks.translation import Translator, load_config
 
     config = load_config(run)
@@ -52,7 +59,9 @@ def evaluate(
     translator = Translator.load(run)
     began = time.monotonic()
     translated = watched(translator.translate(found.source, beam=beam), len(found), output)
-    scores = score_translations([best.text for best, *_ in translated], found.target)
+    texts = [best.text for best, *_ in translated]
+    scores = score_translations(texts, found.target)
+    groups = score_by_length(found.source, texts, found.target) if by_length else []
     seconds = time.monotonic() - began
     output.say(f"{found.name}: {len(found):,} pairs")
     output.table(
@@ -67,8 +76,21 @@ def evaluate(
             ],
         ],
     )
+    if groups:
+        output.table([["source words", "pairs", "BLEU"], *map(_group_row, groups)])
     used = config.decoding.beam if beam is None else beam
     output.say(f"beam {used}; {duration(seconds)}")
     output.result(
-        {"run": str(run), "pairs": len(found), "beam": used, "seconds": seconds, **asdict(scores)}
+        {
+            "run": str(run),
+            "pairs": len(found),
+            "beam": used,
+            "seconds": seconds,
+            **asdict(scores),
+            **({"by_length": [asdict(group) for group in groups]} if by_length else {}),
+        }
     )
+
+
+def _group_row(group: LengthScores) -> list[str]:
+    return [f"{group.shortest}-{group.longest}", f"{group.pairs:,}", f"{group.bleu:.2f}"]
