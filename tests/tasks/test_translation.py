@@ -26,11 +26,11 @@ SMALL = {
 }
 
 
-def untrained(kind="transformer", **vocabulary) -> Translator:
+def untrained(model="transformer", **vocabulary) -> Translator:
     config = build(
         TranslationConfig,
         {
-            "model": {"kind": kind, **SMALL[kind]},
+            "model": {"kind": model, **SMALL[model]},
             "vocabulary": {"size": 120, "min_frequency": 1, **vocabulary},
         },
     )
@@ -96,8 +96,11 @@ def test_translating_streams():
 
 def test_options_of_translate():
     translator = untrained()
-    five, one = (list(translator.translate(PAIRS.source, beam=b))[0][0].score for b in (5, 1))
-    assert five != one
+    assert translator.config.decoding.beam == 5
+    five, default, one = (
+        [each[0] for each in translator.translate(PAIRS.source, beam=beam)] for beam in (5, None, 1)
+    )
+    assert default == five != one
     found = next(translator.translate(["Ein Hund."], beam=4, nbest=3))
     assert len(found) == 3
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def test_cross_entropy_survives_a_true_token_of_no_probability():
 def test_schedules_rise_to_one_and_never_again(name):
     factors = [factor(name, step, warmup=5, total=50) for step in range(1, 51)]
     assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert all(a >= b for a, b in zip(factors[4:], factors[5:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors[4:]))
     assert min(factors) >= 0
 
 
