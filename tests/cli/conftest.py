@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 from heedful.cli.main import app
 from heedful.data.builtin import dates
 from heedful.data.files import Pairs
@@ -18,7 +20,6 @@ from heedful.tasks.text_pairs import Vocabularies
 from heedful.tasks.translation import TASK, Translator
 from heedful.tasks.translation_config import TranslationConfig
 from heedful.train.loop import train_translation
-from typer.testing import CliRunner
 
 TINY = (
     "vocabulary.size=80", "vocabulary.min_frequency=1", "training.epochs=2", "training.batch_tokens=400",
@@ -67,6 +68,15 @@ def write_pairs(folder: Path, part: str, pairs: Pairs) -> None:
     (folder / f"{part}.tsv").write_text("en\tde\n" + rows, encoding="utf-8")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny models gain nothing from a second thread, and on a busy machine they wait for it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def corpus() -> dates.Corpus:
     return dates.build(train_size=60, valid_size=4, test_size=6)
@@ -95,7 +105,6 @@ def place(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
-
 @pytest.fixture
 def untrained(place: Path, corpus: dates.Corpus) -> Callable[..., str]:
     """Make the run of a model with fresh weights and return its folder's name."""
@@ -115,8 +124,6 @@ def untrained(place: Path, corpus: dates.Corpus) -> Callable[..., str]:
 @pytest.fixture
 def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None:
     """Make whatever the command trains tiny."""
-    from dataclasses import replace
-
     from heedful.cli import demo, settings
     from heedful.data import builtin
 

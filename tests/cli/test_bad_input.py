@@ -225,5 +225,3 @@ def test_bad_input(
     assert "Traceback" not in ran.stderr
     assert ran.stdout == ""
     assert snapshot(place) == before
-
-

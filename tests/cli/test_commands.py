@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from heedful.data.builtin.corpus import Corpus
 from heedful.tasks.translation import Translator
 from heedful.train.events import Validated
 from heedful.train.loop import train_translation
-
 from tests.cli.conftest import TINY_GRU, configuration, run_command, snapshot
 
 RUN = "runs/en-de"
@@ -155,7 +155,9 @@ def test_config_is_complete_and_accepted(place: Path) -> None:
 def test_evaluate(place: Path) -> None:
     ran = run_command("evaluate", RUN, "--test", "test.en", "test.de")
     assert ran.status == 0, ran.stderr
-    assert re.search(r"BLEU +[\d.]+ +nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp\|version:\S+", ran.stdout)
+    assert re.search(
+        r"BLEU +[\d.]+ +nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp\|version:\S+", ran.stdout
+    )
     assert re.search(r"chrF +[\d.]+ +nrefs:1\|", ran.stdout)
     assert re.search(r"BLEU, lower-cased, tokenized +[\d.]+ +nrefs:1\|case:lc", ran.stdout)
     quiet = run_command("evaluate", "--test", "test.tsv", RUN, "--columns", "en,de", "--json")
@@ -241,7 +243,9 @@ def test_alignments_are_replaced_only_when_asked(place: Path) -> None:
 
 
 def test_explain_in_the_terminal(place: Path) -> None:
-    ran = run_command("explain", RUN, "4 Mar 2026", "2021年7月1日", "--reference", "x", "--reference", "y")
+    ran = run_command(
+        "explain", RUN, "4 Mar 2026", "2021年7月1日", "--reference", "x", "--reference", "y"
+    )
     assert ran.status == 0, ran.stderr
     assert "4 Mar 2026 → x" in ran.stdout
     assert "2021年7月1日 → y" in ran.stdout
