@@ -30,7 +30,7 @@ def assert_same(
     tolerance = TOLERANCE[dtype or wanted.dtype]
     scale = 1.0 + float(wanted.detach().abs().max()) if wanted.numel() else 1.0
     assert bool(wanted.isfinite().all()), f"{what}: what it is compared with is not finite"
-    difference = (got.double() - wanted.double()).abs()
+    difference = (got.detach().double() - wanted.detach().double()).abs()
     # Written so that NaN fails: no comparison with NaN is true.
     close = difference <= tolerance * scale
     worst = float(difference.nan_to_num(torch.inf).max()) if difference.numel() else 0.0

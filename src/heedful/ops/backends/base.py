@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
 import torch
@@ -33,6 +34,15 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def run(self, call: Call) -> Attended:
         """Compute the call, which `supports` accepted."""
+
+
+def as_given(device: torch.device) -> AbstractContextManager[object]:
+    """A block in which autocast changes no dtype: the inputs are in the precision they are wanted in."""
+    if device.type == "meta" or not torch.is_autocast_enabled(device.type):
+        return (
+            nullcontext()
+        )  # what is not on need not be switched off, which takes longer than a small product
+    return torch.autocast(device.type, enabled=False)
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from heedful.ops.backends.base import Backend, tensor_bytes, wide_dtype
+from heedful.ops.backends.base import Backend, as_given, tensor_bytes, wide_dtype
 from heedful.ops.backends.reference import attend_rows, prepare
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func
@@ -47,7 +47,7 @@ class Chunked(Backend):
         step = block_rows(call)
         recompute = call.needs_gradient
         outputs, weights = [], []
-        with torch.autocast(call.query.device.type, enabled=False):
+        with as_given(call.query.device):
             for start in range(0, call.num_queries, step):
                 stop = min(start + step, call.num_queries)
                 rows, query = call.rows.block(start, stop), operands.query[..., start:stop, :]

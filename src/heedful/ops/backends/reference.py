@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.base import Backend, tensor_bytes, wide_dtype
+from heedful.ops.backends.base import Backend, as_given, tensor_bytes, wide_dtype
 from heedful.ops.call import Attended, Call, bias_tile, repeat_heads
 from heedful.ops.rows import Rows
 
@@ -49,7 +49,7 @@ class Reference(Backend):
 
     def run(self, call: Call) -> Attended:
         operands = prepare(call)
-        with torch.autocast(call.query.device.type, enabled=False):
+        with as_given(call.query.device):
             return attend_rows(operands, call.rows, operands.query, call.return_weights)
 
 

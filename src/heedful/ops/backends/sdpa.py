@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.base import Backend, tensor_bytes
+from heedful.ops.backends.base import Backend, as_given, tensor_bytes
 from heedful.ops.backends.reference import Reference, prepare, row_weights
 from heedful.ops.call import Attended, Call, bias_tile
 from heedful.ops.finite import all_finite, inside_func
@@ -71,18 +71,19 @@ class SDPA(Backend):
             # At the sizes of sentences PyTorch's half-precision CPU kernel takes ten times as long as float32.
             query, key, value = query.float(), key.float(), value.float()
             added = added.float() if added is not None and added.is_floating_point() else added
-        output = _fused(
-            _four(query, call.lead),
-            _four(key, key_lead),
-            _four(value.to(query.dtype), key_lead),
-            attn_mask=added
-            if added is None or added.ndim == 2
-            else _four(added, _shared(added, call)),
-            dropout_p=call.dropout_p,
-            is_causal=causal,
-            scale=scale,
-            enable_gqa=call.groups > 1,
-        )
+        with as_given(query.device):
+            output = F.scaled_dot_product_attention(
+                _four(query, call.lead),
+                _four(key, key_lead),
+                _four(value.to(query.dtype), key_lead),
+                attn_mask=added
+                if added is None or added.ndim == 2
+                else _four(added, _shared(added, call)),
+                dropout_p=call.dropout_p,
+                is_causal=causal,
+                scale=scale,
+                enable_gqa=call.groups > 1,
+            )
         output = output.reshape(*call.lead, call.num_queries, value.shape[-1]).to(call.query.dtype)
         if empty is not None:
             output = torch.where(empty, 0.0, output)
@@ -97,19 +98,10 @@ def _widens(call: Call) -> bool:
     return call.query.is_cpu and call.query.dtype in (torch.bfloat16, torch.float16)
 
 
-def _fused(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
-    device = query.device.type
-    if not torch.is_autocast_enabled(device):
-        return F.scaled_dot_product_attention(query, key, value, **options)
-    # Autocast would turn float32 back into half precision: the inputs are in the precision they are wanted in.
-    with torch.autocast(device, enabled=False):
-        return F.scaled_dot_product_attention(query, key, value, **options)
-
-
 def weights_of(call: Call) -> Tensor:
     """The weights by plain mathematics, for a backend that does not form them."""
     operands = prepare(call)
-    with torch.autocast(call.query.device.type, enabled=False):
+    with as_given(call.query.device):
         weights, _ = row_weights(operands, call.rows, operands.query)
     return weights.to(call.query.dtype)
 

@@ -1,0 +1,140 @@
+"""The plan says what attend does, why, and what it keeps: held against what is really kept."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from heedful import masks, normalizers, plan, scores
+from heedful.ops.backends import BACKENDS
+from heedful.ops.call import Call
+from heedful.ops.check import checked
+from heedful.ops.normalizers import NORMALIZERS
+from heedful.ops.observe import Observed, observing
+from tests.ops.compare import run
+from tests.ops.examples import BACKEND_EXAMPLES, Example, example, served_triples
+
+
+def chosen(call: Example, **options: object) -> str:
+    """Which backend ran."""
+    seen: list[Observed] = []
+    with observing(seen.append):
+        run(call, **options)
+    return seen[0].backend
+
+
+def checked_call(call: Example) -> Call:
+    """The call as backends receive it."""
+    return checked(**call.arguments(), dropout_p=0.0, enable_gqa=False, return_weights=False)  # type: ignore[arg-type]
+
+
+def bytes_saved(call: Example, **options: object) -> int:
+    """What autograd keeps between the passes, each storage counted once."""
+    storages: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    leaves = call.leaves()
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = run(leaves, **options).output
+    assert output.grad_fn is not None
+    for tensor in leaves.tensors().values():
+        storages[tensor.untyped_storage().data_ptr()] = tensor
+    return sum(tensor.untyped_storage().nbytes() for tensor in storages.values())
+
+
+def large(score: str, normalizer: str, queries: int, mask: bool = False) -> Example:
+    call = example(score, None, normalizer, dtype=torch.float32, queries=queries, keys=queries)
+    return Example(**{**call.arguments(), "mask": masks.Causal() if mask else None})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize(("score", "normalizer", "backend"), served_triples())
+def test_bytes_for_backward_are_those_kept(
+    score: str, normalizer: str, backend: str, mask: bool
+) -> None:
+    call = large(score, normalizer, 48, mask)
+    planned = plan(**call.leaves().arguments(), backend=backend).bytes_for_backward  # type: ignore[arg-type]
+    saved = bytes_saved(call, backend=backend)
+    # Score and normalizer keep some intermediate or other; the order of magnitude is what one plans by.
+    assert saved / 2.5 <= planned <= saved * 2.5, (planned, saved)
+
+
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("score", ["dot", "additive"])
+def test_what_chunked_keeps_grows_with_length_alone(score: str, normalizer: str) -> None:
+    short, long = (
+        bytes_saved(large(score, normalizer, n, mask=True), backend="chunked") for n in (32, 128)
+    )
+    assert long <= 4.2 * short
+    planned = [
+        plan(
+            **large(score, normalizer, n).leaves().arguments(), backend="chunked"
+        ).bytes_for_backward  # type: ignore[arg-type]
+        for n in (32, 128)
+    ]
+    assert planned[1] <= 4.2 * planned[0]
+
+
+def test_nothing_is_kept_where_no_gradient_is_wanted() -> None:
+    call = example("additive", "dense")
+    for backend in ("reference", "chunked"):
+        assert plan(**call.arguments(), backend=backend).bytes_for_backward == 0  # type: ignore[arg-type]
+    with torch.no_grad():
+        assert plan(**call.leaves().arguments()).bytes_for_backward == 0  # type: ignore[arg-type]
+
+
+def test_flops_of_a_dot_product() -> None:
+    query, key, value = torch.ones(2, 3, 5, 8), torch.ones(2, 3, 7, 8), torch.ones(2, 3, 7, 4)
+    pairs = 2 * 3 * 5 * 7
+    assert plan(query, key, value).flops == pairs * (2 * 8 + 2 * 4)
+    bilinear = scores.Bilinear(torch.ones(8, 8))
+    assert plan(query, key, value, score=bilinear).flops == pairs * 24 + 2 * 3 * 5 * 2 * 8 * 8
+
+
+def test_flops_spare_what_is_prepared() -> None:
+    query, key = torch.ones(5, 8), torch.ones(7, 6)
+    score = scores.LowRank(torch.ones(8, 2), torch.ones(6, 2))
+    whole = plan(query, key, key, score=score).flops
+    assert whole - plan(query, score.prepare_key(key), key, score=score).flops == 2 * 7 * 6 * 2
+
+
+@pytest.mark.parametrize(("score", "normalizer", "backend"), served_triples("auto"))
+def test_the_plan_is_what_runs_and_every_other_backend_is_explained(
+    score: str, normalizer: str, backend: str
+) -> None:
+    call = example(score, "dense", normalizer)
+    planned = plan(**call.arguments(), backend=backend)  # type: ignore[arg-type]
+    assert planned.backend == chosen(call, backend=backend)
+    assert planned.rejected.keys() == BACKENDS.keys() - {planned.backend}
+    assert all(planned.rejected.values())
+    assert planned.reason
+    text = str(planned)
+    for name, why in planned.rejected.items():
+        assert f"not {name}: {why}" in text
+        if BACKEND_EXAMPLES[name](score, normalizer):
+            assert "asked for by name" in why or "serves the call too" in why
+        else:
+            assert why == BACKENDS[name].supports(checked_call(call))
+
+
+def test_large_calls_are_cut_into_blocks() -> None:
+    x = torch.empty(1, 1, 1, 1).expand(1, 8, 4096, 16)
+    sparse = plan(x, x, x, normalizer=normalizers.Sparsemax())
+    assert sparse.backend == "chunked"
+    assert "memory is block × keys" in sparse.reason
+    assert plan(x, x, x).backend == "sdpa"
+    assert plan(x, x, x[..., :8], dropout_p=0.1).backend == "chunked"
+    assert plan(x[..., :64, :], x[..., :64, :], x[..., :64, :], dropout_p=0.1).backend == "sdpa"
+
+
+def test_plan_of_shapes_alone() -> None:
+    x = torch.empty(2, 4, 64, 8, device="meta")
+    assert plan(x, x, x).backend == "sdpa"
+    planned = plan(x, x, x, mask=masks.Causal())
+    assert planned.backend == "reference"
+    assert "cannot be seen whether masked inputs are finite" in planned.rejected["sdpa"]
