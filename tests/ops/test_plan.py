@@ -60,8 +60,8 @@ def test_bytes_for_backward_are_those_kept(
     call = large(score, normalizer, 48, mask)
     planned = plan(**call.leaves().arguments(), backend=backend).bytes_for_backward  # type: ignore[arg-type]
     saved = bytes_saved(call, backend=backend)
-    # Score and normalizer keep some intermediate or other; the order of magnitude is what one plans by.
-    assert saved / 2.5 <= planned <= saved * 2.5, (planned, saved)
+    # Parameters and statistics of rows are not counted.
+    assert saved / 1.25 <= planned <= saved * 1.25, (planned, saved)
 
 
 @pytest.mark.parametrize("normalizer", NORMALIZERS)

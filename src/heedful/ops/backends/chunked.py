@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from heedful.ops.backends.base import Backend, as_given, tensor_bytes, wide_dtype
-from heedful.ops.backends.reference import attend_rows, prepare
+from heedful.ops.backends.base import Backend, as_given, wide_dtype
+from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func
 
@@ -33,14 +33,8 @@ class Chunked(Backend):
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:
             return 0
-        width = wide_dtype(call.query.dtype).itemsize
-        features = (
-            call.prepared_query.numel()
-            + (call.prepared_key.numel() + call.value.numel()) * call.groups
-        )
-        weights = call.cells * width if call.return_weights else 0
-        inputs = tensor_bytes(call.query, call.key_features, call.value)
-        return features * width + inputs + weights
+        weights = call.cells * wide_dtype(call.query.dtype).itemsize if call.return_weights else 0
+        return token_bytes(call) + weights
 
     def run(self, call: Call) -> Attended:
         operands = prepare(call)

@@ -40,17 +40,34 @@ class Reference(Backend):
         if not call.needs_gradient:
             return 0
         width = wide_dtype(call.query.dtype).itemsize
-        cells = call.cells * width * (1 if call.mask is None else 2)
+        cells = call.cells * width * max(call.normalizer.cells_kept, 2 if call.masks else 1)
         if call.score.pair_kind == "additive":
             cells += call.cells * call.pair_features * width
         if call.dropout_p:
             cells += call.cells * (width + 1)
-        return cells + tensor_bytes(call.query, call.key_features, call.value)
+        return cells + token_bytes(call)
 
     def run(self, call: Call) -> Attended:
         operands = prepare(call)
         with as_given(call.query.device):
             return attend_rows(operands, call.rows, operands.query, call.return_weights)
+
+
+def token_bytes(call: Call) -> int:
+    """Bytes kept that grow with length alone: inputs, what was prepared, and copies of it, wider or for each head."""
+    prepared = (
+        (call.prepared_query, 1),
+        (call.prepared_key, call.groups),
+        (call.value, call.groups),
+    )
+    tensors = [tensor for tensor, _ in prepared] + [call.query, call.key_features]
+    wide = wide_dtype(call.query.dtype)
+    copies = sum(
+        tensor.numel() * groups * wide.itemsize
+        for tensor, groups in prepared
+        if groups > 1 or tensor.dtype != wide
+    )
+    return copies + tensor_bytes(*{id(tensor): tensor for tensor in tensors}.values())
 
 
 def prepare(call: Call) -> Operands:

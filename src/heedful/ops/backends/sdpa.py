@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.base import Backend, as_given, tensor_bytes
+from heedful.ops.backends.base import Backend, as_given
 from heedful.ops.backends.reference import Reference, prepare, row_weights
 from heedful.ops.call import Attended, Call, bias_tile
 from heedful.ops.finite import all_finite, inside_func
@@ -40,23 +40,21 @@ class SDPA(Backend):
 
     def is_fused(self, call: Call) -> bool:
         """Whether PyTorch has a kernel for it that never builds queries × keys."""
-        learned = isinstance(call.bias, Tensor) and call.bias.requires_grad
+        learned = any(
+            name == "bias" and tensor.requires_grad for name, tensor in call.named_tensors()
+        )
         same_size = call.value.shape[-1] == call.pair_features
         return not call.dropout_p and not learned and same_size
 
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:
             return 0
-        inputs = tensor_bytes(call.prepared_query, call.prepared_key, call.value)
-        output = (
-            call.lead_size
-            * call.num_queries
-            * (call.value.shape[-1] + 1)
-            * call.value.element_size()
-        )
-        dense = 0 if _is_causal(call) or (call.mask is None and call.bias is None) else call.cells
-        weights = 0 if self.is_fused(call) else 2 * call.cells
-        return inputs + output + (dense + weights) * call.query.element_size()
+        width = 4 if _widens(call) else call.query.element_size()
+        inputs = call.prepared_query.numel() + call.prepared_key.numel() + call.value.numel()
+        output = call.lead_size * call.num_queries * (call.value.shape[-1] + 1)
+        dense = 0 if _is_causal(call) or not call.masks else call.cells
+        weights = 0 if self.is_fused(call) else call.cells * (2 if call.dropout_p else 1)
+        return (inputs + output + dense + weights) * width
 
     def run(self, call: Call) -> Attended:
         query, scale = _query_and_scale(call)

@@ -17,6 +17,8 @@ class Normalizer(abc.ABC):
     """
 
     name: ClassVar[str]
+    cells_kept: ClassVar[int] = 1
+    """How many tensors of the size of the scores it keeps for the backward pass, by plain mathematics."""
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors the normalizer holds, for device checks."""

@@ -30,6 +30,7 @@ class Sparsemax(Normalizer):
     """
 
     name: ClassVar[str] = "sparsemax"
+    cells_kept: ClassVar[int] = 2
 
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
         shifted = shift(scores, keep)
@@ -54,6 +55,7 @@ class Entmax(Normalizer):
 
     alpha: float | Tensor
     name: ClassVar[str] = "entmax"
+    cells_kept: ClassVar[int] = 12
 
     def __post_init__(self) -> None:
         if not isinstance(self.alpha, Tensor) and not self.alpha >= 1:
