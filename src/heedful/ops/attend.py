@@ -72,7 +72,7 @@ def attend(
     call = checked(
         query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
     )
-    chosen = choose(call, backend)[0]
+    chosen = choose(call, backend)
     attended = chosen.run(call) if call.cells else _nothing(call)
     observer = current_observer()
     if observer is not None:

@@ -117,15 +117,17 @@ def _check_dtypes(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score
 
 
 def _check_lengths(query: Tensor, key: Tensor, value: Tensor) -> None:
+    same_rank = query.ndim == key.ndim == value.ndim >= 2
+    if same_rank and key.shape[-2] == value.shape[-2]:
+        return
     shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
-    if min(query.ndim, key.ndim, value.ndim) < 2 or not query.ndim == key.ndim == value.ndim:
+    if not same_rank:
         raise ShapeError(
             f"got {shapes}; all three want the same number of axes, {AXES}: add missing ones with unsqueeze."
         )
-    if key.shape[-2] != value.shape[-2]:
-        raise ShapeError(
-            f"got {shapes}: {key.shape[-2]} keys but {value.shape[-2]} values; each key wants one value."
-        )
+    raise ShapeError(
+        f"got {shapes}: {key.shape[-2]} keys but {value.shape[-2]} values; each key wants one value."
+    )
 
 
 def _groups(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> int:

@@ -71,17 +71,19 @@ def plan(
     call = checked(
         query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
     )
-    chosen, reason = choose(call, backend)
+    chosen = choose(call, backend)
     rejected = {
         name: other.supports(call) or _served_but(other, chosen, backend)
         for name, other in BACKENDS.items()
         if other is not chosen
     }
-    return Plan(chosen.name, reason, rejected, chosen.bytes_kept(call), flops(call))
+    return Plan(
+        chosen.name, _reason(call, chosen, backend), rejected, chosen.bytes_kept(call), flops(call)
+    )
 
 
-def choose(call: Call, backend: str) -> tuple[Backend, str]:
-    """The backend for a call and the reason; BackendError where the one named cannot serve."""
+def choose(call: Call, backend: str) -> Backend:
+    """The backend for a call; BackendError where the one named cannot serve."""
     if backend != "auto":
         named = BACKENDS.get(backend)
         if named is None:
@@ -92,16 +94,15 @@ def choose(call: Call, backend: str) -> tuple[Backend, str]:
                 f'backend="{backend}" cannot serve this call: {refusal}. Use backend="auto", or "reference", which '
                 f"serves every call."
             )
-        return named, "asked for by name"
+        return named
     sdpa = BACKENDS["sdpa"]
     small = working_bytes(call) <= WHOLE_BYTES
     if (small or sdpa.is_fused(call)) and sdpa.supports(call) is None:
-        return sdpa, sdpa.why
+        return sdpa
     chunked = BACKENDS["chunked"]
     if not small and chunked.supports(call) is None:
-        return chunked, chunked.why
-    reference = BACKENDS["reference"]
-    return reference, f"{reference.why}; they take {working_bytes(call):,} bytes here"
+        return chunked
+    return BACKENDS["reference"]
 
 
 def working_bytes(call: Call) -> int:
@@ -123,6 +124,14 @@ def flops(call: Call) -> int:
         if not (matrix is matrices[-1] and len(matrices) > 1 and isinstance(call.key, PreparedKey))
     )
     return pairs + maps
+
+
+def _reason(call: Call, chosen: Backend, asked: str) -> str:
+    if asked != "auto":
+        return "asked for by name"
+    if chosen.name == "reference":
+        return f"{chosen.why}; they take {working_bytes(call):,} bytes here"
+    return chosen.why
 
 
 def _served_but(other: Backend, chosen: Backend, asked: str) -> str:

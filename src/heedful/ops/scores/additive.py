@@ -78,15 +78,15 @@ class Additive(Score):
         return self.vector.shape[-1]
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
-        query_dim, hidden = self.query_weight.shape[-2:]
-        expect_features(
-            "query", query, query_dim, f"Additive's query_weight ({query_dim}, {hidden})"
-        )
+        weight = self.query_weight
+        expect_features("query", query, weight.shape[-2], "Additive's query_weight", weight)
         if isinstance(key, PreparedKey):
-            expect_features("prepared key", key.features, hidden, "Additive's hidden size")
+            expect_features(
+                "prepared key", key.features, weight.shape[-1], "Additive's hidden size"
+            )
         else:
-            key_dim = self.key_weight.shape[-2]
-            expect_features("key", key, key_dim, f"Additive's key_weight ({key_dim}, {hidden})")
+            weight = self.key_weight
+            expect_features("key", key, weight.shape[-2], "Additive's key_weight", weight)
 
     def project_query(self, query: Tensor) -> Tensor:
         return query @ self.query_weight
@@ -97,4 +97,6 @@ class Additive(Score):
     def pair(self, query: Tensor, key: Tensor) -> Tensor:
         hidden = ACTIVATIONS[self.activation](query[..., :, None, :] + key[..., None, :, :])
         vector = self.vector.to(hidden.dtype)
+        if vector.ndim == 1:
+            return hidden @ vector  # one product for all batches and heads
         return (hidden @ vector[..., None, :, None]).squeeze(-1)

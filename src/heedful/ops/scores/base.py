@@ -105,12 +105,15 @@ def dot_pair(query: Tensor, key: Tensor) -> Tensor:
     return query @ key.transpose(-2, -1)
 
 
-def expect_features(what: str, tensor: Tensor, wanted: int, owner: str) -> None:
-    """Raise ShapeError unless the last axis of `tensor` has the wanted size."""
+def expect_features(
+    what: str, tensor: Tensor, wanted: int, owner: str, held: Tensor | None = None
+) -> None:
+    """Raise ShapeError unless the last axis of `tensor` has the wanted size, which `held` by the owner tells."""
     got = tensor.shape[-1]
     if got != wanted:
+        shape = "" if held is None else f" {tuple(held.shape)}"
         raise ShapeError(
-            f"{what} has {got} features (shape {tuple(tensor.shape)}), but {owner} wants {wanted}."
+            f"{what} has {got} features (shape {tuple(tensor.shape)}), but {owner}{shape} wants {wanted}."
         )
 
 

@@ -42,10 +42,10 @@ class Bilinear(Score):
         return self.weight.shape[-1]
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
-        shape = tuple(self.weight.shape)
-        expect_features("query", query, shape[-2], f"Bilinear with weight {shape}")
+        weight = self.weight
+        expect_features("query", query, weight.shape[-2], "Bilinear with weight", weight)
         features = key.features if isinstance(key, PreparedKey) else key
-        expect_features("key", features, shape[-1], f"Bilinear with weight {shape}")
+        expect_features("key", features, weight.shape[-1], "Bilinear with weight", weight)
 
     def project_query(self, query: Tensor) -> Tensor:
         return query @ self.weight
@@ -97,12 +97,13 @@ class LowRank(Score):
         return self.query_factor.shape[-1]
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
-        shapes = tuple(self.query_factor.shape), tuple(self.key_factor.shape)
-        expect_features("query", query, shapes[0][-2], f"LowRank with query_factor {shapes[0]}")
+        factor = self.query_factor
+        expect_features("query", query, factor.shape[-2], "LowRank with query_factor", factor)
+        factor = self.key_factor
         if isinstance(key, PreparedKey):
-            expect_features("prepared key", key.features, shapes[1][-1], "LowRank's rank")
+            expect_features("prepared key", key.features, factor.shape[-1], "LowRank's rank")
         else:
-            expect_features("key", key, shapes[1][-2], f"LowRank with key_factor {shapes[1]}")
+            expect_features("key", key, factor.shape[-2], "LowRank with key_factor", factor)
 
     def project_query(self, query: Tensor) -> Tensor:
         return query @ self.query_factor
