@@ -49,8 +49,8 @@ def attend(
             It acts whenever it is above 0: a module passes 0 when evaluating.
         enable_gqa: let several query heads share a key head (key heads divide query heads).
         return_weights: also return the weights, as normalized and before dropout. Never changes the output.
-        backend: "auto", or a name from `heedful.ops.backends.BACKENDS`; `heedful.plan` tells what "auto" takes. For second
-            derivatives by autograd take "reference" or "chunked": PyTorch's fused kernel has none.
+        backend: "auto", or a name from `heedful.ops.backends.BACKENDS`; `heedful.plan` tells what "auto" takes.
+            For second derivatives by autograd take "reference" or "chunked": PyTorch's fused kernel has none.
 
     Returns:
         `Attended(output, weights)`: (*batch, heads, query, value_dim) and (*batch, heads, query, key) or None.
