@@ -5,9 +5,10 @@ A run folder can be moved. Nothing in it is a pickle, and reading one runs no co
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -103,21 +104,31 @@ def write_tensors(
     write_bytes(path, save(kept, metadata=dict(metadata or {})))
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata of a safetensors file.
+
+    Raises: RunError as `read_tensors`.
+    """
+    with _reading(path), safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata from safetensors.
 
     Raises: RunError for a missing, truncated or corrupt file, saying what to do.
     """
-    if not path.exists():
-        raise RunError(
-            f"{path} is missing; copy the run folder again, resume its training or train anew"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
+    metadata = read_metadata(path)
+    with _reading(path):
         return load_file(path), metadata
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    advice = "copy the run folder again, resume its training or train anew"
+    if not path.exists():
+        raise RunError(f"{path} is missing; {advice}")
+    try:
+        yield
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(
-            f"{path} is truncated or corrupt ({error}); "
-            "copy the run folder again, resume its training or train anew"
-        ) from None
+        raise RunError(f"{path} is truncated or corrupt ({error}); {advice}") from None

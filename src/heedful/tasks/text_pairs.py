@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,7 +13,9 @@ from heedful.data.vocabulary import Vocabulary
 from heedful.tasks import run_folder
 from heedful.tasks.translation_config import VocabularyConfig
 
-IdPair = tuple[list[int], list[int]]
+IdPair = tuple[Sequence[int], Sequence[int]]
+
+PAIRS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,13 @@ class Vocabularies:
         begin, end = self.target.begin_id, self.target.end_id
         return [[begin, *ids, end] for ids in self.target.encode_ids(texts)]
 
-    def pairs(self, pairs: Pairs) -> list[IdPair]:
-        """Encode both sides of every pair."""
-        return list(zip(self.source_ids(pairs.source), self.target_ids(pairs.target), strict=True))
+    def pairs(self, pairs: Pairs) -> Iterator[IdPair]:
+        """Encode both sides of every pair, in arrays: they take a quarter of the memory of lists."""
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
+            source, target = (
+                self.source_ids(pairs.source[part]),
+                self.target_ids(pairs.target[part]),
+            )
+            for each in zip(source, target, strict=True):
+                yield array("i", each[0]), array("i", each[1])

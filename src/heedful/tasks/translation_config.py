@@ -103,7 +103,6 @@ class TrainingConfig(Section):
     accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field(
         "cpu", description="Kind of device to train on."
     )
-    devices: int = Field(1, ge=1, description="Number of devices; each takes its share of batches.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = Field(
         "32-true", description="Number format; the mixed ones keep the weights in 32 bits."
     )

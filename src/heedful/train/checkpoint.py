@@ -11,12 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from heedful.errors import RunError
-from heedful.tasks.run_folder import read_tensors, write_tensors
+from heedful.tasks.run_folder import read_metadata, read_tensors, write_tensors
 from heedful.train.events import Scores
-
-CHECKPOINTS = "checkpoints"
-"""The folder within a run that holds what resuming needs; a finished run has none."""
-STATE = "state.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +34,17 @@ class Position:
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position, data: str
 ) -> None:
-    """Write weights, optimizer moments, random-number states and position, whole or not at all."""
+    """Write weights, optimizer moments, random-number states and position, whole or not at all.
+
+    `data` is the digest of the pairs that the training reads.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
     tensors |= {f"random.{name}": state for name, state in random_states().items()}
-    write_tensors(path, tensors, {"position": json.dumps(asdict(position))})
+    write_tensors(path, tensors, {"position": json.dumps(asdict(position)), "data": data})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
@@ -81,6 +80,14 @@ def read_position(metadata: dict[str, str]) -> Position:
     values = json.loads(metadata["position"])
     best = values.pop("best")
     return Position(**values, best=None if best is None else Scores(**best))
+
+
+def read_data_digest(path: Path) -> str | None:
+    """Read the digest of the pairs that a checkpoint's training reads.
+
+    Raises: RunError for a missing, truncated or corrupt checkpoint.
+    """
+    return read_metadata(path).get("data")
 
 
 def random_states() -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -10,7 +11,8 @@ from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.translation import load_config
 from heedful.tasks.translation_config import TrainingConfig, TranslationConfig
-from heedful.train.checkpoint import CHECKPOINTS, STATE
+from heedful.train.checkpoint import read_data_digest
+from heedful.train.keep import CHECKPOINTS, STATE
 
 
 def check_data(train: Pairs, valid: Pairs) -> None:
@@ -22,26 +24,55 @@ def check_data(train: Pairs, valid: Pairs) -> None:
 
 def check_device(options: TrainingConfig) -> None:
     """Raise OptionError for an accelerator that is not there, or a precision that it lacks."""
-    found = {
-        "cpu": True,
-        "auto": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not found[options.accelerator]:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind: str = options.accelerator
+    if kind == "auto":
+        kind = next((name for name, found in there.items() if found), "cpu")
+    if not there.get(kind, True):
         raise OptionError(
-            f"training.accelerator is {options.accelerator!r}, but PyTorch finds no such device here; "
+            f"training.accelerator is {kind!r}, but PyTorch finds no such device here; "
             "take 'cpu' or 'auto'"
         )
-    if options.precision == "16-mixed" and options.accelerator == "cpu":
-        raise OptionError("training.precision '16-mixed' wants a GPU; on a CPU take 'bf16-mixed'")
+    if (kind, options.precision) in LACKING:
+        mend = LACKING[kind, options.precision]
+        raise OptionError(f"training.precision {options.precision!r} {mend}")
 
 
-def check_resumable(folder: Path, config: TranslationConfig) -> None:
-    """Raise RunError unless `folder` holds an unfinished training with this configuration."""
+LACKING = {
+    ("cpu", "16-mixed"): "wants a GPU; on a CPU take 'bf16-mixed'",
+    ("mps", "64-true"): "is more than 'mps' has; take '32-true', or accelerator 'cpu'",
+}
+"""Precisions that a kind of device lacks, and what to do."""
+
+
+def check_resumable(folder: Path, config: TranslationConfig, train: Pairs, valid: Pairs) -> None:
+    """Raise RunError unless `folder` holds an unfinished training of this configuration and data."""
     if load_config(folder) != config:
         raise RunError(
             f"the configuration differs from that of the run in {folder}; resume with its own"
         )
-    if not (folder / CHECKPOINTS / STATE).exists():
+    state = folder / CHECKPOINTS / STATE
+    if not state.exists():
         raise RunError(f"the run in {folder} has finished; there is nothing to resume")
+    if read_data_digest(state) != digest(train, valid):
+        raise RunError(
+            f"the training or validation pairs are not those that the run in {folder} began with; "
+            "put the files back as they were, or train anew"
+        )
+
+
+def digest(train: Pairs, valid: Pairs) -> str:
+    """Return a fingerprint (SHA-256) of every text of the pairs, in their order.
+
+    >>> digest(Pairs(["a"], ["b"]), Pairs(["c"], ["d"]))[:8]
+    'ef0aa427'
+    """
+    found = hashlib.sha256()
+    for texts in (train.source, train.target, valid.source, valid.target):
+        found.update(f"{len(texts)} texts\n".encode())
+        for text in texts:
+            encoded = text.encode()
+            # the length keeps texts that hold line ends apart
+            found.update(b"%d " % len(encoded))
+            found.update(encoded)
+    return found.hexdigest()

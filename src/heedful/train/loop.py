@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import math
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
-from heedful.data.batching import Batch, collate, token_batches
+from heedful.data.batching import Batch
 from heedful.data.files import Pairs
 from heedful.errors import DataError
 from heedful.tasks import run_folder
-from heedful.tasks.text_pairs import IdPair, Vocabularies
-from heedful.tasks.translation import TASK, Translator
+from heedful.tasks.text_pairs import Vocabularies
+from heedful.tasks.translation import Translator
 from heedful.tasks.translation_config import TranslationConfig
-from heedful.train.checkpoint import (
-    CHECKPOINTS,
-    STATE,
-    Position,
-    average,
-    load_checkpoint,
-    save_checkpoint,
-)
-from heedful.train.checks import check_data, check_device, check_resumable
+from heedful.train.batches import Batches
+from heedful.train.checkpoint import Position, load_checkpoint, save_checkpoint
+from heedful.train.checks import check_data, check_device, check_resumable, digest
 from heedful.train.events import Event, Finished, Progress, Scores, Started, Validated
+from heedful.train.fabric import build_fabric
+from heedful.train.keep import Keeper
 from heedful.train.loss import TranslationLoss, predicted_tokens
 from heedful.train.memory import keep_freed_memory, set_threads
 from heedful.train.schedule import factor
@@ -59,7 +50,7 @@ def train_translation(
     check_data(train, valid)
     check_device(config.training)
     if resume:
-        check_resumable(folder, config)
+        check_resumable(folder, config, train, valid)
     else:
         run_folder.check_free(folder)
     return _Training(config, train, valid, folder).run(resume)
@@ -72,19 +63,20 @@ class _Training:
         self.config = config
         self.options = config.training
         self.train_pairs, self.valid_pairs = train, valid
-        self.folder = folder
+        self.digest = digest(train, valid)
+        self.keeper = Keeper(folder, config.training.average_epochs)
         self.position = Position()
         self.began = time.monotonic()
 
     def run(self, resume: bool) -> Iterator[Event]:
         self._prepare(resume)
         yield Started(
-            run=self.folder,
+            run=self.keeper.folder,
             parameters=sum(each.numel() for each in self.translator.model.parameters()),
             source_vocabulary=len(self.translator.vocabularies.source),
             target_vocabulary=len(self.translator.vocabularies.target),
-            train_pairs=len(self.train_ids),
-            left_out=len(self.train_pairs) - len(self.train_ids),
+            train_pairs=len(self.batches.ids),
+            left_out=len(self.train_pairs) - len(self.batches.ids),
             valid_pairs=len(self.valid_pairs),
             epochs=self.options.epochs,
             steps_per_epoch=self.steps_per_epoch,
@@ -100,14 +92,10 @@ class _Training:
         if options.keep_freed_memory:
             keep_freed_memory()
         set_threads(options.threads)
-        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-        self.fabric = Fabric(
-            accelerator=options.accelerator, devices=options.devices, precision=options.precision
-        )
-        self.fabric.launch()
+        self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
         if resume:
-            vocabularies = Vocabularies.load(self.folder)
+            vocabularies = Vocabularies.load(self.keeper.folder)
         else:
             vocabularies = Vocabularies.train(self.config.vocabulary, self.train_pairs)
         self.translator = Translator.untrained(self.config, vocabularies)
@@ -123,48 +111,35 @@ class _Training:
         )
         self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
         if resume:
-            self.position = load_checkpoint(
-                self.folder / CHECKPOINTS / STATE, self.loss.model, optimizer
-            )
+            self.position = load_checkpoint(self.keeper.state, self.loss.model, optimizer)
         else:
-            run_folder.create(self.folder, TASK)
-            self.translator.save(self.folder)
-            (self.folder / CHECKPOINTS).mkdir()
+            self.keeper.begin(self.translator)
             self._save_checkpoint()
         self.began = time.monotonic() - self.position.seconds
 
     def _encode(self) -> None:
-        vocabularies = self.translator.vocabularies
+        vocabularies, options = self.translator.vocabularies, self.options
         longest = self.config.data.max_length
-        self.train_ids = [
+        kept = [
             (source, target)
             for source, target in vocabularies.pairs(self.train_pairs)
             if max(len(source), len(target)) <= longest
         ]
-        if not self.train_ids:
+        if not kept:
             raise DataError(
                 f"every training pair is longer than data.max_length = {longest} tokens"
             )
-        self.valid_batches = self._batches(vocabularies.pairs(self.valid_pairs), epoch=0)
-        self.steps_per_epoch = len(self._batch_indices(self.train_ids, epoch=0))
-
-    def _batch_indices(self, ids: list[IdPair], epoch: int) -> list[list[int]]:
-        lengths = [(len(source), len(target) - 1) for source, target in ids]
-        options = self.options
-        return token_batches(
-            lengths, max_tokens=options.batch_tokens, seed=options.seed, epoch=epoch
-        )
-
-    def _batches(self, ids: list[IdPair], epoch: int) -> list[Batch]:
-        pad = self.translator.vocabularies.target.pad_id
-        return [collate([ids[i] for i in rows], pad) for rows in self._batch_indices(ids, epoch)]
+        pad = vocabularies.target.pad_id
+        self.batches = Batches(kept, pad, options.batch_tokens, options.seed)
+        self.steps_per_epoch = len(self.batches)
+        valid = list(vocabularies.pairs(self.valid_pairs))
+        self.valid_batches = Batches(valid, pad, options.batch_tokens, options.seed)
 
     def _train_epoch(self) -> Iterator[Progress]:
         """Take the remaining steps of the epoch that is under way."""
         self.module.train()
         reported, before, loss_sum, tokens = time.monotonic(), self.position.step, 0.0, 0
-        batches = self._batches(self.train_ids, self.position.epoch + 1)
-        for batch in batches[self.position.batch :]:
+        for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
             loss, count = self._step(batch), predicted_tokens(batch)
             loss_sum, tokens = loss_sum + loss, tokens + count
             self.position = replace(
@@ -229,9 +204,8 @@ class _Training:
             best=scores if best else old.best,
         )
         if best:
-            self.translator.save_weights(self.folder / run_folder.WEIGHTS)
-        self.translator.save_weights(self._epoch_file(epoch))
-        self._epoch_file(epoch - self.options.average_epochs).unlink(missing_ok=True)
+            self.keeper.keep_best(self.translator)
+        self.keeper.keep_epoch(self.translator, epoch)
         event = Validated(
             epoch=epoch,
             step=old.step,
@@ -240,7 +214,7 @@ class _Training:
             best=best,
             seconds=time.monotonic() - self.began,
         )
-        self._write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
+        self.keeper.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self._save_checkpoint()
         return event
 
@@ -249,16 +223,16 @@ class _Training:
         last, best = self.position.epoch, self.position.best
         assert best is not None
         chosen, scores = f"epoch {self.position.best_epoch}", best
-        first = max(1, last - self.options.average_epochs + 1)
-        if first < last:
-            averaged = average([self._epoch_file(epoch) for epoch in range(first, last + 1)])
-            self.loss.model.load_state_dict(averaged)
+        averaged = self.keeper.average(last)
+        if averaged is not None:
+            name, weights = averaged
+            self.loss.model.load_state_dict(weights)
             found = self._validate()
             if found.key(self.options.metric) > best.key(self.options.metric):
-                chosen, scores = f"average of epochs {first} to {last}", found
-                self.translator.save_weights(self.folder / run_folder.WEIGHTS)
+                chosen, scores = name, found
+                self.keeper.keep_best(self.translator)
         event = Finished(
-            run=self.folder,
+            run=self.keeper.folder,
             epochs=last,
             steps=self.position.step,
             stopped_early=last < self.options.epochs,
@@ -266,10 +240,10 @@ class _Training:
             scores=scores,
             seconds=time.monotonic() - self.began,
         )
-        self._write_metrics({"event": "finished", **asdict(event), "run": self.folder.name}, last)
-        # the state goes first: without it nobody asks for the other files
-        (self.folder / CHECKPOINTS / STATE).unlink()
-        shutil.rmtree(self.folder / CHECKPOINTS)
+        self.keeper.write_metrics(
+            {"event": "finished", **asdict(event), "run": event.run.name}, last
+        )
+        self.keeper.end()
         return event
 
     def _validate(self) -> Scores:
@@ -279,17 +253,8 @@ class _Training:
         waited = self.position.epoch - self.position.best_epoch
         return 0 < self.options.patience <= waited
 
-    def _epoch_file(self, epoch: int) -> Path:
-        return self.folder / CHECKPOINTS / f"epoch-{epoch:04d}.safetensors"
-
     def _save_checkpoint(self) -> None:
         self.position = replace(self.position, seconds=time.monotonic() - self.began)
-        path = self.folder / CHECKPOINTS / STATE
-        save_checkpoint(path, self.loss.model, self.optimizer, self.position)
-
-    def _write_metrics(self, values: dict[str, object], epochs_before: int) -> None:
-        """Add a line to metrics.jsonl, after those of the epochs before: a resumed run repeats the rest."""
-        path = self.folder / run_folder.METRICS
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line).get("epoch", math.inf) <= epochs_before]
-        run_folder.write_text(path, "\n".join([*kept, json.dumps(values)]) + "\n")
+        save_checkpoint(
+            self.keeper.state, self.loss.model, self.optimizer, self.position, self.digest
+        )
