@@ -13,7 +13,7 @@ from heedful.cli.output import Output, duration
 from heedful.errors import OptionError
 
 if TYPE_CHECKING:
-    from heedful.tasks.metrics import LengthScores
+    from heedful.tasks.metrics import LengthScores, TranslationScores
 
 
 def evaluate(
@@ -64,18 +64,7 @@ def evaluate(
     groups = score_by_length(found.source, texts, found.target) if by_length else []
     seconds = time.monotonic() - began
     output.say(f"{found.name}: {len(found):,} pairs")
-    output.table(
-        [
-            ["BLEU", f"{scores.bleu:.2f}", scores.bleu_signature],
-            ["chrF", f"{scores.chrf:.2f}", scores.chrf_signature],
-            ["exact match", f"{scores.exact_match:.4f}", ""],
-            [
-                "BLEU, lower-cased, tokenized",
-                f"{scores.bleu_lowercase_tokenized:.2f}",
-                scores.bleu_lowercase_tokenized_signature,
-            ],
-        ],
-    )
+    output.table(_score_rows(scores))
     if groups:
         output.table([["source words", "pairs", "BLEU"], *map(_group_row, groups)])
     used = config.decoding.beam if beam is None else beam
@@ -90,6 +79,16 @@ def evaluate(
             **({"by_length": [asdict(group) for group in groups]} if by_length else {}),
         }
     )
+
+
+def _score_rows(scores: TranslationScores) -> list[list[str]]:
+    lower = scores.bleu_lowercase_tokenized
+    return [
+        ["BLEU", f"{scores.bleu:.2f}", scores.bleu_signature],
+        ["chrF", f"{scores.chrf:.2f}", scores.chrf_signature],
+        ["exact match", f"{scores.exact_match:.4f}", ""],
+        ["BLEU, lower-cased, tokenized", f"{lower:.2f}", scores.bleu_lowercase_tokenized_signature],
+    ]
 
 
 def _group_row(group: LengthScores) -> list[str]:
