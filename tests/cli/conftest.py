@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from heedful.cli.main import app

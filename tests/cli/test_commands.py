@@ -311,3 +311,10 @@ def test_a_table_of_commands() -> None:
     listed = run_command("--help").stdout
     for name in ("demo", "train", "evaluate", "predict", "explain", "config"):
         assert re.search(rf"^  {name} ", listed, re.MULTILINE)
+
+
+def test_evaluate_by_length(place: Path) -> None:
+    args = ("evaluate", RUN, "--test", "test.en", "test.de", "--by-length")
+    assert re.search(r"^source words +pairs +BLEU$", run_command(*args).stdout, re.MULTILINE)
+    groups = last_json(run_command(*args, "--json").stdout)["by_length"]
+    assert sum(group["pairs"] for group in groups) == 6
