@@ -22,9 +22,16 @@ Values = dict[str, Any]
 
 
 def read_toml(path: str | Path) -> Values:
-    """Read a TOML file into nested dictionaries.
+    r"""Read a TOML file into nested dictionaries.
 
     Raises: OptionError for a missing file, invalid UTF-8 or a syntax error, naming file and line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.toml")
+    ...     characters = path.write_text("[decoding]\nbeam = 2")
+    ...     read_toml(path)
+    {'decoding': {'beam': 2}}
     """
     path = Path(path)
     try:
@@ -43,9 +50,18 @@ def read_toml(path: str | Path) -> Values:
 def read_configuration(
     kind: type[Configuration], path: str | Path, overrides: Iterable[str] = ()
 ) -> Configuration:
-    """Read `path`, lay the `section.key=value` overrides over it and validate the whole.
+    r"""Read `path`, lay the `section.key=value` overrides over it and validate the whole.
 
     Raises: OptionError naming the file and line, or the override, and the nearest valid name.
+
+    >>> import tempfile
+    >>> from heedful.tasks.translation_config import DecodingConfig
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "decoding.toml")
+    ...     characters = path.write_text("beam = 2\nchunk = 64")
+    ...     found = read_configuration(DecodingConfig, path, ["beam=8"])
+    >>> found.beam, found.chunk, found.length_penalty
+    (8, 64, 1.0)
     """
     values = read_toml(path)
     lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -59,6 +75,12 @@ def apply_overrides(
     """Return `values` with every `section.key=value` laid over it.
 
     The value is read as TOML (`3`, `0.1`, `true`, `["a", "b"]`); what is not TOML is taken as text.
+
+    Raises: OptionError for another form, or a name that `kind` has not, with the nearest one.
+
+    >>> from heedful.tasks.translation_config import TranslationConfig
+    >>> apply_overrides(TranslationConfig, {"model": {"kind": "gru"}}, ["model.hidden=64", "vocabulary.kind=char"])
+    {'model': {'kind': 'gru', 'hidden': 64}, 'vocabulary': {'kind': 'char'}}
     """
     result = _copy(values)
     for override in overrides:
@@ -80,6 +102,13 @@ def build(kind: type[Configuration], values: Mapping[str, Any], where: Any = Non
     """Validate `values` as a `kind`, with errors that name the key and the nearest valid one.
 
     `where` turns a key path into a text such as "run.toml, line 3: " that starts the message.
+
+    >>> from heedful.tasks.translation_config import TranslationConfig
+    >>> build(TranslationConfig, {"model": {"kind": "lstm", "hidden": 64}}).model.hidden
+    64
+    >>> build(TranslationConfig, {"decoding": {"bean": 4}})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    heedful.errors.OptionError: unknown key 'decoding.bean'; did you mean 'decoding.beam'? ...
     """
     try:
         return kind.model_validate(_with_tags(kind, values))
@@ -99,7 +128,13 @@ def _with_tags(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
 
 
 def write_toml(configuration: BaseModel) -> str:
-    """Write a complete TOML file: every section, every key, each under its description."""
+    r"""Write a complete TOML file: every section, every key, each under its description.
+
+    >>> from heedful.tasks.translation_config import DecodingConfig
+    >>> print(*write_toml(DecodingConfig(beam=2)).splitlines()[2:4], sep="\n")
+    # Hypotheses kept at each step; 1 is greedy search.
+    beam = 2
+    """
     lines = [f"# {line}" for line in _paragraph(type(configuration).__doc__)]
     return "\n".join(lines + _section(configuration, "")) + "\n"
 
@@ -252,7 +287,8 @@ def _syntax_message(path: Path, message: str) -> str:
 def _place(path: str | Path, lines: list[str], keys: list[str]) -> str:
     """Find the line on which the key path `keys` is set; without one, only the file is named."""
     section, wanted = "", ".".join(keys[:-1])
-    for number, line in enumerate(lines, start=1):
+    # an error of the whole, such as two keys that do not go together, has no keys
+    for number, line in enumerate(lines if keys else (), start=1):
         header = re.match(r"\s*\[([^\[\]]+)\]", line)
         if header:
             section = header[1].strip()

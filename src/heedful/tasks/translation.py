@@ -19,6 +19,7 @@ from heedful.errors import DataError, OptionError, RunError
 from heedful.models import MODELS
 from heedful.models.base import EncoderDecoder
 from heedful.tasks import run_folder
+from heedful.tasks.alignment import Alignment, merge_pieces
 from heedful.tasks.configuration import read_configuration, write_toml
 from heedful.tasks.metrics import TranslationScores, score_translations
 from heedful.tasks.text_pairs import Vocabularies
@@ -39,28 +40,6 @@ class Translation:
     """Sum of the tokens' log-probabilities over the length penalty's factor; more is better."""
     tokens: tuple[int, ...]
     """Ids in the target vocabulary, without begin and end."""
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """What each word of a translation looked at."""
-
-    source_words: list[str]
-    target_words: list[str]
-    weights: list[list[float]]
-    """One row a target word, one column a source word."""
-    method: str
-    """"attention" or, for a model without attention, "gradient" (gradient times input)."""
-
-    def pharaoh(self) -> str:
-        """Write `i-j` for each target word j and the source word i of greatest weight, from 0.
-
-        >>> Alignment(["a", "dog"], ["ein", "Hund"], [[0.9, 0.1], [0.2, 0.8]], "attention").pharaoh()
-        '0-0 1-1'
-        """
-        return " ".join(
-            f"{max(range(len(row)), key=row.__getitem__)}-{j}" for j, row in enumerate(self.weights)
-        )
 
 
 class TranslationTensors(NamedTuple):
@@ -101,7 +80,21 @@ def load_config(run_dir: str | Path) -> TranslationConfig:
 
 
 class Translator:
-    """A model with its vocabularies and its configuration."""
+    """A model with its vocabularies and its configuration.
+
+    `heedful.train.loop` trains one into a run folder, from which `Translator.load` takes it; here it is
+    untrained, and what it says is chance:
+
+    >>> pairs = Pairs(["ein Hund rennt", "ein Mann"], ["a dog runs", "a man"])
+    >>> config = TranslationConfig.model_validate({"model": {"kind": "gru", "embedding": 8, "hidden": 8}})
+    >>> translator = Translator.untrained(config, Vocabularies.train(config.vocabulary, pairs))
+    >>> [[best], [second]] = translator.translate(["ein Mann rennt", "ein Hund"])
+    >>> alignment = translator.align("ein Mann rennt", "a man runs")
+    >>> alignment.source_words, len(alignment.weights), alignment.method
+    (['ein', 'Mann', 'rennt'], 3, 'attention')
+    >>> translator.evaluate(pairs, beam=1).exact_match
+    0.0
+    """
 
     def __init__(
         self, config: TranslationConfig, vocabularies: Vocabularies, model: EncoderDecoder[Any]
@@ -269,21 +262,14 @@ class Translator:
                 raise DataError(f"the {name} has no words to align")
         tensors = self.tensors(source, target)
         aligned = align(self.model, tensors.source, tensors.source_lengths, tensors.target)
-        source_words = words(normalise(source, lowercase=self.config.vocabulary.lowercase))
-        target_words = words(normalise(target, lowercase=self.config.vocabulary.lowercase))
-        weights = aligned.weights[0].detach().float().cpu()
-        by_word = torch.zeros(len(target_words), len(source_words))
-        merged = torch.zeros(weights.shape[0], len(source_words))
-        # A piece of a script without spaces may span several words: they share what falls to it.
-        source_pieces = self.vocabularies.source.encode(source)
-        target_pieces = self.vocabularies.target.encode(target)
-        spans = zip(source_pieces.words, source_pieces.last_words, strict=True)
-        for column, (first, last) in enumerate(spans):
-            merged[:, first : last + 1] += weights[:, column, None] / (last + 1 - first)
-        pieces_of_word = torch.zeros(len(target_words), 1)
-        spans = zip(target_pieces.words, target_pieces.last_words, strict=True)
-        for row, (first, last) in enumerate(spans):
-            by_word[first : last + 1] += merged[row]
-            pieces_of_word[first : last + 1] += 1
-        by_word /= pieces_of_word
-        return Alignment(source_words, target_words, by_word.tolist(), aligned.method)
+        lowercase = self.config.vocabulary.lowercase
+        source_words = words(normalise(source, lowercase=lowercase))
+        target_words = words(normalise(target, lowercase=lowercase))
+        merged = merge_pieces(
+            aligned.weights[0].detach().float().cpu(),
+            self.vocabularies.source.encode(source),
+            len(source_words),
+            self.vocabularies.target.encode(target),
+            len(target_words),
+        )
+        return Alignment(source_words, target_words, merged.tolist(), aligned.method)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from heedful.errors import OptionError
 from heedful.models import RecurrentConfig, TransformerConfig
 
 
@@ -148,3 +149,13 @@ class TranslationConfig(Section):
     decoding: DecodingConfig = Field(
         DecodingConfig(), description="How translations are searched for."
     )
+
+    @model_validator(mode="after")
+    def _one_embedding_has_one_vocabulary(self) -> Self:
+        # two vocabularies of the same size would be taken for one
+        if self.model.share_embeddings and not self.vocabulary.shared:
+            raise OptionError(
+                "model.share_embeddings wants one vocabulary for both languages, but vocabulary.shared "
+                "is false; make both true or both false"
+            )
+        return self

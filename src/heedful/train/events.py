@@ -26,7 +26,11 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Some steps were taken."""
+    """Some steps were taken.
+
+    Rates are by the wall clock and of the steps since the last report, with the checkpoints saved
+    among them; the time that whoever receives the events takes is not counted.
+    """
 
     epoch: int
     """Counted from 1."""
@@ -37,9 +41,10 @@ class Progress:
     """Mean training loss a target token since the last report."""
     learning_rate: float
     tokens_per_second: float
-    """Target tokens, padding not counted."""
+    """Target tokens that the model predicted, padding not counted."""
     seconds_left: float
-    """To the last epoch, validation not counted."""
+    """At this pace, for the steps up to the last of all epochs: validation is not counted, and training
+    may stop early."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +57,13 @@ class Scores:
     chrf: float
     exact_match: float
 
-    def key(self, metric: str) -> float:
-        """Return the figure `metric`, turned so that more is better."""
+    def key(self, metric: str) -> tuple[float, float]:
+        """Return the figure `metric`, turned so that more is better; the loss decides between equals.
+
+        Early in a training BLEU is 0 for many epochs, and those are not as good as each other.
+        """
         value: float = getattr(self, metric)
-        return -value if metric == "loss" else value
+        return (-value if metric == "loss" else value), -self.loss
 
 
 @dataclass(frozen=True, kw_only=True)

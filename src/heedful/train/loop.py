@@ -43,8 +43,22 @@ def train_translation(
 
     Everything is checked before this returns; files are written from the first event on.
 
-    Raises: RunError for a folder that is taken, or, resuming, that holds no such run; DataError
-        without pairs to train on; OptionError for a device that is not there.
+    Raises: RunError for a folder that is taken, or, resuming, that holds no unfinished run of this
+        configuration and these pairs; DataError without pairs to train on; OptionError for a device
+        that is not there, or that lacks the precision.
+
+    >>> import tempfile
+    >>> from heedful.tasks.configuration import build
+    >>> config = build(TranslationConfig, {
+    ...     "model": {"kind": "gru", "embedding": 8, "hidden": 8},
+    ...     "vocabulary": {"kind": "char"},
+    ...     "training": {"epochs": 2, "progress_steps": 1, "keep_freed_memory": False},
+    ... })
+    >>> pairs = Pairs(["one", "two"], ["eins", "zwei"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     events = list(train_translation(config, pairs, pairs, Path(folder, "run")))
+    >>> [type(event).__name__ for event in events]
+    ['Started', 'Progress', 'Validated', 'Progress', 'Validated', 'Finished']
     """
     folder = Path(run_dir)
     check_data(train, valid)
