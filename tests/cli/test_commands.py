@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from heedful.cli.report import varied
 from heedful.data.builtin.corpus import Corpus
+from heedful.data.files import Pairs
 from heedful.tasks.translation import Translator
 from heedful.train.events import Validated
 from heedful.train.loop import train_translation
@@ -318,3 +320,15 @@ def test_evaluate_by_length(place: Path) -> None:
     assert re.search(r"^source words +pairs +BLEU$", run_command(*args).stdout, re.MULTILINE)
     groups = last_json(run_command(*args, "--json").stdout)["by_length"]
     assert sum(group["pairs"] for group in groups) == 6
+
+
+def test_examples_of_a_report_are_unlike_each_other() -> None:
+    sources = ["4 May 1999", "5 May 2001", "7 juin 1980", "2021年7月1日", "2022年8月2日", "1.2.33"]
+    pairs = Pairs(sources, ["x"] * 6)
+    assert [source for source, _ in varied(pairs, 3)] == [
+        "4 May 1999",
+        "2021年7月1日",
+        "7 juin 1980",
+    ]
+    assert len(varied(pairs, 9)) == 6
+    assert varied(Pairs(["x" * 100], ["y"]), 4) == []

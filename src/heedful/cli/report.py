@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import unicodedata
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -113,18 +113,36 @@ def _dig(values: Any, keys: Sequence[str]) -> float:
 
 
 def varied(pairs: Pairs, count: int) -> list[tuple[str, str]]:
-    """Choose short pairs that are unlike each other: no two sources share a word with a letter."""
+    """Choose short pairs that are unlike each other: other scripts first, then sources that share no word."""
+    short = [pair for pair in pairs if len(pair[0]) <= LONGEST_EXAMPLE]
     chosen: list[tuple[str, str]] = []
-    seen: set[str] = set()
-    for source, target in pairs:
-        words = {word for word in source.lower().split() if any(map(str.isalpha, word))}
-        if words and not words & seen and len(source) <= LONGEST_EXAMPLE:
-            chosen.append((source, target))
-            seen |= words
-        if len(chosen) == count:
-            return chosen
-    rest = (pair for pair in pairs if pair not in chosen and len(pair[0]) <= LONGEST_EXAMPLE)
-    return [*chosen, *islice(rest, count - len(chosen))]
+    scripts: set[str] = set()
+    words: set[str] = set()
+
+    def take(pair: tuple[str, str]) -> None:
+        chosen.append(pair)
+        scripts.update(_scripts(pair[0]))
+        words.update(_words(pair[0]))
+
+    for pair in short:
+        if not _scripts(pair[0]) <= scripts:
+            take(pair)
+    for pair in short:
+        found = _words(pair[0])
+        if found and not found & words:
+            take(pair)
+    chosen += (pair for pair in short if pair not in chosen)
+    return chosen[:count]
+
+
+def _words(text: str) -> set[str]:
+    """The words that hold a letter."""
+    return {word for word in text.lower().split() if any(map(str.isalpha, word))}
+
+
+def _scripts(text: str) -> set[str]:
+    """The scripts of the letters: the first word of a letter's Unicode name (LATIN, CJK, ...)."""
+    return {unicodedata.name(letter, "?").split()[0] for letter in text if letter.isalpha()}
 
 
 def explained(
