@@ -1,0 +1,186 @@
+"""Every field of the configuration does something, and so does each of its choices.
+
+The fields are those of the configuration's classes: one that is added without values to try here
+fails, as does one whose values change nothing of what training, vocabularies and decoding do.
+The fields of the models are tried where the models are tested.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+
+from heedful.data.files import Pairs
+from heedful.errors import OptionError
+from heedful.tasks import translation
+from heedful.tasks.configuration import build
+from heedful.tasks.text_pairs import Vocabularies
+from heedful.tasks.translation import Translator
+from heedful.tasks.translation_config import TranslationConfig
+from heedful.train import loop
+from heedful.train.events import Finished, Progress, Scores, Started, Validated
+
+PAIRS = Pairs(
+    ["Ein Hund rennt", "ein Hund", "Der Hund schläft", "Ein Mann und ein Hund", "ein Mann rennt"],
+    ["A dog runs", "a dog", "The dog sleeps", "A man and a dog", "a man runs"],
+)
+BASE: dict[str, dict[str, Any]] = {
+    "data": {},
+    "vocabulary": {"kind": "word", "size": 60, "min_frequency": 1},
+    "model": {"kind": "gru", "embedding": 6, "hidden": 6},
+    "training": {
+        "epochs": 4,
+        "batch_tokens": 12,
+        "warmup_steps": 2,
+        "learning_rate": 0.05,
+        "progress_steps": 1,
+        "threads": 1,
+        "keep_freed_memory": False,
+    },
+    "decoding": {},
+}
+SCRIPT = [
+    Scores(loss=4.0, bleu=1.0, chrf=1.0, exact_match=0.1),
+    Scores(loss=5.0, bleu=1.0, chrf=9.0, exact_match=0.2),
+    Scores(loss=6.0, bleu=1.0, chrf=2.0, exact_match=0.9),
+    Scores(loss=7.0, bleu=3.0, chrf=3.0, exact_match=0.3),
+    Scores(loss=3.0, bleu=9.0, chrf=9.9, exact_match=1.0),
+]
+"""What validation finds after each epoch and of the average: each figure has a best epoch of its own."""
+
+VALUES: dict[str, list[Any]] = {
+    "data.max_length": [5, 250],
+    "vocabulary.size": [12, 60],
+    "vocabulary.min_frequency": [1, 2],
+    "training.epochs": [2, 4],
+    "training.batch_tokens": [12, 40],
+    "training.learning_rate": [0.01, 0.05],
+    "training.warmup_steps": [0, 2, 5],
+    "training.adam_betas": [[0.9, 0.98], [0.8, 0.98], [0.9, 0.99]],
+    "training.weight_decay": [0.0, 0.1],
+    "training.label_smoothing": [0.0, 0.1],
+    "training.clip_norm": [0.0, 0.01, 0.1],
+    "training.average_epochs": [1, 2, 3],
+    "training.patience": [0, 1, 2],
+    "training.checkpoint_steps": [0, 1, 2],
+    "training.progress_steps": [1, 2],
+    "training.seed": [0, 1],
+    "training.threads": [0, 1, 2],
+    "decoding.beam": [1, 5],
+    "decoding.length_penalty": [0.0, 1.0],
+    "decoding.max_length_ratio": [1e-9, 2.0],
+    "decoding.batch_tokens": [1, 8192],
+    "decoding.chunk": [1, 2, 512],
+}
+"""Values to try of the fields that are neither a choice nor yes or no."""
+
+READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns"}
+
+FIELDS = {
+    f"{section}.{name}": field
+    for section in ("data", "vocabulary", "training", "decoding")
+    for name, field in type(getattr(TranslationConfig(), section)).model_fields.items()
+}
+
+
+def values_of(name: str) -> list[Any]:
+    annotation = FIELDS[name].annotation
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [True, False] if annotation is bool else VALUES[name]
+
+
+def configuration(name: str, value: Any) -> TranslationConfig:
+    section, _, key = name.partition(".")
+    return build(TranslationConfig, {**BASE, section: {**BASE[section], key: value}})
+
+
+def vocabularies(config: TranslationConfig) -> object:
+    """What a person sees of the vocabularies: the pieces, and whether there is one or two."""
+    found = Vocabularies.train(config.vocabulary, PAIRS)
+    encodings = [found.source.encode(text) for text in PAIRS.source]
+    return found.source is found.target, [(each.pieces, each.ids) for each in encodings]
+
+
+def decoding(config: TranslationConfig, patch: pytest.MonkeyPatch) -> object:
+    """The translations, the batches searched and their limits, and what is read before the first."""
+    torch.manual_seed(0)
+    translator = Translator.untrained(config, Vocabularies.train(config.vocabulary, PAIRS))
+    translator.model.eval()
+    read: list[str] = []
+    batches: list[object] = []
+    search = translation.beam_search
+
+    def watched(model: Any, source: Any, lengths: Any, **options: Any) -> Any:
+        batches.append((source.tolist(), options["max_length"].tolist()))
+        return search(model, source, lengths, **options)
+
+    patch.setattr(translation, "beam_search", watched)
+    found = translator.translate(read.append(text) or text for text in PAIRS.source)
+    first = next(found)
+    return len(read), first, list(found), batches
+
+
+def training(config: TranslationConfig, patch: pytest.MonkeyPatch, run: Path) -> object:
+    """Everything but the time that a training takes: its events, weights, checkpoints, settings."""
+    seen: list[object] = []
+    scripted = iter(SCRIPT if config.training.epochs == 4 else SCRIPT[:2] + SCRIPT[-1:])
+    real_save, real_fabric = loop.save_checkpoint, loop.build_fabric
+    patch.setattr(loop, "validate", lambda *_: next(scripted))
+    patch.setattr(loop, "set_threads", seen.append)
+    patch.setattr(loop, "keep_freed_memory", lambda: seen.append("memory"))
+    patch.setattr(loop, "save_checkpoint", lambda *all: seen.append("saved") or real_save(*all))
+    patch.setattr(
+        loop, "build_fabric", lambda all: seen.append(all.accelerator) or real_fabric(all)
+    )
+    for event in loop.train_translation(config, PAIRS, PAIRS, run):
+        match event:
+            case Started():
+                seen += [event.train_pairs, event.steps_per_epoch]
+            case Progress():
+                seen.append(event.step)
+            case Validated():
+                seen.append(event.best)
+            case Finished():
+                seen += [event.chosen, event.stopped_early, event.epochs]
+    return seen, hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def observe(monkeypatch, tmp_path):
+    def observe(name: str, value: Any) -> object:
+        config = configuration(name, value)
+        if name.startswith("vocabulary."):
+            return vocabularies(config)
+        with monkeypatch.context() as patch:
+            if name.startswith("decoding."):
+                return decoding(config, patch)
+            try:
+                return training(config, patch, tmp_path / f"{len(list(tmp_path.iterdir()))}")
+            except OptionError as error:  # a device or a precision that is not there is said so
+                return str(error)
+
+    return observe
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS.keys() - READ_BY_THE_COMMAND))
+def test_every_value_does_something(name, observe):
+    seen = [(value, observe(name, value)) for value in values_of(name)]
+    for (one, here), (other, there) in combinations(seen, 2):
+        assert here != there, f"{name} = {one!r} and {other!r} do the same"
+
+
+@pytest.mark.parametrize("name", ["training.seed", "decoding.beam", "vocabulary.kind"])
+def test_the_same_value_does_the_same(name, observe):
+    value = values_of(name)[0]
+    assert observe(name, value) == observe(name, value)
+
+
+def test_there_are_values_for_every_field_and_for_no_other():
+    assert VALUES.keys() <= FIELDS.keys()
+    assert FIELDS.keys() >= READ_BY_THE_COMMAND
