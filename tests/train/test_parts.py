@@ -11,9 +11,11 @@ from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks import run_folder
 from heedful.tasks.translation_config import TrainingConfig
+from heedful.train.batches import Batches
 from heedful.train.checkpoint import average
-from heedful.train.checks import check_data, check_device
+from heedful.train.checks import check_data, check_device, digest
 from heedful.train.cross_entropy import smoothed_cross_entropy
+from heedful.train.fabric import build_fabric
 from heedful.train.memory import keep_freed_memory, set_threads
 from heedful.train.schedule import SCHEDULES, factor
 
@@ -100,9 +102,44 @@ def test_checks_before_training():
         check_data(Pairs(["a"], ["b"]), Pairs([], []))
     with pytest.raises(OptionError, match="'16-mixed' wants a GPU"):
         check_device(TrainingConfig(precision="16-mixed"))
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        with pytest.raises(OptionError, match="'16-mixed' wants a GPU"):
+            check_device(TrainingConfig(precision="16-mixed", accelerator="auto"))
     if not torch.cuda.is_available():
         with pytest.raises(OptionError, match="PyTorch finds no such device"):
             check_device(TrainingConfig(accelerator="cuda"))
+
+
+def test_what_apples_gpu_lacks_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    check_device(TrainingConfig(accelerator="mps", precision="16-mixed"))
+    for accelerator in ("mps", "auto"):
+        with pytest.raises(OptionError, match="'64-true' is more than 'mps' has"):
+            check_device(TrainingConfig(accelerator=accelerator, precision="64-true"))
+
+
+def test_texts_that_hold_line_ends_are_told_apart():
+    valid = Pairs(["x"], ["y"])
+    texts = (["a\nb"], ["a", "b"], ["a", "b", ""], ["ab"], ["a 1 b"])
+    assert len({digest(Pairs(each, each), valid) for each in texts}) == len(texts)
+
+
+def test_fabric_says_nothing(capfd, caplog):
+    build_fabric(TrainingConfig(precision="bf16-mixed"))
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+
+
+def test_batches_are_made_one_at_a_time():
+    ids = [([5] * length, [2, 6, 3]) for length in (1, 2, 2, 3, 4, 4, 9)]
+    batches = Batches(ids, pad=0, tokens=8, seed=0)
+    for epoch in (0, 1, 5):
+        whole = [batch.source.tolist() for batch in batches.epoch(epoch)]
+        assert len(whole) == len(batches)
+        assert [batch.source.tolist() for batch in batches.epoch(epoch, first=2)] == whole[2:]
+    ids.clear()  # nothing was made ahead of time
+    assert len(batches) == 0
 
 
 def test_a_taken_folder_is_refused(tmp_path):

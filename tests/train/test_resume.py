@@ -91,6 +91,21 @@ def test_what_cannot_be_resumed(whole, tmp_path):
         train_translation(config, pairs(4, 0), pairs(4, 1), tmp_path, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [(pairs(40, 3), pairs(6, 1)), (pairs(39, 0), pairs(6, 1)), (pairs(40, 0), pairs(6, 2))],
+    ids=["other pairs", "fewer pairs", "other validation"],
+)
+def test_changed_data_is_not_resumed(whole, tmp_path, train, valid):
+    config, _, _ = whole
+    run = tmp_path / "run"
+    stop(config, run, lambda event: isinstance(event, Started))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match="are not those that the run in .* began with"):
+        train_translation(config, train, valid, run, resume=True)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
 def test_a_truncated_checkpoint_says_what_to_do(whole, tmp_path):
     config, _, _ = whole
     run = tmp_path / "run"
