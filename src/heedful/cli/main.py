@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -82,4 +83,8 @@ def main() -> None:
         # A terminal that lacks a character shows its code; the work does not end for it.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # oneDNN, which computes in half precision on a CPU, keeps what it prepared for the last 1024 shapes
+    # that it met, some GiB of batches of all lengths; 64 hold a training step, as fast
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, "64")
     app(prog_name="heedful")
