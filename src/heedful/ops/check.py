@@ -73,9 +73,9 @@ def _check_types(
         raise OptionError(
             f"normalizer is {normalizer!r}; give a value of heedful.normalizers, such as normalizers.Softmax()."
         )
-    if isinstance(key, PreparedKey) and key.score != score.name:
+    if isinstance(key, PreparedKey) and key.score != score.key_kind:
         raise OptionError(
-            f"the key was prepared by the {key.score} score, but this call uses {score.name}; prepare it with "
+            f"the key was prepared by the score {key.score}, but this call uses {score.key_kind}; prepare it with "
             f"this call's score.prepare_key, or pass the key itself."
         )
 

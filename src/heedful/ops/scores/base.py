@@ -34,7 +34,7 @@ class PreparedKey:
     features: Tensor
     """(*batch, heads, key, prepared) or (*batch, key, prepared)."""
     score: str
-    """Name of the score that prepared them."""
+    """The `key_kind` of the score that prepared them; `attend` refuses them to a score of another kind."""
 
     def with_features(self, features: Tensor) -> PreparedKey:
         """The same kind of prepared key with other features (beams selected, a cache grown)."""
@@ -67,6 +67,11 @@ class Score(abc.ABC):
         """How many features a pair combines, for queries of that many features."""
         return query_features
 
+    @property
+    def key_kind(self) -> str:
+        """What a prepared key remembers of the score, so that a score that would misread it can refuse it."""
+        return self.name
+
     @abc.abstractmethod
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         """Raise ShapeError when the feature sizes do not fit the score."""
@@ -93,7 +98,7 @@ class Score(abc.ABC):
 
     def prepare_key(self, key: Tensor) -> PreparedKey:
         """Do the per-token work on keys: (..., key, key_dim) -> PreparedKey."""
-        return PreparedKey(self.finish_key(self.project_key(key)), self.name)
+        return PreparedKey(self.finish_key(self.project_key(key)), self.key_kind)
 
     @abc.abstractmethod
     def pair(self, query: Tensor, key: Tensor) -> Tensor:

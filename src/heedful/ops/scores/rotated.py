@@ -44,6 +44,13 @@ class Rotated(Score):
                 f"give it positions by addition, or as a bias (positions.ALiBi, positions.RelativeBuckets)."
             )
 
+    @property
+    def key_kind(self) -> str:
+        rotary = self.rotary
+        return (
+            f"{self.inner.key_kind} rotated in {rotary.features} features with base {rotary.base}"
+        )
+
     def tensors(self) -> tuple[Tensor, ...]:
         starts = (self.query_start, self.key_start)
         return (*self.inner.tensors(), *(start for start in starts if isinstance(start, Tensor)))
