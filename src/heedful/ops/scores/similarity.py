@@ -49,10 +49,10 @@ class Cosine(Score):
         expect_equal_features(self, query, features)
 
     def finish_query(self, query: Tensor) -> Tensor:
-        return F.normalize(query, dim=-1, eps=_smallest(query)) * per_head(self.temperature)
+        return _unit(query) * per_head(self.temperature)
 
     def finish_key(self, key: Tensor) -> Tensor:
-        return F.normalize(key, dim=-1, eps=_smallest(key))
+        return _unit(key)
 
     def pair(self, query: Tensor, key: Tensor) -> Tensor:
         return dot_pair(query, key)
@@ -124,5 +124,13 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def _smallest(tensor: Tensor) -> float:
-    return torch.finfo(tensor.dtype).tiny
+def _unit(tensor: Tensor) -> Tensor:
+    """Each token's features divided by their norm; a token of zeros stays zeros."""
+    if not tensor.shape[-1]:
+        return tensor
+    wide = _wide(tensor)
+    smallest = torch.finfo(wide.dtype).tiny
+    # The squares of large or small features leave the range of numbers, so the largest becomes 1 first. No
+    # direction depends on that factor: for autograd it is a constant.
+    largest = wide.detach().abs().amax(-1, keepdim=True).clamp(min=smallest)
+    return F.normalize(wide / largest, dim=-1, eps=smallest).to(tensor.dtype)
