@@ -68,7 +68,6 @@ class SDPA(Backend):
         if _widens(call):
             # At the sizes of sentences PyTorch's half-precision CPU kernel takes ten times as long as float32.
             query, key, value = query.float(), key.float(), value.float()
-            added = added.float() if added is not None and added.is_floating_point() else added
         with as_given(query.device):
             output = F.scaled_dot_product_attention(
                 _four(query, call.lead),
@@ -128,7 +127,9 @@ def _added(call: Call) -> Tensor | None:
     keep = None if call.mask is None else call.mask.tile(rows)
     if call.bias is None:
         return keep
-    bias = bias_tile(call.bias, rows).to(_query_and_scale(call)[0].dtype)
+    # In half precision, biases as far apart as those of distant positions would be rounded to the same number.
+    dtype = torch.float32 if _widens(call) else _query_and_scale(call)[0].dtype
+    bias = bias_tile(call.bias, rows).to(dtype)
     return bias if keep is None else torch.where(keep, bias, -torch.inf)
 
 
