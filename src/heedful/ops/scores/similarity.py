@@ -126,11 +126,7 @@ def _wide(tensor: Tensor) -> Tensor:
 
 def _unit(tensor: Tensor) -> Tensor:
     """Each token's features divided by their norm; a token of zeros stays zeros."""
-    if not tensor.shape[-1]:
-        return tensor
-    wide = _wide(tensor)
-    smallest = torch.finfo(wide.dtype).tiny
-    # The squares of large or small features leave the range of numbers, so the largest becomes 1 first. No
-    # direction depends on that factor: for autograd it is a constant.
-    largest = wide.detach().abs().amax(-1, keepdim=True).clamp(min=smallest)
-    return F.normalize(wide / largest, dim=-1, eps=smallest).to(tensor.dtype)
+    wide = _wide(
+        tensor
+    )  # half precision cannot hold the norm of features near the ends of its range
+    return F.normalize(wide, dim=-1, eps=torch.finfo(wide.dtype).tiny).to(tensor.dtype)
