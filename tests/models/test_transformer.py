@@ -246,7 +246,7 @@ def test_sizes_are_heard(option):
 def test_max_length_is_that_of_learned_positions():
     model = built(positions="learned", max_length=5)
     source, lengths, target = batch()
-    with pytest.raises(ShapeError, match="only 5 were learned"):
+    with pytest.raises(ShapeError, match="those learned are 0 to 4"):
         model(source, lengths, target)
     assert built(max_length=5)(source, lengths, target).states.shape == (3, 5, 8)
 

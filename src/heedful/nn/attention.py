@@ -30,7 +30,8 @@ class Attention(nn.Module):
     output (*batch, query, value_dim), weights (*batch, query, key).
 
     Raises:
-        OptionError: for a dropout outside [0, 1).
+        OptionError: for a dropout outside [0, 1), a score that is no module, or a normalizer that is neither a value
+            nor the owner of one.
         ShapeError: when the inputs do not fit the score or each other.
 
     >>> import torch
@@ -51,8 +52,8 @@ class Attention(nn.Module):
         kind: str = "cross",
     ):
         super().__init__()
-        self.score = score
-        self.normalizer = normalizer
+        self.score = checked_score(score)
+        self.normalizer = checked_normalizer(normalizer)
         self.dropout = probability(dropout)
         self.kind = kind
 
@@ -82,6 +83,25 @@ class Attention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             return_weights=return_weights,
         )
+
+
+def checked_score(score: object) -> ScoreModule:
+    """Return an owner of a score's parameters as it is; refuse anything else with OptionError."""
+    if isinstance(score, ScoreModule):
+        return score
+    raise OptionError(
+        f"score is {score!r}; give a ScoreModule, as heedful.nn.build_score(name, query_dim, key_dim) makes it."
+    )
+
+
+def checked_normalizer(normalizer: object) -> Normalizer | NormalizerModule:
+    """Return a normalizer, or the owner of one, as it is; refuse anything else with OptionError."""
+    if isinstance(normalizer, Normalizer | NormalizerModule):
+        return normalizer
+    raise OptionError(
+        f"normalizer is {normalizer!r}; give a value of heedful.normalizers, or what "
+        f"heedful.nn.build_normalizer(name) makes."
+    )
 
 
 def probability(dropout: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from heedful.errors import OptionError, ShapeError
 from heedful.ops.scores import PreparedKey
 
 
@@ -15,6 +16,13 @@ class KeyValueCache:
     """Prepared keys and projected values of one multi-head attention.
 
     Axes are (*batch, key_heads, length, features). A cache is a value: appending or selecting gives a new one.
+
+    >>> from heedful.nn import MultiHeadAttention
+    >>> attention = MultiHeadAttention(8, heads=2)
+    >>> cache = attention(torch.randn(3, 5, 8)).cache
+    >>> token = torch.randn(2, 1, 8)
+    >>> attention(token, token, cache=cache.select(torch.tensor([0, 2]))).cache.length
+    6
     """
 
     key: PreparedKey
@@ -31,7 +39,27 @@ class KeyValueCache:
         return KeyValueCache(self.key.with_features(features), self.value.index_select(0, index))
 
     def append(self, later: KeyValueCache) -> KeyValueCache:
-        """Return the keys of `self` followed by those of `later`."""
+        """Return the keys of `self` followed by those of `later`.
+
+        Raises:
+            OptionError: when another score prepared those of `later`.
+            ShapeError: when another axis than the length differs.
+        """
+        held, new = self.key, later.key
+        if held.score != new.score:
+            raise OptionError(
+                f"the cache holds keys prepared by the score {held.score}, but those to append are by {new.score}; "
+                f"give each module its own cache."
+            )
+        for name, old, more in (
+            ("keys", held.features, new.features),
+            ("values", self.value, later.value),
+        ):
+            if (*old.shape[:-2], old.shape[-1]) != (*more.shape[:-2], more.shape[-1]):
+                raise ShapeError(
+                    f"the cache holds {name} {tuple(old.shape)}, but those to append are {tuple(more.shape)}; all "
+                    f"axes but the length want to be equal: pick the cache's rows with cache.select(index)."
+                )
         features = torch.cat([self.key.features, later.key.features], dim=-2)
         value = torch.cat([self.value, later.value], dim=-2)
         return KeyValueCache(self.key.with_features(features), value)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from heedful.errors import ShapeError, unknown_choice
 from heedful.nn.dropout import Dropout
+from heedful.nn.sizes import check_sizes
 
 
 def _gated(hidden: Tensor) -> Tensor:
@@ -44,7 +45,7 @@ class FeedForward(nn.Module):
 
     Raises:
         OptionError: for an unknown activation.
-        ShapeError: when the input's last axis is not `width`.
+        ShapeError: when the input's last axis is not `width`, or for a size below 1.
 
     >>> import torch
     >>> FeedForward(8, 32, activation="gated")(torch.zeros(2, 3, 8)).shape
@@ -63,6 +64,7 @@ class FeedForward(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise unknown_choice("activation", activation, ACTIVATIONS)
+        check_sizes({"width": width, "hidden": hidden})
         self.width = width
         self.hidden = hidden
         self.activation = activation

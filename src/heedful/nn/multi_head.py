@@ -9,10 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import OptionError, ShapeError
-from heedful.nn.attention import normalizer_value, probability
+from heedful.nn.attention import (
+    checked_normalizer,
+    checked_score,
+    normalizer_value,
+    probability,
+)
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.normalizers import NormalizerModule
 from heedful.nn.scores import ScoreModule, build_score
+from heedful.nn.sizes import check_sizes
 from heedful.ops.attend import attend
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
@@ -57,9 +63,10 @@ class MultiHeadAttention(nn.Module):
 
     Raises:
         ShapeError: when `heads` does not divide `width` (and no `head_width` is given), when `key_heads` does not
-            divide `heads`, or when an input has other features than the module was built for.
-        OptionError: for an unknown score, a dropout outside [0, 1), or rotary with a score that has no inner
-            product.
+            divide `heads`, for a size below 1, when an input has other features than the module was built for, or
+            when a cache has other batch rows than the keys that are to follow it.
+        OptionError: for an unknown score, a score or normalizer of another kind than said above, a dropout outside
+            [0, 1), or rotary with a score that has no inner product.
 
     >>> attention = MultiHeadAttention(8, heads=2)
     >>> attention(torch.randn(3, 5, 8)).output.shape
@@ -83,21 +90,28 @@ class MultiHeadAttention(nn.Module):
         kind: str = "self",
     ):
         super().__init__()
-        self.width, self.heads, self.key_heads = width, heads, key_heads or heads
-        self.key_width = key_width or width
-        self.value_width = value_width or self.key_width
-        self.head_width = head_width or _divide("width", width, "heads", heads)
+        self.width, self.heads = width, heads
+        self.key_heads = heads if key_heads is None else key_heads
+        self.key_width = width if key_width is None else key_width
+        self.value_width = self.key_width if value_width is None else value_width
+        self.head_width = (
+            _divide("width", width, "heads", heads) if head_width is None else head_width
+        )
         _divide("heads", heads, "key_heads", self.key_heads)
+        widths = ("width", "key_width", "value_width", "head_width")
+        check_sizes({name: getattr(self, name) for name in widths})
         if isinstance(score, str):
             sizes = {"heads": heads, "key_heads": self.key_heads}
             score = build_score(score, self.head_width, self.head_width, **sizes)
-        self.score = score
-        self.normalizer = normalizer
+        self.score = checked_score(score)
+        self.normalizer = checked_normalizer(normalizer)
         self.dropout = probability(dropout)
         self.rotary = rotary
         self.kind = kind
         if rotary is not None:
-            Rotated(score(), rotary)  # refuses now, not in the first call, a score it cannot rotate
+            Rotated(
+                self.score(), rotary
+            )  # refuses now, not in the first call, a score it cannot rotate
         grouped_width = self.key_heads * self.head_width
         self.query_projection = nn.Linear(width, heads * self.head_width, bias=bias)
         self.key_projection = nn.Linear(self.key_width, grouped_width, bias=bias)
@@ -198,7 +212,11 @@ class MultiHeadAttention(nn.Module):
                 projection(given) for projection, given in zip(projections, inputs, strict=True)
             )
         return tuple(
-            part.view(*part.shape[:-1], -1, self.head_width).transpose(-3, -2) for part in parts
+            # Sizes in full: how many heads cannot be inferred where there is no token.
+            part.view(
+                *part.shape[:-1], part.shape[-1] // self.head_width, self.head_width
+            ).transpose(-3, -2)
+            for part in parts
         )
 
 

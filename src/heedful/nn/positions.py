@@ -58,11 +58,15 @@ class SinusoidalPositions(InputPositions):
 
     Raises:
         OptionError: for another `how`.
-        ShapeError: for inputs of another width when adding.
+        ShapeError: for an odd `width`, or inputs of another width when adding.
 
     >>> SinusoidalPositions(4)(torch.zeros(1, 1, 4))
     tensor([[[0., 1., 0., 1.]]])
     """
+
+    def __init__(self, width: int, *, how: str = "add"):
+        super().__init__(width, how=how)
+        sinusoidal(0, width)  # an odd width is refused now, not in the first call
 
     def table(self, length: int, start: int, like: Tensor) -> Tensor:
         return sinusoidal(length, self.width, start=start, device=like.device, dtype=like.dtype)
@@ -99,16 +103,23 @@ class LearnedPositions(InputPositions):
         nn.init.normal_(self.weight, std=self.width**-0.5)
 
     def table(self, length: int, start: int, like: Tensor) -> Tensor:
-        if start + length > self.max_length:
+        if start < 0 or start + length > self.max_length:
             raise ShapeError(
-                f"positions up to {start + length - 1} were asked for, but only {self.max_length} were learned; "
-                f"build with a larger max_length, shorten the sequence, or use sinusoidal positions."
+                f"positions {start} to {start + length - 1} were asked for, but those learned are 0 to "
+                f"{self.max_length - 1}; build with a larger max_length, shorten the sequence, or use sinusoidal "
+                f"positions."
             )
         return self.weight[start : start + length].to(like.dtype)
 
 
 class BiasPositions(nn.Module, abc.ABC):
-    """Positions given as a bias on the scores: `module(start)` is the value that `attend` takes as `bias`."""
+    """Positions given as a bias on the scores: `module(start)` is the value that `attend` takes as `bias`.
+
+    >>> from heedful import attend
+    >>> x = torch.randn(2, 4, 5, 8)
+    >>> attend(x, x, x, bias=ALiBiPositions(heads=4)()).output.shape
+    torch.Size([2, 4, 5, 8])
+    """
 
     @abc.abstractmethod
     def forward(self, start: int = 0) -> PositionBias:
@@ -186,6 +197,9 @@ def build_bias(name: str, heads: int, *, bidirectional: bool) -> BiasPositions |
 
     Raises:
         OptionError: for an unknown name.
+
+    >>> build_bias("alibi", 4, bidirectional=True)
+    ALiBiPositions()
     """
     if name not in POSITIONS:
         raise unknown_choice("positions", name, POSITIONS)

@@ -218,9 +218,13 @@ class RecurrentEncoder(nn.Module):
         return grouped.transpose(1, 2).reshape(self.layers.num_layers, batch, self.width)
 
     def _check(self, inputs: Tensor, lengths: Tensor) -> None:
-        if inputs.dim() != 3 or inputs.shape[2] != self.input_width:
-            wanted = f"(batch, length, {self.input_width})"
+        if inputs.dim() != 3 or inputs.shape[2] != self.input_width or not len(inputs):
+            wanted = f"(batch, length, {self.input_width}) with at least one sequence"
             raise ShapeError(f"inputs have shape {tuple(inputs.shape)}; wanted {wanted}.")
+        if not isinstance(lengths, Tensor):
+            raise DtypeError(
+                f"lengths is a {type(lengths).__name__}; wanted a tensor (batch,) of integers."
+            )
         if lengths.shape != inputs.shape[:1]:
             wanted = f"({inputs.shape[0]},), one length a sequence"
             raise ShapeError(f"lengths have shape {tuple(lengths.shape)}; wanted {wanted}.")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from heedful.errors import ShapeError, unknown_choice
+from heedful.nn.sizes import check_sizes
 from heedful.ops import scores
 
 
@@ -18,7 +19,11 @@ class ScoreSizes:
     """The sizes a score is built for.
 
     `heads` and `key_heads` are None for attention with one head; `hidden` is the hidden size of `additive`
-    (default: `key_dim`) and the rank of `low_rank` (default: half of the smaller of the two sizes).
+    (default: `key_dim`) and the rank of `low_rank` (default: half of the smaller of the two sizes). A size below 1
+    raises ShapeError.
+
+    >>> ScoreSizes(query_dim=8, key_dim=6).hidden is None
+    True
     """
 
     query_dim: int
@@ -27,9 +32,16 @@ class ScoreSizes:
     key_heads: int | None = None
     hidden: int | None = None
 
+    def __post_init__(self) -> None:
+        check_sizes(vars(self))
+
 
 class ScoreModule(nn.Module, abc.ABC):
-    """Owner of a score's parameters. `module()` returns the score value that `attend` takes."""
+    """Owner of a score's parameters. `module()` returns the score value that `attend` takes.
+
+    >>> build_score("low_rank", 4, 4)().name
+    'low_rank'
+    """
 
     def __init__(self, sizes: ScoreSizes):
         super().__init__()
@@ -272,7 +284,7 @@ def build_score(
 
     Raises:
         OptionError: for an unknown name.
-        ShapeError: when the score needs equal sizes and they differ.
+        ShapeError: when the score needs equal sizes and they differ, or for a size below 1.
 
     >>> build_score("additive", 8, 6, hidden=4)().name
     'additive'
