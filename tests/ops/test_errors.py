@@ -88,7 +88,7 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "causal unequal inside": (lambda: call(mask=masks.Window(1, 1) & ~masks.Causal()), MaskError, r"is ambiguous"),
     "causal align": (lambda: masks.Causal(align="topleft"), OptionError, r"unknown align 'topleft'; did you mean 'top_left'"),  # type: ignore[arg-type]
     "window align": (lambda: masks.Window(1, 1, align=None), OptionError, r"unknown align None"),  # type: ignore[arg-type]
-    "window left": (lambda: masks.Window(-1, 0), OptionError, r"Window\(left=-1\): a side is 0 or more, or None for unbounded"),
+    "window left": (lambda: masks.Window(-1, 0), OptionError, r"Window\(left=-1\): a side is a whole number, 0 or more, or None for unbounded"),
     "window right": (lambda: masks.Window(None, -2), OptionError, r"Window\(right=-2\)"),
     "lengths float": (lambda: masks.Padding(ones(2)), DtypeError, r"key_lengths counts keys.*torch\.float32"),
     "lengths boolean": (lambda: masks.Padding(ones(2, 7).bool()), DtypeError, r"torch\.bool; .*masks\.Dense\(keep\)"),
@@ -98,6 +98,16 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "segments keys": (lambda: call(mask=masks.Segments(ones(2, 5).long(), ones(2, 5).long())), ShapeError, r"key_ids has shape \(2, 5\); .*7"),
     "segments batch": (lambda: call(mask=masks.Segments(ones(3, 5).long(), ones(3, 7).long())), ShapeError, r"query_ids has leading shape \(3,\)"),
     "segments rank 0": (lambda: call(mask=masks.Segments(torch.tensor(1), ones(7).long())), ShapeError, r"query_ids has shape \(\)"),
+    "lengths a list": (lambda: masks.Padding([2, 3]), DtypeError, r"key_lengths is a list; it must be a tensor \(\*batch,\)"),  # type: ignore[arg-type]
+    "dense a list": (lambda: masks.Dense([[True]]), DtypeError, r"mask is a list; it must be a tensor \(query, key\)"),  # type: ignore[arg-type]
+    "segments a list": (lambda: masks.Segments(ones(3).long(), [0, 1]), DtypeError, r"key_ids is a list; it must be a tensor"),  # type: ignore[arg-type]
+    "segments float": (lambda: masks.Segments(ones(3).long(), ones(3)), DtypeError, r"key_ids is torch\.float32; it names segments, so make it an integer tensor"),
+    "window of a fraction": (lambda: masks.Window(1.5, 0), OptionError, r"Window\(left=1\.5\): a side is a whole number"),  # type: ignore[arg-type]
+    "edges a list": (lambda: masks.Edges([[0], [1]], 5, 7), DtypeError, r"edge_index is a list; it must be a tensor \(2, edges\)"),  # type: ignore[arg-type]
+    "bilinear a list": (lambda: scores.Bilinear([[1.0]]), DtypeError, r"weight is a list; it must be a tensor \(\*, query_dim, key_dim\)"),  # type: ignore[arg-type]
+    "additive a list": (lambda: scores.Additive(ones(2, 2), ones(2, 2), [1.0, 1.0]), DtypeError, r"vector is a list; it must be a tensor \(\*, hidden\)"),  # type: ignore[arg-type]
+    "cosine a name": (lambda: scores.Cosine("high"), DtypeError, r"temperature is a str; give a number, or a tensor"),  # type: ignore[arg-type]
+    "gaussian a list": (lambda: scores.Gaussian([1.0]), DtypeError, r"bandwidth is a list; give a number, or a tensor"),  # type: ignore[arg-type]
     "edges dtype": (lambda: masks.Edges(ones(2, 3), 5, 7), DtypeError, r"edge_index is torch\.float32; .*make it int64"),
     "edges shape": (lambda: masks.Edges(ones(3, 2).long(), 5, 7), ShapeError, r"edge_index has shape \(3, 2\); it wants \(2, edges\)"),
     "edges key": (lambda: masks.Edges(torch.tensor([[7], [0]]), 5, 7), ShapeError, r"names source \(key\) 7, but num_keys is 7: indices run from 0 to 6"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from heedful.errors import DeviceError, DtypeError, OptionError, ShapeError
 from heedful.ops.call import Call
+from heedful.ops.expect import expect_tensor
 from heedful.ops.masks import Mask, as_mask
 from heedful.ops.masks.base import check_pair_shape
 from heedful.ops.normalizers import Normalizer
@@ -59,8 +60,7 @@ def _check_types(
     query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, normalizer: Normalizer
 ) -> None:
     for name, tensor in (("query", query), ("value", value)):
-        if not isinstance(tensor, Tensor):
-            raise DtypeError(f"{name} is a {type(tensor).__name__}; it must be a tensor {AXES}.")
+        expect_tensor(name, tensor, AXES)
     if not isinstance(key, Tensor | PreparedKey):
         raise DtypeError(
             f"key is a {type(key).__name__}; it must be a tensor {AXES}, or what score.prepare_key(key) returned."

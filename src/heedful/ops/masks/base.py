@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import DtypeError, MaskError, ShapeError
+from heedful.ops.expect import expect_tensor
 from heedful.ops.rows import Rows
 
 
@@ -89,6 +90,7 @@ class Dense(Mask):
     keep: Tensor
 
     def __post_init__(self) -> None:
+        expect_tensor("mask", self.keep, "(query, key) or (*batch, heads, query, key)")
         if self.keep.dtype != torch.bool:
             raise DtypeError(
                 f"a mask is boolean (True = may attend), but this one is {self.keep.dtype}; write `mask.bool()` if 1 "

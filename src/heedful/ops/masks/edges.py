@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import DtypeError, ShapeError
+from heedful.ops.expect import expect_tensor
 from heedful.ops.masks.base import Mask
 from heedful.ops.rows import Rows
 
@@ -33,6 +34,7 @@ class Edges(Mask):
 
     def __post_init__(self) -> None:
         index = self.edge_index
+        expect_tensor("edge_index", index, "(2, edges)")
         if index.dtype not in (torch.int64, torch.int32):
             raise DtypeError(f"edge_index is {index.dtype}; it holds indices, so make it int64.")
         if index.ndim != 2 or index.shape[0] != 2:

@@ -68,9 +68,9 @@ class Window(Mask):
         if self.align not in ALIGNMENTS:
             raise unknown_choice("align", self.align, ALIGNMENTS)
         for side, size in (("left", self.left), ("right", self.right)):
-            if size is not None and size < 0:
+            if size is not None and (not isinstance(size, int) or size < 0):
                 raise OptionError(
-                    f"Window({side}={size}): a side is 0 or more, or None for unbounded."
+                    f"Window({side}={size!r}): a side is a whole number, 0 or more, or None for unbounded."
                 )
 
     def tile(self, rows: Rows) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import DtypeError, ShapeError
+from heedful.ops.expect import expect_tensor
 from heedful.ops.masks.base import Mask, check_per_sequence, over_heads
 from heedful.ops.rows import Rows
 
@@ -29,6 +30,7 @@ class Padding(Mask):
     key_lengths: Tensor
 
     def __post_init__(self) -> None:
+        expect_tensor("key_lengths", self.key_lengths, "(*batch,) or (*batch, heads)")
         if self.key_lengths.dtype not in INTEGERS:
             raise DtypeError(
                 f"key_lengths counts keys, so it is an integer tensor, but this one is {self.key_lengths.dtype}; a "
@@ -50,7 +52,8 @@ class Padding(Mask):
 class Segments(Mask):
     """Query i sees key j where their segment ids are equal: several sequences packed into one row.
 
-    `query_ids` is (*batch, query) or (*batch, heads, query), `key_ids` likewise with keys.
+    `query_ids` is (*batch, query) or (*batch, heads, query), `key_ids` likewise with keys: integers or booleans, else
+    DtypeError.
 
     >>> import torch
     >>> ids = torch.tensor([0, 0, 1])
@@ -60,6 +63,14 @@ class Segments(Mask):
 
     query_ids: Tensor
     key_ids: Tensor
+
+    def __post_init__(self) -> None:
+        for name, ids in (("query_ids", self.query_ids), ("key_ids", self.key_ids)):
+            expect_tensor(name, ids, "(*batch, length) or (*batch, heads, length)")
+            if ids.dtype not in (*INTEGERS, torch.bool):
+                raise DtypeError(
+                    f"{name} is {ids.dtype}; it names segments, so make it an integer tensor."
+                )
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.query_ids, self.key_ids)

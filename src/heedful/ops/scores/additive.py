@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.errors import ShapeError, unknown_choice
+from heedful.ops.expect import expect_tensor
 from heedful.ops.rows import broadcast
 from heedful.ops.scores.base import PairKind, PreparedKey, Score, expect_features
 
@@ -47,6 +48,9 @@ class Additive(Score):
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise unknown_choice("activation", self.activation, ACTIVATIONS)
+        expect_tensor("query_weight", self.query_weight, "(*, query_dim, hidden)")
+        expect_tensor("key_weight", self.key_weight, "(*, key_dim, hidden)")
+        expect_tensor("vector", self.vector, "(*, hidden)")
         shapes = [tuple(tensor.shape) for tensor in self.tensors()]
         if len(shapes[0]) < 2 or len(shapes[1]) < 2 or len(shapes[2]) < 1:
             raise ShapeError(

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from heedful.errors import ShapeError
+from heedful.ops.expect import expect_tensor
 from heedful.ops.scores.base import PairKind, PreparedKey, Score, dot_pair, expect_features
 
 
@@ -116,5 +117,6 @@ class LowRank(Score):
 
 
 def _expect_matrix(name: str, tensor: Tensor, axes: str) -> None:
+    expect_tensor(name, tensor, f"(*, {axes})")
     if tensor.ndim < 2:
         raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; give it (*, {axes}).")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.errors import OptionError
+from heedful.errors import DtypeError, OptionError
 from heedful.ops.scores.base import (
     PairKind,
     PreparedKey,
@@ -37,6 +37,9 @@ class Cosine(Score):
     temperature: float | Tensor
     name: ClassVar[str] = "cosine"
     pair_kind: ClassVar[PairKind] = "dot"
+
+    def __post_init__(self) -> None:
+        _expect_number("temperature", self.temperature)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.temperature,) if isinstance(self.temperature, Tensor) else ()
@@ -79,6 +82,7 @@ class Gaussian(Score):
     pair_kind: ClassVar[PairKind] = "dot"
 
     def __post_init__(self) -> None:
+        _expect_number("bandwidth", self.bandwidth)
         if not isinstance(self.bandwidth, Tensor) and not self.bandwidth > 0:
             raise OptionError(f"bandwidth is {self.bandwidth}; it must be above 0.")
 
@@ -117,6 +121,13 @@ class Gaussian(Score):
 def per_head(parameter: float | Tensor) -> float | Tensor:
     """Give a parameter (*) the axes (*, 1, 1), so that it broadcasts against (*, length, features)."""
     return parameter[..., None, None] if isinstance(parameter, Tensor) else parameter
+
+
+def _expect_number(name: str, value: object) -> None:
+    if not isinstance(value, Tensor | float | int):
+        raise DtypeError(
+            f"{name} is a {type(value).__name__}; give a number, or a tensor (*) with one a head."
+        )
 
 
 def _wide(tensor: Tensor) -> Tensor:
