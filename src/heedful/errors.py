@@ -67,5 +67,5 @@ def unknown_choice(kind: str, got: object, choices: Iterable[str]) -> OptionErro
     """
     names = list(choices)
     near = nearest(str(got), names)
-    hint = f" did you mean {near!r}?" if near else ""
-    return OptionError(f"unknown {kind} {got!r};{hint} The choices are: {', '.join(names)}.")
+    hint = f"; did you mean {near!r}?" if near else "."
+    return OptionError(f"unknown {kind} {got!r}{hint} The choices are: {', '.join(names)}.")

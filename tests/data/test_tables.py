@@ -69,7 +69,7 @@ BAD = {
         "a.tsv",
         "xx\tyy\na\tb\n",
         1,
-        r"no column 'en'; The columns are: xx, yy\.",
+        r"no column 'en'\. The columns are: xx, yy\.",
     ),
     "column twice": ("a.csv", "en,zh,en\na,b,c\n", 1, "the column name 'en' stands there twice"),
     "tsv, few fields": (

@@ -95,8 +95,8 @@ def _named(path: Path, header: list[str], name: str) -> int:
 
 def _no_column(name: str, present: list[str]) -> str:
     near = nearest(name, present)
-    hint = f" did you mean {near!r}?" if near else ""
-    return f"there is no column {name!r};{hint} The columns are: {', '.join(present)}."
+    hint = f"; did you mean {near!r}?" if near else "."
+    return f"there is no column {name!r}{hint} The columns are: {', '.join(present)}."
 
 
 def _tabs(

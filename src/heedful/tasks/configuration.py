@@ -227,15 +227,19 @@ def _check_names(kind: type[BaseModel], keys: list[str]) -> None:
 def _unknown(sections: str, key: str, kind: type[BaseModel], choices: list[str]) -> str:
     """Say that `key` is unknown; the nearest name may lie in this section or in another one."""
     near = nearest(key, choices)
-    hint = f"; did you mean '{sections}{near}'?" if near else "."
-    if near is None or nearest(key, [near]) is None:
-        homes = [
-            f"{name}.{key}"
-            for name, field in kind.model_fields.items()
-            for each in _classes(field.annotation)
-            if key in each.model_fields
-        ]
-        hint = f"; did you mean '{homes[0]}'?" if homes else hint
+    homes = {
+        f"{name}.{key}": _tags(each)
+        for name, field in kind.model_fields.items()
+        for each in _classes(field.annotation)
+        if key in each.model_fields
+    }
+    if f"{sections}{key}" in homes:
+        tags = " or ".join(str(tag) for tag in homes[f"{sections}{key}"])
+        hint = f"; it is a setting of {sections}kind = {tags} alone."
+    elif near is None and homes:
+        hint = f"; did you mean '{next(iter(homes))}'?"
+    else:
+        hint = f"; did you mean '{sections}{near}'?" if near else "."
     names = ", ".join(choices)
     what = "section or key" if not sections else "key"
     return f"unknown {what} '{sections}{key}'{hint} The choices are: {names}."

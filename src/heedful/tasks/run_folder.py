@@ -45,6 +45,8 @@ def check_free(folder: str | Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists():
+        if not folder.is_dir():
+            raise RunError(f"{folder} is a file; name another folder for the run")
         what = "holds a run already" if (folder / MARKER).exists() else "exists and is not empty"
         raise RunError(f"{folder} {what}; name another folder, resume the run, or remove it first")
     above = next((each for each in folder.absolute().parents if each.exists()), None)
@@ -58,6 +60,10 @@ def check(folder: str | Path, task: str) -> Path:
     Raises: RunError for a folder that is missing, is no run, or is a run of something else.
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(
+            f"{folder} is a file; give the folder that was named with --out when training"
+        )
     if not folder.is_dir():
         raise RunError(f"run folder {str(folder)!r} does not exist")
     marker = folder / MARKER
