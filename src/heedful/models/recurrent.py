@@ -21,6 +21,7 @@ from heedful.models.recurrent_decoders import (
     RecurrentDecoder,
 )
 from heedful.nn.attention import Attention
+from heedful.nn.dropout import Dropout
 from heedful.nn.normalizers import NORMALIZER_NAMES, build_normalizer
 from heedful.nn.recurrent import Hidden, RecurrentEncoder, States
 from heedful.nn.scores import SCORE_MODULES, build_score
@@ -194,7 +195,7 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
             if config.share_embeddings
             else nn.Embedding(source_vocabulary_size, config.embedding)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = RecurrentEncoder(
             config.kind,
             config.embedding,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from heedful.nn.attention import Attention
+from heedful.nn.dropout import Dropout
 from heedful.nn.recurrent import (
     CELLS,
     CellStep,
@@ -83,7 +84,7 @@ class Readout(nn.Module):
         super().__init__()
         self.kind = kind
         self.linear = nn.Linear(inputs, width * (2 if kind == "maxout" else 1))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
@@ -147,7 +148,7 @@ class FixedContextDecoder(RecurrentDecoder):
         )
         inputs = sizes.hidden + sizes.embedding + context
         self.readout = Readout(inputs, sizes.embedding, sizes.readout, sizes.dropout)
-        self.dropout = nn.Dropout(sizes.dropout)
+        self.dropout = Dropout(sizes.dropout)
 
     def prepare(self, encoded: States) -> FixedContext:
         """Keep the final state of the encoder's last layer."""
@@ -176,7 +177,7 @@ class AttentionDecoder(RecurrentDecoder):
         super().__init__()
         self.attention = attention
         self.resize = resize
-        self.dropout = nn.Dropout(sizes.dropout)
+        self.dropout = Dropout(sizes.dropout)
 
     def prepare(self, encoded: States) -> AttendedMemory:
         """Prepare the key of every source position, and the mask of the real ones."""
