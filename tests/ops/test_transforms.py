@@ -16,10 +16,15 @@ from heedful.ops.scores import SCORES
 from tests.ops.compare import assert_same, run
 from tests.ops.examples import example
 
+# "auto" is "reference" under vmap but for what it asks first, so each score and each normalizer meets it once.
+VMAPPED = sorted(
+    {(score, normalizer, "reference") for score in SCORES for normalizer in NORMALIZERS}
+    | {(score, "softmax", "auto") for score in SCORES}
+    | {("scaled_dot", normalizer, "auto") for normalizer in NORMALIZERS}
+)
 
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("normalizer", NORMALIZERS)
-@pytest.mark.parametrize("backend", ["auto", "reference"])
+
+@pytest.mark.parametrize(("score", "normalizer", "backend"), VMAPPED)
 def test_vmap_equals_a_loop(score: str, normalizer: str, backend: str) -> None:
     call = example(score, "dense", normalizer, batch=(3, 2))
 
