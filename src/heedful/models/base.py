@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 
 class Decoded(NamedTuple):
-    """The decoder's states and, when asked for, what each looked at in the source."""
+    """The decoder's states and, when asked for, what each looked at in the source.
+
+    >>> import torch
+    >>> Decoded(torch.zeros(2, 3, 8), None).states.shape
+    torch.Size([2, 3, 8])
+    """
 
     states: Tensor
     """(batch, target, width), ready for `EncoderDecoder.output`."""
@@ -33,6 +38,15 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
 
     Token ids are `long`, padded on the right; position t of `target` is what the decoder reads to predict
     token t + 1, so `target` starts with the begin token and lacks the end token.
+
+    >>> import torch
+    >>> from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
+    >>> config = RecurrentConfig(embedding=8, hidden=8)
+    >>> model: EncoderDecoder = RecurrentEncoderDecoder(config, 20, 30).eval()
+    >>> state = model.start(torch.tensor([[4, 5, 6]]), torch.tensor([3]))
+    >>> states, state = model.step(torch.tensor([2]), state)
+    >>> model.output(states).shape
+    torch.Size([1, 30])
     """
 
     has_attention: bool

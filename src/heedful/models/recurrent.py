@@ -31,7 +31,11 @@ EQUAL_SIZES = frozenset({"dot", "scaled_dot", "cosine", "gaussian"})
 
 
 class RecurrentConfig(BaseModel):
-    """The shape of a recurrent encoder–decoder."""
+    """The shape of a recurrent encoder–decoder.
+
+    >>> RecurrentConfig(kind="lstm", attention="bilinear", order="luong").hidden
+    256
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -27,7 +27,12 @@ from heedful.ops.scores import Rotated, Score
 
 
 class MultiHeadOutput(NamedTuple):
-    """What `MultiHeadAttention` returns, always these three."""
+    """What `MultiHeadAttention` returns, always these three.
+
+    >>> output, weights, cache = MultiHeadAttention(8, heads=2)(torch.randn(3, 5, 8))
+    >>> output.shape, weights is None, cache.length
+    (torch.Size([3, 5, 8]), True, 5)
+    """
 
     output: Tensor
     """(*batch, query, width)."""

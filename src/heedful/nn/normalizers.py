@@ -13,7 +13,11 @@ from heedful.ops.normalizers import Entmax, Normalizer, ReLU, Sigmoid, Softmax, 
 
 
 class NormalizerModule(nn.Module, abc.ABC):
-    """Owner of a normalizer's parameters. `module()` returns the normalizer value that `attend` takes."""
+    """Owner of a normalizer's parameters. `module()` returns the normalizer value that `attend` takes.
+
+    >>> build_normalizer("learned_entmax", heads=4)().name
+    'entmax'
+    """
 
     @abc.abstractmethod
     def forward(self) -> Normalizer:

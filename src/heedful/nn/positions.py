@@ -18,6 +18,11 @@ class InputPositions(nn.Module, abc.ABC):
 
     `how="add"` adds them to the inputs, whose features must then be `width`; `how="concat"` appends `width`
     features to the inputs.
+
+    >>> positions = SinusoidalPositions(4)
+    >>> whole = positions(torch.zeros(1, 6, 4))
+    >>> torch.equal(positions(torch.zeros(1, 2, 4), start=4), whole[:, 4:])
+    True
     """
 
     def __init__(self, width: int, *, how: str = "add"):

@@ -20,7 +20,13 @@ CellStep = Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
 
 
 class States(NamedTuple):
-    """What an encoder made of a batch of sequences."""
+    """What an encoder made of a batch of sequences.
+
+    >>> encoder = RecurrentEncoder("lstm", 3, 4)
+    >>> values, lengths, (final, cell) = encoder(torch.ones(2, 5, 3), torch.tensor([5, 2]))
+    >>> final.shape, bool(values[1, 2:].any())
+    (torch.Size([1, 2, 8]), False)
+    """
 
     values: Tensor
     """(batch, length, width); zero at padding."""

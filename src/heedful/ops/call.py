@@ -19,7 +19,14 @@ from heedful.ops.scores import PreparedKey, Score
 
 
 class Attended(NamedTuple):
-    """What `attend` returns, always."""
+    """What `attend` returns, always.
+
+    >>> from heedful import attend
+    >>> x = torch.ones(2, 3, 4)
+    >>> output, weights = attend(x, x, x)
+    >>> weights is None
+    True
+    """
 
     output: Tensor
     """(*batch, heads, query, value) or (*batch, query, value)."""

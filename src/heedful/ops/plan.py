@@ -23,7 +23,15 @@ WHOLE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Plan:
-    """What `attend` would do with a call."""
+    """What `attend` would do with a call.
+
+    >>> import torch
+    >>> from heedful import plan, scores
+    >>> x = torch.ones(5, 8)
+    >>> told = plan(x, x, x, score=scores.Dot(), backend="reference")
+    >>> told.reason, told.bytes_for_backward, told.flops
+    ('asked for by name', 0, 800)
+    """
 
     backend: str
     reason: str

@@ -14,6 +14,11 @@ class Normalizer(abc.ABC):
 
     Scores arrive in float32 or wider. Weights are exactly 0 where `keep` is False, and a row that keeps nothing is
     all zeros, with gradient 0.
+
+    >>> from heedful import normalizers
+    >>> keep = torch.tensor([True, True, False])
+    >>> normalizers.Sparsemax().weights(torch.tensor([[1.0, 0.5, 9.0]]), keep)
+    tensor([[0.7500, 0.2500, 0.0000]])
     """
 
     name: ClassVar[str]

@@ -14,7 +14,14 @@ from heedful.ops.rows import Rows
 
 
 class PositionBias(abc.ABC):
-    """A bias that follows from positions; pass it to `attend` as `bias`."""
+    """A bias that follows from positions; pass it to `attend` as `bias`.
+
+    >>> from heedful import attend, positions
+    >>> x = torch.ones(4, 3, 8)
+    >>> weights = attend(x, x, x, bias=positions.ALiBi.for_heads(4), return_weights=True).weights
+    >>> bool(weights[0, 0, 0] > weights[0, 0, 2])  # the nearer of equal keys counts more
+    True
+    """
 
     query_start: int
 

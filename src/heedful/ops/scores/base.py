@@ -46,6 +46,13 @@ class Score(abc.ABC):
 
     A score is a value that holds its tensors. `prepare` runs in two halves, so that a rotation of
     positions fits between them: `project` (the learned maps) and `finish` (what must come last).
+
+    >>> import torch
+    >>> from heedful import scores
+    >>> score, query, key = scores.ScaledDot(), torch.ones(2, 4), torch.ones(3, 4)
+    >>> score.pair(score.prepare_query(query), score.prepare_key(key).features)
+    tensor([[2., 2., 2.],
+            [2., 2., 2.]])
     """
 
     name: ClassVar[str]
