@@ -67,6 +67,12 @@ def test_json_leaves_standard_output_to_the_json(place: Path) -> None:
     assert "epoch 2: training loss" in ran.stderr
 
 
+def test_one_epoch_is_called_one(place: Path) -> None:
+    one = ["--set", "training.epochs=1"]
+    ran = run_command("train", "translate", *FILES, "--out", "new", *SETS, *one)
+    assert "finished after 1 epoch and" in ran.stdout
+
+
 def test_model_and_attention(place: Path) -> None:
     sizes = ["--set", "model.embedding=8", "--set", "model.hidden=8", "--set", "training.epochs=1"]
     for model, attention in (("lstm", "none"), ("rnn", "bilinear")):

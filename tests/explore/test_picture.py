@@ -48,6 +48,13 @@ def hatched(drawn: Figure) -> list[PathPatch]:
     ]
 
 
+def test_what_is_written_lies_within_the_picture(cross: AttentionRecord) -> None:
+    drawn = figure(layers(cross, 2))
+    boxes = [text.get_window_extent() for text in drawn.texts]
+    assert min(box.x0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= drawn.bbox.width
+
+
 def test_one_map_has_its_labels_and_a_bar_from_0_to_1(cross: AttentionRecord) -> None:
     drawn = figure([cross.head(0)])
     large, bar = drawn.axes

@@ -60,8 +60,9 @@ class TrainingProgress:
                 self.output.say(validation_line(event))
             case Finished():
                 why = "stopped early" if event.stopped_early else "finished"
+                epochs = "epoch" if event.epochs == 1 else "epochs"
                 self.output.say(
-                    f"{why} after {event.epochs} epochs and {duration(event.seconds)}; "
+                    f"{why} after {event.epochs} {epochs} and {duration(event.seconds)}; "
                     f"kept: {event.chosen} ({figures(event.scores)})"
                 )
 

@@ -123,20 +123,21 @@ class _Section:
         grid_height = len(records) * (self.small[1] + _GAP)
         self.width = self.left_width + (grid_width if self.several else 0.0)
         tallest = max(self.map_height, grid_height if self.several else 0.0)
-        self.height = 0.3 + max(self.label_height, 0.3) + tallest + 0.3
+        # A line for the kind and, where there are several maps, one for what is large and small.
+        self.head = (0.48 if self.several else 0.3) + max(self.label_height, 0.3)
+        self.height = self.head + tallest + 0.3
 
     def draw(self, place: _Place, top: float) -> None:
         """Draw the section below `top`."""
         words = kind_name(self.large.kind)
         if self.several:
             layers, heads = _several(len(self.records), "layer"), _several(self.heads, "head")
-            words += (
-                f" (large: the mean of {layers} × {heads}; small: each, tokens in the same order)"
-            )
+            note = f"large: the mean of {layers} × {heads}; small: each, tokens in the same order"
+            place.text(_MARGIN, top + 0.3, note, size=8)
         else:
             words += f", layer {self.large.layer + 1}"
         place.text(_MARGIN, top + 0.1, words, size=11)
-        below = top + 0.3 + max(self.label_height, 0.3)
+        below = top + self.head
         axes = place.axes(_MARGIN + self.label_width, below, self.map_width, self.map_height)
         paint(axes, self.large)
         label(axes, self.large, place.families)
