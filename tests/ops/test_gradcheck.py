@@ -42,8 +42,14 @@ def test_first_and_second_derivatives(score: str, normalizer: str) -> None:
     check(example(score, "dense", normalizer, bias=True, batch=(2,), parameters=(2,)), twice=True)
 
 
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("normalizer", NORMALIZERS)
+# The contract compares chunked's gradients with reference's for every pair; what recomputing adds to second derivatives
+# does not depend on both at once.
+RECOMPUTED = [(score, "softmax") for score in SCORES] + [
+    ("scaled_dot", normalizer) for normalizer in NORMALIZERS if normalizer != "softmax"
+]
+
+
+@pytest.mark.parametrize(("score", "normalizer"), RECOMPUTED)
 def test_chunked_recomputes_both_derivatives(score: str, normalizer: str) -> None:
     check(
         example(score, "dense", normalizer, bias=True, batch=(2,), parameters=()),
