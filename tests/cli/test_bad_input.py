@@ -110,7 +110,7 @@ TRAINING: list[Case] = [
     ("an existing run", nothing, (*TRAIN, *FILES, "--out", RUN),
      1, r"runs/en-de holds a run already; --resume goes on with it, --overwrite replaces it"),
     ("an existing folder", nothing, (*TRAIN, *FILES, "--out", "runs"),
-     1, r"runs exists and is not empty"),
+     1, r"runs exists and is not empty; name another folder"),
     ("overwriting what is no run", nothing, (*TRAIN, *FILES, "--out", "runs", "--overwrite"),
      1, r"runs is not the folder of a run, so --overwrite leaves it alone"),
     ("overwriting a file", nothing, (*TRAIN, *FILES, "--out", "train.en", "--overwrite"),
@@ -207,7 +207,8 @@ USING: list[Case] = [
      2, r"there is no layer 2 here; the layers are: 1"),
     ("a kind that is not there", nothing,
      ("explain", RUN, "a", "--reference", "b", "--kind", "crss"), 2, r"did you mean 'cross'\?"),
-    ("a demo over a run", nothing, ("demo", "--out", RUN), 1, r"runs/en-de holds a run already"),
+    ("a demo over a run", nothing, ("demo", "--out", RUN),
+     1, r"runs/en-de holds a run already; name another folder with --out"),
 ]  # fmt: skip
 
 

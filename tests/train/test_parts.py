@@ -148,7 +148,7 @@ def test_a_taken_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="exists and is not empty"):
         run_folder.check_free(tmp_path)
-    with pytest.raises(RunError, match="exists and is not empty"):
+    with pytest.raises(RunError, match="is a file; name another folder"):
         run_folder.check_free(tmp_path / "file")
     with pytest.raises(RunError, match="is not a folder that can be written to"):
         run_folder.check_free(tmp_path / "file" / "run")

@@ -77,7 +77,7 @@ def demo(
 
     began = time.monotonic()
     folder = free_name(Path(NAME)) if out is None else out
-    check_out(folder, overwrite=False)
+    check_out(folder, overwrite=False, or_else="")
     output = Output(json=json, quiet=quiet)
     corpus = load_builtin(CORPUS)
     output.say(f"{corpus.description}\n")

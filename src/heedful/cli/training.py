@@ -7,7 +7,7 @@ import shlex
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -21,8 +21,11 @@ from heedful.tasks.translation_config import TranslationConfig
 from heedful.train.events import Finished, Started
 from heedful.train.loop import train_translation
 
+CHOICES: Final = "--resume goes on with it, --overwrite replaces it, or "
+"""What `train` offers where a run is already; `or_else` says it before "name another folder"."""
 
-def check_out(out: Path, *, overwrite: bool) -> None:
+
+def check_out(out: Path, *, overwrite: bool, or_else: str = CHOICES) -> None:
     """Check, and change nothing, that a run can be written to `out`.
 
     Raises: RunError when something is there that may not be replaced.
@@ -35,10 +38,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
             )
         return
     if _is_run(out):
-        raise RunError(
-            f"{out} holds a run already; --resume goes on with it, --overwrite replaces it, "
-            "or name another folder with --out"
-        )
+        raise RunError(f"{out} holds a run already; {or_else}name another folder with --out")
     run_folder.check_free(out)
 
 

@@ -233,16 +233,13 @@ def _unknown(sections: str, key: str, kind: type[BaseModel], choices: list[str])
         for each in _classes(field.annotation)
         if key in each.model_fields
     }
-    if f"{sections}{key}" in homes:
-        tags = " or ".join(str(tag) for tag in homes[f"{sections}{key}"])
-        hint = f"; it is a setting of {sections}kind = {tags} alone."
-    elif near is None and homes:
-        hint = f"; did you mean '{next(iter(homes))}'?"
+    if tags := homes.get(f"{sections}{key}"):
+        hint = f"; it is a setting of {sections}kind = {' or '.join(tags)} alone."
     else:
-        hint = f"; did you mean '{sections}{near}'?" if near else "."
-    names = ", ".join(choices)
+        meant = f"{sections}{near}" if near else next(iter(homes), None)
+        hint = f"; did you mean '{meant}'?" if meant else "."
     what = "section or key" if not sections else "key"
-    return f"unknown {what} '{sections}{key}'{hint} The choices are: {names}."
+    return f"unknown {what} '{sections}{key}'{hint} The choices are: {', '.join(choices)}."
 
 
 def _explain(kind: type[BaseModel], detail: Any, where: Any) -> str:

@@ -47,8 +47,11 @@ def check_free(folder: str | Path) -> None:
     if folder.exists():
         if not folder.is_dir():
             raise RunError(f"{folder} is a file; name another folder for the run")
-        what = "holds a run already" if (folder / MARKER).exists() else "exists and is not empty"
-        raise RunError(f"{folder} {what}; name another folder, resume the run, or remove it first")
+        if not (folder / MARKER).exists():
+            raise RunError(f"{folder} exists and is not empty; name another folder for the run")
+        raise RunError(
+            f"{folder} holds a run already; name another folder, resume the run, or remove it first"
+        )
     above = next((each for each in folder.absolute().parents if each.exists()), None)
     if above is None or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise RunError(f"{folder} cannot be made: {above} is not a folder that can be written to")
