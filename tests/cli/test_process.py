@@ -50,7 +50,7 @@ def test_predict_answers_before_its_input_ends(place: Path) -> None:
             process.stdin.flush()
             assert process.stdout.readline().endswith(b"\n")
         process.stdin.write(b"\xff\n")
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=300)
     assert rest == b""
     assert b"standard input, line 3: " in errors
     assert process.returncode == 1
@@ -64,7 +64,7 @@ def test_a_broken_pipe_is_quiet(place: Path) -> None:
     process.stdout.close()
     assert process.stderr is not None
     errors = process.stderr.read()
-    process.wait(timeout=60)
+    process.wait(timeout=300)
     process.stderr.close()
     assert process.stdin is not None
     process.stdin.close()
@@ -82,7 +82,7 @@ def test_ctrl_c_while_training(place: Path) -> None:
         while b"epoch 1:" not in process.stdout.readline():
             pass
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors == b"stopped; go on with: heedful train translate --resume --out new\n"
 
