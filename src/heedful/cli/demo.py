@@ -96,7 +96,7 @@ def demo(
     seconds = time.monotonic() - began
     output.say(f"\n{result}. Some of them, and what one of them looked at:\n")
     show_examples(translator, corpus.test, output)
-    output.say(f"\nThe run is in {folder}; see what it looked at in {report}")
+    output.say(f"\nThe run is in {folder}, its report with pictures in {report}")
     output.advise(next_commands(folder, corpus.test, config.data))
     output.result(
         {"exact_match": exact, "seconds": seconds, "run": str(folder), "report": str(report)}

@@ -165,7 +165,7 @@ def next_commands(run: Path, valid: Pairs, data: DataConfig) -> Commands:
     return [
         (
             f"heedful explain {folder} {shlex.quote(text)} --out looked-at.html",
-            "See what it looked at",
+            "Draw what it looked at",
         ),
         (f"heedful evaluate {folder} --test {test}", "Measure it on pairs it has never seen"),
         (f"heedful predict {folder} FILE > translated.txt", "Translate a file, a text a line"),

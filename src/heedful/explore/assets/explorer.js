@@ -95,8 +95,11 @@
     });
     return { svg, nodes };
   }
+  function rowLabelsWidth(fits) {
+    return Math.max(84, Math.ceil(Math.max(...fits.map((fit) => fit.width))) + 14);
+  }
   function rowLabels(tokens, size, fits) {
-    const width = Math.max(84, Math.ceil(Math.max(...fits.map((fit) => fit.width))) + 14);
+    const width = rowLabelsWidth(fits);
     const svg = draw("svg", { class: "rows", width, height: tokens.length * size, "aria-hidden": "true" });
     const nodes = fits.map((fit, q) =>
       label(svg, fit, tokens[q], { x: width - 8, y: (q + 0.5) * size, "text-anchor": "end", "dominant-baseline": "central" }));
@@ -132,7 +135,9 @@
   function largeMap(shown, scale, readout, tip, room) {
     const { query_tokens: queries, key_tokens: keys } = shown.record;
     const fits = queries.map((token) => fitted(token, 200));
-    const space = room - Math.max(...fits.map((fit) => fit.width)) - 60;
+    // The last column's slanted label hangs over the map's edge; labels, hang and padding take their room first.
+    const hang = 0.6 * fitted(keys[keys.length - 1], 170).width + 12;
+    const space = room - rowLabelsWidth(fits) - hang - 14;
     const size = clamp(16, Math.floor(space / keys.length), queries.length > 24 ? 22 : 44);
     const columns = columnLabels(keys, size, keys.length * size + 1);
     const rows = rowLabels(queries, size, fits);
