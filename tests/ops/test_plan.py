@@ -96,6 +96,17 @@ def test_flops_of_a_dot_product() -> None:
     assert plan(query, key, value, score=bilinear).flops == pairs * 24 + 2 * 3 * 5 * 2 * 8 * 8
 
 
+def test_flops_spare_what_is_prepared_for_each_head() -> None:
+    heads, key = 3, torch.randn(2, 1, 7, 6)
+    query = torch.randn(2, 1, 4, 5)
+    score = scores.Additive(
+        torch.randn(heads, 5, 8), torch.randn(heads, 6, 8), torch.randn(heads, 8)
+    )
+    whole = plan(query, key, key, score=score).flops
+    prepared = plan(query, score.prepare_key(key), key, score=score).flops
+    assert whole - prepared == 2 * (2 * heads) * 7 * 6 * 8
+
+
 def test_flops_spare_what_is_prepared() -> None:
     query, key = torch.ones(5, 8), torch.ones(7, 6)
     score = scores.LowRank(torch.ones(8, 2), torch.ones(6, 2))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from heedful.errors import BackendError, unknown_choice
 from heedful.ops.backends import BACKENDS, Backend
-from heedful.ops.backends.base import wide_dtype
+from heedful.ops.backends.base import score_bytes
 from heedful.ops.call import Call
 from heedful.ops.check import checked
 from heedful.ops.masks import Mask
@@ -66,7 +66,7 @@ def plan(
 ) -> Plan:
     """Tell how `attend` would compute the same arguments, without computing them.
 
-    The preparation of query and key may run, to know its size. Raises what `attend` raises.
+    Under a mask, query and key are prepared, to see whether they stay finite. Raises what `attend` raises.
 
     >>> import torch
     >>> from heedful import plan, normalizers
@@ -104,7 +104,7 @@ def choose(call: Call, backend: str) -> Backend:
             )
         return named
     sdpa = BACKENDS["sdpa"]
-    small = working_bytes(call) <= WHOLE_BYTES
+    small = score_bytes(call) <= WHOLE_BYTES
     if (small or sdpa.is_fused(call)) and sdpa.supports(call) is None:
         return sdpa
     chunked = BACKENDS["chunked"]
@@ -113,23 +113,18 @@ def choose(call: Call, backend: str) -> Backend:
     return BACKENDS["reference"]
 
 
-def working_bytes(call: Call) -> int:
-    """Bytes of the scores, times hidden where an additive pair spreads them out."""
-    pair = call.pair_features if call.score.pair_kind == "additive" else 1
-    return call.cells * pair * wide_dtype(call.query.dtype).itemsize
-
-
 def flops(call: Call) -> int:
     """Floating-point operations forward: the maps of `prepare`, one pair a cell, the mix of values."""
     features = call.pair_features
     per_pair = 2 * features if call.score.pair_kind == "dot" else 4 * features
     pairs = call.cells * (per_pair + 2 * call.value.shape[-1])
-    matrices = [tensor for tensor in call.score.tensors() if tensor.ndim >= 2]
-    tokens = (call.num_queries, call.num_keys)
+    query_map, key_map = call.score.maps()
+    if isinstance(call.key, PreparedKey):
+        key_map = None
     maps = sum(
         2 * call.lead_size * length * matrix.shape[-2] * matrix.shape[-1]
-        for length, matrix in zip(tokens, matrices, strict=False)
-        if not (matrix is matrices[-1] and len(matrices) > 1 and isinstance(call.key, PreparedKey))
+        for length, matrix in ((call.num_queries, query_map), (call.num_keys, key_map))
+        if matrix is not None
     )
     return pairs + maps
 
@@ -138,7 +133,7 @@ def _reason(call: Call, chosen: Backend, asked: str) -> str:
     if asked != "auto":
         return "asked for by name"
     if chosen.name == "reference":
-        return f"{chosen.why}; they take {working_bytes(call):,} bytes here"
+        return f"{chosen.why}; they take {score_bytes(call):,} bytes here"
     return chosen.why
 
 

@@ -39,15 +39,20 @@ class Backend(abc.ABC):
 def as_given(device: torch.device) -> AbstractContextManager[object]:
     """A block in which autocast changes no dtype: the inputs are in the precision they are wanted in."""
     if device.type == "meta" or not torch.is_autocast_enabled(device.type):
-        return (
-            nullcontext()
-        )  # what is not on need not be switched off, which takes longer than a small product
+        # Switching off what is not on takes longer than a small product.
+        return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype in which sums and normalizing run: float32 or wider."""
     return torch.promote_types(dtype, torch.float32)
+
+
+def score_bytes(call: Call) -> int:
+    """Bytes of all scores of a call, times hidden where an additive pair spreads them out."""
+    pair = call.pair_features if call.score.pair_kind == "additive" else 1
+    return call.cells * pair * wide_dtype(call.query.dtype).itemsize
 
 
 def tensor_bytes(*tensors: Tensor) -> int:

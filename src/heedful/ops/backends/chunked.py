@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from heedful.ops.backends.base import Backend, as_given, wide_dtype
+from heedful.ops.backends.base import Backend, as_given, score_bytes, wide_dtype
 from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func
@@ -67,7 +67,6 @@ class Chunked(Backend):
 
 def block_rows(call: Call) -> int:
     """How many queries a block holds: as many as `BLOCK_BYTES` allows, at least one."""
-    pair = call.pair_features if call.score.pair_kind == "additive" else 1
-    row = call.lead_size * call.num_keys * pair * wide_dtype(call.query.dtype).itemsize
+    row = score_bytes(call) // call.num_queries
     size = BLOCK_BYTES if call.query.is_cpu else ACCELERATOR_BLOCK_BYTES
     return max(1, min(call.num_queries, size // max(row, 1)))

@@ -66,6 +66,9 @@ class Additive(Score):
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.query_weight, self.key_weight, self.vector)
 
+    def maps(self) -> tuple[Tensor, Tensor]:
+        return self.query_weight, self.key_weight
+
     def query_lead(self) -> tuple[int, ...]:
         query_weight, vector = tuple(self.query_weight.shape[:-2]), tuple(self.vector.shape[:-1])
         lead = broadcast(query_weight, vector)

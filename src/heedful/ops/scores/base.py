@@ -62,6 +62,10 @@ class Score(abc.ABC):
         """The tensors the score holds, for device and dtype checks."""
         return ()
 
+    def maps(self) -> tuple[Tensor | None, Tensor | None]:
+        """The learned matrices that `prepare` multiplies queries and keys by, None where there is none."""
+        return None, None
+
     def query_lead(self) -> tuple[int, ...]:
         """Leading axes `*` of what acts on queries, which broadcast against heads; () when shared by all."""
         return ()

@@ -36,6 +36,9 @@ class Bilinear(Score):
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.weight,)
 
+    def maps(self) -> tuple[Tensor, None]:
+        return self.weight, None
+
     def query_lead(self) -> tuple[int, ...]:
         return tuple(self.weight.shape[:-2])
 
@@ -87,6 +90,9 @@ class LowRank(Score):
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.query_factor, self.key_factor)
+
+    def maps(self) -> tuple[Tensor, Tensor]:
+        return self.query_factor, self.key_factor
 
     def query_lead(self) -> tuple[int, ...]:
         return tuple(self.query_factor.shape[:-2])

@@ -55,6 +55,9 @@ class Rotated(Score):
         starts = (self.query_start, self.key_start)
         return (*self.inner.tensors(), *(start for start in starts if isinstance(start, Tensor)))
 
+    def maps(self) -> tuple[Tensor | None, Tensor | None]:
+        return self.inner.maps()
+
     def query_lead(self) -> tuple[int, ...]:
         return self.inner.query_lead()
 
