@@ -1,0 +1,1 @@
+"""The few hot loops, compiled on first use, and what runs them."""
