@@ -130,6 +130,10 @@ class Call:
         return self.score.pair_features(self.query.shape[-1])
 
     @property
+    def value_features(self) -> int:
+        return self.value.shape[-1]
+
+    @property
     def needs_gradient(self) -> bool:
         """Whether anything will be kept for a backward pass."""
         return torch.is_grad_enabled() and any(
@@ -152,7 +156,7 @@ class Call:
 
 def bias_tile(bias: Tensor | PositionBias, rows: Rows) -> Tensor:
     """The block of a bias for `rows`, whichever way it is given."""
-    return rows.slice(bias) if isinstance(bias, Tensor) else bias.tile(rows)
+    return rows.of_pairs(bias) if isinstance(bias, Tensor) else bias.tile(rows)
 
 
 def repeat_heads(tensor: Tensor, groups: int) -> Tensor:

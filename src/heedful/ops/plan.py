@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,8 +18,10 @@ from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import PreparedKey, ScaledDot, Score
 
-# Below this a call's scores fit comfortably in memory, and computing them twice only costs time.
+# What a backend may hold at one time where another holds less: below this it fits comfortably in memory.
 WHOLE_BYTES = 64 * 2**20
+# By what a call takes at least: once one is found that takes less than the next one can, nobody else is asked.
+_BY_CALL = sorted(BACKENDS.values(), key=lambda backend: backend.cost.call)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Plan:
     reason: str
     rejected: Mapping[str, str]
     """Why not each other backend."""
+    seconds: float
+    """What it is expected to take on a processor, forward and, where a gradient is wanted, backward: a rough guess."""
     bytes_for_backward: int
     """Bytes the attention keeps for the backward pass; 0 where no gradient is wanted."""
     flops: int
@@ -45,6 +50,7 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"{self.backend}: {self.reason}"]
         lines += [f"not {name}: {why}" for name, why in self.rejected.items()]
+        lines.append(f"about {self.seconds:.2g} seconds on a processor")
         lines.append(f"{self.flops:,} floating-point operations forward")
         lines.append(f"{self.bytes_for_backward:,} bytes kept for backward")
         return "\n".join(lines)
@@ -81,12 +87,17 @@ def plan(
     )
     chosen = choose(call, backend)
     rejected = {
-        name: other.supports(call) or _served_but(other, chosen, backend)
+        name: other.supports(call) or _served_but(other, chosen, call, backend)
         for name, other in BACKENDS.items()
         if other is not chosen
     }
     return Plan(
-        chosen.name, _reason(call, chosen, backend), rejected, chosen.bytes_kept(call), flops(call)
+        backend=chosen.name,
+        reason=_reason(call, chosen, backend),
+        rejected=rejected,
+        seconds=chosen.seconds(call),
+        bytes_for_backward=chosen.bytes_kept(call),
+        flops=flops(call),
     )
 
 
@@ -103,14 +114,24 @@ def choose(call: Call, backend: str) -> Backend:
                 f"serves every call."
             )
         return named
-    sdpa = BACKENDS["sdpa"]
-    small = score_bytes(call) <= WHOLE_BYTES
-    if (small or sdpa.is_fused(call)) and sdpa.supports(call) is None:
-        return sdpa
-    chunked = BACKENDS["chunked"]
-    if not small and chunked.supports(call) is None:
-        return chunked
-    return BACKENDS["reference"]
+    best, least = None, math.inf
+    for candidate in _BY_CALL:
+        if candidate.cost.call >= least:
+            break
+        seconds = candidate.seconds(call)
+        # The cheap questions first: to tell whether a backend serves can take as long as a small call.
+        if seconds < least and _fits(candidate, call) and candidate.supports(call) is None:
+            best, least = candidate, seconds
+    return best or _smallest(call)
+
+
+def _fits(backend: Backend, call: Call) -> bool:
+    return backend.bytes_at_once(call) <= WHOLE_BYTES
+
+
+def _smallest(call: Call) -> Backend:
+    serving = [backend for backend in BACKENDS.values() if backend.supports(call) is None]
+    return min(serving, key=lambda backend: backend.bytes_at_once(call))
 
 
 def flops(call: Call) -> int:
@@ -137,7 +158,10 @@ def _reason(call: Call, chosen: Backend, asked: str) -> str:
     return chosen.why
 
 
-def _served_but(other: Backend, chosen: Backend, asked: str) -> str:
+def _served_but(other: Backend, chosen: Backend, call: Call, asked: str) -> str:
     if asked != "auto":
         return f"{chosen.name} was asked for by name"
-    return f"it serves the call too, but {chosen.name} is expected to cost less"
+    if _fits(chosen, call) and not _fits(other, call):
+        return f"it serves the call too, but holds {other.bytes_at_once(call):,} bytes at once"
+    times = other.seconds(call) / max(chosen.seconds(call), 1e-9)
+    return f"it serves the call too, but {chosen.name} is expected to cost less: this takes {times:.2g} times as long"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -12,12 +13,36 @@ from torch import Tensor
 from heedful.ops.call import Attended, Call
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a backend's work takes: seconds of one thread, measured as docs/attention.md tells, float32.
+
+    Only the ratios between backends matter, and only to choose among them; on an accelerator nothing but the order
+    that they put the backends in is meant.
+    """
+
+    call: float
+    """A forward call, however small."""
+    backward_call: float
+    """A backward call, however small."""
+    multiply_add: float
+    """A multiply-add: one feature of a pair, or one feature of a value mixed in."""
+    cell: float
+    """A score's mask and softmax; another normalizer brings `cell_seconds` of its own on top."""
+    transcendental: float
+    """One hidden feature of an additive pair."""
+    backward: float
+    """How many times as long as the forward pass the backward pass takes, recomputing included."""
+
+
 class Backend(abc.ABC):
     """One way to compute attention. All give the same result where they serve."""
 
     name: ClassVar[str]
     why: ClassVar[str]
     """In a few words, what choosing it buys."""
+    cost: ClassVar[Cost]
+    """Measured constants. `seconds` never falls below `cost.call`: small calls ask no backend that starts slowly."""
 
     @abc.abstractmethod
     def supports(self, call: Call) -> str | None:
@@ -26,6 +51,35 @@ class Backend(abc.ABC):
     def is_fused(self, call: Call) -> bool:
         """Whether it serves the call without ever building queries × keys or computing anything twice."""
         return False
+
+    def seconds(self, call: Call) -> float:
+        """What the call is expected to take, forward and, where a gradient is wanted, backward.
+
+        Asked before `supports`, so any call is answered; infinity where it is sure not to serve. A backend that
+        computes only some of the cells (a band, edges) counts those alone with `seconds_for`.
+        """
+        return self.seconds_for(call, call.cells)
+
+    def seconds_for(self, call: Call, cells: int) -> float:
+        """`cost` applied to so many query-key pairs."""
+        cost = self.cost
+        pair = call.pair_features * (
+            cost.multiply_add if call.score.pair_kind == "dot" else cost.transcendental
+        )
+        cell = (
+            pair
+            + call.value_features * cost.multiply_add
+            + cost.cell
+            + call.normalizer.cell_seconds
+        )
+        work = cells * cell / threads()
+        if call.needs_gradient:
+            return cost.call + cost.backward_call + work * (1 + cost.backward)
+        return cost.call + work
+
+    def bytes_at_once(self, call: Call) -> int:
+        """Bytes, beyond inputs and output, that it holds at one time: all scores unless it says otherwise."""
+        return score_bytes(call)
 
     @abc.abstractmethod
     def bytes_kept(self, call: Call) -> int:
@@ -42,6 +96,11 @@ def as_given(device: torch.device) -> AbstractContextManager[object]:
         # Switching off what is not on takes longer than a small product.
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def threads() -> int:
+    """How many threads share the work, as far as can be told: torch.compile cannot trace the question."""
+    return 1 if torch.compiler.is_compiling() else torch.get_num_threads()
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from heedful.ops.backends.base import Backend, as_given, score_bytes, wide_dtype
+from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, wide_dtype
 from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func
@@ -26,11 +26,22 @@ class Chunked(Backend):
     why: ClassVar[str] = (
         "blocks of queries, recomputed in the backward pass, so that memory is block × keys"
     )
+    cost: ClassVar[Cost] = Cost(
+        call=50e-6,
+        backward_call=350e-6,
+        multiply_add=0.016e-9,
+        cell=3.5e-9,
+        transcendental=6.6e-9,
+        backward=2.7,
+    )
 
     def supports(self, call: Call) -> str | None:
         if torch.compiler.is_compiling() or inside_func():
             return "its recomputation cannot be traced by torch.func or torch.compile"
         return None
+
+    def bytes_at_once(self, call: Call) -> int:
+        return min(score_bytes(call), BLOCK_BYTES)
 
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:

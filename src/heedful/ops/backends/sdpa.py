@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.base import Backend, as_given
+from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, threads
 from heedful.ops.backends.reference import Reference, prepare, row_weights
 from heedful.ops.call import Attended, Call, bias_tile
 from heedful.ops.finite import all_finite, inside_func
@@ -16,12 +16,23 @@ from heedful.ops.masks import Causal
 from heedful.ops.normalizers import Softmax
 from heedful.ops.scores import Dot, ScaledDot
 
+# What forming the scores adds to each of them, in seconds of one thread.
+UNFUSED_CELL = 1e-9
+
 
 class SDPA(Backend):
     """Scores whose pair is an inner product, under softmax."""
 
     name: ClassVar[str] = "sdpa"
     why: ClassVar[str] = "PyTorch's fused kernel serves this call exactly"
+    cost: ClassVar[Cost] = Cost(
+        call=15e-6,
+        backward_call=30e-6,
+        multiply_add=0.016e-9,
+        cell=1.4e-9,
+        transcendental=0.0,
+        backward=2.3,
+    )
 
     def supports(self, call: Call) -> str | None:
         if call.score.pair_kind != "dot":
@@ -45,6 +56,16 @@ class SDPA(Backend):
         )
         same_size = call.value.shape[-1] == call.pair_features
         return not call.dropout_p and not learned and same_size
+
+    def seconds_for(self, call: Call, cells: int) -> float:
+        seconds = super().seconds_for(call, cells)
+        if self.is_fused(call):
+            return seconds
+        # Then it forms the scores like plain mathematics does.
+        return seconds + UNFUSED_CELL * cells / threads()
+
+    def bytes_at_once(self, call: Call) -> int:
+        return 0 if self.is_fused(call) else score_bytes(call)
 
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:
