@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from heedful.ops.cells import Cells, Pairs
+
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
     """The shape that these broadcast to, or None where they do not.
@@ -30,27 +32,28 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Query rows `start` to `stop` (exclusive), each with all its keys.
+class Rows(Cells):
+    """Query rows `start` to `stop` (exclusive), each with the keys `key_start` to `key_stop`: all, unless narrowed.
 
-    Masks and position biases are asked for one such block at a time, so that nothing of size
+    Masks and position biases are asked for one such rectangle at a time, so that nothing of size
     queries × keys need exist unless a backend wants it.
     """
 
     start: int
     stop: int
+    key_start: int
+    key_stop: int
     num_queries: int
     num_keys: int
     lead: tuple[int, ...]
-    """Sizes of the axes before (query, key): `(*batch, heads)` or `(*batch,)`."""
     device: torch.device
 
     @classmethod
     def all(
         cls, num_queries: int, num_keys: int, lead: tuple[int, ...], device: torch.device
     ) -> Rows:
-        """The block that holds every query."""
-        return cls(0, num_queries, num_queries, num_keys, lead, device)
+        """The rectangle that holds every query and key."""
+        return cls(0, num_queries, 0, num_keys, num_queries, num_keys, lead, device)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,13 +61,26 @@ class Rows:
         return (*self.lead, self.num_queries, self.num_keys)
 
     def block(self, start: int, stop: int) -> Rows:
-        """The same call, other rows."""
+        """The same call and keys, other rows."""
         return replace(self, start=start, stop=stop)
+
+    def narrow(self, key_start: int, key_stop: int) -> Rows:
+        """The same rows, other keys."""
+        return replace(self, key_start=key_start, key_stop=key_stop)
+
+    def pairs(self, query: Tensor, key: Tensor) -> Pairs:
+        """The same call, cells by index."""
+        return Pairs(query, key, self.num_queries, self.num_keys, self.lead)
 
     @property
     def is_all(self) -> bool:
-        """Whether the block holds every query."""
+        """Whether the rectangle holds every query."""
         return self.start == 0 and self.stop == self.num_queries
+
+    @property
+    def has_all_keys(self) -> bool:
+        """Whether the rectangle holds every key."""
+        return self.key_start == 0 and self.key_stop == self.num_keys
 
     def query_index(self) -> Tensor:
         """Indices of the queries as a column, (rows, 1)."""
@@ -72,10 +88,37 @@ class Rows:
 
     def key_index(self) -> Tensor:
         """Indices of the keys as a row, (1, keys)."""
-        return torch.arange(self.num_keys, device=self.device)[None, :]
+        return torch.arange(self.key_start, self.key_stop, device=self.device)[None, :]
 
-    def slice(self, tensor: Tensor) -> Tensor:
-        """Take these rows out of the query axis (the last but one) unless that axis broadcasts."""
-        if self.is_all or tensor.shape[-2] == 1:
-            return tensor
-        return tensor[..., self.start : self.stop, :]
+    def of_sequences(self, tensor: Tensor) -> Tensor:
+        return self.over_heads(tensor, 0)[..., None, None]
+
+    def of_queries(self, tensor: Tensor) -> Tensor:
+        return self.of_pairs(self.over_heads(tensor, 1)[..., :, None])
+
+    def of_keys(self, tensor: Tensor) -> Tensor:
+        return self.of_pairs(self.over_heads(tensor, 1)[..., None, :])
+
+    def of_pairs(self, tensor: Tensor) -> Tensor:
+        if not (self.is_all or tensor.shape[-2] == 1):
+            tensor = tensor[..., self.start : self.stop, :]
+        if not (self.has_all_keys or tensor.shape[-1] == 1):
+            tensor = tensor[..., self.key_start : self.key_stop]
+        return tensor
+
+    def listed(self, queries: Tensor, keys: Tensor) -> Tensor:
+        if not self.is_all:
+            bounds = torch.tensor([self.start, self.stop], device=self.device, dtype=queries.dtype)
+            begin, end = torch.searchsorted(queries, bounds).tolist()
+            queries, keys = queries[begin:end] - self.start, keys[begin:end]
+        if not self.has_all_keys:
+            inside = (keys >= self.key_start) & (keys < self.key_stop)
+            queries, keys = queries[inside], keys[inside] - self.key_start
+        size = (self.stop - self.start, self.key_stop - self.key_start)
+        found = torch.zeros(size, dtype=torch.bool, device=self.device)
+        found[queries, keys] = True
+        return found
+
+    def head_index(self, heads: int) -> Tensor:
+        index = torch.arange(heads, device=self.device)
+        return index[0] if heads == 1 else index[:, None, None]

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from heedful.errors import DtypeError, MaskError, ShapeError
+from heedful.ops.cells import Cells
 from heedful.ops.expect import expect_tensor
+from heedful.ops.masks.bounds import UNBOUNDED, Bounds
 from heedful.ops.rows import Rows
 
 
@@ -45,8 +47,25 @@ class Mask(abc.ABC):
         """Raise MaskError or ShapeError when the mask does not fit the call."""
 
     @abc.abstractmethod
+    def at(self, cells: Cells) -> Tensor:
+        """Whether each cell is kept: boolean, broadcastable to (*lead, *cells). The one definition of a mask."""
+
     def tile(self, rows: Rows) -> Tensor:
         """The block for `rows`: boolean, broadcastable to (*lead, rows, keys)."""
+        return self.at(rows)
+
+    def bounds(self, rows: Rows) -> Bounds:
+        """The tightest window known to hold all that is kept."""
+        return UNBOUNDED
+
+    def bounds_outside(self, rows: Rows) -> Bounds:
+        """The tightest window known to hold all that is not kept."""
+        return UNBOUNDED
+
+    @property
+    def follows_distance(self) -> bool:
+        """Whether key index minus query index alone decides, so that blocks along a diagonal are equal."""
+        return False
 
     def dense(
         self,
@@ -103,8 +122,8 @@ class Dense(Mask):
     def check(self, rows: Rows) -> None:
         check_pair_shape("mask", self.keep, rows)
 
-    def tile(self, rows: Rows) -> Tensor:
-        return rows.slice(self.keep)
+    def at(self, cells: Cells) -> Tensor:
+        return cells.of_pairs(self.keep)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,16 +140,32 @@ class And(Mask):
         self.left.check(rows)
         self.right.check(rows)
 
-    def tile(self, rows: Rows) -> Tensor:
-        return self.left.tile(rows) & self.right.tile(rows)
+    def at(self, cells: Cells) -> Tensor:
+        return self.left.at(cells) & self.right.at(cells)
+
+    def bounds(self, rows: Rows) -> Bounds:
+        return self.left.bounds(rows) & self.right.bounds(rows)
+
+    def bounds_outside(self, rows: Rows) -> Bounds:
+        return self.left.bounds_outside(rows) | self.right.bounds_outside(rows)
+
+    @property
+    def follows_distance(self) -> bool:
+        return self.left.follows_distance and self.right.follows_distance
 
 
 @dataclass(frozen=True, eq=False)
 class Or(And):
     """Either mask keeps."""
 
-    def tile(self, rows: Rows) -> Tensor:
-        return self.left.tile(rows) | self.right.tile(rows)
+    def at(self, cells: Cells) -> Tensor:
+        return self.left.at(cells) | self.right.at(cells)
+
+    def bounds(self, rows: Rows) -> Bounds:
+        return self.left.bounds(rows) | self.right.bounds(rows)
+
+    def bounds_outside(self, rows: Rows) -> Bounds:
+        return self.left.bounds_outside(rows) & self.right.bounds_outside(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +180,18 @@ class Not(Mask):
     def check(self, rows: Rows) -> None:
         self.inner.check(rows)
 
-    def tile(self, rows: Rows) -> Tensor:
-        return ~self.inner.tile(rows)
+    def at(self, cells: Cells) -> Tensor:
+        return ~self.inner.at(cells)
+
+    def bounds(self, rows: Rows) -> Bounds:
+        return self.inner.bounds_outside(rows)
+
+    def bounds_outside(self, rows: Rows) -> Bounds:
+        return self.inner.bounds(rows)
+
+    @property
+    def follows_distance(self) -> bool:
+        return self.inner.follows_distance
 
 
 def check_pair_shape(name: str, tensor: Tensor, rows: Rows) -> None:
@@ -178,10 +223,3 @@ def check_per_sequence(name: str, shape: tuple[int, ...], rows: Rows) -> None:
         )
     if any(size not in (1, full) for size, full in zip(shape, lead, strict=False)):
         raise ShapeError(f"{name} has leading shape {shape}, which does not broadcast to {lead}.")
-
-
-def over_heads(tensor: Tensor, trailing: int, rows: Rows) -> Tensor:
-    """Insert a heads axis of size 1 before the `trailing` last axes where `tensor` lacks one."""
-    if tensor.ndim - trailing < len(rows.lead):
-        return tensor.unsqueeze(-1 - trailing)
-    return tensor

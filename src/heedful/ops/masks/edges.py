@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import DtypeError, ShapeError
+from heedful.ops.cells import Cells
 from heedful.ops.expect import expect_tensor
 from heedful.ops.masks.base import Mask
 from heedful.ops.rows import Rows
@@ -59,17 +60,8 @@ class Edges(Mask):
                 f"Edges was made for {got[0]} queries and {got[1]} keys, but the call has {wanted[0]} and {wanted[1]}."
             )
 
-    def tile(self, rows: Rows) -> Tensor:
-        queries, keys = self.queries_sorted, self.keys_by_query
-        if not rows.is_all:
-            bounds = torch.tensor([rows.start, rows.stop], device=rows.device, dtype=queries.dtype)
-            begin, end = torch.searchsorted(queries, bounds).tolist()
-            queries, keys = queries[begin:end] - rows.start, keys[begin:end]
-        keep = torch.zeros(
-            rows.stop - rows.start, rows.num_keys, dtype=torch.bool, device=rows.device
-        )
-        keep[queries, keys] = True
-        return keep
+    def at(self, cells: Cells) -> Tensor:
+        return cells.listed(self.queries_sorted, self.keys_by_query)
 
 
 def _check_range(what: str, index: Tensor, size: int, name: str) -> None:

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor
 
 from heedful.errors import MaskError, OptionError, unknown_choice
+from heedful.ops.cells import Cells
 from heedful.ops.masks.base import Mask
+from heedful.ops.masks.bounds import UNBOUNDED, Bounds
 from heedful.ops.rows import Rows
 
 Align = Literal["top_left", "bottom_right"]
 ALIGNMENTS: tuple[Align, ...] = ("top_left", "bottom_right")
 
 
-def offset(align: Align | None, rows: Rows) -> int:
+def offset(align: Align | None, cells: Cells) -> int:
     """Position of query 0 among the keys: 0, or such that the last query meets the last key."""
-    return rows.num_keys - rows.num_queries if align == "bottom_right" else 0
+    return cells.num_keys - cells.num_queries if align == "bottom_right" else 0
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,18 @@ class Causal(Mask):
                 f"query stands at the last key."
             )
 
-    def tile(self, rows: Rows) -> Tensor:
-        return rows.key_index() <= rows.query_index() + offset(self.align, rows)
+    def at(self, cells: Cells) -> Tensor:
+        return cells.key_index() <= cells.query_index() + offset(self.align, cells)
+
+    def bounds(self, rows: Rows) -> Bounds:
+        return Bounds(None, offset(self.align, rows))
+
+    def bounds_outside(self, rows: Rows) -> Bounds:
+        return Bounds(-offset(self.align, rows) - 1, None)
+
+    @property
+    def follows_distance(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -73,11 +85,30 @@ class Window(Mask):
                     f"Window({side}={size!r}): a side is a whole number, 0 or more, or None for unbounded."
                 )
 
-    def tile(self, rows: Rows) -> Tensor:
-        distance = rows.key_index() - (rows.query_index() + offset(self.align, rows))
+    def at(self, cells: Cells) -> Tensor:
+        distance = cells.key_index() - (cells.query_index() + offset(self.align, cells))
         keep = torch.ones_like(distance, dtype=torch.bool)
         if self.left is not None:
             keep = keep & (distance >= -self.left)
         if self.right is not None:
             keep = keep & (distance <= self.right)
         return keep
+
+    def bounds(self, rows: Rows) -> Bounds:
+        shift = offset(self.align, rows)
+        return Bounds(
+            None if self.left is None else self.left - shift,
+            None if self.right is None else self.right + shift,
+        )
+
+    def bounds_outside(self, rows: Rows) -> Bounds:
+        shift = offset(self.align, rows)
+        if self.left is None and self.right is not None:
+            return Bounds(-self.right - shift - 1, None)
+        if self.right is None and self.left is not None:
+            return Bounds(None, shift - self.left - 1)
+        return UNBOUNDED
+
+    @property
+    def follows_distance(self) -> bool:
+        return True

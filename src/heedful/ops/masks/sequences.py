@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from heedful.errors import DtypeError, ShapeError
+from heedful.ops.cells import Cells
 from heedful.ops.expect import expect_tensor
-from heedful.ops.masks.base import Mask, check_per_sequence, over_heads
+from heedful.ops.masks.base import Mask, check_per_sequence
 from heedful.ops.rows import Rows
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -43,9 +44,8 @@ class Padding(Mask):
     def check(self, rows: Rows) -> None:
         check_per_sequence("key_lengths", tuple(self.key_lengths.shape), rows)
 
-    def tile(self, rows: Rows) -> Tensor:
-        lengths = over_heads(self.key_lengths, 0, rows)[..., None, None]
-        return rows.key_index() < lengths
+    def at(self, cells: Cells) -> Tensor:
+        return cells.key_index() < cells.of_sequences(self.key_lengths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,5 @@ class Segments(Mask):
             if ids.ndim > 1 or not rows.lead:
                 check_per_sequence(name, tuple(ids.shape[:-1]), rows)
 
-    def tile(self, rows: Rows) -> Tensor:
-        query_ids = over_heads(self.query_ids[..., rows.start : rows.stop], 1, rows)
-        key_ids = over_heads(self.key_ids, 1, rows)
-        return query_ids[..., :, None] == key_ids[..., None, :]
+    def at(self, cells: Cells) -> Tensor:
+        return cells.of_queries(self.query_ids) == cells.of_keys(self.key_ids)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import OptionError, ShapeError
+from heedful.ops.cells import Cells
 from heedful.ops.rows import Rows
 
 
@@ -38,13 +39,22 @@ class PositionBias(abc.ABC):
                 f"(*batch, {heads}, length, features)."
             )
 
-    def distance(self, rows: Rows) -> Tensor:
-        """Key position minus query position, (rows, keys)."""
-        return rows.key_index() - (rows.query_index() + self.query_start)
+    def distance(self, cells: Cells) -> Tensor:
+        """Key position minus query position, (*cells)."""
+        return cells.key_index() - (cells.query_index() + self.query_start)
 
     @abc.abstractmethod
+    def at(self, cells: Cells) -> Tensor:
+        """The bias at each cell, (heads, *cells), or (*cells) when there is one head."""
+
     def tile(self, rows: Rows) -> Tensor:
         """The bias for `rows`, (heads, rows, keys), or (rows, keys) when there is one head."""
+        return self.at(rows)
+
+    @property
+    def follows_distance(self) -> bool:
+        """Whether key index minus query index alone decides, so that blocks along a diagonal are equal."""
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +93,9 @@ class ALiBi(PositionBias):
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.slopes,)
 
-    def tile(self, rows: Rows) -> Tensor:
-        distance = self.distance(rows).abs().to(self.slopes.dtype)
-        tile = -self.slopes[:, None, None] * distance
-        return tile[0] if len(self.slopes) == 1 else tile
+    def at(self, cells: Cells) -> Tensor:
+        slopes = self.slopes[cells.head_index(len(self.slopes))]
+        return -slopes * self.distance(cells).abs().to(slopes.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +148,5 @@ class RelativeBuckets(PositionBias):
         far = (exact + (ratio * (buckets - exact)).long()).clamp(max=buckets - 1)
         return first + torch.where(distance < exact, distance, far)
 
-    def tile(self, rows: Rows) -> Tensor:
-        tile = self.table[:, self.bucket(self.distance(rows))]
-        return tile[0] if len(self.table) == 1 else tile
+    def at(self, cells: Cells) -> Tensor:
+        return self.table[cells.head_index(len(self.table)), self.bucket(self.distance(cells))]
