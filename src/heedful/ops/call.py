@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from heedful.ops.cells import Cells
 from heedful.ops.finite import all_finite, can_look
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer
@@ -154,9 +155,9 @@ class Call:
                 yield "bias", tensor
 
 
-def bias_tile(bias: Tensor | PositionBias, rows: Rows) -> Tensor:
-    """The block of a bias for `rows`, whichever way it is given."""
-    return rows.of_pairs(bias) if isinstance(bias, Tensor) else bias.tile(rows)
+def bias_at(bias: Tensor | PositionBias, cells: Cells) -> Tensor:
+    """What a bias adds at `cells`, whichever way it is given."""
+    return cells.of_pairs(bias) if isinstance(bias, Tensor) else bias.at(cells)
 
 
 def repeat_heads(tensor: Tensor, groups: int) -> Tensor:

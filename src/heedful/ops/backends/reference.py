@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.backends.base import Backend, Cost, as_given, tensor_bytes, wide_dtype
-from heedful.ops.call import Attended, Call, bias_tile, repeat_heads
+from heedful.ops.call import Attended, Call, bias_at, repeat_heads
 from heedful.ops.rows import Rows
 
 
@@ -131,7 +131,7 @@ def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, 
     scores = scores.expand(*call.lead, *scores.shape[-2:])
     keep = None if call.mask is None else call.mask.tile(rows)
     if call.bias is not None:
-        bias = bias_tile(call.bias, rows).to(scores.dtype)
+        bias = bias_at(call.bias, rows).to(scores.dtype)
         scores = scores + bias
         # A bias of minus infinity is how other libraries write a mask: it is one here too.
         opened = bias != -torch.inf

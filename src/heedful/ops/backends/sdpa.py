@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, threads
 from heedful.ops.backends.reference import Reference, prepare, row_weights
-from heedful.ops.call import Attended, Call, bias_tile
+from heedful.ops.call import Attended, Call, bias_at
 from heedful.ops.finite import all_finite, inside_func
 from heedful.ops.masks import Causal
 from heedful.ops.normalizers import Softmax
@@ -78,7 +78,7 @@ class SDPA(Backend):
         return (inputs + output + dense + weights) * width
 
     def run(self, call: Call) -> Attended:
-        query, scale = _query_and_scale(call)
+        query, scale = query_and_scale(call)
         key, value = call.prepared_key.to(query.dtype), call.value
         key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
         causal = _is_causal(call)
@@ -91,12 +91,12 @@ class SDPA(Backend):
             query, key, value = query.float(), key.float(), value.float()
         with as_given(query.device):
             output = F.scaled_dot_product_attention(
-                _four(query, call.lead),
-                _four(key, key_lead),
-                _four(value.to(query.dtype), key_lead),
+                four_axes(query, call.lead),
+                four_axes(key, key_lead),
+                four_axes(value.to(query.dtype), key_lead),
                 attn_mask=added
                 if added is None or added.ndim == 2
-                else _four(added, _shared(added, call)),
+                else four_axes(added, _shared(added, call)),
                 dropout_p=call.dropout_p,
                 is_causal=causal,
                 scale=scale,
@@ -124,7 +124,7 @@ def weights_of(call: Call) -> Tensor:
     return weights.to(call.query.dtype)
 
 
-def _query_and_scale(call: Call) -> tuple[Tensor, float]:
+def query_and_scale(call: Call) -> tuple[Tensor, float]:
     # The kernel scales for free; every other score brings its factor inside its prepared features.
     if type(call.score) is ScaledDot:
         return call.query, call.score.scale_for(call.query.shape[-1])
@@ -149,8 +149,8 @@ def _added(call: Call) -> Tensor | None:
     if call.bias is None:
         return keep
     # In half precision, biases as far apart as those of distant positions would be rounded to the same number.
-    dtype = torch.float32 if _widens(call) else _query_and_scale(call)[0].dtype
-    bias = bias_tile(call.bias, rows).to(dtype)
+    dtype = torch.float32 if _widens(call) else query_and_scale(call)[0].dtype
+    bias = bias_at(call.bias, rows).to(dtype)
     return bias if keep is None else torch.where(keep, bias, -torch.inf)
 
 
@@ -175,7 +175,7 @@ def _shared(added: Tensor, call: Call) -> tuple[int, ...]:
     return (*(1,) * missing, *added.shape[:-2])
 
 
-def _four(tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
+def four_axes(tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
     """Fold or add leading axes until there are (batch, heads): the fused kernels want just four axes."""
     if tuple(tensor.shape[:-2]) != lead:
         tensor = tensor.expand(*lead, *tensor.shape[-2:])
