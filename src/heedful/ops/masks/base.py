@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +43,10 @@ class Mask(abc.ABC):
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors the mask holds, for device checks."""
         return ()
+
+    def parts(self) -> Iterator[Mask]:
+        """The masks that this one is combined from; itself, where it is not."""
+        yield self
 
     def check(self, rows: Rows) -> None:  # noqa: B027 - most masks fit every call
         """Raise MaskError or ShapeError when the mask does not fit the call."""
@@ -136,6 +141,10 @@ class And(Mask):
     def tensors(self) -> tuple[Tensor, ...]:
         return (*self.left.tensors(), *self.right.tensors())
 
+    def parts(self) -> Iterator[Mask]:
+        yield from self.left.parts()
+        yield from self.right.parts()
+
     def check(self, rows: Rows) -> None:
         self.left.check(rows)
         self.right.check(rows)
@@ -176,6 +185,9 @@ class Not(Mask):
 
     def tensors(self) -> tuple[Tensor, ...]:
         return self.inner.tensors()
+
+    def parts(self) -> Iterator[Mask]:
+        yield from self.inner.parts()
 
     def check(self, rows: Rows) -> None:
         self.inner.check(rows)
