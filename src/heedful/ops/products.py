@@ -1,0 +1,114 @@
+"""Matrix products in float32 at the full speed of the processor."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import functional as F
+
+from heedful.ops.finite import inside_func
+
+LEAST_WORK = 2**21
+"""Multiplications below which the fixed cost of a call to oneDNN is not won back."""
+
+
+@cache
+def prefers_onednn() -> bool:
+    """Whether oneDNN multiplies float32 matrices faster than PyTorch's own choice on this processor.
+
+    PyTorch multiplies in float32 by MKL, which gives processors of other makers than Intel code for half of their
+    512-bit registers; oneDNN asks what the processor can do, not who made it. AMD Zen 5, one core: 92 GFLOP/s by MKL,
+    205 by oneDNN. It depends on the machine alone, never on a measurement: a run that is resumed rounds as before.
+    """
+    if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
+        return False
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return wide and _maker() == "AuthenticAMD" and _operator() is not None
+
+
+def _maker() -> str:
+    """The processor's maker as it names itself, where the system tells."""
+    if platform.system() != "Linux":
+        return ""
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            found = [line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")]
+    except (OSError, IndexError):
+        return ""
+    return found[0] if found else ""
+
+
+def _operator() -> Any:
+    """PyTorch's only door to oneDNN's float32 product of plain tensors: the one its compiler takes."""
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply: left · right + bias, for the inside of hand-written derivatives: autograd does not see through it.
+
+    Shapes: (..., rows, inner), (inner, columns) and (columns,) -> (..., rows, columns).
+
+    >>> product(torch.ones(2, 3), torch.ones(3, 1))
+    tensor([[3.],
+            [3.]])
+    """
+    if left.numel() * right.shape[-1] >= LEAST_WORK and _suits(left, right, bias):
+        result: Tensor = _operator()(left, right.t(), bias, "none", [], "")
+        return result
+    return F.linear(left, right.t(), bias)
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    r"""`torch.nn.functional.linear`, :math:`x W^\top + b`, faster where `prefers_onednn`.
+
+    Shapes: (..., inputs), (outputs, inputs) and (outputs,) -> (..., outputs).
+
+    >>> linear(torch.ones(2, 3), torch.ones(1, 3))
+    tensor([[3.],
+            [3.]])
+    """
+    if inputs.numel() * len(weight) < LEAST_WORK or not _suits(inputs, weight, bias):
+        return F.linear(inputs, weight, bias)
+    result: Tensor = _Linear.apply(inputs, weight, bias)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _suits(*tensors: Tensor | None) -> bool:
+    plain = all(
+        tensor is None or (tensor.dtype == torch.float32 and tensor.is_cpu) for tensor in tensors
+    )
+    # Compilers, transforms and autocast know PyTorch's own operators and have a plan of their own for them.
+    return bool(
+        plain
+        and not torch.compiler.is_compiling()
+        and prefers_onednn()
+        and torch.backends.mkldnn.enabled
+        and not torch.is_autocast_enabled("cpu")
+        and not inside_func()
+        and forward_ad._current_level < 0
+    )
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        return product(inputs, weight.t(), bias)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, weight = ctx.saved_tensors
+        rows = upstream.reshape(-1, len(weight))
+        # Where a second derivative is wanted, every step must be seen by autograd.
+        multiply = torch.matmul if torch.is_grad_enabled() else product
+        return (
+            multiply(upstream, weight) if ctx.needs_input_grad[0] else None,
+            multiply(rows.t(), inputs.reshape(len(rows), -1)) if ctx.needs_input_grad[1] else None,
+            rows.sum(0) if ctx.needs_input_grad[2] else None,
+        )
