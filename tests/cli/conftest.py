@@ -18,9 +18,10 @@ from heedful.data.files import Pairs
 from heedful.tasks import run_folder
 from heedful.tasks.configuration import apply_overrides, build
 from heedful.tasks.text_pairs import Vocabularies
+from heedful.tasks.translate import TRANSLATE
 from heedful.tasks.translation import TASK, Translator
 from heedful.tasks.translation_config import TranslationConfig
-from heedful.train.loop import train_translation
+from heedful.train.loop import train_model
 
 TINY = (
     "vocabulary.size=80", "vocabulary.min_frequency=1", "training.epochs=2", "training.batch_tokens=400",
@@ -92,7 +93,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, corpus: dates.Corpus) -> 
     shutil.copy(folder / "test.en", folder / "new.en")
     config = configuration(*TINY_GRU, 'data.train=["train.en","train.de"]')
     with contextlib.chdir(folder):
-        for _ in train_translation(config, corpus.train, corpus.valid, Path("runs/en-de")):
+        for _ in train_model(TRANSLATE, config, corpus.train, corpus.valid, Path("runs/en-de")):
             pass
     return folder
 
@@ -130,7 +131,7 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
 
     configure = settings.configure
 
-    def tiny(path: Path | None, choices: settings.Choices) -> TranslationConfig:
+    def tiny(path: Path | None, choices: settings.TranslationChoices) -> TranslationConfig:
         usual = configure(path, choices)
         sizes = TINY_TRANSFORMER if usual.model.kind == "transformer" else TINY_GRU[:-1]
         kind = [f"model.kind={usual.model.kind}"]

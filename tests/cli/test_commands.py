@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from heedful.cli.report import varied
+from heedful.cli.tasks.translate_report import varied
 from heedful.data.builtin.corpus import Corpus
 from heedful.data.files import Pairs
+from heedful.tasks.translate import TRANSLATE
 from heedful.tasks.translation import Translator
 from heedful.train.events import Validated
-from heedful.train.loop import train_translation
+from heedful.train.loop import train_model
 from tests.cli.conftest import TINY_GRU, configuration, run_command, snapshot
 
 RUN = "runs/en-de"
@@ -101,8 +102,8 @@ def test_an_empty_folder_may_be_used(place: Path) -> None:
 def interrupted(corpus: Corpus, folder: str) -> None:
     """Leave a run that stopped after its first epoch."""
     data = ('data.train=["train.en","train.de"]', 'data.valid=["valid.en","valid.de"]')
-    events = train_translation(
-        configuration(*TINY_GRU, *data), corpus.train, corpus.valid, Path(folder)
+    events = train_model(
+        TRANSLATE, configuration(*TINY_GRU, *data), corpus.train, corpus.valid, Path(folder)
     )
     with contextlib.closing(events):  # type: ignore[type-var]
         for event in events:
@@ -153,7 +154,7 @@ def test_config_is_complete_and_accepted(place: Path) -> None:
     Path("gru.toml").write_text(ran.stdout, encoding="utf-8")
     for section in ("[data]", "[vocabulary]", "[model]", "[training]", "[decoding]"):
         assert section in ran.stdout
-    assert "# Most passes over the training pairs.\nepochs = 30" in ran.stdout
+    assert "# Most passes over the training data.\nepochs = 30" in ran.stdout
     assert "hidden = 24" in ran.stdout
     ran = run_command("train", "translate", "--config", "gru.toml", *FILES, "--out", "new", *SETS)
     assert ran.status == 0, ran.stderr

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from heedful.data.builtin.corpus import Corpus
+from heedful.tasks.translate import TRANSLATE
 from heedful.train.events import Validated
-from heedful.train.loop import train_translation
+from heedful.train.loop import train_model
 from tests.cli.conftest import TINY_GRU, Ran, configuration, run_command
 
 COMMANDS = (
@@ -66,7 +67,7 @@ def stop_after_an_epoch(corpus: Corpus) -> None:
     config = configuration(
         *TINY_GRU, 'data.train=["train.en","train.de"]', 'data.valid=["valid.en","valid.de"]'
     )
-    events = train_translation(config, corpus.train, corpus.valid, Path("runs/en-de"))
+    events = train_model(TRANSLATE, config, corpus.train, corpus.valid, Path("runs/en-de"))
     with contextlib.closing(events):  # type: ignore[type-var]
         for event in events:
             if isinstance(event, Validated):

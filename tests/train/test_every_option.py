@@ -18,12 +18,14 @@ import torch
 from heedful.data.files import Pairs
 from heedful.errors import OptionError
 from heedful.tasks import translation
+from heedful.tasks.base import Scores
 from heedful.tasks.configuration import build
 from heedful.tasks.text_pairs import Vocabularies
+from heedful.tasks.translate import TRANSLATE
 from heedful.tasks.translation import Translator
 from heedful.tasks.translation_config import TranslationConfig
 from heedful.train import loop
-from heedful.train.events import Finished, Progress, Scores, Started, Validated
+from heedful.train.events import Finished, Progress, Started, Validated
 
 PAIRS = Pairs(
     ["Ein Hund rennt", "ein Hund", "Der Hund schläft", "Ein Mann und ein Hund", "ein Mann rennt"],
@@ -138,10 +140,10 @@ def training(config: TranslationConfig, patch: pytest.MonkeyPatch, run: Path) ->
     patch.setattr(
         loop, "build_fabric", lambda all: seen.append(all.accelerator) or real_fabric(all)
     )
-    for event in loop.train_translation(config, PAIRS, PAIRS, run):
+    for event in loop.train_model(TRANSLATE, config, PAIRS, PAIRS, run):
         match event:
             case Started():
-                seen += [event.train_pairs, event.steps_per_epoch]
+                seen += [event.train_examples, event.steps_per_epoch]
             case Progress():
                 seen.append(event.step)
             case Validated():

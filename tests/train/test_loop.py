@@ -7,10 +7,11 @@ import torch
 
 from heedful.data.files import Pairs
 from heedful.tasks.configuration import build
+from heedful.tasks.translate import TRANSLATE
 from heedful.tasks.translation import Translator
 from heedful.tasks.translation_config import TranslationConfig
 from heedful.train.events import Finished, Progress, Started, Validated
-from heedful.train.loop import train_translation
+from heedful.train.loop import train_model
 
 WORDS = ["ein", "hund", "rennt", "im", "schnee", "und", "mann", "geht"]
 
@@ -64,7 +65,7 @@ def threads():
 @pytest.mark.usefixtures("threads")
 def test_training_writes_a_run_that_translates(tmp_path):
     run = tmp_path / "run"
-    events = list(train_translation(configuration(epochs=20), pairs(60, 0), pairs(8, 1), run))
+    events = list(train_model(TRANSLATE, configuration(epochs=20), pairs(60, 0), pairs(8, 1), run))
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Finished)
     losses = [event.loss for event in events if isinstance(event, Progress)]
@@ -86,4 +87,4 @@ def test_training_writes_a_run_that_translates(tmp_path):
     assert [len(each) for each in found] == [2, 1, 2]
     assert found[1][0].text == ""
     scores = translator.evaluate(pairs(8, 1), beam=1)
-    assert scores.bleu == pytest.approx(events[-1].scores.bleu)
+    assert scores.bleu == pytest.approx(events[-1].scores["bleu"])

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from heedful.errors import RunError
+from heedful.tasks.translate import TRANSLATE
 from heedful.train.events import Finished, Progress, Started, Validated
-from heedful.train.loop import train_translation
+from heedful.train.loop import train_model
 
 _spec = importlib.util.spec_from_file_location(
     "heedful_test_loop", Path(__file__).with_name("test_loop.py")
@@ -29,7 +30,7 @@ def _one_thread():
 
 def stop(config, run, wanted, *, resume=False):
     """Train until `wanted(event)`, then close the generator, as a killed process would end it."""
-    events = train_translation(config, pairs(40, 0), pairs(6, 1), run, resume=resume)
+    events = train_model(TRANSLATE, config, pairs(40, 0), pairs(6, 1), run, resume=resume)
     for event in events:
         if wanted(event):
             break
@@ -40,7 +41,7 @@ def stop(config, run, wanted, *, resume=False):
 def whole(tmp_path_factory):
     config = configuration(checkpoint_steps=3, progress_steps=1)
     run = tmp_path_factory.mktemp("whole") / "run"
-    events = list(train_translation(config, pairs(40, 0), pairs(6, 1), run))
+    events = list(train_model(TRANSLATE, config, pairs(40, 0), pairs(6, 1), run))
     return config, run, events
 
 
@@ -59,7 +60,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(whole, tmp_path, wanted):
     run = tmp_path / "run"
     stop(config, run, wanted)
     torch.rand(7)
-    rest = list(train_translation(config, pairs(40, 0), pairs(6, 1), run, resume=True))
+    rest = list(train_model(TRANSLATE, config, pairs(40, 0), pairs(6, 1), run, resume=True))
     for name in ("model.safetensors", "config.toml", "target_vocabulary.json"):
         assert (run / name).read_bytes() == (reference / name).read_bytes()
     assert isinstance(rest[-1], Finished)
@@ -73,7 +74,7 @@ def test_dropout_matters_here(whole, tmp_path):
     config, reference, _ = whole
     other = config.model_copy(update={"training": config.training.model_copy(update={"seed": 9})})
     run = tmp_path / "run"
-    list(train_translation(other, pairs(40, 0), pairs(6, 1), run))
+    list(train_model(TRANSLATE, other, pairs(40, 0), pairs(6, 1), run))
     assert (run / "model.safetensors").read_bytes() != (
         reference / "model.safetensors"
     ).read_bytes()
@@ -82,13 +83,15 @@ def test_dropout_matters_here(whole, tmp_path):
 def test_what_cannot_be_resumed(whole, tmp_path):
     config, reference, _ = whole
     with pytest.raises(RunError, match="has finished; there is nothing to resume"):
-        train_translation(config, pairs(4, 0), pairs(4, 1), reference, resume=True)
+        train_model(TRANSLATE, config, pairs(4, 0), pairs(4, 1), reference, resume=True)
     with pytest.raises(RunError, match="the configuration differs"):
-        train_translation(configuration(seed=5), pairs(4, 0), pairs(4, 1), reference, resume=True)
+        train_model(
+            TRANSLATE, configuration(seed=5), pairs(4, 0), pairs(4, 1), reference, resume=True
+        )
     with pytest.raises(RunError, match="does not exist"):
-        train_translation(config, pairs(4, 0), pairs(4, 1), tmp_path / "none", resume=True)
+        train_model(TRANSLATE, config, pairs(4, 0), pairs(4, 1), tmp_path / "none", resume=True)
     with pytest.raises(RunError, match="is not a run folder"):
-        train_translation(config, pairs(4, 0), pairs(4, 1), tmp_path, resume=True)
+        train_model(TRANSLATE, config, pairs(4, 0), pairs(4, 1), tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_changed_data_is_not_resumed(whole, tmp_path, train, valid):
     stop(config, run, lambda event: isinstance(event, Started))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with pytest.raises(RunError, match="are not those that the run in .* began with"):
-        train_translation(config, train, valid, run, resume=True)
+        train_model(TRANSLATE, config, train, valid, run, resume=True)
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
@@ -113,4 +116,4 @@ def test_a_truncated_checkpoint_says_what_to_do(whole, tmp_path):
     state = run / "checkpoints" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:500])
     with pytest.raises(RunError, match="truncated or corrupt"):
-        list(train_translation(config, pairs(40, 0), pairs(6, 1), run, resume=True))
+        list(train_model(TRANSLATE, config, pairs(40, 0), pairs(6, 1), run, resume=True))

@@ -23,10 +23,10 @@ def config_translate(
         heedful train translate --config gru.toml --train builtin:dates --out runs/dates
     """
     from heedful.cli.output import write_json
-    from heedful.cli.settings import Choices, configure
+    from heedful.cli.settings import TranslationChoices, configure
     from heedful.tasks.configuration import write_toml
 
-    config = configure(None, Choices(model=model, attention=attention, sets=set_ or ()))
+    config = configure(None, TranslationChoices(model=model, attention=attention, sets=set_ or ()))
     if json:
         write_json(config.model_dump(mode="json"))
     else:

@@ -67,11 +67,12 @@ def demo(
         heedful demo
         heedful demo --out my-demo --json
     """
-    from heedful.cli.report import next_commands, write_report
+    from heedful.cli.tasks.translate_report import next_commands, translation_report
     from heedful.cli.training import check_out, run_training
     from heedful.data.builtin import load_builtin
     from heedful.explore import MetricTable
     from heedful.tasks.configuration import build
+    from heedful.tasks.translate import TRANSLATE
     from heedful.tasks.translation import Translator
     from heedful.tasks.translation_config import TranslationConfig
 
@@ -82,7 +83,7 @@ def demo(
     corpus = load_builtin(CORPUS)
     output.say(f"{corpus.description}\n")
     config = build(TranslationConfig, SETTINGS)
-    run_training(config, corpus.train, corpus.valid, folder, output)
+    run_training(TRANSLATE, config, (corpus.train, corpus.valid), folder, output)
     translator = Translator.load(folder)
     exact = translator.evaluate(corpus.test).exact_match
     result = f"{exact:.1%} of {len(corpus.test):,} dates that it never saw are exactly right"
@@ -92,7 +93,7 @@ def demo(
     lead = (
         f"{corpus.description} Learned by a GRU encoder–decoder with additive attention: {result}."
     )
-    report = write_report(translator, folder, corpus.test, lead=lead, results=[table])
+    report = translation_report(translator, folder, corpus.test, lead=lead, results=[table])
     seconds = time.monotonic() - began
     output.say(f"\n{result}. Some of them, and what one of them looked at:\n")
     show_examples(translator, corpus.test, output)
@@ -114,7 +115,7 @@ def free_name(path: Path) -> Path:
 
 def show_examples(translator: Translator, pairs: Pairs, output: Output) -> None:
     """Write some dates, how the model reads them, and the attention of the first."""
-    from heedful.cli.report import EXAMPLES, explained, varied
+    from heedful.cli.tasks.translate_report import EXAMPLES, explained, varied
     from heedful.explore import heat_map
     from heedful.explore.terminal import style_for
 

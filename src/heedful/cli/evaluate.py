@@ -1,19 +1,13 @@
-"""`heedful evaluate`: figures of merit on pairs that a run has never seen."""
+"""`heedful evaluate`: figures of merit on data that a run has never seen."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from heedful.cli.options import Beam, Columns, Json, Quiet, Run
-from heedful.cli.output import Output, duration
-from heedful.errors import OptionError
-
-if TYPE_CHECKING:
-    from heedful.tasks.metrics import LengthScores, TranslationScores
+from heedful.cli.output import Output
 
 
 def evaluate(
@@ -45,51 +39,8 @@ def evaluate(
         heedful evaluate runs/en-de --test test.en test.de --beam 5
         heedful evaluate runs/en-de --test test.en test.de --by-length --json
     """
-    from heedful.cli import pairs
-    from heedful.cli.progress import watched
-    from heedful.tasks.metrics import score_by_length, score_translations
-    from heedful.tasks.translation import Translator, load_config
+    from heedful.cli.run import commands_of
+    from heedful.cli.tasks.base import EvaluateOptions
 
-    config = load_config(run)
-    if not test and not pairs.is_builtin(config.data.train):
-        raise OptionError("--test is missing: name pairs that were not in the training")
-    names = pairs.split_columns(columns) or config.data.columns
-    found = pairs.read(test or config.data.train, names, "test")
-    output = Output(json=json, quiet=quiet)
-    translator = Translator.load(run)
-    began = time.monotonic()
-    translated = watched(translator.translate(found.source, beam=beam), len(found), output)
-    texts = [best.text for best, *_ in translated]
-    scores = score_translations(texts, found.target)
-    groups = score_by_length(found.source, texts, found.target) if by_length else []
-    seconds = time.monotonic() - began
-    output.say(f"{found.name}: {len(found):,} pairs")
-    output.table(_score_rows(scores))
-    if groups:
-        output.table([["source words", "pairs", "BLEU"], *map(_group_row, groups)])
-    used = config.decoding.beam if beam is None else beam
-    output.say(f"beam {used}; {duration(seconds)}")
-    output.result(
-        {
-            "run": str(run),
-            "pairs": len(found),
-            "beam": used,
-            "seconds": seconds,
-            **asdict(scores),
-            **({"by_length": [asdict(group) for group in groups]} if by_length else {}),
-        }
-    )
-
-
-def _score_rows(scores: TranslationScores) -> list[list[str]]:
-    lower = scores.bleu_lowercase_tokenized
-    return [
-        ["BLEU", f"{scores.bleu:.2f}", scores.bleu_signature],
-        ["chrF", f"{scores.chrf:.2f}", scores.chrf_signature],
-        ["exact match", f"{scores.exact_match:.4f}", ""],
-        ["BLEU, lower-cased, tokenized", f"{lower:.2f}", scores.bleu_lowercase_tokenized_signature],
-    ]
-
-
-def _group_row(group: LengthScores) -> list[str]:
-    return [f"{group.shortest}-{group.longest}", f"{group.pairs:,}", f"{group.bleu:.2f}"]
+    options = EvaluateOptions(test=test, columns=columns, beam=beam, by_length=by_length)
+    commands_of(run).evaluate(run, options, Output(json=json, quiet=quiet))

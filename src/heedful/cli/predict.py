@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from heedful.cli.options import Beam, Json, Quiet, Run
-from heedful.cli.output import Output, duration, write_json
+from heedful.cli.output import Output
 from heedful.errors import RunError
-
-if TYPE_CHECKING:
-    from heedful.tasks.translation import Translation, Translator
 
 
 def predict(
@@ -72,35 +65,18 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         echo "A man sleeps." | heedful predict runs/en-de
     """
-    from heedful.cli.lines import STANDARD_INPUT, count_lines
-    from heedful.cli.progress import watched
-    from heedful.tasks.translation import Translator
+    from heedful.cli.run import commands_of
+    from heedful.cli.tasks.base import PredictOptions
 
-    total = None if file == STANDARD_INPUT else count_lines(file)
-    check_new(alignments, overwrite)
-    translator = Translator.load(run)
-    output = Output(json=json, quiet=quiet, data=True)
-    began, number = time.monotonic(), 0
-    if file == STANDARD_INPUT and sys.stdin.isatty():
-        output.say("type a text a line; Ctrl-D ends")
-    # a bar would be torn by lines that go to the same screen
-    bar = Output(json=json, quiet=quiet or sys.stdout.isatty(), data=True)
-    found = _translated(translator, file, beam, length_penalty, nbest)
-    with _alignment_file(alignments) as aligned:
-        for number, (source, best) in enumerate(watched(found, total, bar), start=1):
-            pharaoh = _pharaoh(translator, source, best[0].text) if aligned else None
-            if aligned:
-                aligned.write(f"{pharaoh}\n")
-            _write(number, source, best, pharaoh, nbest=nbest, json=json)
-    seconds = time.monotonic() - began
-    output.say(f"{number:,} lines in {duration(seconds)}")
-    output.result(
-        {
-            "lines": number,
-            "seconds": seconds,
-            "alignments": None if alignments is None else str(alignments),
-        }
+    options = PredictOptions(
+        file=file,
+        beam=beam,
+        length_penalty=length_penalty,
+        nbest=nbest,
+        alignments=alignments,
+        overwrite=overwrite,
     )
+    commands_of(run).predict(run, options, Output(json=json, quiet=quiet, data=True))
 
 
 def check_new(path: Path | None, overwrite: bool) -> None:
@@ -116,66 +92,3 @@ def check_new(path: Path | None, overwrite: bool) -> None:
         raise RunError(f"{path} exists; --overwrite replaces it, or name another file")
     if not path.parent.is_dir():
         raise RunError(f"{path} cannot be written: there is no folder {str(path.parent)!r}")
-
-
-def _translated(
-    translator: Translator, file: str, beam: int | None, length_penalty: float | None, nbest: int
-) -> Iterator[tuple[str, list[Translation]]]:
-    """Yield each line with its translations."""
-    from heedful.cli.lines import STANDARD_INPUT, as_they_come, standard_input
-    from heedful.data.files import iterate_lines
-
-    lines = standard_input() if file == STANDARD_INPUT else iterate_lines(file)
-    for group in as_they_come(lines, translator.config.decoding.chunk):
-        translations = translator.translate(
-            group, beam=beam, length_penalty=length_penalty, nbest=nbest
-        )
-        yield from zip(group, translations, strict=True)
-
-
-@contextlib.contextmanager
-def _alignment_file(path: Path | None) -> Iterator[Any]:
-    """Open the file of alignments; it gets its name when it is complete."""
-    if path is None:
-        yield None
-        return
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _pharaoh(translator: Translator, source: str, target: str) -> str:
-    """Align a line and its translation; one without words has no links."""
-    if not source.strip() or not target.strip():
-        return ""
-    return translator.align(source, target).pharaoh()
-
-
-def _write(
-    number: int,
-    source: str,
-    translations: list[Translation],
-    pharaoh: str | None,
-    *,
-    nbest: int,
-    json: bool,
-) -> None:
-    if json:
-        values: dict[str, Any] = {
-            "line": number,
-            "source": source,
-            "translations": [{"text": each.text, "score": each.score} for each in translations],
-        }
-        write_json(values if pharaoh is None else values | {"alignment": pharaoh})
-        return
-    if nbest == 1:
-        text = translations[0].text + "\n"
-    else:
-        text = "".join(f"{number}\t{each.score:.4f}\t{each.text}\n" for each in translations)
-    # UTF-8 whatever the terminal says: this is data, as the input is
-    sys.stdout.buffer.write(text.encode())
-    sys.stdout.buffer.flush()

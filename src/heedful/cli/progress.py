@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from heedful.cli.output import Output, duration
-from heedful.train.events import Event, Finished, Progress, Scores, Started, Validated
+from heedful.tasks.base import Scores, Task
+from heedful.train.events import Event, Finished, Progress, Started, Validated
 
 Item = TypeVar("Item")
 
@@ -22,7 +23,8 @@ PLAIN_SECONDS = 10.0
 class TrainingProgress:
     """Shows the events of a training; used as a context manager, so that the bar always ends."""
 
-    def __init__(self, output: Output):
+    def __init__(self, task: Task[Any, Any, Any], output: Output):
+        self.task = task
         self.output = output
         self.epochs = 0
         self.reported = -PLAIN_SECONDS
@@ -35,7 +37,7 @@ class TrainingProgress:
             disable=not output.watched,
             transient=True,
         )
-        self.task = self.bar.add_task("", total=None, epoch="1", state="")
+        self.bar_task = self.bar.add_task("", total=None, epoch="1", state="")
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -57,23 +59,24 @@ class TrainingProgress:
             case Progress():
                 self._advance(event)
             case Validated():
-                self.output.say(validation_line(event))
+                self.output.say(validation_line(self.task, event))
             case Finished():
                 why = "stopped early" if event.stopped_early else "finished"
                 epochs = "epoch" if event.epochs == 1 else "epochs"
                 self.output.say(
                     f"{why} after {event.epochs} {epochs} and {duration(event.seconds)}; "
-                    f"kept: {event.chosen} ({figures(event.scores)})"
+                    f"kept: {event.chosen} ({figures(self.task, event.scores)})"
                 )
 
     def _start(self, event: Started) -> None:
         self.epochs = event.epochs
         total = event.epochs * event.steps_per_epoch
-        self.bar.update(self.task, total=total, completed=event.first_step)
+        self.bar.update(self.bar_task, total=total, completed=event.first_step)
         left_out = f", {event.left_out:,} left out as too long" if event.left_out else ""
+        sizes = ", ".join(f"{name} {size:,}" for name, size in event.sizes.items())
         self.output.say(
-            f"{event.train_pairs:,} training pairs{left_out}, {event.valid_pairs:,} validation pairs; "
-            f"vocabulary {event.source_vocabulary:,} → {event.target_vocabulary:,}; "
+            f"{event.train_examples:,} training {self.task.examples}{left_out}, "
+            f"{event.valid_examples:,} validation {self.task.examples}; {sizes}; "
             f"{event.parameters:,} parameters"
         )
         if event.first_step:
@@ -85,26 +88,25 @@ class TrainingProgress:
             f"{duration(event.seconds_left)} left"
         )
         epoch = f"{event.epoch}/{self.epochs}"
-        self.bar.update(self.task, completed=event.step, epoch=epoch, state=state)
+        self.bar.update(self.bar_task, completed=event.step, epoch=epoch, state=state)
         if not self.output.watched and time.monotonic() - self.reported >= PLAIN_SECONDS:
             self.reported = time.monotonic()
             self.output.say(f"epoch {epoch}, step {event.step:,}/{event.steps:,}: {state}")
 
 
-def validation_line(event: Validated) -> str:
+def validation_line(task: Task[Any, Any, Any], event: Validated) -> str:
     """Say what an epoch reached."""
     best = ", the best so far" if event.best else ""
     return (
-        f"epoch {event.epoch}: training loss {event.train_loss:.3f}, validation {figures(event.scores)}"
+        f"epoch {event.epoch}: training loss {event.train_loss:.3f}, validation {figures(task, event.scores)}"
         f"{best} ({duration(event.seconds)})"
     )
 
 
-def figures(scores: Scores) -> str:
+def figures(task: Task[Any, Any, Any], scores: Scores) -> str:
     """Write validation figures on one line."""
-    return (
-        f"loss {scores.loss:.3f}, BLEU {scores.bleu:.1f}, chrF {scores.chrf:.1f}, "
-        f"exact match {scores.exact_match:.3f}"
+    return ", ".join(
+        f"{figure.title} {scores[name]:{figure.form}}" for name, figure in task.figures.items()
     )
 
 

@@ -2,76 +2,94 @@
 
 from __future__ import annotations
 
+import abc
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from heedful.errors import OptionError, unknown_choice
 from heedful.models import MODELS
 from heedful.nn.scores import SCORE_MODULES
+from heedful.tasks.base import Predictor
 from heedful.tasks.configuration import apply_overrides, build, read_configuration, read_toml
 from heedful.tasks.run_folder import CONFIGURATION
-from heedful.tasks.translation import load_config
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.translation import Translator
 
 TRANSFORMER = "transformer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices:
+class Choices(abc.ABC):
     """What a person chose on the command line; None or empty where nothing was said."""
 
+    predictor: ClassVar[type[Predictor]]
     train: Sequence[str] = ()
     valid: Sequence[str] = ()
-    columns: Sequence[str] = ()
-    model: str | None = None
-    attention: str | None = None
     sets: Sequence[str] = ()
+
+    @abc.abstractmethod
+    def overrides(self, in_file: Mapping[str, Any]) -> list[str]:
+        """Turn the choices but `sets` into `section.key=value`; `in_file` is what the file says.
+
+        Raises: OptionError for a choice that there is not, or that does not go with the file.
+        """
 
     def any(self) -> bool:
         """Whether anything was chosen."""
-        return bool(
-            self.train or self.valid or self.columns or self.model or self.attention or self.sets
-        )
+        return bool(self.overrides({}) or self.sets)
+
+    def data(self, **more: Sequence[str]) -> list[str]:
+        """Turn --train, --valid and other lists of the section `data` into overrides."""
+        lists = {"train": self.train, "valid": self.valid, **more}
+        return [
+            f"data.{name}={json.dumps(list(value), ensure_ascii=False)}"
+            for name, value in lists.items()
+            if value
+        ]
 
 
-def configure(path: Path | None, choices: Choices) -> TranslationConfig:
+@dataclass(frozen=True, kw_only=True)
+class TranslationChoices(Choices):
+    """The choices of `heedful train translate`."""
+
+    predictor = Translator
+    columns: Sequence[str] = ()
+    model: str | None = None
+    attention: str | None = None
+
+    def overrides(self, in_file: Mapping[str, Any]) -> list[str]:
+        return [*self.data(columns=self.columns), *_model(self, in_file.get("model", {}))]
+
+
+def configure(path: Path | None, choices: Choices) -> Any:
     """Lay the choices over the configuration file, or over the defaults; `--set` comes last.
 
     Raises: OptionError naming file and line, or the option, and the nearest valid name.
     """
-    values = {} if path is None else apply_overrides(TranslationConfig, read_toml(path), ())
-    overrides = [
-        f"data.{name}={json.dumps(list(value), ensure_ascii=False)}"
-        for name, value in (
-            ("train", choices.train),
-            ("valid", choices.valid),
-            ("columns", choices.columns),
-        )
-        if value
-    ]
-    overrides += _model(choices, values.get("model", {}))
-    overrides += choices.sets
+    kind = choices.predictor.configuration
+    values = {} if path is None else apply_overrides(kind, read_toml(path), ())
+    overrides = [*choices.overrides(values), *choices.sets]
     if path is not None:
-        return read_configuration(TranslationConfig, path, overrides)
-    return build(TranslationConfig, apply_overrides(TranslationConfig, {}, overrides))
+        return read_configuration(kind, path, overrides)
+    return build(kind, apply_overrides(kind, {}, overrides))
 
 
-def configure_run(path: Path | None, choices: Choices, run: Path | None) -> TranslationConfig:
+def configure_run(path: Path | None, choices: Choices, run: Path | None) -> Any:
     """As `configure`; for a run that goes on, its own configuration is the base unless a file is given.
 
     Raises: OptionError as `configure`; RunError for a folder that holds no such run.
     """
     if run is None:
         return configure(path, choices)
-    config = load_config(run)
+    config = choices.predictor.load_config(run)
     if path is None and not choices.any():
         return config
     return configure(path or run / CONFIGURATION, choices)
 
 
-def _model(choices: Choices, section: object) -> list[str]:
+def _model(choices: TranslationChoices, section: object) -> list[str]:
     """Turn --model and --attention into settings of the section `model`, of which a file has some."""
     in_file = section if isinstance(section, dict) else {}
     file_kind = str(in_file.get("kind", TRANSFORMER))

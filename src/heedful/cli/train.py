@@ -9,7 +9,6 @@ import typer
 
 from heedful.cli.options import Attention, Columns, Json, Model, Overwrite, Quiet, Sets
 from heedful.cli.output import Output
-from heedful.errors import OptionError
 
 
 def train_translate(
@@ -67,19 +66,11 @@ def train_translate(
         heedful train translate --train builtin:dates --model gru --attention additive --out runs/dates
         heedful train translate --resume --out runs/en-de
     """
-    from heedful.cli.pairs import read_training, split_columns
-    from heedful.cli.report import next_commands, write_report
-    from heedful.cli.settings import Choices, configure_run
-    from heedful.cli.training import check_out, results, run_training
-    from heedful.tasks.translation import Translator
+    from heedful.cli.pairs import split_columns
+    from heedful.cli.settings import TranslationChoices
+    from heedful.cli.training import Start, train_for_a_person
 
-    if out is None:
-        raise OptionError("--out is missing: name the run's folder, as in --out runs/first")
-    if resume and overwrite:
-        raise OptionError(
-            "--resume goes on with a run and --overwrite replaces it; give one of them"
-        )
-    choices = Choices(
+    choices = TranslationChoices(
         train=train or (),
         valid=valid or (),
         columns=split_columns(columns),
@@ -87,13 +78,5 @@ def train_translate(
         attention=attention,
         sets=set_ or (),
     )
-    output = Output(json=json, quiet=quiet)
-    settings = configure_run(config, choices, out if resume else None)
-    if not resume:
-        check_out(out, overwrite=overwrite)
-    pairs = read_training(settings.data)
-    finished = run_training(settings, *pairs, out, output, resume=resume, overwrite=overwrite)
-    report = write_report(Translator.load(out), out, pairs[1])
-    output.say(f"\nThe run is in {out}; its report: {report}")
-    output.advise(next_commands(out, pairs[1], settings.data))
-    output.result(results(finished, report))
+    start = Start(out=out, config=config, resume=resume, overwrite=overwrite)
+    train_for_a_person(choices, start, Output(json=json, quiet=quiet))

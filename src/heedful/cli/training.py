@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,15 +14,56 @@ import typer
 from heedful.cli.command import INTERRUPTED, complain
 from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
-from heedful.data.files import Pairs
-from heedful.errors import RunError
+from heedful.cli.settings import Choices, configure_run
+from heedful.cli.tasks import TASK_COMMANDS
+from heedful.errors import OptionError, RunError
 from heedful.tasks import run_folder
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.base import Task
 from heedful.train.events import Finished, Started
-from heedful.train.loop import train_translation
+from heedful.train.loop import train_model
 
 CHOICES: Final = "--resume goes on with it, --overwrite replaces it, or "
 """What `train` offers where a run is already; `or_else` says it before "name another folder"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How a training begins: where, from which settings, anew or going on."""
+
+    out: Path | None
+    config: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+    def folder(self) -> Path:
+        """Return the run's folder.
+
+        Raises: OptionError when it was not named, or was to be both resumed and replaced.
+        """
+        if self.out is None:
+            raise OptionError("--out is missing: name the run's folder, as in --out runs/first")
+        if self.resume and self.overwrite:
+            raise OptionError(
+                "--resume goes on with a run and --overwrite replaces it; give one of them"
+            )
+        return self.out
+
+
+def train_for_a_person(choices: Choices, start: Start, output: Output) -> None:
+    """Do all of a `heedful train` command: settings, data, training, report, advice."""
+    out = start.folder()
+    commands = TASK_COMMANDS[choices.predictor.task]()
+    settings = configure_run(start.config, choices, out if start.resume else None)
+    if not start.resume:
+        check_out(out, overwrite=start.overwrite)
+    data = commands.read_training(settings.data)
+    finished = run_training(
+        commands.task, settings, data, out, output, resume=start.resume, overwrite=start.overwrite
+    )
+    report = commands.write_report(commands.task.predictor.load(out), out, data[1])
+    output.say(f"\nThe run is in {out}; its report: {report}")
+    output.advise(commands.next_commands(out, data[1], settings.data))
+    output.result(results(finished, report))
 
 
 def check_out(out: Path, *, overwrite: bool, or_else: str = CHOICES) -> None:
@@ -51,24 +92,26 @@ def _is_run(folder: Path) -> bool:
 
 
 def run_training(
-    config: TranslationConfig,
-    train: Pairs,
-    valid: Pairs,
+    task: Task[Any, Any, Any],
+    config: Any,
+    data: tuple[Any, Any],
     out: Path,
     output: Output,
     *,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Finished:
-    """Train into `out`, showing what happens; an interruption ends the program with advice.
+    """Train into `out` on (training, validation) data, showing what happens.
+
+    An interruption ends the program with advice.
 
     With `overwrite` the run in `out` is set aside, and removed only when the new one has its folder.
     """
     aside = _set_aside(out) if overwrite and _is_run(out) else None
     started = False
     try:
-        with TrainingProgress(output) as progress:
-            for event in train_translation(config, train, valid, out, resume=resume):
+        with TrainingProgress(task, output) as progress:
+            for event in train_model(task, config, *data, out, resume=resume):
                 progress.show(event)
                 if isinstance(event, Started):
                     started = True
@@ -77,7 +120,7 @@ def run_training(
                 if isinstance(event, Finished):
                     return event
     except KeyboardInterrupt:
-        advice = f"; go on with: heedful train translate --resume --out {shlex.quote(str(out))}"
+        advice = f"; go on with: heedful train {task.name} --resume --out {shlex.quote(str(out))}"
         complain(f"stopped{advice if started else ', nothing was written'}", label="")
         raise typer.Exit(INTERRUPTED) from None
     finally:
@@ -105,6 +148,6 @@ def results(finished: Finished, report: Path) -> dict[str, Any]:
         "steps": finished.steps,
         "stopped_early": finished.stopped_early,
         "chosen": finished.chosen,
-        "validation": asdict(finished.scores),
+        "validation": finished.scores,
         "seconds": finished.seconds,
     }

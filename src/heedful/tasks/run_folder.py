@@ -62,6 +62,17 @@ def check(folder: str | Path, task: str) -> Path:
 
     Raises: RunError for a folder that is missing, is no run, or is a run of something else.
     """
+    got = read_task(folder)
+    if got != task:
+        raise RunError(f"{folder} holds a run of {got!r}, wanted one of {task!r}")
+    return Path(folder)
+
+
+def read_task(folder: str | Path) -> str:
+    """Return the name of the task that a run folder holds.
+
+    Raises: RunError for a folder that is missing, or is no run that this Heedful reads.
+    """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise RunError(
@@ -80,14 +91,12 @@ def check(folder: str | Path, task: str) -> Path:
         got_task, got_format = found["task"], found["format"]
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{marker} is corrupt; copy the folder again or train anew") from None
-    if got_task != task:
-        raise RunError(f"{folder} holds a run of {got_task!r}, wanted one of {task!r}")
     if got_format != FORMAT:
         raise RunError(
             f"{folder} has format {got_format}, this Heedful reads {FORMAT}; "
             "use the version of Heedful that wrote it"
         )
-    return folder
+    return str(got_task)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,12 +15,11 @@ from heedful.data.files import Pairs
 from heedful.data.words import normalise, words
 from heedful.decode.align import align
 from heedful.decode.beam import Hypothesis, beam_search
-from heedful.errors import DataError, OptionError, RunError
+from heedful.errors import DataError, OptionError
 from heedful.models import MODELS
 from heedful.models.base import EncoderDecoder
-from heedful.tasks import run_folder
 from heedful.tasks.alignment import Alignment, merge_pieces
-from heedful.tasks.configuration import read_configuration, write_toml
+from heedful.tasks.base import Predictor
 from heedful.tasks.metrics import TranslationScores, score_translations
 from heedful.tasks.text_pairs import Vocabularies
 from heedful.tasks.translation_config import TranslationConfig
@@ -67,19 +66,7 @@ class Encoded(NamedTuple):
     source_lengths: Tensor
 
 
-def load_config(run_dir: str | Path) -> TranslationConfig:
-    """Read the configuration of a run folder.
-
-    Raises: RunError for a folder that is missing, foreign or has an unusable configuration.
-    """
-    folder = run_folder.check(run_dir, TASK)
-    try:
-        return read_configuration(TranslationConfig, folder / run_folder.CONFIGURATION)
-    except OptionError as error:
-        raise RunError(f"the run's configuration cannot be used: {error}") from None
-
-
-class Translator:
+class Translator(Predictor):
     """A model with its vocabularies and its configuration.
 
     `heedful.train.loop` trains one into a run folder, from which `Translator.load` takes it; here it is
@@ -96,6 +83,10 @@ class Translator:
     0.0
     """
 
+    task = TASK
+    configuration = TranslationConfig
+    model: EncoderDecoder[Any]
+
     def __init__(
         self, config: TranslationConfig, vocabularies: Vocabularies, model: EncoderDecoder[Any]
     ):
@@ -111,39 +102,17 @@ class Translator:
         return cls(config, vocabularies, model)
 
     @classmethod
-    def load(cls, run_dir: str | Path) -> Self:
-        """Read a run folder.
+    def reload(cls, config: TranslationConfig, folder: Path) -> Self:
+        return cls.untrained(config, Vocabularies.load(folder))
 
-        Raises: RunError for a folder that is missing, foreign, truncated or corrupt.
-        """
-        folder = Path(run_dir)
-        translator = cls.untrained(load_config(folder), Vocabularies.load(folder))
-        translator.load_weights(folder / run_folder.WEIGHTS)
-        translator.model.eval()
-        return translator
-
-    def save(self, folder: Path) -> None:
-        """Write configuration and vocabularies, not the weights, into a run folder."""
-        run_folder.write_text(folder / run_folder.CONFIGURATION, write_toml(self.config))
+    def save_resources(self, folder: Path) -> None:
         self.vocabularies.save(folder)
 
-    def save_weights(self, path: str | Path) -> None:
-        """Write the weights as safetensors."""
-        run_folder.write_tensors(Path(path), self.model.state_dict())
-
-    def load_weights(self, path: str | Path) -> None:
-        """Read the weights that `save_weights` wrote.
-
-        Raises: RunError for a truncated or corrupt file, or weights of another model.
-        """
-        tensors, _ = run_folder.read_tensors(Path(path))
-        try:
-            self.model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise RunError(
-                f"{path} holds the weights of another model than {run_folder.CONFIGURATION} "
-                f"describes: {str(error).splitlines()[-1].strip()}"
-            ) from None
+    def sizes(self) -> dict[str, int]:
+        return {
+            "source vocabulary": len(self.vocabularies.source),
+            "target vocabulary": len(self.vocabularies.target),
+        }
 
     def translate(
         self,

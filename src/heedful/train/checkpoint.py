@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from heedful.errors import RunError
+from heedful.tasks.base import Scores
 from heedful.tasks.run_folder import read_metadata, read_tensors, write_tensors
-from heedful.train.events import Scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Position:
     """Batches taken of the epoch that is under way."""
     step: int = 0
     epoch_loss: float = 0.0
-    """Summed loss and target tokens of the epoch that is under way."""
+    """Summed loss and predicted tokens of the epoch that is under way."""
     epoch_tokens: int = 0
     best_epoch: int = 0
     """0 before the first validation."""
@@ -38,7 +38,7 @@ def save_checkpoint(
 ) -> None:
     """Write weights, optimizer moments, random-number states and position, whole or not at all.
 
-    `data` is the digest of the pairs that the training reads.
+    `data` is the digest of the data that the training reads.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
@@ -77,13 +77,11 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
 def read_position(metadata: dict[str, str]) -> Position:
     """Read the position from a checkpoint's metadata."""
-    values = json.loads(metadata["position"])
-    best = values.pop("best")
-    return Position(**values, best=None if best is None else Scores(**best))
+    return Position(**json.loads(metadata["position"]))
 
 
 def read_data_digest(path: Path) -> str | None:
-    """Read the digest of the pairs that a checkpoint's training reads.
+    """Read the digest of the data that a checkpoint's training reads.
 
     Raises: RunError for a missing, truncated or corrupt checkpoint.
     """

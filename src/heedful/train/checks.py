@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence, Sized
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
-from heedful.tasks.translation import load_config
-from heedful.tasks.translation_config import TrainingConfig, TranslationConfig
+from heedful.tasks.base import Task
+from heedful.tasks.sections import TrainingConfig
 from heedful.train.checkpoint import read_data_digest
 from heedful.train.keep import CHECKPOINTS, STATE
 
 
-def check_data(train: Pairs, valid: Pairs) -> None:
-    """Raise DataError without pairs to train on or to validate with."""
-    for what, pairs in (("training", train), ("validation", valid)):
-        if not len(pairs):
-            raise DataError(f"there are no {what} pairs; one or more are wanted")
+def check_data(train: Sized, valid: Sized, examples: str = "examples") -> None:
+    """Raise DataError without examples to train on or to validate with."""
+    for what, data in (("training", train), ("validation", valid)):
+        if not len(data):
+            raise DataError(f"there are no {what} {examples}; one or more are wanted")
 
 
 def check_device(options: TrainingConfig) -> None:
@@ -45,30 +46,32 @@ LACKING = {
 """Precisions that a kind of device lacks, and what to do."""
 
 
-def check_resumable(folder: Path, config: TranslationConfig, train: Pairs, valid: Pairs) -> None:
+def check_resumable(
+    task: Task[Any, Any, Any], folder: Path, config: Any, train: Any, valid: Any
+) -> None:
     """Raise RunError unless `folder` holds an unfinished training of this configuration and data."""
-    if load_config(folder) != config:
+    if task.predictor.load_config(folder) != config:
         raise RunError(
             f"the configuration differs from that of the run in {folder}; resume with its own"
         )
     state = folder / CHECKPOINTS / STATE
     if not state.exists():
         raise RunError(f"the run in {folder} has finished; there is nothing to resume")
-    if read_data_digest(state) != digest(train, valid):
+    if read_data_digest(state) != digest(task.texts(train), task.texts(valid)):
         raise RunError(
-            f"the training or validation pairs are not those that the run in {folder} began with; "
-            "put the files back as they were, or train anew"
+            f"the training or validation {task.examples} are not those that the run in {folder} "
+            "began with; put the files back as they were, or train anew"
         )
 
 
-def digest(train: Pairs, valid: Pairs) -> str:
-    """Return a fingerprint (SHA-256) of every text of the pairs, in their order.
+def digest(train: Sequence[Sequence[str]], valid: Sequence[Sequence[str]]) -> str:
+    """Return a fingerprint (SHA-256) of every text of the data, in their order.
 
-    >>> digest(Pairs(["a"], ["b"]), Pairs(["c"], ["d"]))[:8]
+    >>> digest([["a"], ["b"]], [["c"], ["d"]])[:8]
     'ef0aa427'
     """
     found = hashlib.sha256()
-    for texts in (train.source, train.target, valid.source, valid.target):
+    for texts in (*train, *valid):
         found.update(f"{len(texts)} texts\n".encode())
         for text in texts:
             encoded = text.encode()

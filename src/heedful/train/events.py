@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from heedful.tasks.base import Scores
+
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
@@ -12,12 +14,12 @@ class Started:
 
     run: Path
     parameters: int
-    source_vocabulary: int
-    target_vocabulary: int
-    train_pairs: int
+    sizes: dict[str, int]
+    """The entries of each vocabulary."""
+    train_examples: int
     left_out: int
-    """Training pairs longer than the configuration allows."""
-    valid_pairs: int
+    """Training examples longer than the configuration allows."""
+    valid_examples: int
     epochs: int
     steps_per_epoch: int
     first_step: int
@@ -38,32 +40,13 @@ class Progress:
     steps: int
     """Steps of the whole training, should it not stop early."""
     loss: float
-    """Mean training loss a target token since the last report."""
+    """Mean training loss a prediction since the last report."""
     learning_rate: float
     tokens_per_second: float
-    """Target tokens that the model predicted, padding not counted."""
+    """Tokens (labels) that the model predicted, padding not counted."""
     seconds_left: float
     """At this pace, for the steps up to the last of all epochs: validation is not counted, and training
     may stop early."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """What the validation pairs say of some weights; the texts come from greedy decoding."""
-
-    loss: float
-    """Cross-entropy a target token, without label smoothing."""
-    bleu: float
-    chrf: float
-    exact_match: float
-
-    def key(self, metric: str) -> tuple[float, float]:
-        """Return the figure `metric`, turned so that more is better; the loss decides between equals.
-
-        Early in a training BLEU is 0 for many epochs, and those are not as good as each other.
-        """
-        value: float = getattr(self, metric)
-        return (-value if metric == "loss" else value), -self.loss
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from heedful.tasks import run_folder
-from heedful.tasks.translation import TASK, Translator
+from heedful.tasks.base import Predictor
 from heedful.train.checkpoint import average
 
 CHECKPOINTS = "checkpoints"
@@ -32,22 +32,22 @@ class Keeper:
         """The checkpoint."""
         return self.folder / CHECKPOINTS / STATE
 
-    def begin(self, translator: Translator) -> None:
+    def begin(self, task: str, trained: Predictor) -> None:
         """Make the folder, with the configuration and the vocabularies.
 
         Raises: RunError for a folder that is taken.
         """
-        run_folder.create(self.folder, TASK)
-        translator.save(self.folder)
+        run_folder.create(self.folder, task)
+        trained.save(self.folder)
         (self.folder / CHECKPOINTS).mkdir()
 
-    def keep_best(self, translator: Translator) -> None:
+    def keep_best(self, trained: Predictor) -> None:
         """Make these weights the run's own."""
-        translator.save_weights(self.folder / run_folder.WEIGHTS)
+        trained.save_weights(self.folder / run_folder.WEIGHTS)
 
-    def keep_epoch(self, translator: Translator, epoch: int) -> None:
+    def keep_epoch(self, trained: Predictor, epoch: int) -> None:
         """Keep the weights of an epoch, for as long as the average may want them."""
-        translator.save_weights(self._epoch_file(epoch))
+        trained.save_weights(self._epoch_file(epoch))
         self._epoch_file(epoch - self.epochs).unlink(missing_ok=True)
 
     def average(self, last: int) -> tuple[str, dict[str, Tensor]] | None:

@@ -1,54 +1,62 @@
-"""The training loop of a translator: it yields events and prints nothing."""
+"""The training loop of every task: it yields events and prints nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
-from heedful.data.batching import Batch
-from heedful.data.files import Pairs
-from heedful.errors import DataError
 from heedful.tasks import run_folder
-from heedful.tasks.text_pairs import Vocabularies
-from heedful.tasks.translation import Translator
-from heedful.tasks.translation_config import TranslationConfig
-from heedful.train.batches import Batches
+from heedful.tasks.base import Scores, Task, rank
+from heedful.tasks.sections import TrainingConfig
 from heedful.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from heedful.train.checks import check_data, check_device, check_resumable, digest
-from heedful.train.events import Event, Finished, Progress, Scores, Started, Validated
+from heedful.train.events import Event, Finished, Progress, Started, Validated
 from heedful.train.fabric import build_fabric
 from heedful.train.keep import Keeper
-from heedful.train.loss import TranslationLoss, predicted_tokens
 from heedful.train.memory import keep_freed_memory, set_threads
 from heedful.train.schedule import factor
 from heedful.train.validation import validate
 
+Data = TypeVar("Data", bound=Sized)
 
-def train_translation(
-    config: TranslationConfig,
-    train: Pairs,
-    valid: Pairs,
+
+def train_model(
+    task: Task[Any, Data, Any],
+    config: Any,
+    train: Data,
+    valid: Data,
     run_dir: str | Path,
     *,
     resume: bool = False,
 ) -> Iterator[Event]:
-    """Train a translator into the folder `run_dir` and yield what happens.
+    """Train a model of `task` into the folder `run_dir` and yield what happens.
 
     With `resume` the run in `run_dir` goes on from its last checkpoint and ends, on the same machine
     with the same number of threads, with the same weights bit for bit as if it had never stopped.
 
     Everything is checked before this returns; files are written from the first event on.
 
+    Args:
+        task: one of `heedful.tasks.table.TASKS`.
+        config: a `task.configuration`.
+        train, valid: what the task's readers return.
+        run_dir: a folder that is not there, or, resuming, that of the run.
+        resume: go on with the run.
+
     Raises: RunError for a folder that is taken, or, resuming, that holds no unfinished run of this
-        configuration and these pairs; DataError without pairs to train on; OptionError for a device
-        that is not there, or that lacks the precision.
+        configuration and these data; DataError without data to train on, or data that the task cannot
+        use; OptionError for a device that is not there, or that lacks the precision.
 
     >>> import tempfile
+    >>> from heedful.data.files import Pairs
     >>> from heedful.tasks.configuration import build
+    >>> from heedful.tasks.translate import TRANSLATE
+    >>> from heedful.tasks.translation_config import TranslationConfig
     >>> config = build(TranslationConfig, {
     ...     "model": {"kind": "gru", "embedding": 8, "hidden": 8},
     ...     "vocabulary": {"kind": "char"},
@@ -56,28 +64,32 @@ def train_translation(
     ... })
     >>> pairs = Pairs(["one", "two"], ["eins", "zwei"])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     events = list(train_translation(config, pairs, pairs, Path(folder, "run")))
+    ...     events = list(train_model(TRANSLATE, config, pairs, pairs, Path(folder, "run")))
     >>> [type(event).__name__ for event in events]
     ['Started', 'Progress', 'Validated', 'Progress', 'Validated', 'Finished']
     """
     folder = Path(run_dir)
-    check_data(train, valid)
+    check_data(train, valid, task.examples)
+    task.check(config, train, valid)
     check_device(config.training)
     if resume:
-        check_resumable(folder, config, train, valid)
+        check_resumable(task, folder, config, train, valid)
     else:
         run_folder.check_free(folder)
-    return _Training(config, train, valid, folder).run(resume)
+    return _Training(task, config, train, valid, folder).run(resume)
 
 
 class _Training:
     """One training: what stays fixed, and the position that moves."""
 
-    def __init__(self, config: TranslationConfig, train: Pairs, valid: Pairs, folder: Path):
+    def __init__(
+        self, task: Task[Any, Any, Any], config: Any, train: Any, valid: Any, folder: Path
+    ):
+        self.task = task
         self.config = config
-        self.options = config.training
-        self.train_pairs, self.valid_pairs = train, valid
-        self.digest = digest(train, valid)
+        self.options: TrainingConfig = config.training
+        self.train_data, self.valid_data = train, valid
+        self.digest = digest(task.texts(train), task.texts(valid))
         self.keeper = Keeper(folder, config.training.average_epochs)
         self.position = Position()
         self.began = time.monotonic()
@@ -86,12 +98,11 @@ class _Training:
         self._prepare(resume)
         yield Started(
             run=self.keeper.folder,
-            parameters=sum(each.numel() for each in self.translator.model.parameters()),
-            source_vocabulary=len(self.translator.vocabularies.source),
-            target_vocabulary=len(self.translator.vocabularies.target),
-            train_pairs=len(self.batches.ids),
-            left_out=len(self.train_pairs) - len(self.batches.ids),
-            valid_pairs=len(self.valid_pairs),
+            parameters=sum(each.numel() for each in self.trained.model.parameters()),
+            sizes=self.trained.sizes(),
+            train_examples=len(self.batches.examples),
+            left_out=len(self.train_data) - len(self.batches.examples),
+            valid_examples=len(self.valid_data),
             epochs=self.options.epochs,
             steps_per_epoch=self.steps_per_epoch,
             first_step=self.position.step,
@@ -109,12 +120,13 @@ class _Training:
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
         if resume:
-            vocabularies = Vocabularies.load(self.keeper.folder)
+            self.trained = self.task.predictor.reload(self.config, self.keeper.folder)
         else:
-            vocabularies = Vocabularies.train(self.config.vocabulary, self.train_pairs)
-        self.translator = Translator.untrained(self.config, vocabularies)
-        self._encode()
-        self.loss = TranslationLoss(self.translator.model, options.label_smoothing)
+            self.trained = self.task.learn(self.config, self.train_data)
+        self.batches = self.task.batches(self.trained, self.train_data, training=True)
+        self.steps_per_epoch = len(self.batches)
+        self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
+        self.loss = self.task.loss(self.trained)
         optimizer = torch.optim.AdamW(
             self.loss.parameters(),
             lr=options.learning_rate,
@@ -127,34 +139,16 @@ class _Training:
         if resume:
             self.position = load_checkpoint(self.keeper.state, self.loss.model, optimizer)
         else:
-            self.keeper.begin(self.translator)
+            self.keeper.begin(self.task.name, self.trained)
             self._save_checkpoint()
         self.began = time.monotonic() - self.position.seconds
-
-    def _encode(self) -> None:
-        vocabularies, options = self.translator.vocabularies, self.options
-        longest = self.config.data.max_length
-        kept = [
-            (source, target)
-            for source, target in vocabularies.pairs(self.train_pairs)
-            if max(len(source), len(target)) <= longest
-        ]
-        if not kept:
-            raise DataError(
-                f"every training pair is longer than data.max_length = {longest} tokens"
-            )
-        pad = vocabularies.target.pad_id
-        self.batches = Batches(kept, pad, options.batch_tokens, options.seed)
-        self.steps_per_epoch = len(self.batches)
-        valid = list(vocabularies.pairs(self.valid_pairs))
-        self.valid_batches = Batches(valid, pad, options.batch_tokens, options.seed)
 
     def _train_epoch(self) -> Iterator[Progress]:
         """Take the remaining steps of the epoch that is under way."""
         self.module.train()
         reported, before, loss_sum, tokens = time.monotonic(), self.position.step, 0.0, 0
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
-            loss, count = self._step(batch), predicted_tokens(batch)
+            loss, count = self._step(batch), self.loss.count(batch)
             loss_sum, tokens = loss_sum + loss, tokens + count
             self.position = replace(
                 self.position,
@@ -172,7 +166,7 @@ class _Training:
                 yield self._progress(loss_sum / tokens, tokens / seconds, seconds / (step - before))
                 reported, before, loss_sum, tokens = time.monotonic(), step, 0.0, 0
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, batch: Any) -> float:
         """Take one optimizer step and return the batch's summed loss."""
         options = self.options
         rate = options.learning_rate * factor(
@@ -185,7 +179,7 @@ class _Training:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.module(self.fabric.to_device(batch))
-        self.fabric.backward(loss / predicted_tokens(batch))
+        self.fabric.backward(loss / self.loss.count(batch))
         if options.clip_norm:
             self.fabric.clip_gradients(self.module, self.optimizer, max_norm=options.clip_norm)
         self.optimizer.step()
@@ -207,7 +201,7 @@ class _Training:
         """Validate, keep the best weights, write metrics and checkpoint."""
         scores, metric = self._validate(), self.options.metric
         old, epoch = self.position, self.position.epoch + 1
-        best = old.best is None or scores.key(metric) > old.best.key(metric)
+        best = old.best is None or rank(scores, metric) > rank(old.best, metric)
         self.position = replace(
             old,
             epoch=epoch,
@@ -218,8 +212,8 @@ class _Training:
             best=scores if best else old.best,
         )
         if best:
-            self.keeper.keep_best(self.translator)
-        self.keeper.keep_epoch(self.translator, epoch)
+            self.keeper.keep_best(self.trained)
+        self.keeper.keep_epoch(self.trained, epoch)
         event = Validated(
             epoch=epoch,
             step=old.step,
@@ -242,9 +236,9 @@ class _Training:
             name, weights = averaged
             self.loss.model.load_state_dict(weights)
             found = self._validate()
-            if found.key(self.options.metric) > best.key(self.options.metric):
+            if rank(found, self.options.metric) > rank(best, self.options.metric):
                 chosen, scores = name, found
-                self.keeper.keep_best(self.translator)
+                self.keeper.keep_best(self.trained)
         event = Finished(
             run=self.keeper.folder,
             epochs=last,
@@ -261,7 +255,7 @@ class _Training:
         return event
 
     def _validate(self) -> Scores:
-        return validate(self.translator, self.loss, self.valid_batches, self.valid_pairs)
+        return validate(self.task, self.trained, self.loss, self.valid_batches, self.valid_data)
 
     def _out_of_patience(self) -> bool:
         waited = self.position.epoch - self.position.best_epoch

@@ -1,29 +1,29 @@
-"""Validation: the loss of the reference translations, and how good greedy translations are."""
+"""Validation: the loss of the true answers, and the task's own figures."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from heedful.data.batching import Batch
-from heedful.data.files import Pairs
-from heedful.tasks.translation import Translator
-from heedful.train.batches import Batches
-from heedful.train.events import Scores
-from heedful.train.loss import TranslationLoss, predicted_tokens
+from heedful.tasks.base import Loss, Predictor, Scores, Task
+from heedful.tasks.batches import Batches
 
 
 def validate(
-    translator: Translator, loss: TranslationLoss, batches: Batches, pairs: Pairs
+    task: Task[Any, Any, Any],
+    trained: Predictor,
+    loss: Loss,
+    batches: Batches[Any, Any],
+    data: Any,
 ) -> Scores:
-    """Score the model on the validation pairs, of which `batches` are the encoded form."""
-    device = translator.model.source_embedding.weight.device
+    """Score the model on the validation data, of which `batches` are the encoded form."""
+    device = next(trained.model.parameters()).device
     loss.eval()
-    total, tokens = 0.0, 0
+    total, predictions = 0.0, 0
     with torch.inference_mode():
         for batch in batches.epoch(0):
-            total += float(loss(Batch(*(part.to(device) for part in batch))))
-            tokens += predicted_tokens(batch)
-    found = translator.evaluate(pairs, beam=1)
-    return Scores(
-        loss=total / tokens, bleu=found.bleu, chrf=found.chrf, exact_match=found.exact_match
-    )
+            moved = type(batch)(*(part.to(device) for part in batch))
+            total += float(loss(moved))
+            predictions += loss.count(batch)
+    return {"loss": total / max(1, predictions), **task.measure(trained, data)}

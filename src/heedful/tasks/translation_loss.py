@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from heedful.data.batching import Batch
 from heedful.models.base import EncoderDecoder
-from heedful.train.cross_entropy import smoothed_cross_entropy
+from heedful.tasks.base import Loss
+from heedful.tasks.cross_entropy import smoothed_cross_entropy
 
 
-class TranslationLoss(nn.Module):
-    """The summed loss of a batch, as a module so that Fabric can wrap model and loss as one.
+class TranslationLoss(Loss):
+    """The summed loss of a batch.
 
     With smoothing s over V tokens the target distribution is (1 - s) at the true token plus s / V at
     every token (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Padding is dropped from the
     states before the output layer, the widest multiplication of all, sees it.
     """
+
+    model: EncoderDecoder[Any]
 
     def __init__(self, model: EncoderDecoder[Any], label_smoothing: float):
         super().__init__()
@@ -26,7 +29,7 @@ class TranslationLoss(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the sum of the losses of the batch's `predicted_tokens(batch)` tokens."""
+        """Return the sum of the losses of the batch's `count(batch)` tokens."""
         lengths = batch.target_lengths - 1
         read, wanted = batch.target[:, :-1], batch.target[:, 1:]
         states = self.model(batch.source, batch.source_lengths, read).states
@@ -35,7 +38,7 @@ class TranslationLoss(nn.Module):
         smoothing = self.label_smoothing if self.training else 0.0
         return smoothed_cross_entropy(logits, wanted[kept], smoothing)
 
-
-def predicted_tokens(batch: Batch) -> int:
-    """Count the target tokens that the model predicts: all but the first of each sentence."""
-    return int((batch.target_lengths - 1).sum())
+    @staticmethod
+    def count(batch: Batch) -> int:
+        """Count the target tokens that the model predicts: all but the first of each sentence."""
+        return int((batch.target_lengths - 1).sum())

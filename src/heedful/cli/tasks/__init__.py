@@ -1,0 +1,17 @@
+"""What each command does for each task: one file a task and command, behind one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from heedful.cli.tasks.base import TaskCommands
+
+
+def _translate() -> TaskCommands:
+    from heedful.cli.tasks.translate import COMMANDS
+
+    return COMMANDS
+
+
+TASK_COMMANDS: dict[str, Callable[[], TaskCommands]] = {"translate": _translate}
+"""A task's name -> its commands; they are imported when they are needed, so that --help is quick."""

@@ -1,0 +1,11 @@
+"""Every task by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heedful.tasks.base import Task
+from heedful.tasks.translate import TRANSLATE
+
+TASKS: dict[str, Task[Any, Any, Any]] = {task.name: task for task in (TRANSLATE,)}
+"""The word after `heedful train` -> the task."""
