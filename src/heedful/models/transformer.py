@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import OptionError
 from heedful.models.base import Decoded, EncoderDecoder
 from heedful.models.transformer_config import TransformerConfig
 from heedful.models.transformer_stacks import TransformerDecoder, TransformerEncoder
+from heedful.nn.linear import Linear
 from heedful.nn.transformer import DecoderLayerCache
 from heedful.ops import masks
+from heedful.ops.products import linear
 
 __all__ = ["Memory", "Transformer", "TransformerConfig", "TransformerState"]
 
@@ -114,7 +115,7 @@ class Transformer(EncoderDecoder[TransformerState]):
         self.output_projection = (
             None
             if config.tie_embeddings
-            else nn.Linear(config.width, target_vocabulary_size, bias=False)
+            else Linear(config.width, target_vocabulary_size, bias=False)
         )
         self.reset_parameters()
 
@@ -147,7 +148,7 @@ class Transformer(EncoderDecoder[TransformerState]):
 
     def output(self, states: Tensor) -> Tensor:
         if self.output_projection is None:
-            return F.linear(states, self.target_embedding.weight)
+            return linear(states, self.target_embedding.weight)
         logits: Tensor = self.output_projection(states)
         return logits
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from heedful.models.transformer_config import TransformerConfig
 from heedful.nn.dropout import Dropout
+from heedful.nn.linear import Linear
 from heedful.nn.positions import InputPositions, LearnedPositions, SinusoidalPositions, build_bias
 from heedful.nn.scores import build_score
 from heedful.nn.transformer import (
@@ -35,7 +36,7 @@ class _Inputs(nn.Module):
         # Tokens and positions side by side are twice as wide as the layers: a learned map joins them.
         self.join: nn.Linear | None = None
         if self.positions is not None and how == "concat":
-            self.join = nn.Linear(2 * config.width, config.width)
+            self.join = Linear(2 * config.width, config.width)
             nn.init.xavier_uniform_(self.join.weight)
             nn.init.zeros_(self.join.bias)
         self.dropout = Dropout(config.dropout)

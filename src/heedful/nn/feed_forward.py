@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from heedful.errors import ShapeError, unknown_choice
 from heedful.nn.dropout import Dropout
+from heedful.nn.linear import Linear
 from heedful.nn.sizes import check_sizes
 
 
@@ -68,8 +69,8 @@ class FeedForward(nn.Module):
         self.width = width
         self.hidden = hidden
         self.activation = activation
-        self.widen = nn.Linear(width, hidden * (2 if activation == "gated" else 1), bias=bias)
-        self.narrow = nn.Linear(hidden, width, bias=bias)
+        self.widen = Linear(width, hidden * (2 if activation == "gated" else 1), bias=bias)
+        self.narrow = Linear(hidden, width, bias=bias)
         self.dropout = Dropout(dropout)
         self.reset_parameters()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import OptionError, ShapeError
@@ -16,6 +15,7 @@ from heedful.nn.attention import (
     probability,
 )
 from heedful.nn.cache import KeyValueCache
+from heedful.nn.linear import Linear
 from heedful.nn.normalizers import NormalizerModule
 from heedful.nn.scores import ScoreModule, build_score
 from heedful.nn.sizes import check_sizes
@@ -23,6 +23,7 @@ from heedful.ops.attend import attend
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias, Rotary
+from heedful.ops.products import linear
 from heedful.ops.scores import Rotated, Score
 
 
@@ -118,10 +119,10 @@ class MultiHeadAttention(nn.Module):
                 self.score(), rotary
             )  # refuses now, not in the first call, a score it cannot rotate
         grouped_width = self.key_heads * self.head_width
-        self.query_projection = nn.Linear(width, heads * self.head_width, bias=bias)
-        self.key_projection = nn.Linear(self.key_width, grouped_width, bias=bias)
-        self.value_projection = nn.Linear(self.value_width, grouped_width, bias=bias)
-        self.output_projection = nn.Linear(heads * self.head_width, width, bias=bias)
+        self.query_projection = Linear(width, heads * self.head_width, bias=bias)
+        self.key_projection = Linear(self.key_width, grouped_width, bias=bias)
+        self.value_projection = Linear(self.value_width, grouped_width, bias=bias)
+        self.output_projection = Linear(heads * self.head_width, width, bias=bias)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -209,7 +210,7 @@ class MultiHeadAttention(nn.Module):
             weights: list[Tensor] = [projection.weight for projection in projections]
             biases: list[Tensor] = [p.bias for p in projections if p.bias is not None]
             bias = torch.cat(biases) if biases else None
-            joined = F.linear(inputs[0], torch.cat(weights), bias)
+            joined = linear(inputs[0], torch.cat(weights), bias)
             sizes = [projection.out_features for projection in projections]
             parts = tuple(joined.split_with_sizes(sizes, dim=-1))
         else:
