@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -128,7 +127,11 @@ class Pairs(Cells):
         lead_index = () if self.lead_index is None else self.lead_index[len(self.lead) - leading :]
         index = (*lead_index, *trailing)
         sizes = tensor.shape[tensor.ndim - len(index) :]
-        places: list[Tensor | EllipsisType] = [...]
-        for one, size in zip(index, sizes, strict=True):
-            places.append(torch.zeros_like(one) if size == 1 else one)
-        return tensor[tuple(places)]
+        places = [
+            torch.zeros_like(one) if size == 1 else one
+            for one, size in zip(index, sizes, strict=True)
+        ]
+        if len(places) == tensor.ndim:
+            # FlexAttention traces an index made of tensors alone.
+            return tensor[tuple(places)]
+        return tensor[(..., *places)]

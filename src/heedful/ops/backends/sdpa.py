@@ -39,15 +39,7 @@ class SDPA(Backend):
             return f"it computes inner products, and the {call.score.name} score's pair is {call.score.pair_kind}"
         if not isinstance(call.normalizer, Softmax):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
-        if inside_func():
-            return "torch.func has no rule for its kernel, nor for the second derivative of it"
-        if not call.masks:
-            return None
-        if not call.looked_at:
-            return "while a call is traced it cannot be seen whether masked inputs are finite"
-        if not call.known_finite:
-            return "the inputs hold NaN or infinity, which its products carry from behind the mask"
-        return None
+        return refusal_of_numbers(call)
 
     def is_fused(self, call: Call) -> bool:
         """Whether PyTorch has a kernel for it that never builds queries × keys."""
@@ -112,6 +104,19 @@ class SDPA(Backend):
         return Attended(output, weights_of(call) if call.return_weights else None)
 
 
+def refusal_of_numbers(call: Call) -> str | None:
+    """Why a kernel outside our mathematics cannot have this call's numbers, or None where it can."""
+    if inside_func():
+        return "torch.func has no rule for its kernel, nor for the second derivative of it"
+    if not call.masks:
+        return None
+    if not call.looked_at:
+        return "while a call is traced it cannot be seen whether masked inputs are finite"
+    if not call.known_finite:
+        return "the inputs hold NaN or infinity, which its products carry from behind the mask"
+    return None
+
+
 def _widens(call: Call) -> bool:
     return call.query.is_cpu and call.query.dtype in (torch.bfloat16, torch.float16)
 
@@ -125,6 +130,7 @@ def weights_of(call: Call) -> Tensor:
 
 
 def query_and_scale(call: Call) -> tuple[Tensor, float]:
+    """The prepared query, and the factor that the kernel shall multiply its products by."""
     # The kernel scales for free; every other score brings its factor inside its prepared features.
     if type(call.score) is ScaledDot:
         return call.query, call.score.scale_for(call.query.shape[-1])

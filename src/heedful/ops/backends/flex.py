@@ -1,0 +1,140 @@
+"""PyTorch's FlexAttention on CUDA, which skips the blocks of queries × keys that a mask hides whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.attention import flex_attention as flex
+
+from heedful.ops.backends.base import Backend, Cost, as_given
+from heedful.ops.backends.sdpa import (
+    four_axes,
+    query_and_scale,
+    refusal_of_numbers,
+    weights_of,
+)
+from heedful.ops.call import Attended, Call, bias_at
+from heedful.ops.cells import Pairs
+from heedful.ops.masks import Edges, Mask
+from heedful.ops.normalizers import Softmax
+from heedful.ops.positions import PositionBias
+from heedful.ops.rows import Rows
+
+Scores = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+class Flex(Backend):
+    """Dot-paired scores under softmax, with any mask but a list of edges, and any bias.
+
+    Dong et al. 2024, https://arxiv.org/abs/2412.05496. What is handed to it are our own masks and biases, asked
+    about one cell at a time: there is no second definition of any of them.
+    """
+
+    name: ClassVar[str] = "flex"
+    why: ClassVar[str] = "FlexAttention's kernel skips the blocks that the mask hides whole"
+    # A call compiles once a kind of mask and looks at the mask each time: sdpa is asked first where both are fused.
+    cost: ClassVar[Cost] = Cost(
+        call=300e-6,
+        backward_call=300e-6,
+        multiply_add=0.014e-9,
+        cell=1.2e-9,
+        transcendental=0.0,
+        backward=2.3,
+    )
+
+    def supports(self, call: Call) -> str | None:
+        if not call.query.is_cuda:
+            return "its fused kernel is for CUDA; on a processor it has no backward pass"
+        return self.refusal(call)
+
+    def refusal(self, call: Call) -> str | None:
+        """Why it does not serve the call, on whichever device."""
+        if call.score.pair_kind != "dot":
+            return f"it computes inner products, and the {call.score.name} score's pair is {call.score.pair_kind}"
+        if not isinstance(call.normalizer, Softmax):
+            return f"it normalizes by softmax, not by {call.normalizer.name}"
+        if call.dropout_p:
+            return "it has no dropout"
+        if call.query.dtype == torch.float64:
+            return "its kernel has no float64"
+        if call.mask is not None and any(isinstance(part, Edges) for part in call.mask.parts()):
+            return "it looks at one cell at a time, and to look for it in a list of edges takes too long"
+        return refusal_of_numbers(call)
+
+    def is_fused(self, call: Call) -> bool:
+        return True
+
+    def bytes_at_once(self, call: Call) -> int:
+        return 0
+
+    def bytes_kept(self, call: Call) -> int:
+        if not call.needs_gradient:
+            return 0
+        inputs = call.prepared_query.numel() + call.prepared_key.numel() + call.value.numel()
+        output = call.lead_size * call.num_queries * call.value.shape[-1]
+        log_sums = call.lead_size * call.num_queries * 4
+        return (inputs + output) * call.query.element_size() + log_sums
+
+    def run(self, call: Call) -> Attended:
+        query, scale = query_and_scale(call)
+        key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
+        with as_given(query.device):
+            output = _kernel(query.is_cuda)(
+                four_axes(query, call.lead),
+                four_axes(call.prepared_key.to(query.dtype), key_lead),
+                four_axes(call.value.to(query.dtype), key_lead),
+                score_mod=None if call.bias is None else _biased(call.bias, call.rows),
+                block_mask=None if call.mask is None else _blocks(call.mask, call.rows),
+                scale=scale,
+                enable_gqa=call.groups > 1,
+            )
+        output = output.reshape(*call.lead, call.num_queries, call.value.shape[-1])
+        weights = weights_of(call) if call.return_weights else None
+        return Attended(output.to(call.query.dtype), weights)
+
+
+def _cell(rows: Rows, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Pairs:
+    """One cell, from the indices in which FlexAttention counts: all but the last leading axis are its batch."""
+    lead = rows.lead
+    index = [head] if lead else []
+    for size in reversed(lead[:-1]):
+        index.insert(0, batch % size)
+        batch = batch // size
+    return Pairs(query, key, rows.num_queries, rows.num_keys, lead, tuple(index))
+
+
+# What these two hand over is traced: it holds the mask or bias and sizes, and no tensor that could want a gradient.
+def _biased(bias: Tensor | PositionBias, rows: Rows) -> Scores:
+    def add(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return score + bias_at(bias, _cell(rows, batch, head, query, key)).to(score.dtype)
+
+    return add
+
+
+def _blocks(mask: Mask, rows: Rows) -> flex.BlockMask:
+    def keep(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return mask.at(_cell(rows, batch, head, query, key))
+
+    heads = rows.lead[-1] if rows.lead else 1
+    # What holds no tensor is the same for every sequence and head.
+    shared = not mask.tensors()
+    return flex.create_block_mask(
+        keep,
+        None if shared else math.prod(rows.lead) // heads,
+        None if shared else heads,
+        rows.num_queries,
+        rows.num_keys,
+        device=rows.device,
+    )
+
+
+@cache
+def _kernel(compiled: bool) -> Callable[..., Any]:
+    """The fused kernel; in the tests of a machine without CUDA, its plain form."""
+    kernel: Callable[..., Any] = flex.flex_attention
+    return torch.compile(kernel) if compiled else kernel
