@@ -1,128 +1,205 @@
-"""Compiles the hot loops on first use and runs them on as many threads as PyTorch may use."""
+"""Compiles the hot loops on first use, and runs them on as many threads as PyTorch may use.
+
+A kernel is handed one block of 8-byte words: next part, parts, failed part, and for each tensor its address,
+sizes and, where it is not contiguous, strides. Filling that takes a third of the time of making NumPy arrays, and one
+pointer is what PyTorch's thread pool hands on.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import struct
 import threading
-import types
+from array import array
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cache
 from time import perf_counter
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-# Reordering sums and fusing a product into a sum is allowed; NaN and infinity keep their meaning.
-KEEPS_NAN = frozenset({"contract", "reassoc", "nsz", "arcp"})
-# Sharing work costs this much; below a few times that, one thread is faster.
-SHARING_NANOSECONDS = 40_000.0
+from heedful.ops.kernels.runtime_source import KEEPS_NAN, Compiled, Provided, signature_text
+from heedful.ops.kernels.runtime_store import load, save, worked_before
+from heedful.ops.kernels.threads import forked_with, share
 
 Argument = Tensor | int | float | bool | None
 
+# A part should hold at least this much work: waking a sleeping thread takes a good part of it.
+NANOSECONDS_A_PART = 25_000.0
+# A kernel this short keeps the interpreter's lock: to give it away and wait for it takes longer.
+NANOSECONDS_UNDER_LOCK = 20_000.0
 
-@cache
+_COUNTERS = 3  # next part, parts, failed part + 1
+
+_preparing = forked_with(threading.RLock())
+_seconds: dict[str, float] = {}
+_reason: list[str | None] = []
+
+
 def unavailable() -> str | None:
-    """Return None when compiled kernels can run here, else the reason why not. Imports Numba."""
+    """Return None when compiled kernels can run here, else the reason why not.
+
+    The first call imports Numba, unless kernels compiled by just these versions on this processor are on disk.
+    """
+    if not _reason:
+        _reason.append(_find_reason())
+    return _reason[0]
+
+
+def _find_reason() -> str | None:
+    if worked_before():
+        return None
     try:
-        import numba
-    except ImportError as error:
-        return f"Numba cannot be imported: {error}"
-    if getattr(numba.config, "DISABLE_JIT", 0):
-        return "Numba is told to compile nothing (NUMBA_DISABLE_JIT)"
-    return None
+        from heedful.ops.kernels.runtime_numba import disabled
+    except Exception as error:  # a broken installation raises anything; what it was is told
+        return f"Numba cannot be imported ({type(error).__name__}: {error})"
+    return disabled()
 
 
-@dataclass(eq=False)
-class Compiled:
-    """A Python function that Numba compiles when it is first needed."""
+class Entry:
+    """A kernel compiled for arguments of given types: what is called, and how its words are laid out."""
 
-    function: Callable[..., Any]
-    fastmath: frozenset[str]
-    inline: bool
-    seconds: float = 0.0
-    _built: Any = field(default=None, repr=False)
+    def __init__(self, address: int, words: str) -> None:
+        self.address = address
+        self.pack_into = struct.Struct("q" * _COUNTERS + words).pack_into
+        self.size = _COUNTERS + len(words)
+        self.call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+        self.call_under_lock = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(address)
+        self.blocks: list[tuple[array[int], int]] = []
 
-    @property
-    def name(self) -> str:
-        """The name of the function, with its module."""
-        return f"{self.function.__module__.rpartition('.')[2]}.{self.function.__name__}"
-
-    def built(self) -> Any:
-        """Return Numba's dispatcher of the function, its helpers built first."""
-        if self._built is None:
-            import numba
-
-            source = self.function
-            names = dict(source.__globals__)
-            for name in source.__code__.co_names:
-                if isinstance(names.get(name), Compiled):
-                    names[name] = names[name].built()
-            copy = types.FunctionType(source.__code__, names, source.__name__, source.__defaults__)
-            copy.__qualname__, copy.__module__ = source.__qualname__, source.__module__
-            options: dict[str, Any] = {
-                "nogil": True,
-                "fastmath": set(self.fastmath),
-                "error_model": "numpy",
-            }
-            try:
-                self._built = numba.njit(**options, cache=True)(copy)
-            except RuntimeError:  # no folder can be written
-                self._built = numba.njit(**options)(copy)
-        return self._built
+    def block(self) -> tuple[array[int], int]:
+        """Return words that nobody else uses now, and their address."""
+        try:
+            return self.blocks.pop()
+        except IndexError:
+            words = array("q", bytes(8 * self.size))
+            return words, words.buffer_info()[0]
 
 
+@overload
+def kernel(function: Callable[..., None]) -> Compiled: ...
+@overload
+def kernel(*, fastmath: frozenset[str]) -> Callable[[Callable[..., None]], Compiled]: ...
 def kernel(
     function: Callable[..., None] | None = None, *, fastmath: frozenset[str] = KEEPS_NAN
-) -> Any:
-    """Mark `f(part, parts, *arrays_and_scalars)` to be compiled on first use; run it by `launch`."""
+) -> Compiled | Callable[[Callable[..., None]], Compiled]:
+    """Mark `f(part, parts, *arrays_and_scalars)` to be compiled when first run, by `launch`.
+
+    It returns nothing and does the share `part` of `parts` of the work. A tensor that is contiguous is a contiguous
+    array to it, any other a strided one; an argument may be None. Division by zero gives infinity. LLVM's `fastmath`
+    flags let sums be reordered, while NaN and infinity keep their meaning, unless the author chooses otherwise.
+    """
     if function is None:
         return lambda given: Compiled(given, fastmath, False)
     return Compiled(function, fastmath, False)
 
 
+@overload
+def inlined(function: Callable[..., Any]) -> Compiled: ...
+@overload
+def inlined(*, fastmath: frozenset[str]) -> Callable[[Callable[..., Any]], Compiled]: ...
 def inlined(
     function: Callable[..., Any] | None = None, *, fastmath: frozenset[str] = KEEPS_NAN
-) -> Any:
-    """Mark a small helper that kernels of the same module (or that import it) call."""
+) -> Compiled | Callable[[Callable[..., Any]], Compiled]:
+    """Mark a helper that kernels call, compiled into them."""
     if function is None:
         return lambda given: Compiled(given, fastmath, True)
     return Compiled(function, fastmath, True)
 
 
+dense = Provided("dense")
+"""In a kernel: `dense(a[i])` tells the compiler that the last axis of a view has no gaps, so that loops over it
+use vector instructions. The caller has checked `stride(-1) == 1`."""
+
+prefetch = Provided("prefetch")
+"""In a kernel: `prefetch(array, index)` asks for the cache line of an element of a contiguous array of one axis, for
+rows that lie anywhere in memory: without it a loop over them waits for each."""
+
+
 def parts_for(work: float) -> int:
     """Return among how many parts `launch` shares work of so many nanoseconds on one thread."""
-    threads = torch.get_num_threads()
-    return max(1, min(threads, int(work / SHARING_NANOSECONDS)))
+    if work < 2 * NANOSECONDS_A_PART:
+        return 1
+    return max(1, min(torch.get_num_threads(), int(work / NANOSECONDS_A_PART)))
 
 
-_lock = threading.Lock()
-_pools: dict[int, ThreadPoolExecutor] = {}
-_seconds: dict[str, float] = {}
+def launch(kernel: Compiled, *arguments: Argument, work: float, parts: int | None = None) -> None:
+    """Run every part of a kernel on tensors (on the CPU, memory shared) and scalars, and wait for all.
 
+    Args:
+        kernel: made by `kernel`.
+        arguments: what it takes after `part` and `parts`. Tensors may require a gradient; none is recorded.
+        work: nanoseconds that one thread would take, estimated.
+        parts: given where the caller has allocated something for each of `parts_for(work)` parts.
 
-def launch(kernel: Compiled, *arguments: Argument, work: float) -> None:
-    """Run every part of a kernel on tensors (CPU, memory shared) and scalars, and wait for all."""
-    parts = parts_for(work)
-    given = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
-    run = kernel.built()
-    known = len(run.signatures)
-    start = perf_counter()
-    run(0, parts, *given) if parts == 1 else _share(run, parts, given)
-    if len(run.signatures) != known:
-        _seconds[kernel.name] = _seconds.get(kernel.name, 0.0) + perf_counter() - start
-
-
-def _share(run: Any, parts: int, given: list[Any]) -> None:
-    with _lock:
-        pool = _pools.setdefault(parts, ThreadPoolExecutor(parts - 1))
-    others = [pool.submit(run, part, parts, *given) for part in range(1, parts)]
-    run(0, parts, *given)
-    for other in others:
-        other.result()
+    Raises:
+        TypeError: an argument that is neither a tensor on the CPU of a dtype with a NumPy equal, nor a scalar.
+        Exception: whatever a part raised.
+    """
+    key: list[object] = []
+    words: list[float] = [0, parts_for(work) if parts is None else parts, 0]
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            shape = argument.shape
+            contiguous = argument.is_contiguous()
+            key += (argument.dtype, len(shape), contiguous, argument.is_cpu)
+            words.append(argument.data_ptr())
+            words += shape
+            if not contiguous:
+                words += argument.stride()
+        else:
+            key.append(type(argument))
+            if argument is not None:
+                words.append(argument)
+    types = tuple(key)
+    entry = kernel.entries.get(types)
+    if entry is None:
+        entry = _prepared(kernel, types, arguments)
+    block = entry.block()
+    counters, address = block
+    entry.pack_into(counters, 0, *words)
+    if words[1] > 1:
+        share(entry, address, int(words[1]))
+    elif work < NANOSECONDS_UNDER_LOCK:
+        entry.call_under_lock(address)
+    else:
+        entry.call(address)
+    failed = counters[2]
+    entry.blocks.append(block)
+    if failed:
+        _raise_again(kernel, failed - 1, int(words[1]), arguments)
 
 
 def compile_seconds() -> Mapping[str, float]:
-    """Return, for each kernel run so far, how long its first calls took (compiled, or loaded from disk)."""
+    """Return, for each kernel run so far in this process, how long it took to compile it or load it from disk."""
     return dict(_seconds)
+
+
+def _prepared(
+    kernel: Compiled, types: tuple[object, ...], arguments: tuple[Argument, ...]
+) -> Entry:
+    with _preparing:
+        entry: Entry | None = kernel.entries.get(types)
+        if entry is not None:
+            return entry
+        start = perf_counter()
+        text, words = signature_text(arguments)
+        address = load(kernel, text)
+        if address is None:
+            from heedful.ops.kernels.runtime_numba import compiled
+
+            made = compiled(kernel, text)
+            save(kernel, text, made)
+            address = made.address
+        entry = kernel.entries[types] = Entry(address, words)
+        _seconds[kernel.name] = _seconds.get(kernel.name, 0.0) + perf_counter() - start
+        return entry
+
+
+def _raise_again(kernel: Compiled, part: int, parts: int, arguments: tuple[Argument, ...]) -> None:
+    """Machine code can say that a part failed, not why: the same part is run once more, as Numba calls it."""
+    from heedful.ops.kernels.runtime_numba import dispatcher
+
+    given = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
+    dispatcher(kernel)(part, parts, *given)
+    raise RuntimeError(f"part {part} of {parts} of the kernel {kernel.name} failed, and not again")

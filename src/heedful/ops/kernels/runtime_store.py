@@ -1,0 +1,173 @@
+"""Machine code on disk, so that a kernel is compiled once and later processes need not even import Numba.
+
+One file a kernel and signature, never changed: written beside and moved into place, so that any number of processes may
+start at once; with a digest, so that half a file is no file; named by all that the code depends on, so that
+none goes stale. Where no folder can be written, or read, there is just no disk cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from heedful.ops.kernels.runtime_source import Compiled
+
+FORMAT = b"heedful kernel 1\n"
+FOLDER = "heedful-kernels"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A compiled kernel: where it is in memory, and what can be stored of it."""
+
+    address: int
+    symbol: str
+    externals: tuple[str, ...]
+    machine_code: bytes
+
+
+def load(kernel: Compiled, signature: str) -> int | None:
+    """Return the address of a kernel loaded from disk, None where there is none that fits."""
+    name = _file_name(kernel, signature)
+    if name is None:
+        return None
+    for folder in _folders():
+        try:
+            found = _read(folder / name)
+        except OSError:
+            continue
+        if found is not None:
+            return _linked(found)
+    return None
+
+
+def save(kernel: Compiled, signature: str, made: Made) -> None:
+    """Write a kernel to the first folder that can be written."""
+    name = _file_name(kernel, signature)
+    if name is None:
+        return
+    head = json.dumps({"symbol": made.symbol, "externals": made.externals}).encode()
+    payload = head + b"\n" + made.machine_code
+    whole = FORMAT + hashlib.sha256(payload).digest() + payload
+    for folder in _folders():
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(folder / name, whole)
+        except OSError:
+            continue
+        return
+
+
+def worked_before() -> bool:
+    """Whether just these versions have compiled something on this processor already."""
+    if _environment() is None:
+        return False
+    for folder in _folders():
+        try:
+            if next(folder.iterdir(), None) is not None:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes] | None:
+    whole = path.read_bytes()
+    start = len(FORMAT) + hashlib.sha256().digest_size
+    digest, payload = whole[len(FORMAT) : start], whole[start:]
+    if whole[: len(FORMAT)] != FORMAT or hashlib.sha256(payload).digest() != digest:
+        return None
+    head, _, machine_code = payload.partition(b"\n")
+    return json.loads(head), machine_code
+
+
+def _write(path: Path, whole: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(whole)
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+_engines: list[Any] = []  # what they hold is running: they must live as long as the process
+
+
+def _linked(found: tuple[dict[str, Any], bytes]) -> int | None:
+    import llvmlite.binding as llvm
+
+    head, machine_code = found
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    # LLVM ends the process over a symbol that it cannot find. One of Numba's own is there after importing it.
+    if any(llvm.address_of_symbol(name) is None for name in head["externals"]):
+        return None
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return int(engine.get_function_address(head["symbol"]))
+
+
+@cache
+def _environment() -> str | None:
+    """All besides the source that machine code depends on, None where the compiler is not installed."""
+    # Windows: the mathematics that compiled code calls is there only once Numba has put it there.
+    if sys.platform == "win32" or importlib.util.find_spec("numba") is None:
+        return None
+    try:
+        import llvmlite.binding as llvm
+
+        parts = [version(name) for name in ("heedful", "numba", "llvmlite", "numpy")]
+        features = llvm.get_host_cpu_features().flatten()
+    except (ImportError, OSError, PackageNotFoundError):
+        return None
+    parts += [sys.version, llvm.get_process_triple(), llvm.get_host_cpu_name(), features]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _file_name(kernel: Compiled, signature: str) -> str | None:
+    source = kernel.source_digest()
+    if source is None:
+        return None
+    text = f"{source} {_builder_digest()} {signature}"
+    return f"{kernel.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.o"
+
+
+@cache
+def _builder_digest() -> str:
+    builder = Path(__file__).with_name("runtime_numba.py")
+    try:
+        return hashlib.sha256(builder.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+@cache
+def _bases() -> tuple[Path, ...]:
+    """The folder beside this file, as Python keeps its own compiled files; then the user's folder for caches."""
+    import platformdirs
+
+    return (
+        Path(__file__).parent / "__pycache__",
+        platformdirs.user_cache_path("heedful", appauthor=False),
+    )
+
+
+def _folders() -> Iterator[Path]:
+    environment = _environment()
+    if environment is not None:
+        yield from (base / FOLDER / environment for base in _bases())
