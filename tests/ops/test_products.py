@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from heedful.ops import products
-from heedful.ops.products import LEAST_WORK, linear, prefers_onednn, product
+from heedful.ops.products import LEAST_WORK, crossed, linear, prefers_onednn, product
 
 ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None) is not None
 
@@ -44,6 +44,9 @@ def test_views_of_any_strides(onednn: bool) -> None:
     torch.testing.assert_close(linear(inputs, weight), F.linear(inputs, weight))
     left, right = torch.randn(4, 6)[::2], torch.randn(5, 6)[:, :6].t()
     torch.testing.assert_close(product(left, right, torch.ones(5)), left @ right + 1)
+    for narrow, wide in ((3, 8), (8, 3)):
+        a, b = torch.randn(2 * narrow, 6).t()[:, ::2], torch.randn(6, wide)
+        torch.testing.assert_close(crossed(a, b), a.t() @ b)
 
 
 def test_only_wanted_gradients(onednn: bool) -> None:

@@ -6,53 +6,18 @@ from itertools import pairwise
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from heedful.data.batching import collate
 from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks import run_folder
 from heedful.tasks.batches import Batches
-from heedful.tasks.cross_entropy import smoothed_cross_entropy
 from heedful.tasks.sections import TrainingConfig
 from heedful.train.checkpoint import average
 from heedful.train.checks import check_data, check_device, digest
 from heedful.train.fabric import build_fabric
 from heedful.train.memory import keep_freed_memory, set_threads
 from heedful.train.schedule import SCHEDULES, factor
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("scale", [1.0, 200.0])
-def test_cross_entropy_is_pytorchs(smoothing, scale):
-    torch.manual_seed(0)
-    logits = (scale * torch.randn(7, 11, dtype=torch.float64)).requires_grad_()
-    wanted = torch.randint(11, (7,))
-    ours = smoothed_cross_entropy(logits, wanted, smoothing)
-    (mine,) = torch.autograd.grad(3 * ours, logits)
-    theirs = F.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")
-    (reference,) = torch.autograd.grad(3 * theirs, logits)
-    torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(mine, reference)
-
-
-def test_cross_entropy_of_half_precision_is_computed_in_float32():
-    logits = torch.randn(5, 9).bfloat16().requires_grad_()
-    wanted = torch.randint(9, (5,))
-    loss = smoothed_cross_entropy(logits, wanted, 0.1)
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert logits.grad.dtype == torch.bfloat16
-    theirs = F.cross_entropy(logits.float(), wanted, label_smoothing=0.1, reduction="sum")
-    torch.testing.assert_close(loss, theirs)
-
-
-def test_cross_entropy_survives_a_true_token_of_no_probability():
-    logits = torch.tensor([[0.0, 300.0]], requires_grad=True)
-    loss = smoothed_cross_entropy(logits, torch.tensor([0]))
-    loss.backward()
-    assert float(loss.detach()) == 300.0
-    assert logits.grad.tolist() == [[-1.0, 1.0]]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

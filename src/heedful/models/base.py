@@ -7,6 +7,8 @@ from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
+from heedful.ops.products import linear
+
 
 class Decoded(NamedTuple):
     """The decoder's states and, when asked for, what each looked at in the source.
@@ -68,11 +70,16 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
         """Decode with every earlier target token given (teacher forcing): (b, s), (b,), (b, t) -> Decoded."""
 
     @abc.abstractmethod
-    def output(self, states: Tensor) -> Tensor:
-        """Turn states (..., width) into logits (..., target vocabulary).
+    def output_layer(self) -> tuple[Tensor, Tensor | None]:
+        """Return the weight (target vocabulary, width) and the bias, or None, that make logits of states.
 
-        Separate from `forward` so that a loss can drop padding before the widest multiplication.
+        Separate from `forward` so that a loss can drop padding before the widest multiplication, and
+        multiply block by block.
         """
+
+    def output(self, states: Tensor) -> Tensor:
+        """Turn states (..., width) into logits (..., target vocabulary)."""
+        return linear(states, *self.output_layer())
 
     @abc.abstractmethod
     def start(self, source: Tensor, source_lengths: Tensor) -> State:

@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from heedful.errors import OptionError, unknown_choice
 from heedful.models.base import Decoded, EncoderDecoder
@@ -248,12 +247,12 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
         stepped = self.decoder(embedded, state.hidden, state.memory, return_weights=return_weights)
         return Decoded(stepped.states, stepped.weights)
 
-    def output(self, states: Tensor) -> Tensor:
-        """Turn states (..., embedding) into logits (..., target vocabulary)."""
+    def output_layer(self) -> tuple[Tensor, Tensor | None]:
+        """Return the weight (target vocabulary, embedding) and the bias that make logits of states."""
         weight: Tensor | None = self.output_weight
         if weight is None:
             weight = self.target_embedding.weight
-        return functional.linear(states, weight, self.output_bias)
+        return weight, self.output_bias
 
     def start(self, source: Tensor, source_lengths: Tensor) -> RecurrentState:
         """Encode the source, prepare the memory and the decoder's first state."""

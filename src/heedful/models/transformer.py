@@ -15,7 +15,6 @@ from heedful.models.transformer_stacks import TransformerDecoder, TransformerEnc
 from heedful.nn.linear import Linear
 from heedful.nn.transformer import DecoderLayerCache
 from heedful.ops import masks
-from heedful.ops.products import linear
 
 __all__ = ["Memory", "Transformer", "TransformerConfig", "TransformerState"]
 
@@ -146,11 +145,9 @@ class Transformer(EncoderDecoder[TransformerState]):
         states, weights = self.decoder(embedded, memory, mask, return_weights=return_weights)
         return Decoded(states, weights)
 
-    def output(self, states: Tensor) -> Tensor:
-        if self.output_projection is None:
-            return linear(states, self.target_embedding.weight)
-        logits: Tensor = self.output_projection(states)
-        return logits
+    def output_layer(self) -> tuple[Tensor, Tensor | None]:
+        owner = self.target_embedding if self.output_projection is None else self.output_projection
+        return owner.weight, None
 
     def start(self, source: Tensor, source_lengths: Tensor) -> TransformerState:
         memory, mask = self.encode(source, source_lengths)

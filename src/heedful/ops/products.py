@@ -64,6 +64,21 @@ def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(left, right.t(), bias)
 
 
+def crossed(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply: leftᵀ · right, summed over rows, as the gradient of a weight is; not seen by autograd.
+
+    Shapes: (rows, a) and (rows, b) -> (a, b).
+
+    >>> crossed(torch.ones(5, 2), torch.ones(5, 1))
+    tensor([[5.],
+            [5.]])
+    """
+    # oneDNN's door copies what comes first in the product and is transposed: better the narrower one.
+    if left.shape[1] > right.shape[1]:
+        return product(right.t(), left).t().contiguous()
+    return product(left.t(), right)
+
+
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""`torch.nn.functional.linear`, :math:`x W^\top + b`, faster where `prefers_onednn`.
 
@@ -95,6 +110,10 @@ def _suits(*tensors: Tensor | None) -> bool:
     )
 
 
+def _seen_crossed(left: Tensor, right: Tensor) -> Tensor:
+    return left.t() @ right
+
+
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -105,10 +124,12 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
         rows = upstream.reshape(-1, len(weight))
-        # Where a second derivative is wanted, every step must be seen by autograd.
-        multiply = torch.matmul if torch.is_grad_enabled() else product
+        fed = inputs.reshape(-1, weight.shape[1])
+        # Where a second derivative is wanted, autograd must see every step.
+        seen = torch.is_grad_enabled()
+        multiply, cross = (torch.matmul, _seen_crossed) if seen else (product, crossed)
         return (
             multiply(upstream, weight) if ctx.needs_input_grad[0] else None,
-            multiply(rows.t(), inputs.reshape(len(rows), -1)) if ctx.needs_input_grad[1] else None,
+            cross(rows, fed) if ctx.needs_input_grad[1] else None,
             rows.sum(0) if ctx.needs_input_grad[2] else None,
         )

@@ -1,56 +1,136 @@
-"""Cross-entropy with label smoothing that touches the logits, the largest tensor of all, least often."""
+"""The output layer and its cross-entropy with label smoothing, without the whole matrix of logits."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from heedful.ops.products import crossed, product
 
-def smoothed_cross_entropy(logits: Tensor, wanted: Tensor, smoothing: float = 0.0) -> Tensor:
-    r"""Sum over positions of :math:`\log\sum_v e^{z_v} - (1-s)\,z_y - \frac{s}{V}\sum_v z_v`.
+BLOCK_BYTES = 16 * 2**20
+"""How much of the logits is made at a time: what stays in a processor's last cache until it is used up."""
+ACCELERATOR_BLOCK_BYTES = 512 * 2**20
 
-    The value and the gradient of `torch.nn.functional.cross_entropy(..., label_smoothing=s,
-    reduction="sum")`. The gradient, softmax - (1-s)·onehot - s/V, is formed with the value and is the
-    only thing that is kept, so that the backward pass is one scaling of it.
+
+def smoothed_cross_entropy(
+    states: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    r"""Sum over positions of :math:`\log\sum_v e^{z_v} - (1-s)\,z_y - \frac{s}{V}\sum_v z_v`, with z = W x + b.
+
+    The value and the gradients of `torch.nn.functional.cross_entropy(linear(states, weight, bias), wanted,
+    label_smoothing=s, reduction="sum")`. The logits, by far the largest tensor of a model with a large
+    vocabulary, are made block by block and never whole: the gradient of a block, softmax - (1-s)·onehot - s/V,
+    takes the place of its logits and is multiplied into the gradients of states, weight and bias at once.
+    What is kept for the backward pass are those gradients, and backward is one scaling of them.
 
     Args:
-        logits: (positions, tokens), computed with in float32 or wider.
+        states: (positions, width), what the output layer reads. Under autocast the products are in its precision.
+        weight: (tokens, width).
+        bias: (tokens,) or None.
         wanted: (positions,), the true tokens.
         smoothing: s, the share of probability that is spread over all tokens.
 
-    >>> logits, wanted = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
-    >>> round(float(smoothed_cross_entropy(logits, wanted)), 4)
+    >>> states, weight = torch.tensor([[1.0], [0.0]]), torch.tensor([[2.0], [0.0]])
+    >>> round(float(smoothed_cross_entropy(states, weight, None, torch.tensor([0, 1]))), 4)
     0.8201
     """
-    total: Tensor = _SmoothedCrossEntropy.apply(logits, wanted, smoothing)  # type: ignore[no-untyped-call]
+    kind = states.device.type
+    precision = states.dtype
+    if torch.is_autocast_enabled(kind):
+        precision = torch.get_autocast_dtype(kind)
+    if not torch.is_grad_enabled():
+        states, weight, bias = (
+            states.detach(),
+            weight.detach(),
+            bias.detach() if bias is not None else None,
+        )
+    with torch.autocast(kind, enabled=False):
+        total: Tensor = _SmoothedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            states, weight, bias, wanted, smoothing, precision
+        )
     return total
+
+
+class _Gradients(NamedTuple):
+    """Where the gradients are summed up, in float32 or wider; None where one is not wanted."""
+
+    states: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
 
 
 class _SmoothedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
-        ctx.dtype = logits.dtype
-        logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-        gradient = torch.softmax(logits, dim=-1)
-        true = wanted[:, None]
-        # log(softmax) at one token gives the log of the sum without a second pass over the row; where
-        # that softmax underflows the sum is taken the long way
-        picked, probability = logits.gather(1, true), gradient.gather(1, true)
-        normalizer = picked - probability.log()
-        if not bool((probability > torch.finfo(probability.dtype).tiny).all()):
-            normalizer = torch.logsumexp(logits, dim=-1, keepdim=True)
-        loss = normalizer - (1 - smoothing) * picked
-        if smoothing:
-            loss = loss - smoothing * logits.mean(dim=-1, keepdim=True)
-            gradient.sub_(smoothing / logits.shape[-1])
-        gradient.scatter_add_(1, true, torch.full_like(picked, smoothing - 1))
-        ctx.save_for_backward(gradient)
-        return loss.sum()
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        wanted: Tensor,
+        smoothing: float,
+        precision: torch.dtype,
+    ) -> Tensor:
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        sums = _Gradients(
+            *(
+                torch.zeros_like(tensor, dtype=wide) if tensor is not None and needed else None
+                for tensor, needed in zip(
+                    (states, weight, bias), ctx.needs_input_grad, strict=False
+                )
+            )
+        )
+        layer = weight.to(precision), None if bias is None else bias.to(precision)
+        size = BLOCK_BYTES if states.device.type == "cpu" else ACCELERATOR_BLOCK_BYTES
+        rows = max(1, size // (len(weight) * wide.itemsize))
+        # The gradient of one token among thousands is too small for float16, and not yet scaled up.
+        back = wide if precision == torch.float16 else precision
+        total = torch.zeros((), dtype=wide, device=states.device)
+        for first in range(0, len(states), rows):
+            part = slice(first, first + rows)
+            fed = states[part].to(precision)
+            logits = product(fed, layer[0].t(), layer[1]).to(wide)
+            loss, gradient = _block(logits, wanted[part, None], smoothing)
+            total += loss
+            if any(ctx.needs_input_grad):
+                _add(sums, part, gradient.to(back), fed.to(back), layer[0].to(back))
+        ctx.save_for_backward(*sums)
+        ctx.dtypes = tuple(None if each is None else each.dtype for each in (states, weight, bias))
+        return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return (gradient * upstream).to(ctx.dtype), None, None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = (
+            None if sums is None else (sums * upstream).to(dtype)
+            for sums, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        )
+        return *scaled, None, None, None
+
+
+def _block(logits: Tensor, true: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The summed loss of a block of logits, and its gradient."""
+    gradient = torch.softmax(logits, dim=-1)
+    # log(softmax) at one token gives the log of the sum without a second pass over the row; where
+    # that softmax underflows the sum is taken the long way
+    picked, probability = logits.gather(1, true), gradient.gather(1, true)
+    normalizer = picked - probability.log()
+    if not bool((probability > torch.finfo(probability.dtype).tiny).all()):
+        normalizer = torch.logsumexp(logits, dim=-1, keepdim=True)
+    loss = normalizer - (1 - smoothing) * picked
+    if smoothing:
+        loss = loss - smoothing * logits.mean(dim=-1, keepdim=True)
+        gradient.sub_(smoothing / logits.shape[-1])
+    gradient.scatter_add_(1, true, torch.full_like(picked, smoothing - 1))
+    return loss.sum(), gradient
+
+
+def _add(sums: _Gradients, part: slice, gradient: Tensor, fed: Tensor, weight: Tensor) -> None:
+    """Add what a block's gradient gives to each of the three."""
+    if sums.states is not None:
+        sums.states[part] = product(gradient, weight)
+    if sums.weight is not None:
+        sums.weight.add_(crossed(gradient, fed))
+    if sums.bias is not None:
+        sums.bias.add_(gradient.sum(0, dtype=sums.bias.dtype))

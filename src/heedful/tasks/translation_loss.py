@@ -34,9 +34,9 @@ class TranslationLoss(Loss):
         read, wanted = batch.target[:, :-1], batch.target[:, 1:]
         states = self.model(batch.source, batch.source_lengths, read).states
         kept = torch.arange(read.shape[1], device=lengths.device) < lengths[:, None]
-        logits = self.model.output(states[kept])
         smoothing = self.label_smoothing if self.training else 0.0
-        return smoothed_cross_entropy(logits, wanted[kept], smoothing)
+        weight, bias = self.model.output_layer()
+        return smoothed_cross_entropy(states[kept], weight, bias, wanted[kept], smoothing)
 
     @staticmethod
     def count(batch: Batch) -> int:
