@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from lightning_fabric.utilities import move_data_to_device
 
 from heedful.tasks.base import Loss, Predictor, Scores, Task
 from heedful.tasks.batches import Batches
@@ -23,7 +24,6 @@ def validate(
     total, predictions = 0.0, 0
     with torch.inference_mode():
         for batch in batches.epoch(0):
-            moved = type(batch)(*(part.to(device) for part in batch))
-            total += float(loss(moved))
+            total += float(loss(move_data_to_device(batch, device)))
             predictions += loss.count(batch)
     return {"loss": total / max(1, predictions), **task.measure(trained, data)}

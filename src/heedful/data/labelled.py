@@ -1,0 +1,86 @@
+"""Sentences of tokens with a label each, and what a format needs to write other labels in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from heedful.data.files import iterate_lines
+from heedful.data.label_base import LabelFormat, Sentence
+from heedful.data.label_formats import FORMATS, format_of
+from heedful.errors import DataError
+
+__all__ = ["Labelled", "LabelledFile", "Sentence", "iterate_sentences", "read_labelled"]
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """How a file of labelled tokens is read.
+
+    `column` names the labels: a CoNLL-U column (upos, xpos, feats, deprel, ...) or a feature such as
+    Number; a column of a CoNLL file by its number, or "last"; a key of JSON lines. Empty: upos, last
+    or tags. `tokens` is the key of the tokens in JSON lines. `format` "auto" goes by the file's name.
+    """
+
+    format: str = "auto"
+    column: str = ""
+    tokens: str = "tokens"
+
+    def reader(self, path: str | Path) -> LabelFormat:
+        """Return the reader and writer for a file.
+
+        Raises: DataError when the name does not tell the format.
+        """
+        name = format_of(Path(path)) if self.format == "auto" else self.format
+        return FORMATS[name](self.column, self.tokens)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Sentences of one or several files, in order.
+
+    >>> data = Labelled([Sentence(("a", "saw"), ("DET", "NOUN"))])
+    >>> len(data), list(data.labels())
+    (1, ['DET', 'NOUN'])
+    """
+
+    sentences: Sequence[Sentence]
+    name: str = "sentences"
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def tokens(self) -> Iterator[str]:
+        """Yield every token."""
+        return chain.from_iterable(sentence.tokens for sentence in self.sentences)
+
+    def labels(self) -> Iterator[str]:
+        """Yield the label of every token."""
+        return chain.from_iterable(sentence.labels for sentence in self.sentences)
+
+
+def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sentence]:
+    """Yield the sentences of one file as they are read.
+
+    Raises: DataError naming file and line, see the formats.
+    """
+    return options.reader(path).read(Path(path), iterate_lines(path))
+
+
+def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelled:
+    """Read the labelled sentences of one or several files, plain or gzipped.
+
+    Raises: DataError for a file that is missing, empty, not UTF-8, or against its format (file and line
+        are named), and for a column that is not there, with the nearest name.
+    """
+    sentences: list[Sentence] = []
+    for path in paths:
+        reader = options.reader(path)
+        found = [each for each in reader.read(Path(path), iterate_lines(path)) if each.tokens]
+        if not found:
+            raise DataError("the file is empty: it holds no token.", path=path)
+        reader.check_labels(Path(path), found)
+        sentences += found
+    return Labelled(sentences, " + ".join(str(path) for path in paths))

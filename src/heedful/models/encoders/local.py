@@ -1,0 +1,116 @@
+"""Encoders that see a token alone, its neighbours, or a growing neighbourhood."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.nn.dropout import Dropout
+from heedful.nn.linear import Linear
+
+
+class NoContextConfig(EncoderConfig):
+    """A feed-forward network a token: no token knows of another."""
+
+    kind: Literal["none"] = Field("none", description="Which encoder this configures.")
+    hidden: int = Field(256, ge=1, description="Features of a hidden layer, and of a state.")
+    layers: int = Field(2, ge=1, description="Layers of the feed-forward network.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+
+
+class WindowConfig(EncoderConfig):
+    """A feed-forward network over each token and its neighbours (Bengio et al. 2003)."""
+
+    kind: Literal["window"] = Field("window", description="Which encoder this configures.")
+    size: int = Field(2, ge=0, description="Neighbours seen on each side.")
+    hidden: int = Field(256, ge=1, description="Features of a hidden layer, and of a state.")
+    layers: int = Field(2, ge=1, description="Layers; only the first sees neighbours.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+
+
+class ConvolutionConfig(EncoderConfig):
+    """Convolutions over time, each inside a residual connection."""
+
+    kind: Literal["convolution"] = Field(
+        "convolution", description="Which encoder this configures."
+    )
+    size: int = Field(
+        1,
+        ge=0,
+        description="Neighbours that each layer sees on each side; n layers see n times as far.",
+    )
+    hidden: int = Field(256, ge=1, description="Channels, which are the features of a state.")
+    layers: int = Field(3, ge=1, description="Convolutions, one above the other.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+
+
+class WindowEncoder(Encoder):
+    r"""A feed-forward network over :math:`[x_{t-k}; \dots; x_{t+k}]`; k = 0 sees the token alone.
+
+    Beyond the ends of a sequence stand zeros.
+
+    >>> encoder = WindowEncoder(NoContextConfig(hidden=4), 3).eval()
+    >>> values = encoder(torch.tensor([[[1.0, 2, 3], [7, 7, 7], [1, 2, 3]]]), torch.tensor([3])).values
+    >>> torch.equal(values[0, 0], values[0, 2])
+    True
+    """
+
+    def __init__(self, config: NoContextConfig | WindowConfig, input_width: int):
+        super().__init__(input_width, config.hidden)
+        self.size = config.size if isinstance(config, WindowConfig) else 0
+        widths = [input_width * (2 * self.size + 1), *[config.hidden] * config.layers]
+        self.layers = nn.ModuleList(Linear(before, after) for before, after in pairwise(widths))
+        for name, parameter in self.layers.named_parameters():
+            if name.endswith("weight"):
+                nn.init.kaiming_uniform_(parameter, nonlinearity="relu")
+            else:
+                nn.init.zeros_(parameter)
+        self.dropout = Dropout(config.dropout)
+
+    def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        states = inputs
+        if self.size:
+            padded = F.pad(inputs, (0, 0, self.size, self.size))
+            length = inputs.shape[1]
+            states = torch.cat(
+                [padded[:, shift : shift + length] for shift in range(2 * self.size + 1)], dim=-1
+            )
+        for number, layer in enumerate(self.layers):
+            states = F.relu(layer(self.dropout(states) if number else states))
+        return states
+
+
+class ConvolutionEncoder(Encoder):
+    r"""Layers :math:`x' = x + \mathrm{relu}(\mathrm{conv}(\mathrm{norm}(x)))` (after Collobert et al. 2011).
+
+    What a layer sees beyond a sequence's end is zero, in every layer, so padding never leaks in.
+
+    >>> encoder = ConvolutionEncoder(ConvolutionConfig(hidden=4, layers=2), 3)
+    >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
+    torch.Size([2, 5, 4])
+    """
+
+    def __init__(self, config: ConvolutionConfig, input_width: int):
+        super().__init__(input_width, config.hidden)
+        self.widen = Linear(input_width, config.hidden)
+        self.norms = nn.ModuleList(nn.LayerNorm(config.hidden) for _ in range(config.layers))
+        self.layers = nn.ModuleList(
+            nn.Conv1d(config.hidden, config.hidden, 2 * config.size + 1, padding=config.size)
+            for _ in range(config.layers)
+        )
+        self.dropout = Dropout(config.dropout)
+
+    def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        positions = torch.arange(inputs.shape[1], device=inputs.device)
+        padding = (positions >= lengths[:, None])[..., None]
+        states: Tensor = self.widen(inputs)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            seen = self.dropout(norm(states)).masked_fill(padding, 0.0)
+            states = states + F.relu(layer(seen.transpose(1, 2)).transpose(1, 2))
+        return states

@@ -1,0 +1,115 @@
+"""Recurrent encoders, alone and with attention on top."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heedful.models.encoders.base import Encoder, EncoderConfig, States
+from heedful.nn.dropout import Dropout
+from heedful.nn.multi_head import MultiHeadAttention
+from heedful.nn.recurrent import RecurrentEncoder
+from heedful.ops import masks
+
+Score = Literal["dot", "scaled_dot", "bilinear", "low_rank", "cosine", "gaussian", "additive"]
+
+
+class RecurrentEncoderConfig(EncoderConfig):
+    """Sizes of an RNN, LSTM or GRU."""
+
+    kind: Literal["lstm", "gru", "rnn"] = Field(
+        "lstm", description="Which encoder this configures."
+    )
+    hidden: int = Field(200, ge=1, description="Features of a state, in each direction.")
+    layers: int = Field(2, ge=1, description="Recurrent layers, one above the other.")
+    bidirectional: bool = Field(True, description="Read in both directions.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+
+
+class RecurrentAttentionConfig(EncoderConfig):
+    """Sizes of an LSTM whose states attend to each other."""
+
+    kind: Literal["lstm+attention"] = Field(
+        "lstm+attention", description="Which encoder this configures."
+    )
+    hidden: int = Field(200, ge=1, description="Features of a state, in each direction.")
+    layers: int = Field(1, ge=1, description="Recurrent layers, one above the other.")
+    bidirectional: bool = Field(True, description="Read in both directions.")
+    heads: int = Field(4, ge=1, description="Attention heads; they must divide the states' width.")
+    score: Score = Field("scaled_dot", description="How a query and a key are compared.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+
+
+class RecurrentStates(Encoder):
+    """An RNN, LSTM or GRU; the summary is the final states, [→h ; ←h] with two directions.
+
+    >>> encoder = RecurrentStates(RecurrentEncoderConfig(kind="gru", hidden=4), 3)
+    >>> states = encoder(torch.ones(2, 5, 3), torch.tensor([5, 2]))
+    >>> states.values.shape, states.summary[0].shape
+    (torch.Size([2, 5, 8]), torch.Size([2, 2, 8]))
+    """
+
+    def __init__(self, config: RecurrentEncoderConfig, input_width: int):
+        super().__init__(input_width, config.hidden * (2 if config.bidirectional else 1))
+        self.bidirectional = config.bidirectional
+        # A module a layer, so that dropout between them is ours: PyTorch's draws its numbers slowly.
+        self.layers = nn.ModuleList(
+            RecurrentEncoder(
+                config.kind,
+                self.width if number else input_width,
+                config.hidden,
+                bidirectional=config.bidirectional,
+            )
+            for number in range(config.layers)
+        )
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> States:
+        """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
+        values, finals = inputs, []
+        for number, layer in enumerate(self.layers):
+            values, _, final = layer(self.dropout(values) if number else values, lengths)
+            finals.append(final)
+        summary = tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+        return States(values, lengths, summary)
+
+    def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        return self.forward(inputs, lengths).values
+
+
+class RecurrentAttention(Encoder):
+    """LSTM states that attend to each other: norm(h + attention(h)).
+
+    >>> encoder = RecurrentAttention(RecurrentAttentionConfig(hidden=4, heads=2), 3)
+    >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
+    torch.Size([2, 5, 8])
+    """
+
+    attends = True
+
+    def __init__(self, config: RecurrentAttentionConfig, input_width: int):
+        lstm = RecurrentStates(
+            RecurrentEncoderConfig(
+                hidden=config.hidden,
+                layers=config.layers,
+                bidirectional=config.bidirectional,
+                dropout=config.dropout,
+            ),
+            input_width,
+        )
+        super().__init__(input_width, lstm.width)
+        self.lstm = lstm
+        self.attention = MultiHeadAttention(
+            self.width, config.heads, score=config.score, kind="encoder"
+        )
+        self.norm = nn.LayerNorm(self.width)
+        self.dropout = Dropout(config.dropout)
+
+    def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        states = self.lstm(inputs, lengths).values
+        attended = self.attention(self.dropout(states), mask=masks.Padding(lengths)).output
+        output: Tensor = self.norm(states + self.dropout(attended))
+        return output
