@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from heedful.cli.bench import bench
 from heedful.cli.command import HeedfulCommand
 from heedful.cli.config import config_translate
 from heedful.cli.demo import demo
@@ -45,6 +46,7 @@ _train.command("translate", cls=HeedfulCommand)(train_translate)
 app.command(cls=HeedfulCommand)(evaluate)
 app.command(cls=HeedfulCommand)(predict)
 app.command(cls=HeedfulCommand)(explain)
+app.command(cls=HeedfulCommand)(bench)
 app.add_typer(_config, name="config")
 _config.command("translate", cls=HeedfulCommand)(config_translate)
 

@@ -1,0 +1,76 @@
+"""Times of several computations that differ as little as possible in when they were taken."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from heedful.bench.results import Ratio, Timing
+
+SAMPLE_SECONDS = 5e-4
+"""A shorter computation is repeated within a sample, so that the clock's own cost does not count."""
+FEWEST, MOST = 5, 200
+"""Rounds."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Seconds a call of each computation, one sample a round."""
+
+    seconds: Mapping[str, list[float]]
+
+    def timing(self, name: str) -> Timing | None:
+        """Summarize one computation; None for one that was not timed."""
+        return Timing.of(self.seconds[name]) if name in self.seconds else None
+
+    def ratio(self, name: str, base: str) -> Ratio | None:
+        """How many times as long `name` took as `base`, round by round; None unless both were timed."""
+        if not {name, base} <= set(self.seconds):
+            return None
+        pairs = zip(self.seconds[name], self.seconds[base], strict=True)
+        summary = Timing.of([one / other for one, other in pairs])
+        return Ratio(summary.median, summary.low, summary.high)
+
+
+def interleave(
+    calls: Mapping[str, Callable[[], object]],
+    seconds: float,
+    advance: Callable[[float], None] = lambda share: None,
+) -> Samples:
+    """Call each once a round, in a new order each round, for about `seconds` in all and five rounds at least.
+
+    Every call must have been made before, so that nothing is compiled within a sample. `advance` is told
+    after each round which share of the work is done.
+
+    >>> samples = interleave({"a": lambda: sum(range(9)), "b": lambda: None}, 0.01)
+    >>> len(samples.seconds["a"]) == len(samples.seconds["b"]) >= FEWEST
+    True
+    """
+    repeats = {name: _repeats(call) for name, call in calls.items()}
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    order, shuffle = list(calls), random.Random(0).shuffle
+    began, rounds = time.perf_counter(), 0
+    while rounds < MOST and calls:
+        shuffle(order)
+        for name in order:
+            found[name].append(_sample(calls[name], repeats[name]))
+        rounds += 1
+        spent = time.perf_counter() - began
+        advance(min(1.0, max(rounds / MOST, min(spent / seconds, rounds / FEWEST))))
+        if rounds >= FEWEST and spent >= seconds:
+            break
+    return Samples(found)
+
+
+def _repeats(call: Callable[[], object]) -> int:
+    once = min(_sample(call, 1) for _ in range(2))
+    return max(1, min(1000, round(SAMPLE_SECONDS / max(once, 1e-9))))
+
+
+def _sample(call: Callable[[], object], repeats: int) -> float:
+    began = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - began) / repeats

@@ -1,0 +1,97 @@
+"""What `scaled_dot_product_attention` serves: the cost of `attend` over calling it directly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from heedful.bench.values import Contender, Inputs, Operation, Run, Sizes
+from heedful.ops.attend import attend
+from heedful.ops.masks import Causal, Mask, Padding
+
+SIZES = {"batch": 4, "heads": 8, "length": 512, "features": 64}
+
+
+def draw(sizes: Sizes) -> dict[str, Tensor]:
+    """Queries, keys and values of every head, and how long each sequence is."""
+    batch, length = sizes["batch"], sizes["length"]
+    shape = (batch, sizes["heads"], length, sizes["features"])
+    tensors = {name: torch.randn(shape) for name in ("query", "key", "value")}
+    lengths = torch.linspace(length, max(1, length // 2), batch).long()
+    return {**tensors, "lengths": lengths}
+
+
+def no_mask(sizes: Sizes, inputs: Inputs) -> Tensor:
+    """Every key is seen."""
+    return torch.ones(sizes["length"], sizes["length"], dtype=torch.bool)
+
+
+def causal_mask(sizes: Sizes, inputs: Inputs) -> Tensor:
+    """Nothing from the future."""
+    return no_mask(sizes, inputs).tril()
+
+
+def padding_mask(sizes: Sizes, inputs: Inputs) -> Tensor:
+    """The keys of each sequence up to its length."""
+    places = torch.arange(sizes["length"])
+    return (places < inputs["lengths"][:, None])[:, None, None, :]
+
+
+def operation(
+    name: str,
+    title: str,
+    keep: Callable[[Sizes, Inputs], Tensor],
+    ours: Callable[[Inputs], Mask | None],
+) -> Operation:
+    """Make the operation of one kind of mask: as a boolean tensor, and as `attend` takes it."""
+
+    def expected(sizes: Sizes, inputs: Inputs, rows: Tensor | None) -> Tensor:
+        query, kept = inputs["query"], keep(sizes, inputs)
+        if rows is not None:
+            query = query.index_select(-2, rows)
+            kept = kept if kept.shape[-2] == 1 else kept.index_select(-2, rows)
+        scores = query @ inputs["key"].transpose(-2, -1) / math.sqrt(sizes["features"])
+        return torch.softmax(scores.masked_fill(~kept, -torch.inf), dim=-1) @ inputs["value"]
+
+    def build_ours(sizes: Sizes, inputs: Inputs) -> Run:
+        query, key, value = inputs["query"], inputs["key"], inputs["value"]
+        mask = ours(inputs)
+        return lambda: attend(query, key, value, mask=mask).output
+
+    def build_direct(sizes: Sizes, inputs: Inputs) -> Run:
+        query, key, value = inputs["query"], inputs["key"], inputs["value"]
+        direct = functional.scaled_dot_product_attention
+        if keep is no_mask:
+            return lambda: direct(query, key, value)
+        if keep is causal_mask:
+            return lambda: direct(query, key, value, is_causal=True)
+        kept = keep(sizes, inputs)
+        return lambda: direct(query, key, value, attn_mask=kept)
+
+    return Operation(
+        name=name,
+        title=title,
+        sizes=SIZES,
+        scans=("length",),
+        inputs=draw,
+        expected=expected,
+        contenders=(
+            Contender("heedful", build_ours, ours=True),
+            Contender("SDPA", build_direct),
+        ),
+        rows=lambda sizes: sizes["length"],
+        cost_of_row=lambda sizes: sizes["batch"] * sizes["heads"] * sizes["length"],
+    )
+
+
+SERVED = operation("dot", "Dot attention, no mask", no_mask, lambda inputs: None)
+SERVED_CAUSAL = operation(
+    "dot-causal", "Dot attention, causal", causal_mask, lambda inputs: Causal()
+)
+SERVED_PADDED = operation(
+    "dot-padded", "Dot attention, padded", padding_mask, lambda inputs: Padding(inputs["lengths"])
+)

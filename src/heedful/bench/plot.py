@@ -1,0 +1,109 @@
+"""Plots of measurements: curves over lengths, or bars at one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heedful.bench.operations import OPERATIONS
+from heedful.bench.results import Result
+from heedful.bench.show import seconds, size
+from heedful.errors import OptionError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".png", ".svg")
+_OURS = "#b3261e"
+_OTHERS = ("#1f4e79", "#2e7d32", "#8a6d00", "#6a1b9a", "#455a64", "#00838f", "#795548")
+_MARKERS = "osD^vPX*"
+PANELS = (
+    ("forward", "seconds, forward"),
+    ("both", "seconds, forward + backward"),
+    ("peak", "bytes at most, forward + backward"),
+)
+
+
+def check_format(path: Path) -> None:
+    """Raise OptionError for a file that is no kind of picture."""
+    if path.suffix.lower() not in FORMATS:
+        raise OptionError(f"{path} ends in {path.suffix!r}; a plot is a .png or .svg file")
+
+
+def draw(results: Sequence[Result], path: Path, title: str) -> None:
+    """Draw one operation at one number of threads: time forward, with backward, and memory, and save it.
+
+    Curves over the lengths where there are several, else bars. Those that have no speed are left out.
+    """
+    from matplotlib.figure import Figure
+
+    check_format(path)
+    measured = [one for one in results if one.status == "measured"]
+    if not measured:
+        raise OptionError("nothing was measured, so there is nothing to draw")
+    panels = [panel for panel in PANELS if any(_value(one, panel[0]) for one in measured)]
+    figure = Figure(figsize=(4.1 * len(panels), 3.6), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    lengths = {_length(one) for one in measured}
+    for one_axes, (key, label) in zip(axes, panels, strict=True):
+        (_curves if len(lengths) > 1 else _bars)(one_axes, measured, key)
+        one_axes.set_title(label, fontsize=9)
+        one_axes.tick_params(labelsize=8)
+        one_axes.grid(visible=True, which="major", alpha=0.25)
+    if len(lengths) > 1:
+        axes[0].legend(fontsize=7, frameon=False)
+    figure.savefig(path, dpi=90)
+
+
+def _length(result: Result) -> int:
+    return result.sizes[OPERATIONS[result.operation].scans[0]]
+
+
+def _value(result: Result, key: str) -> float | None:
+    if key == "peak":
+        memory = result.memory
+        return None if memory is None else memory.peak_both or memory.peak_forward
+    timing = result.forward if key == "forward" else result.both
+    return None if timing is None else timing.median
+
+
+def _styles(results: Sequence[Result]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each contender: ours red, the first of ours with a circle."""
+    names = dict.fromkeys(one.contender for one in results)
+    ours = {one.contender for one in results if one.ours}
+    others = iter(_OTHERS * 2)
+    return {
+        name: (_OURS if name in ours else next(others), _MARKERS[number % len(_MARKERS)])
+        for number, name in enumerate(names)
+    }
+
+
+def _curves(axes: Axes, results: Sequence[Result], key: str) -> None:
+    for name, (colour, marker) in _styles(results).items():
+        points = [
+            (_length(one), value)
+            for one in results
+            if one.contender == name and (value := _value(one, key))
+        ]
+        if points:
+            xs, ys = zip(*sorted(points), strict=True)
+            axes.plot(xs, ys, color=colour, marker=marker, markersize=4, linewidth=1.4, label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlabel(OPERATIONS[results[0].operation].axis, fontsize=8)
+
+
+def _bars(axes: Axes, results: Sequence[Result], key: str) -> None:
+    shown = [(one, value) for one in results if (value := _value(one, key))][::-1]
+    styles = _styles(results)
+    places = range(len(shown))
+    axes.barh(
+        places, [value for _, value in shown], color=[styles[one.contender][0] for one, _ in shown]
+    )
+    axes.set_yticks(places, [one.contender for one, _ in shown])
+    for place, (_, value) in zip(places, shown, strict=True):
+        text = size(round(value)) if key == "peak" else seconds(value)
+        axes.text(value, place, f" {text}", va="center", fontsize=7)
+    axes.margins(x=0.25)
