@@ -13,6 +13,7 @@ from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.observe import Observed, Observer, current_observer
 from heedful.ops.plan import choose
 from heedful.ops.positions import PositionBias
+from heedful.ops.quick import quick
 from heedful.ops.scores import PreparedKey, ScaledDot, Score
 
 
@@ -56,7 +57,7 @@ def attend(
         `Attended(output, weights)`: (*batch, heads, query, value_dim) and (*batch, heads, query, key) or None.
         A row that may attend to nothing gives output 0 and gradient 0. What masked keys and values hold, NaN and
         infinity too, reaches no output and no gradient; where a row may see something that is not finite, under a
-        mask its whole output is NaN.
+        mask its whole output is NaN (or, where the only effect is a score of minus infinity, a weight of 0).
 
     Raises:
         ShapeError, DtypeError, DeviceError, MaskError, OptionError: arguments that do not fit.
@@ -70,12 +71,17 @@ def attend(
     >>> output.shape, float(weights[1, :, :, 3:].sum())
     (torch.Size([2, 4, 5, 16]), 0.0)
     """
+    observer = current_observer()
+    plain = type(normalizer) is Softmax and observer is None and backend == "auto"
+    if plain and not (return_weights or dropout_p or enable_gqa):
+        output = quick(query, key, value, score, mask, bias)
+        if output is not None:
+            return Attended(output, None)
     call = checked(
         query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
     )
     chosen = choose(call, backend)
     attended = chosen.run(call) if call.cells else _nothing(call)
-    observer = current_observer()
     if observer is not None:
         _tell(observer, call, attended, chosen.name)
     return attended
