@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.kernels.runtime_source import KEEPS_NAN, Compiled, Provided, signature_text
-from heedful.ops.kernels.runtime_store import load, save, worked_before
+from heedful.ops.kernels.runtime_store import linked, load, save, worked_before
 from heedful.ops.kernels.threads import forked_with, share
 
 Argument = Tensor | int | float | bool | None
@@ -190,7 +190,7 @@ def _prepared(
 
             made = compiled(kernel, text)
             save(kernel, text, made)
-            address = made.address
+            address = linked(made) or made.address
         entry = kernel.entries[types] = Entry(address, words)
         _seconds[kernel.name] = _seconds.get(kernel.name, 0.0) + perf_counter() - start
         return entry

@@ -36,10 +36,10 @@ def compiled(kernel: Compiled, signature: str) -> Made:
     declared = [*module.functions, *module.global_variables]
     externals = [item.name for item in declared if item.is_declaration]
     return Made(
-        int(entry.address),
         entry.native_name,
         tuple(sorted(name for name in externals if not name.startswith("llvm."))),
         bytes(library._get_compiled_object()),
+        int(entry.address),
     )
 
 
