@@ -62,7 +62,7 @@ class Backend(abc.ABC):
 
     def seconds_for(self, call: Call, cells: int) -> float:
         """`cost` applied to so many query-key pairs."""
-        cost = self.cost
+        cost = self.cost_of(call)
         pair = call.pair_features * (
             cost.multiply_add if call.score.pair_kind == "dot" else cost.transcendental
         )
@@ -76,6 +76,10 @@ class Backend(abc.ABC):
         if call.needs_gradient:
             return cost.call + cost.backward_call + work * (1 + cost.backward)
         return cost.call + work
+
+    def cost_of(self, call: Call) -> Cost:
+        """The constants for a call like this: `cost`, unless some calls go another way."""
+        return self.cost
 
     def bytes_at_once(self, call: Call) -> int:
         """Bytes, beyond inputs and output, that it holds at one time: all scores unless it says otherwise."""

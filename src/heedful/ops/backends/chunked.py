@@ -19,6 +19,17 @@ BLOCK_BYTES = 4 * 2**20
 ACCELERATOR_BLOCK_BYTES = 16 * 2**20
 
 
+FAST_COST = Cost(
+    call=60e-6,
+    backward_call=400e-6,
+    multiply_add=0.016e-9,
+    cell=3.5e-9,
+    transcendental=0.06e-9,
+    backward=4.0,
+)
+"""For a pair that runs as a compiled kernel."""
+
+
 class Chunked(Backend):
     """Every combination in memory of block × keys; rows stay whole, so every normalizer stays exact."""
 
@@ -41,7 +52,10 @@ class Chunked(Backend):
         return None
 
     def bytes_at_once(self, call: Call) -> int:
-        return min(score_bytes(call), BLOCK_BYTES)
+        return min(held_bytes(call), BLOCK_BYTES)
+
+    def cost_of(self, call: Call) -> Cost:
+        return FAST_COST if is_fast(call) else self.cost
 
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:
@@ -50,7 +64,7 @@ class Chunked(Backend):
         return token_bytes(call) + weights
 
     def run(self, call: Call) -> Attended:
-        operands = prepare(call)
+        operands = prepare(call, fast=True)
         step = block_rows(call)
         recompute = call.needs_gradient
         outputs, weights = [], []
@@ -76,8 +90,20 @@ class Chunked(Backend):
         return Attended(torch.cat(outputs, -2), whole)
 
 
+def is_fast(call: Call) -> bool:
+    """Whether the pair runs as a compiled kernel."""
+    if torch.compiler.is_compiling():
+        return False
+    return call.score.pair_kind == "additive" and call.score.has_fast_pair(call.query.device)
+
+
+def held_bytes(call: Call) -> int:
+    """Bytes of all scores, times hidden where the pair spreads it out."""
+    return score_bytes(call) // (call.pair_features if is_fast(call) else 1)
+
+
 def block_rows(call: Call) -> int:
     """How many queries a block holds: as many as `BLOCK_BYTES` allows, at least one."""
-    row = score_bytes(call) // call.num_queries
+    row = held_bytes(call) // call.num_queries
     size = BLOCK_BYTES if call.query.is_cpu else ACCELERATOR_BLOCK_BYTES
     return max(1, min(call.num_queries, size // max(row, 1)))

@@ -25,6 +25,8 @@ class Operands:
     """(..., query): whether the query held NaN or infinity; None where it did not, or nothing could hide it."""
     bad_key: Tensor | None
     """(..., key): likewise of key or value."""
+    fast: bool = False
+    """Whether the score's pair may be a compiled kernel."""
 
 
 class Reference(Backend):
@@ -78,7 +80,7 @@ def token_bytes(call: Call) -> int:
     return copies + tensor_bytes(*{id(tensor): tensor for tensor in tensors}.values())
 
 
-def prepare(call: Call) -> Operands:
+def prepare(call: Call, *, fast: bool = False) -> Operands:
     """Do the per-token work of a call once.
 
     Where something may hide keys, what is not finite is replaced by 0 before anything is computed from it, and
@@ -106,6 +108,7 @@ def prepare(call: Call) -> Operands:
         repeat_heads(value, call.groups).to(wide),
         bad_query,
         bad_key,
+        fast,
     )
 
 
@@ -127,7 +130,8 @@ def attend_rows(operands: Operands, rows: Rows, query: Tensor, return_weights: b
 def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, Tensor | None]:
     """Weights of some rows, and which of those rows may see something that is not finite (..., rows, 1)."""
     call = operands.call
-    scores = call.score.pair(query, operands.key)
+    pair = call.score.fast_pair if operands.fast else call.score.pair
+    scores = pair(query, operands.key)
     scores = scores.expand(*call.lead, *scores.shape[-2:])
     keep = None if call.mask is None else call.mask.tile(rows)
     if call.bias is not None:

@@ -1,0 +1,194 @@
+"""Additive scores by compiled kernels: Σ_h v_h φ(a_qh + b_kh), differentiable, without queries × keys × hidden."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from heedful.ops.kernels.additive_backward import BACKWARD_SCRATCH, additive_backward
+from heedful.ops.kernels.additive_forward import (
+    FORWARD_SCRATCH,
+    LEAKY,
+    LIMITS,
+    TANH,
+    TANH_WIDE,
+    additive_forward,
+)
+from heedful.ops.kernels.runtime import launch, parts_for, unavailable
+from heedful.ops.rows import broadcast
+
+FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS = 0.06, 0.15
+"""What one feature of one pair takes on one core."""
+
+
+def refusal(device: torch.device) -> str | None:
+    """None where the kernels run on tensors of that device, else why not."""
+    if device.type != "cpu":
+        return f"the compiled kernels run on a processor, and the tensors are on {device.type}"
+    return unavailable()
+
+
+def additive_scores(query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
+    r"""s_qk = Σ_h v_h φ(a_qh + b_kh), φ tanh or leaky_relu with slope 0.2.
+
+    `query` a is (*lead, query, hidden), `key` b (*lead, key, hidden) and `vector` v (*lead, hidden); leading axes
+    broadcast and are not copied, nor are views that overlap. The result is (*lead, query, key). Of the three, nothing
+    is kept for the backward pass but themselves; the second derivative is taken by plain mathematics.
+
+    >>> import torch
+    >>> query, key = torch.zeros(2, 1, 3), torch.tensor([[1.0, 0.0, -1.0], [9.0, 0.0, 0.0]])
+    >>> additive_scores(query, key, torch.ones(3), "tanh").round(decimals=3).tolist()
+    [[[0.0, 1.0]], [[0.0, 1.0]]]
+    """
+    if torch.is_grad_enabled() and (
+        query.requires_grad or key.requires_grad or vector.requires_grad
+    ):
+        scores: Tensor = _Scores.apply(query, key, vector, activation)  # type: ignore[no-untyped-call]
+        return scores
+    return scores_forward(query, key, vector, activation)
+
+
+def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
+    """`additive_scores` without a gradient."""
+    layout = Layout(query, key, vector, activation)
+    scores = query.new_empty(layout.units, layout.queries, layout.keys)
+    work = layout.work * FORWARD_NANOSECONDS
+    parts = parts_for(work)
+    scratch = query.new_empty(parts, FORWARD_SCRATCH)
+    launch(additive_forward, *layout.arguments, scores, scratch, work=work, parts=parts)
+    return scores.view(*layout.lead, layout.queries, layout.keys)
+
+
+def scores_backward(
+    query: Tensor, key: Tensor, vector: Tensor, activation: str, upstream: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and vector from `upstream`, that of the scores (*lead, query, key)."""
+    layout = Layout(query, key, vector, activation)
+    units, hidden = layout.units, query.shape[-1]
+    work = layout.work * BACKWARD_NANOSECONDS
+    parts = parts_for(work)
+    by_unit = units % parts == 0 or units >= 4 * parts
+    copies = 1 if by_unit else parts
+    query_sum = query.new_empty(units, layout.queries, hidden)
+    key_sum = query.new_zeros(copies, units, layout.keys, hidden)
+    vector_sum = query.new_zeros(copies, units, hidden)
+    scratch = query.new_empty(parts, BACKWARD_SCRATCH)
+    upstream = upstream.reshape(units, layout.queries, layout.keys)
+    launch(
+        additive_backward,
+        *layout.arguments,
+        by_unit,
+        upstream,
+        query_sum,
+        key_sum,
+        vector_sum,
+        scratch,
+        work=work,
+        parts=parts,
+    )
+    lead = layout.lead
+    return (
+        query_sum.view(*lead, *query.shape[-2:]).sum_to_size(query.shape),
+        _total(key_sum).view(*lead, *key.shape[-2:]).sum_to_size(key.shape),
+        _total(vector_sum).view(*lead, hidden).sum_to_size(vector.shape),
+    )
+
+
+def _total(copies: Tensor) -> Tensor:
+    return copies[0] if len(copies) == 1 else copies.sum(0)
+
+
+class Layout:
+    """How the kernels see three tensors: flat memory, and where each unit (each place of the leading axes) begins."""
+
+    def __init__(self, query: Tensor, key: Tensor, vector: Tensor, activation: str) -> None:
+        sides = [t if t.stride(-1) == 1 else t.contiguous() for t in (query, key)]
+        vector = vector.contiguous()
+        leads = [tuple(t.shape[:-2]) for t in sides] + [tuple(vector.shape[:-1])]
+        lead = broadcast(*leads)
+        assert lead is not None
+        self.lead = lead
+        self.queries, self.keys = query.shape[-2], key.shape[-2]
+        vector_rows = vector.reshape(-1, vector.shape[-1])
+        strides = [t.stride()[:-2] for t in sides] + [
+            tuple(s // vector.shape[-1] for s in vector.stride()[:-1])
+        ]
+        places = _places(lead, tuple(zip(leads, strides, strict=True)))
+        self.units = len(places)
+        self.work = float(self.units * self.queries * self.keys * query.shape[-1])
+        wide = query.dtype == torch.float64
+        kind = LEAKY if activation == "leaky_relu" else TANH_WIDE if wide else TANH
+        self.arguments = (
+            _flat(sides[0]),
+            _flat(sides[1]),
+            vector_rows,
+            places,
+            sides[0].stride(-2),
+            sides[1].stride(-2),
+            kind,
+            LIMITS[kind],
+        )
+
+
+@lru_cache(256)
+def _places(
+    lead: tuple[int, ...], sides: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+) -> Tensor:
+    """Where each unit begins in each tensor's memory, (units, tensors), from their leading sizes and strides."""
+    columns = []
+    for sizes, strides in sides:
+        place = torch.zeros((), dtype=torch.int64)
+        for axis, (size, stride) in enumerate(
+            zip(sizes, strides, strict=True), len(lead) - len(sizes)
+        ):
+            steps = torch.arange(lead[axis]) * (stride if size > 1 else 0)
+            place = place + steps.view(-1, *(1,) * (len(lead) - 1 - axis))
+        columns.append(place.expand(lead).reshape(-1))
+    return torch.stack(columns, -1)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """All the memory that a view reaches, as one axis."""
+    if tensor.is_contiguous():
+        return tensor.detach().view(-1)
+    sizes, strides = tensor.shape, tensor.stride()
+    span = 1 + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+    return tensor.detach().as_strided((span if tensor.numel() else 0,), (1,))
+
+
+class _Scores(torch.autograd.Function):
+    """`additive_scores` for autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
+        ctx.save_for_backward(query, key, vector)
+        ctx.activation = activation
+        return scores_forward(query, key, vector, activation)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, vector = ctx.saved_tensors
+        gradients = plain_gradients if torch.is_grad_enabled() else scores_backward
+        return *gradients(query, key, vector, ctx.activation, upstream[0]), None
+
+
+def plain_gradients(
+    query: Tensor, key: Tensor, vector: Tensor, activation: str, upstream: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients by plain mathematics, which autograd can differentiate again."""
+    hidden = query[..., :, None, :] + key[..., None, :, :]
+    if activation == "tanh":
+        value = torch.tanh(hidden)
+        slope = 1 - value * value
+    else:
+        value, slope = F.leaky_relu(hidden, 0.2), torch.where(hidden > 0, 1.0, 0.2)
+    slope = slope * vector[..., None, None, :] * upstream[..., None]
+    return (
+        slope.sum(-2).sum_to_size(query.shape),
+        slope.sum(-3).sum_to_size(key.shape),
+        (value * upstream[..., None]).sum((-2, -3)).sum_to_size(vector.shape),
+    )

@@ -1,0 +1,258 @@
+"""The additive pair on a CPU: scores of a block of queries against tiles of keys.
+
+Features are raised to A = e^{2a} and B = e^{2b} once a token of a block; a pair then costs a multiply-add, a division
+and a multiply-add, since tanh(a + b) = 1 − 2/(1 + AB). That holds to rounding as long as neither A nor B overflows:
+the product may, for 1/∞ is the right 0. Rows and tiles that hold anything larger than `LIMITS` (or NaN), and blocks of
+so few queries that raising the keys would cost as much as the pairs, sum a + b first and raise the sum.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from heedful.ops.kernels.runtime import inlined, kernel
+
+# Sums may be reordered; a division stays a division, for an estimate of 1/∞ would be refined to NaN.
+SUMS = frozenset({"contract", "reassoc", "nsz"})
+# What splits a number into parts must keep its order.
+STRICT = frozenset({"contract"})
+
+TANH, TANH_WIDE, LEAKY = 0, 1, 2
+"""What a kernel is told to do: tanh in float32 or in float64, or the leaky rectifier."""
+LIMITS = {TANH: 40.0, TANH_WIDE: 350.0, LEAKY: math.inf}
+
+# Sizes of the blocks: a tile of keys × features stays in the inner caches, and every size is a multiple of LANES.
+LANES = 16
+ROWS, KEYS, FEATURES = 256, 128, 128
+FEW_ROWS = 4
+
+LOG2_E = np.float32(1.44269504088896341)
+LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+HALF, ONE = np.float32(0.5), np.float32(1.0)
+LOWEST, HIGHEST = np.float32(-87.0), np.float32(88.0)
+P0, P1, P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
+P3, P4, P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
+
+
+@inlined(fastmath=STRICT)
+def exponential(x):
+    """e^x in float32 to 1 unit of its last place, without a branch, so that it runs in vectors (Cephes' expf)."""
+    x = HIGHEST if x > HIGHEST else x
+    x = LOWEST if x < LOWEST else x
+    whole = np.floor(x * LOG2_E + HALF)
+    rest = x - whole * LN2_HIGH
+    rest = rest - whole * LN2_LOW
+    series = ((((P0 * rest + P1) * rest + P2) * rest + P3) * rest + P4) * rest + P5
+    scale = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return (series * (rest * rest) + rest + ONE) * scale
+
+
+@inlined(fastmath=SUMS)
+def raised(row, limit, kind, out):
+    """Write e^{2x} of a row, or the row itself for a rectifier; whether the numbers are small enough for that."""
+    small = True
+    for i in range(len(row)):
+        small &= abs(row[i]) <= limit
+    if kind == TANH:
+        for i in range(len(row)):
+            out[i] = exponential(row[i] + row[i])
+    elif kind == TANH_WIDE:
+        for i in range(len(row)):
+            out[i] = math.exp(row[i] + row[i])
+    else:
+        for i in range(len(row)):
+            out[i] = row[i]
+    return small
+
+
+@inlined(fastmath=SUMS)
+def rectified(x, slope):
+    """Leaky ReLU."""
+    return x if x > x * slope else x * slope
+
+
+@inlined(fastmath=SUMS)
+def direct_score(query, key, vector, kind, one):
+    """Σ_h v_h φ(a_h + b_h) of one pair, whatever the size of the numbers."""
+    half, slope = one / (one + one), one / (one + one + one + one + one)
+    total = one - one
+    if kind == TANH:
+        for h in range(len(query)):
+            x = query[h] + key[h]
+            total += vector[h] * (half - one / (one + exponential(x + x)))
+        total += total
+    elif kind == TANH_WIDE:
+        for h in range(len(query)):
+            total += vector[h] * math.tanh(query[h] + key[h])
+    else:
+        for h in range(len(query)):
+            total += vector[h] * rectified(query[h] + key[h], slope)
+    return total
+
+
+@inlined(fastmath=SUMS)
+def factored_row(query, keys, vector, features, width, total, one):
+    """Σ_h v_h (1/2 − 1/(1 + A_h B_hk)) for every key of a tile: (features,), (features, keys) -> (keys,)."""
+    half = one / (one + one)
+    total[:width] = one - one
+    for h in range(0, features, 8):
+        b = keys[h : h + 8]
+        a0, a1, a2, a3 = query[h], query[h + 1], query[h + 2], query[h + 3]
+        a4, a5, a6, a7 = query[h + 4], query[h + 5], query[h + 6], query[h + 7]
+        v0, v1, v2, v3 = vector[h], vector[h + 1], vector[h + 2], vector[h + 3]
+        v4, v5, v6, v7 = vector[h + 4], vector[h + 5], vector[h + 6], vector[h + 7]
+        middle = half * (v0 + v1 + v2 + v3 + v4 + v5 + v6 + v7)
+        for k in range(width):
+            s = v0 / (one + a0 * b[0, k]) + v1 / (one + a1 * b[1, k])
+            s += v2 / (one + a2 * b[2, k]) + v3 / (one + a3 * b[3, k])
+            s += v4 / (one + a4 * b[4, k]) + v5 / (one + a5 * b[5, k])
+            s += v6 / (one + a6 * b[6, k]) + v7 / (one + a7 * b[7, k])
+            total[k] += middle - s
+    for k in range(width):
+        total[k] += total[k]
+
+
+@inlined(fastmath=SUMS)
+def rectified_row(query, keys, vector, features, width, total, one):
+    """Σ_h v_h LeakyReLU(a_h + b_hk) for every key of a tile."""
+    slope = one / (one + one + one + one + one)
+    total[:width] = one - one
+    for h in range(0, features, 4):
+        b = keys[h : h + 4]
+        a0, a1, a2, a3 = query[h], query[h + 1], query[h + 2], query[h + 3]
+        v0, v1, v2, v3 = vector[h], vector[h + 1], vector[h + 2], vector[h + 3]
+        for k in range(width):
+            upper = v0 * rectified(a0 + b[0, k], slope) + v1 * rectified(a1 + b[1, k], slope)
+            lower = v2 * rectified(a2 + b[2, k], slope) + v3 * rectified(a3 + b[3, k], slope)
+            total[k] += upper + lower
+
+
+@inlined(fastmath=SUMS)
+def tile_of_keys(key, start, stride, keys, features, kind, limit, row, tile):
+    """Raise some keys' features into a tile (features, keys); whether all are small enough for that."""
+    small = True
+    padded, width = padded_size(features), padded_size(keys)
+    row[:padded] = row[0] - row[0]
+    tile[:padded, :width] = row[0]
+    for k in range(keys):
+        at = start + k * stride
+        small &= raised(key[at : at + features], limit, kind, row)
+        for h in range(features):
+            tile[h, k] = row[h]
+    return small
+
+
+@inlined(fastmath=SUMS)
+def padded_size(size):
+    """The next multiple of LANES: what is computed beyond the size is never read."""
+    return (size + LANES - 1) // LANES * LANES
+
+
+@inlined(fastmath=SUMS)
+def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scratch):
+    """Scores of some queries of one unit against all its keys, tile by tile; `at` tells where its features begin."""
+    raised_rows, small, tile, row, weights, total = scratch
+    one = vector.dtype.type(1)
+    hidden, keys = len(vector), scores.shape[1]
+    for first in range(0, hidden, FEATURES):
+        features = min(FEATURES, hidden - first)
+        padded = padded_size(features)
+        weights[:padded] = one - one
+        weights[:features] = vector[first : first + features]
+        raised_rows[:, :padded] = one - one
+        for q in range(rows):
+            begin = at[0] + q * strides[0] + first
+            is_small = raised(query[begin : begin + features], limit, kind, raised_rows[q])
+            small[q] = one if is_small else one - one
+        for column in range(0, keys, KEYS):
+            count = min(KEYS, keys - column)
+            begin = at[1] + column * strides[1] + first
+            tile_small = tile_of_keys(
+                key, begin, strides[1], count, features, kind, limit, row, tile
+            )
+            for q in range(rows):
+                a = raised_rows[q]
+                if kind == LEAKY:
+                    rectified_row(a, tile, weights, padded, padded_size(count), total, one)
+                elif tile_small and small[q] > 0:
+                    factored_row(a, tile, weights, padded, padded_size(count), total, one)
+                else:
+                    start = at[0] + q * strides[0] + first
+                    a = query[start : start + features]
+                    for k in range(count):
+                        b = key[begin + k * strides[1] : begin + k * strides[1] + features]
+                        total[k] = direct_score(a, b, weights, kind, one)
+                if first == 0:
+                    scores[q, column : column + count] = total[:count]
+                else:
+                    scores[q, column : column + count] += total[:count]
+
+
+@inlined(fastmath=SUMS)
+def few_scores(query, key, vector, at, strides, rows, kind, scores):
+    """The same for so few queries that raising the keys once would not pay."""
+    one = vector.dtype.type(1)
+    hidden = len(vector)
+    for q in range(rows):
+        begin = at[0] + q * strides[0]
+        a = query[begin : begin + hidden]
+        for k in range(scores.shape[1]):
+            begin = at[1] + k * strides[1]
+            scores[q, k] = direct_score(a, key[begin : begin + hidden], vector, kind, one)
+
+
+FORWARD_SCRATCH = (ROWS + KEYS + 2) * FEATURES + ROWS + KEYS
+"""Numbers of scratch that each part is handed; one number, unused, where all blocks have few queries."""
+
+
+@inlined(fastmath=SUMS)
+def forward_blocks(scratch):
+    """Cut a part's scratch into rows raised, their marks, a tile of keys, a row, the vector's chunk and totals."""
+    rows, tile = ROWS * FEATURES, FEATURES * KEYS
+    rest = scratch[rows + tile :]
+    return (
+        scratch[:rows].reshape((ROWS, FEATURES)),
+        rest[:ROWS],
+        scratch[rows : rows + tile].reshape((FEATURES, KEYS)),
+        rest[ROWS : ROWS + FEATURES],
+        rest[ROWS + FEATURES : ROWS + 2 * FEATURES],
+        rest[ROWS + 2 * FEATURES :],
+    )
+
+
+@kernel(fastmath=SUMS)
+def additive_forward(
+    part, parts, query, key, vector, places, query_stride, key_stride, kind, limit, scores, scratch
+):
+    """Fill scores (units, queries, keys); unit u's features begin at places[u] of the flat query and key.
+
+    `places` is (units, 3): where the unit's queries and keys begin, and its row of vector (vectors, hidden).
+    Each part takes an equal share of all rows, in their order.
+    """
+    units, queries, _ = scores.shape
+    blocks = forward_blocks(scratch[part])
+    first, last = units * queries * part // parts, units * queries * (part + 1) // parts
+    for unit in range(first // queries, (last + queries - 1) // queries):
+        start, stop = max(first - unit * queries, 0), min(last - unit * queries, queries)
+        weights = vector[places[unit, 2]]
+        for row in range(start, stop, ROWS):
+            rows = min(ROWS, stop - row)
+            at = (places[unit, 0] + row * query_stride, places[unit, 1])
+            block = scores[unit, row : row + rows]
+            if rows < FEW_ROWS:
+                few_scores(query, key, weights, at, (query_stride, key_stride), rows, kind, block)
+            else:
+                block_scores(
+                    query,
+                    key,
+                    weights,
+                    at,
+                    (query_stride, key_stride),
+                    rows,
+                    kind,
+                    limit,
+                    block,
+                    blocks,
+                )
