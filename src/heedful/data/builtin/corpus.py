@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from heedful.data.files import Pairs
+from heedful.data.labelled import Labelled
 
 Links = frozenset[tuple[int, int]]
 """Which characters go together: (position in the source text, position in the target text), from 0."""
@@ -21,3 +22,16 @@ class Corpus:
     """One paragraph for people: what is asked, in what forms, how it is split."""
     test_links: tuple[Links, ...] | None = None
     """For each test pair the characters that truly go together, where that is known."""
+
+
+@dataclass(frozen=True)
+class TaggedCorpus:
+    """Sentences made by rule with a label for each token, split so that no test sentence is in the training."""
+
+    train: Labelled
+    valid: Labelled
+    test: Labelled
+    description: str
+    """One paragraph for people: what is asked, in what forms, how it is split."""
+    test_distances: tuple[tuple[int | None, ...], ...]
+    """For each test token, how many words to the right (negative: left) the word stands that decides its label."""
