@@ -40,7 +40,7 @@ def assert_same(
 
 
 def run(call: Example, **options: object) -> Attended:
-    return attend(**call.arguments(), **options)  # type: ignore[arg-type]
+    return attend(**call.arguments(options.get("backend")), **options)  # type: ignore[arg-type]
 
 
 def gradients(

@@ -1,13 +1,16 @@
-"""Small calls have several blocks: chunked takes two rows at a time in these tests."""
+"""Small calls have several blocks: chunked and band take two rows at a time in these tests."""
 
 from __future__ import annotations
 
 import pytest
 
-from heedful.ops.backends import chunked
+from heedful.ops.backends import band_blocks, band_dot, chunked
 from tests.ops.examples import two_rows
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked, "block_rows", two_rows)
+    monkeypatch.setattr(band_blocks, "block_rows", two_rows)
+    monkeypatch.setattr(band_dot, "NARROW_ROWS", 2)
+    monkeypatch.setattr(band_dot, "EDGE_CELLS", 2)

@@ -88,9 +88,21 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     "reference": lambda score, normalizer: True,
     "chunked": lambda score, normalizer: True,
     "sdpa": lambda score, normalizer: score != "additive" and normalizer == "softmax",
+    "band": lambda score, normalizer: True,
     # For CUDA; test_flex.py runs its plain form.
     "flex": lambda score, normalizer: False,
 }
+
+
+# name -> a mask that keeps everything, of the kind that the backend asks for
+BACKEND_MASKS: dict[str, Callable[[int, int], Mask]] = {
+    "band": lambda queries, keys: masks.Window(queries + keys, queries + keys),
+}
+
+
+def open_mask(backend: str, queries: int, keys: int) -> Mask | None:
+    """A mask that keeps everything, for a backend that asks for one."""
+    return BACKEND_MASKS[backend](queries, keys) if backend in BACKEND_MASKS else None
 
 
 def served() -> Iterator[tuple[str, str, str, str]]:
@@ -124,8 +136,13 @@ class Example:
     bias: Tensor | None
     normalizer: Normalizer
 
-    def arguments(self) -> dict[str, object]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def arguments(self, backend: str | None = None) -> dict[str, object]:
+        """Arguments of `attend`; with a mask as the backend wants it, where one is named."""
+        arguments = {field.name: getattr(self, field.name) for field in fields(self)}
+        opened = open_mask(backend or "auto", self.query.shape[-2], self.value.shape[-2])
+        if opened is not None:
+            arguments["mask"] = opened if self.mask is None else self.mask & opened
+        return arguments
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that wants a gradient, by name."""
@@ -201,6 +218,6 @@ def example(
     )
 
 
-def two_rows(call: Call) -> int:
-    """Stands in for chunked's block size, so that a small call has several blocks and an odd rest."""
+def two_rows(call: Call, *_: object) -> int:
+    """Stands in for the block sizes of chunked and band, so that a small call has several blocks and an odd rest."""
     return 2

@@ -163,12 +163,12 @@ def test_half_precision_hides_what_overflows_it() -> None:
 def test_backends_serve_what_is_claimed(score: str, normalizer: str, backend: str) -> None:
     call = example(score, "dense", normalizer)
     if BACKEND_EXAMPLES[backend](score, normalizer):
-        assert plan(**call.arguments(), backend=backend).backend == backend
+        assert plan(**call.arguments(backend), backend=backend).backend == backend
         return
     with pytest.raises(
         BackendError, match=f'backend="{backend}" cannot serve this call: .*Use backend="auto"'
     ) as error:
-        attend(**call.arguments(), backend=backend)
+        attend(**call.arguments(backend), backend=backend)
     assert plan(**call.arguments()).rejected[backend] in str(error.value)
 
 

@@ -14,7 +14,7 @@ from heedful.ops.check import checked
 from heedful.ops.normalizers import NORMALIZERS
 from heedful.ops.observe import Observed, observing
 from tests.ops.compare import run
-from tests.ops.examples import BACKEND_EXAMPLES, Example, example, served_triples
+from tests.ops.examples import BACKEND_EXAMPLES, BACKEND_MASKS, Example, example, served_triples
 
 
 def chosen(call: Example, **options: object) -> str:
@@ -58,10 +58,12 @@ def test_bytes_for_backward_are_those_kept(
     score: str, normalizer: str, backend: str, mask: bool
 ) -> None:
     call = large(score, normalizer, 48, mask)
-    planned = plan(**call.leaves().arguments(), backend=backend).bytes_for_backward  # type: ignore[arg-type]
+    planned = plan(**call.leaves().arguments(backend), backend=backend).bytes_for_backward  # type: ignore[arg-type]
     saved = bytes_saved(call, backend=backend)
-    # Parameters and statistics of rows are not counted.
-    assert saved / 1.25 <= planned <= saved * 1.25, (planned, saved)
+    # Parameters, statistics of rows and scaled copies on the way to prepared features are not counted; where cells are
+    # kept, or autograd is not told what is, these matter less.
+    room = 1.4 if backend == "band" else 1.25
+    assert saved / room <= planned <= saved * room, (planned, saved)
 
 
 @pytest.mark.parametrize("normalizer", NORMALIZERS)
@@ -83,7 +85,7 @@ def test_what_chunked_keeps_grows_with_length_alone(score: str, normalizer: str)
 def test_nothing_is_kept_where_no_gradient_is_wanted() -> None:
     call = example("additive", "dense")
     for backend in ("reference", "chunked"):
-        assert plan(**call.arguments(), backend=backend).bytes_for_backward == 0  # type: ignore[arg-type]
+        assert plan(**call.arguments(backend), backend=backend).bytes_for_backward == 0  # type: ignore[arg-type]
     with torch.no_grad():
         assert plan(**call.leaves().arguments()).bytes_for_backward == 0  # type: ignore[arg-type]
 
@@ -119,7 +121,7 @@ def test_the_plan_is_what_runs_and_every_other_backend_is_explained(
     score: str, normalizer: str, backend: str
 ) -> None:
     call = example(score, "dense", normalizer)
-    planned = plan(**call.arguments(), backend=backend)  # type: ignore[arg-type]
+    planned = plan(**call.arguments(backend), backend=backend)  # type: ignore[arg-type]
     assert planned.backend == chosen(call, backend=backend)
     assert planned.rejected.keys() == BACKENDS.keys() - {planned.backend}
     assert all(planned.rejected.values())
@@ -127,7 +129,7 @@ def test_the_plan_is_what_runs_and_every_other_backend_is_explained(
     text = str(planned)
     for name, why in planned.rejected.items():
         assert f"not {name}: {why}" in text
-        if BACKEND_EXAMPLES[name](score, normalizer):
+        if BACKEND_EXAMPLES[name](score, normalizer) and name not in BACKEND_MASKS:
             assert "asked for by name" in why or "serves the call too" in why
         else:
             assert why == BACKENDS[name].supports(checked_call(call))

@@ -13,7 +13,7 @@ from heedful import attend, masks, scores
 from heedful.ops.backends import BACKENDS
 from heedful.ops.scores import SCORES, Score
 from tests.ops.compare import assert_same
-from tests.ops.examples import SCORE_EXAMPLES, example
+from tests.ops.examples import SCORE_EXAMPLES, example, open_mask
 
 # Each score by the textbook's formula of one query vector s and one key vector h, for head `n`.
 TEXTBOOK: dict[str, Callable[[Score, int, Tensor, Tensor], Tensor]] = {
@@ -55,7 +55,8 @@ def test_leaky_relu_is_gatv2s() -> None:
 def test_scale_replaces_the_square_root() -> None:
     query, key = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
     for backend in BACKENDS:
-        got = attend(query, key, key, score=scores.ScaledDot(0.3), backend=backend).output
+        mask, score = open_mask(backend, 3, 5), scores.ScaledDot(0.3)
+        got = attend(query, key, key, score=score, mask=mask, backend=backend).output
         assert_same(got, F.scaled_dot_product_attention(query, key, key, scale=0.3))
 
 
@@ -73,7 +74,10 @@ def test_scaled_dot_is_torchs(backend: str, shape: tuple[int, ...]) -> None:
         ({"bias": bias}, {"attn_mask": bias}),
         ({"mask": keep, "bias": bias}, {"attn_mask": bias.masked_fill(~keep, -torch.inf)}),
     ]
+    opened = open_mask(backend, shape[-2], shape[-2])
     for ours, theirs in cases:
+        if opened is not None:
+            ours["mask"] = opened & ours["mask"] if "mask" in ours else opened
         got = attend(query, key, value, backend=backend, **ours).output  # type: ignore[arg-type]
         assert_same(got, F.scaled_dot_product_attention(query, key, value, **theirs))  # type: ignore[arg-type]
 

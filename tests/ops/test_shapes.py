@@ -20,6 +20,7 @@ from tests.ops.examples import (
     VALUE_DIM,
     Example,
     example,
+    open_mask,
     served_pairs,
     served_triples,
 )
@@ -128,7 +129,8 @@ def test_grouped_heads_hide_what_a_mask_hides() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_grouped_heads_without_batch(backend: str) -> None:
     query, key = torch.randn(4, 3, 8), torch.randn(2, 5, 8)
-    got = attend(query, key, key, enable_gqa=True, backend=backend).output
+    mask = open_mask(backend, 3, 5)
+    got = attend(query, key, key, mask=mask, enable_gqa=True, backend=backend).output
     repeated = key.repeat_interleave(2, 0)
     assert_same(got, attend(query, repeated, repeated, backend="reference").output)
 
@@ -138,7 +140,7 @@ def test_a_prepared_key_equals_the_key(score: str, backend: str) -> None:
     call = example(score, "dense")
     leaves = call.leaves()
     prepared = leaves.score.prepare_key(leaves.key)
-    output = attend(**{**leaves.arguments(), "key": prepared}, backend=backend).output  # type: ignore[arg-type]
+    output = attend(**{**leaves.arguments(backend), "key": prepared}, backend=backend).output  # type: ignore[arg-type]
     assert_same(output.detach(), run(call, backend=backend).output)
     direction = torch.linspace(-1, 1, output.numel(), dtype=torch.float64).view(output.shape)
     tensors = leaves.tensors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heedful.ops.backends.band import Banded
 from heedful.ops.backends.base import Backend
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.flex import Flex
@@ -9,7 +10,7 @@ from heedful.ops.backends.reference import Reference
 from heedful.ops.backends.sdpa import SDPA
 
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (SDPA(), Flex(), Chunked(), Reference())
+    backend.name: backend for backend in (SDPA(), Flex(), Banded(), Chunked(), Reference())
 }
 """Every backend by name."""
 

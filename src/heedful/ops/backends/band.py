@@ -1,0 +1,132 @@
+"""Windowed attention in time and memory that grow with length × window."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from heedful.ops.backends.band_blocks import Job, attend_blocks, block_rows
+from heedful.ops.backends.band_dot import BandDot, Strips
+from heedful.ops.backends.band_layout import Band
+from heedful.ops.backends.base import Backend, Cost, as_given, wide_dtype
+from heedful.ops.backends.reference import prepare, token_bytes
+from heedful.ops.backends.sdpa import four_axes, query_and_scale
+from heedful.ops.call import Attended, Call
+from heedful.ops.finite import all_finite, inside_func
+from heedful.ops.normalizers import Softmax
+
+
+class Banded(Backend):
+    """Every score and normalizer, under a mask that bounds on both sides how far a query sees.
+
+    Truncated attention: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150. Rows stay whole within their window, so
+    every normalizer stays exact; nothing is rounded up to blocks.
+    """
+
+    name: ClassVar[str] = "band"
+    why: ClassVar[str] = (
+        "only the cells inside the window are computed, in blocks along the diagonal"
+    )
+    cost: ClassVar[Cost] = Cost(
+        call=250e-6,
+        backward_call=500e-6,
+        multiply_add=0.016e-9,
+        cell=2.0e-9,
+        transcendental=6.6e-9,
+        backward=2.8,
+    )
+
+    def supports(self, call: Call) -> str | None:
+        if torch.compiler.is_compiling() or inside_func():
+            return "its recomputation cannot be traced by torch.func or torch.compile"
+        if band_of(call) is None:
+            return "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
+        return None
+
+    def is_fused(self, call: Call) -> bool:
+        """Whether blocks go through PyTorch's kernel, which never forms their scores."""
+        learned = any(
+            name == "bias" and tensor.requires_grad for name, tensor in call.named_tensors()
+        )
+        plain = call.score.pair_kind == "dot" and isinstance(call.normalizer, Softmax)
+        here = call.query.is_cpu and not call.dropout_p and not learned
+        return plain and here and call.known_finite
+
+    def seconds(self, call: Call) -> float:
+        band = band_of(call)
+        if band is None:
+            return float("inf")
+        rows = min(block_rows(call, band), call.num_queries)
+        keys = min(call.num_keys, rows + band.width)
+        return self.seconds_for(call, call.lead_size * call.num_queries * keys)
+
+    def bytes_at_once(self, call: Call) -> int:
+        return 0
+
+    def bytes_kept(self, call: Call) -> int:
+        if not call.needs_gradient:
+            return 0
+        weights = call.cells * call.query.element_size() if call.return_weights else 0
+        if not self.is_fused(call):
+            return token_bytes(call) + weights
+        width = wide_dtype(call.query.dtype).itemsize
+        features = max(call.pair_features, call.value.shape[-1])
+        padded = 0
+        for tensor in (call.prepared_query, call.prepared_key, call.value):
+            if tensor.shape[-1] < features:
+                padded += tensor.numel() // max(1, tensor.shape[-1]) * features * width
+        output = call.lead_size * call.num_queries * (features + 1) * width
+        return token_bytes(call) + padded + output + weights
+
+    def run(self, call: Call) -> Attended:
+        band = band_of(call)
+        assert band is not None
+        with as_given(call.query.device):
+            if self.is_fused(call):
+                output = _fused(call, band)
+                if all_finite(output):
+                    weights = _by_blocks(call, band).weights if call.return_weights else None
+                    return Attended(output, weights)
+                # Finite numbers were so large that products with them overflowed, perhaps only behind the mask.
+            return _by_blocks(call, band)
+
+
+def band_of(call: Call) -> Band | None:
+    """The band outside which the call's mask keeps nothing, or None where a side is open."""
+    if call.mask is None:
+        return None
+    return Band.of(call.mask.bounds(call.rows), call.num_queries, call.num_keys)
+
+
+def _by_blocks(call: Call, band: Band) -> Attended:
+    return attend_blocks(Job(prepare(call), band, "dense" if call.return_weights else "none"))
+
+
+def _fused(call: Call, band: Band) -> Tensor:
+    query, scale = query_and_scale(call)
+    key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
+    wide = wide_dtype(call.query.dtype)
+    features = max(call.pair_features, call.value.shape[-1])
+    operands = (
+        _padded(four_axes(tensor.to(wide), lead), features)
+        for tensor, lead in (
+            (query, call.lead),
+            (call.prepared_key, key_lead),
+            (call.value, key_lead),
+        )
+    )
+    strips = Strips.of(call, band, scale, wide)
+    output: Tensor = BandDot.apply(*operands, strips)  # type: ignore[no-untyped-call]
+    output = output[..., : call.value.shape[-1]]
+    return output.reshape(*call.lead, *output.shape[-2:]).to(call.query.dtype)
+
+
+def _padded(tensor: Tensor, features: int) -> Tensor:
+    """The kernel wants keys and values of one size, and features that lie side by side."""
+    missing = features - tensor.shape[-1]
+    if missing:
+        return F.pad(tensor, (0, missing))
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()

@@ -1,0 +1,304 @@
+"""Windowed attention by blocks, against the same call by plain mathematics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from heedful import BackendError, attend, masks, normalizers, plan, positions, scores
+from heedful.ops.backends import band_blocks, band_dot, band_kernel
+from heedful.ops.backends.band_layout import Band
+from heedful.ops.masks import Mask
+from heedful.ops.rows import Rows
+from tests.ops.compare import assert_all_same, assert_same, gradients, run
+from tests.ops.examples import Example, example, normal
+from tests.ops.strategies import integers
+
+DOUBLE = torch.float64
+
+
+def windowed(
+    mask: Mask, queries: int, keys: int, score: str = "scaled_dot", **options: Any
+) -> Example:
+    return replace(example(score, queries=queries, keys=keys, **options), mask=mask)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[Mask, int, int]:
+    """A bounded window with others on top, and the lengths of a call with leading axes (2, 2)."""
+    queries, keys = draw(st.integers(1, 14)), draw(st.integers(1, 14))
+    side = st.integers(0, 16)
+    align = draw(st.sampled_from(["top_left", "bottom_right"]))
+    mask: Mask = masks.Window(draw(side), draw(side), align=align)
+    for _ in range(draw(st.integers(0, 2))):
+        match draw(st.sampled_from(["causal", "padding", "segments", "dense", "or", "not"])):
+            case "causal":
+                mask = masks.Window(draw(side), None) & mask & masks.Causal(align="bottom_right")
+            case "padding":
+                mask = mask & masks.Padding(integers(draw, 2, 0, keys))
+            case "segments":
+                ids = integers(draw, 2 * queries, 0, 1).view(2, queries)
+                mask = mask & masks.Segments(ids, integers(draw, keys, 0, 1))
+            case "dense":
+                shape = draw(
+                    st.sampled_from([(queries, keys), (2, 1, queries, keys), (2, 2, 1, keys)])
+                )
+                keep = integers(draw, torch.Size(shape).numel(), 0, 1).view(shape).bool()
+                mask = mask & masks.Dense(keep)
+            case "or":
+                mask = mask | masks.Window(draw(side), 0)
+            case "not":
+                mask = mask & ~masks.Window(0, 1)
+    return mask, queries, keys
+
+
+@settings(deadline=None)
+@given(windows(), st.integers(1, 4), st.sampled_from([1, 40, 10**6]), st.sampled_from([1, 2**22]))
+def test_any_window_over_any_lengths_equals_reference(
+    drawn: tuple[Mask, int, int], rows: int, edge: int, piece: int
+) -> None:
+    mask, queries, keys = drawn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(band_dot, "NARROW_ROWS", rows)
+        patch.setattr(band_dot, "EDGE_CELLS", edge)
+        patch.setattr(band_dot, "PIECE_BYTES", piece)
+        patch.setattr(band_blocks, "block_rows", lambda *_: rows)
+        for normalizer in ("softmax", "sparsemax"):
+            call = windowed(mask, queries, keys, normalizer=normalizer)
+            got = gradients(call, backend="band")
+            assert_all_same(got, gradients(call, backend="reference"))
+
+
+@given(windows())
+def test_bounds_hold_all_that_is_kept(drawn: tuple[Mask, int, int]) -> None:
+    mask, queries, keys = drawn
+    rows = Rows.all(queries, keys, (2, 2), torch.device("cpu"))
+    distance = rows.key_index() - rows.query_index()
+    for each in (mask, ~mask, ~~mask):
+        left, right = each.bounds(rows)
+        kept = distance.expand(rows.shape)[each.tile(rows).expand(rows.shape)]
+        assert left is None or bool((kept >= -left).all())
+        assert right is None or bool((kept <= right).all())
+    assert None not in mask.bounds(rows)
+
+
+def test_bounds_of_what_is_not_kept() -> None:
+    rows = Rows.all(5, 5, (), torch.device("cpu"))
+    assert (~masks.Causal()).bounds(rows) == (-1, None)
+    assert (~masks.Window(None, 2)).bounds(rows) == (-3, None)
+    assert (~masks.Window(2, None)).bounds(rows) == (None, -3)
+    assert (~masks.Window(2, None) | ~masks.Window(1, 1)).bounds(rows) == (None, None)
+    assert (~(masks.Causal() | masks.Window(None, 3))).bounds(rows) == (-4, None)
+
+
+@pytest.mark.parametrize("score", ["dot", "additive"])
+@pytest.mark.parametrize(
+    "bias",
+    [
+        lambda: normal(1, 2, 9, 9, dtype=DOUBLE),
+        lambda: normal(9, 1, dtype=DOUBLE),
+        lambda: positions.ALiBi(torch.tensor([0.5, 0.25]).double()),
+        lambda: positions.RelativeBuckets(normal(2, 8, dtype=DOUBLE), max_distance=9),
+        lambda: positions.RelativeBuckets(
+            normal(1, 8, dtype=DOUBLE).requires_grad_(), max_distance=9
+        ),
+    ],
+    ids=["heads", "shared", "alibi", "buckets", "learned"],
+)
+def test_biases(score: str, bias: Any) -> None:
+    call = windowed(masks.Window(2, 1), 9, 9, score).leaves()
+    held = bias()
+    learned = [
+        t
+        for t in (held.tensors() if isinstance(held, positions.PositionBias) else ())
+        if t.requires_grad
+    ]
+    found = []
+    for backend in ("band", "reference"):
+        output = run(replace(call, bias=held), backend=backend).output
+        wanted = [*call.tensors().values(), *learned]
+        found.append((output, torch.autograd.grad(output.square().sum(), wanted)))
+    assert_same(found[0][0], found[1][0])
+    for got, expected in zip(found[0][1], found[1][1], strict=True):
+        assert_same(got, expected)
+
+
+@pytest.mark.parametrize("normalizer", ["softmax", "entmax"])
+def test_gradients_through_weights_and_second_derivatives(normalizer: str) -> None:
+    call = windowed(masks.Window(2, 1), 9, 9, normalizer=normalizer).leaves()
+    found = []
+    for backend in ("band", "reference"):
+        output, weights = run(call, backend=backend, return_weights=True)
+        assert weights is not None
+        tensors = list(call.tensors().values())
+        loss = output.sin().sum() + (weights * torch.linspace(0, 1, 9).double()).square().sum()
+        first = torch.autograd.grad(loss, tensors, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), tensors)
+        found.append((*first, *second))
+    for got, wanted in zip(*found, strict=True):
+        assert_same(got.detach(), wanted.detach())
+
+
+def test_second_derivatives_of_the_query_alone() -> None:
+    query, key = normal(9, 4, dtype=DOUBLE).requires_grad_(), normal(9, 4, dtype=DOUBLE)
+    found = []
+    for backend in ("band", "reference"):
+        output = attend(query, key, key, mask=masks.Window(2, 1), backend=backend).output
+        (first,) = torch.autograd.grad(output.sin().sum(), query, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), query)[0])
+    assert_same(*found)
+
+
+def test_grouped_heads() -> None:
+    query = normal(2, 4, 11, 6, dtype=DOUBLE).requires_grad_()
+    key, value = (normal(2, 2, 11, 6, dtype=DOUBLE).requires_grad_() for _ in range(2))
+    mask = masks.Window(3, 2) & masks.Padding(torch.tensor([11, 6]))
+    for bias in (None, positions.ALiBi(torch.tensor([0.5, 0.3, 0.2, 0.1]).double())):
+        found = []
+        for backend in ("band", "reference"):
+            output = attend(
+                query, key, value, mask=mask, bias=bias, enable_gqa=True, backend=backend
+            ).output
+            found.append((output, *torch.autograd.grad(output.sin().sum(), (query, key, value))))
+        for got, wanted in zip(*found, strict=True):
+            assert_same(got.detach(), wanted.detach())
+
+
+@pytest.mark.parametrize("score", ["dot", "additive"])
+def test_what_is_outside_the_window_reaches_nothing(score: str) -> None:
+    call = windowed(masks.Window(1, 1), 12, 12, score)
+    call.key[..., 9, :] = torch.nan
+    call.value[..., 9, :] = torch.inf
+    got, wanted = gradients(call, backend="band"), gradients(call, backend="reference")
+    sees = slice(8, 11)
+    assert bool(got["output"][..., sees, :].isnan().all())
+    for result in (got, wanted):
+        for name in ("output", "query"):
+            assert bool(result[name][..., :8, :].isfinite().all())
+            result[name][..., sees, :] = 0
+    for name in ("key", "value"):
+        assert_same(got[name].nan_to_num(), wanted[name].nan_to_num())
+    assert_same(got["output"], wanted["output"])
+
+
+def test_products_that_overflow_go_by_plain_mathematics() -> None:
+    call = windowed(masks.Window(1, 1) & ~masks.Window(0, 0), 6, 6, dtype=torch.float32)
+    call.key[..., 2, :] = 1e30
+    call.query[..., 2, :] = 1e30
+    assert_same(run(call, backend="band").output, run(call, backend="reference").output)
+
+
+@pytest.mark.parametrize("layout", ["transposed", "features apart"])
+def test_any_layout_of_memory(layout: str) -> None:
+    call = windowed(masks.Window(2, 2), 10, 10)
+    order = (1, 2) if layout == "transposed" else (2, 3)
+    apart = call.with_tensors(
+        {
+            name: tensor.transpose(*order).contiguous().transpose(*order)
+            for name, tensor in call.tensors().items()
+            if "." not in name
+        }
+    )
+    assert not apart.query.is_contiguous()
+    got = run(apart, backend="band").output
+    assert_same(got, run(call, backend="reference").output)
+
+
+def test_dropout_comes_again_in_the_backward_pass() -> None:
+    value = torch.ones(64, 4, dtype=DOUBLE, requires_grad=True)
+    x = torch.randn(64, 4, dtype=DOUBLE)
+    torch.manual_seed(3)
+    output = attend(x, x, value, mask=masks.Window(4, 4), dropout_p=0.5, backend="band").output
+    before = torch.get_rng_state()
+    (gradient,) = torch.autograd.grad(output.sum(), value)
+    # Linear in the values: what went out comes back, if the same weights were dropped.
+    assert_same((gradient * value).sum().detach(), output.sum().detach())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.allclose(output, torch.ones_like(output))
+
+
+def saved_bytes(queries: int, score: str, normalizer: str) -> int:
+    call = windowed(masks.Window(4, 4), queries, queries, score, normalizer=normalizer).leaves()
+    saved: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = run(call, backend="band").output
+    assert output.grad_fn is not None
+    return sum(saved.values())
+
+
+@pytest.mark.parametrize("normalizer", ["softmax", "sparsemax"])
+@pytest.mark.parametrize("score", ["dot", "additive"])
+def test_bytes_kept_grow_with_length_alone(score: str, normalizer: str) -> None:
+    short, long = (saved_bytes(n, score, normalizer) for n in (32, 128))
+    assert long <= 4.1 * short
+
+
+def test_without_pytorchs_private_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert band_kernel.has_operators(), "this PyTorch changed them: look at what changed"
+    call = windowed(masks.Window(2, 1) & masks.Padding(torch.tensor([9, 3])), 9, 9)
+    monkeypatch.setattr(band_kernel, "OPERATORS", False)
+    assert_all_same(gradients(call, backend="band"), gradients(call, backend="reference"))
+    monkeypatch.setattr(band_kernel, "BACKWARD", "another signature")
+    assert not band_kernel.has_operators()
+
+
+def test_what_leaves_a_side_open_is_refused() -> None:
+    x = torch.randn(4, 3)
+    for mask in (None, masks.Causal(), masks.Window(3, None), masks.Window(1, 1) | masks.Causal()):
+        with pytest.raises(BackendError, match="nothing in its mask bounds on both sides"):
+            attend(x, x, x, mask=mask, backend="band")
+    for mask in (masks.Causal() & masks.Window(3, None), masks.Window(2, 1)):
+        assert plan(x, x, x, mask=mask, backend="band").backend == "band"
+
+
+def test_the_plan_prefers_it_for_long_sequences_alone() -> None:
+    mask = masks.Window(128, 128)
+    short, long = (torch.randn(1, 4, n, 64) for n in (64, 4096))
+    assert plan(short, short, short, mask=mask).backend == "sdpa"
+    assert plan(long, long, long, mask=mask).backend == "band"
+    sparse = normalizers.Sparsemax()
+    assert plan(long, long, long, mask=mask, normalizer=sparse).backend == "band"
+
+
+def test_blocks_cover_the_band_once() -> None:
+    for rows, edge in ((1, 1), (3, 10), (4, 10**6)):
+        for left, right, queries, keys in (
+            (2, 1, 20, 20),
+            (0, 0, 7, 5),
+            (-1, 3, 9, 12),
+            (30, 2, 8, 8),
+            (-3, 1, 5, 5),
+        ):
+            band = Band(left, right, queries, keys)
+            rows_seen: list[int] = []
+            for blocks in band.blocks(rows, edge):
+                row, key = blocks.indices(torch.device("cpu"), blocks.count)
+                rows_seen += row.flatten().tolist()
+                assert int(key.min()) >= 0
+                assert int(key.max()) < keys
+                for i in row.flatten().tolist():
+                    block = (i - blocks.start) // blocks.rows
+                    seen = set(key[block].flatten().tolist())
+                    assert set(range(max(0, i - left), min(keys, i + right + 1))) <= seen
+            assert rows_seen == list(band.seeing)
+
+
+def test_additive_over_a_long_sequence() -> None:
+    score = scores.Additive(torch.randn(4, 8), torch.randn(4, 8), torch.randn(8))
+    x = torch.randn(700, 4)
+    mask = masks.Window(5, 9)
+    got = attend(x, x, x, score=score, mask=mask, backend="band").output
+    assert_same(got, attend(x, x, x, score=score, mask=mask, backend="reference").output)
