@@ -11,54 +11,18 @@ from heedful.data.labelled import Labelled, Sentence
 from heedful.errors import OptionError
 
 # Each is a noun and a verb in the same form, also after "I" and "they" and after "to".
-BOTH = [
-    "saw",
-    "can",
-    "fish",
-    "man",
-    "book",
-    "watch",
-    "duck",
-    "plant",
-    "ship",
-    "sail",
-    "hammer",
-    "nail",
-    "paint",
-    "cook",
-    "drink",
-    "dress",
-    "guard",
-    "hand",
-    "head",
-    "oil",
-    "rock",
-    "ring",
-    "water",
-    "train",
-]
+BOTH = """
+    saw can fish man book watch duck plant ship sail hammer nail paint cook drink dress
+    guard hand head oil rock ring water train
+""".split()  # noqa: SIM905 - read as words, not as a list of strings
 PRONOUNS = ("i", "you", "we", "they")
 DETERMINERS = ("the", "a", "this", "that", "my", "your", "her", "their")
 ADJECTIVES = ("old", "young", "rich", "poor", "brave", "sick")
 """Each is an adjective before a noun, and a noun for the people who are so: the old, the poor."""
-ADVERBS = [
-    "really",
-    "truly",
-    "often",
-    "perhaps",
-    "indeed",
-    "surely",
-    "maybe",
-    "honestly",
-    "frankly",
-    "luckily",
-    "sadly",
-    "clearly",
-    "however",
-    "moreover",
-    "probably",
-    "certainly",
-]
+ADVERBS = """
+    really truly often perhaps indeed surely maybe honestly frankly luckily sadly clearly
+    however moreover probably certainly
+""".split()  # noqa: SIM905 - read as words, not as a list of strings
 FEWEST_BETWEEN = 3
 """A parenthesis is two commas with an adverb or more between them."""
 
