@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from heedful.errors import OptionError
 from heedful.models.encoders.base import EncoderConfig, real_tokens
 from heedful.nn.dropout import Dropout
-from heedful.nn.recurrent import RecurrentEncoder
+from heedful.nn.lstm import LSTMEncoder
 
 PADDING, UNKNOWN = 0, 1
 """The first two ids of words and of characters."""
@@ -94,12 +95,31 @@ class CharacterLSTM(CharacterReader):
                 f"character_width is {width}, which two directions cannot halve; make it even."
             )
         self.width = width
-        self.lstm = RecurrentEncoder("lstm", embedding, width // 2)
+        self.lstm = LSTMEncoder(embedding, width // 2)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        final: Tensor = self.lstm(embedded, lengths).summary[0]
-        return final[-1]
+        # words of about one length together: little of the work is then done on padding
+        ordered, order = lengths.sort(stable=True)
+        parts = []
+        for group in _groups(ordered.tolist()):
+            rows, longest = order[group], int(ordered[group][-1])
+            parts.append(self.lstm(embedded[rows, :longest], lengths[rows]).summary[0][-1])
+        read = torch.cat(parts)
+        return torch.zeros_like(read).index_copy(0, order, read)
 
+
+def _groups(ordered: list[int]) -> list[slice]:
+    """Cut rising lengths into groups of at least `LEAST_GROUP` whose greatest is at most a half above the least."""
+    starts = [0]
+    for place, length in enumerate(ordered):
+        enough = place - starts[-1] >= LEAST_GROUP and len(ordered) - place >= LEAST_GROUP
+        if enough and length > 1.5 * ordered[starts[-1]]:
+            starts.append(place)
+    return [slice(start, end) for start, end in pairwise([*starts, len(ordered)])]
+
+
+LEAST_GROUP = 32
+"""Words that are worth a pass of their own."""
 
 CHARACTER_READERS: dict[str, type[CharacterConvolution] | type[CharacterLSTM]] = {
     "convolution": CharacterConvolution,

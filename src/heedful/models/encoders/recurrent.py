@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from heedful.models.encoders.base import Encoder, EncoderConfig, States
 from heedful.nn.dropout import Dropout
+from heedful.nn.lstm import LSTMEncoder
 from heedful.nn.multi_head import MultiHeadAttention
 from heedful.nn.recurrent import RecurrentEncoder
 from heedful.ops import masks
@@ -57,13 +58,7 @@ class RecurrentStates(Encoder):
         self.bidirectional = config.bidirectional
         # A module a layer, so that dropout between them is ours: PyTorch's draws its numbers slowly.
         self.layers = nn.ModuleList(
-            RecurrentEncoder(
-                config.kind,
-                self.width if number else input_width,
-                config.hidden,
-                bidirectional=config.bidirectional,
-            )
-            for number in range(config.layers)
+            _layer(config, self.width if number else input_width) for number in range(config.layers)
         )
         self.dropout = Dropout(config.dropout)
 
@@ -78,6 +73,14 @@ class RecurrentStates(Encoder):
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         return self.forward(inputs, lengths).values
+
+
+def _layer(config: RecurrentEncoderConfig, input_width: int) -> RecurrentEncoder:
+    if config.kind == "lstm":
+        return LSTMEncoder(input_width, config.hidden, bidirectional=config.bidirectional)
+    return RecurrentEncoder(
+        config.kind, input_width, config.hidden, bidirectional=config.bidirectional
+    )
 
 
 class RecurrentAttention(Encoder):

@@ -1,0 +1,60 @@
+"""An LSTM over padded sequences, for which PyTorch has a far faster layer on a CPU than over packed ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from heedful.nn.recurrent import RecurrentEncoder, States
+
+
+class LSTMEncoder(RecurrentEncoder):
+    """As `RecurrentEncoder("lstm", ...)` of one layer, and 1.5 to 3 times as fast on a CPU.
+
+    oneDNN has an LSTM for sequences of one length. Reading forward, padding comes after all that counts;
+    for reading backward each sequence is turned around by its own length, so that the same holds. What is
+    lost is the work on padding: hand in sequences of about the same length.
+
+    Args: as `RecurrentEncoder`, for one layer.
+
+    Shapes: inputs (batch, length, input_width), lengths (batch,) -> `States` with values
+    (batch, length, hidden × directions). What inputs hold at padding never matters.
+
+    Raises: as `RecurrentEncoder`.
+
+    >>> encoder = LSTMEncoder(3, 4)
+    >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).summary[0].shape
+    torch.Size([1, 2, 8])
+    """
+
+    def __init__(self, input_width: int, hidden: int, *, bidirectional: bool = True):
+        super().__init__("lstm", input_width, hidden, bidirectional=bidirectional)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> States:
+        """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
+        if inputs.device.type != "cpu":
+            return super().forward(inputs, lengths)
+        self._check(inputs, lengths)
+        batch, longest, _ = inputs.shape
+        positions = torch.arange(longest)
+        padding = positions >= lengths[:, None]
+        clean = inputs.masked_fill(padding[..., None], 0.0)
+        ends = lengths - 1
+        values = self._read(clean, "")
+        final = values[torch.arange(batch), ends]
+        if self.layers.bidirectional:
+            turned = torch.where(padding, positions, ends[:, None] - positions)
+            turned = turned + longest * torch.arange(batch)[:, None]
+            back = self._read(clean.flatten(0, 1)[turned], "_reverse").flatten(0, 1)[turned]
+            values, final = torch.cat([values, back], -1), torch.cat([final, back[:, 0]], -1)
+        return States(values.masked_fill(padding[..., None], 0.0), lengths, (final[None],))
+
+    def _read(self, inputs: Tensor, direction: str) -> Tensor:
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        weights = [getattr(self.layers, name + direction) for name in names]
+        zeros = inputs.new_zeros(1, inputs.shape[0], self.layers.hidden_size)
+        values: Tensor
+        values, _, _ = torch.lstm(
+            inputs, (zeros, zeros), weights, True, 1, 0.0, self.training, False, True
+        )
+        return values
