@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
+from heedful.models.bahdanau import BahdanauDecoder
 from heedful.models.recurrent_decoders import (
-    BahdanauDecoder,
     FixedContextDecoder,
     LuongDecoder,
     RecurrentDecoder,

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
 from heedful.errors import OptionError, unknown_choice
+from heedful.models.bahdanau import BahdanauDecoder
 from heedful.models.base import Decoded, EncoderDecoder
 from heedful.models.recurrent_decoders import (
-    BahdanauDecoder,
     DecoderSizes,
     FixedContextDecoder,
     LuongDecoder,

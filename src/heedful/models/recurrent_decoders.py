@@ -1,4 +1,4 @@
-"""The three recurrent decoders: a fixed context vector, attention in Bahdanau's order, and in Luong's."""
+"""Recurrent decoders: what all share, a fixed context vector, and attention in Luong's order."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from heedful.nn.attention import Attention
 from heedful.nn.dropout import Dropout
+from heedful.nn.linear import Linear
 from heedful.nn.recurrent import (
-    CELLS,
-    CellStep,
     Hidden,
     States,
     as_hidden,
@@ -83,7 +81,7 @@ class Readout(nn.Module):
     def __init__(self, inputs: int, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         self.kind = kind
-        self.linear = nn.Linear(inputs, width * (2 if kind == "maxout" else 1))
+        self.linear = Linear(inputs, width * (2 if kind == "maxout" else 1))
         self.dropout = Dropout(dropout)
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
@@ -217,73 +215,3 @@ class LuongDecoder(AttentionDecoder):
         )
         weights = None if attended.weights is None else attended.weights[:, None, None]
         return Stepped(self.readout(attended.output, outputs), as_hidden(final), weights)
-
-
-def _layers_first(per_layer: list[Hidden]) -> Hidden:
-    """A hidden state for each layer -> one with the layers as its first axis."""
-    return tuple(torch.stack(parts) for parts in zip(*per_layer, strict=True))
-
-
-class BahdanauDecoder(AttentionDecoder):
-    """Attention before the recurrence (Bahdanau et al. 2015): the context enters the cell, step by step.
-
-    c_t = attention(h_{t-1}, memory),  h_t = cell([e_t; c_t], h_{t-1}),  state_t = readout(h_t, c_t, e_t).
-    The query is the state before of the last layer. The readout is the paper's deep output with h_t for
-    its h_{t-1}, so that what the cell has just made of the context counts.
-    """
-
-    def __init__(self, attention: Attention, resize: nn.Linear | None, sizes: DecoderSizes) -> None:
-        super().__init__(attention, resize, sizes)
-        # PyTorch's layers own the parameters; the loop calls the same cells one step at a time.
-        self.layers = build_layers(
-            sizes.cell, sizes.embedding + sizes.memory, sizes.hidden, layers=sizes.layers
-        )
-        self.cell_step: CellStep = CELLS[sizes.cell].step
-        inputs = sizes.hidden + sizes.memory + sizes.embedding
-        self.split = [sizes.embedding, sizes.memory]
-        self.readout = Readout(inputs, sizes.embedding, sizes.readout, sizes.dropout)
-
-    def forward(
-        self, embedded: Tensor, hidden: Hidden, memory: Memory, *, return_weights: bool = False
-    ) -> Stepped:
-        """Read the tokens one after the other."""
-        assert isinstance(memory, AttendedMemory)
-        stack = self.layers.all_weights
-        input_weight, _, input_bias, _ = stack[0]
-        embedding_weight, context_weight = torch.split(input_weight, self.split, dim=1)
-        # The embeddings' share of the gates does not wait for the loop; time first, so slices are dense.
-        shares = functional.linear(embedded.transpose(0, 1), embedding_weight, input_bias)
-        # Cast once under autocast, which remembers whole parameters and not parts of them.
-        context_weight = context_weight.to(shares.dtype)
-        per_layer: list[Hidden] = list(zip(*(part.unbind(0) for part in hidden), strict=True))
-        tops, contexts, rows = [], [], []
-        for share in shares.unbind(0):
-            attended = self.attention(
-                per_layer[-1][0].unsqueeze(1),
-                memory.key,
-                memory.values,
-                mask=memory.mask,
-                return_weights=return_weights,
-            )
-            context = attended.output.squeeze(1)
-            gates = torch.addmm(share, context, context_weight.t())
-            per_layer = self._climb(gates, per_layer, stack)
-            tops.append(per_layer[-1][0])
-            contexts.append(context)
-            rows.append(attended.weights)
-        states = self.readout(torch.stack(tops, 1), torch.stack(contexts, 1), embedded)
-        weights = torch.cat(rows, 1)[:, None, None] if return_weights else None
-        return Stepped(states, _layers_first(per_layer), weights)
-
-    def _climb(
-        self, gates: Tensor, before: list[Hidden], stack: list[list[nn.Parameter]]
-    ) -> list[Hidden]:
-        """One step of every layer, from the input's share of the first layer's gates."""
-        after: list[Hidden] = []
-        for hidden, (weight, recurrent_weight, bias, recurrent_bias) in zip(
-            before, stack, strict=True
-        ):
-            if after:
-                gates = functional.linear(self.dropout(after[-1][0]), weight, bias)
-            after.append(self.cell_step(gates, hidden, recurrent_weight, recurrent_bias))
-        return after
