@@ -102,7 +102,7 @@ def band_of(call: Call) -> Band | None:
 
 
 def _by_blocks(call: Call, band: Band) -> Attended:
-    return attend_blocks(Job(prepare(call), band, "dense" if call.return_weights else "none"))
+    return attend_blocks(Job(prepare(call, fast=True), band, "dense" if call.return_weights else "none"))
 
 
 def _fused(call: Call, band: Band) -> Tensor:

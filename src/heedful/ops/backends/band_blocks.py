@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from heedful.ops.backends.band_layout import Band
-from heedful.ops.backends.base import wide_dtype
+from heedful.ops.backends.chunked import held_bytes
 from heedful.ops.backends.reference import Operands, attend_rows
 from heedful.ops.call import Attended, Call
 from heedful.ops.cells import Cells
@@ -228,9 +228,9 @@ def skewed(weights: Tensor, band: Band, rows: Rows) -> Tensor:
 
 def block_rows(call: Call, band: Band) -> int:
     """How many queries a block holds."""
-    pair = call.pair_features if call.score.pair_kind == "additive" else 1
-    heads = max(1, call.lead_size) * pair
-    row = heads * min(band.width, call.num_keys) * wide_dtype(call.query.dtype).itemsize
+    # All scores of a row of every head, times hidden where the pair spreads it out.
+    row = held_bytes(call) // (call.num_queries * call.num_keys) * min(band.width, call.num_keys)
+    heads = max(1, call.lead_size)
     return max(1, min(math.isqrt(CALL_CELLS // heads), BLOCK_BYTES // max(row, 1)))
 
 
