@@ -11,8 +11,10 @@ from heedful.bench.results import Ratio, Timing
 
 SAMPLE_SECONDS = 5e-4
 """A shorter computation is repeated within a sample, so that the clock's own cost does not count."""
-FEWEST, MOST = 5, 200
+FEWEST, MOST = 5, 100
 """Rounds."""
+PATIENCE = 5
+"""How many times the asked seconds the rounds may take before three are enough."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ def interleave(
 ) -> Samples:
     """Call each once a round, in a new order each round, for about `seconds` in all and five rounds at least.
 
-    Every call must have been made before, so that nothing is compiled within a sample. `advance` is told
-    after each round which share of the work is done.
+    Three rounds are enough where these take five times as long as asked. Every call must have been made
+    before, so that nothing is compiled within a sample. `advance` is told after each round which share of
+    the work is done.
 
     >>> samples = interleave({"a": lambda: sum(range(9)), "b": lambda: None}, 0.01)
     >>> len(samples.seconds["a"]) == len(samples.seconds["b"]) >= FEWEST
@@ -51,21 +54,23 @@ def interleave(
     repeats = {name: _repeats(call) for name, call in calls.items()}
     found: dict[str, list[float]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
-    began, rounds = time.perf_counter(), 0
-    while rounds < MOST and calls:
+    began, rounds, spent = time.perf_counter(), 0, 0.0
+    while calls and rounds < MOST:
+        enough = 3 if spent > PATIENCE * seconds else FEWEST
+        if rounds >= enough and spent >= seconds:
+            break
         shuffle(order)
         for name in order:
             found[name].append(_sample(calls[name], repeats[name]))
-        rounds += 1
-        spent = time.perf_counter() - began
+        rounds, spent = rounds + 1, time.perf_counter() - began
         advance(min(1.0, max(rounds / MOST, min(spent / seconds, rounds / FEWEST))))
-        if rounds >= FEWEST and spent >= seconds:
-            break
     return Samples(found)
 
 
 def _repeats(call: Callable[[], object]) -> int:
-    once = min(_sample(call, 1) for _ in range(2))
+    once = _sample(call, 1)
+    if once < SAMPLE_SECONDS:
+        once = _sample(call, 1)
     return max(1, min(1000, round(SAMPLE_SECONDS / max(once, 1e-9))))
 
 

@@ -168,7 +168,7 @@ def _time(ready: list[Ready], inputs: Inputs, settings: Settings, tell: Tell) ->
         if one.upstream is not None:
             calls[f"both {one.contender.name}"] = _both(one.run, leaves(inputs), one.upstream)
     samples = interleave(calls, settings.seconds, lambda share: tell("measuring", share))
-    ours = next((one.contender.name for one in ready if one.contender.ours), None)
+    ours = [one.contender.name for one in ready if one.contender.ours]
     found = {}
     for one in ready:
         tell(f"memory of {one.contender.name}", 1.0)
@@ -177,16 +177,17 @@ def _time(ready: list[Ready], inputs: Inputs, settings: Settings, tell: Tell) ->
     return found
 
 
-def _timed(result: Result, samples: Samples, ours: str | None) -> Result:
-    """Add times, and ratios to the first of ours."""
+def _timed(result: Result, samples: Samples, ours: list[str]) -> Result:
+    """Add times, and ratios to those of ours."""
     name = result.contender
-    return replace(
-        result,
-        forward=samples.timing(f"forward {name}"),
-        both=samples.timing(f"both {name}"),
-        ratio_forward=None if name == ours else samples.ratio(f"forward {name}", f"forward {ours}"),
-        ratio_both=None if name == ours else samples.ratio(f"both {name}", f"both {ours}"),
-    )
+    ratios = {
+        f"{mode} {base}": ratio
+        for mode in ("forward", "both")
+        for base in ours
+        if base != name and (ratio := samples.ratio(f"{mode} {name}", f"{mode} {base}"))
+    }
+    forward, both = samples.timing(f"forward {name}"), samples.timing(f"both {name}")
+    return replace(result, forward=forward, both=both, ratios=ratios)
 
 
 def _forward(run: Run) -> Callable[[], object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Status = Literal["measured", "refused", "left out", "not installed"]
@@ -78,13 +78,17 @@ class Result:
     forward: Timing | None = None
     both: Timing | None = None
     memory: Memory | None = None
-    ratio_forward: Ratio | None = None
-    """Its time over ours in the same rounds; None for ours and where ours has none."""
-    ratio_both: Ratio | None = None
+    ratios: dict[str, Ratio] = field(default_factory=dict)
+    """Its time over that of each of ours in the same rounds, by mode and name: "forward heedful"."""
 
     def timing(self, mode: Mode) -> Timing | None:
         """The times of one mode."""
         return self.forward if mode == "forward" else self.both
+
+    def ratio(self, mode: Mode, ours: str = "") -> Ratio | None:
+        """Its time over that of one of ours, or of the first of ours that was measured."""
+        found = [ratio for key, ratio in self.ratios.items() if key.startswith(f"{mode} {ours}")]
+        return found[0] if found else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -93,15 +97,13 @@ class Result:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Result:
         """Read what `to_dict` gave."""
-        parts: dict[str, type] = {
-            "forward": Timing, "both": Timing, "memory": Memory,
-            "ratio_forward": Ratio, "ratio_both": Ratio,
-        }  # fmt: skip
+        parts: dict[str, type] = {"forward": Timing, "both": Timing, "memory": Memory}
         made = {
             name: None if values[name] is None else part(**values[name])
             for name, part in parts.items()
         }
-        return cls(**{**values, **made})
+        ratios = {name: Ratio(**each) for name, each in values["ratios"].items()}
+        return cls(**{**values, **made, "ratios": ratios})
 
 
 def growth(points: Sequence[tuple[float, float]]) -> float | None:

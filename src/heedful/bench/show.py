@@ -74,9 +74,9 @@ def row(result: Result) -> list[str]:
     return [
         result.contender,
         timing(result.forward),
-        ratio(result.ratio_forward),
+        ratio(result.ratio("forward")),
         timing(result.both),
-        ratio(result.ratio_both),
+        ratio(result.ratio("both")),
         size(memory.kept),
         size(memory.peak_forward if memory.peak_both is None else memory.peak_both),
         "–" if result.first_seconds is None else seconds(result.first_seconds),

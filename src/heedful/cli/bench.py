@@ -128,7 +128,7 @@ def bench(
     )
     jobs = [_job(OPERATIONS[name], changes, lengths, settings) for name in names]
     pictures = _pictures(out, names, overwrite=overwrite)
-    found = _measure(jobs, output)
+    found = measure(jobs, output)
     _finish(found, pictures, output)
 
 
@@ -230,7 +230,7 @@ def _pictures(out: Path | None, names: Sequence[str], *, overwrite: bool) -> dic
     return files
 
 
-def _measure(jobs: Sequence[Job], output: Output) -> list[Result]:
+def measure(jobs: Sequence[Job], output: Output) -> list[Result]:
     """Measure the jobs one after the other; show each case when it is done."""
     from heedful.bench.process import Doing, run_job
 

@@ -1,0 +1,1 @@
+"""The benchmark suite: `python -m benchmarks` measures everything and writes docs/benchmarks.md."""

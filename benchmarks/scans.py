@@ -1,0 +1,60 @@
+"""What the suite measures: for each operation its lengths, and how long it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from heedful.bench.operations import OPERATIONS
+from heedful.bench.settings import Job, Settings
+
+LENGTHS = (64, 256, 1024, 4096, 16384, 65536, 131072)
+THREADS = (1, 2)
+QUICK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The lengths of one operation."""
+
+    lengths: tuple[int, ...] = LENGTHS
+    quick: tuple[int, ...] = (64, 256)
+    seconds: float = 2.0
+    """For the rounds of one length."""
+
+    def job(self, name: str, threads: int, *, quick: bool) -> Job:
+        """Return what is measured of the operation; `quick` is short, small and without compiling."""
+        settings = Settings(
+            threads=threads,
+            seconds=QUICK_SECONDS if quick else self.seconds,
+            call_seconds=5.0,
+            compiled=not quick,
+        )
+        lengths = self.quick if quick else self.lengths
+        return Job(name, tuple(map(OPERATIONS[name].scanned, lengths)), settings)
+
+
+SCANS = {
+    "additive": Scan(),
+    "decoder-step": Scan(),
+    "window": Scan(quick=(256, 1024)),
+    # ten edges to a node: 100,000 nodes have the million edges that the headline asks for
+    "gat": Scan((64, 1024, 16384, 100_000, 131072), quick=(1024,)),
+    "gatv2": Scan((64, 256, 1024, 4096, 16384, 65536, 100_000, 131072), quick=(1024,)),
+    "graph-transformer": Scan((64, 1024, 16384, 100_000, 131072), quick=(1024,)),
+    "sparsemax": Scan((64, 512, 4096, 32768)),
+    "entmax": Scan((64, 512, 4096, 32768)),
+    "dot": Scan((64, 256, 1024, 4096)),
+    "dot-causal": Scan((64, 256, 1024, 4096)),
+    "dot-padded": Scan((64, 256, 1024, 4096)),
+    "bahdanau-decoder": Scan((8, 16, 32, 64), quick=(8,)),
+    "bahdanau-training": Scan((8, 16, 32, 64), quick=(8,)),
+}
+"""Every operation of `heedful bench`, by name."""
+
+
+def jobs(names: list[str], threads: tuple[int, ...], *, quick: bool) -> Iterator[Job]:
+    """Yield the jobs of the operations named, each with one number of threads."""
+    for name in names:
+        for count in threads:
+            yield SCANS[name].job(name, count, quick=quick)
