@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from heedful import models, nn
     from heedful.ops import masks, normalizers, positions, scores
     from heedful.ops.attend import attend
+    from heedful.ops.band_weights import BandWeights, band_weights
     from heedful.ops.call import Attended
     from heedful.ops.plan import Plan, plan
 
 __all__ = [
     "Attended",
     "BackendError",
+    "BandWeights",
     "DataError",
     "DeviceError",
     "DtypeError",
@@ -41,6 +43,7 @@ __all__ = [
     "RunError",
     "ShapeError",
     "attend",
+    "band_weights",
     "masks",
     "models",
     "nn",
@@ -54,8 +57,10 @@ __all__ = [
 # and `heedful --help` or the answer to a misspelt option should not wait for it.
 _PLACES = {
     "Attended": ("heedful.ops.call", "Attended"),
+    "BandWeights": ("heedful.ops.band_weights", "BandWeights"),
     "Plan": ("heedful.ops.plan", "Plan"),
     "attend": ("heedful.ops.attend", "attend"),
+    "band_weights": ("heedful.ops.band_weights", "band_weights"),
     "masks": ("heedful.ops.masks", None),
     "models": ("heedful.models", None),
     "nn": ("heedful.nn", None),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -216,6 +217,13 @@ def example(
         else None,
         normalizer=NORMALIZER_EXAMPLES[normalizer](parameters, dtype),
     )
+
+
+def windowed(
+    mask: Mask, queries: int, keys: int, score: str = "scaled_dot", **options: Any
+) -> Example:
+    """An example of any lengths under a mask."""
+    return replace(example(score, queries=queries, keys=keys, **options), mask=mask)
 
 
 def two_rows(call: Call, *_: object) -> int:

@@ -9,25 +9,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
-from heedful import BackendError, attend, masks, normalizers, plan, positions, scores
+from heedful import (
+    BackendError,
+    attend,
+    masks,
+    normalizers,
+    plan,
+    positions,
+    scores,
+)
 from heedful.ops.backends import band_blocks, band_dot, band_kernel
 from heedful.ops.backends.band_layout import Band
 from heedful.ops.masks import Mask
 from heedful.ops.rows import Rows
 from tests.ops.compare import assert_all_same, assert_same, gradients, run
-from tests.ops.examples import Example, example, normal
+from tests.ops.examples import normal, windowed
 from tests.ops.strategies import integers
 
 DOUBLE = torch.float64
-
-
-def windowed(
-    mask: Mask, queries: int, keys: int, score: str = "scaled_dot", **options: Any
-) -> Example:
-    return replace(example(score, queries=queries, keys=keys, **options), mask=mask)
 
 
 @st.composite
@@ -222,28 +222,6 @@ def test_dropout_comes_again_in_the_backward_pass() -> None:
     assert_same((gradient * value).sum().detach(), output.sum().detach())
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.allclose(output, torch.ones_like(output))
-
-
-def saved_bytes(queries: int, score: str, normalizer: str) -> int:
-    call = windowed(masks.Window(4, 4), queries, queries, score, normalizer=normalizer).leaves()
-    saved: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = run(call, backend="band").output
-    assert output.grad_fn is not None
-    return sum(saved.values())
-
-
-@pytest.mark.parametrize("normalizer", ["softmax", "sparsemax"])
-@pytest.mark.parametrize("score", ["dot", "additive"])
-def test_bytes_kept_grow_with_length_alone(score: str, normalizer: str) -> None:
-    short, long = (saved_bytes(n, score, normalizer) for n in (32, 128))
-    assert long <= 4.1 * short
 
 
 def test_without_pytorchs_private_operators(monkeypatch: pytest.MonkeyPatch) -> None:
