@@ -59,7 +59,11 @@ def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
             [3.]])
     """
     if left.numel() * right.shape[-1] >= LEAST_WORK and _suits(left, right, bias):
-        result: Tensor = _operator()(left, right.t(), bias, "none", [], "")
+        weight = right.t()
+        if not (weight.is_contiguous() or right.is_contiguous()):
+            # part of a wider matrix: oneDNN multiplies by that in its plainest loop, a thousand times slower
+            weight = weight.contiguous()
+        result: Tensor = _operator()(left, weight, bias, "none", [], "")
         return result
     return F.linear(left, right.t(), bias)
 
