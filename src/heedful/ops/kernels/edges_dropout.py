@@ -53,7 +53,8 @@ def kept(dropped: Dropping, edges: int, query: Tensor) -> Tensor:
     bits = _scrambled(seed + place * _signed(GOLDEN), 30) * _signed(FIRST)
     bits = _scrambled(_scrambled(bits, 27) * _signed(SECOND), 31)
     stays: Tensor = (bits >> 32) & (WORDS - 1) >= dropped.limit
-    return (stays.to(query.dtype) * dropped.growth).view(batch, edges, heads)
+    factors = stays.view(batch, edges, heads).to(query.dtype)
+    return factors * dropped.growth
 
 
 def _scrambled(bits: Tensor, shift: int) -> Tensor:

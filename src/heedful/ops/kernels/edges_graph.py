@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.finite import can_look
-from heedful.ops.kernels.edges_sort import sorted_by
+from heedful.ops.kernels.edges_sort import rows_of, sorted_by
 from heedful.ops.kernels.runtime import unavailable
 
 
@@ -51,22 +51,41 @@ class CompressedRows:
 
 
 def compress(
-    keys: Tensor, queries: Tensor, num_queries: int, num_keys: int | None = None
+    keys: Tensor, queries: Tensor, num_queries: int, loops: int | None = None
 ) -> CompressedRows:
-    """Sort edges by query; with `num_keys` also by key within a query, else in the order given.
+    """Sort edges by query, those of a query in the order given; an edge listed twice stays twice.
 
-    Shapes: keys (edges,), queries (edges,), of int32 or int64.
+    With `loops`, edges from a node to itself are left out and the first `loops` nodes get one each instead, numbered
+    from the number of edges on. Shapes: keys (edges,), queries (edges,), of int32 or int64.
     """
     if keys.is_cpu and can_look(keys) and unavailable() is None:
-        by_key = None if num_keys is None else sorted_by(keys, num_keys)[1]
-        start, edges = sorted_by(queries, num_queries, by_key)
+        return CompressedRows(*rows_of(keys, queries, num_queries, loops))
+    edges = torch.arange(keys.shape[0] + (loops or 0), device=keys.device)
+    if loops is not None:
+        nodes = torch.arange(loops, device=keys.device, dtype=keys.dtype)
+        apart = keys != queries
+        edges = edges[torch.cat([apart, torch.ones_like(nodes, dtype=torch.bool)])]
+        keys, queries = torch.cat([keys, nodes]), torch.cat([queries, nodes])
+    return _sorted_rows(keys, queries, edges[queries[edges].argsort(stable=True)], num_queries)
+
+
+def compress_unique(
+    keys: Tensor, queries: Tensor, num_queries: int, num_keys: int
+) -> CompressedRows:
+    """Sort edges by query and then by key; an edge listed twice is there once."""
+    if keys.is_cpu and can_look(keys) and unavailable() is None:
+        edges = sorted_by(queries, num_queries, sorted_by(keys, num_keys)[1])[1]
     else:
         by_key = keys.argsort(stable=True)
-        if num_keys is None:
-            by_key = torch.arange(keys.shape[0], device=keys.device)
-        order = queries[by_key].argsort(stable=True)
-        edges = by_key[order].int()
-        counts = torch.zeros(num_queries + 1, dtype=torch.int64, device=keys.device)
-        ones = torch.ones_like(queries, dtype=torch.int64)
-        start = counts.scatter_add(0, queries.long() + 1, ones).cumsum(0)
-    return CompressedRows(start, keys[edges].int(), edges)
+        edges = by_key[queries[by_key].argsort(stable=True)]
+    wanted = torch.stack([queries[edges], keys[edges]])
+    again = (wanted[:, 1:] == wanted[:, :-1]).all(0)
+    first = torch.cat([again.new_ones(min(1, edges.shape[0])), ~again])
+    return _sorted_rows(keys, queries, edges[first], num_queries)
+
+
+def _sorted_rows(keys: Tensor, queries: Tensor, edges: Tensor, num_queries: int) -> CompressedRows:
+    counts = torch.zeros(num_queries + 1, dtype=torch.int64, device=keys.device)
+    found = queries[edges].long()
+    start = counts.index_add(0, found + 1, torch.ones_like(found)).cumsum(0)
+    return CompressedRows(start, keys[edges].int(), edges.int())

@@ -10,6 +10,7 @@ from torch import Tensor
 from heedful.errors import DtypeError, ShapeError
 from heedful.ops.cells import Cells
 from heedful.ops.expect import expect_tensor
+from heedful.ops.kernels.edges_graph import CompressedRows, compress, compress_unique
 from heedful.ops.masks.base import Mask
 from heedful.ops.rows import Rows
 
@@ -19,7 +20,8 @@ class Edges(Mask):
     """Query i sees key j where the edge j → i is listed; an edge listed twice counts once.
 
     `edge_index` is an integer tensor (2, edges), row 0 the source = key, row 1 the target = query, as in
-    PyTorch Geometric. An index outside `num_keys` or `num_queries` raises ShapeError.
+    PyTorch Geometric. They are sorted when first needed, once. An index outside `num_keys` or `num_queries` raises
+    ShapeError.
 
     >>> import torch
     >>> Edges(torch.tensor([[0, 1], [1, 1]]), num_queries=2, num_keys=3).dense(2, 3).int().tolist()
@@ -29,9 +31,7 @@ class Edges(Mask):
     edge_index: Tensor
     num_queries: int
     num_keys: int
-    keys_by_query: Tensor = field(init=False, repr=False)
-    """Keys of the edges, sorted by query: the column indices of compressed sparse rows."""
-    queries_sorted: Tensor = field(init=False, repr=False)
+    _made: dict[str, CompressedRows] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         index = self.edge_index
@@ -46,9 +46,34 @@ class Edges(Mask):
         if index.shape[1]:
             _check_range("source (key)", index[0], self.num_keys, "num_keys")
             _check_range("target (query)", index[1], self.num_queries, "num_queries")
-        queries, order = torch.sort(index[1], stable=True)
-        object.__setattr__(self, "queries_sorted", queries)
-        object.__setattr__(self, "keys_by_query", index[0][order])
+
+    def rows(self) -> CompressedRows:
+        """The edges sorted by query; one listed twice stays twice. Computed once."""
+        if "listed" not in self._made:
+            self._made["listed"] = compress(
+                self.edge_index[0], self.edge_index[1], self.num_queries
+            )
+        return self._made["listed"]
+
+    def rows_with_loops(self) -> CompressedRows:
+        """The same with exactly one edge from each node to itself, numbered from the number of edges on.
+
+        Where there are more queries than keys or fewer, the nodes are those that are both.
+        """
+        if "loops" not in self._made:
+            nodes = min(self.num_queries, self.num_keys)
+            self._made["loops"] = compress(
+                self.edge_index[0], self.edge_index[1], self.num_queries, nodes
+            )
+        return self._made["loops"]
+
+    def unique_rows(self) -> CompressedRows:
+        """The edges sorted by query and then key, each once: what the mask means. Computed once."""
+        if "unique" not in self._made:
+            self._made["unique"] = compress_unique(
+                self.edge_index[0], self.edge_index[1], self.num_queries, self.num_keys
+            )
+        return self._made["unique"]
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.edge_index,)
@@ -61,7 +86,8 @@ class Edges(Mask):
             )
 
     def at(self, cells: Cells) -> Tensor:
-        return cells.listed(self.queries_sorted, self.keys_by_query)
+        rows = self.unique_rows()
+        return cells.listed(rows.queries(), rows.keys)
 
 
 def _check_range(what: str, index: Tensor, size: int, name: str) -> None:
