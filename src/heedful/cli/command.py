@@ -22,7 +22,7 @@ INTERRUPTED: Final = 130
 
 PAIRED: Final = ("--train", "--valid", "--test", "--columns")
 """Options that take one value or two."""
-_TABLES: Final = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson")
+_TABLES: Final = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".conllu", ".conll", ".bio", ".iob")
 
 
 class HeedfulCommand(TyperCommand):

@@ -1,10 +1,15 @@
-"""`heedful config translate`: a complete commented configuration."""
+"""`heedful config`: a complete commented configuration of a task."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from heedful.cli.options import Attention, Json, Model, Quiet, Sets
+from heedful.cli.options import Attention, Encoder, Json, Model, Quiet, Sets
+
+if TYPE_CHECKING:
+    from heedful.cli.settings import Choices
 
 
 def config_translate(
@@ -22,11 +27,36 @@ def config_translate(
         heedful config translate --model gru --set training.epochs=20 > gru.toml
         heedful train translate --config gru.toml --train builtin:dates --out runs/dates
     """
+    from heedful.cli.settings import TranslationChoices
+
+    _print(TranslationChoices(model=model, attention=attention, sets=set_ or ()), json)
+
+
+def config_tag(
+    encoder: Encoder = None,
+    set_: Sets = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print every setting of a tagger, its meaning and default.
+
+    Save it, change it, and train with it. What is not in a file has its default.
+
+    Example:
+        heedful config tag --encoder transformer --set training.epochs=10 > tagger.toml
+        heedful train tag --config tagger.toml --train train.conllu --valid dev.conllu --out runs/pos
+    """
+    from heedful.cli.settings import TaggingChoices
+
+    _print(TaggingChoices(encoder=encoder, sets=set_ or ()), json)
+
+
+def _print(choices: Choices, json: bool) -> None:
     from heedful.cli.output import write_json
-    from heedful.cli.settings import TranslationChoices, configure
+    from heedful.cli.settings import configure
     from heedful.tasks.configuration import write_toml
 
-    config = configure(None, TranslationChoices(model=model, attention=attention, sets=set_ or ()))
+    config = configure(None, choices)
     if json:
         write_json(config.model_dump(mode="json"))
     else:

@@ -7,10 +7,12 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeVar
 
 from heedful.data.files import decode_lines, iterate_lines
 from heedful.errors import DataError
+
+Item = TypeVar("Item")
 
 STANDARD_INPUT: Final = "-"
 PATIENCE: Final = 0.02
@@ -33,21 +35,21 @@ def standard_input() -> Iterator[str]:
     return decode_lines(sys.stdin.buffer, "standard input")
 
 
-def as_they_come(lines: Iterable[str], most: int) -> Iterator[list[str]]:
-    """Group lines so that none waits for later ones: what is there already, up to `most` at once.
+def as_they_come(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
+    """Group items so that none waits for later ones: what is there already, up to `most` at once.
 
     A fast writer is read in large groups, which is efficient; a person who types one line gets its
-    answer. An error in `lines` comes after the lines before it.
+    answer. An error in `items` comes after the items before it.
 
     >>> list(as_they_come(["a", "b", "c"], 2))
     [['a', 'b'], ['c']]
     """
-    waiting: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=2 * most)
+    waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(maxsize=2 * most)
 
     def read() -> None:
         try:
-            for line in lines:
-                waiting.put(line)
+            for item in items:
+                waiting.put((item,))
             waiting.put(None)
         except BaseException as error:
             waiting.put(error)
@@ -64,16 +66,16 @@ def as_they_come(lines: Iterable[str], most: int) -> Iterator[list[str]]:
 
 
 def _group(
-    waiting: queue.Queue[str | BaseException | None], most: int
-) -> tuple[list[str], str | BaseException | None]:
-    """Take the lines that are there; what ended the input, if it ended, else an empty text."""
-    group: list[str] = []
+    waiting: queue.Queue[tuple[Item] | BaseException | None], most: int
+) -> tuple[list[Item], BaseException | Literal["more"] | None]:
+    """Take the items that are there, and what ended the input, if it ended."""
+    group: list[Item] = []
     while len(group) < most:
         try:
             item = waiting.get(timeout=PATIENCE if group else None)
         except queue.Empty:
-            return group, ""
-        if not isinstance(item, str):
+            return group, "more"
+        if not isinstance(item, tuple):
             return group, item
-        group.append(item)
-    return group, ""
+        group.append(item[0])
+    return group, "more"

@@ -41,7 +41,7 @@ Sets = Annotated[
     typer.Option(
         "--set",
         metavar="SECTION.KEY=VALUE",
-        help="Change one setting; can be given again. `heedful config translate` lists them all.",
+        help="Change one setting; can be given again. `heedful config` and the task list them all.",
         show_default=False,
     ),
 ]
@@ -56,6 +56,24 @@ Attention = Annotated[
         "… (a wrong name lists them all).",
         metavar="NAME",
         show_default="scaled_dot for a transformer, else additive",
+    ),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        help="What a token knows of its context: none, window, convolution, rnn, lstm, gru, attention, "
+        "transformer or lstm+attention.",
+        metavar="NAME",
+        show_default="lstm",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which column holds the labels: upos, xpos, feats, deprel, … or a feature such as Number; in "
+        "columns a number, or last; in JSON lines a key.",
+        show_default="upos, last or tags",
     ),
 ]
 Overwrite = Annotated[

@@ -110,12 +110,14 @@ def figures(task: Task[Any, Any, Any], scores: Scores) -> str:
     )
 
 
-def watched(items: Iterable[Item], total: int | None, output: Output) -> Iterator[Item]:
+def watched(
+    items: Iterable[Item], total: int | None, output: Output, unit: str = "lines"
+) -> Iterator[Item]:
     """Hand items on while a bar counts them, or plain lines every few seconds."""
     with Bar(
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("lines"),
+        TextColumn(unit),
         TimeRemainingColumn(),
         console=output.console,
         disable=not output.watched,
@@ -127,4 +129,4 @@ def watched(items: Iterable[Item], total: int | None, output: Output) -> Iterato
             bar.update(task, completed=done)
             if not output.watched and time.monotonic() - reported >= PLAIN_SECONDS:
                 reported = time.monotonic()
-                output.say(f"{done:,}{'' if total is None else f'/{total:,}'} lines")
+                output.say(f"{done:,}{'' if total is None else f'/{total:,}'} {unit}")

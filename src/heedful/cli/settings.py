@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 
 from heedful.errors import OptionError, unknown_choice
 from heedful.models import MODELS
+from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
 from heedful.nn.scores import SCORE_MODULES
 from heedful.tasks.base import Predictor
 from heedful.tasks.configuration import apply_overrides, build, read_configuration, read_toml
 from heedful.tasks.run_folder import CONFIGURATION
+from heedful.tasks.tagging import Tagger
 from heedful.tasks.translation import Translator
 
 TRANSFORMER = "transformer"
@@ -61,6 +63,35 @@ class TranslationChoices(Choices):
 
     def overrides(self, in_file: Mapping[str, Any]) -> list[str]:
         return [*self.data(columns=self.columns), *_model(self, in_file.get("model", {}))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggingChoices(Choices):
+    """The choices of `heedful train tag`."""
+
+    predictor = Tagger
+    column: str | None = None
+    encoder: str | None = None
+
+    def overrides(self, in_file: Mapping[str, Any]) -> list[str]:
+        column = [] if self.column is None else [f"data.column={json.dumps(self.column)}"]
+        return [*self.data(), *column, *_encoder(self.encoder, in_file.get("encoder", {}))]
+
+
+def _encoder(name: str | None, section: object) -> list[str]:
+    """Turn --encoder into a setting; a file's settings of another encoder cannot be kept."""
+    if name is None:
+        return []
+    if name not in ENCODERS:
+        raise unknown_choice("--encoder", name, ENCODERS)
+    in_file = section if isinstance(section, dict) else {}
+    settings = set(in_file) - {"kind"}
+    if unknown := settings - set(ENCODER_CONFIGS[name].model_fields):
+        raise OptionError(
+            f"--encoder {name}, but the configuration file sets encoder.{min(unknown)}, which it does not "
+            f"have; leave that out of the file, or start from `heedful config tag --encoder {name}`"
+        )
+    return [f'encoder.kind="{name}"']
 
 
 def configure(path: Path | None, choices: Choices) -> Any:

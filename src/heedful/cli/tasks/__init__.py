@@ -13,5 +13,11 @@ def _translate() -> TaskCommands:
     return COMMANDS
 
 
-TASK_COMMANDS: dict[str, Callable[[], TaskCommands]] = {"translate": _translate}
+def _tag() -> TaskCommands:
+    from heedful.cli.tasks.tag import COMMANDS
+
+    return COMMANDS
+
+
+TASK_COMMANDS: dict[str, Callable[[], TaskCommands]] = {"translate": _translate, "tag": _tag}
 """A task's name -> its commands; they are imported when they are needed, so that --help is quick."""
