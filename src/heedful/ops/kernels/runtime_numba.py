@@ -8,6 +8,7 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba.core import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic as typed_intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
@@ -26,6 +27,11 @@ def disabled() -> str | None:
     if getattr(numba.config, "DISABLE_JIT", 0):
         return "Numba is told to compile nothing (NUMBA_DISABLE_JIT)"
     return None
+
+
+def bring_symbols() -> None:
+    """Make what compiled code may call of Numba's (memory for arrays, on Windows mathematics) known to LLVM."""
+    cpu_target.target_context.refresh()
 
 
 def compiled(kernel: Compiled, signature: str) -> Made:

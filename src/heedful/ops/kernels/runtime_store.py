@@ -7,6 +7,7 @@ none goes stale. Where no folder can be written, or read, there is just no disk 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.util
 import json
@@ -24,6 +25,8 @@ from heedful.ops.kernels.runtime_source import Compiled
 
 FORMAT = b"heedful kernel 1\n"
 FOLDER = "heedful-kernels"
+RELEASE = "NRT_MemInfo_call_dtor"
+"""Called when the last view of an array that a kernel allocated is gone: never, where it allocates none."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,14 @@ def linked(made: Made) -> int | None:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    # LLVM ends the process over a symbol that it cannot find. One of Numba's own is there after importing it.
-    if any(llvm.address_of_symbol(name) is None for name in made.externals):
+    # LLVM ends the process over a symbol that it cannot find. On Windows Numba brings mathematics that is not listed.
+    if RELEASE in made.externals and not any("lloc" in name for name in made.externals):
+        _offer(RELEASE)
+    if sys.platform == "win32" or not _are_here(made.externals):
+        from heedful.ops.kernels.runtime_numba import bring_symbols
+
+        bring_symbols()
+    if not _are_here(made.externals):
         return None
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
@@ -128,18 +137,31 @@ def linked(made: Made) -> int | None:
     return int(engine.get_function_address(made.symbol))
 
 
+def _offer(name: str) -> None:
+    import llvmlite.binding as llvm
+
+    if llvm.address_of_symbol(name) is None:
+        harmless = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
+        llvm.add_symbol(name, harmless)
+
+
+def _are_here(symbols: tuple[str, ...]) -> bool:
+    import llvmlite.binding as llvm
+
+    return all(llvm.address_of_symbol(name) is not None for name in symbols)
+
+
 @cache
 def _environment() -> str | None:
     """All besides the source that machine code depends on, None where the compiler is not installed."""
-    # Windows: the mathematics that compiled code calls is there only once Numba has put it there.
-    if sys.platform == "win32" or importlib.util.find_spec("numba") is None:
-        return None
     try:
+        if importlib.util.find_spec("numba") is None:
+            return None
         import llvmlite.binding as llvm
 
         parts = [version(name) for name in ("heedful", "numba", "llvmlite", "numpy")]
         features = llvm.get_host_cpu_features().flatten()
-    except (ImportError, OSError, PackageNotFoundError):
+    except (ImportError, OSError, ValueError, PackageNotFoundError):
         return None
     parts += [sys.version, llvm.get_process_triple(), llvm.get_host_cpu_name(), features]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
