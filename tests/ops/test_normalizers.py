@@ -135,6 +135,123 @@ def test_learned_alpha_against_the_entmax_package() -> None:
     assert_same(gradient, torch.autograd.grad(wanted, alpha, direction)[0], dtype=torch.float32)
 
 
+SPARSE: dict[str, Normalizer] = {
+    name: normalizer
+    for name, normalizer in SIMPLEX.items()
+    if name not in ("softmax", "entmax 1.0")
+}
+KEEPS: dict[str, tuple[int, ...] | None] = {
+    "all kept": None,
+    "a row each": (3, 2, 5, 37),
+    "shared by heads": (3, 1, 1, 37),
+    "queries by keys": (5, 37),
+    "whole rows": (3, 1, 5, 1),
+    "one for all": (1, 1),
+}
+
+
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "heedful.ops.normalizers.sparse.unavailable", lambda: "taken away by a test"
+    )
+
+
+@pytest.mark.parametrize("keep_shape", KEEPS.values(), ids=KEEPS)
+@pytest.mark.parametrize("spread", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("name", SPARSE)
+def test_kernels_equal_plain_mathematics(
+    name: str, spread: float, keep_shape: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = (torch.randn(3, 2, 5, 37).double() * spread).requires_grad_()
+    keep = None
+    poisoned = scores.detach().clone()
+    if keep_shape is not None:
+        keep = torch.rand(keep_shape) > 0.5
+        poisoned[~keep.expand_as(poisoned)] = torch.nan
+    poisoned.requires_grad_()
+    direction = torch.randn(3, 2, 5, 37).double()
+    got = SPARSE[name].weights(poisoned, keep)
+    (gradient,) = torch.autograd.grad(got, poisoned, direction)
+    without_kernels(monkeypatch)
+    wanted = SPARSE[name].weights(scores, keep)
+    assert_same(got.detach(), wanted.detach())
+    assert_same(gradient, torch.autograd.grad(wanted, scores, direction)[0], dtype=torch.float32)
+
+
+@pytest.mark.parametrize("length", [1, 2, 15, 16, 17, 33, 1000])
+@pytest.mark.parametrize("name", SPARSE)
+def test_rows_of_any_length_and_layout(name: str, length: int) -> None:
+    scores = torch.randn(length, 2, 4).permute(1, 2, 0)[None]
+    normalizer = SPARSE[name]
+    got = normalizer.weights(scores, None)
+    assert_same(got, normalizer.weights(scores.double(), None).float())
+    assert_same(got.sum(-1), torch.ones(got.shape[:-1]))
+
+
+@pytest.mark.parametrize("keep", [None, torch.tensor([[True, True, False, True], [False] * 4])])
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("name", SPARSE)
+def test_first_and_second_derivatives_by_differences(
+    name: str, plain: bool, keep: Tensor | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if plain:
+        without_kernels(monkeypatch)
+    # Far enough apart that no difference taken by the check moves a key in or out of the support.
+    scores = torch.tensor([[0.37, 0.9, 0.1, 0.7], [1.4, -0.2, 1.0, 0.95]]).double().view(1, 1, 2, 4)
+    alphas: list[Tensor] = []
+    make = lambda alpha: SPARSE[name]  # noqa: E731
+    if name == "entmax learned":
+        alphas = [torch.tensor([1.3]).double().requires_grad_()]
+        make = normalizers.Entmax
+
+    def weights(scores: Tensor, *alphas: Tensor) -> Tensor:
+        return make(*alphas or (None,)).weights(scores, keep)
+
+    inputs = (scores.requires_grad_(), *alphas)
+    assert torch.autograd.gradcheck(weights, inputs)
+    assert torch.autograd.gradgradcheck(weights, inputs)
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_what_is_not_finite_spoils_its_row_alone(name: str) -> None:
+    scores = torch.zeros(1, 2, 6, 3)
+    scores[..., 0, 1] = torch.nan
+    scores[..., 1, 1] = torch.inf
+    scores[..., 2, 1] = -torch.inf
+    scores[..., 3, :] = -torch.inf
+    keep = torch.ones(6, 3, dtype=torch.bool)
+    keep[4] = False
+    half, third = [0.5, 0.0, 0.5], [1 / 3] * 3
+    for kept in (keep, None):
+        weights = SPARSE[name].weights(scores, kept)
+        assert bool(weights[..., [0, 1, 3], :].isnan().all())
+        assert_same(weights[0, 0, 2], torch.tensor(half))
+        assert_same(weights[0, 0, 4], torch.tensor([0.0] * 3 if kept is not None else third))
+        assert_same(weights[0, 0, 5], torch.tensor(third))
+
+
+def test_one_alpha_a_head_and_a_sequence() -> None:
+    scores = torch.randn(2, 3, 4, 5).double()
+    alpha = torch.rand(2, 3).double() + 1.2
+    got = normalizers.Entmax(alpha).weights(scores, None)
+    for batch in range(2):
+        for head in range(3):
+            alone = normalizers.Entmax(float(alpha[batch, head]))
+            assert_same(got[batch, head], alone.weights(scores[batch, head], None))
+
+
+def test_sparse_rows_are_shared_among_threads() -> None:
+    scores = torch.randn(700, 301)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        wanted = normalizers.Entmax(1.5).weights(scores, None)
+        torch.set_num_threads(3)
+        assert torch.equal(normalizers.Entmax(1.5).weights(scores, None), wanted)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_sigmoid_and_relu_by_definition() -> None:
     scores, keep = torch.randn(2, 3, 4), torch.tensor([True, True, False, True])
     sigmoid = normalizers.Sigmoid().weights(scores, keep)

@@ -50,7 +50,7 @@ class Reference(Backend):
         if not call.needs_gradient:
             return 0
         width = wide_dtype(call.query.dtype).itemsize
-        cells = call.cells * width * max(call.normalizer.cells_kept, 2 if call.masks else 1)
+        cells = call.cells * width * call.normalizer.cells_kept(call.masks)
         if call.score.pair_kind == "additive":
             cells += call.cells * call.pair_features * width
         if call.dropout_p:

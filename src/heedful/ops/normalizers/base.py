@@ -22,8 +22,6 @@ class Normalizer(abc.ABC):
     """
 
     name: ClassVar[str]
-    cells_kept: ClassVar[int] = 1
-    """How many tensors of the size of the scores it keeps for the backward pass, by plain mathematics."""
 
     cell_seconds: ClassVar[float] = 0.0
     """What it takes on each score beyond what softmax takes, in seconds of one thread."""
@@ -31,6 +29,10 @@ class Normalizer(abc.ABC):
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors the normalizer holds, for device checks."""
         return ()
+
+    def cells_kept(self, masked: bool) -> int:
+        """How many tensors of the size of the scores are kept for the backward pass."""
+        return 2 if masked else 1
 
     @abc.abstractmethod
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:

@@ -39,7 +39,9 @@ class ReLU(Normalizer):
     """
 
     name: ClassVar[str] = "relu"
-    cells_kept: ClassVar[int] = 2
+
+    def cells_kept(self, masked: bool) -> int:
+        return 2
 
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
         positive = torch.relu(mask_zero(scores, keep))

@@ -1,0 +1,82 @@
+"""Sparsemax and entmax by compiled kernels, with derivatives in closed form, of any order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from heedful.ops.kernels.sparse import sparse_gradient, sparse_weights
+from heedful.ops.normalizers.base import mask_zero
+
+
+def sparse_by_rows(scores: Tensor, keep: Tensor | None, alpha: float | Tensor) -> Tensor:
+    """[(α−1)e − τ]₊^{1/(α−1)} over what is kept: (..., query, key) on the CPU; a tensor `alpha` broadcasts to heads."""
+    if not isinstance(alpha, Tensor):
+        alpha = torch.tensor(alpha, dtype=torch.float64)
+    weights: Tensor = _ByRows.apply(scores, keep, alpha)  # type: ignore[no-untyped-call]
+    return weights
+
+
+class _ByRows(torch.autograd.Function):
+    """Keeps the weights and nothing else.
+
+    Where its own derivative is wanted, backward is written in differentiable operations on those weights, which lead
+    back to this function.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, keep: Tensor | None, alpha: Tensor) -> Tensor:
+        weights = sparse_weights(scores, keep, _excess_of_rows(alpha, scores.shape))
+        ctx.save_for_backward(weights, alpha)
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        weights, alpha = ctx.saved_tensors
+        wants_scores, _, wants_alpha = ctx.needs_input_grad
+        by_scores = by_alpha = None
+        if wants_alpha:
+            by_alpha = _gradient_of_alpha(weights, gradient, alpha)
+        if wants_scores and torch.is_grad_enabled():
+            slope, total = _slopes(weights, alpha)
+            gradient = mask_zero(gradient, weights != 0)
+            mean = (slope * gradient).sum(-1, keepdim=True) / total
+            by_scores = slope * (gradient - mean)
+        elif wants_scores:
+            by_scores = sparse_gradient(weights, gradient, _excess_of_rows(alpha, weights.shape))
+        return by_scores, None, by_alpha
+
+
+def _excess_of_rows(alpha: Tensor, shape: torch.Size) -> Tensor:
+    """α − 1 in float64: one number, or one for each row of scores of this shape."""
+    excess = alpha.detach().double() - 1
+    if excess.numel() == 1:
+        return excess.reshape(1)
+    return excess[..., None].expand(shape[:-1]).reshape(-1)
+
+
+def _slopes(weights: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """The slope s = w^{2−α} where there is weight, else 0, and its sum over each row, 1 for a row without any."""
+    support = weights != 0
+    exponent = 2 - (alpha.to(weights.dtype)[..., None, None] if alpha.ndim else alpha)
+    slope = mask_zero(torch.where(support, weights, 1.0) ** exponent.to(weights.dtype), support)
+    total = slope.sum(-1, keepdim=True)
+    return slope, torch.where(total == 0, 1.0, total)
+
+
+def _gradient_of_alpha(weights: Tensor, gradient: Tensor, alpha: Tensor) -> Tensor:
+    """Σ_i g_i ∂w_i/∂α (Correia et al. 2019, proposition 1), summed over all that shares an α.
+
+    ∂w/∂α = (w − r)/(α−1)² + (h − r·Σh)/(α−1), with r = s/Σs and h = −w ln w.
+    """
+    support = weights != 0
+    slope, total = _slopes(weights, alpha)
+    share = slope / total
+    entropy = -weights * torch.where(support, weights, 1.0).log()
+    excess = (alpha.to(weights.dtype)[..., None, None] if alpha.ndim else alpha) - 1
+    change = (weights - share) / excess**2
+    change = change + (entropy - share * entropy.sum(-1, keepdim=True)) / excess
+    rows = (mask_zero(gradient, support) * change).sum((-2, -1))
+    return rows.sum_to_size(alpha.shape).to(alpha.dtype)
