@@ -7,6 +7,9 @@ from heedful.nn.cache import KeyValueCache
 from heedful.nn.convert import from_torch, state_from_torch, state_to_torch, to_torch
 from heedful.nn.dropout import Dropout, dropout
 from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
+from heedful.nn.graph import GAT, GATv2
+from heedful.nn.graph_edges import EdgeWeights
+from heedful.nn.graph_transformer import GraphTransformer
 from heedful.nn.multi_head import MultiHeadAttention, MultiHeadOutput
 from heedful.nn.normalizers import (
     NORMALIZER_NAMES,
@@ -36,6 +39,7 @@ from heedful.nn.transformer import (
 
 __all__ = [
     "ACTIVATIONS",
+    "GAT",
     "NORMALIZER_NAMES",
     "NORMS",
     "POSITIONS",
@@ -46,7 +50,10 @@ __all__ = [
     "DecoderLayerCache",
     "DecoderLayerOutput",
     "Dropout",
+    "EdgeWeights",
     "FeedForward",
+    "GATv2",
+    "GraphTransformer",
     "InputPositions",
     "KeyValueCache",
     "LearnedEntmax",

@@ -53,13 +53,14 @@ def kept(dropped: Dropping, edges: int, query: Tensor) -> Tensor:
     bits = _scrambled(seed + place * _signed(GOLDEN), 30) * _signed(FIRST)
     bits = _scrambled(_scrambled(bits, 27) * _signed(SECOND), 31)
     stays: Tensor = (bits >> 32) & (WORDS - 1) >= dropped.limit
-    factors = stays.view(batch, edges, heads).to(query.dtype)
-    return factors * dropped.growth
+    factors: Tensor = stays.view(batch, edges, heads).to(query.dtype)
+    return factors.mul_(dropped.growth)
 
 
 def _scrambled(bits: Tensor, shift: int) -> Tensor:
     # Shifting right fills with the sign; the kernel's numbers have none.
-    return bits ^ ((bits >> shift) & (2 ** (64 - shift) - 1))
+    scrambled: Tensor = bits ^ ((bits >> shift) & (2 ** (64 - shift) - 1))
+    return scrambled
 
 
 def _signed(number: int) -> int:

@@ -1,0 +1,143 @@
+"""What the layers for graphs share: edges in either form, features of nodes and edges, weights an edge."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from heedful.errors import OptionError, ShapeError, unknown_choice
+from heedful.ops.kernels.edges_graph import CompressedRows
+from heedful.ops.kernels.edges_plain import (
+    EdgePair,
+    EdgeTensors,
+    plain_scores,
+    plain_softmax,
+)
+from heedful.ops.masks import Edges
+
+Nodes = Tensor | tuple[Tensor, Tensor]
+"""Features of nodes (nodes, channels), or of source and target nodes where these are not the same."""
+Fill = float | Tensor | Literal["add", "mean", "min", "max", "mul"]
+FILLS = {"add": "sum", "mean": "mean", "min": "amin", "max": "amax", "mul": "prod"}
+"""How the features of a node's self loop follow from those of the edges that point to it."""
+
+
+class EdgeWeights(NamedTuple):
+    """What each node looked at."""
+
+    edge_index: Tensor
+    """(2, edges): the edges attended over, self loops last where they were added."""
+    weights: Tensor
+    """(edges, heads), before dropout; for each target node and head they sum to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhood:
+    """The edges of one call, self loops added where wanted."""
+
+    edges: Edges
+    rows: CompressedRows
+    features: Tensor | None
+    """(edges with loops, edge features)."""
+    loops: bool
+
+    def listed(self, weights: Tensor) -> EdgeWeights:
+        """Put weights of the sorted edges, (edges, heads), in the order in which the edges were listed."""
+        index = self.edges.edge_index
+        if self.loops:
+            nodes = torch.arange(min(self.edges.num_queries, self.edges.num_keys))
+            nodes = nodes.to(index)
+            index = torch.cat([index[:, index[0] != index[1]], nodes.expand(2, -1)], 1)
+        return EdgeWeights(index, weights[self.rows.edges.argsort()])
+
+
+def neighbourhood(
+    edge_index: Tensor | Edges,
+    edge_attr: Tensor | None,
+    source: Tensor,
+    target: Tensor,
+    loops: bool,
+    fill: Fill,
+) -> Neighbourhood:
+    """Sort edges unless that is done, and add self loops with features of their own.
+
+    Raises:
+        ShapeError: edges or their features that do not fit the nodes.
+    """
+    sizes = (target.shape[0], source.shape[0])
+    edges = edge_index if isinstance(edge_index, Edges) else Edges(edge_index, *sizes)
+    if (edges.num_queries, edges.num_keys) != sizes:
+        raise ShapeError(
+            f"Edges was made for {edges.num_queries} target and {edges.num_keys} source nodes, but there are "
+            f"{sizes[0]} and {sizes[1]}."
+        )
+    if edge_attr is not None and edge_attr.ndim == 1:
+        edge_attr = edge_attr[:, None]
+    if edge_attr is not None and edge_attr.shape[0] != edges.edge_index.shape[1]:
+        raise ShapeError(
+            f"edge_attr has shape {tuple(edge_attr.shape)}, but there are {edges.edge_index.shape[1]} edges; give "
+            f"(edges, edge_dim)."
+        )
+    if not loops:
+        return Neighbourhood(edges, edges.rows(), edge_attr, False)
+    if edge_attr is not None:
+        edge_attr = torch.cat([edge_attr, _loop_features(edges, edge_attr, fill)])
+    return Neighbourhood(edges, edges.rows_with_loops(), edge_attr, True)
+
+
+def _loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
+    nodes = min(edges.num_queries, edges.num_keys)
+    shape = (nodes, features.shape[1])
+    if isinstance(fill, Tensor):
+        return fill.to(features).expand(shape)
+    if not isinstance(fill, str):
+        return features.new_full(shape, fill)
+    source, target = edges.edge_index.long()
+    apart = (source != target) & (target < nodes)
+    found = features[apart]
+    empty = features.new_ones(shape) if fill == "mul" else features.new_zeros(shape)
+    places = target[apart, None].expand_as(found)
+    return empty.scatter_reduce(0, places, found, FILLS[fill], include_self=fill == "mul")
+
+
+def weights_of(near: Neighbourhood, pair: EdgePair, given: EdgeTensors) -> EdgeWeights:
+    """Weights of each edge and head, by plain mathematics."""
+    weights = plain_softmax(near.rows, plain_scores(near.rows, pair, given))
+    return near.listed(weights[0])
+
+
+def both(x: Nodes) -> tuple[Tensor, Tensor]:
+    """Features of source and target nodes."""
+    source, target = x if isinstance(x, tuple) else (x, x)
+    for name, nodes in (("source", source), ("target", target)):
+        if nodes.ndim != 2:
+            raise ShapeError(
+                f"{name} nodes have shape {tuple(nodes.shape)}; give (nodes, channels)."
+            )
+    return source, target
+
+
+def check_options(sizes: dict[str, int], dropout: float, fill: Fill = "mean") -> None:
+    """Raise OptionError for a size below 1, a dropout outside [0, 1) or an unknown way to fill."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise OptionError(f"{name} is {size}; it is 1 or more.")
+    if not 0 <= dropout < 1:
+        raise OptionError(f"dropout probability {dropout} is outside [0, 1).")
+    if isinstance(fill, str) and fill not in FILLS:
+        raise unknown_choice("fill_value", fill, FILLS)
+
+
+def joined(heads: Tensor, concat: bool) -> Tensor:
+    """Heads side by side, or their mean: (1, nodes, heads, channels) -> (nodes, features)."""
+    return heads[0].flatten(1) if concat else heads[0].mean(1)
+
+
+def glorot(tensor: Tensor) -> None:
+    """Uniform numbers whose variance suits both directions (Glorot & Bengio 2010), in place."""
+    limit = math.sqrt(6 / (tensor.shape[-2] + tensor.shape[-1]))
+    nn.init.uniform_(tensor, -limit, limit)

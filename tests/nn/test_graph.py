@@ -1,0 +1,174 @@
+"""Layers for graphs against PyTorch Geometric: its weights, its outputs, its gradients."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from heedful import OptionError, ShapeError, masks
+from heedful.nn import GAT, GATv2, GraphTransformer
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it compiles parts of itself in a way that PyTorch gives up
+    from torch_geometric.nn import GATConv, GATv2Conv, TransformerConv
+
+PAIRS = {
+    "gat": (GAT, GATConv),
+    "gatv2": (GATv2, GATv2Conv),
+    "transformer": (GraphTransformer, TransformerConv),
+}
+NODES, EDGES = 9, 30
+
+
+def edge_index(sources: int = NODES, targets: int = NODES) -> Tensor:
+    """Some edges twice, some from a node to itself, and one node without any."""
+    index = torch.stack([torch.randint(sources, (EDGES,)), torch.randint(targets - 1, (EDGES,))])
+    index[:, 0] = index[:, 1]
+    index[:, 2] = 1
+    return index
+
+
+def same_weights(name: str, **options: object) -> tuple[nn.Module, nn.Module]:
+    ours, theirs = (kind(**options).double() for kind in PAIRS[name])
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    ours.load_state_dict(theirs.state_dict())
+    return ours, theirs
+
+
+def assert_agree(
+    ours: nn.Module, theirs: nn.Module, x: object, edges: Tensor, features: Tensor | None = None
+) -> None:
+    """Outputs, and gradients of nodes, edge features and parameters."""
+    results = []
+    for layer in (ours, theirs):
+        leaves = [
+            t.detach().clone().requires_grad_() for t in (x if isinstance(x, tuple) else (x,))
+        ]  # type: ignore[union-attr]
+        given = None if features is None else features.clone().requires_grad_()
+        output = layer(tuple(leaves) if isinstance(x, tuple) else leaves[0], edges, given)
+        wanted = {f"x{i}": leaf for i, leaf in enumerate(leaves)} | dict(layer.named_parameters())
+        if given is not None:
+            wanted["edge_attr"] = given
+        direction = torch.linspace(-1, 1, output.numel()).double().view(output.shape)
+        found = torch.autograd.grad(output, list(wanted.values()), direction, allow_unused=True)
+        results.append(
+            {"output": output}
+            | {n: torch.zeros(()) if g is None else g for n, g in zip(wanted, found, strict=True)}
+        )
+    assert results[0].keys() == results[1].keys()
+    for name, wanted_tensor in results[1].items():
+        torch.testing.assert_close(results[0][name], wanted_tensor, atol=1e-10, rtol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("concat", [True, False])
+@pytest.mark.parametrize("edge_dim", [None, 3])
+@pytest.mark.parametrize("name", PAIRS)
+def test_agrees_with_pytorch_geometric(name: str, edge_dim: int | None, concat: bool) -> None:
+    options = {"in_channels": 5, "out_channels": 3, "heads": 2, "concat": concat}
+    ours, theirs = same_weights(name, **options, edge_dim=edge_dim)
+    features = None if edge_dim is None else torch.randn(EDGES, edge_dim).double()
+    assert_agree(ours, theirs, torch.randn(NODES, 5).double(), edge_index(), features)
+
+
+OPTIONS = [
+    ("gat", {"negative_slope": 1.5}),
+    ("gat", {"add_self_loops": False, "bias": False}),
+    ("gat", {"residual": True}),
+    ("gat", {"heads": 1, "edge_dim": 1, "fill_value": 0.5}),
+    ("gatv2", {"share_weights": True}),
+    ("gatv2", {"residual": True, "concat": False, "negative_slope": 0.0}),
+    ("gatv2", {"add_self_loops": False, "bias": False, "edge_dim": 2}),
+    ("transformer", {"beta": True}),
+    ("transformer", {"beta": True, "concat": False, "edge_dim": 2}),
+    ("transformer", {"root_weight": False, "bias": False}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_every_option_means_the_same(name: str, options: dict[str, object]) -> None:
+    ours, theirs = same_weights(
+        name, **{"in_channels": 5, "out_channels": 3, "heads": 2, **options}
+    )  # type: ignore[arg-type]
+    edge_dim = options.get("edge_dim")
+    features = None if edge_dim is None else torch.randn(EDGES, edge_dim).double()  # type: ignore[call-overload]
+    assert_agree(ours, theirs, torch.randn(NODES, 5).double(), edge_index(), features)
+
+
+@pytest.mark.parametrize("fill", ["add", "mean", "min", "max", "mul", torch.tensor([1.0, 2.0])])
+def test_features_of_self_loops(fill: object) -> None:
+    ours, theirs = same_weights("gatv2", in_channels=5, out_channels=3, edge_dim=2, fill_value=fill)
+    features = torch.randn(EDGES, 2).double()
+    assert_agree(ours, theirs, torch.randn(NODES, 5).double(), edge_index(), features)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_nodes_of_two_kinds(name: str) -> None:
+    ours, theirs = same_weights(name, in_channels=(5, 4), out_channels=3, heads=2)
+    x = (torch.randn(7, 5).double(), torch.randn(NODES, 4).double())
+    assert_agree(ours, theirs, x, edge_index(7, NODES))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_edges_made_once_stand_for_edge_index(name: str) -> None:
+    layer, _ = same_weights(name, in_channels=5, out_channels=3, heads=2)
+    x, index = torch.randn(NODES, 5).double(), edge_index()
+    edges = masks.Edges(index, NODES, NODES)
+    wanted = layer(x, index)
+    assert torch.equal(layer(x, edges), wanted)
+    assert torch.equal(layer(x, edges), wanted)
+    assert torch.equal(layer(x, index.int()), wanted)
+
+
+@pytest.mark.parametrize("edge_dim", [None, 2])
+@pytest.mark.parametrize("name", PAIRS)
+def test_weights(name: str, edge_dim: int | None) -> None:
+    ours, theirs = same_weights(name, in_channels=5, out_channels=3, heads=2, edge_dim=edge_dim)
+    x, index = torch.randn(NODES, 5).double(), edge_index()
+    features = None if edge_dim is None else torch.randn(EDGES, edge_dim).double()
+    wanted_index, wanted = theirs(x, index, features, return_attention_weights=True)[1]
+    got = ours.weights(x, index, features)
+    assert torch.equal(got.edge_index, wanted_index)
+    torch.testing.assert_close(got.weights, wanted)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_dropout_while_training_alone(name: str) -> None:
+    layer = PAIRS[name][0](5, 3, heads=2, dropout=0.5)
+    x, index = torch.randn(NODES, 5), edge_index()
+    torch.manual_seed(1)
+    first = layer(x, index)
+    torch.manual_seed(1)
+    assert torch.equal(layer(x, index), first)
+    assert not torch.equal(layer(x, index), first)
+    layer.eval()
+    assert torch.equal(layer(x, index), layer(x, index))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_no_edges(name: str) -> None:
+    ours, theirs = same_weights(name, in_channels=5, out_channels=3, heads=2)
+    assert_agree(ours, theirs, torch.randn(4, 5).double(), torch.zeros(2, 0, dtype=torch.int64))
+
+
+def test_what_does_not_fit() -> None:
+    x, index = torch.randn(NODES, 5), edge_index()
+    with pytest.raises(OptionError, match="made without edge_dim"):
+        GAT(5, 3)(x, index, torch.randn(EDGES, 2))
+    with pytest.raises(OptionError, match="edge_attr is missing"):
+        GraphTransformer(5, 3, edge_dim=2)(x, index)
+    with pytest.raises(ShapeError, match=r"there are 30 edges"):
+        GATv2(5, 3, edge_dim=2)(x, index, torch.randn(7, 2))
+    with pytest.raises(ShapeError, match="made for 3 target"):
+        GAT(5, 3)(x, masks.Edges(torch.zeros(2, 1, dtype=torch.int64), 3, 3))
+    with pytest.raises(ShapeError, match="nodes have shape"):
+        GAT(5, 3)(x[None], index)
+    with pytest.raises(OptionError, match="heads is 0"):
+        GAT(5, 3, heads=0)
+    with pytest.raises(OptionError, match="outside"):
+        GraphTransformer(5, 3, dropout=1.0)
+    with pytest.raises(OptionError, match="did you mean 'mean'"):
+        GATv2(5, 3, fill_value="maen")  # type: ignore[arg-type]
