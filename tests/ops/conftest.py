@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from heedful.ops.backends import band_blocks, band_dot, chunked
+from heedful.ops.backends import band_blocks, band_dot, chunked, chunked_softmax
 from tests.ops.examples import two_rows
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked, "block_rows", two_rows)
+    monkeypatch.setattr(chunked_softmax, "FEWEST_ROWS", 2)
+    monkeypatch.setattr(chunked_softmax, "BLOCK_BYTES", 2)
     monkeypatch.setattr(band_blocks, "block_rows", two_rows)
     monkeypatch.setattr(band_dot, "NARROW_ROWS", 2)
     monkeypatch.setattr(band_dot, "EDGE_CELLS", 2)

@@ -8,6 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, wide_dtype
+from heedful.ops.backends.chunked_softmax import attend_softmax, serves
 from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func
@@ -65,6 +66,9 @@ class Chunked(Backend):
 
     def run(self, call: Call) -> Attended:
         operands = prepare(call, fast=True)
+        if serves(operands):
+            with as_given(call.query.device):
+                return attend_softmax(operands)
         step = block_rows(call)
         recompute = call.needs_gradient
         outputs, weights = [], []

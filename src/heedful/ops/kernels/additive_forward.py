@@ -134,8 +134,7 @@ def tile_of_keys(key, start, stride, keys, features, kind, limit, row, tile):
     """Raise some keys' features into a tile (features, keys); whether all are small enough for that."""
     small = True
     padded, width = padded_size(features), padded_size(keys)
-    row[:padded] = row[0] - row[0]
-    tile[:padded, :width] = row[0]
+    tile[:padded, :width] = key.dtype.type(0)
     for k in range(keys):
         at = start + k * stride
         small &= raised(key[at : at + features], limit, kind, row)
