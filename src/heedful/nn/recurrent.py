@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
-
-Hidden = tuple[Tensor, ...]
-"""A recurrent state: (h,) or, for an LSTM, (h, c); each (layers, batch, width) or (batch, width)."""
+from heedful.nn.packed import packed_layers
+from heedful.nn.recurrent_steps import Hidden as Hidden
+from heedful.ops.finite import inside_func
 
 CellStep = Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
 """(the input's share of the gates, state, recurrent weight, recurrent bias) -> the next state."""
@@ -179,7 +180,8 @@ class RecurrentEncoder(nn.Module):
         dropout: probability of dropping a feature between layers, when training.
 
     Shapes: inputs (batch, length, input_width), lengths (batch,) -> `States` with values
-    (batch, length, hidden × directions). What inputs hold at padding never matters.
+    (batch, length, hidden × directions). What inputs hold at padding never matters. On a CPU the pass back is
+    `heedful.nn.packed`'s; second derivatives want `by_hand` False, PyTorch's own.
 
     Raises:
         OptionError: an unknown kind, a size below 1, a dropout outside [0, 1).
@@ -190,6 +192,8 @@ class RecurrentEncoder(nn.Module):
     >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
     torch.Size([2, 5, 8])
     """
+
+    by_hand = True
 
     def __init__(
         self,
@@ -205,6 +209,7 @@ class RecurrentEncoder(nn.Module):
         self.layers = build_layers(
             kind, input_width, hidden, layers=layers, bidirectional=bidirectional, dropout=dropout
         )
+        self.kind = kind
         self.input_width = input_width
         self.width = hidden * (2 if bidirectional else 1)
 
@@ -212,10 +217,32 @@ class RecurrentEncoder(nn.Module):
         """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
         self._check(inputs, lengths)
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        outputs, final = self.layers(packed)
+        if self._is_by_hand(inputs):
+            states, final = packed_layers(self.kind, self.layers, packed)
+            outputs = PackedSequence(
+                states, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
+            )
+            original = packed.unsorted_indices
+            assert original is not None  # enforce_sorted is False
+            final = tuple(part.index_select(1, original) for part in final)
+        else:
+            outputs, last = self.layers(packed)
+            final = as_hidden(last)
         values, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
-        summary = tuple(self._side_by_side(part) for part in as_hidden(final))
+        summary = tuple(self._side_by_side(part) for part in final)
         return States(values, lengths, summary)
+
+    def _is_by_hand(self, inputs: Tensor) -> bool:
+        """Whether `packed_layers` serves: on a CPU, where nobody must see the single steps."""
+        return (
+            self.by_hand
+            and inputs.is_cpu
+            and inputs.dtype == self.layers.weight_ih_l0.dtype
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+            and not inside_func()
+            and forward_ad._current_level < 0
+        )
 
     def _side_by_side(self, final: Tensor) -> Tensor:
         """(layers × directions, batch, hidden) -> (layers, batch, directions × hidden)."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from heedful.nn.recurrent import Hidden
+Hidden = tuple[Tensor, ...]
+"""A recurrent state: (h,) or, for an LSTM, (h, c); each (layers, batch, width) or (batch, width)."""
 
 
 class Taken(NamedTuple):

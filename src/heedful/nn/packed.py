@@ -1,0 +1,127 @@
+"""Recurrent layers over packed sequences, with a backward pass written by hand.
+
+PyTorch's own pass back over packed sequences fills, at every step, a tensor as large as the whole batch with zeros,
+and adds to the weight's gradient. Here what the steps give is collected, and each weight is multiplied once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from heedful.nn.dropout import dropout
+from heedful.nn.recurrent_steps import BY_HAND, Hidden
+from heedful.ops.products import crossed, linear, product
+
+
+class Steps(NamedTuple):
+    """In which order the rows of a packed batch are read."""
+
+    counts: tuple[int, ...]
+    """How many sequences are longer than t, for each t; the longest sequences come first."""
+    reverse: bool
+    """Read each sequence from its own end."""
+
+    def slices(self) -> list[slice]:
+        """The rows of each step, in the order of reading."""
+        ends = list(accumulate(self.counts))
+        rows = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
+        return rows[::-1] if self.reverse else rows
+
+    def last(self) -> Tensor:
+        """The row at which each sequence has been read to its end."""
+        places = torch.arange(self.counts[0])
+        if self.reverse:
+            return places
+        counts = torch.tensor(self.counts)
+        lengths = (counts[:, None] > places).sum(0)
+        return counts.cumsum(0)[lengths - 1] - counts[lengths - 1] + places
+
+
+def packed_layers(kind: str, layers: nn.RNNBase, packed: PackedSequence) -> tuple[Tensor, Hidden]:
+    """What `layers` (PyTorch's, of the cell `kind`) make of packed inputs.
+
+    Returns the states, packed rows × (directions × width), and the final ones, each (layers × directions, batch,
+    width) with the longest sequence first. It is differentiable once.
+    """
+    counts = tuple(packed.batch_sizes.tolist())
+    inputs, weights = packed.data, iter(layers.all_weights)
+    final: list[Hidden] = []
+    for layer in range(layers.num_layers):
+        if layer and layers.training:
+            inputs = dropout(inputs, layers.dropout)
+        outputs = []
+        for reverse in (False, True)[: 2 if layers.bidirectional else 1]:
+            weight, recurrent_weight, bias, recurrent_bias = next(weights)
+            steps, gates = Steps(counts, reverse), linear(inputs, weight, bias)
+            parts: Hidden = _Packed.apply(kind, steps, gates, recurrent_weight, recurrent_bias)  # type: ignore[no-untyped-call]
+            outputs.append(parts[0])
+            final.append(tuple(part[steps.last()] for part in parts))
+        inputs = torch.cat(outputs, dim=1)
+    return inputs, tuple(torch.stack(parts) for parts in zip(*final, strict=True))
+
+
+def _fit(state: Tensor, rows: int) -> Tensor:
+    """The first rows of a state; sequences that only begin here begin at zero."""
+    if len(state) >= rows:
+        return state[:rows]
+    return torch.cat([state, state.new_zeros(rows - len(state), state.shape[1])])
+
+
+class _Packed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, kind: str, steps: Steps, gates: Tensor, weight: Tensor, bias: Tensor
+    ) -> Hidden:
+        width = weight.shape[1]
+        recurrent = torch.empty_like(gates, memory_format=torch.contiguous_format)
+        parts = 2 if kind == "lstm" else 1
+        before = [gates.new_empty(len(gates), width) for _ in range(parts)]
+        after = [torch.empty_like(before[0]) for _ in range(parts)]
+        state: Hidden = tuple(gates.new_zeros(0, width) for _ in range(parts))
+        kept: list[Tensor] = []
+        for rows in steps.slices():
+            state = tuple(_fit(part, rows.stop - rows.start) for part in state)
+            for whole, part in zip(before, state, strict=True):
+                whole[rows] = part
+            recurrent[rows] = product(state[0], weight.t(), bias)
+            state, needed = BY_HAND[kind].forward(gates[rows], recurrent[rows], state)
+            for whole, part in zip(after, state, strict=True):
+                whole[rows] = part
+            kept.extend(needed)
+        ctx.kind, ctx.steps, ctx.parts = kind, steps, parts
+        ctx.save_for_backward(weight, recurrent, *before, *kept)
+        return tuple(after)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *_backward(ctx.kind, ctx.steps, ctx.parts, ctx.saved_tensors, upstream)
+
+
+def _backward(
+    kind: str, steps: Steps, parts: int, saved: tuple[Tensor, ...], upstream: Hidden
+) -> Iterator[Tensor]:
+    """The gradients of the gates, the recurrent weight and its bias."""
+    weight, recurrent, before, kept = saved[0], saved[1], saved[2 : 2 + parts], saved[2 + parts :]
+    slices = steps.slices()
+    count = len(kept) // len(slices)
+    gates, through = torch.empty_like(recurrent), torch.empty_like(recurrent)
+    carried: Hidden = tuple(part[:0] for part in before)
+    for t in range(len(slices) - 1, -1, -1):
+        rows = slices[t]
+        later = tuple(
+            whole[rows] + _fit(part, rows.stop - rows.start)
+            for whole, part in zip(upstream, carried, strict=True)
+        )
+        earlier = tuple(part[rows] for part in before)
+        needed = kept[count * t : count * (t + 1)]
+        back = BY_HAND[kind].backward(needed, recurrent[rows], earlier, later)
+        gates[rows], through[rows] = back.gates, back.recurrent
+        carried = (back.before[0] + product(back.recurrent, weight), *back.before[1:])
+    yield from (gates, crossed(through, before[0]), through.sum(0))
