@@ -167,3 +167,35 @@ heedful.attend(tensor, tensor, tensor)
 print(sorted({"numba", "llvmlite", "platformdirs"} & set(sys.modules)))
 """
     assert run(program, tmp_path, str(tmp_path)) == "[]"
+
+
+ROOT = Path(__file__).parents[3]
+EVERY_SCORE = f"""
+sys.path.insert(0, {str(ROOT)!r})
+import heedful
+from heedful.ops.normalizers import NORMALIZERS
+from heedful.ops.scores import SCORES
+from tests.ops.examples import BACKEND_MASKS, example
+
+def check(score, normalizer, mask):
+    call = example(score, normalizer=normalizer, dtype=torch.float32).leaves()
+    arguments = call.arguments() | dict(mask=mask)
+    results = []
+    for backend in ("auto", "reference"):
+        output = heedful.attend(**arguments, backend=backend).output
+        tensors = list(call.tensors().values())
+        results.append([output, *torch.autograd.grad(output.sum(), tensors, allow_unused=True)])
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
+
+size = example("dot").query.shape[-2], example("dot").key.shape[-2]
+for mask in (None, *(make(*size) for make in BACKEND_MASKS.values())):
+    for score in SCORES:
+        check(score, "softmax", mask)
+    for normalizer in NORMALIZERS:
+        check("additive", normalizer, mask)
+print(runtime.unavailable() is not None)
+"""
+
+
+def test_without_numba_every_score_mask_and_normalizer_still_works(tmp_path: Path) -> None:
+    assert run(EVERY_SCORE, tmp_path, str(tmp_path), before=BLOCKED) == "True"
