@@ -60,14 +60,13 @@ def windows(draw: st.DrawFn) -> tuple[Mask, int, int]:
 
 
 @settings(deadline=None)
-@given(windows(), st.integers(1, 4), st.sampled_from([1, 40, 10**6]), st.sampled_from([1, 2**22]))
+@given(windows(), st.integers(1, 4), st.sampled_from([1, 2**22]))
 def test_any_window_over_any_lengths_equals_reference(
-    drawn: tuple[Mask, int, int], rows: int, edge: int, piece: int
+    drawn: tuple[Mask, int, int], rows: int, piece: int
 ) -> None:
     mask, queries, keys = drawn
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(band_dot, "NARROW_ROWS", rows)
-        patch.setattr(band_dot, "EDGE_CELLS", edge)
         patch.setattr(band_dot, "PIECE_BYTES", piece)
         patch.setattr(band_blocks, "block_rows", lambda *_: rows)
         for normalizer in ("softmax", "sparsemax"):
@@ -252,7 +251,7 @@ def test_the_plan_prefers_it_for_long_sequences_alone() -> None:
 
 
 def test_blocks_cover_the_band_once() -> None:
-    for rows, edge in ((1, 1), (3, 10), (4, 10**6)):
+    for rows in (1, 3, 4):
         for left, right, queries, keys in (
             (2, 1, 20, 20),
             (0, 0, 7, 5),
@@ -262,8 +261,8 @@ def test_blocks_cover_the_band_once() -> None:
         ):
             band = Band(left, right, queries, keys)
             rows_seen: list[int] = []
-            for blocks in band.blocks(rows, edge):
-                row, key = blocks.indices(torch.device("cpu"), blocks.count)
+            for blocks in band.blocks(rows):
+                row, key = blocks.indices(torch.device("cpu"))
                 rows_seen += row.flatten().tolist()
                 assert int(key.min()) >= 0
                 assert int(key.max()) < keys

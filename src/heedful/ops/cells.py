@@ -128,8 +128,7 @@ class Pairs(Cells):
         index = (*lead_index, *trailing)
         sizes = tensor.shape[tensor.ndim - len(index) :]
         places = [
-            torch.zeros_like(one) if size == 1 else one
-            for one, size in zip(index, sizes, strict=True)
+            one.new_zeros(()) if size == 1 else one for one, size in zip(index, sizes, strict=True)
         ]
         if len(places) == tensor.ndim:
             # FlexAttention traces an index made of tensors alone.

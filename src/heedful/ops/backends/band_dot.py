@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,10 @@ from heedful.ops.backends import band_kernel
 from heedful.ops.backends.band_layout import Band, Blocks
 from heedful.ops.call import Call, bias_at
 from heedful.ops.cells import Pairs
+from heedful.ops.masks import Mask
+from heedful.ops.masks.base import And
 from heedful.ops.normalizers import Softmax
+from heedful.ops.positions import PositionBias
 
 # Rows of a block. The kernel takes 32 rows at a time, or 64 where there are 192 and more; fewer rows mean fewer cells
 # outside the window, more rows mean larger products.
@@ -22,7 +25,6 @@ WIDE = 1024
 # What one call of the kernel may make besides its output: masks, and the gradients of overlapping keys. It stays in
 # the outer cache of a processor.
 PIECE_BYTES = 4 * 2**20
-EDGE_CELLS = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,24 +32,22 @@ class Strips:
     """What the kernel is told about a call besides its tensors."""
 
     call: Call
-    blocks: tuple[Blocks, ...]
+    band: Band
+    rows: int
     scale: float
     dtype: torch.dtype
-    shared: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
-    """Masks and biases of blocks that look alike, by the shape of the block and its head."""
+    near: Mask | None
+    """The part of the mask that follows from distance alone: one tile of it serves every block."""
+    rest: Mask | None
+    tiles: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, call: Call, band: Band, scale: float, dtype: torch.dtype) -> Strips:
         rows = NARROW_ROWS if band.width < WIDE else WIDE_ROWS
-        return cls(call, tuple(band.blocks(rows, EDGE_CELLS)), scale, dtype)
-
-    @property
-    def follows_distance(self) -> bool:
-        """Whether equal blocks have equal masks and biases."""
-        bias = self.call.bias
-        if isinstance(bias, Tensor) or not (bias is None or bias.follows_distance):
-            return False
-        return self.call.mask is None or self.call.mask.follows_distance
+        # No distance is greater than the lengths, whatever the window.
+        left, right = min(band.left, call.num_queries - 1), min(band.right, call.num_keys - 1)
+        near, rest = _split(call.mask)
+        return cls(call, replace(band, left=left, right=right), rows, scale, dtype, near, rest)
 
     def sheets(self, query: Tensor) -> Iterator[tuple[int, int]]:
         """Each entry of the batch, with each member of the groups of heads that share a key head."""
@@ -55,39 +55,51 @@ class Strips:
             for member in range(self.call.groups):
                 yield entry, member
 
-    def pieces(self, cell_bytes: int, key_bytes: int) -> Iterator[Blocks]:
-        """The blocks, as many at a time as keep to `PIECE_BYTES` with so many bytes a cell and a key."""
-        for blocks in self.blocks:
+    def pieces(self, heads: int, key_bytes: int = 0) -> Iterator[Blocks]:
+        """The blocks, as many at a time as keep to `PIECE_BYTES` with so many bytes made for each key."""
+        bias = self.call.bias
+        shared = self.rest is None and (bias is None or _is_near(bias))
+        cell_bytes = 0 if shared else heads * self.dtype.itemsize
+        for blocks in self.band.blocks(self.rows):
             one = blocks.keys * (blocks.rows * cell_bytes + key_bytes)
             yield from blocks.pieces(max(1, PIECE_BYTES // one) if one else blocks.count)
 
-    def mask_bytes(self, heads: int) -> int:
-        """Bytes a cell that masks and biases take, where blocks do not share them."""
-        return 0 if self.follows_distance else heads * self.dtype.itemsize
+    def added(self, blocks: Blocks, entry: int, member: int) -> Tensor | None:
+        """Mask and bias of some blocks as numbers to be added, broadcastable to (count, heads, rows, keys).
 
-    def added(self, blocks: Blocks, entry: int, member: int) -> Tensor:
-        """Mask and bias of some blocks as numbers to be added, broadcastable to (count, heads, rows, keys)."""
-        if not self.follows_distance:
-            return self._added(blocks, blocks.count, entry, member)
-        place = (blocks.rows, blocks.keys, blocks.key_start - blocks.start, member)
-        if place not in self.shared:
-            self.shared[place] = self._added(blocks, 1, entry, member)
-        return self.shared[place]
+        None where they keep nothing.
+        """
+        if member not in self.tiles:
+            self.tiles[member] = self._tile(member)
+        first = blocks.key_start - (blocks.start - self.band.left)
+        added = self.tiles[member][..., : blocks.rows, first : first + blocks.keys]
+        cells = self._cells(*blocks.indices(self.call.rows.device), entry, member)
+        bias = self.call.bias
+        if bias is not None and not _is_near(bias):
+            added = added + _four(bias_at(bias, cells)).to(self.dtype)
+        if self.rest is None:
+            return added
+        # Most blocks lie whole inside a sequence or a segment, or whole behind its end.
+        keep = self.rest.at(cells)
+        if bool(keep.all()):
+            return added
+        return torch.where(_four(keep), added, -torch.inf) if bool(keep.any()) else None
 
-    def _added(self, blocks: Blocks, count: int, entry: int, member: int) -> Tensor:
-        cells = self._cells(blocks, count, entry, member)
-        mask, bias = self.call.mask, self.call.bias
-        added = torch.zeros((), dtype=self.dtype, device=cells.query.device)
-        if bias is not None:
-            added = bias_at(bias, cells).to(self.dtype)
-        if mask is not None:
-            added = torch.where(mask.at(cells), added, -torch.inf)
-        added = added.expand(*added.shape[:-3], count, blocks.rows, blocks.keys)
-        return added[:, None] if added.ndim == 3 else added.transpose(0, 1)
+    def _tile(self, member: int) -> Tensor:
+        """What follows from distance, for a block that meets no end of the keys: (1, heads or 1, rows, keys)."""
+        band, device = self.band, self.call.rows.device
+        queries = torch.arange(self.rows, device=device)[None, :, None]
+        keys = torch.arange(-band.left, self.rows + band.right, device=device)[None, None, :]
+        cells = self._cells(queries, keys, 0, member)
+        added = torch.zeros(1, self.rows, keys.shape[-1], dtype=self.dtype, device=device)
+        if self.call.bias is not None and _is_near(self.call.bias):
+            added = added + bias_at(self.call.bias, cells).to(self.dtype)
+        if self.near is not None:
+            added = torch.where(self.near.at(cells), added, -torch.inf)
+        return _four(added)
 
-    def _cells(self, blocks: Blocks, count: int, entry: int, member: int) -> Pairs:
+    def _cells(self, queries: Tensor, keys: Tensor, entry: int, member: int) -> Pairs:
         rows = self.call.rows
-        queries, keys = blocks.indices(rows.device, count)
         lead_index: list[Tensor] = []
         for size in reversed(rows.lead[:-1]):
             entry, at = divmod(entry, size)
@@ -96,6 +108,31 @@ class Strips:
             heads = torch.arange(member, rows.lead[-1], self.call.groups, device=rows.device)
             lead_index.append(heads[:, None, None, None])
         return Pairs(queries, keys, rows.num_queries, rows.num_keys, rows.lead, tuple(lead_index))
+
+
+def _split(mask: Mask | None) -> tuple[Mask | None, Mask | None]:
+    """Two masks that keep together what `mask` keeps: one that follows from distance alone, and the rest."""
+    if mask is None or mask.follows_distance:
+        return mask, None
+    if type(mask) is not And:
+        return None, mask
+    near, rest = zip(_split(mask.left), _split(mask.right), strict=True)
+    return _both(*near), _both(*rest)
+
+
+def _both(left: Mask | None, right: Mask | None) -> Mask | None:
+    if left is None or right is None:
+        return left or right
+    return left & right
+
+
+def _is_near(bias: Tensor | PositionBias) -> bool:
+    return isinstance(bias, PositionBias) and bias.follows_distance
+
+
+def _four(tensor: Tensor) -> Tensor:
+    """What cells answer, ([heads,] count, rows, keys), as (count, heads or 1, rows, keys)."""
+    return tensor[(None,) * (4 - tensor.ndim)].transpose(0, 1)
 
 
 class BandDot(torch.autograd.Function):
@@ -108,12 +145,15 @@ class BandDot(torch.autograd.Function):
         statistics = query.new_zeros(batch, heads, length, 1)
         for entry, member in job.sheets(query):
             sheet = (entry, slice(member, None, job.call.groups))
-            for blocks in job.pieces(job.mask_bytes(key.shape[1]), 0):
+            for blocks in job.pieces(key.shape[1]):
+                added = job.added(blocks, entry, member)
+                if added is None:
+                    continue
                 part, sums = band_kernel.forward(
                     blocks.queries_of(query[sheet]),
                     blocks.keys_of(key[entry]),
                     blocks.keys_of(value[entry]),
-                    job.added(blocks, entry, member),
+                    added,
                     job.scale,
                 )
                 blocks.queries_of(output[sheet]).copy_(part)
@@ -140,7 +180,10 @@ class BandDot(torch.autograd.Function):
         key_bytes = 2 * heads * features * key.element_size()
         for entry, member in job.sheets(query):
             sheet = (entry, slice(member, None, job.call.groups))
-            for blocks in job.pieces(job.mask_bytes(heads), key_bytes):
+            for blocks in job.pieces(heads, key_bytes):
+                added = job.added(blocks, entry, member)
+                if added is None:
+                    continue
                 for_query, for_key, for_value = band_kernel.backward(
                     blocks.queries_of(gradient[sheet]),
                     blocks.queries_of(query[sheet]),
@@ -148,7 +191,7 @@ class BandDot(torch.autograd.Function):
                     blocks.keys_of(value[entry]),
                     blocks.queries_of(output[sheet]),
                     blocks.queries_of(statistics[sheet])[..., 0],
-                    job.added(blocks, entry, member),
+                    added,
                     job.scale,
                 )
                 blocks.queries_of(to_query[sheet]).copy_(for_query)
@@ -164,8 +207,10 @@ def _plain(
     made, directions = [], []
     for entry, member in job.sheets(query):
         sheet = (entry, slice(member, None, job.call.groups))
-        for blocks in job.blocks:
+        for blocks in job.pieces(key.shape[1]):
             added = job.added(blocks, entry, member)
+            if added is None:
+                added = query.new_full((1, 1, 1, 1), -torch.inf)
             keep = added != -torch.inf
             products = blocks.queries_of(query[sheet]) @ blocks.keys_of(key[entry]).mT
             weights = Softmax().weights(products * job.scale + torch.where(keep, added, 0.0), keep)

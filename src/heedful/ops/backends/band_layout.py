@@ -50,9 +50,9 @@ class Blocks:
                 parts[:, :, first : first + size]
             )
 
-    def indices(self, device: torch.device, count: int) -> tuple[Tensor, Tensor]:
-        """Indices of queries (count, rows, 1) and keys (count, 1, keys) of the first `count` blocks."""
-        block = torch.arange(count, device=device)[:, None, None] * self.rows
+    def indices(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Indices of queries (count, rows, 1) and of keys (count, 1, keys)."""
+        block = torch.arange(self.count, device=device)[:, None, None] * self.rows
         queries = torch.arange(self.start, self.start + self.rows, device=device)
         keys = torch.arange(self.key_start, self.key_start + self.keys, device=device)
         return block + queries[:, None], block + keys
@@ -100,25 +100,21 @@ class Band:
         """First and last (exclusive) key of queries `start` to `stop`."""
         return max(0, start - self.left), min(self.num_keys, stop + self.right)
 
-    def blocks(self, rows: int, edge_cells: int) -> Iterator[Blocks]:
-        """Cut into equal blocks, and the rows near the ends of the keys into pieces of their own.
-
-        A piece has about `edge_cells` cells a head at most, so that one dense tile of it is small.
-        """
+    def blocks(self, rows: int) -> Iterator[Blocks]:
+        """Cut into equal blocks; those whose window meets an end of the keys come singly, with the keys there are."""
         seeing = self.seeing
         inside = range(max(seeing.start, self.left), min(seeing.stop, self.num_keys - self.right))
         count = len(inside) // rows
         end = seeing.start
         if count:
-            yield from self._edge(seeing.start, inside.start, rows, edge_cells)
+            yield from self._edge(seeing.start, inside.start, rows)
             first, keys = inside.start - self.left, rows + self.width - 1
             yield Blocks(inside.start, rows, first, keys, count)
             end = inside.start + count * rows
-        yield from self._edge(end, seeing.stop, rows, edge_cells)
+        yield from self._edge(end, seeing.stop, rows)
 
-    def _edge(self, start: int, stop: int, rows: int, cells: int) -> Iterator[Blocks]:
-        size = max(rows, cells // max(1, min(self.num_keys, 2 * self.width)))
-        for first in range(start, stop, size):
-            last = min(first + size, stop)
+    def _edge(self, start: int, stop: int, rows: int) -> Iterator[Blocks]:
+        for first in range(start, stop, rows):
+            last = min(first + rows, stop)
             key_start, key_stop = self.keys(first, last)
             yield Blocks(first, last - first, key_start, key_stop - key_start, 1)
