@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,15 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.kernels.additive_backward import BACKWARD_SCRATCH, additive_backward
+from heedful.ops.kernels.additive_backward import additive_backward, backward_sizes
 from heedful.ops.kernels.additive_forward import (
-    FORWARD_SCRATCH,
     LEAKY,
     LIMITS,
     TANH,
     TANH_WIDE,
     additive_forward,
+    forward_sizes,
 )
+from heedful.ops.kernels.operators import Operator
 from heedful.ops.kernels.runtime import launch, parts_for, unavailable
 from heedful.ops.rows import broadcast
 
@@ -44,12 +46,8 @@ def additive_scores(query: Tensor, key: Tensor, vector: Tensor, activation: str)
     >>> additive_scores(query, key, torch.ones(3), "tanh").round(decimals=3).tolist()
     [[[0.0, 1.0]], [[0.0, 1.0]]]
     """
-    if torch.is_grad_enabled() and (
-        query.requires_grad or key.requires_grad or vector.requires_grad
-    ):
-        scores: Tensor = _Scores.apply(query, key, vector, activation)  # type: ignore[no-untyped-call]
-        return scores
-    return scores_forward(query, key, vector, activation)
+    scores: Tensor = SCORES(query, key, vector, activation)
+    return scores
 
 
 def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
@@ -58,8 +56,9 @@ def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) 
     scores = query.new_empty(layout.units, layout.queries, layout.keys)
     work = layout.work * FORWARD_NANOSECONDS
     parts = parts_for(work)
-    scratch = query.new_empty(parts, FORWARD_SCRATCH)
-    launch(additive_forward, *layout.arguments, scores, scratch, work=work, parts=parts)
+    *blocks, numbers = forward_sizes(layout.queries, layout.keys, query.shape[-1])
+    scratch = query.new_empty(parts, numbers)
+    launch(additive_forward, *layout.arguments, *blocks, scores, scratch, work=work, parts=parts)
     return scores.view(*layout.lead, layout.queries, layout.keys)
 
 
@@ -76,11 +75,13 @@ def scores_backward(
     query_sum = query.new_empty(units, layout.queries, hidden)
     key_sum = query.new_zeros(copies, units, layout.keys, hidden)
     vector_sum = query.new_zeros(copies, units, hidden)
-    scratch = query.new_empty(parts, BACKWARD_SCRATCH)
+    *blocks, numbers = backward_sizes(layout.queries, layout.keys, hidden)
+    scratch = query.new_empty(parts, numbers)
     upstream = upstream.reshape(units, layout.queries, layout.keys)
     launch(
         additive_backward,
         *layout.arguments,
+        *blocks,
         by_unit,
         upstream,
         query_sum,
@@ -160,22 +161,6 @@ def _flat(tensor: Tensor) -> Tensor:
     return tensor.detach().as_strided((span if tensor.numel() else 0,), (1,))
 
 
-class _Scores(torch.autograd.Function):
-    """`additive_scores` for autograd."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
-        ctx.save_for_backward(query, key, vector)
-        ctx.activation = activation
-        return scores_forward(query, key, vector, activation)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, vector = ctx.saved_tensors
-        gradients = plain_gradients if torch.is_grad_enabled() else scores_backward
-        return *gradients(query, key, vector, ctx.activation, upstream[0]), None
-
-
 def plain_gradients(
     query: Tensor, key: Tensor, vector: Tensor, activation: str, upstream: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -192,3 +177,41 @@ def plain_gradients(
         slope.sum(-3).sum_to_size(key.shape),
         (value * upstream[..., None]).sum((-2, -3)).sum_to_size(vector.shape),
     )
+
+
+def _shape_of_scores(query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
+    lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], vector.shape[:-1])
+    return query.new_empty(*lead, query.shape[-2], key.shape[-2])
+
+
+def _shapes_of_gradients(
+    query: Tensor, key: Tensor, vector: Tensor, activation: str, upstream: Tensor
+) -> tuple[Tensor, ...]:
+    return tuple(tensor.new_empty(tensor.shape) for tensor in (query, key, vector))
+
+
+def _keep(ctx: Any, inputs: Sequence[Any], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3])
+    ctx.activation = inputs[3]
+
+
+def _differentiate(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    query, key, vector = ctx.saved_tensors
+    gradients = plain_gradients if torch.is_grad_enabled() else GRADIENTS
+    return *gradients(query, key, vector, ctx.activation, upstream), None
+
+
+GRADIENTS = Operator(
+    "additive_gradients(Tensor query, Tensor key, Tensor vector, str activation, Tensor upstream)"
+    " -> (Tensor, Tensor, Tensor)",
+    scores_backward,
+    _shapes_of_gradients,
+)
+SCORES = Operator(
+    "additive_scores(Tensor query, Tensor key, Tensor vector, str activation) -> Tensor",
+    scores_forward,
+    _shape_of_scores,
+    _keep,
+    _differentiate,
+)
+"""`heedful::additive_scores`, which torch.compile and torch.export see as one operator."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from heedful.ops.kernels.additive_forward import (
+    LANES,
     LEAKY,
     ROWS,
     SUMS,
@@ -71,23 +72,26 @@ def direct_gradients(query, key, g, kind, query_sum, key_sum, vector_sum, one):
         vector_sum[h] += g - two * p
 
 
-BACKWARD_SCRATCH = (2 * ROWS + 2 * KEYS + 1) * FEATURES + ROWS + KEYS
-"""Numbers of scratch that each part is handed."""
+def backward_sizes(queries: int, keys: int, hidden: int) -> tuple[int, int, int, int]:
+    """How many rows, keys and features the blocks of a call have, and how many numbers of scratch a part needs."""
+    rows, tile = min(ROWS, queries), min(KEYS, -(-keys // 4) * 4)
+    features = min(FEATURES, -(-hidden // LANES) * LANES)
+    return rows, tile, features, (2 * rows + 2 * tile + 1) * features + rows + tile
 
 
 @inlined(fastmath=SUMS)
-def backward_blocks(scratch):
+def backward_blocks(scratch, rows, keys, features):
     """Cut a part's scratch into rows and their sums, keys and their sums, the vector's sum, marks and gradients."""
-    rows, keys = ROWS * FEATURES, KEYS * FEATURES
-    rest = scratch[2 * rows + 2 * keys :]
+    of_rows, of_keys = rows * features, keys * features
+    rest = scratch[2 * of_rows + 2 * of_keys :]
     return (
-        scratch[:rows].reshape((ROWS, FEATURES)),
-        scratch[rows : 2 * rows].reshape((ROWS, FEATURES)),
-        scratch[2 * rows : 2 * rows + keys].reshape((KEYS, FEATURES)),
-        scratch[2 * rows + keys : 2 * rows + 2 * keys].reshape((KEYS, FEATURES)),
-        rest[:FEATURES],
-        rest[FEATURES : FEATURES + ROWS],
-        rest[FEATURES + ROWS :],
+        scratch[:of_rows].reshape((rows, features)),
+        scratch[of_rows : 2 * of_rows].reshape((rows, features)),
+        scratch[2 * of_rows : 2 * of_rows + of_keys].reshape((keys, features)),
+        scratch[2 * of_rows + of_keys : 2 * of_rows + 2 * of_keys].reshape((keys, features)),
+        rest[:features],
+        rest[features : features + rows],
+        rest[features + rows : features + rows + keys],
     )
 
 
@@ -162,8 +166,9 @@ def block_gradients(
     one = vector.dtype.type(1)
     four = one if kind == LEAKY else one + one + one + one
     hidden, keys = len(vector), upstream.shape[1]
-    for first in range(0, hidden, FEATURES):
-        features = min(FEATURES, hidden - first)
+    most_keys, most_features = tile.shape
+    for first in range(0, hidden, most_features):
+        features = min(most_features, hidden - first)
         share[:] = one - one
         for q in range(rows):
             begin = at[0] + q * strides[0] + first
@@ -171,8 +176,8 @@ def block_gradients(
             is_small = raise_rows(query, begin, 0, 1, features, kind, limit, one_row, one_sum)
             small[q] = one if is_small else one - one
         weights = vector[first : first + features]
-        for column in range(0, keys, KEYS):
-            count = min(KEYS, keys - column)
+        for column in range(0, keys, most_keys):
+            count = min(most_keys, keys - column)
             place = (at[0] + first, at[1] + column * strides[1] + first)
             tile[:] = one - one
             is_small = raise_rows(
@@ -195,8 +200,8 @@ def block_gradients(
 
 @kernel(fastmath=SUMS)
 def additive_backward(
-    part, parts, query, key, vector, places, query_stride, key_stride, kind, limit, by_unit,
-    upstream, query_sum, key_sum, vector_sum, scratch,
+    part, parts, query, key, vector, places, query_stride, key_stride, kind, limit,
+    block_rows, block_keys, block_features, by_unit, upstream, query_sum, key_sum, vector_sum, scratch,
 ):  # fmt: skip
     """Fill query_sum (units, queries, hidden); add to key_sum (copies, units, keys, hidden) and vector_sum
     (copies, units, hidden), which come as zeros.
@@ -205,7 +210,7 @@ def additive_backward(
     has a copy of its own.
     """
     units, queries, _ = upstream.shape
-    blocks = backward_blocks(scratch[part])
+    blocks = backward_blocks(scratch[part], block_rows, block_keys, block_features)
     if by_unit:
         first, last, start, stop, copy = (
             units * part // parts,
@@ -218,8 +223,8 @@ def additive_backward(
         first, last, copy = 0, units, part
         start, stop = queries * part // parts, queries * (part + 1) // parts
     for unit in range(first, last):
-        for row in range(start, stop, ROWS):
-            rows = min(ROWS, stop - row)
+        for row in range(start, stop, block_rows):
+            rows = min(block_rows, stop - row)
             block_gradients(
                 query, key, vector[places[unit, 2]],
                 (places[unit, 0] + row * query_stride, places[unit, 1]), (query_stride, key_stride),

@@ -28,6 +28,18 @@ LANES = 16
 ROWS, KEYS, FEATURES = 256, 128, 128
 FEW_ROWS = 4
 
+
+def forward_sizes(queries: int, keys: int, hidden: int) -> tuple[int, int, int, int]:
+    """How many rows, keys and features the blocks of a call have, and how many numbers of scratch a part needs."""
+    if queries < FEW_ROWS:
+        return 1, 1, 1, 6
+    rows, width, features = (
+        min(most, -(-size // LANES) * LANES)
+        for most, size in ((ROWS, queries), (KEYS, keys), (FEATURES, hidden))
+    )
+    return rows, width, features, (rows + width + 2) * features + rows + width
+
+
 LOG2_E = np.float32(1.44269504088896341)
 LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 HALF, ONE = np.float32(0.5), np.float32(1.0)
@@ -155,8 +167,9 @@ def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scr
     raised_rows, small, tile, row, weights, total = scratch
     one = vector.dtype.type(1)
     hidden, keys = len(vector), scores.shape[1]
-    for first in range(0, hidden, FEATURES):
-        features = min(FEATURES, hidden - first)
+    most_features, most_keys = tile.shape
+    for first in range(0, hidden, most_features):
+        features = min(most_features, hidden - first)
         padded = padded_size(features)
         weights[:padded] = one - one
         weights[:features] = vector[first : first + features]
@@ -165,8 +178,8 @@ def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scr
             begin = at[0] + q * strides[0] + first
             is_small = raised(query[begin : begin + features], limit, kind, raised_rows[q])
             small[q] = one if is_small else one - one
-        for column in range(0, keys, KEYS):
-            count = min(KEYS, keys - column)
+        for column in range(0, keys, most_keys):
+            count = min(most_keys, keys - column)
             begin = at[1] + column * strides[1] + first
             tile_small = tile_of_keys(
                 key, begin, strides[1], count, features, kind, limit, row, tile
@@ -202,56 +215,44 @@ def few_scores(query, key, vector, at, strides, rows, kind, scores):
             scores[q, k] = direct_score(a, key[begin : begin + hidden], vector, kind, one)
 
 
-FORWARD_SCRATCH = (ROWS + KEYS + 2) * FEATURES + ROWS + KEYS
-"""Numbers of scratch that each part is handed; one number, unused, where all blocks have few queries."""
-
-
 @inlined(fastmath=SUMS)
-def forward_blocks(scratch):
+def forward_blocks(scratch, rows, keys, features):
     """Cut a part's scratch into rows raised, their marks, a tile of keys, a row, the vector's chunk and totals."""
-    rows, tile = ROWS * FEATURES, FEATURES * KEYS
-    rest = scratch[rows + tile :]
+    tile = rows * features + features * keys
+    rest = scratch[tile:]
     return (
-        scratch[:rows].reshape((ROWS, FEATURES)),
-        rest[:ROWS],
-        scratch[rows : rows + tile].reshape((FEATURES, KEYS)),
-        rest[ROWS : ROWS + FEATURES],
-        rest[ROWS + FEATURES : ROWS + 2 * FEATURES],
-        rest[ROWS + 2 * FEATURES :],
+        scratch[: rows * features].reshape((rows, features)),
+        rest[:rows],
+        scratch[rows * features : tile].reshape((features, keys)),
+        rest[rows : rows + features],
+        rest[rows + features : rows + 2 * features],
+        rest[rows + 2 * features : rows + 2 * features + keys],
     )
 
 
 @kernel(fastmath=SUMS)
 def additive_forward(
-    part, parts, query, key, vector, places, query_stride, key_stride, kind, limit, scores, scratch
-):
+    part, parts, query, key, vector, places, query_stride, key_stride, kind, limit,
+    block_rows, block_keys, block_features, scores, scratch,
+):  # fmt: skip
     """Fill scores (units, queries, keys); unit u's features begin at places[u] of the flat query and key.
 
     `places` is (units, 3): where the unit's queries and keys begin, and its row of vector (vectors, hidden).
     Each part takes an equal share of all rows, in their order.
     """
     units, queries, _ = scores.shape
-    blocks = forward_blocks(scratch[part])
+    blocks = forward_blocks(scratch[part], block_rows, block_keys, block_features)
     first, last = units * queries * part // parts, units * queries * (part + 1) // parts
     for unit in range(first // queries, (last + queries - 1) // queries):
         start, stop = max(first - unit * queries, 0), min(last - unit * queries, queries)
         weights = vector[places[unit, 2]]
-        for row in range(start, stop, ROWS):
-            rows = min(ROWS, stop - row)
+        for row in range(start, stop, block_rows):
+            rows = min(block_rows, stop - row)
             at = (places[unit, 0] + row * query_stride, places[unit, 1])
             block = scores[unit, row : row + rows]
             if rows < FEW_ROWS:
                 few_scores(query, key, weights, at, (query_stride, key_stride), rows, kind, block)
             else:
                 block_scores(
-                    query,
-                    key,
-                    weights,
-                    at,
-                    (query_stride, key_stride),
-                    rows,
-                    kind,
-                    limit,
-                    block,
-                    blocks,
-                )
+                    query, key, weights, at, (query_stride, key_stride), rows, kind, limit, block, blocks
+                )  # fmt: skip
