@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from heedful.ops import products
-from heedful.ops.products import LEAST_WORK, crossed, linear, prefers_onednn, product
+from heedful.ops.products import LEAST_WORK, crossed, linear, matmul, prefers_onednn, product
 
 ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None) is not None
 
@@ -47,6 +47,12 @@ def test_views_of_any_strides(onednn: bool) -> None:
     for narrow, wide in ((3, 8), (8, 3)):
         a, b = torch.randn(2 * narrow, 6).t()[:, ::2], torch.randn(6, wide)
         torch.testing.assert_close(crossed(a, b), a.t() @ b)
+
+
+def test_matmul_is_pytorchs(onednn: bool) -> None:
+    for shape in ((7, 3), (2, 7, 3)):
+        tokens, weight = torch.randn(2, 4, 7), torch.randn(shape)
+        torch.testing.assert_close(matmul(tokens, weight), tokens @ weight)
 
 
 def test_only_wanted_gradients(onednn: bool) -> None:

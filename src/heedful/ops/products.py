@@ -98,6 +98,15 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return result
 
 
+def matmul(tokens: Tensor, weight: Tensor) -> Tensor:
+    """`torch.matmul` of features with a weight, one for all (inputs, outputs) or one a head (*, inputs, outputs).
+
+    >>> matmul(torch.ones(2, 3), torch.ones(3, 1)).shape
+    torch.Size([2, 1])
+    """
+    return linear(tokens, weight.t()) if weight.ndim == 2 else tokens @ weight
+
+
 def _suits(*tensors: Tensor | None) -> bool:
     plain = all(
         tensor is None or (tensor.dtype == torch.float32 and tensor.is_cpu) for tensor in tensors

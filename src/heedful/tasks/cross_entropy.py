@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from heedful.ops.products import crossed, product
+from heedful.ops.products import product
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 32 * 2**20
 """How much of the logits is made at a time: what stays in a processor's last cache until it is used up."""
 ACCELERATOR_BLOCK_BYTES = 512 * 2**20
 
@@ -58,6 +58,7 @@ class _Gradients(NamedTuple):
 
     states: Tensor | None
     weight: Tensor | None
+    """(width, tokens): turned once at the end, not in every block."""
     bias: Tensor | None
 
 
@@ -73,12 +74,11 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         precision: torch.dtype,
     ) -> Tensor:
         wide = torch.promote_types(weight.dtype, torch.float32)
+        shaped = (states, weight.t(), bias)
         sums = _Gradients(
             *(
-                torch.zeros_like(tensor, dtype=wide) if tensor is not None and needed else None
-                for tensor, needed in zip(
-                    (states, weight, bias), ctx.needs_input_grad, strict=False
-                )
+                None if tensor is None or not needed else tensor.new_zeros(tensor.shape, dtype=wide)
+                for tensor, needed in zip(shaped, ctx.needs_input_grad, strict=False)
             )
         )
         layer = weight.to(precision), None if bias is None else bias.to(precision)
@@ -102,11 +102,12 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = (
+        states, weight, bias = (
             None if sums is None else (sums * upstream).to(dtype)
             for sums, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         )
-        return *scaled, None, None, None
+        turned = None if weight is None else weight.t().contiguous()
+        return states, turned, bias, None, None, None
 
 
 def _block(logits: Tensor, true: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
@@ -131,6 +132,6 @@ def _add(sums: _Gradients, part: slice, gradient: Tensor, fed: Tensor, weight: T
     if sums.states is not None:
         sums.states[part] = product(gradient, weight)
     if sums.weight is not None:
-        sums.weight.add_(crossed(gradient, fed))
+        sums.weight.add_(product(fed.t(), gradient))
     if sums.bias is not None:
         sums.bias.add_(gradient.sum(0, dtype=sums.bias.dtype))

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from heedful.bench.operations.plain_decoder import decode, plain_cell, plain_encoder, plain_loss
 from heedful.bench.values import Contender, Inputs, Operation, Run, Sizes
 from heedful.models.recurrent import RecurrentConfig, RecurrentEncoderDecoder
 from heedful.nn.recurrent import States
+from heedful.tasks.cross_entropy import smoothed_cross_entropy
 
 SIZES = {"batch": 64, "queries": 16, "keys": 16, "hidden": 256}
 WITH_VOCABULARY = {**SIZES, "vocabulary": 8000}
@@ -80,9 +80,10 @@ def _our_loss(sizes: Sizes, inputs: Inputs) -> Run:
     own(model, inputs)
 
     def run() -> Tensor:
-        states = model(inputs["source"], inputs["source_lengths"], inputs["target"]).states
+        states: Tensor = model(inputs["source"], inputs["source_lengths"], inputs["target"]).states
         kept = torch.arange(states.shape[1]) < inputs["target_lengths"][:, None]
-        return functional.cross_entropy(model.output(states[kept]), inputs["wanted"][kept])
+        wanted = inputs["wanted"][kept]
+        return smoothed_cross_entropy(states[kept], *model.output_layer(), wanted) / len(wanted)
 
     return run
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from heedful.errors import ShapeError, unknown_choice
 from heedful.ops.expect import expect_tensor
 from heedful.ops.kernels.additive import additive_scores, refusal
+from heedful.ops.products import matmul
 from heedful.ops.rows import broadcast
 from heedful.ops.scores.base import PairKind, PreparedKey, Score, expect_features
 
@@ -97,10 +98,10 @@ class Additive(Score):
             expect_features("key", key, weight.shape[-2], "Additive's key_weight", weight)
 
     def project_query(self, query: Tensor) -> Tensor:
-        return query @ self.query_weight
+        return matmul(query, self.query_weight)
 
     def project_key(self, key: Tensor) -> Tensor:
-        return key @ self.key_weight
+        return matmul(key, self.key_weight)
 
     def pair(self, query: Tensor, key: Tensor) -> Tensor:
         hidden = ACTIVATIONS[self.activation](query[..., :, None, :] + key[..., None, :, :])
