@@ -90,6 +90,7 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     "chunked": lambda score, normalizer: True,
     "sdpa": lambda score, normalizer: score != "additive" and normalizer == "softmax",
     "band": lambda score, normalizer: True,
+    "edges": lambda score, normalizer: normalizer == "softmax",
     # For CUDA; test_flex.py runs its plain form.
     "flex": lambda score, normalizer: False,
 }
@@ -98,6 +99,9 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
 # name -> a mask that keeps everything, of the kind that the backend asks for
 BACKEND_MASKS: dict[str, Callable[[int, int], Mask]] = {
     "band": lambda queries, keys: masks.Window(queries + keys, queries + keys),
+    "edges": lambda queries, keys: masks.Edges(
+        torch.cartesian_prod(torch.arange(keys), torch.arange(queries)).T, queries, keys
+    ),
 }
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from heedful.ops.backends.band import Banded
 from heedful.ops.backends.base import Backend
 from heedful.ops.backends.chunked import Chunked
+from heedful.ops.backends.edges import EdgeByEdge
 from heedful.ops.backends.flex import Flex
 from heedful.ops.backends.reference import Reference
 from heedful.ops.backends.sdpa import SDPA
 
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (SDPA(), Flex(), Banded(), Chunked(), Reference())
+    backend.name: backend
+    for backend in (SDPA(), Flex(), Banded(), EdgeByEdge(), Chunked(), Reference())
 }
 """Every backend by name."""
 
