@@ -158,6 +158,7 @@ class TokenInputs(nn.Module):
         if config.word_width:
             self.words = nn.Embedding(words, config.word_width, padding_idx=PADDING)
             nn.init.normal_(self.words.weight, std=config.word_width**-0.5)
+            nn.init.zeros_(self.words.weight.data[PADDING])
         self.reader: CharacterReader | None = None
         self.characters: nn.Embedding | None = None
         if config.characters != "none":
