@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -133,4 +134,5 @@ class Pairs(Cells):
         if len(places) == tensor.ndim:
             # FlexAttention traces an index made of tensors alone.
             return tensor[tuple(places)]
-        return tensor[(..., *places)]
+        behind: tuple[EllipsisType | Tensor, ...] = (..., *places)
+        return tensor[behind]
