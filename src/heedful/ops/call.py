@@ -35,9 +35,12 @@ class Attended(NamedTuple):
     """(*batch, heads, query, key) or (*batch, query, key) when asked for: as normalized, before dropout."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Call:
-    """Arguments whose shapes, dtypes and devices are known to fit."""
+    """Arguments whose shapes, dtypes and devices are known to fit; what is often asked of them is worked out once.
+
+    Nobody changes one: it is not frozen only because setting the fields of what is frozen takes several times as long.
+    """
 
     query: Tensor
     key: Tensor | PreparedKey
@@ -52,36 +55,37 @@ class Call:
     return_weights: bool
     rows: Rows
     """All rows of the call."""
-    _tensors: dict[str, Tensor] = field(default_factory=dict)
-    _finite: list[bool] = field(default_factory=list)
+    lead: tuple[int, ...] = field(init=False)
+    """Leading axes of the scores, (*batch, heads)."""
+    lead_size: int = field(init=False)
+    num_queries: int = field(init=False)
+    num_keys: int = field(init=False)
+    cells: int = field(init=False)
+    """How many scores the call has."""
+    pair_features: int = field(init=False)
+    """Features that one query-key pair combines."""
+    value_features: int = field(init=False)
+    _tensors: dict[str, Tensor] = field(init=False)
+    _known_finite: bool | None = field(init=False)
+    _needs_gradient: bool | None = field(init=False)
     # What was computed once; functools.cached_property takes a lock, which torch.compile cannot trace.
 
-    @property
-    def lead(self) -> tuple[int, ...]:
-        """Leading axes of the scores, (*batch, heads)."""
-        return self.rows.lead
-
-    @property
-    def num_queries(self) -> int:
-        return self.query.shape[-2]
+    def __post_init__(self) -> None:
+        rows = self.rows
+        self.lead = rows.lead
+        self.lead_size = math.prod(rows.lead)
+        self.num_queries = rows.num_queries
+        self.num_keys = rows.num_keys
+        self.cells = self.lead_size * rows.num_queries * rows.num_keys
+        self.pair_features = self.score.pair_features(self.query.shape[-1])
+        self.value_features = self.value.shape[-1]
+        self._tensors = {}
+        self._known_finite = self._needs_gradient = None
 
     @property
     def key_features(self) -> Tensor:
         """The key's tensor, prepared or not."""
         return self.key.features if isinstance(self.key, PreparedKey) else self.key
-
-    @property
-    def num_keys(self) -> int:
-        return self.value.shape[-2]
-
-    @property
-    def cells(self) -> int:
-        """How many scores the call has."""
-        return self.lead_size * self.num_queries * self.num_keys
-
-    @property
-    def lead_size(self) -> int:
-        return math.prod(self.lead)
 
     @property
     def prepared_query(self) -> Tensor:
@@ -113,9 +117,9 @@ class Call:
         """Whether inputs and prepared features were seen to be finite; False where they cannot be looked at."""
         if not self.looked_at:
             return False
-        if not self._finite:
-            self._finite.append(self._look())
-        return self._finite[0]
+        if self._known_finite is None:
+            self._known_finite = self._look()
+        return self._known_finite
 
     def _look(self) -> bool:
         tensors = [self.query, self.key_features, self.value]
@@ -126,19 +130,25 @@ class Call:
         return all_finite(*tensors)
 
     @property
-    def pair_features(self) -> int:
-        """Features that one query-key pair combines."""
-        return self.score.pair_features(self.query.shape[-1])
-
-    @property
-    def value_features(self) -> int:
-        return self.value.shape[-1]
-
-    @property
     def needs_gradient(self) -> bool:
         """Whether anything will be kept for a backward pass."""
-        return torch.is_grad_enabled() and any(
-            tensor.requires_grad for _, tensor in self.named_tensors()
+        if self._needs_gradient is None:
+            self._needs_gradient = torch.is_grad_enabled() and any(
+                tensor.requires_grad for tensor in self.tensors()
+            )
+        return self._needs_gradient
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every tensor that a gradient may reach."""
+        bias = self.bias
+        held = () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
+        return (
+            self.query,
+            self.key_features,
+            self.value,
+            *self.score.tensors(),
+            *self.normalizer.tensors(),
+            *held,
         )
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:

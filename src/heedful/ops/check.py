@@ -34,11 +34,14 @@ def checked(
 ) -> Call:
     """Build the call, or raise the error that says what does not fit and how to mend it."""
     _check_types(query, key, value, score, normalizer)
-    query, key, value = _autocast(query, key, value)
+    device = query.device.type
+    lowered = device != "meta" and torch.is_autocast_enabled(device)
+    if lowered and query.dtype != torch.float64:
+        query, key, value = _lower(query, key, value, torch.get_autocast_dtype(device))
     if not 0 <= dropout_p <= 1:
         raise OptionError(f"dropout_p is {dropout_p}; it is a probability, from 0 to 1.")
     features = key.features if isinstance(key, PreparedKey) else key
-    _check_dtypes(query, key, value, score)
+    _check_dtypes(query, key, value, score, lowered)
     _check_lengths(query, features, value)
     score.check(query, key)
     groups = _groups(query, features, value, enable_gqa)
@@ -59,8 +62,8 @@ def checked(
 def _check_types(
     query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, normalizer: Normalizer
 ) -> None:
-    for name, tensor in (("query", query), ("value", value)):
-        expect_tensor(name, tensor, AXES)
+    expect_tensor("query", query, AXES)
+    expect_tensor("value", value, AXES)
     if not isinstance(key, Tensor | PreparedKey):
         raise DtypeError(
             f"key is a {type(key).__name__}; it must be a tensor {AXES}, or what score.prepare_key(key) returned."
@@ -80,13 +83,10 @@ def _check_types(
         )
 
 
-def _autocast(
-    query: Tensor, key: Tensor | PreparedKey, value: Tensor
+def _lower(
+    query: Tensor, key: Tensor | PreparedKey, value: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | PreparedKey, Tensor]:
-    device = query.device.type
-    if device == "meta" or not torch.is_autocast_enabled(device) or query.dtype == torch.float64:
-        return query, key, value
-    dtype = torch.get_autocast_dtype(device)
+    """What autocast makes of the inputs."""
     if isinstance(key, PreparedKey):
         key = key.with_features(key.features.to(dtype))
     else:
@@ -94,7 +94,9 @@ def _autocast(
     return query.to(dtype), key, value.to(dtype)
 
 
-def _check_dtypes(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score) -> None:
+def _check_dtypes(
+    query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, lowered: bool
+) -> None:
     if not query.dtype.is_floating_point:
         raise DtypeError(
             f"query is {query.dtype}; attention wants floating-point tensors: query.float()."
@@ -106,7 +108,7 @@ def _check_dtypes(query: Tensor, key: Tensor | PreparedKey, value: Tensor, score
         raise DtypeError(
             f"query is {query.dtype}, key {features.dtype} and value {value.dtype}; make them equal with .to(...)."
         )
-    if query.device.type != "meta" and torch.is_autocast_enabled(query.device.type):
+    if lowered:
         return
     for tensor in score.tensors():
         if tensor.ndim and tensor.dtype.is_floating_point and tensor.dtype != query.dtype:
@@ -148,10 +150,17 @@ def _groups(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> int:
 
 def _lead(query: Tensor, key: Tensor, value: Tensor, score: Score, groups: int) -> tuple[int, ...]:
     """Leading axes of the scores: those of query, key, value and the score's parameters, broadcast."""
-    query_lead, key_lead, value_lead = (tuple(tensor.shape[:-2]) for tensor in (query, key, value))
+    query_lead, key_lead, value_lead = (
+        tuple(query.shape[:-2]),
+        tuple(key.shape[:-2]),
+        tuple(value.shape[:-2]),
+    )
+    held_by_query, held_by_key = score.query_lead(), score.key_lead()
+    if query_lead == key_lead == value_lead and groups == 1 and not (held_by_query or held_by_key):
+        return query_lead
     lead = None
-    query_side = broadcast(query_lead, score.query_lead())
-    key_side = broadcast(key_lead, score.key_lead())
+    query_side = broadcast(query_lead, held_by_query)
+    key_side = broadcast(key_lead, held_by_key)
     if query_side is not None and key_side is not None:
         key_sides = [key_side, value_lead]
         if groups > 1:
@@ -161,7 +170,7 @@ def _lead(query: Tensor, key: Tensor, value: Tensor, score: Score, groups: int) 
         hint = "" if groups > 1 else "; fewer key heads than query heads want enable_gqa=True"
         raise ShapeError(
             f"the leading axes of query {query_lead}, key {key_lead} and value {value_lead}, with the {score.name} "
-            f"score's parameters for queries {score.query_lead()} and keys {score.key_lead()}, do not broadcast{hint}."
+            f"score's parameters for queries {held_by_query} and keys {held_by_key}, do not broadcast{hint}."
         )
     return lead
 
@@ -197,6 +206,8 @@ def _check_normalizer(normalizer: Normalizer, lead: tuple[int, ...]) -> None:
 def _check_devices(call: Call) -> None:
     device = call.query.device
     held = () if call.mask is None else call.mask.tensors()
+    if call.query.is_cpu and all(tensor.is_cpu for tensor in (*call.tensors(), *held)):
+        return
     for name, tensor in chain(call.named_tensors(), (("mask", tensor) for tensor in held)):
         if tensor.device != device and tensor.ndim:
             raise DeviceError(

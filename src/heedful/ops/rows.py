@@ -18,7 +18,7 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
     """
     # torch.broadcast_shapes takes longer than the attention of a decoder's step.
     first = shapes[0]
-    if all(shape == first for shape in shapes):
+    if shapes.count(first) == len(shapes):
         return first
     rank = max(len(shape) for shape in shapes)
     sizes = [1] * rank

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, threads
+from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes
 from heedful.ops.backends.reference import Reference, prepare, row_weights
 from heedful.ops.call import Attended, Call, bias_at
 from heedful.ops.finite import all_finite, inside_func
@@ -16,8 +17,15 @@ from heedful.ops.masks import Causal
 from heedful.ops.normalizers import Softmax
 from heedful.ops.scores import Dot, ScaledDot
 
-# What forming the scores adds to each of them, in seconds of one thread.
-UNFUSED_CELL = 1e-9
+# Where PyTorch's kernel does not take a call, it forms the scores like plain mathematics does.
+UNFUSED = Cost(
+    call=25e-6,
+    backward_call=70e-6,
+    multiply_add=0.016e-9,
+    cell=2.4e-9,
+    transcendental=0.0,
+    backward=2.3,
+)
 
 
 class SDPA(Backend):
@@ -43,18 +51,19 @@ class SDPA(Backend):
 
     def is_fused(self, call: Call) -> bool:
         """Whether PyTorch has a kernel for it that never builds queries × keys."""
-        learned = any(
-            name == "bias" and tensor.requires_grad for name, tensor in call.named_tensors()
-        )
-        same_size = call.value.shape[-1] == call.pair_features
-        return not call.dropout_p and not learned and same_size
+        if call.dropout_p or call.value_features != call.pair_features:
+            return False
+        bias = call.bias
+        held = () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
+        return not any(tensor.requires_grad for tensor in held)
 
-    def seconds_for(self, call: Call, cells: int) -> float:
-        seconds = super().seconds_for(call, cells)
-        if self.is_fused(call):
-            return seconds
-        # Then it forms the scores like plain mathematics does.
-        return seconds + UNFUSED_CELL * cells / threads()
+    def seconds(self, call: Call) -> float:
+        if call.score.pair_kind != "dot" or not isinstance(call.normalizer, Softmax):
+            return math.inf
+        return self.seconds_for(call, call.cells)
+
+    def cost_of(self, call: Call) -> Cost:
+        return self.cost if self.is_fused(call) else UNFUSED
 
     def bytes_at_once(self, call: Call) -> int:
         return 0 if self.is_fused(call) else score_bytes(call)
