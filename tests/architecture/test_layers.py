@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "train": EVERYTHING_BELOW_TASKS | {"data", "tasks"},
     "explore": EVERYTHING_BELOW_TASKS | {"data", "tasks"},
     # Measures what the library computes, from single calls to a model's training step.
-    "bench": {"errors", "ops", "nn", "models"},
+    "bench": {"errors", "ops", "tasks", "nn", "models"},
     "cli": EVERYTHING_BELOW_TASKS | {"data", "tasks", "train", "explore", "bench"},
     # The top of the package offers the library; the command and what only it needs are imported by name.
     "__init__": {"errors", "ops", "nn", "models"},
