@@ -101,22 +101,37 @@ class Job:
         of_weights: Tensor | None,
     ) -> tuple[Tensor, ...]:
         """Gradients of query, key, value and vector from those of the output and the weights."""
-        query, key, value, vector = tensors
-        sums = tuple(torch.zeros_like(t, memory_format=torch.contiguous_format) for t in tensors)
+        sums: list[Tensor] = []
         for block in self.blocks():
-            weights = self.weights(block, query, key, vector)
-            above = block.queries(upstream)
-            add(block.keys(sums[2]), weights.mT @ above)
-            inner = above @ block.keys(value).mT
-            if of_weights is not None:
-                inner = inner + block.queries(of_weights)
-            inner = torch._softmax_backward_data(inner, weights, -1, weights.dtype)
-            a, b, v = block.queries(query), block.keys(key), block.of(vector, 1)
-            found = scores_backward(a, b, v, self.activation, inner)
-            into = (block.queries(sums[0]), block.keys(sums[1]), block.of(sums[3], 1))
-            for whole, part in zip(into, found, strict=True):
-                add(whole, part)
-        return sums
+            found = self.block_gradients(block, tensors, upstream, of_weights)
+            if block.is_whole:
+                return found
+            if not sums:
+                sums = [t.new_zeros(t.shape) for t in tensors]
+            query, key, value, vector = sums
+            places = (block.queries(query), block.keys(key), block.keys(value), block.of(vector, 1))
+            for into, part in zip(places, found, strict=True):
+                into += part.sum_to_size(into.shape)
+        return tuple(sums)
+
+    def block_gradients(
+        self,
+        block: Block,
+        tensors: tuple[Tensor, Tensor, Tensor, Tensor],
+        upstream: Tensor,
+        of_weights: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        """What one block adds to the gradients."""
+        query, key, value, vector = tensors
+        weights = self.weights(block, query, key, vector)
+        above, values = block.queries(upstream), block.keys(value)
+        inner = above @ values.mT
+        if of_weights is not None:
+            inner = inner + block.queries(of_weights)
+        inner = torch._softmax_backward_data(inner, weights, -1, weights.dtype)
+        a, b, v = block.queries(query), block.keys(key), block.of(vector, 1)
+        of_query, of_key, of_vector = scores_backward(a, b, v, self.activation, inner)
+        return of_query, of_key, (weights.mT @ above).sum_to_size(values.shape), of_vector
 
     def blocks(self) -> Iterator[Block]:
         """All blocks: as few sequences and heads at a time as leaves `FEWEST_ROWS` queries to each."""
@@ -151,6 +166,11 @@ class Block:
         sizes = zip(self.place, self.rows.lead, strict=True)
         return tuple(len(range(*part.indices(size))) for part, size in sizes)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is no other block."""
+        return self.rows.is_all and self.lead == self.rows.lead
+
     def of(self, tensor: Tensor, trailing: int) -> Tensor:
         """The part of a tensor at the block's leading axes; axes of size 1 are shared, `trailing` ones whole."""
         axes = tensor.ndim - trailing
@@ -183,11 +203,6 @@ def split_lead(lead: tuple[int, ...], units: int) -> tuple[list[Place], int]:
         held *= step
         cuts.append([slice(first, min(first + step, size)) for first in range(0, size, step)])
     return list(product(*cuts)), held
-
-
-def add(whole: Tensor, part: Tensor) -> None:
-    """Add a gradient to that of a tensor whose axes may have been broadcast."""
-    whole += part.sum_to_size(whole.shape)
 
 
 class _SoftmaxBlocks(torch.autograd.Function):

@@ -70,11 +70,11 @@ def scores_backward(
     units, hidden = layout.units, query.shape[-1]
     work = layout.work * BACKWARD_NANOSECONDS
     parts = parts_for(work)
-    by_unit = units % parts == 0 or units >= 4 * parts
+    by_unit = units % parts == 0 or units >= 4 * parts or layout.queries < parts
     copies = 1 if by_unit else parts
     query_sum = query.new_empty(units, layout.queries, hidden)
-    key_sum = query.new_zeros(copies, units, layout.keys, hidden)
-    vector_sum = query.new_zeros(copies, units, hidden)
+    key_sum = query.new_empty(copies, units, layout.keys, hidden)
+    vector_sum = query.new_empty(copies, units, hidden)
     *blocks, numbers = backward_sizes(layout.queries, layout.keys, hidden)
     scratch = query.new_empty(parts, numbers)
     upstream = upstream.reshape(units, layout.queries, layout.keys)

@@ -147,21 +147,10 @@ def raise_rows(flat, start, stride, count, features, kind, limit, rows, sums):
 
 @inlined(fastmath=SUMS)
 def block_gradients(
-    query,
-    key,
-    vector,
-    at,
-    strides,
-    rows,
-    kind,
-    limit,
-    upstream,
-    query_sum,
-    key_sum,
-    vector_sum,
-    blocks,
-):
-    """Gradients of some queries (written), and their share of those of all keys and of the vector (added)."""
+    query, key, vector, at, strides, rows, kind, limit, fresh, upstream,
+    query_sum, key_sum, vector_sum, blocks,
+):  # fmt: skip
+    """Gradients of some queries, and their share of those of all keys and of the vector: added, or written if fresh."""
     raised_rows, row_sums, tile, key_sums, share, small, _ = blocks
     one = vector.dtype.type(1)
     four = one if kind == LEAKY else one + one + one + one
@@ -189,13 +178,17 @@ def block_gradients(
             )
             for k in range(count):
                 into = key_sum[column + k]
-                for h in range(features):
-                    into[first + h] += four * weights[h] * key_sums[k, h]
+                if not fresh:
+                    for h in range(features):
+                        into[first + h] += four * weights[h] * key_sums[k, h]
+                else:
+                    for h in range(features):
+                        into[first + h] = four * weights[h] * key_sums[k, h]
         for q in range(rows):
             for h in range(features):
                 query_sum[q, first + h] = four * weights[h] * row_sums[q, h]
         for h in range(features):
-            vector_sum[first + h] += share[h]
+            vector_sum[first + h] = share[h] if fresh else vector_sum[first + h] + share[h]
 
 
 @kernel(fastmath=SUMS)
@@ -203,11 +196,10 @@ def additive_backward(
     part, parts, query, key, vector, places, query_stride, key_stride, kind, limit,
     block_rows, block_keys, block_features, by_unit, upstream, query_sum, key_sum, vector_sum, scratch,
 ):  # fmt: skip
-    """Fill query_sum (units, queries, hidden); add to key_sum (copies, units, keys, hidden) and vector_sum
-    (copies, units, hidden), which come as zeros.
+    """Fill the sums: query's (units, queries, hidden), key's (copies, units, keys, hidden), vector's without keys.
 
     `by_unit`: a part does whole units, and there is one copy. Otherwise it does its rows of every unit, and each part
-    has a copy of its own.
+    has a copy of its own; there must be as many rows as parts.
     """
     units, queries, _ = upstream.shape
     blocks = backward_blocks(scratch[part], block_rows, block_keys, block_features)
@@ -228,6 +220,6 @@ def additive_backward(
             block_gradients(
                 query, key, vector[places[unit, 2]],
                 (places[unit, 0] + row * query_stride, places[unit, 1]), (query_stride, key_stride),
-                rows, kind, limit, upstream[unit, row : row + rows],
+                rows, kind, limit, row == start, upstream[unit, row : row + rows],
                 query_sum[unit, row : row + rows], key_sum[copy, unit], vector_sum[copy, unit], blocks,
             )  # fmt: skip
