@@ -18,18 +18,14 @@ MODES: tuple[tuple[Mode, str], ...] = (("forward", "forward"), ("both", "forward
 BEHIND = 1.03
 """From here on a contender counts as faster: closer is within the noise of a shared machine."""
 
-HOW = """\
-Each operation is measured in a process of its own for each number of threads. In every round each contender runs once, forward and forward+backward,
-in a new order each round; shown are the median over the rounds (up to 100, at least 5, or 3 where a round takes seconds) and in brackets their middle half. "×" is the time of a
-contender over Heedful's *in the same rounds*: above 1, Heedful is faster. The other times of this page depend on the machine; the ratios less so.
-
-Before anything is timed, each contender's output and all its gradients are compared with the definition, computed plainly in float64 (of long
-operations some whole rows, with the gradient sent into those rows alone). One that differs by more than 10⁻⁴ of the largest number is refused, with the difference. "Kept for backward" counts
-what autograd saves, each storage once and the inputs not at all; "peak" is the most that PyTorch's allocator had handed out at once, beyond the inputs, forward+backward (forward
-alone for what has no backward). Both are counts, not samples, and see what PyTorch allocates: not the packed operands inside a matrix product.
-"First call" is the first in its process at that length, with whatever is compiled, or loaded because it was compiled before. A contender that would need more
-than 4 GiB, or is expected by its smaller sizes to take more than 5 s a call, is left out, and the reason is told.
-"""
+COMMANDS = """\
+```sh
+pip install -e ".[bench]"
+python -m benchmarks                               # all of it
+python -m benchmarks additive window --quick       # a taste
+heedful bench additive --queries 256 --keys 256 --hidden 128 --threads 1
+```"""
+HOW = Path(__file__).with_name("how.md")
 
 
 def write(measured: Sequence[Measured], page: Path, images: Path) -> None:
@@ -39,7 +35,12 @@ def write(measured: Sequence[Measured], page: Path, images: Path) -> None:
     ordered = sorted(measured, key=lambda one: (order[one.job.operation], one.job.settings.threads))
     results = [result for one in ordered for result in one.results]
     parts = ["# Benchmarks", *_opening(ordered), "## What was wanted", *_headlines(results)]
-    parts += ["## Where Heedful is behind", *_behind(results), "## How it is measured", HOW.strip()]
+    parts += [
+        "## Where Heedful is behind",
+        *_behind(results),
+        "## How it is measured",
+        HOW.read_text(encoding="utf-8").strip(),
+    ]
     for name, group in groupby(ordered, key=lambda one: one.job.operation):
         parts += _operation(name, list(group), images, page.parent)
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -56,8 +57,9 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 def _opening(measured: Sequence[Measured]) -> Iterator[str]:
     """The machine, the dates and the commands."""
     yield (
-        "What attention costs, by `attend` and the layers built on it and by other ways to compute the same, side by side. Written by\n"
-        "`python -m benchmarks` from the files in `benchmarks/results`; measure your own machine with `heedful bench`."
+        "What attention costs, by `attend` and the layers built on it and by other ways to compute the same,\n"
+        "side by side. Written by `python -m benchmarks` from the files in `benchmarks/results`; measure your own\n"
+        "machine with `heedful bench`."
     )
     machines = {tuple(one.machine.items()) for one in measured}
     for machine in sorted(machines):
@@ -66,10 +68,7 @@ def _opening(measured: Sequence[Measured]) -> Iterator[str]:
     minutes = sum(one.seconds for one in measured) / 60
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     yield f"Measured on {when}, in {minutes:.0f} minutes."
-    yield (
-        '```sh\npip install -e ".[bench]"\npython -m benchmarks                    # all of it\n'
-        "python -m benchmarks additive window --quick\nheedful bench additive --queries 256 --keys 256 --hidden 128 --threads 1\n```"
-    )
+    yield COMMANDS
 
 
 def _headlines(results: Sequence[Result]) -> Iterator[str]:
@@ -107,7 +106,8 @@ def _behind(results: Sequence[Result]) -> Iterator[str]:
         yield "Nowhere in this run."
         return
     yield (
-        "Cases in which another contender took less time than Heedful, by more than 3 %: its time over ours, length by length."
+        "Cases in which another contender took less time than Heedful, by more than 3 %: its time over ours,\n"
+        "length by length."
     )
     yield table([["operation", "threads", "faster", "passes", "lengths and ratios"], *rows])
 

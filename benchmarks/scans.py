@@ -36,7 +36,9 @@ class Scan:
 
 SCANS = {
     "additive": Scan(),
-    "decoder-step": Scan(),
+    "decoder-step": Scan(
+        (16, 64, 256, 1024, 4096)
+    ),  # longer memories of 32 sentences take GiB as inputs
     "window": Scan(quick=(256, 1024)),
     # ten edges to a node: 100,000 nodes have the million edges that the headline asks for
     "gat": Scan((64, 1024, 16384, 100_000, 131072), quick=(1024,)),
@@ -44,9 +46,9 @@ SCANS = {
     "graph-transformer": Scan((64, 1024, 16384, 100_000, 131072), quick=(1024,)),
     "sparsemax": Scan((64, 512, 4096, 32768)),
     "entmax": Scan((64, 512, 4096, 32768)),
-    "dot": Scan((64, 256, 1024, 4096)),
-    "dot-causal": Scan((64, 256, 1024, 4096)),
-    "dot-padded": Scan((64, 256, 1024, 4096)),
+    "dot": Scan((16, 64, 256, 1024)),
+    "dot-causal": Scan((16, 64, 256, 1024)),
+    "dot-padded": Scan((16, 64, 256, 1024)),
     "bahdanau-decoder": Scan((8, 16, 32, 64), quick=(8,)),
     "bahdanau-training": Scan((8, 16, 32, 64), quick=(8,)),
 }

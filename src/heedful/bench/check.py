@@ -59,18 +59,18 @@ def _rows(operation: Operation, sizes: Sizes) -> Tensor | None:
 def difference(
     expected: Expected, run: Run, inputs: Inputs, *, backward: bool
 ) -> tuple[float, str]:
-    """Return the largest relative difference of a contender, and in what it was found.
+    """Return the largest relative difference of a contender, and where it was found.
 
-    A number that is not finite where it should be counts as infinitely different.
+    A shape that differs and a number that is not finite count as infinitely different.
     """
     names = [name for name, tensor in inputs.items() if tensor.requires_grad]
     with torch.set_grad_enabled(backward):
         output = run()
     shown = output if expected.rows is None else output.index_select(-2, expected.rows)
     if shown.shape != expected.output.shape:
-        return float("inf"), f"the shape of the output, {tuple(shown.shape)}"
+        return float("inf"), f"the output has shape {tuple(shown.shape)}"
     if not torch.isfinite(output).all():
-        return float("inf"), "the output, which is not finite"
+        return float("inf"), "the output is not finite"
     found = {"the output": _relative(shown, expected.output)}
     if backward:
         upstream = expected.upstream.to(output.dtype)
@@ -82,12 +82,14 @@ def difference(
             got = torch.zeros_like(right) if gradient is None else gradient
             found[f"the gradient of {name}"] = _relative(got, right)
     place = max(found, key=lambda name: found[name])
+    if found[place] == float("inf"):
+        return found[place], f"{place} is not finite"
     return found[place], place
 
 
 def _relative(got: Tensor, right: Tensor) -> float:
     got = got.detach().to(right.dtype)
-    if got.shape != right.shape or not torch.isfinite(got).all():
+    if not torch.isfinite(got).all():
         return float("inf")
     if not right.numel():
         return 0.0

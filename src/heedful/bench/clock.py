@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from heedful.bench.results import Ratio, Timing
@@ -48,23 +50,35 @@ def interleave(
     the work is done.
 
     >>> samples = interleave({"a": lambda: sum(range(9)), "b": lambda: None}, 0.01)
-    >>> len(samples.seconds["a"]) == len(samples.seconds["b"]) >= FEWEST
+    >>> len(samples.seconds["a"]) == len(samples.seconds["b"]) > 2
     True
     """
     repeats = {name: _repeats(call) for name, call in calls.items()}
     found: dict[str, list[float]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
     began, rounds, spent = time.perf_counter(), 0, 0.0
-    while calls and rounds < MOST:
-        enough = 3 if spent > PATIENCE * seconds else FEWEST
-        if rounds >= enough and spent >= seconds:
-            break
-        shuffle(order)
-        for name in order:
-            found[name].append(_sample(calls[name], repeats[name]))
-        rounds, spent = rounds + 1, time.perf_counter() - began
-        advance(min(1.0, max(rounds / MOST, min(spent / seconds, rounds / FEWEST))))
+    with _uncollected():
+        while calls and rounds < MOST:
+            enough = 3 if spent > PATIENCE * seconds else FEWEST
+            if rounds >= enough and spent >= seconds:
+                break
+            shuffle(order)
+            for name in order:
+                found[name].append(_sample(calls[name], repeats[name]))
+            rounds, spent = rounds + 1, time.perf_counter() - began
+            advance(min(1.0, max(rounds / MOST, min(spent / seconds, rounds / FEWEST))))
     return Samples(found)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Nothing is collected meanwhile, lest what one leaves behind be collected at the expense of another."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _repeats(call: Callable[[], object]) -> int:

@@ -151,6 +151,8 @@ def _too_much(contender: Contender, sizes: Sizes, settings: Settings, seconds: f
 
 
 def _refusal(error: float, place: str, dtype: torch.dtype) -> str:
+    if error == float("inf"):
+        return f"wrong: {place}"
     name = str(dtype).removeprefix("torch.")
     return f"wrong: {place} differs by {error:.1e} of its size; {name} may differ by {TOLERANCE[dtype]:.0e}"
 

@@ -70,7 +70,7 @@ def bench(
         typer.Option(
             min=0.01, metavar="S", help="For the rounds of one length; at least five are run."
         ),
-    ] = 1.0,
+    ] = 0.5,
     memory: Annotated[
         float, typer.Option(min=0.01, metavar="GIB", help="Leave out what needs more memory.")
     ] = 4.0,
@@ -97,7 +97,7 @@ def bench(
     Example:
         heedful bench --list
         heedful bench additive --queries 256 --keys 256 --hidden 128 --threads 1
-        heedful bench window --lengths 64,256,1024 --window 32 --out window.png
+        heedful bench dot --lengths 64,128,256 --out dot.png
     """
     from heedful.bench.operations import OPERATIONS
     from heedful.bench.settings import GIB, Settings

@@ -89,6 +89,12 @@ def _all_pairs(sizes: Sizes) -> int:
     return 5 * sizes["length"] ** 2
 
 
+def _bands(sizes: Sizes) -> int:
+    """The scores of three windows of keys for every query, and three things made of them."""
+    cells = sizes["batch"] * sizes["heads"] * sizes["length"] * 3 * sizes["window"]
+    return 4 * 4 * cells
+
+
 WINDOW = Operation(
     name="window",
     title="Windowed attention",
@@ -100,7 +106,7 @@ WINDOW = Operation(
         Contender("heedful", _ours, ours=True),
         Contender("SDPA, dense mask", _dense_mask, memory=_all_pairs),
         Contender("FlexAttention, compiled", _flex, backward=False, compiles=True),
-        Contender("local-attention", _local_attention, needs="local_attention"),
+        Contender("local-attention", _local_attention, needs="local_attention", memory=_bands),
     ),
     rows=lambda sizes: sizes["length"],
     cost_of_row=lambda sizes: sizes["batch"] * sizes["heads"] * sizes["length"],
