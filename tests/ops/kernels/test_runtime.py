@@ -225,3 +225,8 @@ def test_it_is_known_how_long_each_kernel_took_to_be_ready() -> None:
     assert 0 < seconds < 60
     launch(mark, torch.zeros(3, 1)[:, 0], work=0, parts=1)
     assert compile_seconds()["test_runtime.mark"] == seconds
+
+
+def test_whether_kernels_can_run_may_be_asked_while_tracing() -> None:
+    compiled = torch.compile(lambda x: (x + 1, unavailable()), fullgraph=True, backend="eager")
+    assert compiled(torch.zeros(1))[1] is None

@@ -56,6 +56,10 @@ def _find_reason() -> str | None:
     return disabled()
 
 
+# While tracing it is asked, not traced.
+torch.compiler.assume_constant_result(unavailable)
+
+
 class Entry:
     """A kernel compiled for arguments of given types: what is called, and how its words are laid out."""
 
