@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -9,14 +10,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.ops.backends.band_blocks import Job, attend_blocks, block_rows
-from heedful.ops.backends.band_dot import BandDot, Strips
+from heedful.ops.backends.band_dot import NARROW_ROWS, BandDot, Strips
 from heedful.ops.backends.band_layout import Band
 from heedful.ops.backends.base import Backend, Cost, as_given, wide_dtype
+from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import prepare, token_bytes
 from heedful.ops.backends.sdpa import four_axes, query_and_scale
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import all_finite, inside_func
 from heedful.ops.normalizers import Softmax
+
+# Seconds of a call by blocks, however small.
+BLOCKS_CALL, BLOCKS_BACKWARD_CALL = 300e-6, 1000e-6
+CHUNKED = Chunked()
 
 
 class Banded(Backend):
@@ -34,9 +40,9 @@ class Banded(Backend):
         call=250e-6,
         backward_call=500e-6,
         multiply_add=0.016e-9,
-        cell=2.0e-9,
+        cell=2.4e-9,
         transcendental=6.6e-9,
-        backward=2.8,
+        backward=2.9,
     )
 
     def supports(self, call: Call) -> str | None:
@@ -46,20 +52,33 @@ class Banded(Backend):
             return "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
         return None
 
+    def cost_of(self, call: Call) -> Cost:
+        if self._is_plain(call):
+            return self.cost
+        # Block by block it is what chunked does, in fewer cells.
+        by_block = CHUNKED.cost_of(call)
+        return replace(by_block, call=BLOCKS_CALL, backward_call=BLOCKS_BACKWARD_CALL)
+
     def is_fused(self, call: Call) -> bool:
         """Whether blocks go through PyTorch's kernel, which never forms their scores."""
+        return self._is_plain(call) and call.known_finite
+
+    def _is_plain(self, call: Call) -> bool:
+        """Whether the kernel serves such a call when its numbers are finite."""
         learned = any(
             name == "bias" and tensor.requires_grad for name, tensor in call.named_tensors()
         )
         plain = call.score.pair_kind == "dot" and isinstance(call.normalizer, Softmax)
         here = call.query.is_cpu and not call.dropout_p and not learned
-        return plain and here and call.known_finite
+        return plain and here
 
     def seconds(self, call: Call) -> float:
         band = band_of(call)
         if band is None:
             return float("inf")
-        rows = min(block_rows(call, band), call.num_queries)
+        rows = min(
+            NARROW_ROWS if self._is_plain(call) else block_rows(call, band), call.num_queries
+        )
         keys = min(call.num_keys, rows + band.width)
         return self.seconds_for(call, call.lead_size * call.num_queries * keys)
 
@@ -102,7 +121,9 @@ def band_of(call: Call) -> Band | None:
 
 
 def _by_blocks(call: Call, band: Band) -> Attended:
-    return attend_blocks(Job(prepare(call, fast=True), band, "dense" if call.return_weights else "none"))
+    return attend_blocks(
+        Job(prepare(call, fast=True), band, "dense" if call.return_weights else "none")
+    )
 
 
 def _fused(call: Call, band: Band) -> Tensor:
