@@ -183,6 +183,8 @@ def test_every_raise_has_a_case() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Raise)
         and node.exc is not None
+        and "kernels"
+        not in path.parts  # what those refuse no caller can write; it is tested beside them
         and not any((path.name, line) in seen for line in range(node.lineno, node.end_lineno + 1))  # type: ignore[operator]
     ]
     assert missing == []

@@ -13,6 +13,7 @@ from heedful.ops.call import Call
 from heedful.ops.check import checked
 from heedful.ops.normalizers import NORMALIZERS
 from heedful.ops.observe import Observed, observing
+from heedful.ops.plan import WHOLE_BYTES, choose
 from tests.ops.compare import run
 from tests.ops.examples import BACKEND_EXAMPLES, BACKEND_MASKS, Example, example, served_triples
 
@@ -151,3 +152,36 @@ def test_plan_of_shapes_alone() -> None:
     planned = plan(x, x, x, mask=masks.Causal())
     assert planned.backend == "reference"
     assert "cannot be seen whether masked inputs are finite" in planned.rejected["sdpa"]
+
+
+def test_the_cheapest_that_serves_and_fits_is_taken() -> None:
+    for length in (4, 64, 512):
+        for score in ("scaled_dot", "additive"):
+            for normalizer in NORMALIZERS:
+                call = checked_call(
+                    example(score, "window", normalizer, queries=length, keys=length)
+                )
+                taken = choose(call, "auto")
+                fitting = [
+                    backend.seconds(call)
+                    for backend in BACKENDS.values()
+                    if backend.supports(call) is None and backend.bytes_at_once(call) <= WHOLE_BYTES
+                ]
+                assert taken.seconds(call) == min(fitting)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_call_is_expected_to_take_less_than_the_smallest(backend: str) -> None:
+    for score in ("scaled_dot", "additive"):
+        for mask in (None, "window", "edges"):
+            call = checked_call(
+                example(score, mask, queries=1, keys=1) if mask is None else example(score, mask)
+            )
+            assert BACKENDS[backend].seconds(call) >= BACKENDS[backend].cost.call
+
+
+def test_gradients_and_length_are_expected_to_take_longer() -> None:
+    short, long = (large("scaled_dot", "softmax", length) for length in (64, 256))
+    assert plan(**short.arguments()).seconds < plan(**long.arguments()).seconds  # type: ignore[arg-type]
+    assert plan(**short.arguments()).seconds < plan(**short.leaves().arguments()).seconds  # type: ignore[arg-type]
+    assert "seconds on a processor" in str(plan(**short.arguments()))  # type: ignore[arg-type]
