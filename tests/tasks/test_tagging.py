@@ -1,0 +1,178 @@
+"""A tagger from training to labels: it learns, resumes bit for bit, keeps order, and is measured right."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sklearn.metrics import f1_score
+
+from heedful.data.labelled import Labelled, Sentence
+from heedful.errors import DataError, ShapeError
+from heedful.explore.tagging import TAG_SALIENCY, record_tags
+from heedful.models.encoders import ENCODERS
+from heedful.tasks.configuration import build
+from heedful.tasks.tag import TAG
+from heedful.tasks.tagging import Tagger, TaggerVocabularies
+from heedful.tasks.tagging_config import TaggingConfig
+from heedful.tasks.tagging_metrics import is_spans, score_tags
+from heedful.train.events import Finished, Progress, Validated
+from heedful.train.loop import train_model
+
+PATTERNS = (
+    (("I", "saw", "a", "saw"), ("PRON", "VERB", "DET", "NOUN")),
+    (("they", "can", "fish"), ("PRON", "AUX", "VERB")),
+    (("the", "can"), ("DET", "NOUN")),
+    (("a", "fish"), ("DET", "NOUN")),
+)
+DATA = Labelled([Sentence(*PATTERNS[n % 4]) for n in range(24)])
+VALID = Labelled([Sentence(*each) for each in PATTERNS])
+
+
+def configuration(encoder: str = "lstm", **training: Any) -> TaggingConfig:
+    options = {
+        "attention": {"width": 8, "feed_forward": 8},
+        "transformer": {"width": 8, "feed_forward": 8},
+    }
+    sizes = options.get(encoder, {"hidden": 8})
+    return build(
+        TaggingConfig,
+        {
+            "vocabulary": {"min_frequency": 1},
+            "inputs": {"word_width": 8, "character_width": 8, "dropout": 0.1, "word_dropout": 0.1},
+            "encoder": {"kind": encoder, **sizes},
+            "labels": {"dropout": 0.0, "chain": training.pop("chain", False)},
+            "training": {
+                "epochs": 3, "batch_tokens": 16, "learning_rate": 0.02, "warmup_steps": 2, "threads": 1,
+                "progress_steps": 1, "keep_freed_memory": False, "patience": 0, **training,
+            },
+        },
+    )  # fmt: skip
+
+
+def run(config: TaggingConfig, folder: Path, *, resume: bool = False) -> Any:
+    return train_model(TAG, config, DATA, VALID, folder, resume=resume)
+
+
+@pytest.mark.parametrize("chain", [False, True])
+def test_a_tagger_learns_what_only_context_tells(tmp_path: Path, chain: bool) -> None:
+    folder = tmp_path / "run"
+    events = list(run(configuration(epochs=25, chain=chain), folder))
+    assert isinstance(events[-1], Finished)
+    assert events[-1].scores["accuracy"] == 1.0
+    tagger = Tagger.load(folder)
+    tokens = [each[0] for each in PATTERNS]
+    assert list(tagger.tag([*tokens, (), tokens[0]])) == [
+        *(list(each[1]) for each in PATTERNS), [], list(PATTERNS[0][1])
+    ]  # fmt: skip
+    assert TAG.predictor.load(folder).evaluate(VALID).accuracy == 1.0
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "run"
+    list(run(configuration(kind, epochs=1), folder))
+    tagger = Tagger.load(folder)
+    records = record_tags(tagger, ["I", "saw", "a", "saw"])
+    assert tagger.model.encoder.attends == (records[0].measure != TAG_SALIENCY)
+    assert records[0].weights.shape[1:] == (4, 4)
+    assert records[0].query_tokens[0].startswith("I/")
+    torch.testing.assert_close(
+        torch.tensor(records[0].weights).sum(-1), torch.ones(records[0].weights.shape[:2])
+    )
+    assert not any(module.training for module in tagger.model.modules())
+    if kind == "none":
+        assert (records[0].weights[0] > 0).sum() <= 4
+
+
+def test_a_resumed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    config = configuration(checkpoint_steps=2)
+    list(run(config, tmp_path / "whole"))
+    events = run(config, tmp_path / "part")
+    for event in events:
+        if isinstance(event, Progress) and event.step == 9:
+            break
+    events.close()
+    torch.rand(3)
+    list(run(config, tmp_path / "part", resume=True))
+    for name in ("model.safetensors", "vocabulary.json", "config.toml"):
+        assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_labels_that_training_did_not_see_are_named_with_file_and_line() -> None:
+    strange = Sentence(("a", "b"), ("DET", "NUON"), ("", ""), (3, 5), Path("valid.conllu"), 10)
+    with pytest.raises(
+        DataError, match=r"valid\.conllu, line 15: the label 'NUON' is in no training"
+    ):
+        train_model(TAG, configuration(), DATA, Labelled([strange]), "unused")
+
+
+def test_sentences_that_are_too_long_are_left_out(tmp_path: Path) -> None:
+    config = configuration(epochs=1)
+    short = config.model_copy(update={"data": config.data.model_copy(update={"max_length": 3})})
+    started, *_ = run(short, tmp_path / "run")
+    assert (started.train_examples, started.left_out) == (18, 6)
+    none = config.model_copy(update={"data": config.data.model_copy(update={"max_length": 1})})
+    with pytest.raises(DataError, match=r"longer than data\.max_length = 1"):
+        list(run(none, tmp_path / "none"))
+
+
+def test_what_cannot_be_explained() -> None:
+    config = configuration("window")
+    tagger = Tagger.untrained(config, TaggerVocabularies.learn(config.vocabulary, DATA))
+    with pytest.raises(DataError, match="no tokens to explain"):
+        record_tags(tagger, [])
+    with pytest.raises(DataError, match="1 labels were given for 2 tokens"):
+        record_tags(tagger, ["a", "b"], ["DET"])
+
+
+def test_figures_agree_with_other_libraries() -> None:
+    wanted = [["B-A", "I-A", "O"], ["O", "B-B", "O", "B-A"]]
+    got = [["B-A", "O", "O"], ["O", "B-B", "O", "B-B"]]
+    known = [[True, True, False], [False, True, True, False]]
+    scores = score_tags(got, wanted, known)
+    flat = [[label for sentence in each for label in sentence] for each in (wanted, got)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert scores.macro_f1 == pytest.approx(f1_score(*flat, average="macro"))
+    assert scores.accuracy == pytest.approx(5 / 7)
+    assert (scores.unknown, scores.unknown_accuracy) == (3, pytest.approx(2 / 3))
+    # one span of three is right, and three are given
+    assert scores.span_f1 == pytest.approx(1 / 3)
+    assert scores.sentences_right == 0.0
+    assert {(one.wanted, one.got) for one in scores.confusions} == {("I-A", "O"), ("B-A", "B-B")}
+
+
+def test_spans_are_told_from_other_labels() -> None:
+    assert is_spans({"O", "S-X", "B-X", "E-X"})
+    assert not is_spans({"O"})
+    assert not is_spans({"NOUN", "B-X"})
+    assert score_tags([["A"]], [["A"]], [[True]]).span_f1 is None
+    assert score_tags([["A"]], [["A"]], [[True]]).unknown_accuracy is None
+
+
+def test_sentences_of_other_lengths_are_not_compared() -> None:
+    with pytest.raises(ShapeError, match="differ in length"):
+        score_tags([["A"]], [["A", "B"]], [[True, True]])
+
+
+def test_a_longer_word_is_read_at_both_ends(tmp_path: Path) -> None:
+    config = configuration("window")
+    tokens = TaggerVocabularies.learn(
+        config.vocabulary.model_copy(update={"longest_word": 4}),
+        Labelled([Sentence(("abcdef", ""), ("X", "Y"))]),
+    ).tokens
+    batch = tokens.collate([tokens.encode(["abcdef", ""])])
+    ends = tokens.characters.ids("abef")
+    assert batch.characters[0].tolist() == ends
+    assert batch.character_lengths.tolist() == [4, 1]
+
+
+def test_the_best_epoch_is_by_the_metric(tmp_path: Path) -> None:
+    events = list(run(configuration(metric="loss"), tmp_path / "run"))
+    losses = [event.scores["loss"] for event in events if isinstance(event, Validated)]
+    best = [event.best for event in events if isinstance(event, Validated)]
+    assert best == [loss == min(losses[: n + 1]) for n, loss in enumerate(losses)]
