@@ -21,12 +21,12 @@ ACCELERATOR_BLOCK_BYTES = 16 * 2**20
 
 
 FAST_COST = Cost(
-    call=60e-6,
-    backward_call=400e-6,
+    call=55e-6,
+    backward_call=160e-6,
     multiply_add=0.016e-9,
-    cell=3.5e-9,
-    transcendental=0.06e-9,
-    backward=4.0,
+    cell=2.0e-9,
+    transcendental=0.062e-9,
+    backward=3.3,
 )
 """For a pair that runs as a compiled kernel."""
 
