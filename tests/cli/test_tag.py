@@ -1,0 +1,146 @@
+"""Tagging as a person meets it: train, evaluate, predict, explain, config, and what is answered to bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from heedful.cli.tasks import TASK_COMMANDS
+from heedful.tasks.table import TASKS
+from tests.cli.conftest import run_command, snapshot
+
+TINY = ("encoder.hidden=8", "inputs.word_width=8", "inputs.character_width=8", "training.threads=1",
+        "training.epochs=2", "training.batch_tokens=20", "training.keep_freed_memory=false")  # fmt: skip
+SETS = [word for setting in TINY for word in ("--set", setting)]
+TRAIN = ("train", "tag", "--train", "train.conllu", "--valid", "dev.conllu")
+
+
+def token(number: int, form: str, upos: str) -> str:
+    return f"{number}\t{form}\t_\t{upos}\t_\t_\t0\troot\t_\t_\n"
+
+
+SENTENCES = (
+    "# text = I saw a saw\n" + token(1, "I", "PRON") + token(2, "saw", "VERB") + token(3, "a", "DET")
+    + token(4, "saw", "NOUN") + "\n",
+    "1-2\tcan't\t_\t_\t_\t_\t_\t_\t_\t_\n" + token(1, "ca", "AUX") + token(2, "n't", "PART") + "\n",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tag")
+    (folder / "train.conllu").write_text("".join(SENTENCES) * 6, encoding="utf-8")
+    (folder / "dev.conllu").write_text("".join(SENTENCES), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        ran = run_command(*TRAIN, *SETS, "--out", "run", "--json")
+    assert ran.status == 0, ran.stderr
+    return folder
+
+
+@pytest.fixture
+def place(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(trained)
+    return trained
+
+
+def test_every_task_has_its_commands() -> None:
+    assert TASKS.keys() == TASK_COMMANDS.keys()
+    assert [make().task for make in TASK_COMMANDS.values()] == list(TASKS.values())
+
+
+def test_a_run_has_a_report_and_what_it_needs(place: Path) -> None:
+    assert {path.name for path in (place / "run").iterdir()} == {
+        "heedful.json", "config.toml", "vocabulary.json", "model.safetensors", "metrics.jsonl", "report.html"
+    }  # fmt: skip
+    assert "accuracy and macro F1" in (place / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_evaluate(place: Path) -> None:
+    shown = run_command("evaluate", "run", "--test", "dev.conllu").stdout
+    assert "2 sentences, 6 tokens" in shown
+    assert "macro F1" in shown
+    values = json.loads(run_command("evaluate", "run", "--test", "dev.conllu", "--json").stdout)
+    assert (values["tokens"], values["span_f1"]) == (6, None)
+
+
+def test_predict_changes_one_column(place: Path) -> None:
+    written = run_command("predict", "run", "dev.conllu", "-q").stdout
+    before = (place / "dev.conllu").read_text(encoding="utf-8")
+    labels = {"PRON", "VERB", "DET", "NOUN", "AUX", "PART"}
+    for one, other in zip(before.splitlines(), written.splitlines(), strict=True):
+        fields, found = one.split("\t"), other.split("\t")
+        if fields[0].isdecimal():
+            assert found[3] in labels
+            found[3] = fields[3]
+        assert found == fields
+    piped = run_command("predict", "run", "-q", input=before)
+    assert piped.stdout == written
+    lines = run_command("predict", "run", "dev.conllu", "-q", "--json").stdout.splitlines()
+    assert json.loads(lines[0])["tokens"] == ["I", "saw", "a", "saw"]
+    assert json.loads(lines[-1])["sentences"] == 2
+
+
+def test_predict_writes_the_format_that_it_read(place: Path) -> None:
+    (place / "new.txt").write_text("I\nsaw\n\n", encoding="utf-8")
+    rows = [
+        line.split("\t")
+        for line in run_command("predict", "run", "new.txt", "-q").stdout.splitlines()
+    ]
+    assert [row[0] for row in rows] == ["I", "saw", ""]
+    assert all(len(row) == 2 for row in rows[:2])
+
+
+def test_explain(place: Path) -> None:
+    shown = run_command("explain", "run", "I saw a saw").stdout
+    assert "gradient × input saliency" in shown
+    ran = run_command("explain", "run", "I saw", "a saw", "--out", "seen.html", "--overwrite")
+    assert "written: seen.html" in ran.stdout
+    values = json.loads(run_command("explain", "run", "I saw", "--json").stdout)
+    assert len(values["texts"][0]["labels"]) == 2
+
+
+def test_config_is_complete_and_chooses_an_encoder() -> None:
+    shown = run_command("config", "tag", "--encoder", "lstm+attention").stdout
+    for section in ("[data]", "[vocabulary]", "[inputs]", "[encoder]", "[labels]", "[training]"):
+        assert section in shown
+    assert 'kind = "lstm+attention"' in shown
+
+
+NINE = "".join(SENTENCES).replace(token(3, "a", "DET"), token(3, "a", "DET").replace("\t_\n", "\n"))
+BAD = [
+    ((*TRAIN[:2], "--out", "new"), 2, "there is nothing to train on: give --train"),
+    ((*TRAIN[:4], "--out", "new"), 2, "--valid is missing"),
+    ((*TRAIN, "--encoder", "lsmt", "--out", "new"), 2, "unknown --encoder 'lsmt'; did you mean 'lstm'"),
+    ((*TRAIN, "--column", "upso", "--out", "new"), 2, "no CoNLL-U column 'upso'; did you mean 'upos'"),
+    ((*TRAIN, "--set", "encoder.hiden=3", "--out", "new"), 2, "did you mean 'encoder.hidden'"),
+    (("train", "tag", "--train", "nine.conllu", "--valid", "dev.conllu", "--out", "new"),
+     1, "nine.conllu, line 4: the line has 9 columns"),
+    (("train", "tag", "--train", "train.conllu", "--valid", "strange.conllu", "--out", "new"),
+     1, "strange.conllu, line 3: the label 'VREB' is in no training sentence; did you mean 'VERB'"),
+    (("train", "tag", "--train", "empty.conllu", "--valid", "dev.conllu", "--out", "new"),
+     1, "empty.conllu: the file is empty"),
+    (("train", "tag", "--config", "other.toml", "--encoder", "window", "--out", "new"),
+     2, "the configuration file sets encoder.bidirectional"),
+    (("evaluate", "run", "--test", "dev.conllu", "--beam", "3"), 2, "--beam means nothing to a run of 'tag'"),
+    (("evaluate", "run"), 2, "--test is missing"),
+    (("explain", "run", "I saw", "--reference", "x"), 2, "--reference means nothing"),
+    (("predict", "run", "empty.conllu"), 1, "the file is empty"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("args", "status", "message"), BAD, ids=[each[2] for each in BAD])
+def test_bad_input_is_answered_and_nothing_is_written(
+    place: Path, args: tuple[str, ...], status: int, message: str
+) -> None:
+    (place / "nine.conllu").write_text(NINE, encoding="utf-8")
+    strange = "".join(SENTENCES).replace("\tVERB", "\tVREB")
+    (place / "strange.conllu").write_text(strange, encoding="utf-8")
+    (place / "empty.conllu").write_text("", encoding="utf-8")
+    (place / "other.toml").write_text("[encoder]\nbidirectional = true\n", encoding="utf-8")
+    before = snapshot(place)
+    ran = run_command(*args)
+    assert (ran.status, message in ran.stderr) == (status, True), ran.stderr
+    assert snapshot(place) == before
