@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.autograd.graph import saved_tensors_hooks
 
-from heedful import attend, masks, scores
+from heedful import BackendError, attend, masks, scores
 from heedful.ops.kernels import additive, runtime
 from heedful.ops.kernels.additive import additive_scores, scores_backward, scores_forward
 from heedful.ops.scores.additive import ACTIVATIONS
@@ -173,6 +173,18 @@ def test_what_is_kept_grows_with_lengths_not_with_their_product() -> None:
         assert kept(*sizes) <= 2 * base
     assert kept(32, 32, 16) <= 4 * base
     assert kept(64, 64, 8) <= 4 * base
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_forward_mode_derivatives_go_another_way() -> None:
+    score = scores.Additive(torch.randn(4, 3), torch.randn(4, 3), torch.randn(3))
+    x, tangent = torch.randn(2, 5, 4), torch.randn(2, 5, 4)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, tangent)
+        output = attend(dual, dual, dual, score=score).output
+        assert torch.autograd.forward_ad.unpack_dual(output).tangent is not None
+        with pytest.raises(BackendError, match="forward-mode"):
+            attend(dual, dual, dual, score=score, backend="chunked")
 
 
 def test_without_kernels_the_score_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:

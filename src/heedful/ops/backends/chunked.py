@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, wide_dtype
@@ -50,6 +51,8 @@ class Chunked(Backend):
     def supports(self, call: Call) -> str | None:
         if torch.compiler.is_compiling() or inside_func():
             return "its recomputation cannot be traced by torch.func or torch.compile"
+        if forward_ad._current_level >= 0 and is_fast(call):
+            return "its compiled kernel has no forward-mode derivative"
         return None
 
     def bytes_at_once(self, call: Call) -> int:
