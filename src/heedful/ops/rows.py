@@ -121,4 +121,4 @@ class Rows(Cells):
 
     def head_index(self, heads: int) -> Tensor:
         index = torch.arange(heads, device=self.device)
-        return index[0] if heads == 1 else index[:, None, None]
+        return index[:, None] if heads == 1 else index[:, None, None]
