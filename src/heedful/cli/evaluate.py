@@ -16,7 +16,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="SRC TGT",
-            help="Two line-aligned files, a table with --columns, or builtin:dates.",
+            help="For a translator two line-aligned files, a table with --columns, or builtin:dates; for a "
+            "tagger a file of labelled tokens.",
             show_default="the test part of the built-in corpus, for a run trained on one",
         ),
     ] = None,
@@ -29,11 +30,12 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a run on pairs it has never seen.
+    """Measure a run on data it has never seen.
 
-    Translates their source side and compares with their target side: sacreBLEU and chrF with their signatures,
-    so that others can compare, the share of exact matches, and the BLEU of lower-cased tokenized text, in
-    which many papers report Multi30k.
+    A translator translates the source side of pairs and compares with their target side: sacreBLEU and chrF with
+    their signatures, so that others can compare, the share of exact matches, and the BLEU of lower-cased tokenized text, in
+    which many papers report Multi30k. A tagger labels sentences: accuracy, also on unknown words, macro F1, F1 of
+    spans where labels are BIO or BIOES, and the labels most often confused.
 
     Example:
         heedful evaluate runs/en-de --test test.en test.de --beam 5

@@ -1,4 +1,4 @@
-"""`heedful explain`: what each word of a translation looked at."""
+"""`heedful explain`: what each part of an answer looked at."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def explain(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what each translated word looked at.
+    """Show what each translated word, or the label of each token, looked at.
 
     Output × input; for a transformer each layer and head, of encoder and decoder too.
 

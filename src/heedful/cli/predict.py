@@ -1,4 +1,4 @@
-"""`heedful predict`: translate lines."""
+"""`heedful predict`: answers for a file, whatever the run was trained for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def predict(
     file: Annotated[
         str,
         typer.Argument(
-            help="A file of one text a line (.gz too), or - for standard input.", metavar="FILE|-"
+            help="A file of one text a line, or of tokens to label (.gz too), or - for standard input.",
+            metavar="FILE|-",
         ),
     ] = "-",
     beam: Beam = None,
@@ -51,13 +52,15 @@ def predict(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Translate lines, in order, as they come.
+    """Translate lines, or label the tokens of a file, in order, as they come.
 
     Output begins before the input ends, and an empty line stays an empty line.
 
     With --nbest N each line gives up to N lines of three fields parted by tabs: the number of the input line,
     the score (the larger the better) and the text. With --json each line is one JSON object, and the last one
     sums up.
+
+    A tagger reads CoNLL-U, columns or JSON lines and writes the same with its labels, all else untouched.
 
     Example:
         heedful predict runs/en-de new.en > new.de

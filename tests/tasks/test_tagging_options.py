@@ -1,0 +1,109 @@
+"""Every field of a tagger's configuration does something, and so does each of its choices.
+
+The fields of the encoders are tried where the encoders are tested, and those that every task's training
+has where translation is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+
+from heedful.data.labelled import Labelled, Sentence
+from heedful.tasks.configuration import build
+from heedful.tasks.tag import TAG
+from heedful.tasks.tagging import Tagger
+from heedful.tasks.tagging_config import TaggingConfig
+from heedful.train.events import Finished, Started, Validated
+from heedful.train.loop import train_model
+
+SENTENCES = [
+    (("I", "saw", "a", "saw"), ("PRON", "VERB", "DET", "NOUN")),
+    (("They", "can", "fish"), ("PRON", "AUX", "VERB")),
+    (("the", "fisherman", "saw", "i"), ("DET", "NOUN", "VERB", "PRON")),
+]
+DATA = Labelled([Sentence(*each) for each in SENTENCES * 3])
+BASE: dict[str, dict[str, Any]] = {
+    "vocabulary": {"min_frequency": 1},
+    "inputs": {"word_width": 6, "character_width": 4, "character_embedding": 3},
+    "encoder": {"kind": "window", "hidden": 6},
+    "training": {
+        "epochs": 1, "batch_tokens": 12, "warmup_steps": 1, "threads": 1, "average_epochs": 1,
+        "keep_freed_memory": False, "learning_rate": 0.05,
+    },
+}  # fmt: skip
+VALUES: dict[str, list[Any]] = {
+    "data.max_length": [3, 250],
+    "vocabulary.min_frequency": [1, 4],
+    "vocabulary.size": [2, 3],
+    "vocabulary.longest_word": [4, 32],
+    "inputs.word_width": [0, 6],
+    "inputs.character_embedding": [2, 3],
+    "inputs.character_width": [4, 6],
+    "inputs.word_dropout": [0.0, 0.5],
+    "inputs.dropout": [0.0, 0.5],
+    "labels.dropout": [0.0, 0.5],
+    "prediction.batch_tokens": [1, 100],
+    "prediction.chunk": [1, 2],
+}
+READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.column", "data.format", "data.tokens"}
+SECTIONS = ("data", "vocabulary", "inputs", "labels", "prediction")
+FIELDS = {
+    f"{section}.{name}": field
+    for section in SECTIONS
+    for name, field in type(getattr(TaggingConfig(), section)).model_fields.items()
+    if f"{section}.{name}" not in READ_BY_THE_COMMAND
+} | {"training.metric": TaggingConfig().training.__class__.model_fields["metric"]}
+
+
+def values_of(name: str) -> list[Any]:
+    annotation = FIELDS[name].annotation
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [True, False] if annotation is bool else VALUES[name]
+
+
+def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> object:
+    section, _, key = name.partition(".")
+    config = build(TaggingConfig, {**BASE, section: {**BASE.get(section, {}), key: value}})
+    if name == "training.metric":
+        patch.setattr(TAG, "measure", lambda *_: {"accuracy": next(one), "macro_f1": next(other)})
+        config = build(
+            TaggingConfig, {**BASE, "training": {**BASE["training"], "epochs": 3, key: value}}
+        )
+        one, other = iter([0.1, 0.9, 0.2, 0.0]), iter([0.9, 0.1, 0.2, 0.0])
+    seen: list[object] = []
+    for event in train_model(TAG, config, DATA, DATA, folder):
+        match event:
+            case Started():
+                seen += [event.train_examples, event.sizes]
+            case Validated():
+                seen.append(event.best)
+            case Finished():
+                seen.append(hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest())
+    tagger, batches, read = Tagger.load(folder), list[int](), list[object]()
+    real = tagger._best
+    patch.setattr(tagger, "_best", lambda group: batches.append(len(group)) or real(group))
+    labels = tagger.tag(read.append(each[0]) or each[0] for each in SENTENCES)
+    first = next(labels)
+    return seen, len(read), first, list(labels), batches
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_every_value_does_something(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for number, value in enumerate(values_of(name)):
+        with monkeypatch.context() as patch:
+            seen.append((value, observed(name, value, tmp_path / str(number), patch)))
+    for (one, here), (other, there) in combinations(seen, 2):
+        assert here != there, f"{name} = {one!r} and {other!r} do the same"
+
+
+def test_there_are_values_for_every_field_and_for_no_other() -> None:
+    assert VALUES.keys() <= FIELDS.keys()
