@@ -88,7 +88,9 @@ class TrainingProgress:
             f"{duration(event.seconds_left)} left"
         )
         epoch = f"{event.epoch}/{self.epochs}"
-        self.bar.update(self.bar_task, completed=event.step, epoch=epoch, state=state)
+        self.bar.update(
+            self.bar_task, total=event.steps, completed=event.step, epoch=epoch, state=state
+        )
         if not self.output.watched and time.monotonic() - self.reported >= PLAIN_SECONDS:
             self.reported = time.monotonic()
             self.output.say(f"epoch {epoch}, step {event.step:,}/{event.steps:,}: {state}")

@@ -17,6 +17,20 @@ class TrainingConfig(Section):
     """How a model is trained; each task adds its own figures to choose by."""
 
     epochs: int = Field(30, ge=1, description="Most passes over the training data.")
+    max_steps: int = Field(
+        0, ge=0, description="Most optimizer steps, whatever the epochs say; 0: no limit."
+    )
+    max_tokens: int = Field(
+        0,
+        ge=0,
+        description="Stop at the step that brings the predicted tokens to so many; 0: no limit.",
+    )
+    max_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="Stop at the step that brings the time spent on steps, validation not counted, to so "
+        "many seconds; such a training is not repeatable; 0: no limit.",
+    )
     batch_tokens: int = Field(
         4096, ge=1, description="Most tokens in a batch, padding counted, on its longer side."
     )

@@ -31,6 +31,10 @@ class Position:
     """0 before the first validation."""
     best: Scores | None = None
     seconds: float = 0.0
+    tokens: int = 0
+    """Predicted in all steps so far."""
+    training_seconds: float = 0.0
+    """Spent on the steps; validation is not counted."""
 
 
 def save_checkpoint(

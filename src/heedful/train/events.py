@@ -38,7 +38,8 @@ class Progress:
     """Counted from 1."""
     step: int
     steps: int
-    """Steps of the whole training, should it not stop early."""
+    """Steps of the whole training, should it not stop early; where tokens or seconds limit it, as far as can
+    be told by now."""
     loss: float
     """Mean training loss a prediction since the last report."""
     learning_rate: float
@@ -61,6 +62,10 @@ class Validated:
     """Whether these are the best weights so far."""
     seconds: float
     """Since training started, earlier parts of a resumed run included."""
+    tokens: int
+    """Predicted in all training steps so far."""
+    training_seconds: float
+    """Spent on training steps so far; validation is not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)

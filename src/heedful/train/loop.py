@@ -13,6 +13,7 @@ import torch
 from heedful.tasks import run_folder
 from heedful.tasks.base import Scores, Task, rank
 from heedful.tasks.sections import TrainingConfig
+from heedful.train.budget import planned_steps, spent
 from heedful.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from heedful.train.checks import check_data, check_device, check_resumable, digest
 from heedful.train.events import Event, Finished, Progress, Started, Validated
@@ -107,7 +108,7 @@ class _Training:
             steps_per_epoch=self.steps_per_epoch,
             first_step=self.position.step,
         )
-        while self.position.epoch < self.options.epochs and not self._out_of_patience():
+        while self._goes_on():
             yield from self._train_epoch()
             yield self._end_epoch()
         yield self._finish()
@@ -147,15 +148,21 @@ class _Training:
         """Take the remaining steps of the epoch that is under way."""
         self.module.train()
         reported, before, loss_sum, tokens = time.monotonic(), self.position.step, 0.0, 0
+        clock = reported
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
+            if spent(self.options, self.position):
+                break
             loss, count = self._step(batch), self.loss.count(batch)
             loss_sum, tokens = loss_sum + loss, tokens + count
+            clock, since = time.monotonic(), clock
             self.position = replace(
                 self.position,
                 batch=self.position.batch + 1,
                 step=self.position.step + 1,
                 epoch_loss=self.position.epoch_loss + loss,
                 epoch_tokens=self.position.epoch_tokens + count,
+                tokens=self.position.tokens + count,
+                training_seconds=self.position.training_seconds + clock - since,
             )
             step, every = self.position.step, self.options.checkpoint_steps
             if every and step % every == 0:
@@ -165,6 +172,7 @@ class _Training:
                 seconds = now - reported
                 yield self._progress(loss_sum / tokens, tokens / seconds, seconds / (step - before))
                 reported, before, loss_sum, tokens = time.monotonic(), step, 0.0, 0
+                clock = reported
 
     def _step(self, batch: Any) -> float:
         """Take one optimizer step and return the batch's summed loss."""
@@ -173,7 +181,7 @@ class _Training:
             options.schedule,
             self.position.step + 1,
             warmup=options.warmup_steps,
-            total=options.epochs * self.steps_per_epoch,
+            total=planned_steps(options, self.position, self.steps_per_epoch),
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -186,7 +194,7 @@ class _Training:
         return float(loss.detach())
 
     def _progress(self, loss: float, speed: float, seconds_a_step: float) -> Progress:
-        steps = self.options.epochs * self.steps_per_epoch
+        steps = planned_steps(self.options, self.position, self.steps_per_epoch)
         return Progress(
             epoch=self.position.epoch + 1,
             step=self.position.step,
@@ -221,6 +229,8 @@ class _Training:
             scores=scores,
             best=best,
             seconds=time.monotonic() - self.began,
+            tokens=old.tokens,
+            training_seconds=old.training_seconds,
         )
         self.keeper.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self._save_checkpoint()
@@ -243,7 +253,7 @@ class _Training:
             run=self.keeper.folder,
             epochs=last,
             steps=self.position.step,
-            stopped_early=last < self.options.epochs,
+            stopped_early=last < self.options.epochs and not spent(self.options, self.position),
             chosen=chosen,
             scores=scores,
             seconds=time.monotonic() - self.began,
@@ -257,9 +267,13 @@ class _Training:
     def _validate(self) -> Scores:
         return validate(self.task, self.trained, self.loss, self.valid_batches, self.valid_data)
 
-    def _out_of_patience(self) -> bool:
-        waited = self.position.epoch - self.position.best_epoch
-        return 0 < self.options.patience <= waited
+    def _goes_on(self) -> bool:
+        """Say whether there are steps to take, or an epoch that was cut short to validate."""
+        position, options = self.position, self.options
+        waited = position.epoch - position.best_epoch
+        if position.epoch >= options.epochs or 0 < options.patience <= waited:
+            return False
+        return position.batch > 0 or not spent(options, position)
 
     def _save_checkpoint(self) -> None:
         self.position = replace(self.position, seconds=time.monotonic() - self.began)
