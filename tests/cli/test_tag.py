@@ -144,3 +144,23 @@ def test_bad_input_is_answered_and_nothing_is_written(
     ran = run_command(*args)
     assert (ran.status, message in ran.stderr) == (status, True), ran.stderr
     assert snapshot(place) == before
+
+
+def test_the_builtin_corpus_trains_and_tests(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from heedful.data import builtin
+
+    corpus = builtin.BUILTIN_TAGGED["saw"](train_size=30, valid_size=4, test_size=5)
+    monkeypatch.setitem(builtin.BUILTIN_TAGGED, "saw", lambda seed=0: corpus)
+    run = str(tmp_path / "saw")
+    ran = run_command("train", "tag", "--train", "builtin:saw", *SETS, "--out", run)
+    assert ran.status == 0, ran.stderr
+    assert "30 training sentences, 4 validation sentences" in ran.stdout
+    shown = run_command("evaluate", run, "--test", "builtin:saw")
+    assert "5 sentences" in shown.stdout
+    wrong = run_command("train", "tag", "--train", "builtin:swa", "--out", "new")
+    assert (wrong.status, "did you mean 'saw'" in wrong.stderr) == (2, True)
+    words = ("--train", "builtin:saw", "--train", "x.conllu", "--valid", "dev.conllu")
+    two = run_command("train", "tag", *words, "--out", "new")
+    assert (two.status, "--train: builtin:saw stands alone" in two.stderr) == (2, True)

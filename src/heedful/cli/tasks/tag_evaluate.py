@@ -6,11 +6,10 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from heedful.cli.labelled import labelled_file
+from heedful.cli.labelled import read
 from heedful.cli.output import Output, duration
 from heedful.cli.progress import watched
 from heedful.cli.tasks.base import EvaluateOptions, refuse_others
-from heedful.data.labelled import read_labelled
 from heedful.errors import OptionError
 from heedful.tasks.tagging import Tagger
 from heedful.tasks.tagging_metrics import TaggingScores
@@ -22,7 +21,7 @@ def evaluate(run: Path, options: EvaluateOptions, output: Output) -> None:
     config = Tagger.load_config(run)
     if not options.test:
         raise OptionError("--test is missing: name a file that was not in the training")
-    data = read_labelled(options.test, labelled_file(config.data))
+    data = read(options.test, config.data, "test")
     tagger = Tagger.load(run)
     began = time.monotonic()
     tokens = (sentence.tokens for sentence in data.sentences)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from heedful.data.builtin import dates, numbers
-from heedful.data.builtin.corpus import Corpus
+from heedful.data.builtin import dates, numbers, saw
+from heedful.data.builtin.corpus import Corpus, TaggedCorpus
 from heedful.errors import unknown_choice
 
 
@@ -37,4 +37,41 @@ def load_builtin(name: str, seed: int = 0) -> Corpus:
     return BUILTIN[name](seed)
 
 
-__all__ = ["BUILTIN", "Builder", "Corpus", "load_builtin"]
+class TaggedBuilder(Protocol):
+    """What every built-in corpus of labelled tokens offers."""
+
+    def __call__(
+        self, seed: int = 0, *, train_size: int = ..., valid_size: int = ..., test_size: int = ...
+    ) -> TaggedCorpus:
+        """Make the corpus; the same arguments always give the same sentences."""
+        ...
+
+
+BUILTIN_TAGGED: dict[str, TaggedBuilder] = {"saw": saw.build}
+
+
+def load_builtin_tagged(name: str, seed: int = 0) -> TaggedCorpus:
+    """Make a built-in corpus of labelled tokens by its name, in its default sizes.
+
+    Raises:
+        OptionError: there is none of that name (the nearest is given).
+
+    Example:
+        >>> len(load_builtin_tagged("saw").test)
+        2000
+    """
+    if name not in BUILTIN_TAGGED:
+        raise unknown_choice("built-in corpus of labelled tokens", name, BUILTIN_TAGGED)
+    return BUILTIN_TAGGED[name](seed)
+
+
+__all__ = [
+    "BUILTIN",
+    "BUILTIN_TAGGED",
+    "Builder",
+    "Corpus",
+    "TaggedBuilder",
+    "TaggedCorpus",
+    "load_builtin",
+    "load_builtin_tagged",
+]
