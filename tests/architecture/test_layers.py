@@ -22,7 +22,9 @@ MAY_IMPORT = {
     "explore": EVERYTHING_BELOW_TASKS | {"data", "tasks"},
     # Measures what the library computes, from single calls to a model's training step.
     "bench": {"errors", "ops", "tasks", "nn", "models"},
-    "cli": EVERYTHING_BELOW_TASKS | {"data", "tasks", "train", "explore", "bench"},
+    # Measures what encoders can and cannot do, with the clock and the number formats of bench.
+    "probe": {"errors", "ops", "nn", "models", "tasks", "bench"},
+    "cli": EVERYTHING_BELOW_TASKS | {"data", "tasks", "train", "explore", "bench", "probe"},
     # The top of the package offers the library; the command and what only it needs are imported by name.
     "__init__": {"errors", "ops", "nn", "models"},
     "__main__": {"cli"},

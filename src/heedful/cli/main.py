@@ -11,13 +11,15 @@ import typer
 
 from heedful.cli.bench import bench
 from heedful.cli.command import HeedfulCommand
-from heedful.cli.config import config_tag, config_translate
+from heedful.cli.config import config_classify, config_regress, config_tag, config_translate
 from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
 from heedful.cli.predict import predict
+from heedful.cli.probe import probe
 from heedful.cli.train import train_translate
 from heedful.cli.train_tag import train_tag
+from heedful.cli.train_text import train_classify, train_regress
 
 _LOOK = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Plain text at a readable width; typer's frames are hard to copy an example from."""
@@ -35,25 +37,30 @@ def _group(description: str) -> typer.Typer:
 
 
 app = _group(
-    "Attention for sequence models: train a translator or a tagger on your own files and see what it looked at."
+    "Attention for sequence models: train a translator, tagger, classifier or regressor on your own files and see what it looked at."
     "\n\n`heedful demo` shows all of it in about a minute; every command has --help with an example."
 )
-_train = _group("Train a model: `heedful train translate`, `heedful train tag`.")
+_train = _group("Train a model: `heedful train translate`, `tag`, `classify` or `regress`.")
 _config = _group(
-    "Print a complete configuration: `heedful config translate`, `heedful config tag`."
+    "Print a complete configuration: `heedful config translate`, `tag`, `classify` or `regress`."
 )
 
 app.command(cls=HeedfulCommand)(demo)
 app.add_typer(_train, name="train")
 _train.command("translate", cls=HeedfulCommand)(train_translate)
 _train.command("tag", cls=HeedfulCommand)(train_tag)
+_train.command("classify", cls=HeedfulCommand)(train_classify)
+_train.command("regress", cls=HeedfulCommand)(train_regress)
 app.command(cls=HeedfulCommand)(evaluate)
 app.command(cls=HeedfulCommand)(predict)
 app.command(cls=HeedfulCommand)(explain)
 app.command(cls=HeedfulCommand)(bench)
+app.command(cls=HeedfulCommand)(probe)
 app.add_typer(_config, name="config")
 _config.command("translate", cls=HeedfulCommand)(config_translate)
 _config.command("tag", cls=HeedfulCommand)(config_tag)
+_config.command("classify", cls=HeedfulCommand)(config_classify)
+_config.command("regress", cls=HeedfulCommand)(config_regress)
 
 
 def _print_version(wanted: bool) -> None:
