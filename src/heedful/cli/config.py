@@ -51,6 +51,44 @@ def config_tag(
     _print(TaggingChoices(encoder=encoder, sets=set_ or ()), json)
 
 
+def config_classify(
+    encoder: Encoder = None,
+    set_: Sets = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print every setting of a classifier, its meaning and default.
+
+    Save it, change it, and train with it. What is not in a file has its default.
+
+    Example:
+        heedful config classify --encoder transformer --set pooling.kind=mean > classifier.toml
+        heedful train classify --config classifier.toml --train train.tsv --out runs/topics
+    """
+    from heedful.cli.settings import ClassifyChoices
+
+    _print(ClassifyChoices(encoder=encoder, sets=set_ or ()), json)
+
+
+def config_regress(
+    encoder: Encoder = None,
+    set_: Sets = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print every setting of a regressor, its meaning and default.
+
+    Save it, change it, and train with it. What is not in a file has its default.
+
+    Example:
+        heedful config regress --encoder gru > regressor.toml
+        heedful train regress --config regressor.toml --train train.csv --out runs/prices
+    """
+    from heedful.cli.settings import RegressChoices
+
+    _print(RegressChoices(encoder=encoder, sets=set_ or ()), json)
+
+
 def _print(choices: Choices, json: bool) -> None:
     from heedful.cli.output import write_json
     from heedful.cli.settings import configure

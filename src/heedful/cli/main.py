@@ -37,7 +37,8 @@ def _group(description: str) -> typer.Typer:
 
 
 app = _group(
-    "Attention for sequence models: train a translator, tagger, classifier or regressor on your own files and see what it looked at."
+    "Attention for sequence models: train a translator, tagger, classifier or regressor on your own files and "
+    "see what it looked at."
     "\n\n`heedful demo` shows all of it in about a minute; every command has --help with an example."
 )
 _train = _group("Train a model: `heedful train translate`, `tag`, `classify` or `regress`.")

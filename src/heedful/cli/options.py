@@ -76,6 +76,41 @@ LabelColumn = Annotated[
         show_default="upos, last or tags",
     ),
 ]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        metavar="NAME",
+        help="Column of the texts; a number, from 1, where the table has no header.",
+        show_default="text",
+    ),
+]
+TextLabel = Annotated[
+    str | None,
+    typer.Option("--label", metavar="NAME", help="Column of the labels.", show_default="label"),
+]
+TextTarget = Annotated[
+    str | None,
+    typer.Option("--target", metavar="NAME", help="Column of the numbers.", show_default="target"),
+]
+TrainTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--train",
+        metavar="FILE",
+        help="A table with a text and an answer a row: .tsv, .csv or .jsonl, .gz too; can be given again.",
+        show_default=False,
+    ),
+]
+ValidTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--valid",
+        metavar="FILE",
+        help="Texts to choose the best weights by, given likewise.",
+        show_default="a tenth of --train, cut off",
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what --out names, if it is there.")
 ]

@@ -14,7 +14,9 @@ from heedful.models import MODELS
 from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
 from heedful.nn.scores import SCORE_MODULES
 from heedful.tasks.base import Predictor
+from heedful.tasks.classifying import Classifier
 from heedful.tasks.configuration import apply_overrides, build, read_configuration, read_toml
+from heedful.tasks.regressing import Regressor
 from heedful.tasks.run_folder import CONFIGURATION
 from heedful.tasks.tagging import Tagger
 from heedful.tasks.translation import Translator
@@ -75,10 +77,54 @@ class TaggingChoices(Choices):
 
     def overrides(self, in_file: Mapping[str, Any]) -> list[str]:
         column = [] if self.column is None else [f"data.column={json.dumps(self.column)}"]
-        return [*self.data(), *column, *_encoder(self.encoder, in_file.get("encoder", {}))]
+        encoder = _encoder(self.encoder, in_file.get("encoder", {}), self.predictor.task)
+        return [*self.data(), *column, *encoder]
 
 
-def _encoder(name: str | None, section: object) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class TextChoices(Choices):
+    """The choices of `heedful train classify` and `heedful train regress`."""
+
+    text: str | None = None
+    encoder: str | None = None
+
+    def columns(self) -> dict[str, str | None]:
+        """Name the settings of the section `data` that hold the columns."""
+        return {"text": self.text}
+
+    def overrides(self, in_file: Mapping[str, Any]) -> list[str]:
+        columns = [
+            f"data.{key}={json.dumps(value, ensure_ascii=False)}"
+            for key, value in self.columns().items()
+            if value is not None
+        ]
+        encoder = _encoder(self.encoder, in_file.get("encoder", {}), self.predictor.task)
+        return [*self.data(), *columns, *encoder]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyChoices(TextChoices):
+    """The choices of `heedful train classify`."""
+
+    predictor = Classifier
+    label: str | None = None
+
+    def columns(self) -> dict[str, str | None]:
+        return {"text": self.text, "label": self.label}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressChoices(TextChoices):
+    """The choices of `heedful train regress`."""
+
+    predictor = Regressor
+    target: str | None = None
+
+    def columns(self) -> dict[str, str | None]:
+        return {"text": self.text, "target": self.target}
+
+
+def _encoder(name: str | None, section: object, task: str) -> list[str]:
     """Turn --encoder into a setting; a file's settings of another encoder cannot be kept."""
     if name is None:
         return []
@@ -89,7 +135,7 @@ def _encoder(name: str | None, section: object) -> list[str]:
     if unknown := settings - set(ENCODER_CONFIGS[name].model_fields):
         raise OptionError(
             f"--encoder {name}, but the configuration file sets encoder.{min(unknown)}, which it does not "
-            f"have; leave that out of the file, or start from `heedful config tag --encoder {name}`"
+            f"have; leave that out of the file, or start from `heedful config {task} --encoder {name}`"
         )
     return [f'encoder.kind="{name}"']
 

@@ -14,12 +14,12 @@ UNSPACED_SCRIPTS = (
 """The scripts that are written without spaces between words, as a set for Oniguruma expressions."""
 
 # The same scripts by code point, for Python's `re`, which knows no scripts.
-_UNSPACED = (
+UNSPACED = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3041-\u3096\u309d-\u309f\u30a1-\u30fa"
     "\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9d\U00020000-\U0003fffd\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ede\u1000-\u109f\u1780-\u17d3"
 )
-_ONE_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_ONE_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 def normalise(text: str, *, lowercase: bool = False) -> str:

@@ -147,21 +147,21 @@ class _Training:
     def _train_epoch(self) -> Iterator[Progress]:
         """Take the remaining steps of the epoch that is under way."""
         self.module.train()
-        reported, before, loss_sum, tokens = time.monotonic(), self.position.step, 0.0, 0
+        reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
         clock = reported
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
             if spent(self.options, self.position):
                 break
-            loss, count = self._step(batch), self.loss.count(batch)
-            loss_sum, tokens = loss_sum + loss, tokens + count
+            loss, asked = self._step(batch), self.loss.count(batch)
+            loss_sum, count = loss_sum + loss, count + asked
             clock, since = time.monotonic(), clock
             self.position = replace(
                 self.position,
                 batch=self.position.batch + 1,
                 step=self.position.step + 1,
                 epoch_loss=self.position.epoch_loss + loss,
-                epoch_tokens=self.position.epoch_tokens + count,
-                tokens=self.position.tokens + count,
+                epoch_tokens=self.position.epoch_tokens + asked,
+                tokens=self.position.tokens + self.loss.tokens(batch),
                 training_seconds=self.position.training_seconds + clock - since,
             )
             step, every = self.position.step, self.options.checkpoint_steps
@@ -169,9 +169,10 @@ class _Training:
                 self._save_checkpoint()
             if step % self.options.progress_steps == 0:
                 now = time.monotonic()
-                seconds = now - reported
-                yield self._progress(loss_sum / tokens, tokens / seconds, seconds / (step - before))
-                reported, before, loss_sum, tokens = time.monotonic(), step, 0.0, 0
+                seconds, tokens = now - reported, self.position.tokens - before.tokens
+                steps = step - before.step
+                yield self._progress(loss_sum / count, tokens / seconds, seconds / steps)
+                reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
                 clock = reported
 
     def _step(self, batch: Any) -> float:

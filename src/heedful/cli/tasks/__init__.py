@@ -19,5 +19,22 @@ def _tag() -> TaskCommands:
     return COMMANDS
 
 
-TASK_COMMANDS: dict[str, Callable[[], TaskCommands]] = {"translate": _translate, "tag": _tag}
+def _classify() -> TaskCommands:
+    from heedful.cli.tasks.text import CLASSIFY_COMMANDS
+
+    return CLASSIFY_COMMANDS
+
+
+def _regress() -> TaskCommands:
+    from heedful.cli.tasks.text import REGRESS_COMMANDS
+
+    return REGRESS_COMMANDS
+
+
+TASK_COMMANDS: dict[str, Callable[[], TaskCommands]] = {
+    "translate": _translate,
+    "tag": _tag,
+    "classify": _classify,
+    "regress": _regress,
+}
 """A task's name -> its commands; they are imported when they are needed, so that --help is quick."""

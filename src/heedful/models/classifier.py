@@ -1,0 +1,155 @@
+"""One answer a sequence: token features, any encoder, pooling, and a linear map to the answer's scores."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heedful.models.encoders import ENCODERS, EncoderSection
+from heedful.models.encoders.base import EncoderConfig
+from heedful.models.encoders.inputs import TokenBatch, TokenInputs, TokenInputsConfig
+from heedful.models.encoders.recurrent import RecurrentStates, Score
+from heedful.models.frequency import (
+    inverse_frequency,
+    keep_probability,
+    spent_on_frequent,
+    subsample,
+)
+from heedful.nn.dropout import Dropout
+from heedful.nn.linear import Linear
+from heedful.nn.normalizers import build_normalizer
+from heedful.nn.pooling import POOLS, AttentionPooling
+
+
+class PoolingConfig(EncoderConfig):
+    """How the states of a sequence become one vector."""
+
+    kind: Literal["attention", "mean", "max", "last"] = Field(
+        "attention",
+        description="What a learned query attends to, or the states' mean, maximum or last.",
+    )
+    heads: int = Field(
+        4, ge=1, description="Queries of attention; they must divide the states' width."
+    )
+    score: Score = Field("additive", description="How attention compares its query and a state.")
+    normalizer: Literal["softmax", "sparsemax", "entmax", "learned_entmax", "sigmoid", "relu"] = (
+        Field("softmax", description="How attention's scores become weights.")
+    )
+    dropout: float = Field(
+        0.3, ge=0, lt=1, description="Probability of dropping a feature of the vector."
+    )
+
+
+class FrequencyConfig(EncoderConfig):
+    """What is done about frequent words; nothing unless it is asked for."""
+
+    down_weight: float = Field(
+        0.0,
+        ge=0,
+        description="a: log(a / (a + p(w))) is added to the attention score of a word of frequency p, which "
+        "weighs it down; 1e-3 to 1e-4 are usual, 0 leaves scores alone. Only with pooling.kind = attention.",
+    )
+    subsample: float = Field(
+        0.0,
+        ge=0,
+        description="t: training keeps a word of frequency p with probability sqrt(t / p); 1e-3 to 1e-5 are "
+        "usual, 0 keeps all.",
+    )
+    penalty: float = Field(
+        0.0,
+        ge=0,
+        description="What the loss adds for attention spent on frequent words, times the share that they get. "
+        "Only with pooling.kind = attention.",
+    )
+    smoothing: float = Field(
+        1e-3,
+        gt=0,
+        description="a of the penalty: a word of frequency p counts as p / (a + p) frequent.",
+    )
+
+
+class SequenceSizes(NamedTuple):
+    """How many entries the vocabularies have, and how many numbers an answer takes."""
+
+    words: int
+    characters: int
+    outputs: int
+
+
+class SequenceModel(nn.Module):
+    """Scores of the answers to each sequence: (batch, outputs).
+
+    `frequencies` (words,) holds the share of the training tokens that each word is, from which `frequency`
+    takes what it needs. It is kept with the weights.
+
+    >>> from heedful.models.encoders.local import NoContextConfig
+    >>> inputs = TokenInputsConfig(characters="none", word_width=4)
+    >>> model = SequenceModel(inputs, NoContextConfig(hidden=8), PoolingConfig(), SequenceSizes(10, 5, 3)).eval()
+    >>> ids = torch.tensor([[2, 3]])
+    >>> batch = TokenBatch(ids, torch.tensor([2]), ids, torch.tensor([[2]]), torch.tensor([1]))
+    >>> model(batch).shape
+    torch.Size([1, 3])
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        inputs: TokenInputsConfig,
+        encoder: EncoderSection,
+        pooling: PoolingConfig,
+        sizes: SequenceSizes,
+        frequency: FrequencyConfig | None = None,
+    ):
+        super().__init__()
+        self.frequency = FrequencyConfig() if frequency is None else frequency
+        self.inputs = TokenInputs(inputs, sizes.words, sizes.characters)
+        self.encoder = ENCODERS[encoder.kind](encoder, self.inputs.width)
+        self.pooling: AttentionPooling | None = None
+        if pooling.kind == "attention":
+            self.pooling = AttentionPooling(
+                self.encoder.width,
+                pooling.heads,
+                score=pooling.score,
+                normalizer=build_normalizer(pooling.normalizer, heads=pooling.heads),
+            )
+        self.pool = pooling.kind
+        self.dropout = Dropout(pooling.dropout)
+        self.output = Linear(self.encoder.width, sizes.outputs)
+        nn.init.xavier_uniform_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+        self.register_buffer("frequencies", torch.zeros(sizes.words))
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        return self.scored(batch)[0]
+
+    def scored(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+        """Return the scores, and the penalty for attention on frequent words, summed over the sequences."""
+        if self.training and self.frequency.subsample:
+            batch = subsample(batch, keep_probability(self.frequencies, self.frequency.subsample))
+        return self.answer(self.inputs(batch), batch)
+
+    def answer(self, features: Tensor, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+        """As `scored`, from the tokens' features (batch, length, width)."""
+        states = self.encoder(features, batch.lengths)
+        penalty = features.new_zeros(())
+        if self.pooling is not None:
+            options, found = self.frequency, self.frequencies[batch.words]
+            bias = None
+            if options.down_weight:
+                bias = inverse_frequency(found, options.down_weight).log()
+            wanted = bool(options.penalty) and self.training
+            pooled, weights = self.pooling(
+                states.values, batch.lengths, bias, return_weights=wanted
+            )
+            if weights is not None and wanted:
+                penalty = options.penalty * spent_on_frequent(weights, found, options.smoothing)
+        elif self.pool == "last" and isinstance(self.encoder, RecurrentStates):
+            pooled = states.summary[0][-1]
+        else:
+            pooled = POOLS[self.pool](states.values, batch.lengths)
+        scores: Tensor = self.output(self.dropout(pooled))
+        return scores, penalty

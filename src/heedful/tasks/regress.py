@@ -1,0 +1,62 @@
+"""A number for each text, as a task of the one training loop."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from heedful.data.texts import Texts
+from heedful.tasks.base import Figure, Loss, Scores
+from heedful.tasks.regressing import Regressor
+from heedful.tasks.text_config import RegressConfig
+from heedful.tasks.text_encoding import TextVocabularies
+from heedful.tasks.text_task import TextLoss, TextTask, learned_from
+
+
+class NumberLoss(TextLoss):
+    """Squared error of the standardised target."""
+
+    def cost(self, scores: Tensor, answers: Tensor) -> Tensor:
+        return F.mse_loss(scores, answers.to(scores.dtype), reduction="sum")
+
+
+class RegressTask(TextTask[RegressConfig, Regressor]):
+    """One number a text; the loss is that of standardised targets, all else is in their units."""
+
+    predictor = Regressor
+    figures: ClassVar = {
+        "loss": Figure("loss"),
+        "rmse": Figure("RMSE", ".4g"),
+        "mae": Figure("MAE", ".4g"),
+        "r2": Figure("R²", ".4f"),
+    }
+    charts = (("rmse", "mae"), ("r2",))
+
+    def check(self, config: RegressConfig, train: Texts, valid: Texts) -> None:
+        for data in (train, valid):
+            for each in data.texts:
+                each.number()
+
+    def learn(self, config: RegressConfig, train: Texts) -> Regressor:
+        vocabularies = TextVocabularies.learn(
+            config.vocabulary,
+            [each.text for each in train.texts],
+            (),
+            longest=config.data.max_length,
+        )
+        trained = Regressor.untrained(config, vocabularies)
+        learned_from(trained, train)
+        trained.fit_targets([each.number() for each in train.texts])
+        return trained
+
+    def loss(self, trained: Regressor) -> Loss:
+        return NumberLoss(trained.model)
+
+    def measure(self, trained: Regressor, data: Texts) -> Scores:
+        found = trained.score(data, list(trained.answers(each.text for each in data.texts)))
+        return {"rmse": found.rmse, "mae": found.mae, "r2": found.r2}
+
+
+REGRESS = RegressTask()

@@ -1,0 +1,111 @@
+"""What a trained classifier and a trained regressor share: texts in, the model's numbers for each out."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from heedful.data.texts import Text, Texts
+from heedful.decode.evaluating import evaluating
+from heedful.models.classifier import SequenceModel, SequenceSizes
+from heedful.models.encoders.inputs import TokenBatch
+from heedful.tasks.base import Predictor
+from heedful.tasks.text_encoding import TextVocabularies
+from heedful.tasks.token_encoding import TokenIds
+
+
+class TextPredictor(Predictor):
+    """A model with its vocabularies and its configuration."""
+
+    model: SequenceModel
+
+    def __init__(self, config: Any, vocabularies: TextVocabularies, model: SequenceModel):
+        self.config = config
+        self.vocabularies = vocabularies
+        self.model = model
+
+    @classmethod
+    @abc.abstractmethod
+    def outputs(cls, vocabularies: TextVocabularies) -> int:
+        """Count the numbers that the model gives for a text."""
+
+    @classmethod
+    def untrained(cls, config: Any, vocabularies: TextVocabularies) -> Self:
+        """Build the model that `config` describes, with fresh weights."""
+        tokens = vocabularies.tokens
+        sizes = SequenceSizes(len(tokens.words), len(tokens.characters), cls.outputs(vocabularies))
+        model = SequenceModel(
+            config.inputs, config.encoder, config.pooling, sizes, config.frequency
+        )
+        return cls(config, vocabularies, model)
+
+    @classmethod
+    def reload(cls, config: Any, folder: Path) -> Self:
+        longest = config.data.max_length
+        return cls.untrained(
+            config, TextVocabularies.load(config.vocabulary, folder, longest=longest)
+        )
+
+    def save_resources(self, folder: Path) -> None:
+        self.vocabularies.save(folder)
+
+    def sizes(self) -> dict[str, int]:
+        found = {"tokens": len(self.vocabularies.tokens.words.entries)}
+        if self.vocabularies.labels.entries:
+            found["labels"] = len(self.vocabularies.labels.entries)
+        return found
+
+    def scores(self, texts: Iterable[str]) -> Iterator[Tensor | None]:
+        """Yield the model's numbers (outputs,) for each text, in order; None for one without tokens."""
+        waiting = iter(texts)
+        while chunk := list(itertools.islice(waiting, self.config.prediction.chunk)):
+            ids = self.vocabularies.encode(chunk)
+            results: list[Tensor | None] = [None] * len(chunk)
+            filled = sorted(
+                (n for n, each in enumerate(ids) if each.words), key=lambda n: len(ids[n].words)
+            )
+            for group in self._groups(filled, ids):
+                batch = self.to_device(self.vocabularies.tokens.collate([ids[n] for n in group]))
+                with evaluating(self.model), torch.inference_mode():
+                    found = self.model(batch).float().cpu()
+                for number, row in zip(group, found, strict=True):
+                    results[number] = row
+            yield from results
+
+    def _groups(self, order: Sequence[int], ids: Sequence[TokenIds]) -> Iterator[list[int]]:
+        """Cut numbers, sorted by length, into batches of at most `prediction.batch_tokens` tokens."""
+        group: list[int] = []
+        for number in order:
+            longest = len(ids[number].words)
+            if group and (len(group) + 1) * longest > self.config.prediction.batch_tokens:
+                yield group
+                group = []
+            group.append(number)
+        if group:
+            yield group
+
+    def to_device(self, batch: TokenBatch) -> TokenBatch:
+        """Move a batch to where the model is."""
+        device = self.model.output.weight.device
+        return TokenBatch(*(part.to(device) for part in batch))
+
+    @abc.abstractmethod
+    def answers(self, texts: Iterable[str]) -> Iterator[Any]:
+        """Yield the answer to each text, in order; an empty one for a text without tokens."""
+
+    @abc.abstractmethod
+    def values(self, text: Text) -> list[float]:
+        """Return the numbers that stand for a text's true answers.
+
+        Raises: DataError, with file and line, for an answer that cannot be used.
+        """
+
+    @abc.abstractmethod
+    def score(self, data: Texts, got: Sequence[Any]) -> Any:
+        """Compare answers, however they came about, with the true ones."""

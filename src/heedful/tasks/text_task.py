@@ -1,0 +1,106 @@
+"""What classifying and regressing share as tasks of the one training loop."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from heedful.data.texts import Texts
+from heedful.models.classifier import SequenceModel
+from heedful.models.encoders.inputs import TokenBatch
+from heedful.tasks.base import Loss, Task
+from heedful.tasks.batches import Batches
+from heedful.tasks.text_predictor import TextPredictor
+from heedful.tasks.token_encoding import TokenEncoder, TokenIds
+
+
+class AnsweredBatch(NamedTuple):
+    """Texts and the numbers that stand for their answers."""
+
+    tokens: TokenBatch
+    answers: Tensor
+    """(batch, values): a label's number; 0 or 1 for each label; or a standardised target."""
+
+
+AnsweredIds = tuple[TokenIds, Sequence[float]]
+
+
+class TextLoss(Loss):
+    """The loss of the answers, and what attention to frequent words costs."""
+
+    model: SequenceModel
+
+    def __init__(self, model: SequenceModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: AnsweredBatch) -> Tensor:
+        scores, penalty = self.model.scored(batch.tokens)
+        return self.cost(scores, batch.answers) + penalty
+
+    @abc.abstractmethod
+    def cost(self, scores: Tensor, answers: Tensor) -> Tensor:
+        """Return the summed loss of scores (batch, outputs) given the answers (batch, values)."""
+
+    @staticmethod
+    def count(batch: AnsweredBatch) -> int:
+        return len(batch.answers)
+
+    @classmethod
+    def tokens(cls, batch: AnsweredBatch) -> int:
+        return int(batch.tokens.lengths.sum())
+
+
+Configuration = TypeVar("Configuration", bound=BaseModel)
+Trained = TypeVar("Trained", bound=TextPredictor)
+
+
+class TextTask(Task[Configuration, Texts, Trained], Generic[Configuration, Trained]):
+    """An answer to each text."""
+
+    examples = "texts"
+
+    def batches(
+        self, trained: Trained, data: Texts, *, training: bool
+    ) -> Batches[AnsweredIds, AnsweredBatch]:
+        options = trained.config.training
+        ids = trained.vocabularies.encode([each.text for each in data.texts])
+        examples = [
+            (tokens, trained.values(each)) for tokens, each in zip(ids, data.texts, strict=True)
+        ]
+        for (tokens, _), each in zip(examples, data.texts, strict=True):
+            if not tokens.words:
+                raise each.error("the text holds no token; remove the row.")
+        collate = _Collate(trained.vocabularies.tokens)
+        return Batches(examples, _lengths, collate, options.batch_tokens, options.seed)
+
+    def texts(self, data: Texts) -> Sequence[Sequence[str]]:
+        answers = ["\n".join(each.answers) for each in data.texts]
+        return [each.text for each in data.texts], answers
+
+
+class _Collate:
+    """Pads texts into one batch."""
+
+    def __init__(self, tokens: TokenEncoder):
+        self.tokens = tokens
+
+    def __call__(self, examples: list[AnsweredIds]) -> AnsweredBatch:
+        answers = torch.tensor([values for _, values in examples])
+        return AnsweredBatch(self.tokens.collate([ids for ids, _ in examples]), answers)
+
+
+def _lengths(example: AnsweredIds) -> tuple[int, int]:
+    length = len(example[0].words)
+    return length, length
+
+
+def learned_from(trained: TextPredictor, data: Texts) -> None:
+    """Tell the model how frequent each word of the training texts is."""
+    found: Any = trained.vocabularies.frequencies([each.text for each in data.texts])
+    trained.model.frequencies.copy_(found)
