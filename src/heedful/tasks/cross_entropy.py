@@ -9,8 +9,9 @@ from torch import Tensor
 
 from heedful.ops.products import product
 
-BLOCK_BYTES = 32 * 2**20
-"""How much of the logits is made at a time: what stays in a processor's last cache until it is used up."""
+BLOCK_BYTES = 8 * 2**20
+"""How much of the logits is made at a time: what stays in a processor's last cache until it is used up, and well below
+the 32 MiB from which glibc gives every freed block back to the system, which costs more than its softmax."""
 ACCELERATOR_BLOCK_BYTES = 512 * 2**20
 
 
@@ -87,6 +88,11 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         # The gradient of one token among thousands is too small for float16, and not yet scaled up.
         back = wide if precision == torch.float16 else precision
         total = torch.zeros((), dtype=wide, device=states.device)
+        turned = layer[0].to(back)
+        if (
+            len(states) > 2 * rows
+        ):  # oneDNN multiplies by the turned weight faster by more than turning it takes
+            turned = turned.t().contiguous().t()
         for first in range(0, len(states), rows):
             part = slice(first, first + rows)
             fed = states[part].to(precision)
@@ -94,7 +100,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             loss, gradient = _block(logits, wanted[part, None], smoothing)
             total += loss
             if any(ctx.needs_input_grad):
-                _add(sums, part, gradient.to(back), fed.to(back), layer[0].to(back))
+                _add(sums, part, gradient.to(back), fed.to(back), turned)
         ctx.save_for_backward(*sums)
         ctx.dtypes = tuple(None if each is None else each.dtype for each in (states, weight, bias))
         return total

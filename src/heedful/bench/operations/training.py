@@ -13,7 +13,7 @@ from heedful.models.recurrent import RecurrentConfig, RecurrentEncoderDecoder
 from heedful.nn.recurrent import States
 from heedful.tasks.cross_entropy import smoothed_cross_entropy
 
-SIZES = {"batch": 64, "queries": 16, "keys": 16, "hidden": 256}
+SIZES = {"batch": 256, "queries": 16, "keys": 16, "hidden": 256}
 WITH_VOCABULARY = {**SIZES, "vocabulary": 8000}
 
 
