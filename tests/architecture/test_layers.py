@@ -24,7 +24,10 @@ MAY_IMPORT = {
     "bench": {"errors", "ops", "tasks", "nn", "models"},
     # Measures what encoders can and cannot do, with the clock and the number formats of bench.
     "probe": {"errors", "ops", "nn", "models", "tasks", "bench"},
-    "cli": EVERYTHING_BELOW_TASKS | {"data", "tasks", "train", "explore", "bench", "probe"},
+    # Trains each contender and draws what it came to.
+    "compare": EVERYTHING_BELOW_TASKS | {"data", "tasks", "train", "explore"},
+    "cli": EVERYTHING_BELOW_TASKS
+    | {"data", "tasks", "train", "explore", "bench", "compare", "probe"},
     # The top of the package offers the library; the command and what only it needs are imported by name.
     "__init__": {"errors", "ops", "nn", "models"},
     "__main__": {"cli"},

@@ -11,6 +11,7 @@ import typer
 
 from heedful.cli.bench import bench
 from heedful.cli.command import HeedfulCommand
+from heedful.cli.compare import compare
 from heedful.cli.config import config_classify, config_regress, config_tag, config_translate
 from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
@@ -55,6 +56,7 @@ _train.command("regress", cls=HeedfulCommand)(train_regress)
 app.command(cls=HeedfulCommand)(evaluate)
 app.command(cls=HeedfulCommand)(predict)
 app.command(cls=HeedfulCommand)(explain)
+app.command(cls=HeedfulCommand)(compare)
 app.command(cls=HeedfulCommand)(bench)
 app.command(cls=HeedfulCommand)(probe)
 app.add_typer(_config, name="config")

@@ -66,7 +66,7 @@ def read_configuration(
     values = read_toml(path)
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     overridden = apply_overrides(kind, values, overrides)
-    return build(kind, overridden, where=lambda keys: _place(path, lines, keys))
+    return build(kind, overridden, where=lambda keys: place(path, lines, keys))
 
 
 def apply_overrides(
@@ -285,7 +285,7 @@ def _syntax_message(path: Path, message: str) -> str:
     return f"{path}, line {found[1]}: {message.replace(found[0], '').strip()}"
 
 
-def _place(path: str | Path, lines: list[str], keys: list[str]) -> str:
+def place(path: str | Path, lines: list[str], keys: list[str]) -> str:
     """Find the line on which the key path `keys` is set; without one, only the file is named."""
     section, wanted = "", ".".join(keys[:-1])
     # an error of the whole, such as two keys that do not go together, has no keys

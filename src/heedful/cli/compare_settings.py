@@ -1,0 +1,110 @@
+"""The plan of a comparison, put together from a file and from options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heedful.compare.plan import CompareSection, Plan, make_plan
+from heedful.errors import OptionError, unknown_choice
+from heedful.tasks.configuration import Values, apply_overrides, build, place, read_toml
+from heedful.tasks.table import TASKS
+
+COMPARE, CONTENDERS = "compare", "contenders"
+"""The sections of a file that are not the task's."""
+
+
+class ComparePlace:
+    """What is compared: the name of a task, or a file.
+
+    >>> ComparePlace("tag").task, ComparePlace("ours.toml").file
+    ('tag', PosixPath('ours.toml'))
+    """
+
+    def __init__(self, what: str):
+        self.file: Path | None = None
+        self.task: str | None = None
+        if what in TASKS:
+            self.task = what
+        elif what.lower().endswith(".toml"):
+            self.file = Path(what)
+        else:
+            raise unknown_choice("task", what, [*TASKS, "FILE.toml"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareChoices:
+    """What a person chose on the command line; None or empty where nothing was said."""
+
+    train: Sequence[str] = ()
+    valid: Sequence[str] = ()
+    column: str | None = None
+    encoders: str | None = None
+    seeds: int | None = None
+    budget: str | None = None
+    fractions: str | None = None
+    lengths: str | None = None
+    target: float | None = None
+    sets: Sequence[str] = ()
+
+    def section(self) -> Values:
+        """Return the settings of the section `compare` that were chosen."""
+        found: Values = {"seeds": self.seeds, "budget": self.budget, "target": self.target}
+        if self.encoders is not None:
+            found["encoders"] = _parts(self.encoders)
+        for name, text in (("fractions", self.fractions), ("lengths", self.lengths)):
+            if text is not None:
+                found[name] = _numbers(name, text)
+        return {name: value for name, value in found.items() if value is not None}
+
+    def overrides(self) -> list[str]:
+        """Return the settings of the task that were chosen, `--set` last."""
+        lists = {"train": self.train, "valid": self.valid}
+        found = [
+            f"data.{name}={json.dumps(list(value), ensure_ascii=False)}"
+            for name, value in lists.items()
+            if value
+        ]
+        if self.column is not None:
+            found.append(f"data.column={json.dumps(self.column)}")
+        return [*found, *self.sets]
+
+
+def plan_from(what: ComparePlace, choices: CompareChoices) -> Plan:
+    """Lay the choices over the file, or over the defaults, and check all of it.
+
+    Raises: OptionError naming file and line, or the option, and the nearest valid name.
+    """
+    values: Values = {} if what.file is None else read_toml(what.file)
+    lines = [] if what.file is None else what.file.read_text(encoding="utf-8").splitlines()
+
+    def where(keys: Sequence[str]) -> str:
+        return "" if what.file is None else place(what.file, lines, list(keys))
+
+    section, contenders = values.pop(COMPARE, {}), values.pop(CONTENDERS, {})
+    for name, each in ((COMPARE, section), (CONTENDERS, contenders), *contenders.items()):
+        if not isinstance(each, dict):
+            raise OptionError(f"{where([name])}{name} is a section, [{name}], not a value")
+    asked: dict[str, Any] = {**section, **choices.section()}
+    if what.task is not None:
+        asked["task"] = what.task
+    found = build(CompareSection, asked, where=lambda keys: where([COMPARE, *keys]))
+    if found.task not in TASKS:
+        raise unknown_choice("task", found.task, TASKS)
+    kind = TASKS[found.task].predictor.configuration
+    base = apply_overrides(kind, values, choices.overrides())
+    return make_plan(found, base, contenders, where)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [int(part) if part.isdecimal() else float(part) for part in _parts(text)]
+    except ValueError:
+        raise OptionError(f"--{name} {text}: numbers with commas between them are wanted") from None

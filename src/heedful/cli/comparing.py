@@ -1,0 +1,184 @@
+"""Run a comparison for a person: settings from a file and options, progress, Ctrl-C, the report."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from heedful.cli.command import INTERRUPTED, complain
+from heedful.cli.compare_settings import CompareChoices, ComparePlace, plan_from
+from heedful.cli.compare_worker import KINDS, job_to_dict
+from heedful.cli.output import Output, duration
+from heedful.cli.progress import PLAIN_SECONDS
+from heedful.cli.tasks import TASK_COMMANDS
+from heedful.compare.comparison import (
+    PAGE,
+    RESULTS,
+    JobBegan,
+    JobEnded,
+    check_folder,
+    data_digest,
+    run_all,
+    write_results,
+)
+from heedful.compare.outcome import Outcome, outcome_from_dict
+from heedful.compare.page import comparison_page
+from heedful.compare.plan import Job, Plan
+from heedful.compare.process import events_of
+from heedful.compare.show import table
+from heedful.compare.summary import summarize
+from heedful.errors import OptionError, RunError
+from heedful.tasks.run_folder import write_text
+from heedful.train.events import Event, Progress, Validated
+
+
+def compare_for_a_person(
+    what: str, choices: CompareChoices, out: Path | None, output: Output
+) -> None:
+    """Do all of a `heedful compare` command."""
+    if out is None:
+        raise OptionError("--out is missing: name the report's folder, as in --out reports/first")
+    place = ComparePlace(what)
+    plan = plan_from(place, choices)
+    data = TASK_COMMANDS[plan.task.name]().read_training(next(iter(plan.contenders.values())).data)
+    for config in plan.contenders.values():
+        plan.task.check(config, *data)
+    digest = data_digest(plan, data)
+    if check_folder(plan, out, digest):
+        output.say(f"going on with the comparison in {out}")
+    output.say(
+        f"{len(plan.contenders)} contenders, {len(plan.seeds)} seeds, budget {plan.budget}: "
+        f"{len(plan.jobs)} trainings of {len(data[0]):,} {plan.task.examples}, "
+        f"validated on {len(data[1]):,}"
+    )
+    outcomes = _run(plan, out, digest, output)
+    _report(plan, out, digest, outcomes, output)
+
+
+def _run(plan: Plan, out: Path, digest: str, output: Output) -> list[Outcome]:
+    """Train all that has not ended; an interruption ends the program with advice."""
+    outcomes = []
+    try:
+        with _Watch(plan, output) as watch:
+            for event in run_all(plan, out, digest, runner(plan)):
+                watch.show(event)
+                if isinstance(event, JobEnded):
+                    outcomes.append(event.outcome)
+    except KeyboardInterrupt:
+        complain("stopped; the same command goes on with it", label="")
+        raise typer.Exit(INTERRUPTED) from None
+    return outcomes
+
+
+def runner(plan: Plan) -> Any:
+    """Return what does a job: a process of its own."""
+
+    def run(job: Job, folder: Path) -> Iterator[Event | Outcome]:
+        command = [sys.executable, "-m", "heedful.cli.compare_worker"]
+        values = job_to_dict(plan.task.name, job, folder, plan.lengths)
+        for event in events_of(command, values, os.environ):
+            if event["kind"] == "failed":
+                raise RunError(event["value"])
+            if event["kind"] == "outcome":
+                yield outcome_from_dict(event["value"])
+            else:
+                yield KINDS[event["kind"]](**event["value"])
+
+    return run
+
+
+def _report(
+    plan: Plan, out: Path, digest: str, outcomes: Sequence[Outcome], output: Output
+) -> None:
+    """Write the tables, comparison.json and the page."""
+    summary = summarize(plan, outcomes)
+    values = {
+        "task": plan.task.name,
+        "data": digest,
+        "budget": str(plan.budget),
+        "contenders": dict(plan.settings),
+        "seeds": list(plan.seeds),
+        "fractions": list(plan.fractions),
+        "summary": summary.to_dict(),
+        "runs": [each.to_dict(whole=False) for each in outcomes],
+    }
+    write_results(out, values)
+    page = out / PAGE
+    write_text(page, comparison_page(plan, summary, outcomes, out.name))
+    if summary.rows:
+        output.say()
+        output.table(table(plan, summary))
+    for failure in summary.failures:
+        complain(f"{failure.contender}, seed {failure.seed}: {failure.error}", label="failed: ")
+    output.say(f"\nwritten: {page}, {out / RESULTS}")
+    output.result({"out": str(out), "report": str(page), **values})
+    if not summary.rows:
+        raise RunError("every training failed; their errors stand above and in the report")
+
+
+class _Watch:
+    """Shows what happens: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, plan: Plan, output: Output):
+        self.plan, self.output = plan, output
+        self.reported = 0.0
+        self.title = ""
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[state]}"),
+            console=output.console,
+            disable=not output.watched,
+            transient=True,
+        )
+        self.task = self.bar.add_task("", total=None, state="starting")
+
+    def __enter__(self) -> _Watch:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def show(self, event: Any) -> None:
+        """Show one event."""
+        match event:
+            case JobBegan():
+                self.title = f"[{event.number}/{event.of}] {event.job.name}"
+                self.reported = time.monotonic()
+                self.bar.reset(self.task, total=None, description=self.title, state="starting")
+            case Progress():
+                self._advance(event)
+            case Validated():
+                figure = self.plan.figure
+                state = f"{figure.title} {event.scores[self.plan.judge.figure]:{figure.form}}"
+                self.bar.update(self.task, state=state)
+            case JobEnded():
+                self._end(event)
+
+    def _advance(self, event: Progress) -> None:
+        state = f"step {event.step:,}/{event.steps:,}, {event.tokens_per_second:,.0f} tokens/s"
+        self.bar.update(self.task, completed=event.step, total=event.steps, state=state)
+        if not self.output.watched and time.monotonic() - self.reported >= PLAIN_SECONDS:
+            self.reported = time.monotonic()
+            self.output.say(f"{self.title}: {state}")
+
+    def _end(self, event: JobEnded) -> None:
+        outcome, figure = event.outcome, self.plan.figure
+        said = f"[{event.number}/{event.of}] {event.job.name}: "
+        if outcome.error is not None:
+            self.output.say(f"{said}failed: {outcome.error}")
+            return
+        again = " (from before)" if event.again else ""
+        self.output.say(
+            f"{said}{figure.title} {outcome.quality:{figure.form}}, {outcome.tokens_per_second:,.0f} tokens/s, "
+            f"{duration(outcome.seconds)}{again}"
+        )

@@ -1,0 +1,79 @@
+"""The judge of each task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from sacrebleu.metrics import BLEU
+
+from heedful.compare.evidence import Judge, Numbers, RatioJudge, repeated
+from heedful.data.files import Pairs
+from heedful.data.labelled import Labelled
+from heedful.tasks.tagging import Tagger
+from heedful.tasks.translation import Translator
+
+
+class TagJudge(RatioJudge):
+    """Right labels over labels; an example is a sentence, for the tokens of one go together."""
+
+    figure: ClassVar = "accuracy"
+    unit: ClassVar = "tokens"
+
+    def take(self, data: Labelled, rows: Sequence[int]) -> Labelled:
+        return Labelled([data.sentences[row] for row in rows], data.name)
+
+    def statistics(self, trained: Tagger, data: Labelled) -> Numbers:
+        given = trained.tag(sentence.tokens for sentence in data.sentences)
+        return np.array(
+            [
+                (sum(a == b for a, b in zip(labels, each.labels, strict=True)), len(labels))
+                for labels, each in zip(given, data.sentences, strict=True)
+            ],
+            dtype=np.float64,
+        )
+
+    def input(self, data: Labelled, length: int) -> list[str]:
+        return repeated([token for each in data.sentences for token in each.tokens], length)
+
+    def answer(self, trained: Tagger, made: list[str]) -> None:
+        list(trained.tag([made]))
+
+
+class TranslateJudge(Judge):
+    """BLEU of greedy translations (sacreBLEU): matching and all n-grams, and both lengths."""
+
+    figure: ClassVar = "bleu"
+    unit: ClassVar = "words"
+
+    def take(self, data: Pairs, rows: Sequence[int]) -> Pairs:
+        return Pairs([data.source[r] for r in rows], [data.target[r] for r in rows], data.name)
+
+    def statistics(self, trained: Translator, data: Pairs) -> Numbers:
+        bleu = BLEU(effective_order=True)
+        found = []
+        for [best, *_], target in zip(
+            trained.translate(data.source, beam=1), data.target, strict=True
+        ):
+            one = bleu.sentence_score(best.text, [target])
+            found.append((*one.counts, *one.totals, one.sys_len, one.ref_len))
+        return np.array(found, dtype=np.float64)
+
+    def value(self, sums: Numbers) -> Numbers:
+        rows = sums.reshape(-1, 10).round().astype(int).tolist()
+        scores = [
+            BLEU.compute_bleu(row[:4], row[4:8], row[8], row[9], smooth_method="exp").score
+            for row in rows
+        ]
+        return np.array(scores, dtype=np.float64).reshape(sums.shape[:-1])
+
+    def input(self, data: Pairs, length: int) -> str:
+        return " ".join(repeated([word for text in data.source for word in text.split()], length))
+
+    def answer(self, trained: Translator, made: str) -> None:
+        list(trained.translate([made], beam=1))
+
+
+JUDGES: dict[str, Judge] = {"translate": TranslateJudge(), "tag": TagJudge()}
+"""A task's name -> its judge."""

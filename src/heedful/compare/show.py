@@ -1,0 +1,102 @@
+"""A comparison as rows of text, for the terminal and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from heedful.compare.plan import Plan
+from heedful.compare.significance import Difference
+from heedful.compare.summary import Row, Spread, Summary
+from heedful.tasks.base import Figure
+
+NONE = "–"
+
+
+def table(plan: Plan, summary: Summary) -> list[list[str]]:
+    """Return the table of the terminal: a line of titles, then a line a contender."""
+    longest = max((max(row.latency, default=0) for row in summary.rows), default=0)
+    titles = [
+        "contender",
+        plan.figure.title,
+        "± sd",
+        f"less {summary.best} (95 %)",
+        "p",
+        "parameters",
+        "tokens/s",
+        "train s",
+        f"s to {_target(plan.figure, summary.target)}",
+        "memory",
+        f"ms at {longest}",
+    ]
+    rows = [titles]
+    for row in summary.rows:
+        rows.append(
+            [
+                row.contender,
+                f"{row.quality.mean:{plan.figure.form}}",
+                NONE if (sd := row.quality.deviation) is None else f"{sd:{plan.figure.form}}",
+                *difference_cells(row.against_best, plan.figure),
+                f"{row.parameters:,}",
+                f"{row.tokens_per_second.mean:,.0f}",
+                f"{row.training_seconds.mean:,.1f}",
+                seconds_to(row),
+                memory(row.memory),
+                milliseconds(row, longest),
+            ]
+        )
+    return rows
+
+
+def difference_cells(found: Difference | None, figure: Figure) -> list[str]:
+    """Return a difference with its interval, and its p-value; nothing for a contender against itself."""
+    if found is None:
+        return [NONE, NONE]
+    form = f"+{figure.form}"
+    return [
+        f"{found.difference:{form}} ({found.low:{form}} to {found.high:{form}})",
+        p_value(found.p),
+    ]
+
+
+def p_value(p: float) -> str:
+    """Write a p-value.
+
+    >>> p_value(0.0312), p_value(0.0009995)
+    ('0.031', '<0.001')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def memory(found: Spread | None) -> str:
+    """Write bytes.
+
+    >>> memory(Spread(values=(3 * 2**20, 5 * 2**20)))
+    '4 MiB'
+    """
+    return NONE if found is None else f"{found.mean / 2**20:,.0f} MiB"
+
+
+def milliseconds(row: Row, length: int) -> str:
+    """Write the time of one answer."""
+    return f"{1000 * row.latency[length]:,.1f}" if length in row.latency else NONE
+
+
+def seconds_to(row: Row) -> str:
+    """Write the time to the target, and how many trainings reached it where not all did."""
+    if row.seconds_to_target is None:
+        return "not reached"
+    reached, of = len(row.seconds_to_target.values), len(row.quality.values)
+    some = "" if reached == of else f" ({reached} of {of})"
+    return f"{row.seconds_to_target.mean:,.1f}{some}"
+
+
+def failures(summary: Summary) -> Sequence[Sequence[str]]:
+    """Return a line for each training that failed."""
+    return [
+        [each.contender, str(each.seed), f"{each.fraction:g}", each.error or ""]
+        for each in summary.failures
+    ]
+
+
+def _target(figure: Figure, target: float | None) -> str:
+    return NONE if target is None else f"{target:{figure.form}}"
