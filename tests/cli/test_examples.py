@@ -18,7 +18,7 @@ from tests.cli.conftest import TINY_GRU, Ran, configuration, run_command
 
 COMMANDS = (
     ("demo",), ("train", "translate"), ("evaluate",), ("predict",), ("explain",), ("config", "translate"),
-    ("bench",),
+    ("bench",), ("probe",),
 )  # fmt: skip
 
 

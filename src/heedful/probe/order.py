@@ -29,7 +29,7 @@ def permutation(change: str, length: int, chance: torch.Generator) -> Tensor:
         return places.flip(0)
     if change == "shuffle":
         return torch.randperm(length, generator=chance)
-    first = (length - 1) // 2 - (length > 2) * ((length - 1) // 2 > 1)
+    first = (length - 2) // 2
     places[[first, first + 1]] = places[[first + 1, first]]
     return places
 
