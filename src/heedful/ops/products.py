@@ -83,6 +83,27 @@ def crossed(left: Tensor, right: Tensor) -> Tensor:
     return product(left.t(), right)
 
 
+def stacked(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply matrices of the same leading axes: left · right; not seen by autograd.
+
+    Shapes: (*lead, rows, inner) and (*lead, inner, columns) -> (*lead, rows, columns).
+
+    >>> stacked(torch.ones(4, 2, 3), torch.ones(4, 3, 1)).shape
+    torch.Size([4, 2, 1])
+    """
+    work = left.shape[-2] * left.shape[-1] * right.shape[-1]
+    if work < LEAST_WORK or left.shape[:-2] != right.shape[:-2] or not _suits(left, right):
+        return left @ right
+    lead, rows, columns = left.shape[:-2], left.shape[-2], right.shape[-1]
+    lefts, rights = (t.reshape(-1, *t.shape[-2:]) for t in (left, right))
+    if len(lefts) == 1:
+        return product(lefts[0], rights[0]).view(*lead, rows, columns)
+    result = left.new_empty(len(lefts), rows, columns)
+    for into, one, other in zip(result, lefts, rights, strict=True):
+        into.copy_(product(one, other))
+    return result.view(*lead, rows, columns)
+
+
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""`torch.nn.functional.linear`, :math:`x W^\top + b`, faster where `prefers_onednn`.
 

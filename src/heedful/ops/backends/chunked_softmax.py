@@ -20,6 +20,7 @@ from heedful.ops.backends.reference import Operands, attend_rows
 from heedful.ops.call import Attended, bias_at
 from heedful.ops.kernels.additive import scores_backward, scores_forward
 from heedful.ops.normalizers import Softmax
+from heedful.ops.products import stacked
 from heedful.ops.rows import Rows
 from heedful.ops.scores import Additive
 
@@ -75,14 +76,20 @@ class Job:
         self, query: Tensor, key: Tensor, value: Tensor, vector: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """The whole output, (*lead, query, value), and the weights if they are asked for."""
-        rows = self.operands.call.rows
-        output = query.new_empty(*rows.lead, rows.num_queries, value.shape[-1])
-        whole = query.new_empty(rows.shape) if self.operands.call.return_weights else None
+        rows, asked = self.operands.call.rows, self.operands.call.return_weights
+        output = whole = None
         for block in self.blocks():
             weights = self.weights(block, query, key, vector)
-            block.queries(output).copy_(weights @ block.keys(value))
+            mixed = stacked(weights, block.keys(value))
+            if block.is_whole:
+                return mixed, weights if asked else None
+            if output is None:
+                output = query.new_empty(*rows.lead, rows.num_queries, value.shape[-1])
+                whole = query.new_empty(rows.shape) if asked else None
+            block.queries(output).copy_(mixed)
             if whole is not None:
                 block.queries(whole).copy_(weights)
+        assert output is not None
         return output, whole
 
     def weights(self, block: Block, query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
@@ -125,13 +132,13 @@ class Job:
         query, key, value, vector = tensors
         weights = self.weights(block, query, key, vector)
         above, values = block.queries(upstream), block.keys(value)
-        inner = above @ values.mT
+        inner = stacked(above, values.mT)
         if of_weights is not None:
             inner = inner + block.queries(of_weights)
         inner = torch._softmax_backward_data(inner, weights, -1, weights.dtype)
         a, b, v = block.queries(query), block.keys(key), block.of(vector, 1)
         of_query, of_key, of_vector = scores_backward(a, b, v, self.activation, inner)
-        return of_query, of_key, (weights.mT @ above).sum_to_size(values.shape), of_vector
+        return of_query, of_key, stacked(weights.mT, above).sum_to_size(values.shape), of_vector
 
     def blocks(self) -> Iterator[Block]:
         """All blocks: as few sequences and heads at a time as leaves `FEWEST_ROWS` queries to each."""
