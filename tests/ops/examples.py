@@ -94,6 +94,8 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     # For CUDA; test_flex.py runs its plain form.
     "flex": lambda score, normalizer: False,
 }
+HERE = [name for name, serves in BACKEND_EXAMPLES.items() if serves("dot", "softmax")]
+"""Backends that serve inner products on a processor."""
 
 
 # name -> a mask that keeps everything, of the kind that the backend asks for

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from heedful import OptionError, attend, normalizers, positions, scores
-from heedful.ops.backends import BACKENDS
-from tests.ops.examples import open_mask
+from tests.ops.examples import HERE, open_mask
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ def test_cosine_of_no_features_is_zero() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HERE)
 def test_a_bias_is_not_rounded_to_half_precision(backend: str, dtype: torch.dtype) -> None:
     x = torch.randn(1, 4, 60, 16).to(dtype)
     bias = torch.randn(60, 60) - 1000

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from heedful import attend, masks
-from heedful.ops.backends import BACKENDS
 from heedful.ops.observe import Observed, current_observer, observing
 from tests.ops.compare import assert_same, run
-from tests.ops.examples import example
+from tests.ops.examples import HERE, example
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("return_weights", [False, True])
 def test_what_is_told_is_what_was_done(backend: str, return_weights: bool) -> None:
     call = example("scaled_dot", "padding").leaves()

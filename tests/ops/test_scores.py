@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful import attend, masks, scores
-from heedful.ops.backends import BACKENDS
 from heedful.ops.scores import SCORES, Score
 from tests.ops.compare import assert_same
-from tests.ops.examples import SCORE_EXAMPLES, example, open_mask
+from tests.ops.examples import HERE, SCORE_EXAMPLES, example, open_mask
 
 # Each score by the textbook's formula of one query vector s and one key vector h, for head `n`.
 TEXTBOOK: dict[str, Callable[[Score, int, Tensor, Tensor], Tensor]] = {
@@ -54,13 +53,13 @@ def test_leaky_relu_is_gatv2s() -> None:
 
 def test_scale_replaces_the_square_root() -> None:
     query, key = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
-    for backend in BACKENDS:
+    for backend in HERE:
         mask, score = open_mask(backend, 3, 5), scores.ScaledDot(0.3)
         got = attend(query, key, key, score=score, mask=mask, backend=backend).output
         assert_same(got, F.scaled_dot_product_attention(query, key, key, scale=0.3))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("shape", [(2, 3, 6, 8), (3, 6, 8), (2, 2, 3, 6, 8)])
 def test_scaled_dot_is_torchs(backend: str, shape: tuple[int, ...]) -> None:
     query, key, value = (torch.randn(shape).double() for _ in range(3))

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from heedful import Attended, attend, masks, normalizers, positions, scores
-from heedful.ops.backends import BACKENDS
 from heedful.ops.normalizers import NORMALIZERS
 from heedful.ops.scores import SCORES
 from tests.ops.compare import assert_all_same, assert_same, gradients, run
 from tests.ops.examples import (
     HEADS,
+    HERE,
     KEYS,
     QUERIES,
     VALUE_DIM,
@@ -82,7 +82,7 @@ def test_parameters_shared_by_all_heads_equal_repeated_ones(score: str, normaliz
     assert_all_same(summed, wanted)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("axes", [(1, HEADS), (2, 1), (1, 1)])
 def test_leading_axes_broadcast(backend: str, axes: tuple[int, int]) -> None:
     call = example("scaled_dot", "padding")
@@ -126,7 +126,7 @@ def test_grouped_heads_hide_what_a_mask_hides() -> None:
     assert_all_same(gradients(grouped, enable_gqa=True), wanted)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HERE)
 def test_grouped_heads_without_batch(backend: str) -> None:
     query, key = torch.randn(4, 3, 8), torch.randn(2, 5, 8)
     mask = open_mask(backend, 3, 5)
@@ -207,7 +207,7 @@ def test_no_features_scores_zero() -> None:
         assert output.tolist() == [[3.0]]
 
 
-@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+@pytest.mark.parametrize("backend", ["auto", *HERE])
 def test_the_answer_is_always_of_one_type(backend: str) -> None:
     call = example("scaled_dot", "dense")
     for return_weights in (False, True):
@@ -221,7 +221,7 @@ def test_bias_of_another_dtype_is_welcome() -> None:
     call = example("dot", dtype=torch.float32, bias=True)
     assert call.bias is not None
     wide = replace(call, bias=call.bias.double())
-    for backend in ("auto", *BACKENDS):
+    for backend in ("auto", *HERE):
         assert_same(run(wide, backend=backend).output, run(call).output)
 
 
@@ -247,7 +247,7 @@ def test_autocast_lowers_and_hands_back_its_dtype() -> None:
             assert_same(got.float(), wanted, dtype=torch.bfloat16)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HERE)
 def test_autocast_leaves_float64_alone(backend: str) -> None:
     call = example("gaussian", "padding")
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -128,8 +128,10 @@ class Pairs(Cells):
         lead_index = () if self.lead_index is None else self.lead_index[len(self.lead) - leading :]
         index = (*lead_index, *trailing)
         sizes = tensor.shape[tensor.ndim - len(index) :]
+        # Zeros with the axes of the cells: where all axes are shared, the cells are not to be lost.
         places = [
-            one.new_zeros(()) if size == 1 else one for one, size in zip(index, sizes, strict=True)
+            one.new_zeros((1,) * one.ndim) if size == 1 else one
+            for one, size in zip(index, sizes, strict=True)
         ]
         if len(places) == tensor.ndim:
             # FlexAttention traces an index made of tensors alone.

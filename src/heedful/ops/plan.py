@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from torch import Tensor
 
@@ -114,15 +115,24 @@ def choose(call: Call, backend: str) -> Backend:
                 f"serves every call."
             )
         return named
-    best, least = None, math.inf
+    waiting: list[tuple[float, Backend]] = []
     for candidate in _BY_CALL:
-        if candidate.cost.call >= least:
-            break
-        seconds = candidate.seconds(call)
-        # The cheap questions first: to tell whether a backend serves can take as long as a small call.
-        if seconds < least and _fits(candidate, call) and candidate.supports(call) is None:
-            best, least = candidate, seconds
-    return best or _smallest(call)
+        served = _first(waiting, call, candidate.cost.call)
+        if served is not None:
+            return served
+        waiting.append((candidate.seconds(call), candidate))
+        waiting.sort(key=itemgetter(0))
+    return _first(waiting, call, math.inf) or _smallest(call)
+
+
+def _first(waiting: list[tuple[float, Backend]], call: Call, seconds: float) -> Backend | None:
+    """Take from those that wait, the fastest first, until one serves that is expected to take less than `seconds`."""
+    while waiting and waiting[0][0] < seconds:
+        _, backend = waiting.pop(0)
+        # To tell whether a backend serves may take a look at every number.
+        if _fits(backend, call) and backend.supports(call) is None:
+            return backend
+    return None
 
 
 def _fits(backend: Backend, call: Call) -> bool:

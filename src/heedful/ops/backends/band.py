@@ -104,9 +104,10 @@ class Banded(Backend):
         band = band_of(call)
         assert band is not None
         with as_given(call.query.device):
-            if self.is_fused(call):
-                output = _fused(call, band)
-                if all_finite(output):
+            # Without gradients a finite output is proof enough: see heedful.ops.quick.
+            if self.is_fused(call) if call.needs_gradient else self._is_plain(call):
+                output, finite = _fused(call, band)
+                if finite:
                     weights = _by_blocks(call, band).weights if call.return_weights else None
                     return Attended(output, weights)
                 # Finite numbers were so large that products with them overflowed, perhaps only behind the mask.
@@ -126,7 +127,8 @@ def _by_blocks(call: Call, band: Band) -> Attended:
     )
 
 
-def _fused(call: Call, band: Band) -> Tensor:
+def _fused(call: Call, band: Band) -> tuple[Tensor, bool]:
+    """The output, and whether all of it was seen to be finite."""
     query, scale = query_and_scale(call)
     key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
     wide = wide_dtype(call.query.dtype)
@@ -142,7 +144,8 @@ def _fused(call: Call, band: Band) -> Tensor:
     strips = Strips.of(call, band, scale, wide)
     output: Tensor = BandDot.apply(*operands, strips)  # type: ignore[no-untyped-call]
     output = output[..., : call.value.shape[-1]]
-    return output.reshape(*call.lead, *output.shape[-2:]).to(call.query.dtype)
+    output = output.reshape(*call.lead, *output.shape[-2:]).to(call.query.dtype)
+    return output, strips.seen_finite() or all_finite(output)
 
 
 def _padded(tensor: Tensor, features: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,9 +23,9 @@ from heedful.ops.positions import PositionBias
 # outside the window, more rows mean larger products.
 NARROW_ROWS, WIDE_ROWS = 32, 192
 WIDE = 1024
-# What one call of the kernel may make besides its output: masks, and the gradients of overlapping keys. It stays in
-# the outer cache of a processor.
-PIECE_BYTES = 4 * 2**20
+# What one call of the kernel may make: output, masks, and the gradients of overlapping keys. It stays in the outer
+# cache of a processor; much memory at a time would be had from the system, which takes longer than to fill it.
+PIECE_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,8 @@ class Strips:
     """The part of the mask that follows from distance alone: one tile of it serves every block."""
     rest: Mask | None
     tiles: dict[int, Tensor] = field(default_factory=dict)
+    sums: list[Tensor] = field(default_factory=list)
+    """Of the output's parts, taken while they were in the cache."""
 
     @classmethod
     def of(cls, call: Call, band: Band, scale: float, dtype: torch.dtype) -> Strips:
@@ -55,14 +58,29 @@ class Strips:
             for member in range(self.call.groups):
                 yield entry, member
 
-    def pieces(self, heads: int, key_bytes: int = 0) -> Iterator[Blocks]:
-        """The blocks, as many at a time as keep to `PIECE_BYTES` with so many bytes made for each key."""
+    def pieces(self, key: Tensor, backward: bool = False) -> Iterator[Blocks]:
+        """The blocks, as many at a time as keep to `PIECE_BYTES`; keys are (batch, heads, key, features)."""
         bias = self.call.bias
         shared = self.rest is None and (bias is None or _is_near(bias))
-        cell_bytes = 0 if shared else heads * self.dtype.itemsize
+        heads, features = key.shape[1], key.shape[3]
         for blocks in self.band.blocks(self.rows):
-            one = blocks.keys * (blocks.rows * cell_bytes + key_bytes)
-            yield from blocks.pieces(max(1, PIECE_BYTES // one) if one else blocks.count)
+            # Each row's output or gradient; with gradients, those of keys and values; unless shared, the mask.
+            numbers = features * (blocks.rows + (2 * blocks.keys if backward else 0))
+            numbers += 0 if shared else blocks.rows * blocks.keys
+            yield from blocks.pieces(
+                max(1, PIECE_BYTES // max(1, numbers * heads * self.dtype.itemsize))
+            )
+
+    def seen_finite(self) -> bool:
+        """Whether sums over all the output are finite, and so all of it."""
+        return not self.sums or math.isfinite(torch.stack(self.sums).sum().item())
+
+    def unseeing_zero(self, rows: Tensor) -> Tensor:
+        """`rows` (batch, heads, query, features), whose blocks will be written, with zeros where no block is."""
+        seeing = self.band.seeing
+        rows[:, :, : seeing.start] = 0
+        rows[:, :, max(seeing.start, seeing.stop) :] = 0
+        return rows
 
     def added(self, blocks: Blocks, entry: int, member: int) -> Tensor | None:
         """Mask and bias of some blocks as numbers to be added, broadcastable to (count, heads, rows, keys).
@@ -141,13 +159,14 @@ class BandDot(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, job: Strips) -> Tensor:
         batch, heads, length, features = query.shape
-        output = query.new_zeros(batch, heads, length, features)
+        output = job.unseeing_zero(query.new_empty(batch, heads, length, features))
         statistics = query.new_zeros(batch, heads, length, 1)
         for entry, member in job.sheets(query):
             sheet = (entry, slice(member, None, job.call.groups))
-            for blocks in job.pieces(key.shape[1]):
+            for blocks in job.pieces(key):
                 added = job.added(blocks, entry, member)
                 if added is None:
+                    blocks.queries_of(output[sheet]).zero_()
                     continue
                 part, sums = band_kernel.forward(
                     blocks.queries_of(query[sheet]),
@@ -156,6 +175,7 @@ class BandDot(torch.autograd.Function):
                     added,
                     job.scale,
                 )
+                job.sums.append(part.sum())
                 blocks.queries_of(output[sheet]).copy_(part)
                 if sums is not None:
                     blocks.queries_of(statistics[sheet]).copy_(sums[..., None])
@@ -175,14 +195,14 @@ class BandDot(torch.autograd.Function):
             ]
             found = iter(torch.autograd.grad(made, wanted, directions, create_graph=True))
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None
-        to_query, to_key, to_value = (torch.zeros_like(tensor) for tensor in (query, key, value))
-        heads, features = key.shape[1], key.shape[-1]
-        key_bytes = 2 * heads * features * key.element_size()
+        to_query = job.unseeing_zero(torch.empty_like(query))
+        to_key, to_value = torch.zeros_like(key), torch.zeros_like(value)
         for entry, member in job.sheets(query):
             sheet = (entry, slice(member, None, job.call.groups))
-            for blocks in job.pieces(heads, key_bytes):
+            for blocks in job.pieces(key, backward=True):
                 added = job.added(blocks, entry, member)
                 if added is None:
+                    blocks.queries_of(to_query[sheet]).zero_()
                     continue
                 for_query, for_key, for_value = band_kernel.backward(
                     blocks.queries_of(gradient[sheet]),
@@ -207,7 +227,7 @@ def _plain(
     made, directions = [], []
     for entry, member in job.sheets(query):
         sheet = (entry, slice(member, None, job.call.groups))
-        for blocks in job.pieces(key.shape[1]):
+        for blocks in job.pieces(key):
             added = job.added(blocks, entry, member)
             if added is None:
                 added = query.new_full((1, 1, 1, 1), -torch.inf)

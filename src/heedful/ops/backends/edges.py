@@ -67,11 +67,18 @@ class EdgeByEdge(Backend):
         if not call.needs_gradient or edges is None:
             return 0
         width = wide_dtype(call.query.dtype).itemsize
-        output = call.lead_size * call.num_queries * (call.value.shape[-1] + 1) * width
-        places = call.lead_size * edges.edge_index.shape[1] * width
-        added = places if call.bias is not None or call.mask is not edges else 0
-        weights = call.cells * width + 4 * places if call.return_weights else 0
-        return token_bytes(call) + output + added + weights
+        # Several heads are laid side by side, in copies; then the output, and a number a row.
+        query, key, value = call.num_queries, call.num_keys, call.value_features
+        copies = (query + key) * call.pair_features + key * value if call.lead_size > 1 else 0
+        output = query * (value + 1)
+        places = edges.edge_index.shape[1] * width
+        nowhere = torch.zeros(0, dtype=torch.long, device=call.rows.device)
+        cells = Pairs(nowhere, nowhere, query, key, call.lead)
+        added = _added(call, cells, wide_dtype(call.query.dtype))
+        hidden = 0 if added is None else math.prod(added.shape[:-1]) * places
+        weights = call.cells * width + 4 * call.lead_size * places if call.return_weights else 0
+        kept = call.lead_size * (copies + output) * width
+        return token_bytes(call) + kept + hidden + weights
 
     def run(self, call: Call) -> Attended:
         edges = edges_of(call.mask)
