@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from heedful.nn.dropout import dropout
-from heedful.nn.recurrent_steps import BY_HAND, Hidden
+from heedful.nn.recurrent_steps import BY_HAND, Hidden, Into
 from heedful.ops.products import crossed, linear, product
 
 
@@ -121,7 +121,7 @@ def _backward(
         )
         earlier = tuple(part[rows] for part in before)
         needed = kept[count * t : count * (t + 1)]
-        back = BY_HAND[kind].backward(needed, recurrent[rows], earlier, later)
-        gates[rows], through[rows] = back.gates, back.recurrent
-        carried = (back.before[0] + product(back.recurrent, weight), *back.before[1:])
+        into = Into(gates[rows], through[rows])
+        past, *others = BY_HAND[kind].backward(needed, recurrent[rows], earlier, later, into)
+        carried = (past.add_(product(into.recurrent, weight)), *others)
     yield from (gates, crossed(through, before[0]), through.sum(0))
