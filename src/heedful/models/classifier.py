@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from heedful.models.encoders import ENCODERS, EncoderSection
 from heedful.models.encoders.base import EncoderConfig
-from heedful.models.encoders.inputs import TokenBatch, TokenInputs, TokenInputsConfig
+from heedful.models.encoders.inputs import (
+    TokenBatch,
+    TokenInputs,
+    TokenInputsConfig,
+    VectorTable,
+)
 from heedful.models.encoders.recurrent import RecurrentStates, Score
 from heedful.models.frequency import (
     inverse_frequency,
@@ -77,6 +82,7 @@ class SequenceSizes(NamedTuple):
     words: int
     characters: int
     outputs: int
+    vectors: VectorTable | None = None
 
 
 class SequenceModel(nn.Module):
@@ -106,7 +112,7 @@ class SequenceModel(nn.Module):
     ):
         super().__init__()
         self.frequency = FrequencyConfig() if frequency is None else frequency
-        self.inputs = TokenInputs(inputs, sizes.words, sizes.characters)
+        self.inputs = TokenInputs(inputs, sizes.words, sizes.characters, sizes.vectors)
         self.encoder = ENCODERS[encoder.kind](encoder, self.inputs.width)
         self.pooling: AttentionPooling | None = None
         if pooling.kind == "attention":

@@ -7,7 +7,12 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from heedful.models.encoders import ENCODERS, EncoderSection
-from heedful.models.encoders.inputs import TokenBatch, TokenInputs, TokenInputsConfig
+from heedful.models.encoders.inputs import (
+    TokenBatch,
+    TokenInputs,
+    TokenInputsConfig,
+    VectorTable,
+)
 from heedful.nn.crf import LinearChain
 from heedful.nn.dropout import Dropout
 from heedful.nn.linear import Linear
@@ -19,6 +24,7 @@ class TaggerSizes(NamedTuple):
     words: int
     characters: int
     labels: int
+    vectors: VectorTable | None = None
 
 
 class TaggerModel(nn.Module):
@@ -51,7 +57,7 @@ class TaggerModel(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        self.inputs = TokenInputs(inputs, sizes.words, sizes.characters)
+        self.inputs = TokenInputs(inputs, sizes.words, sizes.characters, sizes.vectors)
         self.encoder = ENCODERS[encoder.kind](encoder, self.inputs.width)
         self.dropout = Dropout(dropout)
         self.output = Linear(self.encoder.width, sizes.labels)

@@ -14,7 +14,6 @@ from heedful.models.classifier import SequenceModel
 from heedful.tasks.base import Figure, Loss, Scores
 from heedful.tasks.classifying import Classifier
 from heedful.tasks.text_config import ClassifyConfig
-from heedful.tasks.text_encoding import TextVocabularies
 from heedful.tasks.text_task import TextLoss, TextTask, learned_from
 
 
@@ -75,15 +74,8 @@ class ClassifyTask(TextTask[ClassifyConfig, Classifier]):
             )
 
     def learn(self, config: ClassifyConfig, train: Texts) -> Classifier:
-        vocabularies = TextVocabularies.learn(
-            config.vocabulary,
-            [each.text for each in train.texts],
-            (label for each in train.texts for label in each.answers),
-            longest=config.data.max_length,
-        )
-        trained = Classifier.untrained(config, vocabularies)
-        learned_from(trained, train)
-        return trained
+        labels = (label for each in train.texts for label in each.answers)
+        return learned_from(Classifier, config, train, labels)
 
     def loss(self, trained: Classifier) -> Loss:
         smoothing = trained.config.training.label_smoothing

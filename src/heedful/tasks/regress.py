@@ -11,7 +11,6 @@ from heedful.data.texts import Texts
 from heedful.tasks.base import Figure, Loss, Scores
 from heedful.tasks.regressing import Regressor
 from heedful.tasks.text_config import RegressConfig
-from heedful.tasks.text_encoding import TextVocabularies
 from heedful.tasks.text_task import TextLoss, TextTask, learned_from
 
 
@@ -40,14 +39,7 @@ class RegressTask(TextTask[RegressConfig, Regressor]):
                 each.number()
 
     def learn(self, config: RegressConfig, train: Texts) -> Regressor:
-        vocabularies = TextVocabularies.learn(
-            config.vocabulary,
-            [each.text for each in train.texts],
-            (),
-            longest=config.data.max_length,
-        )
-        trained = Regressor.untrained(config, vocabularies)
-        learned_from(trained, train)
+        trained = learned_from(Regressor, config, train, ())
         trained.fit_targets([each.number() for each in train.texts])
         return trained
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from heedful.models.tagger import TaggerModel
 from heedful.tasks.base import Figure, Loss, Scores, Task
 from heedful.tasks.batches import Batches
 from heedful.tasks.cross_entropy import smoothed_cross_entropy
+from heedful.tasks.pretrained import with_vectors
 from heedful.tasks.tagging import Tagger, TaggerVocabularies
 from heedful.tasks.tagging_config import TaggingConfig
 from heedful.tasks.token_encoding import TokenEncoder, TokenIds
@@ -86,7 +88,12 @@ class TaggingTask(Task[TaggingConfig, Labelled, Tagger]):
                     )
 
     def learn(self, config: TaggingConfig, train: Labelled) -> Tagger:
-        return Tagger.untrained(config, TaggerVocabularies.learn(config.vocabulary, train))
+        found = TaggerVocabularies.learn(config.vocabulary, train)
+        tokens, vectors = with_vectors(found.tokens, train.tokens(), config.inputs)
+        trained = Tagger.untrained(config, replace(found, tokens=tokens))
+        if vectors is not None:
+            trained.model.inputs.set_vectors(vectors)
+        return trained
 
     def batches(
         self, trained: Tagger, data: Labelled, *, training: bool

@@ -12,10 +12,12 @@ import torch
 
 from heedful.data.labelled import Labelled
 from heedful.data.lexicon import RESERVED, Lexicon, load_lexicons, save_lexicons
+from heedful.data.vectors import VectorSizes
 from heedful.decode.evaluating import evaluating
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.models.tagger import TaggerModel, TaggerSizes
 from heedful.tasks.base import Predictor
+from heedful.tasks.pretrained import vector_counts
 from heedful.tasks.tagging_config import TaggingConfig, TaggingVocabulary
 from heedful.tasks.tagging_metrics import TaggingScores, score_tags
 from heedful.tasks.token_encoding import TokenEncoder, TokenIds
@@ -48,13 +50,17 @@ class TaggerVocabularies:
         """Read those of a run folder."""
         names = ("words", "characters", "labels")
         words, characters, labels = load_lexicons(folder / VOCABULARY, names)
-        return cls(TokenEncoder(words, characters, config.lowercase, config.longest_word), labels)
+        vectors = VectorSizes.load(folder)
+        tokens = TokenEncoder(words, characters, config.lowercase, config.longest_word, vectors)
+        return cls(tokens, labels)
 
     def save(self, folder: Path) -> None:
         """Write them into a run folder."""
         tokens = self.tokens
         lexicons = {"words": tokens.words, "characters": tokens.characters, "labels": self.labels}
         save_lexicons(folder / VOCABULARY, lexicons)
+        if tokens.vectors is not None:
+            tokens.vectors.save(folder)
 
     def label_ids(self, labels: Sequence[str]) -> list[int]:
         """Number labels from 0 on; one that training did not see is -1."""
@@ -90,7 +96,10 @@ class Tagger(Predictor):
         """Build the model that `config` describes, with fresh weights."""
         tokens = vocabularies.tokens
         sizes = TaggerSizes(
-            len(tokens.words), len(tokens.characters), len(vocabularies.labels.entries)
+            len(tokens.words),
+            len(tokens.characters),
+            len(vocabularies.labels.entries),
+            tokens.table,
         )
         model = TaggerModel(
             config.inputs,
@@ -114,6 +123,7 @@ class Tagger(Predictor):
             "words": len(tokens.words.entries),
             "characters": len(tokens.characters.entries),
             "labels": len(self.vocabularies.labels.entries),
+            **vector_counts(tokens.vectors),
         }
 
     def tag(self, sentences: Iterable[Sequence[str]]) -> Iterator[list[str]]:

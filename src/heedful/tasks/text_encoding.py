@@ -13,6 +13,7 @@ from torch import Tensor
 
 from heedful.data.cutting import Cutter
 from heedful.data.lexicon import Lexicon, load_lexicons, save_lexicons
+from heedful.data.vectors import VectorSizes
 from heedful.tasks.text_config import TextVocabulary
 from heedful.tasks.token_encoding import TokenEncoder, TokenIds
 
@@ -56,7 +57,8 @@ class TextVocabularies:
         """Read those of a run folder."""
         names = ("words", "characters", "labels")
         words, characters, labels = load_lexicons(folder / VOCABULARY, names)
-        tokens = TokenEncoder(words, characters, config.lowercase, config.longest_word)
+        vectors = VectorSizes.load(folder)
+        tokens = TokenEncoder(words, characters, config.lowercase, config.longest_word, vectors)
         return cls(Cutter.load(config.kind, folder), tokens, labels, longest)
 
     def save(self, folder: Path) -> None:
@@ -65,6 +67,8 @@ class TextVocabularies:
         tokens = self.tokens
         lexicons = {"words": tokens.words, "characters": tokens.characters, "labels": self.labels}
         save_lexicons(folder / VOCABULARY, lexicons)
+        if tokens.vectors is not None:
+            tokens.vectors.save(folder)
 
     def tokens_of(self, text: str) -> list[str]:
         """Cut a text; of one that is too long the first and the last tokens are kept."""

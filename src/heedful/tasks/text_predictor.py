@@ -16,6 +16,7 @@ from heedful.decode.evaluating import evaluating
 from heedful.models.classifier import SequenceModel, SequenceSizes
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.tasks.base import Predictor
+from heedful.tasks.pretrained import vector_counts
 from heedful.tasks.text_encoding import TextVocabularies
 from heedful.tasks.token_encoding import TokenIds
 
@@ -39,7 +40,12 @@ class TextPredictor(Predictor):
     def untrained(cls, config: Any, vocabularies: TextVocabularies) -> Self:
         """Build the model that `config` describes, with fresh weights."""
         tokens = vocabularies.tokens
-        sizes = SequenceSizes(len(tokens.words), len(tokens.characters), cls.outputs(vocabularies))
+        sizes = SequenceSizes(
+            len(tokens.words),
+            len(tokens.characters),
+            cls.outputs(vocabularies),
+            tokens.table,
+        )
         model = SequenceModel(
             config.inputs, config.encoder, config.pooling, sizes, config.frequency
         )
@@ -56,7 +62,8 @@ class TextPredictor(Predictor):
         self.vocabularies.save(folder)
 
     def sizes(self) -> dict[str, int]:
-        found = {"tokens": len(self.vocabularies.tokens.words.entries)}
+        tokens = self.vocabularies.tokens
+        found = {"tokens": len(tokens.words.entries), **vector_counts(tokens.vectors)}
         if self.vocabularies.labels.entries:
             found["labels"] = len(self.vocabularies.labels.entries)
         return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -15,6 +16,8 @@ from heedful.models.classifier import SequenceModel
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.tasks.base import Loss, Task
 from heedful.tasks.batches import Batches
+from heedful.tasks.pretrained import with_vectors
+from heedful.tasks.text_encoding import TextVocabularies
 from heedful.tasks.text_predictor import TextPredictor
 from heedful.tasks.token_encoding import TokenEncoder, TokenIds
 
@@ -58,6 +61,7 @@ class TextLoss(Loss):
 
 Configuration = TypeVar("Configuration", bound=BaseModel)
 Trained = TypeVar("Trained", bound=TextPredictor)
+Learned = TypeVar("Learned", bound=TextPredictor)
 
 
 class TextTask(Task[Configuration, Texts, Trained], Generic[Configuration, Trained]):
@@ -100,7 +104,14 @@ def _lengths(example: AnsweredIds) -> tuple[int, int]:
     return length, length
 
 
-def learned_from(trained: TextPredictor, data: Texts) -> None:
-    """Tell the model how frequent each word of the training texts is."""
-    found: Any = trained.vocabularies.frequencies([each.text for each in data.texts])
-    trained.model.frequencies.copy_(found)
+def learned_from(kind: type[Learned], config: Any, train: Texts, labels: Iterable[str]) -> Learned:
+    """Build vocabularies and model; the model is told the words' frequencies and pre-trained vectors."""
+    texts = [each.text for each in train.texts]
+    found = TextVocabularies.learn(config.vocabulary, texts, labels, longest=config.data.max_length)
+    seen = (token for tokens in found.cutter.cut_all(texts) for token in tokens)
+    tokens, vectors = with_vectors(found.tokens, seen, config.inputs)
+    trained = kind.untrained(config, replace(found, tokens=tokens))
+    trained.model.frequencies.copy_(trained.vocabularies.frequencies(texts))
+    if vectors is not None:
+        trained.model.inputs.set_vectors(vectors)
+    return trained

@@ -12,7 +12,8 @@ import torch
 
 from heedful.data.batching import pad_ids
 from heedful.data.lexicon import Lexicon
-from heedful.models.encoders.inputs import TokenBatch
+from heedful.data.vectors import VectorSizes
+from heedful.models.encoders.inputs import TokenBatch, VectorTable
 
 
 class TokenIds(NamedTuple):
@@ -37,6 +38,8 @@ class TokenEncoder:
     characters: Lexicon
     lowercase: bool = True
     longest_word: int = 32
+    vectors: VectorSizes | None = None
+    """Of the pre-trained vectors that words have beside, or instead of, a learned embedding."""
     _numbers: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _spelt: list[array[int]] = field(default_factory=list, repr=False, compare=False)
 
@@ -60,6 +63,12 @@ class TokenEncoder:
             lowercase,
             longest_word,
         )
+
+    @property
+    def table(self) -> VectorTable | None:
+        """How large the model's table of pre-trained vectors is."""
+        found = self.vectors
+        return None if found is None else VectorTable(found.width, found.learned)
 
     def encode(self, tokens: Sequence[str]) -> TokenIds:
         """Encode one sentence."""

@@ -46,6 +46,17 @@ class TokenInputsConfig(EncoderConfig):
     )
     character_embedding: int = Field(32, ge=1, description="Features of a character.")
     character_width: int = Field(128, ge=2, description="Features read off the characters; even.")
+    vectors: str = Field(
+        "",
+        description="A file of pre-trained word vectors (word2vec, GloVe or fastText as text, .gz too), read "
+        "beside the words' own embeddings; only training reads it, the run keeps what it needs.",
+    )
+    vectors_frozen: bool = Field(True, description="Leave the pre-trained vectors as they are.")
+    vectors_unseen: int = Field(
+        20_000,
+        ge=0,
+        description="Of the file's words that training never saw, so many are kept for texts to come.",
+    )
     word_dropout: float = Field(
         0.2, ge=0, lt=1, description="Share of words that training takes for unknown ones."
     )
@@ -127,8 +138,16 @@ CHARACTER_READERS: dict[str, type[CharacterConvolution] | type[CharacterLSTM]] =
 }
 
 
+class VectorTable(NamedTuple):
+    """How large a table of pre-trained vectors is."""
+
+    width: int
+    learned: int
+    """Words below this id have an embedding of their own too; the others share the unknown word's."""
+
+
 class TokenInputs(nn.Module):
-    """Embeds tokens: [word ; characters], with dropout.
+    """Embeds tokens: [word ; pre-trained vector ; characters], with dropout.
 
     While training, some words are taken for the unknown word, whose embedding is learned so; their
     characters are still read.
@@ -137,6 +156,7 @@ class TokenInputs(nn.Module):
         config: sizes and options.
         words: how many words there are, padding and unknown counted.
         characters: how many characters there are, likewise.
+        vectors: of the pre-trained vectors, if there are any; `set_vectors` fills them in.
 
     Shapes: a `TokenBatch` -> (batch, length, width).
 
@@ -151,12 +171,24 @@ class TokenInputs(nn.Module):
     (torch.Size([1, 3, 10]), True)
     """
 
-    def __init__(self, config: TokenInputsConfig, words: int, characters: int):
+    def __init__(
+        self,
+        config: TokenInputsConfig,
+        words: int,
+        characters: int,
+        vectors: VectorTable | None = None,
+    ):
         super().__init__()
         self.word_dropout = config.word_dropout
+        self.vectors: nn.Embedding | None = None
+        self.learned = words
+        if vectors is not None:
+            self.learned = vectors.learned
+            self.vectors = nn.Embedding(words, vectors.width)
+            self.vectors.weight.requires_grad_(not config.vectors_frozen)
         self.words: nn.Embedding | None = None
         if config.word_width:
-            self.words = nn.Embedding(words, config.word_width, padding_idx=PADDING)
+            self.words = nn.Embedding(self.learned, config.word_width, padding_idx=PADDING)
             nn.init.normal_(self.words.weight, std=config.word_width**-0.5)
             nn.init.zeros_(self.words.weight.data[PADDING])
         self.reader: CharacterReader | None = None
@@ -168,6 +200,7 @@ class TokenInputs(nn.Module):
                 config.character_embedding, config.character_width
             )
         self.width = config.word_width + (0 if self.reader is None else self.reader.width)
+        self.width += 0 if vectors is None else vectors.width
         if not self.width:
             raise OptionError(
                 'word_width = 0 and characters = "none" leave nothing of a token; give one of them.'
@@ -179,6 +212,8 @@ class TokenInputs(nn.Module):
         parts: list[Tensor] = []
         if self.words is not None:
             parts.append(self.words(self._some_unknown(batch.words)))
+        if self.vectors is not None:
+            parts.append(self.vectors(batch.words))
         if self.reader is not None:
             parts.append(self.read_forms(batch)[batch.forms])
         output: Tensor = self.dropout(torch.cat(parts, dim=-1))
@@ -192,7 +227,15 @@ class TokenInputs(nn.Module):
         read: Tensor = self.reader(embedded, batch.character_lengths)
         return read
 
+    def set_vectors(self, values: Tensor) -> None:
+        """Fill in the pre-trained vectors, (words, width)."""
+        assert self.vectors is not None
+        with torch.no_grad():
+            self.vectors.weight.copy_(values)
+
     def _some_unknown(self, words: Tensor) -> Tensor:
+        if self.vectors is not None:
+            words = words.masked_fill(words >= self.learned, UNKNOWN)
         if not (self.training and self.word_dropout):
             return words
         dropped = torch.rand(words.shape, device=words.device) < self.word_dropout
