@@ -11,7 +11,11 @@ from sacrebleu.metrics import BLEU
 from heedful.compare.evidence import Judge, Numbers, RatioJudge, repeated
 from heedful.data.files import Pairs
 from heedful.data.labelled import Labelled
+from heedful.data.texts import Texts
+from heedful.tasks.classifying import Classifier
+from heedful.tasks.regressing import Regressor
 from heedful.tasks.tagging import Tagger
+from heedful.tasks.text_predictor import TextPredictor
 from heedful.tasks.translation import Translator
 
 
@@ -75,5 +79,58 @@ class TranslateJudge(Judge):
         list(trained.translate([made], beam=1))
 
 
-JUDGES: dict[str, Judge] = {"translate": TranslateJudge(), "tag": TagJudge()}
+class TextJudge(Judge):
+    """What classifying and regression share: an example is a text."""
+
+    unit: ClassVar = "words"
+
+    def take(self, data: Texts, rows: Sequence[int]) -> Texts:
+        return Texts([data.texts[row] for row in rows], data.name)
+
+    def input(self, data: Texts, length: int) -> str:
+        return " ".join(repeated([word for e in data.texts for word in e.text.split()], length))
+
+    def answer(self, trained: TextPredictor, made: str) -> None:
+        list(trained.answers([made]))
+
+
+class ClassifyJudge(TextJudge, RatioJudge):
+    """Texts whose label, or whose set of labels, is right, over texts."""
+
+    figure: ClassVar = "accuracy"
+
+    def statistics(self, trained: Classifier, data: Texts) -> Numbers:
+        given = trained.answers(each.text for each in data.texts)
+        return np.array(
+            [
+                (set(one.labels) == set(each.answers), 1)
+                for one, each in zip(given, data.texts, strict=True)
+            ],
+            dtype=np.float64,
+        )
+
+
+class RegressJudge(TextJudge):
+    """The root of the mean squared error; a text without an answer counts as the mean of all."""
+
+    figure: ClassVar = "rmse"
+    less_is_better: ClassVar = True
+
+    def statistics(self, trained: Regressor, data: Texts) -> Numbers:
+        wanted = np.array([each.number() for each in data.texts])
+        given = trained.answers(each.text for each in data.texts)
+        found = np.array([np.nan if one is None else one for one in given], dtype=np.float64)
+        errors = np.where(np.isnan(found), wanted.mean(), found) - wanted
+        return np.stack([errors**2, np.ones_like(errors)], axis=1)
+
+    def value(self, sums: Numbers) -> Numbers:
+        return np.asarray(np.sqrt(sums[..., 0] / np.maximum(sums[..., 1], 1e-12)))
+
+
+JUDGES: dict[str, Judge] = {
+    "translate": TranslateJudge(),
+    "tag": TagJudge(),
+    "classify": ClassifyJudge(),
+    "regress": RegressJudge(),
+}
 """A task's name -> its judge."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from heedful.compare.plan import Plan
 from heedful.compare.significance import Difference
@@ -24,7 +25,7 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
         "parameters",
         "tokens/s",
         "train s",
-        f"s to {_target(plan.figure, summary.target)}",
+        f"s to {target_text(plan.figure, summary.target)}",
         "memory",
         f"ms at {longest}",
     ]
@@ -98,5 +99,20 @@ def failures(summary: Summary) -> Sequence[Sequence[str]]:
     ]
 
 
-def _target(figure: Figure, target: float | None) -> str:
+def target_text(figure: Figure, target: float | None) -> str:
+    """Write the quality to which times are given."""
     return NONE if target is None else f"{target:{figure.form}}"
+
+
+def settings_text(settings: Mapping[str, Any], prefix: str = "") -> str:
+    """Write nested settings on one line.
+
+    >>> settings_text({"encoder": {"kind": "lstm", "hidden": 64}})
+    'encoder.kind = lstm, encoder.hidden = 64'
+    """
+    return ", ".join(
+        settings_text(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping)
+        else f"{prefix}{key} = {value}"
+        for key, value in settings.items()
+    )

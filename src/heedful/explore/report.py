@@ -9,6 +9,7 @@ from typing import Final
 
 from heedful.explore.chart import Series, line_chart
 from heedful.explore.html import figure, introduction, page
+from heedful.explore.intervals import Interval, interval_chart
 from heedful.explore.schema import AttentionRecord
 
 
@@ -27,6 +28,7 @@ class MetricTable:
     heading: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,24 @@ class Chart:
     series: Sequence[Series]
     x_label: str
     y_label: str
+    log_x: bool = False
+    log_y: bool = False
+    note: str = ""
+    """What to know to read it."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Values with their intervals, one below the other, over one axis."""
+
+    heading: str
+    intervals: Sequence[Interval]
+    x_label: str
+    note: str = ""
+    zero: bool = False
+    """Whether 0 is worth a line: the values are differences."""
+    form: str = ".3g"
+    """How numbers are read aloud."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,7 @@ class Code:
     commands: Sequence[tuple[str, str]]
 
 
-Section = Paragraph | MetricTable | Chart | Maps | Code
+Section = Paragraph | MetricTable | Chart | Intervals | Maps | Code
 
 _ONE_LINE: Final = "<h2>{}</h2>\n"
 
@@ -64,7 +84,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
     """Return one offline HTML page of the sections, in their order.
 
     Raises:
-        OptionError: a `Maps` example without records, or a `Chart` without points.
+        OptionError: a `Maps` example without records, a `Chart` without points, `Intervals` without any.
 
     >>> text = report_page("Run", [MetricTable("Results", ["metric", "value"], [["BLEU", "33.1"]])])
     >>> "<td>33.1</td>" in text
@@ -76,9 +96,13 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
             case Paragraph():
                 inner = f"<p>{html.escape(section.text)}</p>\n"
             case MetricTable():
-                inner = _table(section)
+                inner = _note(section.note) + _table(section)
             case Chart():
-                inner = line_chart(section.series, section.x_label, section.y_label)
+                inner = _note(section.note) + _chart(section)
+            case Intervals():
+                inner = _note(section.note) + interval_chart(
+                    section.intervals, section.x_label, zero=section.zero, form=section.form
+                )
             case Maps():
                 inner = _maps(section, f"maps-{number}")
             case Code():
@@ -86,6 +110,20 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
         heading = _ONE_LINE.format(html.escape(section.heading)) if section.heading else ""
         body.append(f"<section>\n{heading}{inner}</section>\n")
     return page(title, "".join(body))
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{html.escape(text)}</p>\n' if text else ""
+
+
+def _chart(section: Chart) -> str:
+    return line_chart(
+        section.series,
+        section.x_label,
+        section.y_label,
+        log_x=section.log_x,
+        log_y=section.log_y,
+    )
 
 
 def _table(section: MetricTable) -> str:

@@ -1,0 +1,84 @@
+"""Values side by side with their intervals, as inline SVG: one line a name."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from heedful.errors import OptionError
+from heedful.explore.chart import ticks
+
+_WIDTH: Final = 640
+_RIGHT, _TOP, _BOTTOM, _LINE = 16, 10, 42, 26
+_LETTER: Final = 7
+"""Width of an average letter."""
+_LONGEST_NAME: Final = 28
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value, the interval around it, and the single values that it is the mean of."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    marks: Sequence[float] = ()
+
+
+def interval_chart(
+    intervals: Sequence[Interval], x_label: str, *, zero: bool = False, form: str = ".3g"
+) -> str:
+    """Return a line for each interval, a dot for its value, small rings for its marks; `zero` draws a line at 0.
+
+    Raises:
+        OptionError: there is nothing to draw.
+
+    >>> interval_chart([Interval("lstm", 0.9, 0.85, 0.95, [0.88, 0.92])], "accuracy").count("<circle")
+    3
+    """
+    if not intervals:
+        raise OptionError("a chart needs at least one interval; leave the chart out of the report.")
+    ends = [v for each in intervals for v in (each.value, each.low, each.high, *each.marks)]
+    low, high = min([*ends, *([0.0] if zero else [])]), max([*ends, *([0.0] if zero else [])])
+    room = 0.04 * (high - low) or 0.5
+    low, high = low - room, high + room
+    left = 16 + _LETTER * min(_LONGEST_NAME, max(len(each.name) for each in intervals))
+    height = _TOP + _LINE * len(intervals) + _BOTTOM
+
+    def at(value: float) -> float:
+        return round(left + (value - low) / (high - low) * (_WIDTH - _RIGHT - left), 1)
+
+    said = "; ".join(
+        f"{e.name} {e.value:{form}} ({e.low:{form}} to {e.high:{form}})" for e in intervals
+    )
+    words = html.escape(f"{x_label}: {said}")
+    parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{words}">']
+    base = height - _BOTTOM
+    for value in ticks(low, high, 6):
+        x = at(value)
+        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{_TOP}" y2="{base}"/>')
+        parts.append(f'<text x="{x}" y="{base + 17}" text-anchor="middle">{value:g}</text>')
+    if zero:
+        parts.append(f'<line class="zero" x1="{at(0)}" x2="{at(0)}" y1="{_TOP}" y2="{base}"/>')
+    for number, each in enumerate(intervals):
+        parts += _line(each, _TOP + _LINE * number + _LINE // 2, left, at)
+    middle = (left + _WIDTH - _RIGHT) / 2
+    parts.append(
+        f'<text x="{middle}" y="{height - 6}" text-anchor="middle">{html.escape(x_label)}</text>'
+    )
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _line(each: Interval, y: int, left: int, at: Callable[[float], float]) -> list[str]:
+    name = each.name
+    if len(name) > _LONGEST_NAME:
+        name = name[: _LONGEST_NAME - 1] + "…"
+    parts = [
+        f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>',
+        f'<line class="interval" x1="{at(each.low)}" x2="{at(each.high)}" y1="{y}" y2="{y}"/>',
+    ]
+    parts += [f'<circle class="mark" cx="{at(value)}" cy="{y}" r="3"/>' for value in each.marks]
+    return [*parts, f'<circle class="value" cx="{at(each.value)}" cy="{y}" r="4.5"/>']
