@@ -15,3 +15,4 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_softmax, "BLOCK_BYTES", 2)
     monkeypatch.setattr(band_blocks, "block_rows", two_rows)
     monkeypatch.setattr(band_dot, "NARROW_ROWS", 2)
+    monkeypatch.setattr(band_dot, "BACKWARD_ROWS", 3)

@@ -67,7 +67,9 @@ def test_any_window_over_any_lengths_equals_reference(
     mask, queries, keys = drawn
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(band_dot, "NARROW_ROWS", rows)
+        patch.setattr(band_dot, "BACKWARD_ROWS", 2 * rows)
         patch.setattr(band_dot, "PIECE_BYTES", piece)
+        patch.setattr(band_dot, "BACKWARD_PIECE_BYTES", piece)
         patch.setattr(band_blocks, "block_rows", lambda *_: rows)
         for normalizer in ("softmax", "sparsemax"):
             call = windowed(mask, queries, keys, normalizer=normalizer)

@@ -116,14 +116,17 @@ def _masked(
     is NaN. So a finite output holds nothing hidden, and every value was finite.
 
     The backward pass multiplies gradients of scores, 0 where hidden, by keys and queries. These may still be infinite
-    under a finite output: a score of minus infinity weighs 0 wherever it comes from. So there they are looked at.
+    under a finite output: a score of minus infinity weighs 0 wherever it comes from. So there they are looked at, and
+    before the kernel, which then finds them in the cache.
     """
+    # A sum is finite only where all its terms are, and takes a hundredth of the time of `isfinite`; where large terms
+    # overflow it, the long way looks at each.
+    learns = query.requires_grad or key.requires_grad or value.requires_grad
+    if learns and torch.is_grad_enabled():
+        looked_at = query.detach().sum().item() + key.detach().sum().item()
+        if not math.isfinite(looked_at):
+            return None
     output = F.scaled_dot_product_attention(
         query, key, value, attn_mask=added, is_causal=causal, scale=scale
     )
-    # A sum is finite only where all its terms are, and takes a hundredth of the time of `isfinite`; where large terms
-    # overflow it, the long way looks at each.
-    total = output.detach().sum().item()
-    if output.requires_grad:
-        total += query.detach().sum().item() + key.detach().sum().item()
-    return output if math.isfinite(total) else None
+    return output if math.isfinite(output.detach().sum().item()) else None

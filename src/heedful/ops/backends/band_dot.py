@@ -22,10 +22,13 @@ from heedful.ops.positions import PositionBias
 # Rows of a block. The kernel takes 32 rows at a time, or 64 where there are 192 and more; fewer rows mean fewer cells
 # outside the window, more rows mean larger products.
 NARROW_ROWS, WIDE_ROWS = 32, 192
+# With more rows the gradients of fewer overlapping windows are summed, by one thread what several have computed.
+BACKWARD_ROWS = 64
 WIDE = 1024
 # What one call of the kernel may make: output, masks, and the gradients of overlapping keys. It stays in the outer
 # cache of a processor; much memory at a time would be had from the system, which takes longer than to fill it.
 PIECE_BYTES = 2 * 2**20
+BACKWARD_PIECE_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +70,9 @@ class Strips:
             # Each row's output or gradient; with gradients, those of keys and values; unless shared, the mask.
             numbers = features * (blocks.rows + (2 * blocks.keys if backward else 0))
             numbers += 0 if shared else blocks.rows * blocks.keys
-            yield from blocks.pieces(
-                max(1, PIECE_BYTES // max(1, numbers * heads * self.dtype.itemsize))
-            )
+            one = max(1, numbers * heads * self.dtype.itemsize)
+            most = BACKWARD_PIECE_BYTES if backward else PIECE_BYTES
+            yield from blocks.pieces(max(1, most // one))
 
     def seen_finite(self) -> bool:
         """Whether sums over all the output are finite, and so all of it."""
@@ -195,6 +198,7 @@ class BandDot(torch.autograd.Function):
             ]
             found = iter(torch.autograd.grad(made, wanted, directions, create_graph=True))
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None
+        job = replace(job, rows=max(job.rows, BACKWARD_ROWS), tiles={})
         to_query = job.unseeing_zero(torch.empty_like(query))
         to_key, to_value = torch.zeros_like(key), torch.zeros_like(value)
         for entry, member in job.sheets(query):
