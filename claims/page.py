@@ -1,0 +1,381 @@
+"""Write the tables of docs/claims.md and its plots from results/*.json."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from claims.common import RESULTS
+from heedful.probe.plot import draw
+from heedful.probe.results import Curve
+from heedful.probe.show import table as probe_table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "claims.md"
+IMAGES = ROOT / "docs" / "images"
+Rows = list[list[str]]
+
+
+def read(name: str) -> dict[str, Any]:
+    """Read results/NAME.json."""
+    values: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return values
+
+
+def curves(name: str, *measures: str) -> list[Curve]:
+    """Read the curves that `heedful probe --json` wrote."""
+    return [
+        Curve(c["measure"], c["encoder"], c["variant"], c["seed"], tuple(map(tuple, c["points"])))
+        for c in read(name)["curves"]
+        if not measures or c["measure"] in measures
+    ]
+
+
+def probed(name: str, measure: str) -> Rows:
+    """The table of one measure of a `heedful probe`, without the "±" of a single seed."""
+    return probe_table(curves(name, measure))
+
+
+def spread(values: Iterable[float], form: str = ".3f") -> str:
+    """Write mean and half of what the seeds spread over."""
+    found = list(values)
+    mean, half = statistics.fmean(found), (max(found) - min(found)) / 2
+    return f"{mean:{form}} ±{half:{form}}" if len(found) > 1 else f"{mean:{form}}"
+
+
+def grouped(
+    runs: Sequence[dict[str, Any]], *keys: str
+) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Runs that differ in their seed alone, together."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for run in runs:
+        found.setdefault(tuple(run[key] for key in keys), []).append(run)
+    return found
+
+
+SAW_BINS = ((1, 1), (2, 2), (3, 5), (6, 8), (9, 12), (13, 16))
+
+
+def _binned(accuracy: dict[str, float], words: dict[str, int], low: int, high: int) -> float:
+    """Accuracy over a range of distances, by how many words there are at each."""
+    inside = [d for d in accuracy if low <= int(d) <= high]
+    return sum(accuracy[d] * words[d] for d in inside) / sum(words[d] for d in inside)
+
+
+def saw() -> Rows:
+    """Accuracy by distance of the deciding word."""
+    told = read("saw")
+    head = [f"{low}" if low == high else f"{low}–{high}" for low, high in SAW_BINS]
+    rows = [["encoder", "parameters", *head]]
+    for (name,), runs in grouped(told["runs"], "encoder").items():
+        cells = [
+            spread(_binned(run["accuracy"], told["words"], *bounds) for run in runs)
+            for bounds in SAW_BINS
+        ]
+        rows.append([name, f"{runs[0]['parameters']:,}", *cells])
+    return rows
+
+
+def by_length() -> Rows:
+    """BLEU by source length on numbers."""
+    runs = read("by_length")["runs"]
+    head = [f"{g['shortest']}–{g['longest']}" for g in runs[0]["by_length"]]
+    rows = [["model", "parameters", *(f"{each} words" for each in head), "all"]]
+    for (name,), own in grouped(runs, "model").items():
+        cells = [
+            spread((run["by_length"][place]["bleu"] for run in own), ".1f")
+            for place in range(len(head))
+        ]
+        rows.append(
+            [name, f"{own[0]['parameters']:,}", *cells, spread((r["bleu"] for r in own), ".1f")]
+        )
+    return rows
+
+
+def multi30k() -> Rows:
+    """BLEU by source length on Multi30k."""
+    runs = read("multi30k")["runs"]
+    head = [f"{g['shortest']}–{g['longest']}" for g in runs[0]["by_length"]]
+    rows = [["model", *(f"{each} words" for each in head), "all"]]
+    for run in runs:
+        rows.append(
+            [run["model"], *(f"{g['bleu']:.1f}" for g in run["by_length"]), f"{run['bleu']:.1f}"]
+        )
+    return rows
+
+
+def heads() -> Rows:
+    """Accuracy and diversity by the number of heads."""
+    runs = read("heads")["runs"]
+    epochs = sorted({run["epochs"] for run in runs})
+    rows = [
+        ["heads", "parameters", *(f"accuracy, {e} epochs" for e in epochs), "diversity, bits",
+         "best head on the deciding word"]
+    ]  # fmt: skip
+    for (count,), own in grouped(runs, "heads").items():
+        last = [run for run in own if run["epochs"] == epochs[-1]]
+        cells = [spread(r["accuracy"] for r in own if r["epochs"] == e) for e in epochs]
+        rows.append(
+            [str(count), f"{own[0]['parameters']:,}", *cells,
+             spread(r["diversity"] for r in last) if count > 1 else "–",
+             spread(r["best_head_on_the_deciding_word"] for r in last)]
+        )  # fmt: skip
+    return rows
+
+
+def scores() -> Rows:
+    """Accuracy of each score and normalizer."""
+    rows = [["variant", "parameters", "accuracy", "best head on the deciding word"]]
+    for (name,), own in grouped(read("scores")["runs"], "variant").items():
+        rows.append(
+            [name, f"{own[0]['parameters']:,}", spread(r["accuracy"] for r in own),
+             spread(r["best_head_on_the_deciding_word"] for r in own)]
+        )  # fmt: skip
+    return rows
+
+
+def scaling() -> Rows:
+    """What scaling does by dimension."""
+    rows = [
+        ["dimension", "dot: entropy", "scaled: entropy", "dot: derivative", "scaled: derivative"]
+    ]
+    for each in read("scores")["scaling"]:
+        cells = [
+            f"{each[f'{score} {what}']:.3f}"
+            for what in ("entropy", "derivative")
+            for score in ("dot", "scaled_dot")
+        ]
+        rows.append([str(each["dimension"]), *cells])
+    return rows
+
+
+def alignment() -> Rows:
+    """AER on dates, by score, layer and head."""
+    rows = [["model", "exact match", "AER, mean of heads, by layer", "AER of each head, by layer"]]
+    for run in read("alignment")["runs"]:
+        layers = [" ".join(f"{rate:.3f}" for rate in layer) for layer in run["heads"]]
+        several = any(len(layer) > 1 for layer in run["heads"])
+        rows.append(
+            [run["model"], f"{run['exact_match']:.3f}",
+             "; ".join(f"{rate:.3f}" for rate in run["mean_of_heads"]),
+             "; ".join(layers) if several else "–"]
+        )  # fmt: skip
+    return rows
+
+
+def gold() -> Rows:
+    """AER on gold word alignments, with frequent words weighed down and without."""
+    runs = read("gold")["runs"]
+    names = list(runs[0]["aer"])
+    rows = [["model", *names]]
+    for run in runs:
+        rows.append([run["model"], *(f"{run['aer'][name]:.3f}" for name in names)])
+    return rows
+
+
+TABLES: dict[str, Callable[[], Rows]] = {
+    "saw": saw,
+    "by_length": by_length,
+    "multi30k": multi30k,
+    "memory": lambda: probed("memory", "recall"),
+    "gradient": lambda: probed("memory", "gradient"),
+    "memory_beyond": lambda: probed("memory_beyond", "recall"),
+    "order": lambda: probed("positions", "order"),
+    "first": lambda: probed("positions", "first"),
+    "copy": lambda: probed("positions", "copy"),
+    "time": lambda: probed("time", "time"),
+    "cores": lambda: probed("time", "cores"),
+    "heads": heads,
+    "scores": scores,
+    "scaling": scaling,
+    "alignment": alignment,
+    "gold": gold,
+    "window": lambda: probed("window", "recall"),
+    "window_time": lambda: probed("window_time", "time"),
+}
+"""Name in `<!-- table: NAME -->` -> the rows that stand below it."""
+
+MARK = re.compile(r"(<!-- table: (\w+) -->\n)(?:\|.*\n)*")
+
+
+def markdown(rows: Rows) -> str:
+    """Write rows as a table, the first being the header."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def filled(text: str) -> str:
+    """Return the page with every table as the results say."""
+    return MARK.sub(lambda found: found[1] + markdown(TABLES[found[2]]()), text)
+
+
+def _as_curves(
+    name: str, points: Iterable[tuple[str, int, list[tuple[float, float]]]]
+) -> list[Curve]:
+    return [Curve(name, encoder, "", seed, tuple(p)) for encoder, seed, p in points]
+
+
+def _bars(file: str, title: str, rows: Sequence[tuple[str, float, float, float]]) -> None:
+    """Draw one bar a row: label, mean, lowest, highest."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "heedful"}):
+        figure = Figure(figsize=(6.4, 0.3 * len(rows) + 1.0), layout="constrained")
+        axes = figure.subplots()
+        labels, means, lows, highs = zip(*rows[::-1], strict=True)
+        errors = [
+            [m - low for m, low in zip(means, lows, strict=True)],
+            [high - m for m, high in zip(means, highs, strict=True)],
+        ]
+        axes.barh(
+            range(len(rows)), means, xerr=errors, color="#1f4e79", ecolor="#b3261e", height=0.6
+        )
+        axes.set_yticks(range(len(rows)), labels, fontsize=8)
+        axes.set_title(title, fontsize=9)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.grid(visible=True, axis="x", alpha=0.25)
+        figure.savefig(IMAGES / file, metadata={"Date": None})
+
+
+def _lines(
+    file: str,
+    title: str,
+    axis: str,
+    series: dict[str, list[tuple[float, list[float]]]],
+    *,
+    log: bool,
+) -> None:
+    """Draw one line a name: at each x the mean of the seeds, and a band of their spread."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from heedful.probe.plot import COLOURS, MARKERS
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "heedful"}):
+        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        axes = figure.subplots()
+        for number, (name, points) in enumerate(series.items()):
+            xs = [x for x, _ in points]
+            colour = COLOURS[number % len(COLOURS)]
+            means = [statistics.fmean(values) for _, values in points]
+            axes.plot(xs, means, color=colour, marker=MARKERS[number], markersize=4, label=name)
+            axes.fill_between(
+                xs, [min(v) for _, v in points], [max(v) for _, v in points],
+                color=colour, alpha=0.12, linewidth=0,
+            )  # fmt: skip
+        if log:
+            axes.set_xscale("log", base=2)
+        axes.set_xlabel(axis, fontsize=8)
+        axes.set_title(title, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(visible=True, alpha=0.25)
+        axes.legend(fontsize=7, frameon=False)
+        figure.savefig(IMAGES / file, metadata={"Date": None})
+
+
+def _plot_saw() -> None:
+    series = {
+        name: [
+            (float(d), [run["accuracy"][d] for run in runs]) for d in runs[0]["accuracy"]
+        ]
+        for (name,), runs in grouped(read("saw")["runs"], "encoder").items()
+    }  # fmt: skip
+    _lines(
+        "claims_saw.svg", "accuracy on words of two labels", "distance of the word that decides",
+        series, log=False,
+    )  # fmt: skip
+
+
+def _plot_by_length() -> None:
+    series = {
+        name: [
+            ((g["shortest"] + g["longest"]) / 2, [run["by_length"][place]["bleu"] for run in runs])
+            for place, g in enumerate(runs[0]["by_length"])
+        ]
+        for (name,), runs in grouped(read("by_length")["runs"], "model").items()
+    }
+    _lines(
+        "claims_by_length.svg", "BLEU, numbers in words", "words of the source", series, log=False
+    )
+
+
+def _plot_heads() -> None:
+    runs = read("heads")["runs"]
+    epochs = sorted({run["epochs"] for run in runs})
+    series: dict[str, list[tuple[float, list[float]]]] = {}
+    for (count,), own in grouped(runs, "heads").items():
+        for e in epochs:
+            values = [r["accuracy"] for r in own if r["epochs"] == e]
+            series.setdefault(f"accuracy, {e} epochs", []).append((float(count), values))
+        last = [r for r in own if r["epochs"] == epochs[-1]]
+        if count > 1:
+            series.setdefault("diversity, bits", []).append(
+                (float(count), [r["diversity"] for r in last])
+            )
+        series.setdefault("best head on the deciding word", []).append(
+            (float(count), [r["best_head_on_the_deciding_word"] for r in last])
+        )
+    _lines("claims_heads.svg", "1 to 16 heads, 64 features in all", "heads", series, log=True)
+
+
+def _plot_scores() -> None:
+    rows = []
+    for (name,), own in grouped(read("scores")["runs"], "variant").items():
+        values = [run["accuracy"] for run in own]
+        rows.append((name, statistics.fmean(values), min(values), max(values)))
+    _bars("claims_scores.svg", "accuracy on words of two labels after 4 epochs", rows)
+
+
+def _plot_alignment() -> None:
+    rows = []
+    for run in read("alignment")["runs"]:
+        rates = [rate for layer in run["heads"] for rate in layer]
+        best = min(run["mean_of_heads"])
+        rows.append((run["model"], best, min([best, *rates]), max([best, *rates])))
+    _bars(
+        "claims_alignment.svg",
+        "alignment error rate on dates: best layer's mean of heads, and the range of single heads", rows,
+    )  # fmt: skip
+
+
+def _plot_probe(file: str, *parts: tuple[str, str]) -> Callable[[], None]:
+    def plot() -> None:
+        draw([curve for name, measure in parts for curve in curves(name, measure)], IMAGES / file)
+
+    return plot
+
+
+PLOTS: dict[str, Callable[[], None]] = {
+    "claims_saw.svg": _plot_saw,
+    "claims_by_length.svg": _plot_by_length,
+    "claims_memory.svg": _plot_probe(
+        "claims_memory.svg", ("memory", "recall"), ("memory", "gradient")
+    ),
+    "claims_positions.svg": _plot_probe(
+        "claims_positions.svg", ("positions", "first"), ("positions", "copy")
+    ),
+    "claims_time.svg": _plot_probe("claims_time.svg", ("time", "time"), ("time", "cores")),
+    "claims_heads.svg": _plot_heads,
+    "claims_scores.svg": _plot_scores,
+    "claims_alignment.svg": _plot_alignment,
+    "claims_window.svg": _plot_probe(
+        "claims_window.svg", ("window", "recall"), ("window_time", "time")
+    ),
+}
+"""File in docs/images -> what draws it."""
+
+
+def main() -> None:
+    """Fill the page's tables and draw its plots."""
+    for plot in PLOTS.values():
+        plot()
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
