@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.nn import functional as F
 
 from heedful.ops.finite import inside_func
@@ -37,7 +38,7 @@ def quick(
         or type(key) is not Tensor
         or type(value) is not Tensor
         or not _fit(query, key, value)
-        or torch.compiler.is_compiling()
+        or is_compiling()
         or torch.is_autocast_enabled("cpu")
         or inside_func()
     ):
@@ -68,8 +69,8 @@ def _fit(query: Tensor, key: Tensor, value: Tensor) -> bool:
         and query.is_cpu
         and key.is_cpu
         and value.is_cpu
-        and query.numel() > 0
-        and key.numel() > 0
+        and 0 not in shape
+        and 0 not in key_shape
     )
 
 
@@ -97,8 +98,11 @@ def _added(
         if type(keep) is not Tensor or keep.dtype is not torch.bool:
             return None
         added = keep
-    wanted, shape = (*query.shape[:3], key.shape[2]), added.shape
-    fits = shape in (wanted[2:], wanted) or (
+    shape = added.shape
+    if shape == (query.shape[2], key.shape[2]):
+        return added if added.is_cpu else None
+    wanted = (*query.shape[:3], key.shape[2])
+    fits = shape == wanted or (
         len(shape) in (2, 4)
         and all(got in (1, full) for got, full in zip(shape[::-1], wanted[::-1], strict=False))
     )
@@ -123,10 +127,11 @@ def _masked(
     # overflow it, the long way looks at each.
     learns = query.requires_grad or key.requires_grad or value.requires_grad
     if learns and torch.is_grad_enabled():
-        looked_at = query.detach().sum().item() + key.detach().sum().item()
-        if not math.isfinite(looked_at):
+        looked_at = query.detach().sum() + key.detach().sum()
+        if not math.isfinite(looked_at.item()):
             return None
     output = F.scaled_dot_product_attention(
         query, key, value, attn_mask=added, is_causal=causal, scale=scale
     )
-    return output if math.isfinite(output.detach().sum().item()) else None
+    total = output.detach().sum() if learns else output.sum()
+    return output if math.isfinite(total.item()) else None
