@@ -213,11 +213,21 @@ def test_bytes_kept_do_not_grow_with_target_times_source_times_features() -> Non
     assert 0 <= both <= 2 * 20 * 20 * 8 * 3
 
 
-def test_second_derivatives_ask_for_the_loop() -> None:
-    model = make().train()
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_derivatives_are_the_loops(kind: str) -> None:
+    model = make(kind=kind).train()
+    decoder = model.decoder
+    assert isinstance(decoder, BahdanauDecoder)
     source, target = tokens()
-    states = model(source, LENGTHS, target).states
-    weight = model.target_embedding.weight
-    (first,) = torch.autograd.grad(states.square().sum(), weight, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()
+    found = []
+    for whole in (True, False):
+        decoder.as_one_function = model.encoder.by_hand = whole
+        model.zero_grad()
+        states = model(source, LENGTHS, target).states
+        parameters = [each for each in model.parameters() if each.requires_grad]
+        first = torch.autograd.grad(
+            states.square().sum(), parameters, create_graph=True, allow_unused=True
+        )
+        sum(each.square().sum() for each in first if each is not None).backward()
+        found.append([parameter.grad for parameter in parameters])
+    torch.testing.assert_close(*found)

@@ -25,6 +25,11 @@ def plain(states: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor, s
     return F.cross_entropy(logits.float(), wanted, label_smoothing=s, reduction="sum")
 
 
+def exact(states: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor, s: float) -> Tensor:
+    logits = F.linear(states, weight, bias)
+    return F.cross_entropy(logits, wanted, label_smoothing=s, reduction="sum")
+
+
 def gradients(loss: Tensor, tensors: list[Tensor | None]) -> tuple[Tensor, ...]:
     return torch.autograd.grad(3 * loss, [tensor for tensor in tensors if tensor is not None])
 
@@ -98,7 +103,8 @@ def test_what_is_kept_does_not_grow_with_positions_times_tokens() -> None:
     tensors, wanted = given()
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         smoothed_cross_entropy(*tensors, wanted, 0.1)
-    assert sum(kept) == 7 * 5 + 11 * 5 + 11
+    # the gradients, and what they are of
+    assert sum(kept) == 2 * (7 * 5 + 11 * 5 + 11)
 
 
 def test_evaluating_multiplies_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,3 +115,14 @@ def test_evaluating_multiplies_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tensors, wanted = given()
     with torch.no_grad():
         smoothed_cross_entropy(*tensors, wanted)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_second_derivatives_are_pytorchs(bias: bool) -> None:
+    tensors, wanted = given(bias=bias)
+    leaves = [tensor for tensor in tensors if tensor is not None]
+    found = []
+    for loss in (smoothed_cross_entropy, exact):
+        first = torch.autograd.grad(loss(*tensors, wanted, 0.1), leaves, create_graph=True)
+        found.append(torch.autograd.grad(sum(each.square().sum() for each in first), leaves))
+    torch.testing.assert_close(*found)

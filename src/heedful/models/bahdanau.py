@@ -37,7 +37,7 @@ class BahdanauDecoder(AttentionDecoder):
     its h_{t-1}, so that what the cell has just made of the context counts.
 
     One layer with additive attention under softmax runs as one function with a backward pass of its own,
-    `heedful.models.bahdanau_sequence`, faster and with less kept; second derivatives want `as_one_function` False.
+    `heedful.models.bahdanau_sequence`, faster and with less kept, unless `as_one_function` is False.
     """
 
     as_one_function = True

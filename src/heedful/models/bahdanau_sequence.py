@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from heedful.nn.recurrent import Hidden
-from heedful.nn.recurrent_steps import BY_HAND, Into
+from heedful.nn.recurrent_steps import BY_HAND, SEEN, Into
 from heedful.ops.kernels.additive_step import AdditiveSteps, steps_for
 from heedful.ops.products import crossed, product
+from heedful.ops.twice import seen_gradients
 
 
 class Memory(NamedTuple):
@@ -163,14 +165,16 @@ class _Sequence(torch.autograd.Function):
             kept.extend(needed)
         stacks = [torch.stack(parts) for parts in zip(*states, strict=True)]
         ctx.cell, ctx.precision, ctx.steps, ctx.parts = cell, precision, type(steps), len(stacks)
-        ctx.save_for_backward(*tensors, attention, contexts, mixed, *stacks, *kept)
+        ctx.save_for_backward(*tensors, attention, contexts, mixed, *stacks, *kept, shares)
         return stacks[0], contexts, attention, *stacks[1:]
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         saved, parts = ctx.saved_tensors, ctx.parts
         after = 8 + parts
+        if torch.is_grad_enabled():  # to be differentiated again
+            inputs = (saved[-1], *saved[:after])
+            return None, None, *seen_gradients(partial(_seen, ctx.cell), inputs, upstream)
         made = _Made(
             Memory(*saved[:3]),
             Weights(*saved[3:8]),
@@ -179,9 +183,25 @@ class _Sequence(torch.autograd.Function):
             saved[after + 1],
             saved[after + 2],
             saved[after + 3 : after + 3 + parts],
-            saved[after + 3 + parts :],
+            saved[after + 3 + parts : -1],
         )
         return None, None, *_backward(ctx.cell, ctx.precision, ctx.steps, made, upstream)
+
+
+def _seen(cell: str, shares: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """What `_Sequence` makes, step by step before autograd's eyes."""
+    memory, weights, hidden = Memory(*tensors[:3]), Weights(*tensors[3:8]), tensors[8:]
+    made: list[tuple[Tensor, ...]] = []
+    for share in shares.unbind(0):
+        scores = torch.tanh((hidden[0] @ weights.query)[:, None] + memory.key) @ weights.vector
+        # Finite, so that a sentence without anything to attend to has derivatives: zeros.
+        scores = scores.masked_fill(~memory.keep, torch.finfo(scores.dtype).min)
+        attention = torch.softmax(scores, dim=-1) * memory.keep
+        context = (attention[:, None] @ memory.values).squeeze(1)
+        recurrent = hidden[0] @ weights.recurrent.t() + weights.bias
+        hidden = SEEN[cell](share + context @ weights.context.t(), recurrent, hidden)
+        made.append((hidden[0], context, attention, *hidden[1:]))
+    return tuple(torch.stack(parts) for parts in zip(*made, strict=True))
 
 
 class _Made(NamedTuple):

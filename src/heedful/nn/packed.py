@@ -7,6 +7,7 @@ and adds to the weight's gradient. Here what the steps give is collected, and ea
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from heedful.nn.dropout import dropout
-from heedful.nn.recurrent_steps import BY_HAND, Hidden, Into
+from heedful.nn.recurrent_steps import BY_HAND, SEEN, Hidden, Into
 from heedful.ops.products import crossed, linear, product
+from heedful.ops.twice import seen_gradients
 
 
 class Steps(NamedTuple):
@@ -47,7 +49,7 @@ def packed_layers(kind: str, layers: nn.RNNBase, packed: PackedSequence) -> tupl
     """What `layers` (PyTorch's, of the cell `kind`) make of packed inputs.
 
     Returns the states, packed rows × (directions × width), and the final ones, each (layers × directions, batch,
-    width) with the longest sequence first. It is differentiable once.
+    width) with the longest sequence first. Second derivatives go step by step.
     """
     counts = tuple(packed.batch_sizes.tolist())
     inputs, weights = packed.data, iter(layers.all_weights)
@@ -95,13 +97,29 @@ class _Packed(torch.autograd.Function):
                 whole[rows] = part
             kept.extend(needed)
         ctx.kind, ctx.steps, ctx.parts = kind, steps, parts
-        ctx.save_for_backward(weight, recurrent, *before, *kept)
+        ctx.save_for_backward(gates, weight, bias, recurrent, *before, *kept)
         return tuple(after)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *_backward(ctx.kind, ctx.steps, ctx.parts, ctx.saved_tensors, upstream)
+        kind, steps, saved = ctx.kind, ctx.steps, ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated again
+            return None, None, *seen_gradients(partial(_seen, kind, steps), saved[:3], upstream)
+        return None, None, *_backward(kind, steps, ctx.parts, (saved[1], *saved[3:]), upstream)
+
+
+def _seen(kind: str, steps: Steps, gates: Tensor, weight: Tensor, bias: Tensor) -> Hidden:
+    """What `_Packed` makes, step by step before autograd's eyes."""
+    width = weight.shape[1]
+    state: Hidden = tuple(gates.new_zeros(0, width) for _ in range(2 if kind == "lstm" else 1))
+    made: list[Hidden] = []
+    for rows in steps.slices():
+        before = tuple(_fit(part, rows.stop - rows.start) for part in state)
+        recurrent = torch.nn.functional.linear(before[0], weight, bias)
+        state = SEEN[kind](gates[rows], recurrent, before)
+        made.append(state)
+    ordered = made[::-1] if steps.reverse else made
+    return tuple(torch.cat(parts) for parts in zip(*ordered, strict=True))
 
 
 def _backward(

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
 from heedful.nn.packed import packed_layers
 from heedful.nn.recurrent_steps import Hidden as Hidden
+from heedful.nn.recurrent_steps import gru_cell, lstm_cell, rnn_cell
 from heedful.ops.finite import inside_func
 
 CellStep = Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
@@ -53,8 +54,7 @@ def rnn_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hid
     Shapes: gates (batch, width) hold the input's share, W_i x + b_i; hidden ((batch, width),);
     weight (width, width); bias (width,).
     """
-    gates, recurrent = _gates(gates, hidden[0], weight, bias)
-    return (torch.tanh(gates + recurrent),)
+    return rnn_cell(*_gates(gates, hidden[0], weight, bias), hidden)
 
 
 def lstm_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hidden:
@@ -65,11 +65,7 @@ def lstm_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hi
     Shapes: gates (batch, 4 width) in PyTorch's order i, f, g, o; hidden (h, c) of (batch, width);
     weight (4 width, width); bias (4 width,).
     """
-    before, cell = hidden
-    gates, recurrent = _gates(gates, before, weight, bias)
-    write, forget, content, read = (gates + recurrent).chunk(4, dim=1)
-    cell = torch.sigmoid(forget) * cell + torch.sigmoid(write) * torch.tanh(content)
-    return torch.sigmoid(read) * torch.tanh(cell), cell
+    return lstm_cell(*_gates(gates, hidden[0], weight, bias), hidden)
 
 
 def gru_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hidden:
@@ -80,13 +76,7 @@ def gru_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hid
     Shapes: gates (batch, 3 width) in PyTorch's order r, z, n; hidden ((batch, width),);
     weight (3 width, width); bias (3 width,).
     """
-    before = hidden[0]
-    gates, recurrent = _gates(gates, before, weight, bias)
-    width = before.shape[1]
-    both = torch.sigmoid(gates[:, : 2 * width] + recurrent[:, : 2 * width])
-    reset, update = both[:, :width], both[:, width:]
-    new = torch.tanh(torch.addcmul(gates[:, 2 * width :], reset, recurrent[:, 2 * width :]))
-    return (torch.lerp(new, before, update),)
+    return gru_cell(*_gates(gates, hidden[0], weight, bias), hidden)
 
 
 class Cell(NamedTuple):
@@ -181,7 +171,7 @@ class RecurrentEncoder(nn.Module):
 
     Shapes: inputs (batch, length, input_width), lengths (batch,) -> `States` with values
     (batch, length, hidden × directions). What inputs hold at padding never matters. On a CPU the pass back is
-    `heedful.nn.packed`'s; second derivatives want `by_hand` False, PyTorch's own.
+    `heedful.nn.packed`'s; `by_hand` False asks for PyTorch's own.
 
     Raises:
         OptionError: an unknown kind, a size below 1, a dropout outside [0, 1).

@@ -67,6 +67,35 @@ def through_tanh(upstream: Tensor, output: Tensor) -> Tensor:
     return gradient
 
 
+def rnn_cell(gates: Tensor, recurrent: Tensor, before: Hidden) -> Hidden:
+    """Return h' = tanh(gates + recurrent)."""
+    return (torch.tanh(gates + recurrent),)
+
+
+def lstm_cell(gates: Tensor, recurrent: Tensor, before: Hidden) -> Hidden:
+    """i, f, o = σ(·), g = tanh(·);  c' = f c + i g;  h' = o tanh(c')."""
+    write, forget, content, read = (gates + recurrent).chunk(4, dim=1)
+    cell = torch.sigmoid(forget) * before[1] + torch.sigmoid(write) * torch.tanh(content)
+    return torch.sigmoid(read) * torch.tanh(cell), cell
+
+
+def gru_cell(gates: Tensor, recurrent: Tensor, before: Hidden) -> Hidden:
+    """r, z = σ(·);  n = tanh(gates_n + r recurrent_n);  h' = (1 − z) n + z h."""
+    width = before[0].shape[1]
+    both = torch.sigmoid(gates[:, : 2 * width] + recurrent[:, : 2 * width])
+    reset, update = both[:, :width], both[:, width:]
+    new = torch.tanh(torch.addcmul(gates[:, 2 * width :], reset, recurrent[:, 2 * width :]))
+    return (torch.lerp(new, before[0], update),)
+
+
+SEEN: dict[str, Callable[[Tensor, Tensor, Hidden], Hidden]] = {
+    "rnn": rnn_cell,
+    "lstm": lstm_cell,
+    "gru": gru_cell,
+}
+"""Each cell in operators that autograd knows: (the input's share of the gates, W h + b, the state before) -> after."""
+
+
 def rnn_forward(gates: Tensor, recurrent: Tensor, before: Hidden) -> Taken:
     """One step: h' = tanh(gates + recurrent)."""
     after = (gates + recurrent).tanh_()

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from heedful.ops.products import product
+from heedful.ops.twice import seen_gradients
 
 BLOCK_BYTES = 8 * 2**20
 """How much of the logits is made at a time: what stays in a processor's last cache until it is used up, and well below
@@ -24,7 +26,8 @@ def smoothed_cross_entropy(
     label_smoothing=s, reduction="sum")`. The logits, by far the largest tensor of a model with a large
     vocabulary, are made block by block and never whole: the gradient of a block, softmax - (1-s)·onehot - s/V,
     takes the place of its logits and is multiplied into the gradients of states, weight and bias at once.
-    What is kept for the backward pass are those gradients, and backward is one scaling of them.
+    What is kept for the backward pass are those gradients, and backward is one scaling of them; one that is to be
+    differentiated again makes the whole matrix.
 
     Args:
         states: (positions, width), what the output layer reads. Under autocast the products are in its precision.
@@ -101,19 +104,32 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             total += loss
             if any(ctx.needs_input_grad):
                 _add(sums, part, gradient.to(back), fed.to(back), turned)
-        ctx.save_for_backward(*sums)
+        ctx.save_for_backward(*sums, states, weight, bias)
+        ctx.wanted, ctx.smoothing = wanted, smoothing
         ctx.dtypes = tuple(None if each is None else each.dtype for each in (states, weight, bias))
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated again
+
+            def whole(states: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor]:
+                return (_whole(F.linear(states, weight, bias), ctx.wanted, ctx.smoothing),)
+
+            return *seen_gradients(whole, saved[3:], (upstream,)), None, None, None
         states, weight, bias = (
             None if sums is None else (sums * upstream).to(dtype)
-            for sums, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+            for sums, dtype in zip(saved[:3], ctx.dtypes, strict=True)
         )
         turned = None if weight is None else weight.t().contiguous()
         return states, turned, bias, None, None, None
+
+
+def _whole(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
+    """The loss of all logits."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(wide, wanted, label_smoothing=smoothing, reduction="sum")
 
 
 def _block(logits: Tensor, true: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
