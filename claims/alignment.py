@@ -19,7 +19,7 @@ RECURRENT = {"kind": "gru", "embedding": 32, "hidden": 64}
 MODELS: dict[str, dict[str, Any]] = {
     **{
         f"gru, {score}": {**RECURRENT, "encoder_hidden": 32, "attention": score}
-        for score in ("additive", "dot", "scaled_dot", "bilinear", "low_rank")
+        for score in ("additive", "dot", "bilinear", "low_rank")
     },
     "gru, dot, Luong's order": {
         **RECURRENT, "encoder_hidden": 32, "attention": "dot", "order": "luong",

@@ -10,7 +10,7 @@ from claims.common import quiet, save, train_translator
 from heedful.data.builtin import numbers
 from heedful.tasks.metrics import score_by_length, score_translations
 
-SEEDS = (0, 1)
+SEEDS = (0,)
 BOUNDS = (5, 7, 9)
 """Most words of the first groups."""
 RECURRENT = {"kind": "gru", "embedding": 48, "hidden": 64}
@@ -28,13 +28,13 @@ MODELS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Train the four on number words in English and French, and write BLEU by the words of the source."""
     quiet()
-    corpus = numbers.build(0, train_size=5_000, valid_size=100, test_size=600, languages=("fr",))
+    corpus = numbers.build(0, train_size=4_000, valid_size=100, test_size=600, languages=("fr",))
     runs = []
     for name, model in MODELS.items():
         for seed in SEEDS:
             began = time.process_time()
             translator = train_translator(
-                corpus.train, corpus.valid, model, seed, vocabulary="word"
+                corpus.train, corpus.valid, model, seed, vocabulary="word", epochs=8
             )
             texts = [best.text for best, *_ in translator.translate(corpus.test.source)]
             groups = score_by_length(corpus.test.source, texts, corpus.test.target, BOUNDS)

@@ -39,7 +39,7 @@ SMALL_TAGGER: dict[str, Any] = {
 
 SMALL_TRANSLATOR: dict[str, Any] = {
     "training": {
-        "epochs": 6, "batch_tokens": 1200, "learning_rate": 3e-3, "warmup_steps": 100,
+        "epochs": 6, "batch_tokens": 600, "learning_rate": 3e-3, "warmup_steps": 100,
         "schedule": "cosine", "label_smoothing": 0.0, "average_epochs": 1, "patience": 0, "metric": "loss",
         "threads": 1, "keep_freed_memory": False,
     },

@@ -328,7 +328,7 @@ def _plot_scores() -> None:
     for (name,), own in grouped(read("scores")["runs"], "variant").items():
         values = [run["accuracy"] for run in own]
         rows.append((name, statistics.fmean(values), min(values), max(values)))
-    _bars("claims_scores.svg", "accuracy on words of two labels after 4 epochs", rows)
+    _bars("claims_scores.svg", "accuracy on words of two labels after 3 epochs", rows)
 
 
 def _plot_alignment() -> None:
