@@ -49,8 +49,8 @@ SCANS = {
     "dot": Scan((16, 64, 256, 1024)),
     "dot-causal": Scan((16, 64, 256, 1024)),
     "dot-padded": Scan((16, 64, 256, 1024)),
-    "bahdanau-decoder": Scan((8, 16, 32, 64), quick=(8,)),
-    "bahdanau-training": Scan((8, 16, 32, 64), quick=(8,)),
+    "bahdanau-decoder": Scan((8, 16, 32), quick=(8,)),
+    "bahdanau-training": Scan((8, 16, 32), quick=(8,)),
 }
 """Every operation of `heedful bench`, by name."""
 
