@@ -29,28 +29,18 @@ def test_two_lengths_have_no_exponent() -> None:
     assert exponent(Line("planted", "", {8.0: (1.0, 1.0, 1.0), 16.0: (2.0, 2.0, 2.0)})) is None
 
 
-class Clock:
-    """Goes on when told to, and not otherwise."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
 @pytest.mark.parametrize("power", [1, 2])
 def test_what_waits_for_each_token_grows_with_their_number(
     power: int, shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = Clock()
+    now = [0.0]
 
     class Waiting(WindowEncoder):
         def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-            clock.now += 1e-3 * inputs.shape[1] ** power
+            now[0] += 1e-3 * inputs.shape[1] ** power
             return super().encode(inputs, lengths)
 
-    monkeypatch.setattr("heedful.bench.clock.time", clock)
+    monkeypatch.setattr(cost, "process_time", lambda: now[0])
     monkeypatch.setitem(ENCODERS, "none", lambda _, width: Waiting(NoContextConfig(), width))
     forward, both = cost.time([Spec.parse("none")], shop)
     assert (forward.variant, both.variant) == ("forward", "forward+backward")

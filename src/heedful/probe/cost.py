@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import perf_counter
+from time import perf_counter, process_time
 
 import torch
 
-from heedful.bench.clock import FEWEST, Samples, interleave
 from heedful.models.encoders import Encoder
 from heedful.probe.encoders import Spec
 from heedful.probe.results import Curve
 from heedful.probe.workshop import Workshop
 
+FEWEST = 5
+"""Rounds."""
 CALL_SECONDS = 5.0
 """What takes longer is not measured at greater lengths."""
 
 
 def time(specs: Sequence[Spec], shop: Workshop) -> Iterator[Curve]:
-    """Yield seconds by length, forward and with backward; all encoders take turns at each length."""
+    """Yield seconds by length, forward and with backward; all encoders take turns at each length.
+
+    With one thread they are seconds of the processor, which other work on the machine does not stretch; with
+    more, seconds of the clock on the wall.
+    """
     settings = shop.settings
     encoders = {spec.name: shop.encoder(spec, settings.seed) for spec in specs}
-    found: dict[str, list[tuple[float, float]]] = {}
+    clock = process_time if settings.threads == 1 else perf_counter
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     slow: set[str] = set()
     with threads(settings.threads):
         for length in sorted(settings.timed_lengths):
-            calls: dict[str, Callable[[], object]] = {}
-            for name, encoder in encoders.items():
-                for mode, call in _calls(encoder, settings.batch, length).items():
-                    if name not in slow:
-                        calls[f"{mode} {name}"] = call
-            samples = _measure(calls, settings.seconds)
-            for key in calls:
-                # the fastest round: what else a machine does only ever adds
-                fastest = min(samples.seconds[key])
-                found.setdefault(key, []).append((float(length), fastest))
-                if fastest > CALL_SECONDS:
-                    slow.add(key.partition(" ")[2])
-    for key, points in found.items():
-        mode, _, name = key.partition(" ")
+            calls = {
+                (name, mode): call
+                for name, encoder in encoders.items()
+                if name not in slow
+                for mode, call in _calls(encoder, settings.batch, length).items()
+            }
+            for key, seconds in _fastest(calls, settings.seconds, clock).items():
+                found.setdefault(key, []).append((float(length), seconds))
+                if seconds > CALL_SECONDS:
+                    slow.add(key[0])
+    for (name, mode), points in found.items():
         yield Curve("time", name, mode, settings.seed, tuple(points))
+
+
+def _fastest(
+    calls: Mapping[tuple[str, str], Callable[[], object]],
+    seconds: float,
+    clock: Callable[[], float],
+) -> dict[tuple[str, str], float]:
+    """Take the fastest of several rounds of each call: whatever else a machine does only adds."""
+    found = dict.fromkeys(calls, math.inf)
+    for call in calls.values():
+        call()
+    began, rounds = perf_counter(), 0
+    while calls and (rounds < FEWEST or perf_counter() - began < seconds):
+        rounds += 1
+        for key, call in calls.items():
+            start = clock()
+            call()
+            found[key] = min(found[key], clock() - start)
+    return found
 
 
 def cores(specs: Sequence[Spec], shop: Workshop) -> Iterator[Curve]:
@@ -112,9 +135,3 @@ def _calls(encoder: Encoder, batch: int, length: int) -> dict[str, Callable[[], 
         return torch.autograd.grad(encoder(inputs, lengths).values.sum(), wanted)
 
     return {FORWARD: forward, BOTH: both}
-
-
-def _measure(calls: dict[str, Callable[[], object]], seconds: float) -> Samples:
-    for call in calls.values():
-        call()
-    return interleave(calls, seconds)
