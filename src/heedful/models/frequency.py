@@ -15,8 +15,8 @@ def inverse_frequency(frequencies: Tensor, smoothing: float) -> Tensor:
         frequencies: p(w), the share of all tokens that are w.
         smoothing: a; the smaller, the less a frequent word weighs. The paper takes 1e-3 to 1e-4.
 
-    >>> inverse_frequency(torch.tensor([0.0, 0.001, 0.099]), 0.001).tolist()
-    [1.0, 0.5, 0.009999999776482582]
+    >>> inverse_frequency(torch.tensor([0.0, 0.25, 0.75]), 0.25).tolist()
+    [1.0, 0.5, 0.25]
     """
     return smoothing / (smoothing + frequencies)
 

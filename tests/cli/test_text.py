@@ -1,0 +1,179 @@
+"""Classifying and regressing as a person meets them: train, evaluate, predict, explain, config, and bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import run_command, snapshot
+
+TINY = ("encoder.hidden=8", "encoder.layers=1", "inputs.word_width=8", "training.threads=1", "training.epochs=2",
+        "training.batch_tokens=30", "training.keep_freed_memory=false", "vocabulary.min_frequency=1")  # fmt: skip
+SETS = [word for setting in TINY for word in ("--set", setting)]
+CLASSIFY = ("train", "classify", "--train", "train.tsv", "--text", "sentence")
+REGRESS = (
+    "train",
+    "regress",
+    "--train",
+    "prices.csv",
+    "--valid",
+    "prices.csv",
+    "--target",
+    "price",
+)
+ROWS = "".join(f"{n}\tfilm {n} was good\tyes\n{n}\tfilm {n} was bad\tno\n" for n in range(10))
+PRICES = "text,price\n" + "".join(f'"number {n}, new",{n}.5\n' for n in range(12))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "train.tsv").write_text("id\tsentence\tlabel\n" + ROWS, encoding="utf-8")
+    (folder / "prices.csv").write_text(PRICES, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for command, out in ((CLASSIFY, "labels"), (REGRESS, "numbers")):
+            ran = run_command(*command, *SETS, "--out", out, "--json")
+            assert ran.status == 0, ran.stderr
+    return folder
+
+
+@pytest.fixture
+def place(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(trained)
+    return trained
+
+
+def test_a_run_has_a_report_and_a_tenth_was_kept_for_validation(place: Path) -> None:
+    for run in ("labels", "numbers"):
+        assert {path.name for path in (place / run).iterdir()} == {
+            "heedful.json", "config.toml", "vocabulary.json", "model.safetensors", "metrics.jsonl", "report.html"
+        }  # fmt: skip
+    ran = run_command(
+        *CLASSIFY, *SETS, "--out", "other", "--encoder", "none", "--set", "training.epochs=1"
+    )
+    assert "18 training texts, 2 validation texts" in ran.stdout
+    assert "tokens/s" not in ran.stderr
+    assert "heedful explain other" in ran.stdout
+
+
+def test_evaluate_classifier(place: Path) -> None:
+    shown = run_command("evaluate", "labels", "--test", "train.tsv").stdout
+    assert "20 texts" in shown
+    assert "true \\ given  no  yes" in shown
+    values = json.loads(run_command("evaluate", "labels", "--test", "train.tsv", "--json").stdout)
+    assert sum(map(sum, values["confusion"])) == values["texts"] == 20
+    assert [each["label"] for each in values["labels"]] == ["no", "yes"]
+
+
+def test_evaluate_regressor(place: Path) -> None:
+    assert "RMSE" in run_command("evaluate", "numbers", "--test", "prices.csv").stdout
+    values = json.loads(run_command("evaluate", "numbers", "--test", "prices.csv", "--json").stdout)
+    assert values["rmse"] >= values["mae"] > 0
+
+
+def test_predict_adds_columns_and_touches_nothing(place: Path) -> None:
+    before = (place / "train.tsv").read_text(encoding="utf-8")
+    written = run_command("predict", "labels", "train.tsv", "-q").stdout
+    rows = [line.rsplit("\t", 2) for line in written.splitlines()]
+    assert [row[0] for row in rows] == before.splitlines()
+    assert rows[0][1:] == ["predicted", "predicted_probability"]
+    assert {row[1] for row in rows[1:]} <= {"yes", "no"}
+    assert all(0.5 <= float(row[2]) <= 1 for row in rows[1:])
+    assert run_command("predict", "labels", "-q", input=before).stdout == written
+    lines = run_command("predict", "labels", "train.tsv", "-q", "--json").stdout.splitlines()
+    assert json.loads(lines[0])["text"] == "film 0 was good"
+    assert json.loads(lines[-1])["texts"] == 20
+
+
+def test_predict_needs_no_answers_and_passes_empty_texts_on(place: Path) -> None:
+    (place / "new.csv").write_text('text,n\n"a, b",1\n,2\n', encoding="utf-8")
+    written = run_command("predict", "numbers", "new.csv", "-q").stdout
+    rows = list(csv.reader(written.splitlines()))
+    assert rows[0] == ["text", "n", "predicted"]
+    assert float(rows[1][2]) == float(rows[1][2])
+    assert rows[2] == ["", "2", ""]
+
+
+def test_explain(place: Path) -> None:
+    shown = run_command("explain", "labels", "a good film").stdout
+    assert "pooling, layer 1" in shown
+    assert "gradient × input saliency" in shown
+    ran = run_command("explain", "numbers", "one", "two", "--out", "seen.html", "--overwrite")
+    assert "written: seen.html" in ran.stdout
+    values = json.loads(run_command("explain", "labels", "good", "--json").stdout)
+    assert values["texts"][0]["labels"][0] in ("yes", "no")
+    assert values["texts"][0]["attention"][0] == {"kind": "pooling", "layer": 0, "heads": 4}
+
+
+@pytest.mark.parametrize("task", ["classify", "regress"])
+def test_config_is_complete(task: str) -> None:
+    shown = run_command("config", task, "--encoder", "transformer").stdout
+    for section in ("[data]", "[vocabulary]", "[inputs]", "[encoder]", "[pooling]", "[frequency]"):
+        assert section in shown
+    assert "down_weight = 0.0" in shown
+
+
+def test_several_labels_from_json_lines(place: Path) -> None:
+    row = {"text": "good film", "label": ["film", "good"]}
+    other = {"text": "bad film", "label": ["film"]}
+    lines = "".join(json.dumps(each) + "\n" for each in (row, other) * 5)
+    (place / "tags.jsonl").write_text(lines, encoding="utf-8")
+    command = (
+        "train",
+        "classify",
+        "--train",
+        "tags.jsonl",
+        "--valid",
+        "tags.jsonl",
+        "--out",
+        "tags",
+    )
+    assert run_command(*command, *SETS, "--set", "data.separator=,").status == 0
+    assert "subset accuracy" in run_command("evaluate", "tags", "--test", "tags.jsonl").stdout
+    written = run_command("predict", "tags", "tags.jsonl", "-q").stdout
+    first = json.loads(written.splitlines()[0])
+    assert {key: first[key] for key in row} == row
+    assert set(first["predicted"]) <= {"film", "good"}
+
+
+BAD = [
+    (("train", "classify", "--out", "new"), 2, "there is nothing to train on: give --train"),
+    ((*CLASSIFY[:4], "--text", "sentance", "--out", "new"), 1,
+     "train.tsv, line 1: there is no column 'sentance'; did you mean 'sentence'"),
+    ((*CLASSIFY, "--label", "lable", "--out", "new"), 1, "no column 'lable'; did you mean 'label'"),
+    ((*CLASSIFY, "--encoder", "lsmt", "--out", "new"), 2, "unknown --encoder 'lsmt'; did you mean 'lstm'"),
+    ((*CLASSIFY, "--set", "pooling.kind=men", "--out", "new"), 2, "pooling.kind"),
+    ((*CLASSIFY, "--set", "inputs.vectors=v.txt", *SETS, "--out", "new"), 1, "v.txt, line 2: the line has 1"),
+    ((*CLASSIFY, "--valid", "strange.tsv", "--out", "new"), 1,
+     "strange.tsv, line 2: the label 'yse' is in no training text; did you mean 'yes'"),
+    (("train", "classify", "--train", "alone.tsv", "--valid", "train.tsv", "--text", "sentence", "--out", "new"), 1,
+     "alone.tsv, line 22: the label 'maybe' has 1 training text"),
+    (("train", "regress", "--train", "nan.csv", "--out", "new", "--target", "price"), 1,
+     "nan.csv, line 3: the target is 'nan'"),
+    (("train", "regress", "--train", "train.tsv", "--text", "sentence", "--target", "label", "--out", "new"), 1,
+     "train.tsv, line 2: the target 'yes' is no number"),
+    (("evaluate", "labels"), 2, "--test is missing"),
+    (("evaluate", "labels", "--test", "train.tsv", "--beam", "2"), 2, "--beam means nothing to a run of 'classify'"),
+    (("predict", "numbers", "train.tsv"), 1, "train.tsv, line 1: there is no column 'text'"),
+    (("predict", "numbers", "data.txt"), 1, "does not tell the table's format"),
+    (("explain", "labels", "good", "--reference", "x"), 2, "--reference means nothing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("args", "status", "message"), BAD, ids=[each[2] for each in BAD])
+def test_bad_input_is_answered_and_nothing_is_written(
+    place: Path, args: tuple[str, ...], status: int, message: str
+) -> None:
+    head = "id\tsentence\tlabel\n"
+    (place / "strange.tsv").write_text(head + "1\tgood\tyse\n", encoding="utf-8")
+    (place / "alone.tsv").write_text(head + ROWS + "1\tgood\tmaybe\n", encoding="utf-8")
+    (place / "nan.csv").write_text("text,price\na,1\nb,nan\n" + "c,2\n" * 20, encoding="utf-8")
+    (place / "v.txt").write_text("good 1 2\nbad 1\n", encoding="utf-8")
+    before = snapshot(place)
+    ran = run_command(*args)
+    assert (ran.status, message in ran.stderr) == (status, True), ran.stderr
+    assert snapshot(place) == before

@@ -1,0 +1,155 @@
+"""Tables of texts: read with their answers, refused by file and line, written back as they were."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from heedful.data.cutting import Cutter
+from heedful.data.files import iterate_lines
+from heedful.data.text_tables import text_table
+from heedful.data.texts import Text, TextColumns, Texts, cut_validation, iterate_texts, read_texts
+from heedful.errors import DataError, OptionError, RunError
+
+COLUMNS = TextColumns("text", "label")
+SEVERAL = TextColumns("text", "label", ",")
+FILES = {
+    "a.tsv": 'id\ttext\tlabel\n1\tsay "hi"\tA\n2\ttwo  words\tB\n',
+    "a.csv": 'id,text,label\n1,"say ""hi""",A\n2,"two\nwords",B\n',
+    "a.jsonl": '{"text": "say \\"hi\\"", "label": "A"}\n\n{"text": "two words", "label": "B", "n": 1}\n',
+}
+
+
+def write(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_texts_and_answers(tmp_path: Path, name: str, packed: bool) -> None:
+    path = write(tmp_path, name, FILES[name])
+    if packed:
+        path = tmp_path / f"{name}.gz"
+        path.write_bytes(gzip.compress(FILES[name].encode()))
+    found = read_texts([path], COLUMNS)
+    assert [(each.text, each.answers) for each in found.texts] == [
+        ('say "hi"', ("A",)),
+        ("two words", ("B",)),
+    ]
+    assert [each.line for each in found.texts] == ([1, 3] if "jsonl" in name else [2, 3])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_rows_are_written_back_with_columns_added(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name, FILES[name])
+    table = text_table(path)
+    texts = list(iterate_texts(table, path, iterate_lines(path), COLUMNS, answers=False))
+    assert all(not each.answers for each in texts)
+    added = [{"found": 'x,"y', "p": 0.5}, {"found": "", "p": 0.25}]
+    lines = [table.extend(each.raw, new) for each, new in zip(texts, added, strict=True)]
+    header = table.header(["found", "p"])
+    wanted = {
+        "a.tsv": 'id\ttext\tlabel\tfound\tp\n1\tsay "hi"\tA\tx,"y\t0.5\n2\ttwo  words\tB\t\t0.25',
+        "a.csv": 'id,text,label,found,p\n1,"say ""hi""",A,"x,""y",0.5\n2,"two\nwords",B,,0.25',
+        "a.jsonl": '{"text": "say \\"hi\\"", "label": "A", "found": "x,\\"y", "p": 0.5}\n'
+        '{"text": "two words", "label": "B", "n": 1, "found": "", "p": 0.25}',
+    }
+    assert "\n".join([*([header] if header else []), *lines]) == wanted[name]
+
+
+def test_a_table_without_a_header_is_read_by_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.tsv", "good\tA\nbad\tB\n")
+    found = read_texts([path], TextColumns("1", "2"))
+    assert [each.answers[0] for each in found.texts] == ["A", "B"]
+    table = text_table(path)
+    list(iterate_texts(table, path, iterate_lines(path), TextColumns("1", "2"), answers=False))
+    assert table.header(["x"]) is None
+
+
+def test_several_answers(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.tsv", "text\tlabel\none\tA, B,A\nnone\t\n")
+    assert [each.answers for each in read_texts([path], SEVERAL).texts] == [("A", "B"), ()]
+    path = write(tmp_path, "a.jsonl", '{"text": "x", "label": ["A", 2]}\n')
+    assert read_texts([path], SEVERAL).texts[0].answers == ("A", "2")
+    assert text_table(path, ",").extend("{}", {"l": ["A", "B"]}).endswith('"l": ["A", "B"]}')
+
+
+BAD = [
+    ("a.tsv", "text\tlabel\n", "holds no rows"),
+    ("a.tsv", "", "the file is empty"),
+    ("a.txt", "x\n", "does not tell the table's format"),
+    ("a.tsv", "text\tlabels\nx\ty\n", r"a\.tsv, line 1: there is no column 'label'; did you mean 'labels'"),
+    ("a.tsv", "text\ttext\tlabel\nx\ty\tz\n", "'text' stands there twice"),
+    ("a.tsv", "text\tlabel\nx\n", r"line 2: the row has 1 fields and the first line has 2"),
+    ("a.csv", 'text,label\nx,"y\n', r"line 2: the row that starts here is not valid CSV"),
+    ("a.tsv", "text\tlabel\n \ty\n", r"line 2: column 'text' is empty"),
+    ("a.tsv", "text\tlabel\nx\t \n", r"line 2: column 'label' is empty"),
+    ("a.jsonl", "{\n", r"line 1: not JSON"),
+    ("a.jsonl", "[1]\n", r"line 1: a JSON list"),
+    ("a.jsonl", '{"text": "x"}\n', r"line 1: there is no column 'label'"),
+    ("a.jsonl", '{"text": 3, "label": 1}\n', r"line 1: column 'text' holds 3; a string"),
+    ("a.jsonl", '{"text": "x", "label": null}\n', r"line 1: column 'label' holds null"),
+    ("a.jsonl", '{"text": "x", "label": ["A"]}\n', r"line 1: column 'label' holds \[\"A\"\]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD, ids=[each[2] for each in BAD])
+def test_what_cannot_be_read(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = write(tmp_path, name, content)
+    with pytest.raises(DataError, match=message):
+        read_texts([path], COLUMNS)
+
+
+@pytest.mark.parametrize("written", ["NaN", "inf", "-Infinity", "three"])
+def test_numbers_that_are_none(written: str) -> None:
+    text = Text("x", (written,), "", Path("a.tsv"), 7)
+    with pytest.raises(DataError, match=r"a\.tsv, line 7: the target"):
+        text.number()
+
+
+def test_a_share_is_cut_off_for_validation() -> None:
+    data = Texts([Text(str(n), ("rare" if n < 3 else "often",)) for n in range(43)])
+    train, valid = cut_validation(data, 0.1, 3, by_answer=True)
+    assert (len(train), len(valid)) == (39, 4)
+    assert {each.answers[0] for each in valid.texts} == {"often"}
+    again, other = (cut_validation(data, 0.1, seed, by_answer=True)[1] for seed in (3, 4))
+    assert again == valid
+    assert other != valid
+    both = sorted([*train.texts, *valid.texts], key=lambda each: int(each.text))
+    assert both == data.texts
+    with pytest.raises(OptionError, match="share for validation is 1"):
+        cut_validation(data, 1.0, 0, by_answer=False)
+    with pytest.raises(DataError, match="too few to cut a share"):
+        cut_validation(data, 0.01, 0, by_answer=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "wanted"),
+    [
+        ("word", "n't stop!!! U.S. re-do 3.5", ["n't", "stop", "!!!", "U.S", ".", "re-do", "3.5"]),
+        ("word", "早餐太差，wifi没有。", ["早", "餐", "太", "差", "，", "wifi", "没", "有", "。"]),
+        ("space", "it 's  ok.", ["it", "'s", "ok."]),
+        ("char", "早 a", ["早", "▁", "a"]),
+        ("word", "", []),
+    ],
+)
+def test_how_texts_are_cut(kind: str, text: str, wanted: list[str]) -> None:
+    assert Cutter(kind).cut(text) == wanted
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_sub_words_are_learned_and_kept(tmp_path: Path, kind: str) -> None:
+    cutter = Cutter.learn(
+        kind, ["low lower lowest", "new newer newest"] * 3, size=30, lowercase=True
+    )
+    cutter.save(tmp_path)
+    again = Cutter.load(kind, tmp_path)
+    assert again.cut("Newest low") == cutter.cut("Newest low")
+    assert "".join(again.cut("newest low")) == "▁newest▁low"
+    (tmp_path / "pieces.json").unlink()
+    with pytest.raises(RunError, match="cannot be read"):
+        Cutter.load(kind, tmp_path)
