@@ -16,3 +16,4 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(band_blocks, "block_rows", two_rows)
     monkeypatch.setattr(band_dot, "NARROW_ROWS", 2)
     monkeypatch.setattr(band_dot, "BACKWARD_ROWS", 3)
+    monkeypatch.setattr(band_dot, "EDGE_ROWS", 3)

@@ -67,9 +67,9 @@ def test_any_window_over_any_lengths_equals_reference(
     mask, queries, keys = drawn
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(band_dot, "NARROW_ROWS", rows)
+        patch.setattr(band_dot, "EDGE_ROWS", 5)
         patch.setattr(band_dot, "BACKWARD_ROWS", 2 * rows)
         patch.setattr(band_dot, "PIECE_BYTES", piece)
-        patch.setattr(band_dot, "BACKWARD_PIECE_BYTES", piece)
         patch.setattr(band_blocks, "block_rows", lambda *_: rows)
         for normalizer in ("softmax", "sparsemax"):
             call = windowed(mask, queries, keys, normalizer=normalizer)
@@ -263,7 +263,7 @@ def test_blocks_cover_the_band_once() -> None:
         ):
             band = Band(left, right, queries, keys)
             rows_seen: list[int] = []
-            for blocks in band.blocks(rows):
+            for blocks in band.blocks(rows, rows + 1):
                 row, key = blocks.indices(torch.device("cpu"))
                 rows_seen += row.flatten().tolist()
                 assert int(key.min()) >= 0

@@ -25,10 +25,11 @@ NARROW_ROWS, WIDE_ROWS = 32, 192
 # With more rows the gradients of fewer overlapping windows are summed, by one thread what several have computed.
 BACKWARD_ROWS = 64
 WIDE = 1024
+# Rows of the blocks at the ends of the keys, which come singly: each call takes its time.
+EDGE_ROWS = 64
 # What one call of the kernel may make: output, masks, and the gradients of overlapping keys. It stays in the outer
 # cache of a processor; much memory at a time would be had from the system, which takes longer than to fill it.
-PIECE_BYTES = 2 * 2**20
-BACKWARD_PIECE_BYTES = 4 * 2**20
+PIECE_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,11 @@ class Strips:
         near, rest = _split(call.mask)
         return cls(call, replace(band, left=left, right=right), rows, scale, dtype, near, rest)
 
+    @property
+    def most_rows(self) -> int:
+        """The rows of the largest block."""
+        return min(max(self.rows, EDGE_ROWS), self.call.num_queries)
+
     def sheets(self, query: Tensor) -> Iterator[tuple[int, int]]:
         """Each entry of the batch, with each member of the groups of heads that share a key head."""
         for entry in range(query.shape[0]):
@@ -66,13 +72,12 @@ class Strips:
         bias = self.call.bias
         shared = self.rest is None and (bias is None or _is_near(bias))
         heads, features = key.shape[1], key.shape[3]
-        for blocks in self.band.blocks(self.rows):
+        for blocks in self.band.blocks(self.rows, self.most_rows):
             # Each row's output or gradient; with gradients, those of keys and values; unless shared, the mask.
             numbers = features * (blocks.rows + (2 * blocks.keys if backward else 0))
             numbers += 0 if shared else blocks.rows * blocks.keys
             one = max(1, numbers * heads * self.dtype.itemsize)
-            most = BACKWARD_PIECE_BYTES if backward else PIECE_BYTES
-            yield from blocks.pieces(max(1, most // one))
+            yield from blocks.pieces(max(1, PIECE_BYTES // one))
 
     def seen_finite(self) -> bool:
         """Whether sums over all the output are finite, and so all of it."""
@@ -109,10 +114,11 @@ class Strips:
     def _tile(self, member: int) -> Tensor:
         """What follows from distance, for a block that meets no end of the keys: (1, heads or 1, rows, keys)."""
         band, device = self.band, self.call.rows.device
-        queries = torch.arange(self.rows, device=device)[None, :, None]
-        keys = torch.arange(-band.left, self.rows + band.right, device=device)[None, None, :]
+        most = self.most_rows
+        queries = torch.arange(most, device=device)[None, :, None]
+        keys = torch.arange(-band.left, most + band.right, device=device)[None, None, :]
         cells = self._cells(queries, keys, 0, member)
-        added = torch.zeros(1, self.rows, keys.shape[-1], dtype=self.dtype, device=device)
+        added = torch.zeros(1, most, keys.shape[-1], dtype=self.dtype, device=device)
         if self.call.bias is not None and _is_near(self.call.bias):
             added = added + bias_at(self.call.bias, cells).to(self.dtype)
         if self.near is not None:

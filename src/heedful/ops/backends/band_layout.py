@@ -100,18 +100,21 @@ class Band:
         """First and last (exclusive) key of queries `start` to `stop`."""
         return max(0, start - self.left), min(self.num_keys, stop + self.right)
 
-    def blocks(self, rows: int) -> Iterator[Blocks]:
-        """Cut into equal blocks; those whose window meets an end of the keys come singly, with the keys there are."""
+    def blocks(self, rows: int, edge_rows: int) -> Iterator[Blocks]:
+        """Cut into equal blocks; those whose window meets an end of the keys come singly, with the keys there are.
+
+        Those may have more rows, `edge_rows`, so that they are fewer.
+        """
         seeing = self.seeing
         inside = range(max(seeing.start, self.left), min(seeing.stop, self.num_keys - self.right))
         count = len(inside) // rows
         end = seeing.start
         if count:
-            yield from self._edge(seeing.start, inside.start, rows)
+            yield from self._edge(seeing.start, inside.start, edge_rows)
             first, keys = inside.start - self.left, rows + self.width - 1
             yield Blocks(inside.start, rows, first, keys, count)
             end = inside.start + count * rows
-        yield from self._edge(end, seeing.stop, rows)
+        yield from self._edge(end, seeing.stop, edge_rows)
 
     def _edge(self, start: int, stop: int, rows: int) -> Iterator[Blocks]:
         for first in range(start, stop, rows):
