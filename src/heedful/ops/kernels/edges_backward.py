@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
 
+from heedful.ops.kernels.edges_lanes import distribute, gradient, reach, score
 from heedful.ops.kernels.edges_pair import (
-    AHEAD,
-    ask_for,
-    head_gradient,
-    head_score,
+    BLOCK,
+    ask_for_block,
     is_dropped,
-    project,
+    project_block,
+    raise_scores,
+    row_at,
     share_of_rows,
 )
-from heedful.ops.kernels.runtime import inlined, kernel
+from heedful.ops.kernels.runtime import inlined, kernel, stretch
 from heedful.ops.kernels.runtime_source import Compiled
 
 
 @cache
-def edges_backward(kind: int, features: int, values: int, plain: bool) -> Compiled:
-    """Build the kernel for heads of so many features to score and to mix, which unrolls its loops; 0: any number.
+def edges_backward(kind: int, scores_lanes: bool, mixes_lanes: bool, plain: bool) -> Compiled:
+    """Build the kernel for a kind of score, and for features to score and to mix in lanes or one by one.
 
     Rows of `dkeys`, `dvalues`, `dvectors` and `dedge_weights` belong to one part each, since several parts meet the
     same key; their sum is the gradient. `dkeys` and `dvalues` may be one array where key and value are.
@@ -30,143 +30,147 @@ def edges_backward(kind: int, features: int, values: int, plain: bool) -> Compil
 
     def edges_backward(
         part, parts, start, keys, edges, batch, queries, key_count, heads, width, mixed, extra,
-        slope, query, key, value, vector, edge_features, edge_weight, mixes_edges,
+        slope, query, key, value, vector, edge_features, edge_weight, mixes_edges, apart,
         bias, bias_step, seed, limit, growth, output, logsumexp, direction, spaces,
         dquery, dkeys, dvalues, dvectors, dedge_features, dedge_weights, dbias,
     ):  # fmt: skip
         backward_part(
             part, parts, (start, keys, edges),
-            (batch, queries, key_count, heads, features or width, values or mixed, 0 if plain else extra),
-            (kind, query.dtype.type(slope), 0 if plain else mixes_edges, not plain),
+            (batch, queries, key_count, heads, width, mixed, 0 if plain else extra),
+            (kind, query.dtype.type(slope), 0 if plain else mixes_edges, not plain, apart, scores_lanes, mixes_lanes),
             (query, key, value, vector, edge_features, edge_weight, bias, bias_step),
             (seed[0], 0 if plain else limit, query.dtype.type(growth)), (output, logsumexp, direction), spaces[part],
             (dquery, dkeys[part], dvalues[part], dvectors[part], dedge_features, dedge_weights[part], dbias),
         )  # fmt: skip
 
-    return kernel(edges_backward)
+    return kernel(borrows=True)(edges_backward)
 
 
-def backward_space(heads: int, width: int) -> int:
+def backward_space(heads: int, width: int, extra: int) -> int:
     """How many numbers of work space a part needs."""
-    return heads * (2 + 3 * width)
+    return heads * (1 + 2 * BLOCK) + (3 * BLOCK * heads * width if extra else 0)
 
 
-@inlined
+@inlined(borrows=True)
 def backward_part(part, parts, graph, sizes, how, held, dropout, after, space, sums):
     """Gradients of ⟨direction, output⟩ by one part's rows of every graph of the batch."""
-    start, keys, _ = graph
-    batch, queries, key_count, heads, width, mixed, _ = sizes
-    output, _, direction = after
+    start = graph[0]
+    batch, queries, _, heads, width, mixed, _ = sizes
     begin, end = share_of_rows(start, part, parts)
-    last = keys.shape[0] - 1
     for b in range(batch):
         for i in range(begin, end):
             row = b * queries + i
             # ⟨direction, output⟩ of each head: what softmax subtracts.
             for h in range(heads):
-                total = output.dtype.type(0)
-                for c in range((row * heads + h) * mixed, (row * heads + h + 1) * mixed):
-                    total += direction[c] * output[c]
+                ours = stretch(after[0], (row * heads + h) * mixed)
+                direction = stretch(after[2], (row * heads + h) * mixed)
+                total = space.dtype.type(0)
+                for c in range(mixed):
+                    total += direction[c] * ours[c]
                 space[h] = total
-            for place in range(start[i], start[i + 1]):
-                ahead = b * key_count + keys[min(place + AHEAD, last)]
-                ask_for(held[1], ahead * heads * width, heads * width)
-                ask_for(sums[1], ahead * heads * width, heads * width)
-                ask_for(held[2], ahead * heads * mixed, heads * mixed)
-                ask_for(sums[2], ahead * heads * mixed, heads * mixed)
-                edge_backward(b, row, place, graph, sizes, how, held, dropout, after, space, sums)
+            dquery = stretch(sums[0], row * heads * width)
+            for c in range(heads * width):
+                dquery[c] = 0
+            for first in range(start[i], start[i + 1], BLOCK):
+                count = min(BLOCK, start[i + 1] - first)
+                block_backward(
+                    b, row, first, count, graph, sizes, how, held, dropout, after, space, sums, dquery
+                )  # fmt: skip
 
 
-@inlined
-def edge_backward(b, row, place, graph, sizes, how, held, dropout, after, space, sums):
-    """All heads of one edge."""
+@inlined(borrows=True)
+def block_backward(
+    b, row, first, count, graph, sizes, how, held, dropout, after, space, sums, dquery
+):
+    """All heads of some edges of one row."""
+    keys = graph[1]
+    _, _, key_count, heads, width, mixed, extra = sizes
+    whole, base = heads * width, b * key_count
+    scores, used = stretch(space, heads), stretch(space, heads + heads * BLOCK)
+    projected = stretch(used, heads * BLOCK)
+    query, key, value, vector = stretch(held[0], row * whole), held[1], held[2], held[3]
+    dkey = sums[1]
+    ask_for_block(key, base, first, count, keys, whole)
+    ask_for_block(dkey, base, first, count, keys, whole)
+    if how[4]:
+        ask_for_block(value, base, first, count, keys, heads * mixed)
+        ask_for_block(sums[2], base, first, count, keys, heads * mixed)
+    if extra > 0:
+        key, dkey = stretch(projected, BLOCK * whole), stretch(projected, 2 * BLOCK * whole)
+        project_block(b, first, count, graph, sizes, held, projected, key)
+        for c in range(count * whole):
+            dkey[c] = 0
+    direction = stretch(after[2], row * heads * mixed)
+    for h in range(heads):
+        changes, weights = stretch(scores, h * BLOCK), stretch(used, h * BLOCK)
+        score(h, base, first, count, keys, sizes, how, query, key, vector, changes)
+        head_weights(b, h, row, first, count, sizes, how, held, after, changes)
+        reach(h, base, first, count, keys, sizes, how, value, projected, direction, weights)
+        head_changes(b, h, first, count, graph, sizes, how, dropout, space[h], changes, weights)
+        distribute(h, base, first, count, keys, sizes, how, weights, direction, sums[2])
+        if how[3] and sums[6].shape[0] > 0:
+            dbias = stretch(sums[6], b * held[7] + first * heads + h)
+            for e in range(count):
+                dbias[e * heads] += changes[e]
+        gradient(
+            h, base, first, count, keys, sizes, how, changes,
+            (query, key, vector), (dquery, dkey, sums[3]),
+        )  # fmt: skip
+    if extra > 0:
+        features_backward(b, row, first, count, graph, sizes, how, held, after, used, dkey, sums)
+
+
+@inlined(borrows=True)
+def head_weights(b, h, row, first, count, sizes, how, held, after, scores):
+    """Put weights in place of scores of one head of some edges; a bias of minus infinity hides."""
+    heads, bias, bias_step = sizes[3], held[6], held[7]
+    if how[3] and bias.shape[0] > 0:
+        added = stretch(bias, b * bias_step + first * heads + h)
+        for e in range(count):
+            hides = added[e * heads] == -np.inf
+            scores[e] = -np.inf if hides else scores[e] + added[e * heads]
+    raise_scores(scores, count, after[1][row * heads + h])
+
+
+@inlined(borrows=True)
+def head_changes(b, h, first, count, graph, sizes, how, dropout, drop, changes, reached):
+    """Put derivatives by scores in place of weights, and weights as dropped in place of what the values reach."""
+    seed, limit, growth = dropout
+    heads = sizes[3]
+    place = (b * graph[1].shape[0] + first) * heads + h
+    for e in range(count):
+        weight, grown = changes[e], growth
+        if limit > 0 and is_dropped(seed, place + e * heads, limit):
+            grown = changes.dtype.type(0)
+        change = weight * (grown * reached[e] - drop)
+        # Where a weight is 0, what it weighs may hold anything.
+        changes[e] = changes.dtype.type(0) if how[3] and weight == 0 else change
+        reached[e] = weight * grown
+
+
+@inlined(borrows=True)
+def features_backward(b, row, first, count, graph, sizes, how, held, after, used, dhidden, sums):
+    """Hand on what sums of key and projection got: to the keys, to the edges' features and to their weight."""
     _, keys, edges = graph
     _, _, key_count, heads, width, _, extra = sizes
-    kind, slope, _, _ = how
-    query, key, _, vector, edge_features, edge_weight, _, _ = held
-    whole = heads * width
-    projected = space[2 * heads : 2 * heads + whole]
-    hidden = space[2 * heads + whole : 2 * heads + 2 * whole]
-    dhidden = space[2 * heads + 2 * whole :]
-    node = b * key_count + keys[place]
-    source, k, target, t = key, node * whole, sums[1], node * whole
-    if extra > 0:
-        project(edge_features, edges[place] * extra, extra, edge_weight, projected, 0, whole)
-        for c in range(whole):
-            hidden[c] = key[k + c] + projected[c]
-            dhidden[c] = 0
-        source, k, target, t = hidden, 0, dhidden, 0
-    for h in range(heads):
-        q, w = row * whole + h * width, h * width
-        score = head_score(kind, query, q, source, k + w, vector, w, slope, width)
-        change = head_change(
-            b, h, row, place, node, score, graph, sizes, how, held, dropout, after, space, sums
-        )
-        if change != 0:
-            head_gradient(
-                kind, slope, width, change, query, q, source, k + w, vector, w,
-                sums[0], q, target, t + w, sums[3],
-            )  # fmt: skip
-    if extra > 0:
-        edge_features_backward(row, place, node, graph, sizes, how, held, after, space, sums)
-
-
-@inlined
-def head_change(
-    b, h, row, place, node, score, graph, sizes, how, held, dropout, after, space, sums
-):
-    """The derivative by the score of one head of one edge; adds what the value and the bias get."""
-    _, _, _, heads, _, mixed, _ = sizes
-    _, _, value, _, _, _, bias, bias_step = held
-    _, logsumexp, direction = after
-    seed, limit, growth = dropout
-    dvalue, dbias = sums[2], sums[6]
-    space[heads + h] = 0
-    at = b * bias_step + place * heads + h
-    if how[3] and bias.shape[0] > 0:
-        if bias[at] == -np.inf:
-            return direction.dtype.type(0)
-        score += bias[at]
-    weight = math.exp(score - logsumexp[row * heads + h])
-    if weight == 0:
-        return weight
-    if limit > 0 and is_dropped(seed, (b * graph[1].shape[0] + place) * heads + h, limit):
-        growth = direction.dtype.type(0)
-    used = weight * growth
-    space[heads + h] = used
-    o, v = (row * heads + h) * mixed, (node * heads + h) * mixed
-    reached = direction.dtype.type(0)
-    for c in range(mixed):
-        reached += direction[o + c] * value[v + c]
-        dvalue[v + c] += used * direction[o + c]
-    if how[2]:
-        for c in range(mixed):
-            reached += direction[o + c] * space[2 * heads + h * mixed + c]
-    change = weight * (growth * reached - space[h])
-    if how[3] and dbias.shape[0] > 0:
-        dbias[at] += change
-    return change
-
-
-@inlined
-def edge_features_backward(row, place, node, graph, sizes, how, held, after, space, sums):
-    """Hand on what the sum of key and projection got: to the key, to the edge's features and to their weight."""
-    _, _, _, heads, width, _, extra = sizes
     edge_features, edge_weight = held[4], held[5]
-    _, dkey, _, _, dedge_features, dweight, _ = sums
-    direction = after[2]
     whole = heads * width
-    dhidden = space[2 * heads + 2 * whole :]
-    for h in range(heads):
-        for c in range(h * width, (h + 1) * width):
-            dkey[node * whole + c] += dhidden[c]
-            if how[2]:
-                dhidden[c] += space[heads + h] * direction[row * whole + c]
-    f = graph[2][place] * extra
-    for d in range(extra):
-        feature = edge_features[f + d]
-        total = dhidden.dtype.type(0)
+    direction = stretch(after[2], row * whole)
+    for e in range(count):
+        ours = stretch(dhidden, e * whole)
+        dkey = stretch(sums[1], row_at(b * key_count, first + e, keys, whole, 0))
         for c in range(whole):
-            total += dhidden[c] * edge_weight[d * whole + c]
-            dweight[d * whole + c] += feature * dhidden[c]
-        dedge_features[f + d] += total
+            dkey[c] += ours[c]
+        if how[2]:
+            for h in range(heads):
+                for c in range(h * width, (h + 1) * width):
+                    ours[c] += used[h * BLOCK + e] * direction[c]
+        f = edges[first + e] * extra
+        for d in range(extra):
+            feature = edge_features[f + d]
+            weights, dweights = stretch(edge_weight, d * whole), stretch(sums[5], d * whole)
+            total = dhidden.dtype.type(0)
+            for c in range(whole):
+                total += ours[c] * weights[c]
+                dweights[c] += feature * ours[c]
+            sums[4][f + d] += total

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from heedful.ops.kernels.additive_forward import LANES
 from heedful.ops.kernels.edges_backward import backward_space, edges_backward
 from heedful.ops.kernels.edges_dropout import Dropping
 from heedful.ops.kernels.edges_forward import edges_forward, forward_space
@@ -19,8 +20,6 @@ from heedful.ops.kernels.runtime_source import Compiled
 NANOSECONDS, BACKWARD = 0.6, 3
 """What a feature of an edge takes forward on one thread, and how many times as long backward."""
 KINDS = {"dot": DOT, "leaky_relu": LEAKY_RELU, "tanh": TANH}
-UNROLLED = (1, 8, 16, 32, 64)
-"""Features a head for which a kernel of their own is compiled; all other numbers share one."""
 SAFE_EXPONENT = {torch.float32: 40.0, torch.float64: 350.0}
 """Up to this size e^2x is finite in each dtype the kernels know."""
 
@@ -58,7 +57,7 @@ def run_backward(
     work = BACKWARD * _work(rows, given)
     # Each part has sums of its own for the keys; to clear and add them up costs about what half an edge a key costs.
     parts = min(parts_for(work), max(2, 2 * rows.count // max(key.shape[1], 1)))
-    dquery, dkeys = torch.zeros_like(query), key.new_zeros(parts, key.numel())
+    dquery, dkeys = torch.empty_like(query), key.new_zeros(parts, key.numel())
     dvalues = dkeys if shared else value.new_zeros(parts, value.numel())
     dvectors = query.new_zeros(parts, heads * width)
     dweights = query.new_zeros(parts, 0 if edge_weight is None else edge_weight.numel())
@@ -66,7 +65,7 @@ def run_backward(
     kernel, arguments = _prepared(edges_backward, rows, pair, given, dropped)
     launch(
         kernel, *arguments, *(tensor.view(-1) for tensor in after),
-        query.new_empty(parts, backward_space(heads, width)), dquery.view(-1), dkeys, dvalues,
+        query.new_empty(parts, backward_space(heads, width, given.extra)), dquery.view(-1), dkeys, dvalues,
         dvectors, dfeatures.view(-1), dweights, dbias.view(-1), work=work, parts=parts,
     )  # fmt: skip
     empty = query.new_empty(0)
@@ -82,7 +81,7 @@ def run_backward(
 
 
 def _prepared(
-    build: Callable[[int, int, int, bool], Compiled],
+    build: Callable[[int, bool, bool, bool], Compiled],
     rows: CompressedRows,
     pair: EdgePair,
     given: EdgeTensors,
@@ -97,8 +96,7 @@ def _prepared(
         # tanh(q + k) = 1 - 2 / (1 + e^2q e^2k): no function is left to compute for a pair.
         kind, query, key = TANH_OF_EXPONENTIALS, (2 * query).exp(), (2 * key).exp()
     plain = not extra and bias is None and not dropped.probability
-    unrolled = [size if size in UNROLLED else 0 for size in (width, mixed)]
-    kernel = build(kind, unrolled[0], unrolled[1], plain)
+    kernel = build(kind, width % LANES == 0 and kind != TANH, mixed % LANES == 0, plain)
     tensors = [
         _or_empty(one, query).view(-1)
         for one in (query, key, value, vector, edge_features, edge_weight)
@@ -107,7 +105,7 @@ def _prepared(
     seed = rows.start if dropped.seed is None else dropped.seed  # any number, where none is read
     return kernel, (
         rows.start, rows.keys, rows.edges, batch, queries, key.shape[1], heads, width, mixed, extra,
-        pair.negative_slope, *tensors, int(pair.mixes_edges and extra > 0),
+        pair.negative_slope, *tensors, int(pair.mixes_edges and extra > 0), int(key is not value),
         _or_empty(bias, query).view(-1), bias_step, seed, dropped.limit, dropped.growth,
     )  # fmt: skip
 

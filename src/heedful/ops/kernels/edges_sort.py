@@ -8,7 +8,7 @@ from torch import Tensor
 from heedful.ops.kernels.runtime import kernel, launch
 
 
-@kernel
+@kernel(borrows=True)
 def count_and_place(part, parts, nodes, order, start, placed):
     """Stable order of `nodes`, and where each node's edges start in it; `order` lists the edges to place, or all."""
     for node in nodes:
@@ -43,7 +43,7 @@ def sorted_by(nodes: Tensor, count: int, order: Tensor | None = None) -> tuple[T
     return start, placed
 
 
-@kernel
+@kernel(borrows=True)
 def place_rows(part, parts, keys, queries, loops, start, placed_keys, placed_edges):
     """Sort edges by query in one pass over them; with `loops`, in place of i → i one such edge a node, listed last."""
     listed = queries.shape[0]

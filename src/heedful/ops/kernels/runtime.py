@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.kernels.runtime_source import KEEPS_NAN, Compiled, Provided, signature_text
-from heedful.ops.kernels.runtime_store import linked, load, save, worked_before
+from heedful.ops.kernels.runtime_store import linked, loaded, save, worked_before
 from heedful.ops.kernels.threads import forked_with, share
 
 Argument = Tensor | int | float | bool | None
@@ -83,32 +83,43 @@ class Entry:
 @overload
 def kernel(function: Callable[..., None]) -> Compiled: ...
 @overload
-def kernel(*, fastmath: frozenset[str]) -> Callable[[Callable[..., None]], Compiled]: ...
 def kernel(
-    function: Callable[..., None] | None = None, *, fastmath: frozenset[str] = KEEPS_NAN
+    *, fastmath: frozenset[str] = KEEPS_NAN, borrows: bool = False
+) -> Callable[[Callable[..., None]], Compiled]: ...
+def kernel(
+    function: Callable[..., None] | None = None,
+    *,
+    fastmath: frozenset[str] = KEEPS_NAN,
+    borrows: bool = False,
 ) -> Compiled | Callable[[Callable[..., None]], Compiled]:
     """Mark `f(part, parts, *arrays_and_scalars)` to be compiled when first run, by `launch`.
 
     It returns nothing and does the share `part` of `parts` of the work. A tensor that is contiguous is a contiguous
     array to it, any other a strided one; an argument may be None. Division by zero gives infinity. LLVM's `fastmath`
     flags let sums be reordered, while NaN and infinity keep their meaning, unless the author chooses otherwise.
+    One that `borrows` makes no array of its own: views are not counted, which would take most of an inner loop.
     """
     if function is None:
-        return lambda given: Compiled(given, fastmath, False)
-    return Compiled(function, fastmath, False)
+        return lambda given: Compiled(given, fastmath, False, borrows)
+    return Compiled(function, fastmath, False, borrows)
 
 
 @overload
 def inlined(function: Callable[..., Any]) -> Compiled: ...
 @overload
-def inlined(*, fastmath: frozenset[str]) -> Callable[[Callable[..., Any]], Compiled]: ...
 def inlined(
-    function: Callable[..., Any] | None = None, *, fastmath: frozenset[str] = KEEPS_NAN
+    *, fastmath: frozenset[str] = KEEPS_NAN, borrows: bool = False
+) -> Callable[[Callable[..., Any]], Compiled]: ...
+def inlined(
+    function: Callable[..., Any] | None = None,
+    *,
+    fastmath: frozenset[str] = KEEPS_NAN,
+    borrows: bool = False,
 ) -> Compiled | Callable[[Callable[..., Any]], Compiled]:
     """Mark a helper that kernels call, compiled into them."""
     if function is None:
-        return lambda given: Compiled(given, fastmath, True)
-    return Compiled(function, fastmath, True)
+        return lambda given: Compiled(given, fastmath, True, borrows)
+    return Compiled(function, fastmath, True, borrows)
 
 
 dense = Provided("dense")
@@ -118,6 +129,20 @@ use vector instructions. The caller has checked `stride(-1) == 1`."""
 prefetch = Provided("prefetch")
 """In a kernel: `prefetch(array, index)` asks for the cache line of an element of a contiguous array of one axis, for
 rows that lie anywhere in memory: without it a loop over them waits for each."""
+
+stretch = Provided("stretch")
+"""In a kernel: `stretch(array, begin)` is a contiguous array of one axis from its element `begin` on, at the cost of an
+addition: a slice clamps its ends, and an index that may be negative keeps a loop from being vectorized. Its length is
+that of the whole array and means nothing; the caller stays inside."""
+
+load, store, spread = Provided("load"), Provided("store"), Provided("spread")
+"""In a kernel: `load(array, begin)` is 16 numbers of a contiguous array of one axis as one value, for + - * and / with
+its like or a number; `store(array, begin, lanes)` writes it, `spread(number)` is one number 16 times. For loops whose
+sums must stay in registers, which the compiler cannot be brought to do by itself."""
+sum_of, highest_of = Provided("sum_of"), Provided("highest_of")
+"""In a kernel: one number of 16; NaN is never the highest."""
+where_positive = Provided("where_positive")
+"""In a kernel: `where_positive(x, a, b)` takes a where x > 0 and b elsewhere, of lanes; a and b may be numbers."""
 
 
 def parts_for(work: float) -> int:
@@ -188,7 +213,7 @@ def _prepared(
             return entry
         start = perf_counter()
         text, words = signature_text(arguments)
-        address = load(kernel, text)
+        address = loaded(kernel, text)
         if address is None:
             from heedful.ops.kernels.runtime_numba import compiled
 

@@ -12,12 +12,14 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic as typed_intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
+from heedful.ops.kernels.runtime_lanes import PROVIDED as LANES
 from heedful.ops.kernels.runtime_source import Compiled, Provided
 from heedful.ops.kernels.runtime_store import Made
 
 intrinsic: Any = (
     typed_intrinsic  # its types leave out that the typing context is not passed by the caller
 )
+njit: Any = numba.njit  # nor do they know that it can leave out the counting of references
 WORD = ir.IntType(64)
 _dispatchers: dict[Compiled, Any] = {}
 
@@ -57,11 +59,12 @@ def dispatcher(function: Compiled) -> Any:
         cells = tuple(CellType(used[name]) for name in source.__code__.co_freevars)
         names = {**source.__globals__, **used}
         copy = FunctionType(source.__code__, names, source.__name__, source.__defaults__, cells)
-        _dispatchers[function] = numba.njit(
+        _dispatchers[function] = njit(
             nogil=True,
             error_model="numpy",
             fastmath=set(function.fastmath),
             forceinline=function.is_inlined,
+            _nrt=not function.borrows,
         )(copy)
     return _dispatchers[function]
 
@@ -169,7 +172,22 @@ def _prefetch(typing: Any, array: Any, index: Any) -> Any:
     return types.void(array, index), build
 
 
-PROVIDED = {"dense": _dense, "prefetch": _prefetch}
+@intrinsic
+def _stretch(typing: Any, array: Any, begin: Any) -> Any:
+    """A contiguous array of one axis from an element on, whose ends are not looked at."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        source = make_array(signature.args[0])(context, builder, given[0])
+        seen = make_array(array)(context, builder)
+        for name in ("meminfo", "parent", "nitems", "itemsize", "shape", "strides"):
+            setattr(seen, name, getattr(source, name))
+        seen.data = builder.gep(source.data, [given[1]], inbounds=True)
+        return seen._getvalue()
+
+    return array(array, begin), build
+
+
+PROVIDED = {"dense": _dense, "prefetch": _prefetch, "stretch": _stretch, **LANES}
 
 
 def _arguments(argument_types: tuple[Any, ...]) -> Any:

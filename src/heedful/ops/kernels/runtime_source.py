@@ -42,6 +42,7 @@ class Compiled:
     function: Callable[..., Any]
     fastmath: frozenset[str]
     is_inlined: bool
+    borrows: bool = False
     entries: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -80,7 +81,7 @@ class Compiled:
                 for name, value in one.uses().items()
                 if isinstance(value, int | float | str | tuple | np.number)
             )
-            place = (code.co_qualname, code.co_firstlineno, sorted(one.fastmath))
+            place = (code.co_qualname, code.co_firstlineno, sorted(one.fastmath), one.borrows)
             digest.update(repr((source, place, constants)).encode())
         return digest.hexdigest()
 

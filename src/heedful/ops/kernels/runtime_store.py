@@ -39,7 +39,7 @@ class Made:
     address: int = 0
 
 
-def load(kernel: Compiled, signature: str) -> int | None:
+def loaded(kernel: Compiled, signature: str) -> int | None:
     """Return the address of a kernel loaded from disk, None where there is none that fits."""
     name = _file_name(kernel, signature)
     if name is None:
