@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from heedful.ops.kernels.additive_forward import LANES, LOWEST, exponential
+from heedful.ops.kernels.additive_forward import LANES
+from heedful.ops.kernels.exponential import LOWEST, exponential
 from heedful.ops.kernels.runtime import inlined, prefetch, stretch
 
 DOT, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS = 0, 1, 2, 3
