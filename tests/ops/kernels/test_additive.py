@@ -94,7 +94,7 @@ def test_views_of_any_strides(activation: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("size", [39.0, 41.0, 349.0, 351.0, 1e4])
+@pytest.mark.parametrize("size", [4.0, 9.9, 10.1, 19.0, 39.0, 41.0, 84.0, 86.0, 349.0, 1e4])
 def test_numbers_of_any_size_are_exact(size: float, dtype: torch.dtype) -> None:
     """On either side of where exponentials overflow, also where a query cancels a key."""
     query, key = normal(9, 20), normal(11, 20)

@@ -56,9 +56,23 @@ def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) 
     scores = query.new_empty(layout.units, layout.queries, layout.keys)
     work = layout.work * FORWARD_NANOSECONDS
     parts = parts_for(work)
-    *blocks, numbers = forward_sizes(layout.queries, layout.keys, query.shape[-1])
+    rows, keys, features, numbers = forward_sizes(layout.queries, layout.keys, query.shape[-1])
     scratch = query.new_empty(parts, numbers)
-    launch(additive_forward, *layout.arguments, *blocks, scores, scratch, work=work, parts=parts)
+    raised_rows, tiles = (
+        query.new_empty(parts, rows, features),
+        query.new_empty(parts, features, keys),
+    )
+    launch(
+        additive_forward,
+        *layout.arguments,
+        rows,
+        scores,
+        scratch,
+        raised_rows,
+        tiles,
+        work=work,
+        parts=parts,
+    )
     return scores.view(*layout.lead, layout.queries, layout.keys)
 
 

@@ -15,10 +15,10 @@ from heedful.ops.kernels.additive_forward import (
     ROWS,
     SUMS,
     TANH,
-    exponential,
     padded_size,
     raised,
 )
+from heedful.ops.kernels.exponential import exponential
 from heedful.ops.kernels.runtime import inlined, kernel
 
 KEYS, FEATURES = 32, 256

@@ -1,64 +1,49 @@
 """The additive pair on a CPU: scores of a block of queries against tiles of keys.
 
 Features are raised to A = e^{2a} and B = e^{2b} once a token of a block; a pair then costs a multiply-add, a division
-and a multiply-add, since tanh(a + b) = 1 − 2/(1 + AB). That holds to rounding as long as neither A nor B overflows:
-the product may, for 1/∞ is the right 0. Rows and tiles that hold anything larger than `LIMITS` (or NaN), and blocks of
-so few queries that raising the keys would cost as much as the pairs, sum a + b first and raise the sum.
+and a multiply-add, since tanh(a + b) = 1 − 2/(1 + AB). Two features share a division:
+v/c + w/d = (vd + wc)/(cd), which holds to rounding as long as cd does not overflow. Rows and tiles that hold anything
+larger than `LIMITS` (or NaN), and blocks of so few queries that raising the keys would cost as much as the pairs, sum
+a + b first and raise the sum.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from heedful.ops.kernels.runtime import inlined, kernel
+from heedful.ops.kernels.exponential import LOWEST as LOWEST
+from heedful.ops.kernels.exponential import exponential as exponential
+from heedful.ops.kernels.runtime import inlined, kernel, load, spread, store, stretch
 
 # Sums may be reordered; a division stays a division, for an estimate of 1/∞ would be refined to NaN.
 SUMS = frozenset({"contract", "reassoc", "nsz"})
-# What splits a number into parts must keep its order.
-STRICT = frozenset({"contract"})
 
 TANH, TANH_WIDE, LEAKY = 0, 1, 2
 """What a kernel is told to do: tanh in float32 or in float64, or the leaky rectifier."""
-LIMITS = {TANH: 40.0, TANH_WIDE: 350.0, LEAKY: math.inf}
+LIMITS = {TANH: 10.0, TANH_WIDE: 85.0, LEAKY: math.inf}
+# With them the product of two 1 + AB, by which two features share a division, does not overflow.
+# Beyond which a product of v with 1 + AB might overflow.
+LARGEST_VECTOR = 1000.0
 
 # Sizes of the blocks: a tile of keys × features stays in the inner caches, and every size is a multiple of LANES.
 LANES = 16
-ROWS, KEYS, FEATURES = 256, 128, 128
+ROWS, KEYS, FEATURES = 256, 64, 128
 FEW_ROWS = 4
 
 
 def forward_sizes(queries: int, keys: int, hidden: int) -> tuple[int, int, int, int]:
     """How many rows, keys and features the blocks of a call have, and how many numbers of scratch a part needs."""
     if queries < FEW_ROWS:
-        return 1, 1, 1, 6
+        return 1, 1, 1, 5
     rows, width, features = (
-        min(most, -(-size // LANES) * LANES)
-        for most, size in ((ROWS, queries), (KEYS, keys), (FEATURES, hidden))
+        min(most, -(-size // step) * step)
+        for most, size, step in (
+            (ROWS, queries, LANES),
+            (KEYS, keys, 2 * LANES),
+            (FEATURES, hidden, LANES),
+        )
     )
-    return rows, width, features, (rows + width + 2) * features + rows + width
-
-
-LOG2_E = np.float32(1.44269504088896341)
-LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-HALF, ONE = np.float32(0.5), np.float32(1.0)
-LOWEST, HIGHEST = np.float32(-87.0), np.float32(88.0)
-P0, P1, P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
-P3, P4, P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
-
-
-@inlined(fastmath=STRICT)
-def exponential(x):
-    """e^x in float32 to 1 unit of its last place, without a branch, so that it runs in vectors (Cephes' expf)."""
-    x = HIGHEST if x > HIGHEST else x
-    x = LOWEST if x < LOWEST else x
-    whole = np.floor(x * LOG2_E + HALF)
-    rest = x - whole * LN2_HIGH
-    rest = rest - whole * LN2_LOW
-    series = ((((P0 * rest + P1) * rest + P2) * rest + P3) * rest + P4) * rest + P5
-    scale = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return (series * (rest * rest) + rest + ONE) * scale
+    return rows, width, features, 4 * features + rows + width
 
 
 @inlined(fastmath=SUMS)
@@ -104,26 +89,37 @@ def direct_score(query, key, vector, kind, one):
     return total
 
 
-@inlined(fastmath=SUMS)
-def factored_row(query, keys, vector, features, width, total, one):
-    """Σ_h v_h (1/2 − 1/(1 + A_h B_hk)) for every key of a tile: (features,), (features, keys) -> (keys,)."""
-    half = one / (one + one)
-    total[:width] = one - one
-    for h in range(0, features, 8):
-        b = keys[h : h + 8]
-        a0, a1, a2, a3 = query[h], query[h + 1], query[h + 2], query[h + 3]
-        a4, a5, a6, a7 = query[h + 4], query[h + 5], query[h + 6], query[h + 7]
-        v0, v1, v2, v3 = vector[h], vector[h + 1], vector[h + 2], vector[h + 3]
-        v4, v5, v6, v7 = vector[h + 4], vector[h + 5], vector[h + 6], vector[h + 7]
-        middle = half * (v0 + v1 + v2 + v3 + v4 + v5 + v6 + v7)
-        for k in range(width):
-            s = v0 / (one + a0 * b[0, k]) + v1 / (one + a1 * b[1, k])
-            s += v2 / (one + a2 * b[2, k]) + v3 / (one + a3 * b[3, k])
-            s += v4 / (one + a4 * b[4, k]) + v5 / (one + a5 * b[5, k])
-            s += v6 / (one + a6 * b[6, k]) + v7 / (one + a7 * b[7, k])
-            total[k] += middle - s
-    for k in range(width):
-        total[k] += total[k]
+@inlined(fastmath=SUMS, borrows=True)
+def two_terms(a0, a1, v0, v1, both, b0, b1, ones):
+    """Σ v_h (1 − 2/(1 + A_h B_h)) of two features by one division; v comes doubled, and `both` is the sum of both."""
+    d0, d1 = ones + a0 * b0, ones + a1 * b1
+    return both - (v0 * d1 + v1 * d0) / (d0 * d1)
+
+
+@inlined(fastmath=SUMS, borrows=True)
+def number(array, place):
+    """An element sixteen times."""
+    return spread(stretch(array, place)[0])
+
+
+@inlined(fastmath=SUMS, borrows=True)
+def factored_row(query, tile, doubled, features, width, total, one):
+    """Σ_h v_h tanh(a_h + b_hk) for every key of a tile: (features,), (features, keys) -> (keys,)."""
+    keys, stride = tile[0], tile.shape[1]
+    ones, zero = spread(one), spread(one - one)
+    for k in range(0, width, 2 * LANES):
+        left, right = zero, zero
+        for h in range(0, features, 2):
+            a0, a1 = number(query, h), number(query, h + 1)
+            v0, v1 = number(doubled, h), number(doubled, h + 1)
+            both = number(doubled, features + h)
+            at = h * stride + k
+            b0, b1 = load(keys, at), load(keys, at + stride)
+            left += two_terms(a0, a1, v0, v1, both, b0, b1, ones)
+            b0, b1 = load(keys, at + LANES), load(keys, at + stride + LANES)
+            right += two_terms(a0, a1, v0, v1, both, b0, b1, ones)
+        store(total, k, left)
+        store(total, k + LANES, right)
 
 
 @inlined(fastmath=SUMS)
@@ -145,7 +141,7 @@ def rectified_row(query, keys, vector, features, width, total, one):
 def tile_of_keys(key, start, stride, keys, features, kind, limit, row, tile):
     """Raise some keys' features into a tile (features, keys); whether all are small enough for that."""
     small = True
-    padded, width = padded_size(features), padded_size(keys)
+    padded, width = padded_size(features), 2 * padded_size((keys + 1) // 2)
     tile[:padded, :width] = key.dtype.type(0)
     for k in range(keys):
         at = start + k * stride
@@ -164,7 +160,7 @@ def padded_size(size):
 @inlined(fastmath=SUMS)
 def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scratch):
     """Scores of some queries of one unit against all its keys, tile by tile; `at` tells where its features begin."""
-    raised_rows, small, tile, row, weights, total = scratch
+    raised_rows, small, tile, row, weights, doubled, total = scratch
     one = vector.dtype.type(1)
     hidden, keys = len(vector), scores.shape[1]
     most_features, most_keys = tile.shape
@@ -173,6 +169,12 @@ def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scr
         padded = padded_size(features)
         weights[:padded] = one - one
         weights[:features] = vector[first : first + features]
+        vector_small = True
+        for h in range(padded):
+            vector_small &= abs(weights[h]) <= LARGEST_VECTOR
+            doubled[h] = weights[h] + weights[h]
+        for h in range(0, padded, 2):
+            doubled[padded + h] = weights[h] + weights[h + 1]
         raised_rows[:, :padded] = one - one
         for q in range(rows):
             begin = at[0] + q * strides[0] + first
@@ -188,8 +190,16 @@ def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scr
                 a = raised_rows[q]
                 if kind == LEAKY:
                     rectified_row(a, tile, weights, padded, padded_size(count), total, one)
-                elif tile_small and small[q] > 0:
-                    factored_row(a, tile, weights, padded, padded_size(count), total, one)
+                elif tile_small and vector_small and small[q] > 0:
+                    factored_row(
+                        a,
+                        tile,
+                        doubled,
+                        padded,
+                        2 * padded_size((count + 1) // 2),
+                        total,
+                        one,
+                    )
                 else:
                     start = at[0] + q * strides[0] + first
                     a = query[start : start + features]
@@ -216,24 +226,25 @@ def few_scores(query, key, vector, at, strides, rows, kind, scores):
 
 
 @inlined(fastmath=SUMS)
-def forward_blocks(scratch, rows, keys, features):
-    """Cut a part's scratch into rows raised, their marks, a tile of keys, a row, the vector's chunk and totals."""
-    tile = rows * features + features * keys
-    rest = scratch[tile:]
+def forward_blocks(scratch, raised_rows, tile):
+    """Add to rows raised and a tile of keys: the rows' marks, a row, the vector's chunk, that doubled, and totals."""
+    rows, features = raised_rows.shape
+    rest = scratch[rows:]
     return (
-        scratch[: rows * features].reshape((rows, features)),
-        rest[:rows],
-        scratch[rows * features : tile].reshape((features, keys)),
-        rest[rows : rows + features],
-        rest[rows + features : rows + 2 * features],
-        rest[rows + 2 * features : rows + 2 * features + keys],
+        raised_rows,
+        scratch[:rows],
+        tile,
+        rest[:features],
+        rest[features : 2 * features],
+        rest[2 * features : 4 * features],
+        rest[4 * features :],
     )
 
 
 @kernel(fastmath=SUMS)
 def additive_forward(
     part, parts, query, key, vector, places, query_stride, key_stride, kind, limit,
-    block_rows, block_keys, block_features, scores, scratch,
+    block_rows, scores, scratch, raised_rows, tiles,
 ):  # fmt: skip
     """Fill scores (units, queries, keys); unit u's features begin at places[u] of the flat query and key.
 
@@ -241,17 +252,29 @@ def additive_forward(
     Each part takes an equal share of all rows, in their order.
     """
     units, queries, _ = scores.shape
-    blocks = forward_blocks(scratch[part], block_rows, block_keys, block_features)
+    blocks = forward_blocks(scratch[part], raised_rows[part], tiles[part])
     first, last = units * queries * part // parts, units * queries * (part + 1) // parts
     for unit in range(first // queries, (last + queries - 1) // queries):
-        start, stop = max(first - unit * queries, 0), min(last - unit * queries, queries)
+        start, stop = (
+            max(first - unit * queries, 0),
+            min(last - unit * queries, queries),
+        )
         weights = vector[places[unit, 2]]
         for row in range(start, stop, block_rows):
             rows = min(block_rows, stop - row)
             at = (places[unit, 0] + row * query_stride, places[unit, 1])
             block = scores[unit, row : row + rows]
             if rows < FEW_ROWS:
-                few_scores(query, key, weights, at, (query_stride, key_stride), rows, kind, block)
+                few_scores(
+                    query,
+                    key,
+                    weights,
+                    at,
+                    (query_stride, key_stride),
+                    rows,
+                    kind,
+                    block,
+                )
             else:
                 block_scores(
                     query, key, weights, at, (query_stride, key_stride), rows, kind, limit, block, blocks

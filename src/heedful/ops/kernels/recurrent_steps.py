@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heedful.ops.kernels.additive_forward import exponential
+from heedful.ops.kernels.exponential import exponential
 from heedful.ops.kernels.runtime import dense, inlined, kernel
 
 ONE, TWO = np.float32(1.0), np.float32(2.0)
