@@ -48,7 +48,7 @@ def main() -> None:
             )  # fmt: skip
             lengths = [f"{group.shortest}-{group.longest}: {group.bleu:.1f}" for group in groups]
             print(name, seed, lengths, f"{time.process_time() - began:.0f} s", flush=True)
-    save("by_length", {"runs": runs})
+            save("by_length", {"runs": runs})
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main() -> None:
                 }  # fmt: skip
                 runs.append(run)
                 print(run, flush=True)
-    save("heads", {"runs": runs})
+                save("heads", {"runs": runs})
 
 
 if __name__ == "__main__":
