@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heedful.compare.plan import CompareSection, Plan, make_plan
+from heedful.compare.plan import CompareSection, Plan, Where, make_plan
 from heedful.errors import OptionError, unknown_choice
 from heedful.tasks.configuration import Values, apply_overrides, build, place, read_toml
 from heedful.tasks.table import TASKS
@@ -85,9 +85,8 @@ def plan_from(what: ComparePlace, choices: CompareChoices) -> Plan:
         return "" if what.file is None else place(what.file, lines, list(keys))
 
     section, contenders = values.pop(COMPARE, {}), values.pop(CONTENDERS, {})
-    for name, each in ((COMPARE, section), (CONTENDERS, contenders), *contenders.items()):
-        if not isinstance(each, dict):
-            raise OptionError(f"{where([name])}{name} is a section, [{name}], not a value")
+    _check_sections({COMPARE: section, CONTENDERS: contenders}, [], where)
+    _check_sections(contenders, [CONTENDERS], where)
     asked: dict[str, Any] = {**section, **choices.section()}
     if what.task is not None:
         asked["task"] = what.task
@@ -97,6 +96,14 @@ def plan_from(what: ComparePlace, choices: CompareChoices) -> Plan:
     kind = TASKS[found.task].predictor.configuration
     base = apply_overrides(kind, values, choices.overrides())
     return make_plan(found, base, contenders, where)
+
+
+def _check_sections(values: Values, above: list[str], where: Where) -> None:
+    for name, each in values.items():
+        if not isinstance(each, dict):
+            keys = [*above, name]
+            full = ".".join(keys)
+            raise OptionError(f"{where(keys)}{full} is a section, [{full}], not a value")
 
 
 def _parts(text: str) -> list[str]:

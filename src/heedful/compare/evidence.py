@@ -26,6 +26,10 @@ class Judge(abc.ABC):
     def take(self, data: Any, rows: Sequence[int]) -> Any:
         """Return these examples alone."""
 
+    def labels(self, data: Any) -> Sequence[Sequence[str]]:
+        """Return the labels of each example, of which a part of the data should lack none."""
+        return [()] * len(data)
+
     @abc.abstractmethod
     def statistics(self, trained: Any, data: Any) -> Numbers:
         """Answer every example: (examples, statistics), whose sums over examples `value` reads."""

@@ -38,6 +38,9 @@ class TagJudge(RatioJudge):
             dtype=np.float64,
         )
 
+    def labels(self, data: Labelled) -> list[tuple[str, ...]]:
+        return [sentence.labels for sentence in data.sentences]
+
     def input(self, data: Labelled, length: int) -> list[str]:
         return repeated([token for each in data.sentences for token in each.tokens], length)
 
@@ -65,12 +68,7 @@ class TranslateJudge(Judge):
         return np.array(found, dtype=np.float64)
 
     def value(self, sums: Numbers) -> Numbers:
-        rows = sums.reshape(-1, 10).round().astype(int).tolist()
-        scores = [
-            BLEU.compute_bleu(row[:4], row[4:8], row[8], row[9], smooth_method="exp").score
-            for row in rows
-        ]
-        return np.array(scores, dtype=np.float64).reshape(sums.shape[:-1])
+        return corpus_bleu(sums[..., :4], sums[..., 4:8], sums[..., 8], sums[..., 9])
 
     def input(self, data: Pairs, length: int) -> str:
         return " ".join(repeated([word for text in data.source for word in text.split()], length))
@@ -99,6 +97,9 @@ class ClassifyJudge(TextJudge, RatioJudge):
 
     figure: ClassVar = "accuracy"
 
+    def labels(self, data: Texts) -> list[tuple[str, ...]]:
+        return [each.answers for each in data.texts]
+
     def statistics(self, trained: Classifier, data: Texts) -> Numbers:
         given = trained.answers(each.text for each in data.texts)
         return np.array(
@@ -125,6 +126,28 @@ class RegressJudge(TextJudge):
 
     def value(self, sums: Numbers) -> Numbers:
         return np.asarray(np.sqrt(sums[..., 0] / np.maximum(sums[..., 1], 1e-12)))
+
+
+def corpus_bleu(matching: Numbers, total: Numbers, length: Numbers, wanted: Numbers) -> Numbers:
+    """Return BLEU (Papineni et al. 2002, https://aclanthology.org/P02-1040), smoothed as sacreBLEU does.
+
+    Args:
+        matching: (..., 4), n-grams of each order that the reference has too.
+        total: (..., 4), n-grams of each order.
+        length, wanted: (...), tokens of the translations and of the references.
+
+    >>> round(float(corpus_bleu(*map(np.array, ([3.0, 2, 1, 0], [4.0, 3, 2, 1], 4.0, 4.0)))), 2)
+    59.46
+    """
+    # the n-th order that matches nothing counts as 1/2^n of a match
+    none = matching == 0
+    counted = np.where(none, 0.5 ** none.cumsum(axis=-1), matching)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precisions = np.log(counted / total).mean(axis=-1)
+        brevity = np.minimum(0.0, 1 - wanted / length)
+    score = 100 * np.exp(precisions + brevity)
+    said = (matching[..., 0] > 0) & (total > 0).all(axis=-1)
+    return np.asarray(np.where(said, score, 0.0))
 
 
 JUDGES: dict[str, Judge] = {

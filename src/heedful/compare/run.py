@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from heedful.tasks.base import Task
 from heedful.train.events import Event, Started
 from heedful.train.keep import CHECKPOINTS, STATE
 from heedful.train.loop import train_model
+
+LEAST_OF_A_LABEL = 2
+"""Examples of each label that a part of the data has, if there is room for them."""
 
 
 def run_job(
@@ -74,13 +78,20 @@ def run_job(
 def part_of(judge: Judge, data: Any, fraction: float, seed: int) -> Any:
     """Return a part of the training data: the same for every contender, and within all greater parts.
 
-    At least one example is left; the order is that of the data.
+    The examples are drawn, those first that bring a label for the first or the second time: a part without
+    some label could not be validated. At least one example is left; the order is that of the data.
     """
     if fraction == 1:
         return data
-    shuffled = np.random.default_rng(seed).permutation(len(data))
-    count = max(1, round(fraction * len(data)))
-    return judge.take(data, sorted(shuffled[:count].tolist()))
+    shuffled = np.random.default_rng(seed).permutation(len(data)).tolist()
+    labels, met = judge.labels(data), Counter[str]()
+    first: list[int] = []
+    for row in shuffled:
+        if any(met[label] < LEAST_OF_A_LABEL for label in labels[row]):
+            first.append(row)
+        met.update(set(labels[row]))
+    drawn = list(dict.fromkeys([*first, *shuffled]))
+    return judge.take(data, sorted(drawn[: max(1, round(fraction * len(data)))]))
 
 
 def _finished(folder: Path) -> bool:

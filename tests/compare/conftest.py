@@ -1,0 +1,97 @@
+"""Tiny data of every task, and comparisons on them that run in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from heedful.compare.comparison import data_digest, run_all
+from heedful.compare.outcome import Outcome
+from heedful.compare.plan import CompareSection, Job, Plan, make_plan
+from heedful.compare.run import run_job
+from heedful.data.files import Pairs
+from heedful.data.labelled import Labelled, Sentence
+from heedful.data.texts import Text, Texts
+
+TRAINING = {
+    "epochs": 2, "batch_tokens": 40, "warmup_steps": 1, "threads": 1, "keep_freed_memory": False,
+}  # fmt: skip
+INPUTS = {"word_width": 4, "characters": "none"}
+TEXT = {"inputs": INPUTS, "training": TRAINING, "vocabulary": {"min_frequency": 1}}
+BASES: dict[str, dict[str, Any]] = {
+    "tag": TEXT,
+    "classify": TEXT,
+    "regress": TEXT,
+    "translate": {
+        "vocabulary": {"kind": "word", "min_frequency": 1, "size": 60},
+        "training": TRAINING,
+        "decoding": {"max_length_ratio": 0.5},
+    },
+}
+ENCODERS: dict[str, dict[str, Any]] = {
+    "none": {"encoder": {"kind": "none", "hidden": 4}},
+    "window": {"encoder": {"kind": "window", "hidden": 8}},
+}
+CONTENDERS = {
+    "tag": ENCODERS,
+    "classify": ENCODERS,
+    "regress": ENCODERS,
+    "translate": {
+        "plain": {"model": {"kind": "gru", "embedding": 4, "hidden": 4, "attention": "none"}},
+        "additive": {"model": {"kind": "gru", "embedding": 4, "hidden": 4}},
+    },
+}
+
+_TEXTS = Texts(
+    [
+        Text(f"{w} saw", (str(n % 2),))
+        for n, w in enumerate(["a", "b", "c", "d", "e", "f", "a", "b"])
+    ]
+)
+_SENTENCES = Labelled(
+    [Sentence((w, "saw", "a"), ("P", "N" if w == "the" else "V", "D")) for w in ["I", "the", "we", "the"] * 3]
+)  # fmt: skip
+_PAIRS = Pairs([f"a {w} saw it" for w in "bcdefg"], [f"ein {w} sah es da" for w in "bcdefg"])
+DATA: dict[str, Any] = {
+    "tag": _SENTENCES, "classify": _TEXTS, "regress": _TEXTS, "translate": _PAIRS,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def plan_of(task: str = "tag", **section: Any) -> Plan:
+    values = {"task": task, "seeds": 2, "budget": "steps=3", "lengths": [2, 5], **section}
+    return make_plan(CompareSection.model_validate(values), BASES[task], CONTENDERS[task])
+
+
+@pytest.fixture
+def compare() -> Callable[..., list[Any]]:
+    """Run a comparison in this process and return what happened."""
+
+    def run(
+        plan: Plan, folder: Path, refused: Callable[[Job], bool] = lambda job: False
+    ) -> list[Any]:
+        data = DATA[plan.task.name]
+
+        def runner(job: Job, run: Path) -> Iterator[Any]:
+            if refused(job):
+                raise RuntimeError("it was refused")
+            yield from run_job(plan.task, job, (data, data), run, plan.lengths)
+
+        return list(run_all(plan, folder, data_digest(plan, (data, data)), runner))
+
+    return run
+
+
+def outcome(contender: str = "none", **values: Any) -> Outcome:
+    return Outcome(**{"contender": contender, "seed": 0, "fraction": 1.0, **values})
