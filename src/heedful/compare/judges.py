@@ -145,7 +145,7 @@ def corpus_bleu(matching: Numbers, total: Numbers, length: Numbers, wanted: Numb
     with np.errstate(divide="ignore", invalid="ignore"):
         precisions = np.log(counted / total).mean(axis=-1)
         brevity = np.minimum(0.0, 1 - wanted / length)
-    score = 100 * np.exp(precisions + brevity)
+        score = 100 * np.exp(precisions + brevity)
     said = (matching[..., 0] > 0) & (total > 0).all(axis=-1)
     return np.asarray(np.where(said, score, 0.0))
 

@@ -31,8 +31,8 @@ from heedful.explore.report import (
 )
 
 BOOTSTRAP = (
-    f"Intervals and p-values are of a paired bootstrap: {DRAWS:,} times as many validation examples as there are were "
-    "drawn, the same for all contenders, and of each contender as many of its trainings. With two or three seeds "
+    f"Intervals and p-values are of a paired bootstrap of {DRAWS:,} draws: the validation examples are drawn again, "
+    "the same for all contenders, and with them the trainings of each contender. With two or three seeds "
     "the intervals are rather too narrow; p-values are of one comparison each, not corrected for many."
 )
 TIMES = (
