@@ -146,7 +146,7 @@ def corpus_bleu(matching: Numbers, total: Numbers, length: Numbers, wanted: Numb
         precisions = np.log(counted / total).mean(axis=-1)
         brevity = np.minimum(0.0, 1 - wanted / length)
         score = 100 * np.exp(precisions + brevity)
-    said = (matching[..., 0] > 0) & (total > 0).all(axis=-1)
+    said = (matching > 0).any(axis=-1) & (total > 0).all(axis=-1)
     return np.asarray(np.where(said, score, 0.0))
 
 
