@@ -73,13 +73,15 @@ def links(weights: Tensor, gold: Links) -> set[tuple[int, int]]:
 def main() -> None:
     """Train each model, and write AER of the mean of heads, and of each layer and head."""
     quiet()
-    corpus = dates.build(0, train_size=3_000, valid_size=100, test_size=200)
+    corpus = dates.build(0, train_size=8_000, valid_size=100, test_size=200)
     assert corpus.test_links is not None
     gold = [(sure(each), each) for each in corpus.test_links]
     runs = []
     for name, model in MODELS.items():
         began = time.process_time()
-        translator = train_translator(corpus.train, corpus.valid, model, SEED, vocabulary="char")
+        translator = train_translator(
+            corpus.train, corpus.valid, model, SEED, vocabulary="char", epochs=5
+        )
         weights = weights_of(translator, corpus)
         layers, heads = weights[0].shape[:2]
 
