@@ -10,7 +10,8 @@ import heedful
 from heedful import errors
 
 LIBRARY = {
-    "attend", "plan", "band_weights", "Attended", "BandWeights", "Plan", "scores", "masks", "normalizers", "positions", "nn", "models",
+    "attend", "plan", "band_weights", "Attended", "BandWeights", "Plan", "scores", "masks", "normalizers",
+    "positions", "nn", "models",
 }  # fmt: skip
 ERRORS = {
     name

@@ -20,7 +20,7 @@ intrinsic: Any = typed_intrinsic
 COUNT = 16
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """COUNT numbers of a dtype; a processor with narrower registers takes several for them."""
 
     def __init__(self, dtype: Any) -> None:
@@ -29,7 +29,7 @@ class Lanes(types.Type):  # type: ignore[misc]
 
 
 @register_model(Lanes)
-class LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class LanesModel(models.PrimitiveModel):
     """An LLVM vector."""
 
     def __init__(self, manager: Any, kind: Lanes) -> None:
