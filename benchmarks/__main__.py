@@ -30,6 +30,9 @@ def arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="short lengths, nothing compiled, no page"
     )
     parser.add_argument("--threads", type=int, nargs="+", default=THREADS, metavar="N")
+    parser.add_argument(
+        "--lengths", type=int, nargs="+", default=[], metavar="N", help="only these lengths"
+    )
     parser.add_argument("--resume", action="store_true", help="keep what was measured already")
     parser.add_argument("--page", action="store_true", help="measure nothing; write the page again")
     parser.add_argument(
@@ -59,7 +62,12 @@ def main() -> int:
     docs = base if options.out else base / "docs"
     keep = not options.quick or options.out
     fresh: list[store.Measured] = []
-    for job in jobs(options.names or list(SCANS), tuple(options.threads), quick=options.quick):
+    for job in jobs(
+        options.names or list(SCANS),
+        tuple(options.threads),
+        quick=options.quick,
+        only=tuple(options.lengths),
+    ):
         if options.page or (options.resume and store.done(results, job)):
             continue
         output.say(f"== {job.operation}, {job.settings.threads} threads")

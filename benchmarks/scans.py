@@ -22,8 +22,11 @@ class Scan:
     seconds: float = 2.0
     """For the rounds of one length."""
 
-    def job(self, name: str, threads: int, *, quick: bool) -> Job:
-        """Return what is measured of the operation; `quick` is short, small and without compiling."""
+    def job(self, name: str, threads: int, *, quick: bool, only: tuple[int, ...] = ()) -> Job:
+        """Return what is measured of the operation; `quick` is short, small and without compiling.
+
+        `only` keeps some of the lengths, or all where it is empty.
+        """
         settings = Settings(
             threads=threads,
             seconds=QUICK_SECONDS if quick else self.seconds,
@@ -31,6 +34,8 @@ class Scan:
             compiled=not quick,
         )
         lengths = self.quick if quick else self.lengths
+        if only:
+            lengths = tuple(length for length in lengths if length in only)
         return Job(name, tuple(map(OPERATIONS[name].scanned, lengths)), settings)
 
 
@@ -55,8 +60,12 @@ SCANS = {
 """Every operation of `heedful bench`, by name."""
 
 
-def jobs(names: list[str], threads: tuple[int, ...], *, quick: bool) -> Iterator[Job]:
-    """Yield the jobs of the operations named, each with one number of threads."""
+def jobs(
+    names: list[str], threads: tuple[int, ...], *, quick: bool, only: tuple[int, ...] = ()
+) -> Iterator[Job]:
+    """Yield the jobs of the operations named, each with one number of threads, where any length is left."""
     for name in names:
         for count in threads:
-            yield SCANS[name].job(name, count, quick=quick)
+            job = SCANS[name].job(name, count, quick=quick, only=only)
+            if job.cases:
+                yield job
