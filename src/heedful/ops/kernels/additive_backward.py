@@ -1,8 +1,8 @@
 """The additive pair on a CPU: gradients of query, key and vector from those of the scores.
 
-With r = 1/(1 + AB) as in the forward pass, 1 − tanh² = 4r(1 − r). A pair's gradients are sums over one side each, so a
-block of queries and a tile of keys collect theirs in scratch. The vector's gradient sums g(1 − 2r) over a few keys at
-a time: Σg − 2Σgr over all of them would cancel.
+A pair's gradients are sums over one side each, so a block of queries and a tile of keys collect theirs in scratch. As
+in the forward pass t = tanh(a + b) = 1 − 2/(1 + AB), and two queries share a division:
+1/c = d · 1/(cd), 1/d = c · 1/(cd). The vector's gradient is Σgt, those of the others sum g(1 − t²).
 """
 
 from __future__ import annotations
@@ -19,54 +19,76 @@ from heedful.ops.kernels.additive_forward import (
     raised,
 )
 from heedful.ops.kernels.exponential import exponential
-from heedful.ops.kernels.runtime import inlined, kernel
+from heedful.ops.kernels.runtime import (
+    inlined,
+    kernel,
+    load,
+    spread,
+    store,
+    stretch,
+    where_positive,
+)
 
-KEYS, FEATURES = 32, 256
-
-
-@inlined(fastmath=SUMS)
-def factored_gradients(query, keys, upstream, count, width, query_sum, key_sums, vector_sum, one):
-    """Add one query's gradients against the keys of a tile, four at a time; the last four may be padded by 0."""
-    two = one + one
-    for k in range(0, count, 4):
-        g0, g1, g2, g3 = upstream[k], upstream[k + 1], upstream[k + 2], upstream[k + 3]
-        b, into = keys[k : k + 4], key_sums[k : k + 4]
-        all_four = g0 + g1 + g2 + g3
-        for h in range(width):
-            a = query[h]
-            r0, r1 = one / (one + a * b[0, h]), one / (one + a * b[1, h])
-            r2, r3 = one / (one + a * b[2, h]), one / (one + a * b[3, h])
-            p0, p1, p2, p3 = g0 * r0, g1 * r1, g2 * r2, g3 * r3
-            s0, s1, s2, s3 = p0 - p0 * r0, p1 - p1 * r1, p2 - p2 * r2, p3 - p3 * r3
-            into[0, h] += s0
-            into[1, h] += s1
-            into[2, h] += s2
-            into[3, h] += s3
-            query_sum[h] += s0 + s1 + s2 + s3
-            vector_sum[h] += all_four - two * (p0 + p1 + p2 + p3)
+KEYS, FEATURES = 64, 128
 
 
-@inlined(fastmath=SUMS)
-def rectified_gradients(query, key, g, width, query_sum, key_sum, vector_sum, one):
-    """The same for one key under the leaky rectifier."""
+@inlined(fastmath=SUMS, borrows=True)
+def factored_gradients(rows, sums, pair, tile, key_sums, upstream, count, width, vector_sum, one):
+    """Add the gradients of a pair of queries against the keys of a tile, sixteen features at a time."""
+    stride = tile.shape[1]
+    first, second = pair[0] * stride, pair[1] * stride
+    ones, zero, minus_two = spread(one), spread(one - one), spread(-one - one)
+    for h in range(0, width, LANES):
+        a0, a1 = load(rows, first + h), load(rows, second + h)
+        sum0, sum1, bent = zero, zero, zero
+        for k in range(count):
+            g0, g1 = stretch(upstream[0], k)[0], stretch(upstream[1], k)[0]
+            at = k * stride + h
+            b = load(tile, at)
+            d0, d1 = ones + a0 * b, ones + a1 * b
+            rest = minus_two / (d0 * d1)
+            t0, t1 = ones + rest * d1, ones + rest * d0
+            p0, p1 = t0 * g0, t1 * g1
+            s0, s1 = spread(g0) - p0 * t0, spread(g1) - p1 * t1
+            store(key_sums, at, load(key_sums, at) + (s0 + s1))
+            sum0 += s0
+            sum1 += s1
+            bent += p0 + p1
+        store(sums, first + h, load(sums, first + h) + sum0)
+        store(sums, second + h, load(sums, second + h) + sum1)
+        store(vector_sum, h, load(vector_sum, h) + bent)
+
+
+@inlined(fastmath=SUMS, borrows=True)
+def rectified_gradients(rows, sums, q, tile, key_sums, upstream, count, width, vector_sum, one):
+    """The same for one query under the leaky rectifier."""
+    stride = tile.shape[1]
     slope = one / (one + one + one + one + one)
-    for h in range(width):
-        x = query[h] + key[h]
-        s = g if x > one - one else g * slope
-        query_sum[h] += s
-        key_sum[h] += s
-        vector_sum[h] += s * x
+    for h in range(0, width, LANES):
+        a = load(rows, q * stride + h)
+        total, bent = load(sums, q * stride + h), load(vector_sum, h)
+        for k in range(count):
+            g = stretch(upstream[0], k)[0]
+            at = k * stride + h
+            x = a + load(tile, at)
+            s = where_positive(x, g, g * slope)
+            store(key_sums, at, load(key_sums, at) + s)
+            total += s
+            bent += s * x
+        store(sums, q * stride + h, total)
+        store(vector_sum, h, bent)
 
 
 @inlined(fastmath=SUMS)
 def direct_gradients(query, key, g, kind, query_sum, key_sum, vector_sum, one):
     """The same for one key under tanh, whatever the size of the numbers."""
     two = one + one
+    four = two + two
     for h in range(len(query)):
         x = query[h] + key[h]
         r = one / (one + (exponential(x + x) if kind == TANH else math.exp(x + x)))
         p = g * r
-        s = p - p * r
+        s = four * (p - p * r)
         query_sum[h] += s
         key_sum[h] += s
         vector_sum[h] += g - two * p
@@ -74,24 +96,26 @@ def direct_gradients(query, key, g, kind, query_sum, key_sum, vector_sum, one):
 
 def backward_sizes(queries: int, keys: int, hidden: int) -> tuple[int, int, int, int]:
     """How many rows, keys and features the blocks of a call have, and how many numbers of scratch a part needs."""
-    rows, tile = min(ROWS, queries), min(KEYS, -(-keys // 4) * 4)
+    rows, tile = min(ROWS, queries), min(KEYS, keys)
     features = min(FEATURES, -(-hidden // LANES) * LANES)
-    return rows, tile, features, (2 * rows + 2 * tile + 1) * features + rows + tile
+    return rows, tile, features, features + rows + 2 * tile
 
 
 @inlined(fastmath=SUMS)
-def backward_blocks(scratch, rows, keys, features):
-    """Cut a part's scratch into rows and their sums, keys and their sums, the vector's sum, marks and gradients."""
-    of_rows, of_keys = rows * features, keys * features
-    rest = scratch[2 * of_rows + 2 * of_keys :]
+def backward_blocks(scratch, rows, tiles):
+    """Add to rows and keys raised and their sums: the vector's sum, the rows' marks and two rows of gradients."""
+    keys, features = tiles.shape[1:]
+    marks = scratch[features : len(scratch) - 2 * keys]
+    given = scratch[len(scratch) - 2 * keys :]
     return (
-        scratch[:of_rows].reshape((rows, features)),
-        scratch[of_rows : 2 * of_rows].reshape((rows, features)),
-        scratch[2 * of_rows : 2 * of_rows + of_keys].reshape((keys, features)),
-        scratch[2 * of_rows + of_keys : 2 * of_rows + 2 * of_keys].reshape((keys, features)),
-        rest[:features],
-        rest[features : features + rows],
-        rest[features + rows : features + rows + keys],
+        rows[0],
+        rows[1],
+        tiles[0],
+        tiles[1],
+        scratch[:features],
+        marks,
+        given[:keys],
+        given[keys:],
     )
 
 
@@ -100,34 +124,34 @@ def tile_gradients(
     query, key, at, strides, rows, count, features, kind, tile_small, upstream, blocks
 ):
     """Add the gradients of a block of queries against a tile of keys to the sums in scratch."""
-    raised_rows, row_sums, tile, key_sums, vector_sum, small, given = blocks
+    raised_rows, row_sums, tile, key_sums, vector_sum, small, given, other = blocks
     one = query.dtype.type(1)
     width = padded_size(features)
-    given[:] = one - one
-    for q in range(rows):
+    q, alone = 0, len(raised_rows) - 1
+    while q < rows:
         given[:count] = upstream[q, :count]
+        step = 1
         if kind == LEAKY:
-            for k in range(count):
-                rectified_gradients(
-                    raised_rows[q],
-                    tile[k],
-                    given[k],
-                    width,
-                    row_sums[q],
-                    key_sums[k],
-                    vector_sum,
-                    one,
-                )
-        elif tile_small and small[q] > 0:
-            factored_gradients(
-                raised_rows[q], tile, given, count, width, row_sums[q], key_sums, vector_sum, one
+            rectified_gradients(
+                raised_rows, row_sums, q, tile, key_sums, (given,), count, width, vector_sum, one
             )
+        elif tile_small and small[q] > 0:
+            pair = (q, alone)
+            if q + 1 < rows and small[q + 1] > 0:
+                pair, step = (q, q + 1), 2
+                other[:count] = upstream[q + 1, :count]
+            else:
+                other[:count] = one - one
+            factored_gradients(
+                raised_rows, row_sums, pair, tile, key_sums, (given, other), count, width, vector_sum, one
+            )  # fmt: skip
         else:
             begin = at[0] + q * strides[0]
             a = query[begin : begin + features]
             for k in range(count):
                 b = key[at[1] + k * strides[1] : at[1] + k * strides[1] + features]
                 direct_gradients(a, b, given[k], kind, row_sums[q], key_sums[k], vector_sum, one)
+        q += step
 
 
 @inlined(fastmath=SUMS)
@@ -151,14 +175,14 @@ def block_gradients(
     query_sum, key_sum, vector_sum, blocks,
 ):  # fmt: skip
     """Gradients of some queries, and their share of those of all keys and of the vector: added, or written if fresh."""
-    raised_rows, row_sums, tile, key_sums, share, small, _ = blocks
+    raised_rows, row_sums, tile, key_sums, share, small, _, _ = blocks
     one = vector.dtype.type(1)
-    four = one if kind == LEAKY else one + one + one + one
     hidden, keys = len(vector), upstream.shape[1]
     most_keys, most_features = tile.shape
     for first in range(0, hidden, most_features):
         features = min(most_features, hidden - first)
         share[:] = one - one
+        raised_rows[len(raised_rows) - 1] = one - one
         for q in range(rows):
             begin = at[0] + q * strides[0] + first
             one_row, one_sum = raised_rows[q : q + 1], row_sums[q : q + 1]
@@ -168,7 +192,6 @@ def block_gradients(
         for column in range(0, keys, most_keys):
             count = min(most_keys, keys - column)
             place = (at[0] + first, at[1] + column * strides[1] + first)
-            tile[:] = one - one
             is_small = raise_rows(
                 key, place[1], strides[1], count, features, kind, limit, tile, key_sums
             )
@@ -180,13 +203,13 @@ def block_gradients(
                 into = key_sum[column + k]
                 if not fresh:
                     for h in range(features):
-                        into[first + h] += four * weights[h] * key_sums[k, h]
+                        into[first + h] += weights[h] * key_sums[k, h]
                 else:
                     for h in range(features):
-                        into[first + h] = four * weights[h] * key_sums[k, h]
+                        into[first + h] = weights[h] * key_sums[k, h]
         for q in range(rows):
             for h in range(features):
-                query_sum[q, first + h] = four * weights[h] * row_sums[q, h]
+                query_sum[q, first + h] = weights[h] * row_sums[q, h]
         for h in range(features):
             vector_sum[first + h] = share[h] if fresh else vector_sum[first + h] + share[h]
 
@@ -194,7 +217,7 @@ def block_gradients(
 @kernel(fastmath=SUMS)
 def additive_backward(
     part, parts, query, key, vector, places, query_stride, key_stride, kind, limit,
-    block_rows, block_keys, block_features, by_unit, upstream, query_sum, key_sum, vector_sum, scratch,
+    block_rows, by_unit, upstream, query_sum, key_sum, vector_sum, scratch, raised_rows, tiles,
 ):  # fmt: skip
     """Fill the sums: query's (units, queries, hidden), key's (copies, units, keys, hidden), vector's without keys.
 
@@ -202,7 +225,7 @@ def additive_backward(
     has a copy of its own; there must be as many rows as parts.
     """
     units, queries, _ = upstream.shape
-    blocks = backward_blocks(scratch[part], block_rows, block_keys, block_features)
+    blocks = backward_blocks(scratch[part], raised_rows[part], tiles[part])
     if by_unit:
         first, last, start, stop, copy = (
             units * part // parts,
