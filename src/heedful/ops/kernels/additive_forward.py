@@ -158,6 +158,24 @@ def padded_size(size):
 
 
 @inlined(fastmath=SUMS)
+def chunk_of_vector(vector, weights, doubled, padded):
+    """Lay out some features of the vector, padded by zeros: itself, then doubled with the sums of two neighbours.
+
+    Returns whether all are small enough for two features to share a division.
+    """
+    zero = vector.dtype.type(0)
+    weights[:padded] = zero
+    weights[: len(vector)] = vector
+    small = True
+    for h in range(padded):
+        small &= abs(weights[h]) <= LARGEST_VECTOR
+        doubled[h] = weights[h] + weights[h]
+    for h in range(0, padded, 2):
+        doubled[padded + h] = weights[h] + weights[h + 1]
+    return small
+
+
+@inlined(fastmath=SUMS)
 def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scratch):
     """Scores of some queries of one unit against all its keys, tile by tile; `at` tells where its features begin."""
     raised_rows, small, tile, row, weights, doubled, total = scratch
@@ -167,14 +185,7 @@ def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scr
     for first in range(0, hidden, most_features):
         features = min(most_features, hidden - first)
         padded = padded_size(features)
-        weights[:padded] = one - one
-        weights[:features] = vector[first : first + features]
-        vector_small = True
-        for h in range(padded):
-            vector_small &= abs(weights[h]) <= LARGEST_VECTOR
-            doubled[h] = weights[h] + weights[h]
-        for h in range(0, padded, 2):
-            doubled[padded + h] = weights[h] + weights[h + 1]
+        vector_small = chunk_of_vector(vector[first : first + features], weights, doubled, padded)
         raised_rows[:, :padded] = one - one
         for q in range(rows):
             begin = at[0] + q * strides[0] + first
@@ -191,15 +202,8 @@ def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scr
                 if kind == LEAKY:
                     rectified_row(a, tile, weights, padded, padded_size(count), total, one)
                 elif tile_small and vector_small and small[q] > 0:
-                    factored_row(
-                        a,
-                        tile,
-                        doubled,
-                        padded,
-                        2 * padded_size((count + 1) // 2),
-                        total,
-                        one,
-                    )
+                    width = 2 * padded_size((count + 1) // 2)
+                    factored_row(a, tile, doubled, padded, width, total, one)
                 else:
                     start = at[0] + q * strides[0] + first
                     a = query[start : start + features]
