@@ -10,7 +10,8 @@ from torch import Tensor
 
 def inside_func() -> bool:
     """Whether torch.func (vmap, grad, jvp ...) is at work."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    # Of the ways to ask, the one whose answer torch.compile knows while it traces, its own transforms included.
+    return torch._C._functorch.get_dynamic_layer_stack_depth() > 0
 
 
 def can_look(tensor: Tensor) -> bool:

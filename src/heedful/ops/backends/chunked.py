@@ -49,14 +49,16 @@ class Chunked(Backend):
     )
 
     def supports(self, call: Call) -> str | None:
-        if torch.compiler.is_compiling() or inside_func():
+        # Traced, a pair that is one operator needs no recomputation: its scores alone are ever whole.
+        if inside_func() or (torch.compiler.is_compiling() and not is_fast(call)):
             return "its recomputation cannot be traced by torch.func or torch.compile"
         if forward_ad._current_level >= 0 and is_fast(call):
             return "its compiled kernel has no forward-mode derivative"
         return None
 
     def bytes_at_once(self, call: Call) -> int:
-        return min(held_bytes(call), BLOCK_BYTES)
+        whole = held_bytes(call)
+        return whole if torch.compiler.is_compiling() else min(whole, BLOCK_BYTES)
 
     def cost_of(self, call: Call) -> Cost:
         return FAST_COST if is_fast(call) else self.cost
@@ -69,6 +71,9 @@ class Chunked(Backend):
 
     def run(self, call: Call) -> Attended:
         operands = prepare(call, fast=True)
+        if torch.compiler.is_compiling():
+            with as_given(call.query.device):
+                return attend_rows(operands, call.rows, operands.query, call.return_weights)
         if serves(operands):
             with as_given(call.query.device):
                 return attend_softmax(operands)
@@ -99,8 +104,6 @@ class Chunked(Backend):
 
 def is_fast(call: Call) -> bool:
     """Whether the pair runs as a compiled kernel."""
-    if torch.compiler.is_compiling():
-        return False
     return call.score.pair_kind == "additive" and call.score.has_fast_pair(call.query.device)
 
 

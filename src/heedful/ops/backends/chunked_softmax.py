@@ -26,6 +26,7 @@ from heedful.ops.scores import Additive
 
 BLOCK_BYTES = 2 * 2**20
 """What one block's scores take, as long as that leaves it `FEWEST_ROWS`: several such stay in the outer cache."""
+ACCELERATOR_BLOCK_BYTES = 16 * 2**20
 FEWEST_ROWS = 64
 """Keys are prepared for each block of queries anew, so that a block is worth while from about so many."""
 
@@ -52,7 +53,8 @@ def attend_softmax(operands: Operands) -> Attended:
     """The call's result."""
     call = operands.call
     assert isinstance(call.score, Additive)
-    job = Job(operands, call.score.activation, BLOCK_BYTES // operands.query.itemsize)
+    block = BLOCK_BYTES if call.query.is_cpu else ACCELERATOR_BLOCK_BYTES
+    job = Job(operands, call.score.activation, block // operands.query.itemsize)
     vector = call.score.vector.to(operands.query.dtype)
     tensors = (operands.query, operands.key, operands.value, vector)
     if call.needs_gradient:

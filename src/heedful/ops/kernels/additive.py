@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from heedful.ops.kernels import additive_gpu
 from heedful.ops.kernels.additive_backward import additive_backward, backward_sizes
 from heedful.ops.kernels.additive_forward import (
     LEAKY,
@@ -29,9 +30,16 @@ FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS = 0.06, 0.1
 
 def refusal(device: torch.device) -> str | None:
     """None where the kernels run on tensors of that device, else why not."""
+    if takes_triton(device):
+        return additive_gpu.unavailable()
     if device.type != "cpu":
-        return f"the compiled kernels run on a processor, and the tensors are on {device.type}"
+        return f"the compiled kernels run on a processor and on CUDA, and the tensors are on {device.type}"
     return unavailable()
+
+
+def takes_triton(device: torch.device) -> bool:
+    """Whether tensors of that device are for the kernels of a GPU."""
+    return device.type == "cuda"
 
 
 def additive_scores(query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
@@ -52,6 +60,8 @@ def additive_scores(query: Tensor, key: Tensor, vector: Tensor, activation: str)
 
 def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
     """`additive_scores` without a gradient."""
+    if takes_triton(query.device):
+        return additive_gpu.scores_forward(query, key, vector, activation)
     layout = Layout(query, key, vector, activation)
     scores = query.new_empty(layout.units, layout.queries, layout.keys)
     work = layout.work * FORWARD_NANOSECONDS
@@ -78,8 +88,10 @@ def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) 
 
 def scores_backward(
     query: Tensor, key: Tensor, vector: Tensor, activation: str, upstream: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Gradients of query, key and vector from `upstream`, that of the scores (*lead, query, key)."""
+    if takes_triton(query.device):
+        return additive_gpu.scores_backward(query, key, vector, activation, upstream)
     layout = Layout(query, key, vector, activation)
     units, hidden = layout.units, query.shape[-1]
     work = layout.work * BACKWARD_NANOSECONDS
@@ -225,6 +237,7 @@ GRADIENTS = Operator(
     " -> (Tensor, Tensor, Tensor)",
     scores_backward,
     _shapes_of_gradients,
+    on_gpu=True,
 )
 SCORES = Operator(
     "additive_scores(Tensor query, Tensor key, Tensor vector, str activation) -> Tensor",
@@ -232,5 +245,6 @@ SCORES = Operator(
     _shape_of_scores,
     _keep,
     _differentiate,
+    on_gpu=True,
 )
 """`heedful::additive_scores`, which torch.compile and torch.export see as one operator."""

@@ -28,6 +28,7 @@ class Operator:
         backward: from that context and the gradients of the outputs, the gradient of each input, None for a
             scalar. In it, gradients are recorded where a second derivative is wanted: then it must take
             differentiable operations, and may take others where they are not.
+        on_gpu: whether `run` takes tensors on CUDA too.
 
     Under autocast the floating-point inputs become float32 first.
     """
@@ -39,14 +40,17 @@ class Operator:
         fake: Callable[..., Outputs],
         keep: Callable[[Any, Sequence[Any], Any], None] | None = None,
         backward: Callable[..., Any] | None = None,
+        *,
+        on_gpu: bool = False,
     ) -> None:
         self.name = schema.partition("(")[0]
         self.run = run
         qualified = f"heedful::{self.name}"
         _library.define(schema)
-        _library.impl(self.name, run, "CPU")
         torch.library.register_fake(qualified, fake, lib=_library)
-        torch.library.register_autocast(qualified, "cpu", torch.float32, lib=_library)
+        for device in ("cpu", "cuda") if on_gpu else ("cpu",):
+            _library.impl(self.name, run, device.upper())
+            torch.library.register_autocast(qualified, device, torch.float32, lib=_library)
         if backward is not None:
             torch.library.register_autograd(qualified, backward, setup_context=keep, lib=_library)
         self.function = _function(self.name, run, keep, backward)
@@ -67,7 +71,9 @@ def is_watched(*arguments: object) -> bool:
     """Whether somebody must see an operator: a tracer, a mode, autocast, or a tensor that is more than its numbers."""
     if torch.compiler.is_compiling():
         return True
-    if torch._C._len_torch_dispatch_stack() or torch.is_autocast_enabled("cpu"):
+    if torch._C._len_torch_dispatch_stack():
+        return True
+    if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
         return True
     return any(
         isinstance(a, Tensor) and type(a) is not Tensor and type(a) is not torch.nn.Parameter

@@ -117,7 +117,7 @@ class Score(abc.ABC):
         """Combine prepared features: (..., query, p), (..., key, p) -> (..., query, key)."""
 
     def fast_pair(self, query: Tensor, key: Tensor) -> Tensor:
-        """`pair`, of float32 or float64, by a compiled kernel where there is one; it cannot be traced."""
+        """`pair`, of float32 or float64, by a compiled kernel where there is one, which tracers see as one operator."""
         return self.pair(query, key)
 
     def has_fast_pair(self, device: torch.device) -> bool:
