@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 
 from torch import Tensor
 
@@ -120,8 +119,10 @@ def choose(call: Call, backend: str) -> Backend:
         served = _first(waiting, call, candidate.cost.call)
         if served is not None:
             return served
-        waiting.append((candidate.seconds(call), candidate))
-        waiting.sort(key=itemgetter(0))
+        seconds = candidate.seconds(call)
+        # By hand, since torch.compile cannot sort numbers that depend on lengths which may change.
+        place = len([other for other, _ in waiting if other <= seconds])
+        waiting.insert(place, (seconds, candidate))
     return _first(waiting, call, math.inf) or _smallest(call)
 
 

@@ -104,6 +104,17 @@ def test_under_autocast(dtype: torch.dtype) -> None:
     assert operators(graphs[0]) == ["heedful.additive_scores.default"]
 
 
+def test_lengths_may_change() -> None:
+    function, graphs = attention(), list[GraphModule]()
+    torch._dynamo.reset()
+    traced = compiled(function, graphs)
+    for queries, keys in ((40, 50), (41, 57), (64, 33)):
+        query, key = torch.randn(2, 3, queries, 8), torch.randn(2, 3, keys, 8)
+        tensors = [query, key, *(weight.detach() for weight in inputs()[2:])]
+        assert_same(traced(*tensors), function(*tensors))
+    assert all(operators(graph) == ["heedful.additive_scores.default"] for graph in graphs)
+
+
 def test_a_transform_inside_is_plain_mathematics() -> None:
     graphs: list[GraphModule] = []
     query, key, *weights = (tensor.detach() for tensor in inputs())
