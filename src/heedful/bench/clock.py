@@ -13,6 +13,8 @@ from heedful.bench.results import Ratio, Timing
 
 SAMPLE_SECONDS = 5e-4
 """A shorter computation is repeated within a sample, so that the clock's own cost does not count."""
+WARM_SECONDS = 0.1
+"""A shorter computation is first called once untimed: what ran before it in the round has emptied the caches."""
 FEWEST, MOST = 5, 100
 """Rounds."""
 PATIENCE = 5
@@ -43,7 +45,10 @@ def interleave(
     seconds: float,
     advance: Callable[[float], None] = lambda share: None,
 ) -> Samples:
-    """Call each once a round, in a new order each round, for about `seconds` in all and five rounds at least.
+    """Take a sample of each a round, in a new order each round, for about `seconds` in all and five rounds at least.
+
+    Who calls a function many times finds its data and its code in the caches, and so does every call timed here that
+    takes less than `WARM_SECONDS`: one like it, untimed, runs before it.
 
     Three rounds are enough where these take five times as long as asked. Every call must have been made
     before, so that nothing is compiled within a sample. `advance` is told after each round which share of
@@ -53,7 +58,7 @@ def interleave(
     >>> len(samples.seconds["a"]) == len(samples.seconds["b"]) > 2
     True
     """
-    repeats = {name: _repeats(call) for name, call in calls.items()}
+    plans = {name: _Plan.of(call) for name, call in calls.items()}
     found: dict[str, list[float]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
     began, rounds, spent = time.perf_counter(), 0, 0.0
@@ -64,7 +69,7 @@ def interleave(
                 break
             shuffle(order)
             for name in order:
-                found[name].append(_sample(calls[name], repeats[name]))
+                found[name].append(plans[name].sample(calls[name]))
             rounds, spent = rounds + 1, time.perf_counter() - began
             advance(min(1.0, max(rounds / MOST, min(spent / seconds, rounds / FEWEST))))
     return Samples(found)
@@ -81,14 +86,28 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _repeats(call: Callable[[], object]) -> int:
-    once = _sample(call, 1)
-    if once < SAMPLE_SECONDS:
-        once = _sample(call, 1)
-    return max(1, min(1000, round(SAMPLE_SECONDS / max(once, 1e-9))))
+@dataclass(frozen=True)
+class _Plan:
+    """How one sample of a computation is taken."""
+
+    repeats: int
+    warm: bool
+
+    @classmethod
+    def of(cls, call: Callable[[], object]) -> _Plan:
+        once = _timed(call, 1)
+        if once < SAMPLE_SECONDS:
+            once = _timed(call, 1)
+        repeats = max(1, min(1000, round(SAMPLE_SECONDS / max(once, 1e-9))))
+        return cls(repeats, once < WARM_SECONDS)
+
+    def sample(self, call: Callable[[], object]) -> float:
+        if self.warm:
+            call()
+        return _timed(call, self.repeats)
 
 
-def _sample(call: Callable[[], object], repeats: int) -> float:
+def _timed(call: Callable[[], object], repeats: int) -> float:
     began = time.perf_counter()
     for _ in range(repeats):
         call()
