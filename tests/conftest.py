@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,8 @@ hypothesis.settings.load_profile("fixed")
 def pytest_configure(config: pytest.Config) -> None:
     """Let whatever reads memory before writing it meet NaN (the largest integer, for integers)."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    # Started in the background by a script, tests would hand on to every command they start that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     if importlib.util.find_spec("triton") is None:  # there is none outside Linux
