@@ -46,10 +46,18 @@ VALUES: dict[str, list[Any]] = {
     "inputs.character_width": [4, 6],
     "inputs.word_dropout": [0.0, 0.5],
     "inputs.dropout": [0.0, 0.5],
+    "inputs.vectors": ["", "vectors.txt"],
+    "inputs.vectors_unseen": [0, 2],
     "labels.dropout": [0.0, 0.5],
     "prediction.batch_tokens": [1, 100],
     "prediction.chunk": [1, 2],
 }
+# A setting of pre-trained vectors says something only where there are some.
+NEEDS: dict[str, dict[str, Any]] = {
+    "inputs.vectors_frozen": {"vectors": "vectors.txt"},
+    "inputs.vectors_unseen": {"vectors": "vectors.txt"},
+}
+VECTORS = "saw 0.5 -1\nfish 2 0.1\ntrout 2 0.2\nriver -1 1\n"
 READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.column", "data.format", "data.tokens"}
 SECTIONS = ("data", "vocabulary", "inputs", "labels", "prediction")
 FIELDS = {
@@ -69,7 +77,8 @@ def values_of(name: str) -> list[Any]:
 
 def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> object:
     section, _, key = name.partition(".")
-    config = build(TaggingConfig, {**BASE, section: {**BASE.get(section, {}), key: value}})
+    own = {**BASE.get(section, {}), **NEEDS.get(name, {}), key: value}
+    config = build(TaggingConfig, {**BASE, section: own})
     if name == "training.metric":
         patch.setattr(TAG, "measure", lambda *_: {"accuracy": next(one), "macro_f1": next(other)})
         config = build(
@@ -97,6 +106,8 @@ def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> 
 def test_every_value_does_something(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("vectors.txt").write_text(VECTORS)
     seen = []
     for number, value in enumerate(values_of(name)):
         with monkeypatch.context() as patch:
