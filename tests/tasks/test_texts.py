@@ -131,6 +131,12 @@ def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> Non
         record_answer(model, " ", "yes")
 
 
+@pytest.mark.parametrize("name", ["down_weight", "penalty"])
+def test_what_weighs_attention_down_wants_attention(name: str) -> None:
+    with pytest.raises(OptionError, match=f"frequency.{name} acts on the attention that pools"):
+        build(ClassifyConfig, {"pooling": {"kind": "mean"}, "frequency": {name: 0.1}})
+
+
 def test_a_resumed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     frequency = {"subsample": 0.05, "down_weight": 0.01, "penalty": 0.1}
     config = classifier("gru", frequency=frequency, training={"checkpoint_steps": 2})

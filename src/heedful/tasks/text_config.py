@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from heedful.errors import OptionError
 from heedful.models.classifier import FrequencyConfig, PoolingConfig
 from heedful.models.encoders import EncoderSection
 from heedful.models.encoders.inputs import TokenInputsConfig
@@ -167,6 +168,16 @@ class TextConfig(Section):
     frequency: FrequencyConfig = Field(
         FrequencyConfig(), description="What is done about frequent words."
     )
+
+    @model_validator(mode="after")
+    def _attention_is_there_to_be_weighed(self) -> Self:
+        for name in ("down_weight", "penalty"):
+            if getattr(self.frequency, name) and self.pooling.kind != "attention":
+                raise OptionError(
+                    f"frequency.{name} acts on the attention that pools, but pooling.kind is "
+                    f"{self.pooling.kind!r}; set pooling.kind to 'attention', or frequency.{name} to 0"
+                )
+        return self
 
 
 class ClassifyConfig(TextConfig):
