@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -98,3 +98,23 @@ def pad_ids(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tenso
     for row, sequence in zip(padded, sequences, strict=True):
         row[: len(sequence)] = sequence
     return torch.from_numpy(padded), torch.from_numpy(lengths)
+
+
+def groups_within(
+    order: Iterable[int], lengths: Sequence[int], most_tokens: int
+) -> Iterator[list[int]]:
+    """Cut numbers, sorted by their lengths, into groups of at most so many tokens, padding counted.
+
+    A single longer one is a group of its own.
+
+    >>> list(groups_within([0, 2, 1], [1, 5, 2], 4))
+    [[0, 2], [1]]
+    """
+    group: list[int] = []
+    for number in order:
+        if group and (len(group) + 1) * lengths[number] > most_tokens:
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group

@@ -10,6 +10,7 @@ from typing import Self
 
 import torch
 
+from heedful.data.batching import groups_within
 from heedful.data.labelled import Labelled
 from heedful.data.lexicon import RESERVED, Lexicon, load_lexicons, save_lexicons
 from heedful.data.vectors import VectorSizes
@@ -132,26 +133,15 @@ class Tagger(Predictor):
         while chunk := list(itertools.islice(waiting, self.config.prediction.chunk)):
             ids = [self.vocabularies.tokens.encode(tokens) for tokens in chunk]
             results: list[list[str]] = [[] for _ in chunk]
+            lengths = [len(each.words) for each in ids]
             filled = sorted(
-                (n for n, each in enumerate(ids) if each.words), key=lambda n: len(chunk[n])
+                (n for n, length in enumerate(lengths) if length), key=lengths.__getitem__
             )
-            for group in self._groups(filled, ids):
+            for group in groups_within(filled, lengths, self.config.prediction.batch_tokens):
                 found = self._best([ids[number] for number in group])
                 for number, labels in zip(group, found, strict=True):
                     results[number] = labels
             yield from results
-
-    def _groups(self, order: Sequence[int], ids: Sequence[TokenIds]) -> Iterator[list[int]]:
-        """Cut numbers, sorted by length, into batches of at most `prediction.batch_tokens` tokens."""
-        group: list[int] = []
-        for number in order:
-            longest = len(ids[number].words)
-            if group and (len(group) + 1) * longest > self.config.prediction.batch_tokens:
-                yield group
-                group = []
-            group.append(number)
-        if group:
-            yield group
 
     def _best(self, sentences: Sequence[TokenIds]) -> list[list[str]]:
         batch = self.to_device(self.vocabularies.tokens.collate(sentences))

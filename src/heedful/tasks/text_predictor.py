@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from heedful.data.batching import groups_within
 from heedful.data.texts import Text, Texts
 from heedful.decode.evaluating import evaluating
 from heedful.models.classifier import SequenceModel, SequenceSizes
@@ -18,7 +19,6 @@ from heedful.models.encoders.inputs import TokenBatch
 from heedful.tasks.base import Predictor
 from heedful.tasks.pretrained import vector_counts
 from heedful.tasks.text_encoding import TextVocabularies
-from heedful.tasks.token_encoding import TokenIds
 
 
 class TextPredictor(Predictor):
@@ -74,28 +74,17 @@ class TextPredictor(Predictor):
         while chunk := list(itertools.islice(waiting, self.config.prediction.chunk)):
             ids = self.vocabularies.encode(chunk)
             results: list[Tensor | None] = [None] * len(chunk)
+            lengths = [len(each.words) for each in ids]
             filled = sorted(
-                (n for n, each in enumerate(ids) if each.words), key=lambda n: len(ids[n].words)
+                (n for n, length in enumerate(lengths) if length), key=lengths.__getitem__
             )
-            for group in self._groups(filled, ids):
+            for group in groups_within(filled, lengths, self.config.prediction.batch_tokens):
                 batch = self.to_device(self.vocabularies.tokens.collate([ids[n] for n in group]))
                 with evaluating(self.model), torch.inference_mode():
                     found = self.model(batch).float().cpu()
                 for number, row in zip(group, found, strict=True):
                     results[number] = row
             yield from results
-
-    def _groups(self, order: Sequence[int], ids: Sequence[TokenIds]) -> Iterator[list[int]]:
-        """Cut numbers, sorted by length, into batches of at most `prediction.batch_tokens` tokens."""
-        group: list[int] = []
-        for number in order:
-            longest = len(ids[number].words)
-            if group and (len(group) + 1) * longest > self.config.prediction.batch_tokens:
-                yield group
-                group = []
-            group.append(number)
-        if group:
-            yield group
 
     def to_device(self, batch: TokenBatch) -> TokenBatch:
         """Move a batch to where the model is."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from heedful.data.batching import groups_within
 from heedful.data.files import Pairs
 from heedful.data.words import normalise, words
 from heedful.decode.align import align
@@ -146,24 +147,14 @@ class Translator(Predictor):
             ids = self.vocabularies.source_ids(chunk)
             results: list[list[Translation]] = [[Translation("", 0.0, ())] for _ in chunk]
             filled = [index for index, text in enumerate(chunk) if text.strip()]
-            filled.sort(key=lambda index: len(ids[index]))
-            for group in self._groups(filled, ids):
+            lengths = [len(each) for each in ids]
+            filled.sort(key=lengths.__getitem__)
+            for group in groups_within(filled, lengths, self.config.decoding.batch_tokens):
                 encoded = self.pad([ids[index] for index in group])
                 found = self._search(encoded, beam, length_penalty, nbest)
                 for index, hypotheses in zip(group, found, strict=True):
                     results[index] = [self._translation(each) for each in hypotheses]
             yield from results
-
-    def _groups(self, indices: Sequence[int], ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-        """Cut indices, sorted by length, into batches of at most `decoding.batch_tokens` tokens."""
-        group: list[int] = []
-        for index in indices:
-            if group and (len(group) + 1) * len(ids[index]) > self.config.decoding.batch_tokens:
-                yield group
-                group = []
-            group.append(index)
-        if group:
-            yield group
 
     def _search(
         self, encoded: Encoded, beam: int, length_penalty: float, nbest: int
