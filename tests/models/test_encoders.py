@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "none": {"hidden": 6},
     "window": {"hidden": 6, "size": 1},
     "convolution": {"hidden": 6, "layers": 2},
+    "ngrams": {"hidden": 6, "widths": (2, 3)},
     "rnn": {"kind": "rnn", "hidden": 3},
     "lstm": {"kind": "lstm", "hidden": 3},
     "gru": {"kind": "gru", "hidden": 3},
@@ -33,6 +34,7 @@ VALUES: dict[str, list[Any]] = {
     "hidden": [4, 8],
     "layers": [1, 2],
     "size": [0, 1, 2],
+    "widths": [(1,), (3,), (1, 3), (2, 3, 4)],
     "dropout": [0.0, 0.5],
     "heads": [1, 2],
     "width": [4, 8],
@@ -120,6 +122,9 @@ def reach(encoder: Encoder, position: int = 4, length: int = 9) -> list[int]:
         ("none", {"hidden": 32}, [4]),
         ("window", {"size": 2}, [2, 3, 4, 5, 6]),
         ("convolution", {"layers": 3}, [1, 2, 3, 4, 5, 6, 7]),
+        ("ngrams", {"widths": (1,), "hidden": 32}, [4]),
+        ("ngrams", {"widths": (2,), "hidden": 32}, [4, 5]),
+        ("ngrams", {"widths": (3, 4), "hidden": 32}, [3, 4, 5, 6]),
         ("transformer", {"mask": "window", "window": 1, "layers": 1}, [3, 4, 5]),
         ("transformer", {"mask": "window", "window": 1, "layers": 2}, [2, 3, 4, 5, 6]),
         ("transformer", {"mask": "causal"}, [0, 1, 2, 3, 4]),
@@ -182,6 +187,25 @@ def test_every_value_of_every_field_does_something(kind: str, name: str) -> None
         except HeedfulError as error:
             seen.append([str(error)])
     assert all(one != other for i, one in enumerate(seen) for other in seen[:i])
+
+
+@pytest.mark.parametrize("widths", [(), (0, 1), (2, 2)])
+def test_widths_of_ngrams_that_cannot_be(widths: tuple[int, ...]) -> None:
+    with pytest.raises(OptionError, match="one or several different widths"):
+        build("ngrams", widths=widths)
+    with pytest.raises(OptionError, match="fewer features than the 3 widths"):
+        build("ngrams", widths=(1, 2, 3), hidden=2)
+
+
+def test_ngrams_are_convolutions_side_by_side() -> None:
+    encoder = build("ngrams", widths=(2, 3), hidden=5)
+    values = encoder(inputs(), torch.tensor([5, 5, 5])).values
+    assert [filters.out_channels for filters in encoder.filters] == [3, 2]
+    padded = torch.cat([inputs(), torch.zeros(3, 1, 4)], dim=1)
+    for place in range(5):
+        pair = padded[:, place : place + 2].transpose(1, 2)
+        wanted = torch.einsum("bit,oit->bo", pair, encoder.filters[0].weight)
+        torch.testing.assert_close(values[:, place, :3], (wanted + encoder.filters[0].bias).relu())
 
 
 def test_wrong_shapes_are_refused(encoder: Encoder) -> None:

@@ -45,7 +45,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Contenders that differ in their encoder alone: none, window, convolution, rnn, lstm, gru, "
+            help="Contenders that differ in their encoder alone: none, window, convolution, ngrams, rnn, lstm, gru, "
             "attention, transformer, lstm+attention.",
             show_default=False,
         ),

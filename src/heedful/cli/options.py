@@ -61,7 +61,7 @@ Attention = Annotated[
 Encoder = Annotated[
     str | None,
     typer.Option(
-        help="What a token knows of its context: none, window, convolution, rnn, lstm, gru, attention, "
+        help="What a token knows of its context: none, window, convolution, ngrams, rnn, lstm, gru, attention, "
         "transformer or lstm+attention.",
         metavar="NAME",
         show_default="lstm",

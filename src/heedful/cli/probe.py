@@ -34,7 +34,7 @@ def probe(
         typer.Option(
             metavar="A,B,...",
             help="Encoders, each with options after colons: transformer:positions=rotary:heads=8. "
-            "There are none, window, convolution, rnn, lstm, gru, attention, transformer, lstm+attention.",
+            "There are none, window, convolution, ngrams, rnn, lstm, gru, attention, transformer, lstm+attention.",
         ),
     ] = ENCODERS,
     measure: Annotated[

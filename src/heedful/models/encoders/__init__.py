@@ -21,6 +21,7 @@ from heedful.models.encoders.local import (
     WindowConfig,
     WindowEncoder,
 )
+from heedful.models.encoders.ngrams import NGramsConfig, NGramsEncoder
 from heedful.models.encoders.recurrent import (
     RecurrentAttention,
     RecurrentAttentionConfig,
@@ -32,6 +33,7 @@ ENCODERS: dict[str, Callable[[Any, int], Encoder]] = {
     "none": WindowEncoder,
     "window": WindowEncoder,
     "convolution": ConvolutionEncoder,
+    "ngrams": NGramsEncoder,
     "rnn": RecurrentStates,
     "lstm": RecurrentStates,
     "gru": RecurrentStates,
@@ -45,6 +47,7 @@ ENCODER_CONFIGS: dict[str, type[EncoderConfig]] = {
     "none": NoContextConfig,
     "window": WindowConfig,
     "convolution": ConvolutionConfig,
+    "ngrams": NGramsConfig,
     "rnn": RecurrentEncoderConfig,
     "lstm": RecurrentEncoderConfig,
     "gru": RecurrentEncoderConfig,
@@ -58,6 +61,7 @@ EncoderSection = Annotated[
     NoContextConfig
     | WindowConfig
     | ConvolutionConfig
+    | NGramsConfig
     | RecurrentEncoderConfig
     | AttentionConfig
     | TransformerEncoderConfig
