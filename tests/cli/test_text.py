@@ -98,6 +98,26 @@ def test_predict_needs_no_answers_and_passes_empty_texts_on(place: Path) -> None
     assert rows[2] == ["", "2", ""]
 
 
+def test_predict_writes_nothing_over(place: Path) -> None:
+    (place / "mine.tsv").write_text("sentence\tpredicted\ngood\tmine\n", encoding="utf-8")
+    refused = run_command("predict", "labels", "mine.tsv", "-q")
+    assert (refused.status, refused.stdout) == (1, "")
+    assert "mine.tsv, line 1: there is a column 'predicted' already" in refused.stderr
+    assert "--column NAME" in refused.stderr
+    written = run_command("predict", "labels", "mine.tsv", "-q", "--column", "mood").stdout
+    head, row = (line.split("\t") for line in written.splitlines())
+    assert head == ["sentence", "predicted", "mood", "mood_probability"]
+    assert row[:2] == ["good", "mine"]
+    again = run_command("predict", "labels", "-q", "--column", "mood", input=written)
+    assert (again.status, "standard input, line 1: " in again.stderr) == (1, True)
+
+
+def test_predict_of_a_table_without_rows_is_its_header(place: Path) -> None:
+    (place / "no-rows.tsv").write_text("id\tsentence\n", encoding="utf-8")
+    written = run_command("predict", "labels", "no-rows.tsv", "-q").stdout
+    assert written == "id\tsentence\tpredicted\tpredicted_probability\n"
+
+
 def test_explain(place: Path) -> None:
     shown = run_command("explain", "labels", "a good film").stdout
     assert "pooling, layer 1" in shown
@@ -159,7 +179,19 @@ BAD = [
     (("evaluate", "labels"), 2, "--test is missing"),
     (("evaluate", "labels", "--test", "train.tsv", "--beam", "2"), 2, "--beam means nothing to a run of 'classify'"),
     (("predict", "numbers", "train.tsv"), 1, "train.tsv, line 1: there is no column 'text'"),
-    (("predict", "numbers", "data.txt"), 1, "does not tell the table's format"),
+    (("predict", "numbers", "v.txt"), 1, "does not tell the table's format"),
+    (("predict", "numbers", "data.txt"), 1, "data.txt: no such file"),
+    (("predict", "labels", "taken.tsv"), 1, "taken.tsv, line 1: there is a column 'predicted_probability' already"),
+    (("predict", "labels", "train.tsv", "--column", ""), 2, "--column is empty"),
+    (("train", "classify", "--train", "strange.tsv", "--text", "2", "--label", "9", "--out", "new"), 1,
+     "strange.tsv, line 1: there is no column '9'. The columns are: 1, 2, 3"),
+    (("train", "regress", "--train", "equal.csv", "--out", "new"), 2, "every training target is 2"),
+    (("train", "regress", "--train", "huge.csv", "--out", "new"), 1, "huge.csv, line 3: the target '1e300' is beyond"),
+    (("train", "classify", "--train", "wide.tsv", "--out", "new"), 1, "wide.tsv, line 1: this is UTF-16"),
+    (("train", "classify", "--train", "none.tsv", "--out", "new"), 1, "none.tsv: the file is empty"),
+    (("train", "classify", "--train", "twice.tsv", "--out", "new"), 1,
+     "twice.tsv, line 1: the column name 'label' stands there twice"),
+    (("evaluate", "labels", "--test", "nan.csv"), 1, "nan.csv, line 1: there is no column 'sentence'"),
     (("explain", "labels", "good", "--reference", "x"), 2, "--reference means nothing"),
 ]  # fmt: skip
 
@@ -172,6 +204,12 @@ def test_bad_input_is_answered_and_nothing_is_written(
     (place / "strange.tsv").write_text(head + "1\tgood\tyse\n", encoding="utf-8")
     (place / "alone.tsv").write_text(head + ROWS + "1\tgood\tmaybe\n", encoding="utf-8")
     (place / "nan.csv").write_text("text,price\na,1\nb,nan\n" + "c,2\n" * 20, encoding="utf-8")
+    (place / "equal.csv").write_text("text,target\n" + "c,2\n" * 20, encoding="utf-8")
+    (place / "huge.csv").write_text("text,target\na,1\nb,1e300\n" + "c,2\n" * 20)
+    (place / "taken.tsv").write_text("sentence\tpredicted_probability\ngood\tmine\n")
+    (place / "wide.tsv").write_text("text\tlabel\na\tb\n", encoding="utf-16")
+    (place / "none.tsv").write_text("")
+    (place / "twice.tsv").write_text("text\tlabel\tlabel\na\tb\tc\n")
     (place / "v.txt").write_text("good 1 2\nbad 1\n", encoding="utf-8")
     before = snapshot(place)
     ran = run_command(*args)

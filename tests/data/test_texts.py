@@ -97,6 +97,35 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("text", "answer", "wrong"), [("1", "3", "3"), ("0", "2", "0")])
+def test_numbers_of_columns_that_are_not_there(
+    tmp_path: Path, text: str, answer: str, wrong: str
+) -> None:
+    path = write(tmp_path, "a.tsv", "good\tA\nbad\tB\n")
+    message = rf"a\.tsv, line 1: there is no column '{wrong}'.* The columns are: 1, 2"
+    with pytest.raises(DataError, match=message):
+        read_texts([path], TextColumns(text, answer))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("a.tsv", "text\tfound\nx\tmine\n", 1),
+        ("a.csv", "found,text\nmine,x\n", 1),
+        ("a.jsonl", '{"text": "x"}\n{"text": "y", "found": "mine"}\n', 2),
+    ],
+)
+def test_a_column_that_is_there_is_never_added_again(
+    tmp_path: Path, name: str, content: str, line: int
+) -> None:
+    path = write(tmp_path, name, content)
+    read = iterate_texts(
+        text_table(path), path, iterate_lines(path), COLUMNS, answers=False, added=["p", "found"]
+    )
+    with pytest.raises(DataError, match=rf"line {line}: there is a column 'found' already"):
+        list(read)
+
+
 @pytest.mark.parametrize(("name", "content", "message"), BAD, ids=[each[2] for each in BAD])
 def test_what_cannot_be_read(tmp_path: Path, name: str, content: str, message: str) -> None:
     path = write(tmp_path, name, content)
@@ -104,7 +133,7 @@ def test_what_cannot_be_read(tmp_path: Path, name: str, content: str, message: s
         read_texts([path], COLUMNS)
 
 
-@pytest.mark.parametrize("written", ["NaN", "inf", "-Infinity", "three"])
+@pytest.mark.parametrize("written", ["NaN", "inf", "-Infinity", "three", "-1e151"])
 def test_numbers_that_are_none(written: str) -> None:
     text = Text("x", (written,), "", Path("a.tsv"), 7)
     with pytest.raises(DataError, match=r"a\.tsv, line 7: the target"):

@@ -17,7 +17,8 @@ def predict(
     file: Annotated[
         str,
         typer.Argument(
-            help="A file of one text a line, or of tokens to label (.gz too), or - for standard input.",
+            help="A file of one text a line, of tokens to label, or a table of texts (.gz too), or - for standard "
+            "input.",
             metavar="FILE|-",
         ),
     ] = "-",
@@ -46,13 +47,21 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of a table's texts: the name of the column that is added.",
+            show_default="predicted",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of --alignments, if it is there.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Translate lines, or label the tokens of a file, in order, as they come.
+    """Translate lines, label the tokens of a file, or answer the texts of a table, in order, as they come.
 
     Output begins before the input ends, and an empty line stays an empty line.
 
@@ -60,7 +69,8 @@ def predict(
     the score (the larger the better) and the text. With --json each line is one JSON object, and the last one
     sums up.
 
-    A tagger reads CoNLL-U, columns or JSON lines and writes the same with its labels, all else untouched.
+    A tagger reads CoNLL-U, columns or JSON lines and writes the same with its labels, all else untouched. A
+    classifier or regressor reads a table and adds columns to it; one that has them already is refused.
 
     Example:
         heedful predict runs/en-de new.en > new.de
@@ -77,6 +87,7 @@ def predict(
         length_penalty=length_penalty,
         nbest=nbest,
         alignments=alignments,
+        column=column,
         overwrite=overwrite,
     )
     commands_of(run).predict(run, options, Output(json=json, quiet=quiet, data=True))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from heedful.data.files import iterate_lines
+from heedful.data.files import check_file, iterate_lines
 from heedful.data.label_base import LabelFormat, Sentence
 from heedful.data.label_formats import FORMATS, format_of
 from heedful.errors import DataError
@@ -77,6 +77,7 @@ def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelle
     """
     sentences: list[Sentence] = []
     for path in paths:
+        check_file(path)
         reader = options.reader(path)
         found = [each for each in reader.read(Path(path), iterate_lines(path)) if each.tokens]
         if not found:

@@ -34,10 +34,13 @@ class TextTable(abc.ABC):
         """The header's very line, once it was read; None where the format or the file has none."""
 
     @abc.abstractmethod
-    def rows(self, path: Path, lines: Iterator[str], wanted: Sequence[str]) -> Iterator[TableRow]:
-        """Yield the rows; the `wanted` columns are checked, and by numbers a file without a header is read.
+    def rows(
+        self, path: Path, lines: Iterator[str], wanted: Sequence[str], added: Sequence[str] = ()
+    ) -> Iterator[TableRow]:
+        """Yield the rows; by numbers for `wanted` columns a file without a header is read.
 
-        Raises: DataError naming file and line.
+        Raises: DataError naming file and line, also for a wanted column that is not there and for one
+            that is to be added and is there.
         """
 
     @abc.abstractmethod
@@ -54,29 +57,37 @@ class TextTable(abc.ABC):
 class Tabs(TextTable):
     """Tab-separated values: no quoting, a quotation mark is part of the text."""
 
-    def rows(self, path: Path, lines: Iterator[str], wanted: Sequence[str]) -> Iterator[TableRow]:
+    def rows(
+        self, path: Path, lines: Iterator[str], wanted: Sequence[str], added: Sequence[str] = ()
+    ) -> Iterator[TableRow]:
         parted = ((number, line, line.split("\t")) for number, line in enumerate(lines, start=1))
-        return self._separated(path, parted, wanted)
+        return self._separated(path, parted, wanted, added)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
         values = (_plain(value, self.separator) for value in added.values())
         return "\t".join([raw, *(" ".join(value.split()) for value in values)])
 
     def _separated(
-        self, path: Path, rows: Iterator[tuple[int, str, list[str]]], wanted: Sequence[str]
+        self,
+        path: Path,
+        rows: Iterator[tuple[int, str, list[str]]],
+        wanted: Sequence[str],
+        added: Sequence[str],
     ) -> Iterator[TableRow]:
         number, raw, first = next(rows, (0, "", []))
         if not number:
             raise DataError("the file is empty.", path=path)
-        if all(name.isdecimal() and name not in first for name in wanted):
-            self.head, names = None, [str(place + 1) for place in range(len(first))]
-            yield TableRow(number, raw, dict(zip(names, first, strict=True)))
-        else:
-            self.head, names = raw, first
+        numbered = all(name.isdecimal() and name not in first for name in wanted)
+        names = [str(place + 1) for place in range(len(first))] if numbered else first
         for name in names:
             if name in wanted and names.count(name) > 1:
                 raise DataError(f"the column name {name!r} stands there twice.", path=path, line=1)
         check_columns(path, names, wanted)
+        if numbered:
+            yield TableRow(number, raw, dict(zip(names, first, strict=True)))
+        else:
+            self.head = raw
+            check_new_columns(path, names, added)
         for number, raw, fields in rows:
             if len(fields) != len(names):
                 raise DataError(
@@ -95,8 +106,10 @@ class Commas(Tabs):
 
     mend = 'a field that holds a comma is written in "quotation marks"'
 
-    def rows(self, path: Path, lines: Iterator[str], wanted: Sequence[str]) -> Iterator[TableRow]:
-        return self._separated(path, self._parted(path, lines), wanted)
+    def rows(
+        self, path: Path, lines: Iterator[str], wanted: Sequence[str], added: Sequence[str] = ()
+    ) -> Iterator[TableRow]:
+        return self._separated(path, self._parted(path, lines), wanted, added)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
         written = io.StringIO()
@@ -130,7 +143,9 @@ class Commas(Tabs):
 class JsonLines(TextTable):
     """One JSON object a line."""
 
-    def rows(self, path: Path, lines: Iterator[str], wanted: Sequence[str]) -> Iterator[TableRow]:
+    def rows(
+        self, path: Path, lines: Iterator[str], wanted: Sequence[str], added: Sequence[str] = ()
+    ) -> Iterator[TableRow]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -149,6 +164,7 @@ class JsonLines(TextTable):
                     line=number,
                 )
             check_columns(path, list(fields), wanted, number)
+            check_new_columns(path, list(fields), added, number)
             yield TableRow(number, line, fields)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
@@ -191,6 +207,20 @@ def check_columns(path: Path, names: Sequence[str], wanted: Sequence[str], line:
             hint = f"; did you mean {near!r}?" if near else "."
             raise DataError(
                 f"there is no column {name!r}{hint} The columns are: {', '.join(names)}.",
+                path=path,
+                line=line,
+            )
+
+
+def check_new_columns(
+    path: Path, names: Sequence[str], added: Sequence[str], line: int = 1
+) -> None:
+    """Raise DataError for a column that is to be added and is there: nothing is written over or doubled."""
+    for name in added:
+        if name in names:
+            raise DataError(
+                f"there is a column {name!r} already, which is left as it is; --column NAME gives the "
+                "predictions another name.",
                 path=path,
                 line=line,
             )

@@ -16,6 +16,10 @@ from heedful.errors import DataError, OptionError
 __all__ = ["Text", "TextColumns", "Texts", "cut_validation", "iterate_texts", "read_texts"]
 
 
+LARGEST = 1e150
+"""Of a target: its square is a number of double precision still."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text, its answers as they are written, and the row that it came from."""
@@ -34,7 +38,7 @@ class Text:
     def number(self) -> float:
         """Return the answer as a number.
 
-        Raises: DataError for an answer that is none, or not finite.
+        Raises: DataError for an answer that is none, not finite, or too large to be squared.
 
         >>> Text("a", ("2.5",)).number()
         2.5
@@ -47,6 +51,10 @@ class Text:
         if not math.isfinite(value):
             raise self.error(
                 f"the target is {written!r}, which nothing can be learned from; leave the row out or mend it."
+            )
+        if abs(value) > LARGEST:
+            raise self.error(
+                f"the target {written!r} is beyond {LARGEST:g}, whose square cannot be told from infinity."
             )
         return value
 
@@ -82,14 +90,21 @@ class Texts:
 
 
 def iterate_texts(
-    table: TextTable, path: Path, lines: Iterator[str], columns: TextColumns, *, answers: bool
+    table: TextTable,
+    path: Path,
+    lines: Iterator[str],
+    columns: TextColumns,
+    *,
+    answers: bool,
+    added: Sequence[str] = (),
 ) -> Iterator[Text]:
     """Yield the texts of one file as they are read, without their answers unless `answers`.
 
-    Raises: DataError naming file and line, see `read_texts`.
+    Raises: DataError naming file and line, see `read_texts`; also for a column of the name of one that is to
+        be `added`.
     """
     wanted = (columns.text, columns.answer) if answers else (columns.text,)
-    for row in table.rows(path, lines, wanted):
+    for row in table.rows(path, lines, wanted, added):
         found = row.fields[columns.text]
         if not isinstance(found, str):
             raise DataError(

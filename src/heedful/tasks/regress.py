@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from heedful.data.texts import Texts
+from heedful.errors import OptionError
 from heedful.tasks.base import Figure, Loss, Scores
 from heedful.tasks.regressing import Regressor
 from heedful.tasks.text_config import RegressConfig
@@ -34,9 +35,13 @@ class RegressTask(TextTask[RegressConfig, Regressor]):
     charts = (("rmse", "mae"), ("r2",))
 
     def check(self, config: RegressConfig, train: Texts, valid: Texts) -> None:
-        for data in (train, valid):
-            for each in data.texts:
-                each.number()
+        targets = {each.number() for each in train.texts}
+        for each in valid.texts:
+            each.number()
+        if len(targets) == 1:
+            raise OptionError(
+                f"every training target is {targets.pop():g}; two different ones or more are wanted"
+            )
 
     def learn(self, config: RegressConfig, train: Texts) -> Regressor:
         trained = learned_from(Regressor, config, train, ())

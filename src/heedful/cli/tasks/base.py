@@ -33,6 +33,7 @@ class PredictOptions:
     length_penalty: float | None = None
     nbest: int = 1
     alignments: Path | None = None
+    column: str | None = None
     overwrite: bool = False
 
 

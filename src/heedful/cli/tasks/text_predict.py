@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from heedful.cli.progress import watched
 from heedful.cli.tasks.base import PredictOptions, refuse_others
 from heedful.cli.tasks.text_predictors import added_columns, added_values, predictor_of
 from heedful.cli.texts import text_columns
-from heedful.data.files import iterate_lines
+from heedful.data.files import check_file, iterate_lines
 from heedful.data.text_tables import TextTable
 from heedful.data.texts import Text, iterate_texts
+from heedful.errors import OptionError
 from heedful.tasks.classifying import Classifier
 from heedful.tasks.text_predictor import TextPredictor
 
@@ -24,7 +25,9 @@ from heedful.tasks.text_predictor import TextPredictor
 def predict(run: Path, options: PredictOptions, output: Output) -> None:
     """Answer the texts of a table, in order, as they come; every other column stays as it was."""
     predictor = predictor_of(run)
-    refuse_others(options, predictor.task, ["file"])
+    refuse_others(options, predictor.task, ["file", "column"])
+    if options.column == "":
+        raise OptionError("--column is empty; name the column that is added")
     config = predictor.load_config(run)
     columns = text_columns(config.data)
     if options.file == STANDARD_INPUT:
@@ -33,18 +36,21 @@ def predict(run: Path, options: PredictOptions, output: Output) -> None:
         table = columns.table(config.data.train[0] if config.data.train else "input.tsv")
     else:
         path = Path(options.file)
+        check_file(path)
         table = columns.table(path)
         count_lines(options.file)
         lines = iterate_lines(path)
     trained = predictor.load(run)
-    texts = iterate_texts(table, path, lines, columns, answers=False)
+    added = added_columns(trained, options.column)
+    texts = iterate_texts(table, path, lines, columns, answers=False, added=added)
     began, number = time.monotonic(), 0
     # a bar would be torn by lines that go to the same screen
     bar = Output(json=output.json, quiet=output.quiet or sys.stdout.isatty(), data=True)
-    writer = _Writer(table, trained, json=output.json)
+    writer = _Writer(table, trained, added, json=output.json)
     for text, answer in watched(_answered(trained, texts), None, bar, unit="texts"):
         number += 1
         writer.write(text, answer)
+    writer.begin()
     seconds = time.monotonic() - began
     speed = number / max(seconds, 1e-9)
     output.say(f"{number:,} texts in {duration(seconds)}: {speed:,.0f} texts/s")
@@ -59,23 +65,31 @@ def _answered(trained: TextPredictor, texts: Iterator[Text]) -> Iterator[tuple[T
 class _Writer:
     """Writes rows with their answers, the header before the first."""
 
-    def __init__(self, table: TextTable, trained: TextPredictor, *, json: bool):
-        self.table, self.json = table, json
-        self.columns = added_columns(trained)
+    def __init__(
+        self, table: TextTable, trained: TextPredictor, columns: Sequence[str], *, json: bool
+    ):
+        self.table, self.columns, self.json = table, columns, json
         self.several = isinstance(trained, Classifier) and trained.several
         self.begun = False
 
+    def begin(self) -> None:
+        """Write the header, unless it is written; a table without a row has one, too."""
+        header = None if self.begun or self.json else self.table.header(self.columns)
+        self.begun = True
+        if header is not None:
+            _write_line(header)
+
     def write(self, text: Text, answer: Any) -> None:
+        """Write one row."""
         values = added_values(answer, self.columns, several=self.several)
         if self.json:
             write_json({"line": text.line, "text": text.text, **values})
             return
-        lines = [self.table.extend(text.raw, values)]
-        if not self.begun:
-            self.begun = True
-            header = self.table.header(self.columns)
-            if header is not None:
-                lines.insert(0, header)
-        # UTF-8 whatever the terminal says: this is data, as the input is
-        sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
-        sys.stdout.buffer.flush()
+        self.begin()
+        _write_line(self.table.extend(text.raw, values))
+
+
+def _write_line(line: str) -> None:
+    # UTF-8 whatever the terminal says: this is data, as the input is
+    sys.stdout.buffer.write(f"{line}\n".encode())
+    sys.stdout.buffer.flush()

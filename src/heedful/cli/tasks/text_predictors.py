@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from heedful.data.text_tables import Value
@@ -19,14 +20,14 @@ def predictor_of(run: Path) -> type[TextPredictor]:
     return PREDICTORS[read_task(run)]
 
 
-def added_columns(predictor: TextPredictor) -> list[str]:
-    """Name the columns that predictions are written in."""
-    name = predictor.config.prediction.column
+def added_columns(predictor: TextPredictor, name: str | None = None) -> list[str]:
+    """Name the columns that predictions are written in; without a name as the run's configuration says."""
+    name = predictor.config.prediction.column if name is None else name
     single = isinstance(predictor, Classifier) and not predictor.several
     return [name, f"{name}_probability"] if single else [name]
 
 
-def added_values(answer: Answer, columns: list[str], *, several: bool) -> dict[str, Value]:
+def added_values(answer: Answer, columns: Sequence[str], *, several: bool) -> dict[str, Value]:
     """Return the values of these columns; empty ones where the text was empty."""
     if isinstance(answer, float):
         return {columns[0]: answer}
