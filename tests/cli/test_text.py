@@ -60,6 +60,12 @@ def test_a_run_has_a_report_and_a_tenth_was_kept_for_validation(place: Path) -> 
     assert "heedful explain other" in ran.stdout
 
 
+def test_without_a_share_for_validation_everything_trains(place: Path) -> None:
+    sets = (*SETS, "--set", "training.epochs=1", "--set", "data.valid_share=0")
+    ran = run_command(*CLASSIFY, *sets, "--out", "all")
+    assert "20 training texts, 20 validation texts" in ran.stdout
+
+
 def test_evaluate_classifier(place: Path) -> None:
     shown = run_command("evaluate", "labels", "--test", "train.tsv").stdout
     assert "20 texts" in shown

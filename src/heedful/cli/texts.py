@@ -26,7 +26,8 @@ def read(paths: Sequence[str], data: TextData) -> Texts:
 
 
 def read_training(data: TextData) -> tuple[Texts, Texts]:
-    """Read training and validation texts; without the latter a share of the former is cut off.
+    """Read training and validation texts; without the latter a share of the former is cut off, or,
+    where that is 0, the former serve as both.
 
     Raises: OptionError when there is nothing to train on; DataError for tables that cannot be used.
     """
@@ -35,6 +36,8 @@ def read_training(data: TextData) -> tuple[Texts, Texts]:
     train = read(data.train, data)
     if data.valid:
         return train, read(data.valid, data)
+    if not data.valid_share:
+        return train, train
     return cut_validation(
         train, data.valid_share, data.valid_seed, by_answer=isinstance(data, ClassifyData)
     )

@@ -11,7 +11,9 @@ from heedful.decode.evaluating import evaluating
 from heedful.errors import DataError
 from heedful.explore.record import recording
 from heedful.explore.schema import AttentionRecord
+from heedful.models.classifier import SequenceModel
 from heedful.models.encoders.inputs import TokenBatch
+from heedful.models.ensemble import TextModel
 from heedful.tasks.text_predictor import TextPredictor
 
 TEXT_SALIENCY: Final = "gradient × input saliency (the encoder has no attention)"
@@ -42,7 +44,7 @@ def record_answer(trained: TextPredictor, text: str, answer: str) -> list[Attent
     names = {"encoder": (tokens, tokens), "pooling": ([answer], tokens)}
     found = {kind: names[kind] for kind in recorder.kinds}
     records = recorder.records(found) if found else []
-    if trained.model.encoder.attends:
+    if trained.model.members[0].encoder.attends:
         return records
     saliency = AttentionRecord(
         module_path="",
@@ -50,15 +52,19 @@ def record_answer(trained: TextPredictor, text: str, answer: str) -> list[Attent
         layer=0,
         query_tokens=[answer],
         key_tokens=tokens,
-        weights=_saliency(trained, batch)[None, None].cpu().numpy(),
+        weights=_mean_saliency(trained.model, batch)[None, None].cpu().numpy(),
         measure=TEXT_SALIENCY,
     )
     return [*records, saliency]
 
 
-def _saliency(trained: TextPredictor, batch: TokenBatch) -> Tensor:
+def _mean_saliency(model: TextModel, batch: TokenBatch) -> Tensor:
+    """Return (tokens,), which sum to 1: the mean of the networks that answer together."""
+    return torch.stack([_saliency(member, batch) for member in model.members]).mean(dim=0)
+
+
+def _saliency(model: SequenceModel, batch: TokenBatch) -> Tensor:
     """Return (tokens,), which sum to 1."""
-    model = trained.model
     with evaluating(model):
         with torch.no_grad():
             features = model.inputs(batch)

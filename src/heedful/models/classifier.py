@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -128,6 +129,11 @@ class SequenceModel(nn.Module):
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         self.register_buffer("frequencies", torch.zeros(sizes.words))
+
+    @property
+    def members(self) -> Sequence[SequenceModel]:
+        """Itself: an `Ensemble` has several."""
+        return (self,)
 
     def forward(self, batch: TokenBatch) -> Tensor:
         return self.scored(batch)[0]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from heedful.data.texts import Texts
 from heedful.errors import OptionError, nearest
-from heedful.models.classifier import SequenceModel
+from heedful.models.ensemble import TextModel
 from heedful.tasks.base import Figure, Loss, Scores
 from heedful.tasks.classifying import Classifier
 from heedful.tasks.text_config import ClassifyConfig
@@ -20,7 +20,7 @@ from heedful.tasks.text_task import TextLoss, TextTask, learned_from
 class LabelLoss(TextLoss):
     """Cross-entropy of the label; with several labels a text, of each label's presence."""
 
-    def __init__(self, model: SequenceModel, label_smoothing: float, *, several: bool):
+    def __init__(self, model: TextModel, label_smoothing: float, *, several: bool):
         super().__init__(model)
         self.label_smoothing = label_smoothing
         self.several = several

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.data.texts import Text, Texts
-from heedful.models.classifier import SequenceModel
+from heedful.models.ensemble import TextModel
 from heedful.tasks.answer_metrics import NumberScores, score_numbers
 from heedful.tasks.text_config import RegressConfig
 from heedful.tasks.text_encoding import TextVocabularies
@@ -33,7 +33,7 @@ class Regressor(TextPredictor):
     task = "regress"
     configuration = RegressConfig
 
-    def __init__(self, config: RegressConfig, vocabularies: TextVocabularies, model: SequenceModel):
+    def __init__(self, config: RegressConfig, vocabularies: TextVocabularies, model: TextModel):
         super().__init__(config, vocabularies, model)
         model.register_buffer("target_mean", torch.zeros((), dtype=torch.float64))
         model.register_buffer("target_scale", torch.ones((), dtype=torch.float64))

@@ -11,6 +11,7 @@ from heedful.models.classifier import FrequencyConfig, PoolingConfig
 from heedful.models.encoders import EncoderSection
 from heedful.models.encoders.inputs import TokenInputsConfig
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig
+from heedful.models.ensemble import EnsembleConfig
 from heedful.tasks.sections import Section, TrainingConfig
 
 
@@ -23,9 +24,11 @@ class TextData(Section):
     valid: tuple[str, ...] = Field((), description="Validation tables, given in the same way.")
     valid_share: float = Field(
         0.1,
-        gt=0,
+        ge=0,
         lt=1,
-        description="Without validation tables: the share of the training texts that is cut off for it.",
+        description="Without validation tables: the share of the training texts that is cut off for it. 0 cuts "
+        "none off and validates on the training texts themselves, whose figures then say nothing of new ones: "
+        "for a last training on everything, once all else is chosen.",
     )
     valid_seed: int = Field(0, ge=0, description="Which texts are cut off.")
     text: str = Field(
@@ -167,6 +170,9 @@ class TextConfig(Section):
     )
     frequency: FrequencyConfig = Field(
         FrequencyConfig(), description="What is done about frequent words."
+    )
+    ensemble: EnsembleConfig = Field(
+        EnsembleConfig(), description="How many networks answer together."
     )
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from heedful.data.texts import Text, Texts
 from heedful.decode.evaluating import evaluating
 from heedful.models.classifier import SequenceModel, SequenceSizes
 from heedful.models.encoders.inputs import TokenBatch
+from heedful.models.ensemble import Ensemble, TextModel
 from heedful.tasks.base import Predictor
 from heedful.tasks.pretrained import vector_counts
 from heedful.tasks.text_encoding import TextVocabularies
@@ -24,9 +25,9 @@ from heedful.tasks.text_encoding import TextVocabularies
 class TextPredictor(Predictor):
     """A model with its vocabularies and its configuration."""
 
-    model: SequenceModel
+    model: TextModel
 
-    def __init__(self, config: Any, vocabularies: TextVocabularies, model: SequenceModel):
+    def __init__(self, config: Any, vocabularies: TextVocabularies, model: TextModel):
         self.config = config
         self.vocabularies = vocabularies
         self.model = model
@@ -46,9 +47,11 @@ class TextPredictor(Predictor):
             cls.outputs(vocabularies),
             tokens.table,
         )
-        model = SequenceModel(
-            config.inputs, config.encoder, config.pooling, sizes, config.frequency
-        )
+        members = [
+            SequenceModel(config.inputs, config.encoder, config.pooling, sizes, config.frequency)
+            for _ in range(config.ensemble.members)
+        ]
+        model = members[0] if len(members) == 1 else Ensemble(members)
         return cls(config, vocabularies, model)
 
     @classmethod
@@ -88,7 +91,7 @@ class TextPredictor(Predictor):
 
     def to_device(self, batch: TokenBatch) -> TokenBatch:
         """Move a batch to where the model is."""
-        device = self.model.output.weight.device
+        device = next(self.model.parameters()).device
         return TokenBatch(*(part.to(device) for part in batch))
 
     @abc.abstractmethod

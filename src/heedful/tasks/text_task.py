@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from heedful.data.texts import Texts
-from heedful.models.classifier import SequenceModel
 from heedful.models.encoders.inputs import TokenBatch
+from heedful.models.ensemble import TextModel
 from heedful.tasks.base import Loss, Task
 from heedful.tasks.batches import Batches
 from heedful.tasks.pretrained import with_vectors
@@ -36,15 +36,19 @@ AnsweredIds = tuple[TokenIds, Sequence[float]]
 class TextLoss(Loss):
     """The loss of the answers, and what attention to frequent words costs."""
 
-    model: SequenceModel
+    model: TextModel
 
-    def __init__(self, model: SequenceModel):
+    def __init__(self, model: TextModel):
         super().__init__()
         self.model = model
 
     def forward(self, batch: AnsweredBatch) -> Tensor:
-        scores, penalty = self.model.scored(batch.tokens)
-        return self.cost(scores, batch.answers) + penalty
+        if not self.training:
+            return self.cost(self.model(batch.tokens), batch.answers)
+        # each network learns from its own answers, or they would learn to lean on each other
+        found = (member.scored(batch.tokens) for member in self.model.members)
+        costs = [self.cost(scores, batch.answers) + penalty for scores, penalty in found]
+        return torch.stack(costs).mean()
 
     @abc.abstractmethod
     def cost(self, scores: Tensor, answers: Tensor) -> Tensor:
@@ -111,7 +115,9 @@ def learned_from(kind: type[Learned], config: Any, train: Texts, labels: Iterabl
     seen = (token for tokens in found.cutter.cut_all(texts) for token in tokens)
     tokens, vectors = with_vectors(found.tokens, seen, config.inputs)
     trained = kind.untrained(config, replace(found, tokens=tokens))
-    trained.model.frequencies.copy_(trained.vocabularies.frequencies(texts))
-    if vectors is not None:
-        trained.model.inputs.set_vectors(vectors)
+    frequencies = trained.vocabularies.frequencies(texts)
+    for member in trained.model.members:
+        member.frequencies.copy_(frequencies)
+        if vectors is not None:
+            member.inputs.set_vectors(vectors)
     return trained
