@@ -49,6 +49,15 @@ class RunError(HeedfulError):
     """A run folder that is missing, foreign, truncated or already there."""
 
 
+def count(number: int, what: str) -> str:
+    """Write how many there are of something.
+
+    >>> count(1, "column"), count(9, "column")
+    ('1 column', '9 columns')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def nearest(got: str, choices: Iterable[str]) -> str | None:
     """Return the choice spelt most like `got`, or None when none is near.
 

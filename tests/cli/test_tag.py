@@ -128,6 +128,15 @@ BAD = [
     (("evaluate", "run"), 2, "--test is missing"),
     (("explain", "run", "I saw", "--reference", "x"), 2, "--reference means nothing"),
     (("predict", "run", "empty.conllu"), 1, "the file is empty"),
+    (("predict", "run", "nine.conllu"), 1, "nine.conllu, line 4: the line has 9 columns"),
+    (("predict", "run", "wide.conllu"), 1, "wide.conllu, line 1: this is UTF-16"),
+    (("predict", "run", "missing.conllu"), 1, "missing.conllu: no such file"),
+    (("predict", "run", "."), 1, ".: this is a folder"),
+    (("predict", "run", "dev.conllu", "--column", "x"), 2, "--column means nothing to a run of 'tag'"),
+    (("train", "tag", "--train", "bio.conll", "--valid", "iob.conll", "--out", "new"), 1,
+     "iob.conll, line 2: the label 'I-PER' stands after 'O', and the training labels are BIO"),
+    (("train", "tag", "--train", "bio.conll", "--train", "iob.conll", "--valid", "bio.conll", "--out", "new"), 1,
+     "iob.conll, line 2: the label 'I-PER' stands after 'O'"),
 ]  # fmt: skip
 
 
@@ -139,6 +148,9 @@ def test_bad_input_is_answered_and_nothing_is_written(
     strange = "".join(SENTENCES).replace("\tVERB", "\tVREB")
     (place / "strange.conllu").write_text(strange, encoding="utf-8")
     (place / "empty.conllu").write_text("", encoding="utf-8")
+    (place / "wide.conllu").write_text(NINE, encoding="utf-16")
+    (place / "bio.conll").write_text("a O\nJohn B-PER\nSmith I-PER\n\n" * 3)
+    (place / "iob.conll").write_text("a O\nJohn I-PER\nSmith I-PER\n\n" * 3)
     (place / "other.toml").write_text("[encoder]\nbidirectional = true\n", encoding="utf-8")
     before = snapshot(place)
     ran = run_command(*args)

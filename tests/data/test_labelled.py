@@ -137,6 +137,12 @@ NINE = CONLLU.replace("\tSpaceAfter=No\n\n# text", "\n\n# text")
 BAD = [
     ("a.conllu", NINE, {}, r"a\.conllu, line 6: the line has 9 columns, and CoNLL-U has 10"),
     ("a.conllu", CONLLU.replace("2.1\t", "2b\t"), {}, r"line 5: the first column is '2b'"),
+    ("a.conllu", CONLLU.replace("\t", " "), {}, r"line 2: the line has 1 column, and CoNLL-U has 10, parted by tabs"),
+    ("a.conllu", CONLLU.replace("\n\n#", "\n#"), {}, r"line 8: the token has the number 1, and 4 is wanted; an empty"),
+    ("a.conllu", CONLLU.replace("\tsit\t", "\t\t"), {}, r"line 6: the token is empty"),
+    ("a.conllu", CONLLU.replace("\tPART\t", "\t\t"), {}, r"line 4: the label is empty"),
+    ("a.conllu", CONLLU.replace("Mood=Ind|", "Mood|"), {"column": "Number"},
+     r"line 3: FEATS holds 'Mood\|Number=Sing'; features are written Name=Value"),
     ("a.conllu", "", {}, r"a\.conllu: the file is empty"),
     ("a.conllu", "# nothing\n\n", {}, r"a\.conllu: the file is empty"),
     ("a.conllu", CONLLU, {"column": "upso"}, r"no CoNLL-U column 'upso'; did you mean 'upos'"),
@@ -144,6 +150,9 @@ BAD = [
     ("a.conllu", CONLLU, {"column": "Numbr"}, r"no token has the feature 'Numbr'; did you mean 'Number'"),
     ("a.conllu", CONLLU, {"column": "deps"}, r"column 'deps' is empty on every line"),
     ("a.doc", CONLLU, {}, r"a\.doc: the name does not tell the format"),
+    ("a.conll", "a\tB\nb\t\n", {}, r"a\.conll, line 2: the label is empty"),
+    ("a.conll", "a\tB\n\tC\n", {}, r"a\.conll, line 2: the token is empty"),
+    ("a.conll", "a B\nb\n", {}, r"line 2: the line has 1 column and the lines before have 2"),
     ("a.conll", "a B\nb C D\n", {}, r"a\.conll, line 2: the line has 3 columns and the lines before have 2"),
     ("a.conll", "x\n\na\n", {}, r"a\.conll, line 1: the tokens have no labels"),
     ("a.conll", "a B\n", {"column": "3"}, r"line 1: there is no column 3: the line has 2"),
@@ -151,6 +160,8 @@ BAD = [
     ("a.jsonl", "{\n", {}, r"a\.jsonl, line 1: not JSON"),
     ("a.jsonl", "\n[]\n", {}, r"a\.jsonl, line 2: a JSON list; each line must be one JSON object"),
     ("a.jsonl", '{"tokens": "a"}\n', {}, r"line 1: 'tokens' holds \"a\"; a list of strings"),
+    ("a.jsonl", '{"tokens": ["a", ""], "tags": ["X", "Y"]}\n', {}, r"line 1: the token is empty"),
+    ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["X", ""]}\n', {}, r"line 1: the label is empty"),
     ("a.jsonl", '{"tokns": ["a"]}\n', {}, r"line 1: there is no 'tokens'; did you mean 'tokns'"),
     ("a.jsonl", '{"tokens": ["a"], "tags": []}\n', {}, r"line 1: 1 'tokens' and 0 'tags'"),
     ("a.jsonl", '{"tokens": ["a"], "tag": ["X"]}\n', {}, r"line 1: there is no 'tags'; did you mean 'tag'"),
@@ -164,6 +175,11 @@ def test_bad_files_are_answered_by_file_and_line(
     path = write(tmp_path, name, text)
     with pytest.raises(HeedfulError, match=message):
         read_labelled([path], LabelledFile(**options))
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(HeedfulError, match="this is a folder; a file is wanted"):
+        read_labelled([tmp_path], LabelledFile())
 
 
 def test_lexicons_are_saved_and_damage_is_found(tmp_path: Path) -> None:

@@ -100,3 +100,28 @@ def test_wrong_shapes_are_refused() -> None:
         LinearChain(3).decode(torch.zeros(1, 2, 4), torch.tensor([2]))
     with pytest.raises(ShapeError, match="labels"):
         LinearChain(0)
+
+
+def test_what_is_not_allowed_is_never_given_and_costs_nothing_to_learn(chain: LinearChain) -> None:
+    may = torch.ones(3, 3, dtype=torch.bool)
+    may[0, 1] = may[2, 2] = False
+    first, last = torch.tensor([True, True, False]), torch.tensor([False, True, True])
+    chain.allow(may, first, last)
+    before = {name: each.detach().clone() for name, each in chain.named_parameters()}
+    found = chain.decode(50 * emissions(), LENGTHS)
+    for row, length in zip(found.tolist(), LENGTHS.tolist(), strict=True):
+        kept = row[:length]
+        assert first[kept[0]]
+        assert last[kept[-1]]
+        assert all(may[a, b] for a, b in pairwise(kept))
+    optimizer = torch.optim.Adam(chain.parameters(), lr=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        chain(emissions(), torch.ones(3, 4, dtype=torch.long), LENGTHS).sum().backward()
+        optimizer.step()
+    after = dict(chain.named_parameters())
+    for name, allowed in (("transitions", may), ("first", first), ("last", last)):
+        assert torch.equal(after[name][~allowed], before[name][~allowed])
+        assert (after[name][allowed] != before[name][allowed]).all()
+    with pytest.raises(ShapeError, match=r"what is allowed has shape \(2,\); wanted \(3, 3\)"):
+        chain.allow(first[:2], first, last)

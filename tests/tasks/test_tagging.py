@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from heedful.data.labelled import Labelled, Sentence
+from heedful.data.spans import first_break
 from heedful.errors import DataError, ShapeError
 from heedful.explore.tagging import TAG_SALIENCY, record_tags
 from heedful.models.encoders import ENCODERS
@@ -18,7 +20,7 @@ from heedful.tasks.configuration import build
 from heedful.tasks.tag import TAG
 from heedful.tasks.tagging import Tagger, TaggerVocabularies
 from heedful.tasks.tagging_config import TaggingConfig
-from heedful.tasks.tagging_metrics import is_spans, score_tags
+from heedful.tasks.tagging_metrics import score_tags
 from heedful.train.events import Finished, Progress, Validated
 from heedful.train.loop import train_model
 
@@ -110,6 +112,48 @@ def test_labels_that_training_did_not_see_are_named_with_file_and_line() -> None
         train_model(TAG, configuration(), DATA, Labelled([strange]), "unused")
 
 
+def spans(*labels: str) -> Sentence:
+    rows = tuple(range(len(labels)))
+    return Sentence(tuple("abcdefg"[: len(labels)]), labels, ("",) * 7, rows, Path("a.conll"), 5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            ("O", "B-X", "I-Y"),
+            "line 7: the label 'I-Y' stands after 'B-X', and the training labels are BIO",
+        ),
+        (("I-X", "I-X"), "line 5: the sentence begins with the label 'I-X', and"),
+    ],
+)
+def test_spans_that_break_their_scheme_are_named(labels: tuple[str, ...], message: str) -> None:
+    right = spans("O", "B-X", "I-X", "B-Y", "I-Y")
+    for train, valid in ((right, spans(*labels)), (spans(*labels), right)):
+        data = Labelled([right, train]), Labelled([valid])
+        with pytest.raises(DataError, match=rf"a\.conll, {message}"):
+            train_model(TAG, configuration(), *data, "unused")
+    as_they_are = build(TaggingConfig, {"labels": {"spans": False}})
+    TAG.check(as_they_are, Labelled([right]), Labelled([spans("O", "I-X")]))
+
+
+def test_a_span_that_has_no_end_is_named() -> None:
+    data = Labelled([spans("B-X", "E-X"), spans("O", "B-X")])
+    with pytest.raises(DataError, match=r"line 6: the sentence ends with the label 'B-X'.*BIOES"):
+        TAG.check(configuration(), data, data)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_chain_never_breaks_the_scheme_of_its_spans(tmp_path: Path, epochs: int) -> None:
+    data = Labelled([spans("B-X", "I-X", "O", "B-Y", "I-Y"), spans("O", "B-X", "I-X")] * 4)
+    config = configuration("none", chain=True, epochs=epochs)
+    list(train_model(TAG, config, data, data, tmp_path / "run"))
+    tagger = Tagger.load(tmp_path / "run")
+    letters = product("abcdefg", repeat=3)
+    for labels in tagger.tag(letters):
+        assert first_break("BIO", labels) is None
+
+
 def test_sentences_that_are_too_long_are_left_out(tmp_path: Path) -> None:
     config = configuration(epochs=1)
     short = config.model_copy(update={"data": config.data.model_copy(update={"max_length": 3})})
@@ -147,9 +191,6 @@ def test_figures_agree_with_other_libraries() -> None:
 
 
 def test_spans_are_told_from_other_labels() -> None:
-    assert is_spans({"O", "S-X", "B-X", "E-X"})
-    assert not is_spans({"O"})
-    assert not is_spans({"NOUN", "B-X"})
     assert score_tags([["A"]], [["A"]], [[True]]).span_f1 is None
     assert score_tags([["A"]], [["A"]], [[True]]).unknown_accuracy is None
 

@@ -57,6 +57,9 @@ NEEDS: dict[str, dict[str, Any]] = {
     "inputs.vectors_frozen": {"vectors": "vectors.txt"},
     "inputs.vectors_unseen": {"vectors": "vectors.txt"},
 }
+# Labels that mark spans, which this setting is about, and a chain that it acts on.
+SPANS = Labelled([Sentence(("I", "saw", "it"), ("B-X", "I-X", "O"))] * 6)
+NEEDS["labels.spans"] = {"chain": True}
 VECTORS = "saw 0.5 -1\nfish 2 0.1\ntrout 2 0.2\nriver -1 1\n"
 READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.column", "data.format", "data.tokens"}
 SECTIONS = ("data", "vocabulary", "inputs", "labels", "prediction")
@@ -86,7 +89,8 @@ def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> 
         )
         one, other = iter([0.1, 0.9, 0.2, 0.0]), iter([0.9, 0.1, 0.2, 0.0])
     seen: list[object] = []
-    for event in train_model(TAG, config, DATA, DATA, folder):
+    data = SPANS if name == "labels.spans" else DATA
+    for event in train_model(TAG, config, data, data, folder):
         match event:
             case Started():
                 seen += [event.train_examples, event.sizes]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heedful.data.label_base import LabelFormat, Sentence, blocks
-from heedful.errors import DataError, OptionError, nearest
+from heedful.errors import DataError, OptionError, count, nearest
 
 COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 FEATS = COLUMNS.index("feats")
@@ -98,31 +98,21 @@ class ConllU(LabelFormat):
     were; so is every other column.
     """
 
-    def read(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
+    def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
         column = ConlluColumn.named(self.column or "upos")
         for start, block in blocks(lines):
-            tokens, labels, rows = [], [], []
+            tokens, labels, rows = list[str](), list[str](), list[int]()
             for row, line in enumerate(block):
                 if line.startswith("#"):
                     continue
                 fields = line.split("\t")
-                if len(fields) != 10:
-                    raise DataError(
-                        f"the line has {len(fields)} columns, and CoNLL-U has 10, parted by tabs.",
-                        path=path,
-                        line=start + row,
-                    )
+                wrong = _wrong(fields, len(tokens) + 1, column)
+                if wrong is not None:
+                    raise DataError(wrong, path=path, line=start + row)
                 if fields[0].isdecimal():
                     tokens.append(fields[1])
                     labels.append(column.get(fields))
                     rows.append(row)
-                elif not _is_range(fields[0]):
-                    raise DataError(
-                        f"the first column is {fields[0]!r}; a number, a range (3-4) or an empty node "
-                        "(5.1) is wanted.",
-                        path=path,
-                        line=start + row,
-                    )
             yield Sentence(tuple(tokens), tuple(labels), tuple(block), tuple(rows), path, start)
 
     def lines(self, sentence: Sentence, labels: Sequence[str]) -> list[str]:
@@ -137,6 +127,22 @@ class ConllU(LabelFormat):
         if any(label != "_" for sentence in sentences for label in sentence.labels):
             return
         ConlluColumn.named(self.column or "upos").refuse_empty(path, sentences)
+
+
+def _wrong(fields: Sequence[str], wanted: int, column: ConlluColumn) -> str | None:
+    """Say what is wrong with a line of the token of a number, or between that and the one before."""
+    if len(fields) != 10:
+        return f"the line has {count(len(fields), 'column')}, and CoNLL-U has 10, parted by tabs."
+    if not fields[0].isdecimal():
+        if _is_range(fields[0]):
+            return None
+        return f"the first column is {fields[0]!r}; a number, a range (3-4) or an empty node (5.1) is wanted."
+    if int(fields[0]) != wanted:
+        return f"the token has the number {fields[0]}, and {wanted} is wanted; an empty line parts sentences."
+    features = [] if fields[FEATS] in ("_", "") else fields[FEATS].split("|")
+    if column.feature is not None and not all("=" in each for each in features):
+        return f"FEATS holds {fields[FEATS]!r}; features are written Name=Value."
+    return None
 
 
 def _is_range(text: str) -> bool:

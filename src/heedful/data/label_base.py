@@ -41,12 +41,19 @@ class LabelFormat(abc.ABC):
         self.column = column
         self.tokens = tokens
 
-    @abc.abstractmethod
     def read(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
         """Yield sentences; one without tokens carries lines that are to be written back.
 
         Raises: DataError naming file and line.
         """
+        for sentence in self.parse(path, lines):
+            if "" in sentence.tokens:
+                raise sentence.error(sentence.tokens.index(""), "the token is empty.")
+            yield sentence
+
+    @abc.abstractmethod
+    def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
+        """Do what `read` does, whatever the tokens are."""
 
     @abc.abstractmethod
     def lines(self, sentence: Sentence, labels: Sequence[str]) -> list[str]:
@@ -61,6 +68,8 @@ class LabelFormat(abc.ABC):
         for sentence in sentences:
             if len(sentence.labels) != len(sentence.tokens):
                 raise sentence.error(0, "the tokens have no labels.")
+            if "" in sentence.labels:
+                raise sentence.error(sentence.labels.index(""), "the label is empty.")
 
 
 def blocks(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:

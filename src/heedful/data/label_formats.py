@@ -9,7 +9,7 @@ from typing import Any
 
 from heedful.data.conllu import ConllU
 from heedful.data.label_base import LabelFormat, Sentence, blocks
-from heedful.errors import DataError, nearest
+from heedful.errors import DataError, count, nearest
 
 
 class Columns(LabelFormat):
@@ -19,7 +19,7 @@ class Columns(LabelFormat):
     with -DOCSTART- are no sentences.
     """
 
-    def read(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
+    def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
         wanted = self._wanted(path)
         width = 0
         for start, block in blocks(lines):
@@ -31,7 +31,7 @@ class Columns(LabelFormat):
             for row, fields in enumerate(rows):
                 if len(fields) != width:
                     raise DataError(
-                        f"the line has {len(fields)} columns and the lines before have {width}.",
+                        f"the line has {count(len(fields), 'column')} and the lines before have {width}.",
                         path=path,
                         line=start + row,
                     )
@@ -76,7 +76,7 @@ class JsonLines(LabelFormat):
 
     ending = ""
 
-    def read(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
+    def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -103,6 +103,7 @@ class JsonLines(LabelFormat):
             if not sentence.labels:
                 row = json.loads(sentence.lines[0])
                 raise sentence.error(0, _no_key(self._key, row))
+        super().check_labels(path, sentences)
 
     @property
     def _key(self) -> str:

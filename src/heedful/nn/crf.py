@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from heedful.errors import ShapeError
 from heedful.nn.sizes import check_sizes
 
+FORBIDDEN = -1e4
+"""The score of what may not be: its probability is 0 in float32, so training leaves it as it is."""
+
 
 class LinearChain(nn.Module):
     r"""Scores of whole label sequences (Lafferty et al. 2001; Lample et al. 2016, https://arxiv.org/abs/1603.01360).
@@ -24,7 +27,7 @@ class LinearChain(nn.Module):
     what stands at padding never matters.
 
     Raises:
-        ShapeError: fewer than one label, or emissions of another width.
+        ShapeError: fewer than one label, emissions of another width, or something else of another shape.
 
     >>> chain = LinearChain(3)
     >>> emissions, lengths = torch.zeros(1, 2, 3), torch.tensor([2])
@@ -40,6 +43,23 @@ class LinearChain(nn.Module):
         """From the label of the row to that of the column."""
         self.first = nn.Parameter(torch.zeros(labels))
         self.last = nn.Parameter(torch.zeros(labels))
+
+    @torch.no_grad()
+    def allow(self, transitions: Tensor, first: Tensor, last: Tensor) -> None:
+        """Make all else impossible: which label may follow which, stand first and stand last (booleans).
+
+        The scores of what is not allowed become so low that no sequence has it that can do without.
+        """
+        for scores, may in (
+            (self.transitions, transitions),
+            (self.first, first),
+            (self.last, last),
+        ):
+            if may.shape != scores.shape:
+                raise ShapeError(
+                    f"what is allowed has shape {tuple(may.shape)}; wanted {tuple(scores.shape)}."
+                )
+            scores.masked_fill_(~may.to(scores.device), FORBIDDEN)
 
     def score(self, emissions: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """Return s(y) of each sequence, (batch,)."""

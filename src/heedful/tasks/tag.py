@@ -11,9 +11,11 @@ from torch import Tensor
 
 from heedful.data.batching import pad_ids
 from heedful.data.labelled import Labelled
+from heedful.data.spans import OUTSIDE, SCHEMES, first_break, may_follow, scheme_of
 from heedful.errors import DataError, nearest
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.models.tagger import TaggerModel
+from heedful.nn.crf import LinearChain
 from heedful.tasks.base import Figure, Loss, Scores, Task
 from heedful.tasks.batches import Batches
 from heedful.tasks.cross_entropy import smoothed_cross_entropy
@@ -75,6 +77,10 @@ class TaggingTask(Task[TaggingConfig, Labelled, Tagger]):
     examples = "sentences"
 
     def check(self, config: TaggingConfig, train: Labelled, valid: Labelled) -> None:
+        scheme = _scheme(config, train)
+        if scheme is not None:
+            for data in (train, valid):
+                _check_spans(scheme, data)
         seen = set(train.labels())
         for sentence in valid.sentences:
             for number, label in enumerate(sentence.labels):
@@ -93,6 +99,9 @@ class TaggingTask(Task[TaggingConfig, Labelled, Tagger]):
         trained = Tagger.untrained(config, replace(found, tokens=tokens))
         if vectors is not None:
             trained.model.inputs.set_vectors(vectors)
+        scheme = _scheme(config, train)
+        if trained.model.chain is not None and scheme is not None:
+            _forbid(trained.model.chain, scheme, trained.vocabularies.labels.entries)
         return trained
 
     def batches(
@@ -122,6 +131,40 @@ class TaggingTask(Task[TaggingConfig, Labelled, Tagger]):
     def texts(self, data: Labelled) -> Sequence[Sequence[str]]:
         lengths = [str(len(sentence.tokens)) for sentence in data.sentences]
         return list(data.tokens()), list(data.labels()), lengths
+
+
+def _scheme(config: TaggingConfig, train: Labelled) -> str | None:
+    """Name the scheme of spans that labels have to keep to, if they mark spans."""
+    if not config.labels.spans:
+        return None
+    return scheme_of(sentence.labels for sentence in train.sentences)
+
+
+def _check_spans(scheme: str, data: Labelled) -> None:
+    for sentence in data.sentences:
+        labels = sentence.labels
+        place = first_break(scheme, labels)
+        if place is None:
+            continue
+        if place == len(labels):
+            found = f"the sentence ends with the label {labels[-1]!r}"
+        elif place == 0:
+            found = f"the sentence begins with the label {labels[0]!r}"
+        else:
+            found = f"the label {labels[place]!r} stands after {labels[place - 1]!r}"
+        raise sentence.error(
+            min(place, len(labels) - 1),
+            f"{found}, and the training labels are {SCHEMES[scheme]}; mend it, or take all labels as they "
+            "are with --set labels.spans=false.",
+        )
+
+
+def _forbid(chain: LinearChain, scheme: str, labels: Sequence[str]) -> None:
+    """Make what breaks a scheme impossible to a chain."""
+    may = [[may_follow(scheme, one, other) for other in labels] for one in labels]
+    first = [may_follow(scheme, OUTSIDE, label) for label in labels]
+    last = [may_follow(scheme, label, OUTSIDE) for label in labels]
+    chain.allow(torch.tensor(may), torch.tensor(first), torch.tensor(last))
 
 
 class _Collate:

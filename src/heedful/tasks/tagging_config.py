@@ -55,6 +55,11 @@ class LabelsConfig(Section):
     chain: bool = Field(
         False, description="Score neighbouring labels together: a linear-chain CRF and Viterbi."
     )
+    spans: bool = Field(
+        True,
+        description="Labels that mark spans (BIO, IOB, BIOES) keep to their scheme: data that break it are refused, "
+        "and a chain never gives what breaks it.",
+    )
     dropout: float = Field(
         0.3, ge=0, lt=1, description="Probability of dropping a feature of the encoder's states."
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from seqeval.metrics import f1_score
 
+from heedful.data.spans import is_spans
 from heedful.errors import ShapeError
 
 Labels = Sequence[Sequence[str]]
@@ -34,7 +35,7 @@ class TaggingScores:
     macro_f1: float
     """F1 of each label that occurs or was given, averaged without weights."""
     span_f1: float | None
-    """F1 of whole spans (seqeval), where the labels are BIO or BIOES."""
+    """F1 of whole spans (seqeval), where the labels mark spans."""
     sentences_right: float
     confusions: tuple[Confusion, ...]
     """The most frequent confusions, the most frequent first."""
@@ -88,17 +89,6 @@ def _macro_f1(met: Counter[tuple[str, str]]) -> float:
     # 2 tp / (2 tp + fp + fn), and what was wanted plus what was given is that denominator
     each = [2 * met[label, label] / (wanted[label] + got[label]) for label in sorted(labels)]
     return sum(each) / max(1, len(each))
-
-
-def is_spans(labels: set[str]) -> bool:
-    """Say whether labels are BIO or BIOES: O, and a letter and a type such as B-PER.
-
-    >>> is_spans({"O", "B-PER", "I-PER"}), is_spans({"NOUN", "VERB"})
-    (True, False)
-    """
-    parts = [label.partition("-") for label in labels - {"O"}]
-    begin = any(prefix in ("B", "S") for prefix, _, _ in parts)
-    return begin and all(prefix in tuple("BIOES") and dash and kind for prefix, dash, kind in parts)
 
 
 def _span_f1(got: Labels, wanted: Labels) -> float | None:
