@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from heedful import attend, masks, nn, plan, scores
+from heedful.errors import ShapeError
 from heedful.ops.quick import quick
 from tests.ops.compare import assert_same
 
@@ -43,6 +45,10 @@ LEFT: dict[str, Callable[[], Options]] = {
     "a learned bias": lambda: {"bias": torch.randn(Q, K, requires_grad=True)},
     "a wider bias": lambda: {"bias": torch.randn(Q, K).double()},
 }
+
+
+class Own(Tensor):
+    """A tensor that may mean something of its own by any operation."""
 
 
 def tensors(requires_grad: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,7 +106,7 @@ def test_tensors_that_are_left_to_the_long_way() -> None:
         (query, key, value.double()),
         (query.to("meta"), key.to("meta"), value.to("meta")),
         (query, key.to("meta"), value.to("meta")),
-        (torch.nn.Parameter(query), key, value),
+        (query.as_subclass(Own), key, value),
         (query, scores.Dot().prepare_key(key), value),
         (query.tolist(), key, value),
     ):
@@ -145,6 +151,44 @@ def test_a_value_behind_every_row_is_seen_without_gradients_too() -> None:
     keep = torch.tensor([True, True, True, False, True]).expand(5, 5)
     assert taken(query, key, value, {"mask": keep}) is None
     assert bool(attend(query, key, value, mask=keep).output.isfinite().all())
+
+
+def test_parameters_are_tensors() -> None:
+    query, key, value = map(torch.nn.Parameter, tensors())
+    for mask in (None, masks.Causal()):
+        got = taken(query, key, value, {"mask": mask})
+        assert type(got) is Tensor
+        assert torch.equal(got, attend(query, key, value, mask=mask, backend="sdpa").output)
+
+
+def test_padding_is_built_once_and_again_when_its_lengths_change() -> None:
+    query, key, value = tensors(requires_grad=True)
+    padding = masks.Padding(torch.tensor([3, K]))
+
+    def check(query: Tensor, key: Tensor, value: Tensor) -> None:
+        got, wanted = (
+            attend(query, key, value, mask=padding, backend=name).output
+            for name in ("auto", "reference")
+        )
+        assert_same(got, wanted.detach())
+
+    with torch.inference_mode():
+        check(query, key, value)
+    check(query, key, value)
+    built = padding.added(B, K, torch.float32)
+    assert padding.added(B, K, torch.float32) is built
+    attend(query, key, value, mask=padding).output.sum().backward()
+    padding.key_lengths[0] = 5
+    check(query, key, value)
+    padding.key_lengths.data[1] = 2  # which leaves no trace in the tensor's version
+    check(query, key, value)
+    check(query, key[:, :, :4], value[:, :, :4])
+    check(query.double(), key.double(), value.double())
+    with pytest.raises(ShapeError, match="key_lengths"):
+        attend(query[:1], key[:1], value[:1], mask=padding)
+    copied = pickle.loads(pickle.dumps(padding))
+    assert vars(copied).keys() == {"key_lengths"}
+    assert torch.equal(copied.key_lengths, padding.key_lengths)
 
 
 def test_the_door_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,8 @@ def attend(
     if plain and not (return_weights or dropout_p or enable_gqa):
         output = quick(query, key, value, score, mask, bias)
         if output is not None:
-            return Attended(output, None)
+            # What the class's own constructor does, in a third of the time.
+            return tuple.__new__(Attended, (output, None))
     call = checked(
         query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
     )

@@ -3,21 +3,28 @@
 The long way (check, plan, run) takes longer than the attention of a short sequence. Here a call is taken only where all
 is plainly in order and the planner would choose `sdpa`; whatever is not, right or wrong, goes the long way, which knows
 what to say of it.
+
+Whoever attends to more than a few words finds this code outside the caches each time: what counts is how many different
+functions are entered. So what the kernel itself refuses (dtypes or devices that differ) is left to it.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
+from torch.nn import Parameter
 from torch.nn import functional as F
 
-from heedful.ops.finite import inside_func
 from heedful.ops.masks import Causal, Dense, Mask, Padding
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import Dot, PreparedKey, ScaledDot, Score
+
+# What computes as a tensor does; any other class may mean something of its own by an operation.
+_PLAIN = frozenset((Tensor, Parameter))
+# Whether torch.func is at work (`finite.inside_func`), and autocast on any device: neither is asked while compiling.
+_functions_at_work = torch._C._functorch.get_dynamic_layer_stack_depth
+_autocast_at_work = torch._C._is_any_autocast_enabled
 
 
 def quick(
@@ -29,56 +36,50 @@ def quick(
     bias: Tensor | PositionBias | None,
 ) -> Tensor | None:
     """The output of a call under softmax, (batch, heads, query, value); None where it must go the long way."""
-    if type(score) is not ScaledDot and type(score) is not Dot:
+    if is_dynamo_compiling() or (type(score) is not ScaledDot and type(score) is not Dot):
         return None
-    if type(key) is PreparedKey and key.score == score.name:
+    if isinstance(key, PreparedKey):
+        if key.score != score.name:
+            return None
         key = key.features  # These scores leave keys as they are.
+    if type(query) not in _PLAIN or type(key) not in _PLAIN or type(value) not in _PLAIN:
+        return None
+    shape, key_shape, dtype = query.shape, key.shape, query.dtype
     if (
-        type(query) is not Tensor
-        or type(key) is not Tensor
-        or type(value) is not Tensor
-        or not _fit(query, key, value)
-        or is_compiling()
-        or torch.is_autocast_enabled("cpu")
-        or inside_func()
+        len(shape) != 4
+        or key_shape != value.shape
+        or (shape != key_shape and not _alike(shape, key_shape))
+        or 0 in shape
+        or (dtype is not torch.float32 and dtype is not torch.float64)
+        or not query.is_cpu
+        or _autocast_at_work()
+        or _functions_at_work()
     ):
         return None
-    scale = score.scale_for(query.shape[-1]) if type(score) is ScaledDot else 1.0
-    if mask is None and bias is None:
-        return F.scaled_dot_product_attention(query, key, value, scale=scale)
-    causal = type(mask) is Causal and bias is None and query.shape == key.shape
-    added = None if causal else _added(query, key, mask, bias)
-    if causal or added is not None:
-        return _masked(query, key, value, added, causal, scale)
-    return None
+    scale = score.scale if type(score) is ScaledDot else 1.0  # None is what `scale_for` gives.
+    try:
+        if mask is None and bias is None:
+            return F.scaled_dot_product_attention(query, key, value, scale=scale)
+        if type(mask) is Causal and bias is None and shape == key_shape:
+            return _masked(query, key, value, None, True, scale)
+        added = _added(query, key_shape[2], mask, bias)
+        return None if added is None else _masked(query, key, value, added, False, scale)
+    except RuntimeError:
+        return None
 
 
-def _fit(query: Tensor, key: Tensor, value: Tensor) -> bool:
-    """Whether these are (batch, heads, length, features) of sizes, a device and a dtype that are served as they are."""
-    shape, key_shape, dtype = query.shape, key.shape, query.dtype
+def _alike(shape: torch.Size, key_shape: torch.Size) -> bool:
+    """Whether only the lengths of query and key differ, and there is a key."""
     return (
-        len(shape) == 4
-        and (
-            shape == key_shape
-            or (len(key_shape) == 4 and shape[:2] == key_shape[:2] and shape[3] == key_shape[3])
-        )
-        and key_shape == value.shape
-        and (dtype is torch.float32 or dtype is torch.float64)
-        and key.dtype is dtype
-        and value.dtype is dtype
-        and query.is_cpu
-        and key.is_cpu
-        and value.is_cpu
-        and 0 not in shape
-        and 0 not in key_shape
+        len(key_shape) == 4
+        and shape[:2] == key_shape[:2]
+        and shape[3] == key_shape[3]
+        and key_shape[2] > 0
     )
 
 
 def _added(
-    query: Tensor,
-    key: Tensor,
-    mask: Mask | Tensor | None,
-    bias: Tensor | PositionBias | None,
+    query: Tensor, num_keys: int, mask: Mask | Tensor | None, bias: Tensor | PositionBias | None
 ) -> Tensor | None:
     """Mask or bias as the tensor that the kernel keeps by or adds; None where it must go the long way."""
     if mask is None:
@@ -89,19 +90,16 @@ def _added(
     elif bias is not None:
         return None
     elif type(mask) is Padding:
-        lengths = mask.key_lengths
-        if lengths.shape != query.shape[:1] or not lengths.is_cpu:
-            return None
-        return torch.arange(key.shape[2]) < lengths[:, None, None, None]
+        return mask.added(query.shape[0], num_keys, query.dtype)
     else:
         keep = mask.keep if type(mask) is Dense else mask
         if type(keep) is not Tensor or keep.dtype is not torch.bool:
             return None
         added = keep
     shape = added.shape
-    if shape == (query.shape[2], key.shape[2]):
+    if shape == (query.shape[2], num_keys):
         return added if added.is_cpu else None
-    wanted = (*query.shape[:3], key.shape[2])
+    wanted = (*query.shape[:3], num_keys)
     fits = shape == wanted or (
         len(shape) in (2, 4)
         and all(got in (1, full) for got, full in zip(shape[::-1], wanted[::-1], strict=False))
@@ -110,7 +108,12 @@ def _added(
 
 
 def _masked(
-    query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, causal: bool, scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    added: Tensor | None,
+    causal: bool,
+    scale: float | None,
 ) -> Tensor | None:
     """Run the kernel under a mask; None where what is not finite might have come through.
 
@@ -124,14 +127,10 @@ def _masked(
     before the kernel, which then finds them in the cache.
     """
     # A sum is finite only where all its terms are, and takes a hundredth of the time of `isfinite`; where large terms
-    # overflow it, the long way looks at each.
-    learns = query.requires_grad or key.requires_grad or value.requires_grad
-    if learns and torch.is_grad_enabled():
-        looked_at = query.detach().sum() + key.detach().sum()
-        if not math.isfinite(looked_at.item()):
-            return None
-    output = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=added, is_causal=causal, scale=scale
-    )
-    total = output.detach().sum() if learns else output.sum()
-    return output if math.isfinite(total.item()) else None
+    # overflow it, the long way looks at each. `data` is what `detach` gives, without a way through the dispatcher.
+    seen = 0.0
+    if (query.requires_grad or key.requires_grad) and torch.is_grad_enabled():
+        seen = query.data.sum().item() + key.data.sum().item()
+    output = F.scaled_dot_product_attention(query, key, value, added, 0.0, causal, scale=scale)
+    seen += output.data.sum().item()
+    return output if seen - seen == 0.0 else None  # NaN for what is not finite.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,10 @@ class Padding(Mask):
     """
 
     key_lengths: Tensor
+    _built: ClassVar[tuple[tuple[int, int, torch.dtype], Tensor, Tensor] | None] = None
+
+    def __getstate__(self) -> dict[str, Tensor]:
+        return {"key_lengths": self.key_lengths}
 
     def __post_init__(self) -> None:
         expect_tensor("key_lengths", self.key_lengths, "(*batch,) or (*batch, heads)")
@@ -46,6 +51,25 @@ class Padding(Mask):
 
     def at(self, cells: Cells) -> Tensor:
         return cells.key_index() < cells.of_sequences(self.key_lengths)
+
+    def added(self, batch: int, num_keys: int, dtype: torch.dtype) -> Tensor | None:
+        """What is added to scores on a processor: 0, or minus infinity where hidden, (batch, 1, 1, key).
+
+        Kept from one call to the next, since all layers of a model attend under one mask, and built again where the
+        lengths were changed in place. None unless they are one number a sequence.
+        """
+        wanted = batch, num_keys, dtype
+        built = self._built
+        if built is not None and built[0] == wanted and torch.equal(built[1], self.key_lengths):
+            return built[2]
+        lengths = self.key_lengths
+        if lengths.shape != (batch,) or not lengths.is_cpu:
+            return None
+        hidden = torch.arange(num_keys) >= lengths[:, None, None, None]
+        added = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
+        if not torch.is_inference_mode_enabled():  # Autograd keeps nothing that was made in it.
+            object.__setattr__(self, "_built", (wanted, lengths.clone(), added))
+        return added
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,7 +49,8 @@ class ScaledDot(Dot):
 
     def scale_for(self, features: int) -> float:
         """The factor used for queries of that many features."""
-        return max(features, 1) ** -0.5 if self.scale is None else self.scale
+        # To the last bit what PyTorch's kernel takes where it is given no scale.
+        return 1.0 / math.sqrt(max(features, 1)) if self.scale is None else self.scale
 
     def project_query(self, query: Tensor) -> Tensor:
         return query * self.scale_for(query.shape[-1])
