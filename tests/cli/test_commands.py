@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from heedful.cli.options import ENCODER_NAMES
 from heedful.cli.tasks.translate_report import varied
 from heedful.data.builtin.corpus import Corpus
 from heedful.data.files import Pairs
+from heedful.models.encoders import ENCODERS
 from heedful.tasks.translate import TRANSLATE
 from heedful.tasks.translation import Translator
 from heedful.train.events import Validated
@@ -339,3 +341,7 @@ def test_examples_of_a_report_are_unlike_each_other() -> None:
     ]
     assert len(varied(pairs, 9)) == 6
     assert varied(Pairs(["x" * 100], ["y"]), 4) == []
+
+
+def test_the_help_names_every_encoder() -> None:
+    assert ENCODER_NAMES.split(", ") == list(ENCODERS)

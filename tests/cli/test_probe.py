@@ -62,7 +62,7 @@ BAD = [
     (("--encoders", "transformer:heads=3"), 1, r"heads=3 does not divide width=32"),
     (("--measure", "recal"), 2, r"unknown measure 'recal'; did you mean 'recall'\?"),
     (("--measure", ""), 2, r"name a measure: recall"),
-    (("--lengths", "8,x"), 2, r"--lengths 8,x: whole numbers with commas"),
+    (("--lengths", "8,x"), 2, r"--lengths 8,x: whole numbers above 0 with commas"),
     (("--lengths", "2"), 2, r"lengths = 2: 4 or more"),
     (("--train-lengths", ""), 2, r"--train-lengths : whole numbers"),
     (("--length", "1"), 2, r"--length"),

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 
-from heedful.cli.options import Json, Overwrite, Quiet
+from heedful.cli import lists
+from heedful.cli.options import Json, Overwrite, Plot, Quiet
 from heedful.cli.output import Output
 from heedful.cli.predict import check_new
 from heedful.errors import OptionError, unknown_choice
@@ -80,10 +79,7 @@ def bench(
             "--compiled", help="Also what compiles for tens of seconds before it is fast."
         ),
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also draw a plot: .png or .svg.", show_default=False),
-    ] = None,
+    out: Plot = None,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -120,7 +116,7 @@ def bench(
     }  # fmt: skip
     changes = {name: count for name, count in asked.items() if count is not None}
     settings = Settings(
-        threads=_threads(threads),
+        threads=lists.threads(threads),
         seconds=seconds,
         memory_bytes=round(memory * GIB),
         compiled=compiled,
@@ -183,13 +179,6 @@ def _named(contender: Contender) -> str:
     return f"{contender.name} (not installed)" if contender.missing() else contender.name
 
 
-def _threads(wanted: int) -> int:
-    there = os.cpu_count() or 1
-    if wanted > there:
-        raise OptionError(f"--threads {wanted}: this machine has {there}")
-    return wanted
-
-
 def _job(
     operation: Operation, changes: dict[str, int], lengths: str | None, settings: Settings
 ) -> Job:
@@ -201,17 +190,12 @@ def _job(
         if name not in known:
             raise unknown_choice(f"contender of {operation.name}", name, known)
     operation.case(changes)
-    scans = [{}] if lengths is None else list(map(operation.scanned, _numbers(lengths)))
+    scans = (
+        [{}]
+        if lengths is None
+        else list(map(operation.scanned, lists.whole_numbers("--lengths", lengths)))
+    )
     return Job(operation.name, tuple({**changes, **scan} for scan in scans), settings)
-
-
-def _numbers(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise OptionError(
-            f"--lengths {text}: whole numbers above 0 with commas between them are wanted"
-        )
-    return sorted({int(part) for part in parts})
 
 
 def _pictures(out: Path | None, names: Sequence[str], *, overwrite: bool) -> dict[str, Path]:
@@ -233,9 +217,10 @@ def _pictures(out: Path | None, names: Sequence[str], *, overwrite: bool) -> dic
 def measure(jobs: Sequence[Job], output: Output) -> list[Result]:
     """Measure the jobs one after the other; show each case when it is done."""
     from heedful.bench.process import Doing, run_job
+    from heedful.cli.progress import doing_bar
 
     found: list[Result] = []
-    with _bar(output) as bar:
+    with doing_bar(output) as bar:
         for job in jobs:
             task = bar.add_task(job.operation, total=1.0, doing="starting")
             with contextlib.closing(run_job(job, os.environ)) as events:
@@ -260,14 +245,3 @@ def _show(case: Sequence[Result], output: Output) -> None:
     for line in without_speed(case):
         output.console.print(f"  {line}")
     output.console.print()
-
-
-def _bar(output: Output) -> Bar:
-    return Bar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[doing]}"),
-        console=output.console,
-        disable=not output.watched,
-        transient=True,
-    )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from heedful.cli.options import Json, LabelColumn, Quiet, Sets
+from heedful.cli.options import ENCODER_NAMES, Json, LabelColumn, Quiet, Sets
 from heedful.cli.output import Output
 
 
@@ -45,8 +45,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Contenders that differ in their encoder alone: none, window, convolution, ngrams, rnn, lstm, gru, "
-            "attention, transformer, lstm+attention.",
+            help=f"Contenders that differ in their encoder alone: {ENCODER_NAMES}.",
             show_default=False,
         ),
     ] = None,

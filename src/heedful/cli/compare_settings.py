@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heedful.cli.lists import numbers, parts
 from heedful.compare.plan import CompareSection, Plan, Where, make_plan
 from heedful.errors import OptionError, unknown_choice
 from heedful.tasks.configuration import Values, apply_overrides, build, place, read_toml
@@ -54,10 +55,10 @@ class CompareChoices:
         """Return the settings of the section `compare` that were chosen."""
         found: Values = {"seeds": self.seeds, "budget": self.budget, "target": self.target}
         if self.encoders is not None:
-            found["encoders"] = _parts(self.encoders)
+            found["encoders"] = parts(self.encoders)
         for name, text in (("fractions", self.fractions), ("lengths", self.lengths)):
             if text is not None:
-                found[name] = _numbers(name, text)
+                found[name] = numbers(f"--{name}", text)
         return {name: value for name, value in found.items() if value is not None}
 
     def overrides(self) -> list[str]:
@@ -104,14 +105,3 @@ def _check_sections(values: Values, above: list[str], where: Where) -> None:
             keys = [*above, name]
             full = ".".join(keys)
             raise OptionError(f"{where(keys)}{full} is a section, [{full}], not a value")
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    try:
-        return [int(part) if part.isdecimal() else float(part) for part in _parts(text)]
-    except ValueError:
-        raise OptionError(f"--{name} {text}: numbers with commas between them are wanted") from None

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 
 from heedful.cli.command import INTERRUPTED, complain
 from heedful.cli.compare_settings import CompareChoices, ComparePlace, plan_from
 from heedful.cli.compare_worker import KINDS, job_to_dict
 from heedful.cli.output import Output, duration
-from heedful.cli.progress import PLAIN_SECONDS
+from heedful.cli.progress import PLAIN_SECONDS, doing_bar
 from heedful.cli.tasks import TASK_COMMANDS
 from heedful.compare.comparison import (
     PAGE,
@@ -131,15 +129,8 @@ class _Watch:
         self.plan, self.output = plan, output
         self.reported = 0.0
         self.title = ""
-        self.bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]}"),
-            console=output.console,
-            disable=not output.watched,
-            transient=True,
-        )
-        self.task = self.bar.add_task("", total=None, state="starting")
+        self.bar = doing_bar(output)
+        self.task = self.bar.add_task("", total=None, doing="starting")
 
     def __enter__(self) -> _Watch:
         self.bar.start()
@@ -154,19 +145,19 @@ class _Watch:
             case JobBegan():
                 self.title = f"[{event.number}/{event.of}] {event.job.name}"
                 self.reported = time.monotonic()
-                self.bar.reset(self.task, total=None, description=self.title, state="starting")
+                self.bar.reset(self.task, total=None, description=self.title, doing="starting")
             case Progress():
                 self._advance(event)
             case Validated():
                 figure = self.plan.figure
                 state = f"{figure.title} {event.scores[self.plan.judge.figure]:{figure.form}}"
-                self.bar.update(self.task, state=state)
+                self.bar.update(self.task, doing=state)
             case JobEnded():
                 self._end(event)
 
     def _advance(self, event: Progress) -> None:
         state = f"step {event.step:,}/{event.steps:,}, {event.tokens_per_second:,.0f} tokens/s"
-        self.bar.update(self.task, completed=event.step, total=event.steps, state=state)
+        self.bar.update(self.task, completed=event.step, total=event.steps, doing=state)
         if not self.output.watched and time.monotonic() - self.reported >= PLAIN_SECONDS:
             self.reported = time.monotonic()
             self.output.say(f"{self.title}: {state}")

@@ -58,11 +58,14 @@ Attention = Annotated[
         show_default="scaled_dot for a transformer, else additive",
     ),
 ]
+ENCODER_NAMES = (
+    "none, window, convolution, ngrams, rnn, lstm, gru, attention, transformer, lstm+attention"
+)
+"""As in the table of encoders, which is imported only when a model is made."""
 Encoder = Annotated[
     str | None,
     typer.Option(
-        help="What a token knows of its context: none, window, convolution, ngrams, rnn, lstm, gru, attention, "
-        "transformer or lstm+attention.",
+        help=f"What a token knows of its context: {ENCODER_NAMES}.",
         metavar="NAME",
         show_default="lstm",
     ),
@@ -92,6 +95,28 @@ TextLabel = Annotated[
 TextTarget = Annotated[
     str | None,
     typer.Option("--target", metavar="NAME", help="Column of the numbers.", show_default="target"),
+]
+RunOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="The run's folder; made once everything is checked.",
+        show_default=False,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE.toml", help="Settings from a file.", show_default=False),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out after an interruption.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Also draw a plot: .png or .svg.", show_default=False
+    ),
 ]
 TrainTexts = Annotated[
     list[str] | None,

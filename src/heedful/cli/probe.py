@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 
-from heedful.cli.options import Json, Overwrite, Quiet
+from heedful.cli import lists
+from heedful.cli.options import ENCODER_NAMES, Json, Overwrite, Plot, Quiet
 from heedful.cli.output import Output
 from heedful.cli.predict import check_new
 from heedful.errors import OptionError
@@ -34,7 +32,7 @@ def probe(
         typer.Option(
             metavar="A,B,...",
             help="Encoders, each with options after colons: transformer:positions=rotary:heads=8. "
-            "There are none, window, convolution, ngrams, rnn, lstm, gru, attention, transformer, lstm+attention.",
+            f"There are {ENCODER_NAMES}.",
         ),
     ] = ENCODERS,
     measure: Annotated[
@@ -74,10 +72,7 @@ def probe(
     seconds: Annotated[
         float, typer.Option(min=0.01, metavar="S", help="For the rounds of one timed length.")
     ] = 0.5,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also draw a plot: .png or .svg.", show_default=False),
-    ] = None,
+    out: Plot = None,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -102,14 +97,14 @@ def probe(
     each = train_lengths.strip() == "each"
     settings = Settings(
         **_lengths(lengths),
-        train_lengths=(4,) if each else _numbers("--train-lengths", train_lengths),
+        train_lengths=(4,) if each else lists.whole_numbers("--train-lengths", train_lengths),
         each=each, length=length, steps=steps, tokens=tokens, learning_rate=learning_rate,
         width=width, symbols=symbols, examples=examples, seeds=seeds, seed=seed,
-        threads=_threads(threads), batch=batch, seconds=seconds,
+        threads=lists.threads(threads), batch=batch, seconds=seconds,
     )  # fmt: skip
-    names = _parts(measure)
+    names = lists.parts(measure)
     check_names(names)
-    specs = [Spec.parse(each) for each in _parts(encoders)]
+    specs = [Spec.parse(each) for each in lists.parts(encoders)]
     if not specs:
         raise OptionError(f"name an encoder: {ENCODERS}")
     _check_out(out, overwrite=overwrite)
@@ -117,29 +112,11 @@ def probe(
     _finish(found, settings, out, output)
 
 
-def _parts(text: str) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    parts = _parts(text)
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise OptionError(f"{option} {text}: whole numbers with commas between them are wanted")
-    return tuple(sorted({int(part) for part in parts}))
-
-
 def _lengths(text: str | None) -> dict[str, tuple[int, ...]]:
     if text is None:
         return {}
-    numbers = _numbers("--lengths", text)
+    numbers = lists.whole_numbers("--lengths", text)
     return {"lengths": numbers, "timed_lengths": numbers}
-
-
-def _threads(wanted: int) -> int:
-    there = os.cpu_count() or 1
-    if wanted > there:
-        raise OptionError(f"--threads {wanted}: this machine has {there}")
-    return wanted
 
 
 def _check_out(out: Path | None, *, overwrite: bool) -> None:
@@ -154,6 +131,7 @@ def run(
     specs: list[Spec], names: list[str], settings: Settings, output: Output
 ) -> dict[str, list[Curve]]:
     """Take the measures one after the other; show each when it is done."""
+    from heedful.cli.progress import doing_bar
     from heedful.probe.cost import threads
     from heedful.probe.measures import MEASURES
     from heedful.probe.show import table
@@ -163,7 +141,7 @@ def run(
     for spec in specs:
         shop.encoder(spec, settings.seed)  # what cannot be built is told before anything is trained
     found: dict[str, list[Curve]] = {}
-    with _bar(output) as bar, threads(settings.threads):
+    with doing_bar(output) as bar, threads(settings.threads):
         for name in names:
             task = bar.add_task(name, total=None, doing="")
             found[name] = []
@@ -196,15 +174,4 @@ def _finish(
             "files": [] if out is None else [str(out)],
             "curves": [curve.to_dict() for curve in curves],
         }
-    )
-
-
-def _bar(output: Output) -> Bar:
-    return Bar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[doing]}"),
-        console=output.console,
-        disable=not output.watched,
-        transient=True,
     )

@@ -20,6 +20,18 @@ PLAIN_SECONDS = 10.0
 """Between two plain lines of progress."""
 
 
+def doing_bar(output: Output) -> Bar:
+    """Return a bar whose tasks have a description and, in `doing`, say what is done now."""
+    return Bar(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[doing]}"),
+        console=output.console,
+        disable=not output.watched,
+        transient=True,
+    )
+
+
 class TrainingProgress:
     """Shows the events of a training; used as a context manager, so that the bar always ends."""
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from heedful.cli.options import Attention, Columns, Json, Model, Overwrite, Quiet, Sets
+from heedful.cli.options import (
+    Attention,
+    Columns,
+    ConfigFile,
+    Json,
+    Model,
+    Overwrite,
+    Quiet,
+    Resume,
+    RunOut,
+    Sets,
+)
 from heedful.cli.output import Output
 
 
@@ -29,25 +39,13 @@ def train_translate(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The run's folder; made once everything is checked.",
-            show_default=False,
-        ),
-    ] = None,
+    out: RunOut = None,
     columns: Columns = None,
     model: Model = None,
     attention: Attention = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.toml", help="Settings from a file.", show_default=False),
-    ] = None,
+    config: ConfigFile = None,
     set_: Sets = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out after an interruption.")
-    ] = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from heedful.cli.options import Encoder, Json, LabelColumn, Overwrite, Quiet, Sets
+from heedful.cli.options import (
+    ConfigFile,
+    Encoder,
+    Json,
+    LabelColumn,
+    Overwrite,
+    Quiet,
+    Resume,
+    RunOut,
+    Sets,
+)
 from heedful.cli.output import Output
 
 
@@ -29,24 +38,12 @@ def train_tag(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The run's folder; made once everything is checked.",
-            show_default=False,
-        ),
-    ] = None,
+    out: RunOut = None,
     column: LabelColumn = None,
     encoder: Encoder = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.toml", help="Settings from a file.", show_default=False),
-    ] = None,
+    config: ConfigFile = None,
     set_: Sets = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out after an interruption.")
-    ] = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,

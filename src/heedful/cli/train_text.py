@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from heedful.cli.options import (
+    ConfigFile,
     Encoder,
     Json,
     Overwrite,
     Quiet,
+    Resume,
+    RunOut,
     Sets,
     TextColumn,
     TextLabel,
@@ -21,32 +19,15 @@ from heedful.cli.options import (
 )
 from heedful.cli.output import Output
 
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        help="The run's folder; made once everything is checked.",
-        show_default=False,
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE.toml", help="Settings from a file.", show_default=False),
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run in --out after an interruption.")
-]
-
 
 def train_classify(
     train: TrainTexts = None,
     valid: ValidTexts = None,
-    out: Out = None,
+    out: RunOut = None,
     text: TextColumn = None,
     label: TextLabel = None,
     encoder: Encoder = None,
-    config: Config = None,
+    config: ConfigFile = None,
     set_: Sets = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -83,11 +64,11 @@ def train_classify(
 def train_regress(
     train: TrainTexts = None,
     valid: ValidTexts = None,
-    out: Out = None,
+    out: RunOut = None,
     text: TextColumn = None,
     target: TextTarget = None,
     encoder: Encoder = None,
-    config: Config = None,
+    config: ConfigFile = None,
     set_: Sets = None,
     resume: Resume = False,
     overwrite: Overwrite = False,

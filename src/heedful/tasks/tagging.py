@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Self
 
 import torch
 
-from heedful.data.batching import groups_within
 from heedful.data.labelled import Labelled
 from heedful.data.lexicon import RESERVED, Lexicon, load_lexicons, save_lexicons
 from heedful.data.vectors import VectorSizes
@@ -18,6 +16,7 @@ from heedful.decode.evaluating import evaluating
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.models.tagger import TaggerModel, TaggerSizes
 from heedful.tasks.base import Predictor
+from heedful.tasks.in_order import answers_in_order
 from heedful.tasks.pretrained import vector_counts
 from heedful.tasks.tagging_config import TaggingConfig, TaggingVocabulary
 from heedful.tasks.tagging_metrics import TaggingScores, score_tags
@@ -129,19 +128,16 @@ class Tagger(Predictor):
 
     def tag(self, sentences: Iterable[Sequence[str]]) -> Iterator[list[str]]:
         """Yield the labels of each sentence's tokens, in order, while sentences are still read."""
-        waiting = iter(sentences)
-        while chunk := list(itertools.islice(waiting, self.config.prediction.chunk)):
-            ids = [self.vocabularies.tokens.encode(tokens) for tokens in chunk]
-            results: list[list[str]] = [[] for _ in chunk]
-            lengths = [len(each.words) for each in ids]
-            filled = sorted(
-                (n for n, length in enumerate(lengths) if length), key=lengths.__getitem__
-            )
-            for group in groups_within(filled, lengths, self.config.prediction.batch_tokens):
-                found = self._best([ids[number] for number in group])
-                for number, labels in zip(group, found, strict=True):
-                    results[number] = labels
-            yield from results
+        encode = self.vocabularies.tokens.encode
+        return answers_in_order(
+            sentences,
+            encode=lambda taken: [encode(tokens) for tokens in taken],
+            length=lambda ids: len(ids.words),
+            answer=self._best,
+            nothing=list,
+            chunk=self.config.prediction.chunk,
+            batch_tokens=self.config.prediction.batch_tokens,
+        )
 
     def _best(self, sentences: Sequence[TokenIds]) -> list[list[str]]:
         batch = self.to_device(self.vocabularies.tokens.collate(sentences))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,15 +10,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from heedful.data.batching import groups_within
 from heedful.data.texts import Text, Texts
 from heedful.decode.evaluating import evaluating
 from heedful.models.classifier import SequenceModel, SequenceSizes
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.models.ensemble import Ensemble, TextModel
 from heedful.tasks.base import Predictor
+from heedful.tasks.in_order import answers_in_order
 from heedful.tasks.pretrained import vector_counts
 from heedful.tasks.text_encoding import TextVocabularies
+from heedful.tasks.token_encoding import TokenIds
 
 
 class TextPredictor(Predictor):
@@ -73,21 +73,21 @@ class TextPredictor(Predictor):
 
     def scores(self, texts: Iterable[str]) -> Iterator[Tensor | None]:
         """Yield the model's numbers (outputs,) for each text, in order; None for one without tokens."""
-        waiting = iter(texts)
-        while chunk := list(itertools.islice(waiting, self.config.prediction.chunk)):
-            ids = self.vocabularies.encode(chunk)
-            results: list[Tensor | None] = [None] * len(chunk)
-            lengths = [len(each.words) for each in ids]
-            filled = sorted(
-                (n for n, length in enumerate(lengths) if length), key=lengths.__getitem__
-            )
-            for group in groups_within(filled, lengths, self.config.prediction.batch_tokens):
-                batch = self.to_device(self.vocabularies.tokens.collate([ids[n] for n in group]))
-                with evaluating(self.model), torch.inference_mode():
-                    found = self.model(batch).float().cpu()
-                for number, row in zip(group, found, strict=True):
-                    results[number] = row
-            yield from results
+        return answers_in_order(
+            texts,
+            encode=self.vocabularies.encode,
+            length=lambda ids: len(ids.words),
+            answer=self._answer,
+            nothing=lambda: None,
+            chunk=self.config.prediction.chunk,
+            batch_tokens=self.config.prediction.batch_tokens,
+        )
+
+    def _answer(self, ids: list[TokenIds]) -> Tensor:
+        batch = self.to_device(self.vocabularies.tokens.collate(ids))
+        with evaluating(self.model), torch.inference_mode():
+            found: Tensor = self.model(batch).float().cpu()
+        return found
 
     def to_device(self, batch: TokenBatch) -> TokenBatch:
         """Move a batch to where the model is."""

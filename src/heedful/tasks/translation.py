@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from heedful.data.batching import groups_within
 from heedful.data.files import Pairs
 from heedful.data.words import normalise, words
 from heedful.decode.align import align
@@ -21,6 +19,7 @@ from heedful.models import MODELS
 from heedful.models.base import EncoderDecoder
 from heedful.tasks.alignment import Alignment, merge_pieces
 from heedful.tasks.base import Predictor
+from heedful.tasks.in_order import answers_in_order
 from heedful.tasks.metrics import TranslationScores, score_translations
 from heedful.tasks.text_pairs import Vocabularies
 from heedful.tasks.translation_config import TranslationConfig
@@ -138,23 +137,25 @@ class Translator(Predictor):
             raise OptionError(
                 f"length_penalty must be a number of at least 0; got {length_penalty}."
             )
-        return self._translate(iter(texts), beam, length_penalty, nbest)
 
-    def _translate(
-        self, texts: Iterator[str], beam: int, length_penalty: float, nbest: int
-    ) -> Iterator[list[Translation]]:
-        while chunk := list(itertools.islice(texts, self.config.decoding.chunk)):
-            ids = self.vocabularies.source_ids(chunk)
-            results: list[list[Translation]] = [[Translation("", 0.0, ())] for _ in chunk]
-            filled = [index for index, text in enumerate(chunk) if text.strip()]
-            lengths = [len(each) for each in ids]
-            filled.sort(key=lengths.__getitem__)
-            for group in groups_within(filled, lengths, self.config.decoding.batch_tokens):
-                encoded = self.pad([ids[index] for index in group])
-                found = self._search(encoded, beam, length_penalty, nbest)
-                for index, hypotheses in zip(group, found, strict=True):
-                    results[index] = [self._translation(each) for each in hypotheses]
-            yield from results
+        def answer(ids: list[list[int]]) -> Iterator[list[Translation]]:
+            for found in self._search(self.pad(ids), beam, length_penalty, nbest):
+                yield [self._translation(each) for each in found]
+
+        return answers_in_order(
+            texts,
+            encode=self._encode,
+            length=len,
+            answer=answer,
+            nothing=lambda: [Translation("", 0.0, ())],
+            chunk=self.config.decoding.chunk,
+            batch_tokens=self.config.decoding.batch_tokens,
+        )
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        """Number the pieces of each text; an empty one has not even an end."""
+        ids = self.vocabularies.source_ids(texts)
+        return [each if text.strip() else [] for text, each in zip(texts, ids, strict=True)]
 
     def _search(
         self, encoded: Encoded, beam: int, length_penalty: float, nbest: int
