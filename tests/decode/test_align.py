@@ -41,7 +41,8 @@ def test_attention_is_the_alignment_layers_mean_over_heads(model: EncoderDecoder
     assert aligned.method == "attention"
     assert model.training
     model.eval()
-    weights = model(source, LENGTHS, target, return_weights=True).weights
+    with torch.no_grad():
+        weights = model(source, LENGTHS, target, return_weights=True).weights
     assert torch.equal(aligned.weights, weights[:, model.alignment_layer].mean(1))
     assert aligned.weights.shape == (2, 3, 5)
     assert not aligned.weights.requires_grad

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
+from heedful.models import FrequencyConfig, RecurrentConfig, RecurrentEncoderDecoder
 from heedful.models import bahdanau as module
 from heedful.models.bahdanau import BahdanauDecoder
 from heedful.ops.kernels import additive_step
@@ -35,6 +35,13 @@ def make(**options: Any) -> RecurrentEncoderDecoder:
     model = RecurrentEncoderDecoder(RecurrentConfig(**(sizes | options)), 20, 23).double()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def weighed(model: RecurrentEncoderDecoder) -> RecurrentEncoderDecoder:
+    """The same model, its frequent source tokens weighed down."""
+    model.frequency = FrequencyConfig(down_weight=0.01)
+    model.source_frequencies = torch.linspace(0, 0.1, 20).double()
     return model
 
 
@@ -154,9 +161,10 @@ def memory(dtype: torch.dtype = torch.float64) -> list[Tensor]:
 
 
 @pytest.mark.skipif(unavailable() is not None, reason="no compiled kernels here")
+@pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_compiled_steps_are_the_plain_ones(threads: int) -> None:
-    given = memory()
+def test_compiled_steps_are_the_plain_ones(threads: int, biased: bool) -> None:
+    given = [*memory(), *([torch.randn(3, 5).double()] if biased else [])]
     query = torch.randn(3, 9, dtype=torch.float64)[:, 1:8]
     upstream = torch.randn(3, 4, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
     found = []
@@ -192,6 +200,15 @@ def test_which_steps_serve() -> None:
     assert serve(torch.bfloat16, 1.0) is PlainSteps
 
 
+def test_frequent_tokens_are_weighed_down_as_in_the_loop(steps: str) -> None:
+    model = make()
+    plain = looked_at(model, whole=True)
+    weighed(model)
+    whole, loop = (looked_at(model, whole=way) for way in (True, False))
+    torch.testing.assert_close(whole, loop)
+    assert not torch.allclose(whole[1], plain[1])
+
+
 def test_bytes_kept_do_not_grow_with_target_times_source_times_features() -> None:
     def kept(source: int, target: int) -> int:
         sizes: dict[int, int] = {}
@@ -215,7 +232,7 @@ def test_bytes_kept_do_not_grow_with_target_times_source_times_features() -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_second_derivatives_are_the_loops(kind: str) -> None:
-    model = make(kind=kind).train()
+    model = weighed(make(kind=kind)).train()
     decoder = model.decoder
     assert isinstance(decoder, BahdanauDecoder)
     source, target = tokens()

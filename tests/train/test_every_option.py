@@ -44,6 +44,7 @@ BASE: dict[str, dict[str, Any]] = {
         "threads": 1,
         "keep_freed_memory": False,
     },
+    "frequency": {"penalty": 0.5},
     "decoding": {},
 }
 SCRIPT = [
@@ -59,6 +60,10 @@ VALUES: dict[str, list[Any]] = {
     "data.max_length": [5, 250],
     "vocabulary.size": [12, 60],
     "vocabulary.min_frequency": [1, 2],
+    "frequency.down_weight": [0.0, 0.01, 0.1],
+    "frequency.subsample": [0.0, 0.01, 0.1],
+    "frequency.penalty": [0.0, 0.5],
+    "frequency.smoothing": [1e-3, 0.1],
     "training.epochs": [2, 4],
     "training.max_steps": [0, 3],
     "training.max_tokens": [0, 9],
@@ -88,7 +93,7 @@ READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns"}
 
 FIELDS = {
     f"{section}.{name}": field
-    for section in ("data", "vocabulary", "training", "decoding")
+    for section in ("data", "vocabulary", "frequency", "training", "decoding")
     for name, field in type(getattr(TranslationConfig(), section)).model_fields.items()
 }
 

@@ -101,7 +101,12 @@ class BahdanauDecoder(AttentionDecoder):
             self.cell,
             shares,
             tuple(part[0] for part in hidden),
-            whole.Memory(memory.key.features, memory.values, memory.mask.keep.squeeze(1)),
+            whole.Memory(
+                memory.key.features,
+                memory.values,
+                memory.mask.keep.squeeze(1),
+                None if memory.bias is None else memory.bias.squeeze(1),
+            ),
             whole.Weights(
                 score.vector, score.query_weight, context_weight, recurrent_weight, recurrent_bias
             ),
@@ -128,6 +133,7 @@ class BahdanauDecoder(AttentionDecoder):
                 memory.key,
                 memory.values,
                 mask=memory.mask,
+                bias=memory.bias,
                 return_weights=return_weights,
             )
             context = attended.output.squeeze(1)

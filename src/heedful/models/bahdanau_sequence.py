@@ -26,6 +26,8 @@ class Memory(NamedTuple):
     """(batch, source, width)."""
     keep: Tensor
     """(batch, source), boolean, True = may be attended to."""
+    bias: Tensor | None = None
+    """(batch, source), added to the scores and left without a gradient, or None."""
 
 
 class Weights(NamedTuple):
@@ -146,10 +148,11 @@ class _Sequence(torch.autograd.Function):
     def forward(
         ctx: Any, cell: str, precision: torch.dtype, shares: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        memory, weights, hidden = Memory(*tensors[:3]), Weights(*tensors[3:8]), tensors[8:]
+        memory, weights, hidden = Memory(*tensors[:4]), Weights(*tensors[4:9]), tensors[9:]
         products = _Products.of(weights, precision)
         bound = _bound(weights.query, hidden[0])
-        steps = steps_for(memory.key, weights.vector, memory.values, memory.keep, bound)
+        held = memory.key, weights.vector, memory.values, memory.keep
+        steps = steps_for(*held, bound, memory.bias)
         target, batch, features = *shares.shape[:2], weights.query.shape[1]
         attention = shares.new_empty(target, batch, memory.key.shape[1])
         contexts = shares.new_empty(target, batch, memory.values.shape[2])
@@ -171,14 +174,14 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         saved, parts = ctx.saved_tensors, ctx.parts
-        after = 8 + parts
+        after = 9 + parts
         if torch.is_grad_enabled():  # to be differentiated again
             inputs = (saved[-1], *saved[:after])
             return None, None, *seen_gradients(partial(_seen, ctx.cell), inputs, upstream)
         made = _Made(
-            Memory(*saved[:3]),
-            Weights(*saved[3:8]),
-            saved[8:after],
+            Memory(*saved[:4]),
+            Weights(*saved[4:9]),
+            saved[9:after],
             saved[after],
             saved[after + 1],
             saved[after + 2],
@@ -190,10 +193,12 @@ class _Sequence(torch.autograd.Function):
 
 def _seen(cell: str, shares: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
     """What `_Sequence` makes, step by step before autograd's eyes."""
-    memory, weights, hidden = Memory(*tensors[:3]), Weights(*tensors[3:8]), tensors[8:]
+    memory, weights, hidden = Memory(*tensors[:4]), Weights(*tensors[4:9]), tensors[9:]
     made: list[tuple[Tensor, ...]] = []
     for share in shares.unbind(0):
         scores = torch.tanh((hidden[0] @ weights.query)[:, None] + memory.key) @ weights.vector
+        if memory.bias is not None:
+            scores = scores + memory.bias
         # Finite, so that a sentence without anything to attend to has derivatives: zeros.
         scores = scores.masked_fill(~memory.keep, torch.finfo(scores.dtype).min)
         attention = torch.softmax(scores, dim=-1) * memory.keep
@@ -269,7 +274,7 @@ def _shared(
 ) -> Iterator[Tensor | None]:
     """The gradients of `Memory` and `Weights`, from those of all steps."""
     key, vector = steps.finish_backward()
-    yield from (key, made.attention.permute(1, 2, 0) @ contexts.transpose(0, 1), None)
+    yield from (key, made.attention.permute(1, 2, 0) @ contexts.transpose(0, 1), None, None)
     befores = torch.cat([made.hidden[0][None], made.stacks[0][:-1]])
     mixing = _summed(mixed, befores, precision)
     features = len(vector)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import abc
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 
+from heedful.models.frequency import FrequencyConfig
 from heedful.ops.products import linear
 
 
@@ -41,6 +43,13 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
     Token ids are `long`, padded on the right; position t of `target` is what the decoder reads to predict
     token t + 1, so `target` starts with the begin token and lacks the end token.
 
+    Where `frequency` does anything, `source_frequencies` (source vocabulary,) holds the share of the training
+    tokens that each source token is, to be filled in before training and kept with the weights.
+
+    Args:
+        frequency: what is done about frequent source tokens; None: nothing.
+        source_tokens: size of the source vocabulary.
+
     >>> import torch
     >>> from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
     >>> config = RecurrentConfig(embedding=8, hidden=8)
@@ -57,6 +66,14 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
     """Which entry of the layers axis of `Decoded.weights` aligns best."""
     source_embedding: nn.Embedding
     target_embedding: nn.Embedding
+    source_frequencies: Tensor
+
+    def __init__(self, frequency: FrequencyConfig | None = None, source_tokens: int = 0):
+        super().__init__()
+        self.frequency = FrequencyConfig() if frequency is None else frequency
+        # A model that heeds no frequencies has none to keep.
+        found = torch.zeros(source_tokens) if self.frequency.acts else None
+        self.register_buffer("source_frequencies", found)
 
     @abc.abstractmethod
     def forward(
@@ -76,6 +93,12 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
         Separate from `forward` so that a loss can drop padding before the widest multiplication, and
         multiply block by block.
         """
+
+    def source_bias(self, source: Tensor) -> Tensor | None:
+        """Return what attention adds to the scores of source tokens (batch, source) for their frequency, or None."""
+        if not self.frequency.down_weight:
+            return None
+        return self.frequency.bias(self.source_frequencies[source])
 
     def output(self, states: Tensor) -> Tensor:
         """Turn states (..., width) into logits (..., target vocabulary)."""

@@ -19,7 +19,7 @@ from heedful.models.encoders.inputs import (
 )
 from heedful.models.encoders.recurrent import RecurrentStates, Score
 from heedful.models.frequency import (
-    inverse_frequency,
+    FrequencyConfig,
     keep_probability,
     spent_on_frequent,
     subsample,
@@ -46,34 +46,6 @@ class PoolingConfig(EncoderConfig):
     )
     dropout: float = Field(
         0.3, ge=0, lt=1, description="Probability of dropping a feature of the vector."
-    )
-
-
-class FrequencyConfig(EncoderConfig):
-    """What is done about frequent words; nothing unless it is asked for."""
-
-    down_weight: float = Field(
-        0.0,
-        ge=0,
-        description="a: log(a / (a + p(w))) is added to the attention score of a word of frequency p, which "
-        "weighs it down; 1e-3 to 1e-4 are usual, 0 leaves scores alone. Only with pooling.kind = attention.",
-    )
-    subsample: float = Field(
-        0.0,
-        ge=0,
-        description="t: training keeps a word of frequency p with probability sqrt(t / p); 1e-3 to 1e-5 are "
-        "usual, 0 keeps all.",
-    )
-    penalty: float = Field(
-        0.0,
-        ge=0,
-        description="What the loss adds for attention spent on frequent words, times the share that they get. "
-        "Only with pooling.kind = attention.",
-    )
-    smoothing: float = Field(
-        1e-3,
-        gt=0,
-        description="a of the penalty: a word of frequency p counts as p / (a + p) frequent.",
     )
 
 
@@ -150,15 +122,13 @@ class SequenceModel(nn.Module):
         penalty = features.new_zeros(())
         if self.pooling is not None:
             options, found = self.frequency, self.frequencies[batch.words]
-            bias = None
-            if options.down_weight:
-                bias = inverse_frequency(found, options.down_weight).log()
             wanted = bool(options.penalty) and self.training
             pooled, weights = self.pooling(
-                states.values, batch.lengths, bias, return_weights=wanted
+                states.values, batch.lengths, options.bias(found), return_weights=wanted
             )
             if weights is not None and wanted:
-                penalty = options.penalty * spent_on_frequent(weights, found, options.smoothing)
+                spent = spent_on_frequent(weights, found, options.smoothing)
+                penalty = options.penalty * spent.sum()
         elif self.pool == "last" and isinstance(self.encoder, RecurrentStates):
             pooled = states.summary[0][-1]
         else:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from heedful.errors import OptionError, unknown_choice
 from heedful.models.bahdanau import BahdanauDecoder
 from heedful.models.base import Decoded, EncoderDecoder
+from heedful.models.frequency import FrequencyConfig
 from heedful.models.recurrent_decoders import (
     DecoderSizes,
     FixedContextDecoder,
@@ -167,6 +168,7 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
         config: the model's shape.
         source_vocabulary_size: number of source token ids.
         target_vocabulary_size: number of target token ids.
+        frequency: what is done about frequent source tokens; None: nothing.
 
     Raises:
         OptionError: `share_embeddings` with vocabularies of different sizes.
@@ -182,9 +184,13 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
     alignment_layer = 0
 
     def __init__(
-        self, config: RecurrentConfig, source_vocabulary_size: int, target_vocabulary_size: int
+        self,
+        config: RecurrentConfig,
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        frequency: FrequencyConfig | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(frequency, source_vocabulary_size)
         if config.share_embeddings and source_vocabulary_size != target_vocabulary_size:
             raise OptionError(
                 f"share_embeddings needs one vocabulary; got {source_vocabulary_size} source and"
@@ -259,7 +265,8 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
         embedded = self.dropout(self.source_embedding(source))
         encoded: States = self.encoder(embedded, source_lengths)
         origins = torch.arange(source.shape[0], device=source.device)
-        return RecurrentState(self._first_hidden(encoded), self.decoder.prepare(encoded), origins)
+        memory = self.decoder.prepare(encoded, self.source_bias(source))
+        return RecurrentState(self._first_hidden(encoded), memory, origins)
 
     def step(self, token: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """Read one token (batch,): the states (batch, embedding) and the next decoder state."""

@@ -49,6 +49,8 @@ class AttendedMemory:
     key: PreparedKey
     values: Tensor
     mask: Dense
+    bias: Tensor | None
+    """Added to its score, (batch, 1, source), or None."""
 
     def select(self, index: Tensor) -> AttendedMemory:
         """Return the memory of the batch rows `index`."""
@@ -56,6 +58,7 @@ class AttendedMemory:
             self.key.with_features(self.key.features.index_select(0, index)),
             self.values.index_select(0, index),
             Dense(self.mask.keep.index_select(0, index)),
+            None if self.bias is None else self.bias.index_select(0, index),
         )
 
 
@@ -116,8 +119,8 @@ class RecurrentDecoder(nn.Module, abc.ABC):
     layers: nn.RNNBase
 
     @abc.abstractmethod
-    def prepare(self, encoded: States) -> Memory:
-        """Do all the work on the source that the steps share."""
+    def prepare(self, encoded: States, bias: Tensor | None = None) -> Memory:
+        """Do all the work on the source that the steps share; `bias` (batch, source) is added to its scores."""
 
     @abc.abstractmethod
     def forward(
@@ -148,8 +151,8 @@ class FixedContextDecoder(RecurrentDecoder):
         self.readout = Readout(inputs, sizes.embedding, sizes.readout, sizes.dropout)
         self.dropout = Dropout(sizes.dropout)
 
-    def prepare(self, encoded: States) -> FixedContext:
-        """Keep the final state of the encoder's last layer."""
+    def prepare(self, encoded: States, bias: Tensor | None = None) -> FixedContext:
+        """Keep the final state of the encoder's last layer; nothing is scored."""
         return FixedContext(self.dropout(encoded.summary[0][-1]))
 
     def forward(
@@ -177,7 +180,7 @@ class AttentionDecoder(RecurrentDecoder):
         self.resize = resize
         self.dropout = Dropout(sizes.dropout)
 
-    def prepare(self, encoded: States) -> AttendedMemory:
+    def prepare(self, encoded: States, bias: Tensor | None = None) -> AttendedMemory:
         """Prepare the key of every source position, and the mask of the real ones."""
         # Attention computes in full precision; under autocast, better cast here than at each step.
         precision = self.layers.all_weights[0][0].dtype
@@ -186,7 +189,8 @@ class AttentionDecoder(RecurrentDecoder):
         positions = torch.arange(values.shape[1], device=values.device)
         keep = positions < encoded.lengths.to(values.device).unsqueeze(1)
         key = key.with_features(key.features.to(precision))
-        return AttendedMemory(key, values, Dense(keep.unsqueeze(1)))
+        added = None if bias is None else bias.unsqueeze(1)
+        return AttendedMemory(key, values, Dense(keep.unsqueeze(1)), added)
 
 
 class LuongDecoder(AttentionDecoder):
@@ -211,7 +215,12 @@ class LuongDecoder(AttentionDecoder):
         assert isinstance(memory, AttendedMemory)
         outputs, final = self.layers(embedded, from_hidden(hidden))
         attended = self.attention(
-            outputs, memory.key, memory.values, mask=memory.mask, return_weights=return_weights
+            outputs,
+            memory.key,
+            memory.values,
+            mask=memory.mask,
+            bias=memory.bias,
+            return_weights=return_weights,
         )
         weights = None if attended.weights is None else attended.weights[:, None, None]
         return Stepped(self.readout(attended.output, outputs), as_hidden(final), weights)

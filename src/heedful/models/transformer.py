@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from heedful.errors import OptionError
 from heedful.models.base import Decoded, EncoderDecoder
+from heedful.models.frequency import FrequencyConfig
 from heedful.models.transformer_config import TransformerConfig
 from heedful.models.transformer_stacks import TransformerDecoder, TransformerEncoder
 from heedful.nn.linear import Linear
@@ -26,6 +27,8 @@ class Memory(NamedTuple):
     """(batch, source, width)."""
     mask: masks.Dense
     """Which of them are no padding, (batch, 1, 1, source)."""
+    bias: Tensor | None
+    """What is added to their scores, likewise, or None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,8 @@ class TransformerState:
     """Of each layer: the tokens before, one row a hypothesis, and the prepared memory, one row a sentence."""
     memory_mask: masks.Dense
     """(sentences, 1, 1, source)."""
+    memory_bias: Tensor | None
+    """Likewise, or None."""
     position: int
     """How many tokens were read."""
     beams: int
@@ -55,8 +60,11 @@ class TransformerState:
             (sentences == torch.arange(rows, device=index.device)).all()
         )
         layers = tuple(_select(layer, index, None if kept else sentences) for layer in self.layers)
-        keep = self.memory_mask.keep if kept else self.memory_mask.keep[sentences]
-        return replace(self, layers=layers, memory_mask=masks.Dense(keep), beams=beams)
+        if kept:
+            return replace(self, layers=layers, beams=beams)
+        mask = masks.Dense(self.memory_mask.keep[sentences])
+        bias = None if self.memory_bias is None else self.memory_bias[sentences]
+        return replace(self, layers=layers, memory_mask=mask, memory_bias=bias, beams=beams)
 
 
 def _select(layer: DecoderLayerCache, rows: Tensor, sentences: Tensor | None) -> DecoderLayerCache:
@@ -78,6 +86,7 @@ class Transformer(EncoderDecoder[TransformerState]):
         config: sizes and options.
         source_vocabulary_size: how many source tokens there are.
         target_vocabulary_size: how many target tokens there are.
+        frequency: what is done about frequent source tokens; None: nothing.
 
     Raises:
         OptionError: when embeddings are to be shared between vocabularies of two sizes, or for options that do not
@@ -94,9 +103,13 @@ class Transformer(EncoderDecoder[TransformerState]):
     has_attention = True
 
     def __init__(
-        self, config: TransformerConfig, source_vocabulary_size: int, target_vocabulary_size: int
+        self,
+        config: TransformerConfig,
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        frequency: FrequencyConfig | None = None,
     ):
-        super().__init__()
+        super().__init__(frequency, source_vocabulary_size)
         self.config = config
         self.alignment_layer = max(0, config.decoder_layers - 2)
         self.target_embedding = nn.Embedding(target_vocabulary_size, config.width)
@@ -130,7 +143,12 @@ class Transformer(EncoderDecoder[TransformerState]):
         keep = torch.arange(source.shape[1], device=source.device) < source_lengths[:, None]
         # Dense once here, rather than masks.Padding, which every layer would make dense for itself.
         mask = masks.Dense(keep[:, None, None, :])
-        return Memory(self.encoder(self._embed(self.source_embedding, source), mask), mask)
+        bias = self.source_bias(source)
+        return Memory(
+            self.encoder(self._embed(self.source_embedding, source), mask),
+            mask,
+            None if bias is None else bias[:, None, None, :],
+        )
 
     def forward(
         self,
@@ -140,9 +158,11 @@ class Transformer(EncoderDecoder[TransformerState]):
         *,
         return_weights: bool = False,
     ) -> Decoded:
-        memory, mask = self.encode(source, source_lengths)
+        memory, mask, bias = self.encode(source, source_lengths)
         embedded = self._embed(self.target_embedding, target)
-        states, weights = self.decoder(embedded, memory, mask, return_weights=return_weights)
+        states, weights = self.decoder(
+            embedded, memory, mask, memory_bias=bias, return_weights=return_weights
+        )
         return Decoded(states, weights)
 
     def output_layer(self) -> tuple[Tensor, Tensor | None]:
@@ -150,13 +170,17 @@ class Transformer(EncoderDecoder[TransformerState]):
         return owner.weight, None
 
     def start(self, source: Tensor, source_lengths: Tensor) -> TransformerState:
-        memory, mask = self.encode(source, source_lengths)
-        return TransformerState(self.decoder.prepare(memory), mask, position=0, beams=1)
+        memory, mask, bias = self.encode(source, source_lengths)
+        return TransformerState(self.decoder.prepare(memory), mask, bias, position=0, beams=1)
 
     def step(self, token: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         embedded = self._embed(self.target_embedding, token[:, None])
         states, layers = self.decoder.step(
-            embedded, state.layers, state.memory_mask, state.position
+            embedded,
+            state.layers,
+            state.memory_mask,
+            state.position,
+            memory_bias=state.memory_bias,
         )
         return states[:, 0], replace(state, layers=layers, position=state.position + 1)
 

@@ -135,6 +135,7 @@ class TransformerDecoder(_Stack):
         memory: Tensor,
         memory_mask: masks.Mask | None,
         *,
+        memory_bias: Tensor | None = None,
         return_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Decode all tokens at once, each seeing those before it: states, and cross weights of all layers."""
@@ -145,6 +146,7 @@ class TransformerDecoder(_Stack):
                 self.inputs.again(states) if index else states,
                 memory=memory,
                 memory_mask=memory_mask,
+                memory_bias=memory_bias,
                 mask=masks.Causal(),
                 bias=bias,
                 return_weights=return_weights,
@@ -159,6 +161,8 @@ class TransformerDecoder(_Stack):
         layers: tuple[DecoderLayerCache, ...],
         memory_mask: masks.Mask | None,
         position: int,
+        *,
+        memory_bias: Tensor | None = None,
     ) -> tuple[Tensor, tuple[DecoderLayerCache, ...]]:
         """Decode one more token, (batch, 1, width), at `position`: its states and the grown caches."""
         states, bias = self.inputs(embedded, position), self._bias(position)
@@ -167,6 +171,7 @@ class TransformerDecoder(_Stack):
             states, _, after = layer(
                 self.inputs.again(states, position) if index else states,
                 memory_mask=memory_mask,
+                memory_bias=memory_bias,
                 bias=bias,
                 cache=cache,
             )

@@ -230,13 +230,15 @@ class TransformerDecoderLayer(_Layer):
         memory_mask: Mask | Tensor | None = None,
         mask: Mask | Tensor | None = None,
         bias: Tensor | PositionBias | None = None,
+        memory_bias: Tensor | None = None,
         cache: DecoderLayerCache | None = None,
         return_weights: bool = False,
     ) -> DecoderLayerOutput:
         """Map inputs given a memory, or given a cache that holds the memory and the tokens before.
 
-        `mask` and `bias` are those of the self-attention, over the cached tokens and the new ones. Without a cache
-        the mask is the caller's to give (`masks.Causal()`): the layer does not hide the future by itself.
+        `mask` and `bias` are those of the self-attention, over the cached tokens and the new ones; `memory_mask` and
+        `memory_bias` are those of the attention to the memory. Without a cache the mask is the caller's to give
+        (`masks.Causal()`): the layer does not hide the future by itself.
 
         A cache may hold the memory once for several consecutive rows of `inputs` (the beams of a sentence), with
         `memory_mask` likewise: (batch * beams, 1, width) then attends to a memory of `batch` rows, and neither is
@@ -264,6 +266,7 @@ class TransformerDecoderLayer(_Layer):
             output, weights, _ = self.cross_attention(
                 _share_rows(queries, cross),
                 mask=memory_mask,
+                bias=memory_bias,
                 cache=cross,
                 return_weights=return_weights,
             )

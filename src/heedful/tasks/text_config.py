@@ -7,11 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from heedful.errors import OptionError
-from heedful.models.classifier import FrequencyConfig, PoolingConfig
+from heedful.models.classifier import PoolingConfig
 from heedful.models.encoders import EncoderSection
 from heedful.models.encoders.inputs import TokenInputsConfig
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig
 from heedful.models.ensemble import EnsembleConfig
+from heedful.models.frequency import FrequencyConfig
 from heedful.tasks.sections import Section, TrainingConfig
 
 

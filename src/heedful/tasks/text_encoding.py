@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from heedful.data.cutting import Cutter
 from heedful.data.lexicon import Lexicon, load_lexicons, save_lexicons
 from heedful.data.vectors import VectorSizes
+from heedful.models.encoders.inputs import UNKNOWN
+from heedful.models.frequency import shares
 from heedful.tasks.text_config import TextVocabulary
 from heedful.tasks.token_encoding import TokenEncoder, TokenIds
 
@@ -83,11 +84,14 @@ class TextVocabularies:
         return [self.tokens.encode(tokens) for tokens in self.all_tokens(texts)]
 
     def frequencies(self, texts: Sequence[str]) -> Tensor:
-        """Return, for each id of a word, the share of the texts' tokens that it is."""
+        """Return, for each id of a word, the share of the texts' tokens that it is.
+
+        The unknown word has 0: of the words that it stands for each is rare.
+        """
         counts = np.zeros(len(self.tokens.words), dtype=np.int64)
         for tokens in self.cutter.cut_all(texts):
             np.add.at(counts, np.asarray(self.tokens.encode(tokens).words, dtype=np.int64), 1)
-        return torch.from_numpy(counts / max(1, counts.sum())).float()
+        return shares(counts, UNKNOWN)
 
     def _kept(self, tokens: list[str]) -> list[str]:
         if len(tokens) <= self.longest:

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+from torch import Tensor
+
 from heedful.data.files import Pairs
 from heedful.data.vocabulary import Vocabulary
+from heedful.models.frequency import shares
 from heedful.tasks import run_folder
 from heedful.tasks.translation_config import VocabularyConfig
 
@@ -68,6 +72,17 @@ class Vocabularies:
         """Encode target texts, each between the begin and the end token."""
         begin, end = self.target.begin_id, self.target.end_id
         return [[begin, *ids, end] for ids in self.target.encode_ids(texts)]
+
+    def source_frequencies(self, texts: Sequence[str]) -> Tensor:
+        """Return, for each source id, the share of the texts' tokens that it is.
+
+        The end token has 0, and so has the unknown one: of the words that it stands for each is rare.
+        """
+        counts = np.zeros(len(self.source), dtype=np.int64)
+        for start in range(0, len(texts), PAIRS_AT_ONCE):
+            for ids in self.source.encode_ids(texts[start : start + PAIRS_AT_ONCE]):
+                np.add.at(counts, np.asarray(ids, dtype=np.int64), 1)
+        return shares(counts, self.source.unk_id)
 
     def pairs(self, pairs: Pairs) -> Iterator[IdPair]:
         """Encode both sides of every pair, in arrays: they take a quarter of the memory of lists."""

@@ -31,7 +31,12 @@ class TranslationTask(Task[TranslationConfig, Pairs, Translator]):
     examples = "pairs"
 
     def learn(self, config: TranslationConfig, train: Pairs) -> Translator:
-        return Translator.untrained(config, Vocabularies.train(config.vocabulary, train))
+        vocabularies = Vocabularies.train(config.vocabulary, train)
+        trained = Translator.untrained(config, vocabularies)
+        if config.frequency.acts:
+            found = vocabularies.source_frequencies(train.source)
+            trained.model.source_frequencies.copy_(found)
+        return trained
 
     def batches(
         self, trained: Translator, data: Pairs, *, training: bool

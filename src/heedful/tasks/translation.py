@@ -98,7 +98,7 @@ class Translator(Predictor):
     def untrained(cls, config: TranslationConfig, vocabularies: Vocabularies) -> Self:
         """Build the model that `config` describes, with fresh weights."""
         sizes = len(vocabularies.source), len(vocabularies.target)
-        model = MODELS[config.model.kind](config.model, *sizes)
+        model = MODELS[config.model.kind](config.model, *sizes, config.frequency)
         return cls(config, vocabularies, model)
 
     @classmethod

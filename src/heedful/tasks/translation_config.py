@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from heedful.errors import OptionError
-from heedful.models import RecurrentConfig, TransformerConfig
+from heedful.models import FrequencyConfig, RecurrentConfig, TransformerConfig
 from heedful.tasks.sections import Section, TrainingConfig
 
 
@@ -88,6 +88,9 @@ class TranslationConfig(Section):
     model: ModelSection = Field(
         default_factory=TransformerConfig, description="The model and its sizes."
     )
+    frequency: FrequencyConfig = Field(
+        FrequencyConfig(), description="What is done about frequent tokens of the source."
+    )
     training: TranslationTraining = Field(
         TranslationTraining(), description="How the model is trained."
     )
@@ -103,4 +106,15 @@ class TranslationConfig(Section):
                 "model.share_embeddings wants one vocabulary for both languages, but vocabulary.shared "
                 "is false; make both true or both false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _attention_is_there_to_be_weighed(self) -> Self:
+        for name in ("down_weight", "penalty"):
+            none = isinstance(self.model, RecurrentConfig) and self.model.attention == "none"
+            if none and getattr(self.frequency, name):
+                raise OptionError(
+                    f"frequency.{name} acts on the attention to the source, but model.attention is 'none'; choose a "
+                    f"score as model.attention, or set frequency.{name} to 0"
+                )
         return self

@@ -18,7 +18,7 @@ FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS, MIX_NANOSECONDS = 0.08, 0.2, 0.05
 
 
 class AdditiveSteps(abc.ABC):
-    r"""Steps :math:`e_s = v^\top \tanh(q + k_s),\; w = \mathrm{softmax}(e),\; c = \sum_s w_s h_s`, and backward ones.
+    r"""Steps :math:`e_s = v^\top \tanh(q + k_s) + b_s,\; w = \mathrm{softmax}(e),\; c = \sum_s w_s h_s`, and back.
 
     A step back from :math:`\bar c` (and :math:`\bar w`, where the weights themselves are used) is
 
@@ -34,10 +34,19 @@ class AdditiveSteps(abc.ABC):
         vector: (hidden,).
         values: (batch, source, width).
         keep: (batch, source), boolean, True = may be attended to. A row without any gives weights 0.
+        bias: (batch, source), finite, added to the scores; it gets no gradient.
     """
 
-    def __init__(self, key: Tensor, vector: Tensor, values: Tensor, keep: Tensor):
+    def __init__(
+        self,
+        key: Tensor,
+        vector: Tensor,
+        values: Tensor,
+        keep: Tensor,
+        bias: Tensor | None = None,
+    ):
         self.key, self.vector, self.values, self.keep = key, vector, values, keep
+        self.bias = key.new_zeros(keep.shape) if bias is None else bias.to(key.dtype)
 
     @abc.abstractmethod
     def forward(self, query: Tensor, weights: Tensor, context: Tensor) -> None:
@@ -63,7 +72,7 @@ class PlainSteps(AdditiveSteps):
     """Plain PyTorch, for any device and numbers of any size."""
 
     def forward(self, query: Tensor, weights: Tensor, context: Tensor) -> None:
-        scores = torch.tanh(query[:, None] + self.key) @ self.vector
+        scores = torch.tanh(query[:, None] + self.key) @ self.vector + self.bias
         softmax = torch.softmax(scores.masked_fill(~self.keep, -math.inf), dim=-1)
         weights.copy_(torch.where(self.keep, softmax, 0.0))
         context.copy_((weights[:, None] @ self.values).squeeze(1))
@@ -87,8 +96,15 @@ class KernelSteps(AdditiveSteps):
     1/∞ is the right 0).
     """
 
-    def __init__(self, key: Tensor, vector: Tensor, values: Tensor, keep: Tensor):
-        super().__init__(key, vector, values, keep)
+    def __init__(
+        self,
+        key: Tensor,
+        vector: Tensor,
+        values: Tensor,
+        keep: Tensor,
+        bias: Tensor | None = None,
+    ):
+        super().__init__(key, vector, values, keep, bias)
         self.raised = torch.exp(2 * key)
         batch, source, hidden = key.shape
         self.cells, self.mixed = batch * source * hidden, values.numel() * MIX_NANOSECONDS
@@ -101,6 +117,7 @@ class KernelSteps(AdditiveSteps):
             self.vector,
             self.values,
             self.keep,
+            self.bias,
             weights,
             context,
             work=self.cells * FORWARD_NANOSECONDS + self.mixed,
@@ -137,14 +154,21 @@ class KernelSteps(AdditiveSteps):
 
 
 def steps_for(
-    key: Tensor, vector: Tensor, values: Tensor, keep: Tensor, query_bound: Tensor
+    key: Tensor,
+    vector: Tensor,
+    values: Tensor,
+    keep: Tensor,
+    query_bound: Tensor,
+    bias: Tensor | None = None,
 ) -> AdditiveSteps:
     """Choose the steps that serve a memory, for queries that never exceed `query_bound` (a scalar)."""
     key, values, keep = key.contiguous(), values.contiguous(), keep.contiguous()
     limit = LIMITS.get(key.dtype)
     if not key.is_cpu or limit is None or not key.numel() or unavailable() is not None:
-        return PlainSteps(key, vector, values, keep)
+        return PlainSteps(key, vector, values, keep, bias)
     largest = torch.maximum(key.abs().amax(), query_bound)
     # NaN compares as not smaller, and is left to the plain steps.
     chosen = KernelSteps if bool(largest <= limit) else PlainSteps
-    return chosen(key, vector.contiguous(), values, keep)
+    if bias is not None:
+        bias = bias.contiguous()
+    return chosen(key, vector.contiguous(), values, keep, bias)

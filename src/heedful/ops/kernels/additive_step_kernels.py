@@ -38,7 +38,7 @@ def normalize(weights, keep):
 
 
 @kernel(fastmath=SUMS)
-def attend_forward(part, parts, query, key, vector, values, keep, weights, context):
+def attend_forward(part, parts, query, key, vector, values, keep, bias, weights, context):
     """A step of the sentences `part`, `part` + `parts`, …."""
     total = vector.dtype.type(0)
     for h in range(vector.shape[0]):
@@ -46,7 +46,8 @@ def attend_forward(part, parts, query, key, vector, values, keep, weights, conte
     for b in range(part, query.shape[0], parts):
         for s in range(key.shape[1]):
             if keep[b, s]:
-                weights[b, s] = score_of(dense(query[b]), key[b, s], vector, total)
+                score = score_of(dense(query[b]), key[b, s], vector, total)
+                weights[b, s] = score + bias[b, s]
         normalize(weights[b], keep[b])
         mixed = dense(context[b])
         mixed[:] = vector.dtype.type(0)
