@@ -186,12 +186,15 @@ def test_figures_agree_with_other_libraries() -> None:
     assert (scores.unknown, scores.unknown_accuracy) == (3, pytest.approx(2 / 3))
     # one span of three is right, and three are given
     assert scores.span_f1 == pytest.approx(1 / 3)
+    assert scores.span_breaks == 0
+    assert score_tags([["I-A", "O", "I-B"]], [["B-A", "I-A", "O"]], [[True] * 3]).span_breaks == 2
     assert scores.sentences_right == 0.0
     assert {(one.wanted, one.got) for one in scores.confusions} == {("I-A", "O"), ("B-A", "B-B")}
 
 
 def test_spans_are_told_from_other_labels() -> None:
     assert score_tags([["A"]], [["A"]], [[True]]).span_f1 is None
+    assert score_tags([["A"]], [["A"]], [[True]]).span_breaks is None
     assert score_tags([["A"]], [["A"]], [[True]]).unknown_accuracy is None
 
 

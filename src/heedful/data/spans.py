@@ -9,7 +9,7 @@ In all of them O stands outside of spans, and every other label is a letter and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 OUTSIDE = "O"
@@ -46,9 +46,7 @@ def scheme_of(sentences: Iterable[Sequence[str]]) -> str | None:
         return None
     if any(label[0] in "ES" for label in labels):
         return "BIOES"
-    if any(_breaks("BIO", each) for each in kept) and not any(
-        _breaks("IOB", each) for each in kept
-    ):
+    if any(breaks("BIO", each) for each in kept) and not any(breaks("IOB", each) for each in kept):
         return "IOB"
     return "BIO"
 
@@ -70,25 +68,23 @@ def may_follow(scheme: str, before: str, label: str) -> bool:
     return mark not in ("I", "E")
 
 
+def breaks(scheme: str, labels: Sequence[str]) -> list[int]:
+    """Return the places of labels that cannot stand there; a sentence's length where it may not end so.
+
+    >>> breaks("BIO", ["B-PER", "O", "I-PER", "I-LOC"])
+    [2, 3]
+    """
+    pairs = enumerate(pairwise([OUTSIDE, *labels, OUTSIDE]))
+    return [place for place, (one, other) in pairs if not may_follow(scheme, one, other)]
+
+
 def first_break(scheme: str, labels: Sequence[str]) -> int | None:
     """Return the place of the first label that cannot stand there; its length for a sentence that may not end.
 
     >>> first_break("BIO", ["B-PER", "O", "I-PER"])
     2
     """
-    return next(iter(_breaks(scheme, labels)), None)
-
-
-def _breaks(scheme: str, labels: Sequence[str]) -> list[int]:
-    return [
-        place
-        for place, (one, other) in enumerate(_pairs(labels))
-        if not may_follow(scheme, one, other)
-    ]
-
-
-def _pairs(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return pairwise([OUTSIDE, *labels, OUTSIDE])
+    return next(iter(breaks(scheme, labels)), None)
 
 
 def _parts(label: str) -> tuple[str, str]:

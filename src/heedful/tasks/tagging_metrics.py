@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from seqeval.metrics import f1_score
 
-from heedful.data.spans import is_spans
+from heedful.data.spans import breaks, is_spans, scheme_of
 from heedful.errors import ShapeError
 
 Labels = Sequence[Sequence[str]]
@@ -36,6 +36,8 @@ class TaggingScores:
     """F1 of each label that occurs or was given, averaged without weights."""
     span_f1: float | None
     """F1 of whole spans (seqeval), where the labels mark spans."""
+    span_breaks: int | None
+    """Labels given that cannot stand where they do, by the scheme of the true ones, such as I-PER after O."""
     sentences_right: float
     confusions: tuple[Confusion, ...]
     """The most frequent confusions, the most frequent first."""
@@ -68,6 +70,7 @@ def score_tags(
         unknown_accuracy=unknown[True] / unknown.total() if unknown else None,
         macro_f1=_macro_f1(met),
         span_f1=_span_f1(got, wanted),
+        span_breaks=_span_breaks(got, wanted),
         sentences_right=sum(map(_equal, got, wanted)) / max(1, len(wanted)),
         confusions=tuple(
             Confusion(wanted=true, got=given, count=count)
@@ -96,3 +99,8 @@ def _span_f1(got: Labels, wanted: Labels) -> float | None:
     if not is_spans(labels):
         return None
     return float(f1_score([list(s) for s in wanted], [list(s) for s in got], zero_division=0))
+
+
+def _span_breaks(got: Labels, wanted: Labels) -> int | None:
+    scheme = scheme_of(wanted)
+    return None if scheme is None else sum(len(breaks(scheme, each)) for each in got)

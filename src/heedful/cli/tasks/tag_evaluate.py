@@ -54,4 +54,6 @@ def _rows(scores: TaggingScores) -> list[list[str]]:
     rows.append(["macro F1", f"{scores.macro_f1:.4f}", ""])
     if scores.span_f1 is not None:
         rows.append(["span F1", f"{scores.span_f1:.4f}", "seqeval"])
+    if scores.span_breaks is not None:
+        rows.append(["labels that break spans", f"{scores.span_breaks:,}", "such as I-X after O"])
     return [*rows, ["sentences all right", f"{scores.sentences_right:.4f}", ""]]
