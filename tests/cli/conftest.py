@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from heedful.cli.main import app
+from heedful.cli.tasks import TASK_COMMANDS
+from heedful.compare.plan import Job, Plan
+from heedful.compare.run import run_job
 from heedful.data.builtin import dates
 from heedful.data.files import Pairs
 from heedful.tasks import run_folder
@@ -28,6 +32,10 @@ TINY = (
     "training.average_epochs=1", "training.warmup_steps=2", "decoding.max_length_ratio=0.5",
 )  # fmt: skip
 TINY_GRU = (*TINY, "model.kind=gru", "model.embedding=8", "model.hidden=8", "vocabulary.kind=char")
+TINY_OTHERS = (
+    "vocabulary.min_frequency=1", "inputs.word_width=4", "inputs.character_width=4", "training.epochs=2",
+    "training.batch_tokens=40", "training.average_epochs=1", "training.keep_freed_memory=false",
+)  # fmt: skip
 TINY_TRANSFORMER = (
     *TINY, "model.width=8", "model.heads=2", "model.feed_forward=8", "model.encoder_layers=1",
     "model.decoder_layers=1",
@@ -131,8 +139,12 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
 
     configure = settings.configure
 
-    def tiny(path: Path | None, choices: settings.TranslationChoices) -> TranslationConfig:
+    def tiny(path: Path | None, choices: settings.Choices) -> Any:
         usual = configure(path, choices)
+        if not isinstance(choices, settings.TranslationChoices):
+            size = "hidden" if hasattr(usual.encoder, "hidden") else "width"
+            sets = [*choices.sets, *TINY_OTHERS, f"encoder.{size}=8"]
+            return configure(path, replace(choices, sets=sets))
         sizes = TINY_TRANSFORMER if usual.model.kind == "transformer" else TINY_GRU[:-1]
         kind = [f"model.kind={usual.model.kind}"]
         return configure(path, replace(choices, sets=[*choices.sets, *sizes, *kind]))
@@ -142,3 +154,33 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
     tiny_demo = {**demo.SETTINGS, "model": {"kind": "gru", "embedding": 8, "hidden": 8}}
     tiny_demo["training"] = {"epochs": 1}
     monkeypatch.setattr(demo, "SETTINGS", tiny_demo)
+
+
+def in_this_process(plan: Plan) -> Any:
+    """Do the jobs of a comparison here."""
+
+    def run(job: Job, folder: Path) -> Iterator[Any]:
+        data = TASK_COMMANDS[plan.task.name]().read_training(job.config.data)
+        yield from run_job(plan.task, job, data, folder, plan.lengths)
+
+    return run
+
+
+@pytest.fixture
+def tiny_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare in this process, by two steps of each training, on a few sentences."""
+    from heedful.cli import comparing
+    from heedful.data import builtin
+
+    plan_from = comparing.plan_from
+
+    def tiny(what: comparing.ComparePlace, choices: comparing.CompareChoices) -> Plan:
+        shorter = replace(
+            choices, budget="steps=2", lengths="2", sets=[*choices.sets, *TINY_OTHERS]
+        )
+        return plan_from(what, shorter)
+
+    corpus = builtin.BUILTIN_TAGGED["saw"](train_size=30, valid_size=4, test_size=5)
+    monkeypatch.setitem(builtin.BUILTIN_TAGGED, "saw", lambda seed=0: corpus)
+    monkeypatch.setattr(comparing, "runner", in_this_process)
+    monkeypatch.setattr(comparing, "plan_from", tiny)

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from heedful.cli import comparing
-from heedful.cli.tasks import TASK_COMMANDS
 from heedful.compare.plan import Job, Plan
-from heedful.compare.run import run_job
 from heedful.errors import RunError
-from tests.cli.conftest import run_command, snapshot
+from tests.cli.conftest import in_this_process, run_command, snapshot
 from tests.cli.test_tag import SENTENCES, SETS
 
 COMPARE = ("compare", "tag", "--train", "train.conllu", "--valid", "dev.conllu", *SETS)
@@ -57,19 +55,20 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def in_this_process(plan: Plan) -> Any:
+def but_for_lstm(plan: Plan) -> Any:
+    """Do the jobs here, except that an LSTM fails."""
+
     def run(job: Job, folder: Path) -> Iterator[Any]:
         if job.contender == "lstm":
             raise RunError("no memory for this one")
-        data = TASK_COMMANDS[plan.task.name]().read_training(job.config.data)
-        yield from run_job(plan.task, job, data, folder, plan.lengths)
+        yield from in_this_process(plan)(job, folder)
 
     return run
 
 
 @pytest.fixture
 def together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "runner", in_this_process)
+    monkeypatch.setattr(comparing, "runner", but_for_lstm)
 
 
 def test_a_comparison_in_processes_of_its_own(place: Path) -> None:
@@ -133,7 +132,7 @@ def test_ctrl_c_says_how_to_go_on(place: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(comparing, "runner", stopped)
     ran = run_command(*COMPARE, *TWO, "--out", "report")
     assert (ran.status, "stopped; the same command goes on with it" in ran.stderr) == (130, True)
-    monkeypatch.setattr(comparing, "runner", in_this_process)
+    monkeypatch.setattr(comparing, "runner", but_for_lstm)
     ran = run_command(*COMPARE, *TWO, "--out", "report")
     assert (ran.status, "none-seed-0" in ran.stdout, "(from before)" in ran.stdout) == (
         0,

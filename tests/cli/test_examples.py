@@ -9,17 +9,58 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from heedful.data.builtin.corpus import Corpus
-from heedful.tasks.translate import TRANSLATE
+from heedful.cli.main import app
+from heedful.cli.tasks import TASK_COMMANDS
+from heedful.tasks.run_folder import read_task
+from heedful.tasks.table import TASKS
 from heedful.train.events import Validated
 from heedful.train.loop import train_model
-from tests.cli.conftest import TINY_GRU, Ran, configuration, run_command
+from tests.cli.conftest import Ran, run_command
+from tests.cli.test_compare import FILE as COMPARED
+from tests.docs.test_commands import all_commands
 
-COMMANDS = (
+TRANSLATION = (
     ("demo",), ("train", "translate"), ("evaluate",), ("predict",), ("explain",), ("config", "translate"),
     ("bench",), ("probe",),
 )  # fmt: skip
+OTHERS = (
+    ("train", "tag"), ("train", "classify"), ("train", "regress"), ("config", "tag"), ("config", "classify"),
+    ("config", "regress"), ("compare",),
+)  # fmt: skip
+
+
+def table(separator: str, rows: list[list[str]]) -> str:
+    return "".join(separator.join(row) + "\n" for row in rows)
+
+
+def rows(head: str, *bodies: str) -> list[list[str]]:
+    return [head.split(), *([each.split() for each in bodies] * 10)]
+
+
+CONLLU = (
+    "1\tdogs\t_\tNOUN\t_\tNumber=Plur\t0\troot\t_\t_\n2\tbark\t_\tVERB\t_\t_\t0\troot\t_\t_\n\n"
+    "1\tdog\t_\tNOUN\t_\tNumber=Sing\t0\troot\t_\t_\n\n"
+) * 5
+CONLL = "John B-PER\nSmith I-PER\nleft O\n\n" * 5
+TEXTS = table("\t", rows("text sentence label", "good good yes", "bad bad no"))
+NUMBERS = table(",", rows("text review target stars", "good good 5 5", "bad bad 1 1"))
+FILES = {
+    "train.conllu": CONLLU,
+    "dev.conllu": CONLLU,
+    "train.conll": CONLL,
+    "dev.conll": CONLL,
+    "train.tsv": TEXTS,
+    "dev.tsv": TEXTS,
+    "questions.csv": table(",", rows("text topic", "who person", "where place")),
+    "tagged.jsonl": '{"text": "good film", "tags": ["good", "film"]}\n{"text": "bad", "tags": "bad"}\n'
+    * 10,
+    "train.csv": NUMBERS,
+    "dev.csv": NUMBERS,
+    "new.csv": table(",", rows("smiles logS", "CCO 0.1", "CCCC -2")),
+    "encoders.toml": COMPARED,
+}
 
 
 def examples(command: tuple[str, ...]) -> list[str]:
@@ -46,36 +87,59 @@ def run_line(line: str) -> Ran:
     return ran
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", TRANSLATION, ids=" ".join)
 @pytest.mark.usefixtures("tiny_defaults")
-def test_examples_of_the_help_run(place: Path, corpus: Corpus, command: tuple[str, ...]) -> None:
-    lines = examples(command)
-    assert lines
+def test_examples_of_the_help_run(place: Path, command: tuple[str, ...]) -> None:
     if command == ("train", "translate"):
         shutil.rmtree("runs")
+    run_examples(command)
+
+
+@pytest.mark.parametrize("command", OTHERS, ids=" ".join)
+@pytest.mark.usefixtures("tiny_defaults", "tiny_comparisons")
+def test_examples_of_other_tasks_run(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in FILES.items():
+        Path(name).write_text(content, encoding="utf-8")
+    run_examples(command)
+
+
+def run_examples(command: tuple[str, ...]) -> None:
+    """Run the examples of one command in the current folder."""
+    lines = examples(command)
+    assert lines
     for line in lines:
         if "--resume" in line:
-            shutil.rmtree("runs/en-de")
-            stop_after_an_epoch(corpus)
-        for old in (*place.glob("looked-at.*"), *place.glob("new.align")):
+            stop_after_an_epoch(Path(line.split()[-1]))
+        for old in (*Path().glob("looked-at.*"), *Path().glob("new.align")):
             old.unlink()
         ran = run_line(line)
         assert ran.status == 0, f"{line}\n{ran.stderr}"
 
 
-def stop_after_an_epoch(corpus: Corpus) -> None:
-    """Leave runs/en-de as an interrupted training does."""
-    config = configuration(
-        *TINY_GRU, 'data.train=["train.en","train.de"]', 'data.valid=["valid.en","valid.de"]'
-    )
-    events = train_model(TRANSLATE, config, corpus.train, corpus.valid, Path("runs/en-de"))
+def stop_after_an_epoch(folder: Path) -> None:
+    """Make of a finished run what an interrupted training leaves."""
+    task = TASKS[read_task(folder)]
+    config = task.predictor.load_config(folder)
+    data = TASK_COMMANDS[task.name]().read_training(config.data)
+    shutil.rmtree(folder)
+    events = train_model(task, config, *data, folder)
     with contextlib.closing(events):  # type: ignore[type-var]
         for event in events:
             if isinstance(event, Validated):
                 return
 
 
+def test_every_command_is_here() -> None:
+    assert {path for path, _ in all_commands(get_command(app), "")} == {
+        " ".join(("", *command)) for command in (*TRANSLATION, *OTHERS)
+    }
+
+
 def test_every_option_is_described() -> None:
-    for command in COMMANDS:
-        shown = run_command(*command, "--help").stdout
+    for command in (*TRANSLATION, *OTHERS):
+        shown = run_command(*command, "--help").stdout.partition("\nOptions:\n")[2]
+        assert shown
         assert re.findall(r"^  (--?\S+)(?: \S+)*$", shown, re.MULTILINE) == []
