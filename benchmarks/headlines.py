@@ -9,6 +9,7 @@ from heedful.bench.operations import OPERATIONS
 from heedful.bench.results import Mode, Ratio, Result, growth
 
 SERVED = ("dot", "dot-causal", "dot-padded")
+MODES: tuple[tuple[Mode, str], ...] = (("forward", "forward"), ("both", "forward+backward"))
 LONG_CALL = 1e-3
 """From here on `attend` may cost a share of the call, below it a fixed time."""
 
@@ -27,7 +28,7 @@ class Wanted:
     @property
     def what(self) -> str:
         """The claim in words."""
-        passes = "forward" if self.mode == "forward" else "forward+backward"
+        passes = dict(MODES)[self.mode]
         named = "" if self.ours == "heedful" else f" ({self.ours.removeprefix('heedful, ')})"
         axis = OPERATIONS[self.operation].axis
         return f"{OPERATIONS[self.operation].title}{named}, {axis} {self.length:,}: {passes} against {self.against}"
@@ -131,11 +132,11 @@ def _kept(threads: int, results: Sequence[Result]) -> list[Line]:
 def _linear(threads: int, results: Sequence[Result]) -> list[Line]:
     """Windowed attention takes time in proportion to its length."""
     found = []
-    for mode, name in (("forward", "forward"), ("both", "forward+backward")):
+    for mode, name in MODES:
         points = [
             (float(length_of(one)), timing.median)
             for one in _ours(results, "window")
-            if (timing := one.timing(mode))  # type: ignore[arg-type]
+            if (timing := one.timing(mode))
         ]
         power = growth(points)
         if power is not None:
@@ -150,16 +151,18 @@ def _overhead(threads: int, results: Sequence[Result]) -> list[Line]:
     long: list[tuple[float, str]] = []
     short: list[tuple[float, str]] = []
     for one in results:
-        if one.operation not in SERVED or one.contender != "SDPA" or one.forward is None:
+        if one.operation not in SERVED or one.contender != "SDPA":
             continue
-        ratio = one.ratio("forward")
-        if ratio is None:
-            continue
-        place = f"{one.operation}, length {length_of(one):,}"
-        if one.forward.median >= LONG_CALL:
-            long.append((1 / ratio.median - 1, place))
-        else:
-            short.append((one.forward.median * (1 / ratio.median - 1), place))
+        for mode, passes in MODES:
+            timing, ratio = one.timing(mode), one.ratio(mode)
+            if timing is None or ratio is None:
+                continue
+            share = 1 / ratio.median - 1
+            place = f"{one.operation}, length {length_of(one):,}, {passes}"
+            if timing.median >= LONG_CALL:
+                long.append((share, place))
+            else:
+                short.append((timing.median * share, place))
     found = []
     if long:
         share, place = max(long)

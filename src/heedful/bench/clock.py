@@ -15,8 +15,8 @@ SAMPLE_SECONDS = 5e-4
 """A shorter computation is repeated within a sample, so that the clock's own cost does not count."""
 WARM_SECONDS = 0.1
 """A shorter computation is first called once untimed: what ran before it in the round has emptied the caches."""
-FEWEST, MOST = 5, 100
-"""Rounds."""
+FEWEST, MOST = 5, 400
+"""Rounds: on a busy machine a sample strays by some percent, and the median of a hundred by half of one."""
 PATIENCE = 5
 """How many times the asked seconds the rounds may take before three are enough."""
 

@@ -25,6 +25,8 @@ _PLAIN = frozenset((Tensor, Parameter))
 # Whether torch.func is at work (`finite.inside_func`), and autocast on any device: neither is asked while compiling.
 _functions_at_work = torch._C._functorch.get_dynamic_layer_stack_depth
 _autocast_at_work = torch._C._is_any_autocast_enabled
+_kernel = F.scaled_dot_product_attention
+_grad_enabled, _num_threads = torch.is_grad_enabled, torch.get_num_threads
 
 
 def quick(
@@ -59,7 +61,7 @@ def quick(
     scale = score.scale if type(score) is ScaledDot else 1.0  # None is what `scale_for` gives.
     try:
         if mask is None and bias is None:
-            return F.scaled_dot_product_attention(query, key, value, scale=scale)
+            return _kernel(query, key, value, scale=scale)
         if type(mask) is Causal and bias is None and shape == key_shape:
             return _masked(query, key, value, None, True, scale)
         added = _added(query, key_shape[2], mask, bias)
@@ -123,14 +125,37 @@ def _masked(
     is NaN. So a finite output holds nothing hidden, and every value was finite.
 
     The backward pass multiplies gradients of scores, 0 where hidden, by keys and queries. These may still be infinite
-    under a finite output: a score of minus infinity weighs 0 wherever it comes from. So there they are looked at, and
-    before the kernel, which then finds them in the cache.
+    under a finite output: a score of minus infinity weighs 0 wherever it comes from. So there they are looked at.
+
+    A sum is finite only where all its terms are, and takes a hundredth of the time of `isfinite`; where large terms
+    overflow it, the long way looks at each. `data` is what `detach` gives, without a way through the dispatcher.
     """
-    # A sum is finite only where all its terms are, and takes a hundredth of the time of `isfinite`; where large terms
-    # overflow it, the long way looks at each. `data` is what `detach` gives, without a way through the dispatcher.
-    seen = 0.0
-    if (query.requires_grad or key.requires_grad) and torch.is_grad_enabled():
-        seen = query.data.sum().item() + key.data.sum().item()
-    output = F.scaled_dot_product_attention(query, key, value, added, 0.0, causal, scale=scale)
-    seen += output.data.sum().item()
-    return output if seen - seen == 0.0 else None  # NaN for what is not finite.
+    learns = (query.requires_grad or key.requires_grad) and _grad_enabled()
+    output = _kernel(query, key, value, added, 0.0, causal, scale=scale)
+    if _num_threads() > 1:
+        total = _product(query, key) if learns else 0.0
+        total += _product(output, output)
+    else:
+        total = output.data.sum().item()
+        if learns:
+            total += query.data.sum().item() + key.data.sum().item()
+    return output if total - total == 0.0 else None  # NaN for what is not finite.
+
+
+def _product(one: Tensor, other: Tensor) -> float:
+    """An inner product, or a sum: finite only where all numbers of both are."""
+    # To share a sum among threads takes longer than the whole of a product.
+    flat, beside = _flat(one), _flat(other)
+    if flat is None or beside is None or flat.shape != beside.shape:
+        return (one.data.sum() + other.data.sum()).item()
+    return torch.dot(flat, beside).item()
+
+
+def _flat(tensor: Tensor) -> Tensor | None:
+    """All numbers in a row, where they lie in one: heads before positions, or behind them as the kernel puts them."""
+    if not tensor.is_contiguous():
+        _, heads, length, features = tensor.shape
+        width = heads * features
+        if tensor.stride() != (length * width, features, width, 1):
+            return None
+    return tensor.data.as_strided((tensor.numel(),), (1,))
