@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from claims.common import quiet, save, train_translator
+from claims.common import is_done, quiet, resumed, save, train_translator
 from heedful.data.builtin import dates
 from heedful.data.builtin.corpus import Corpus, Links
 from heedful.tasks.translation import Translator
 
-SEED = 0
+SEEDS = (0, 1, 2)
 RECURRENT = {"kind": "gru", "embedding": 32, "hidden": 64}
 MODELS: dict[str, dict[str, Any]] = {
     **{
@@ -76,11 +77,13 @@ def main() -> None:
     corpus = dates.build(0, train_size=8_000, valid_size=100, test_size=200)
     assert corpus.test_links is not None
     gold = [(sure(each), each) for each in corpus.test_links]
-    runs = []
-    for name, model in MODELS.items():
+    runs = resumed("alignment")
+    for seed, name in itertools.product(SEEDS, MODELS):
+        if is_done(runs, model=name, seed=seed):
+            continue
         began = time.process_time()
         translator = train_translator(
-            corpus.train, corpus.valid, model, SEED, vocabulary="char", epochs=5
+            corpus.train, corpus.valid, MODELS[name], seed, vocabulary="char", epochs=5
         )
         weights = weights_of(translator, corpus)
         layers, heads = weights[0].shape[:2]
@@ -90,7 +93,7 @@ def main() -> None:
             return error_rate(found, gold)
 
         run = {
-            "model": name, "seed": SEED,
+            "model": name, "seed": seed,
             "exact_match": translator.evaluate(corpus.test).exact_match,
             "mean_of_heads": [rate(lambda w, a=layer: w[a].mean(0)) for layer in range(layers)],
             "heads": [

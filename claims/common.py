@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,20 @@ def save(name: str, values: Mapping[str, Any]) -> None:
     print(f"written: claims/results/{name}.json", flush=True)
 
 
+def resumed(name: str) -> list[dict[str, Any]]:
+    """The runs of results/NAME.json with `--resume` on the command line, and otherwise none."""
+    file = RESULTS / f"{name}.json"
+    if "--resume" not in sys.argv or not file.exists():
+        return []
+    runs: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["runs"]
+    return runs
+
+
+def is_done(runs: Sequence[Mapping[str, Any]], **wanted: Any) -> bool:
+    """Whether one of the runs has these values."""
+    return any(all(run[key] == value for key, value in wanted.items()) for run in runs)
+
+
 def train_tagger(
     corpus: TaggedCorpus, encoder: Mapping[str, Any], seed: int, **training: Any
 ) -> Tagger:
@@ -89,10 +104,15 @@ def train_translator(
     seed: int,
     *,
     vocabulary: str,
+    frequency: Mapping[str, float] | None = None,
     **training: Any,
 ) -> Translator:
     """Train a small translator."""
-    values = {**SMALL_TRANSLATOR, "model": {"dropout": 0.0, **model}}
+    values = {
+        **SMALL_TRANSLATOR,
+        "model": {"dropout": 0.0, **model},
+        "frequency": dict(frequency or {}),
+    }
     values["vocabulary"] = {"kind": vocabulary, "min_frequency": 1}
     values["training"] = {**SMALL_TRANSLATOR["training"], "seed": seed, **training}
     config = build(TranslationConfig, values)

@@ -1,14 +1,15 @@
-"""Claim 8, second part: attention against word alignments made by people, frequent words weighed down or not.
+"""Claim 8, second part: attention against word alignments made by people, and what is done about frequent words.
 
-    python -m claims.gold --pairs train.en.gz train.fr.gz --gold enfr
+    python -m claims.gold --pairs train.en.gz train.fr.gz --valid val.en.gz val.fr.gz --gold enfr
 
-trains small English-French models on the shortest of the pairs and on the text, not the links, of the gold file
+trains small English-French models on some of the pairs and on the text, not the links, of the gold file
 (`enfr.src-tgt`: "source ||| target" in tokens; `enfr.gold`: "i-j" for a sure link, "ipj" for a possible one).
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import time
 from collections import Counter
@@ -28,17 +29,34 @@ from heedful.models.frequency import inverse_frequency
 from heedful.tasks.alignment import merge_pieces
 from heedful.tasks.translation import Translator
 
-PAIRS, EPOCHS, LONGEST, SMOOTHING = 4_000, 4, 25, 1e-3
+PAIRS, REPEAT, EPOCHS, LONGEST, TESTED, SMOOTHING = 4_000, 3, 6, 25, 300, 1e-3
+"""Pairs, how often the gold texts stand beside them, passes, most tokens, pairs for BLEU, a."""
 RECURRENT = {"kind": "gru", "embedding": 64, "hidden": 96, "encoder_hidden": 48}
-MODELS: dict[str, dict[str, Any]] = {
-    "gru, additive": {**RECURRENT, "attention": "additive"},
-    "gru, dot": {**RECURRENT, "attention": "dot", "order": "luong"},
-    "gru, bilinear": {**RECURRENT, "attention": "bilinear", "order": "luong"},
-    "transformer, scaled_dot": {
-        "kind": "transformer", "width": 64, "feed_forward": 128, "heads": 4,
-        "encoder_layers": 2, "decoder_layers": 2,
-    },
+TRANSFORMER = {
+    "kind": "transformer", "width": 64, "feed_forward": 128, "heads": 4, "encoder_layers": 2,
+    "decoder_layers": 2,
 }  # fmt: skip
+LUONG, PLAIN = "gru, dot, Luong's order", "transformer, scaled_dot"
+MODELS: dict[str, dict[str, Any]] = {
+    LUONG: {**RECURRENT, "attention": "dot", "order": "luong"},
+    PLAIN: TRANSFORMER,
+    "gru, additive": {**RECURRENT, "attention": "additive"},
+    "gru, additive, Luong's order": {**RECURRENT, "attention": "additive", "order": "luong"},
+    "gru, bilinear, Luong's order": {**RECURRENT, "attention": "bilinear", "order": "luong"},
+    "transformer, additive": {**TRANSFORMER, "score": "additive"},
+}
+SETTINGS: dict[str, dict[str, float]] = {
+    "nothing": {},
+    "down_weight 1e-2": {"down_weight": 1e-2},
+    "down_weight 1e-3": {"down_weight": 1e-3},
+    "subsample 1e-2": {"subsample": 1e-2},
+    "subsample 1e-3": {"subsample": 1e-3},
+    "penalty 0.1": {"penalty": 0.1},
+    "penalty 1": {"penalty": 1.0},
+}
+RUNS = [(name, "nothing") for name in MODELS] + [
+    (name, setting) for name in (LUONG, PLAIN) for setting in SETTINGS if setting != "nothing"
+]
 
 
 class Gold:
@@ -87,9 +105,9 @@ def token_weights(
     return found
 
 
-def rates(translator: Translator, gold: Gold, weigh: dict[str, float]) -> dict[str, float]:
-    """AER of the best head, and of the mean of heads in the best layer, plain and weighed down."""
-    layers: list[Tensor] = []
+def weights_of(translator: Translator, gold: Gold) -> list[Tensor]:
+    """Of each pair the weights (layers, heads and their mean, target tokens, source tokens)."""
+    found: list[Tensor] = []
     for source, target in gold.pairs:
         tensors = translator.tensors(" ".join(source), " ".join(target))
         with torch.no_grad():
@@ -99,25 +117,24 @@ def rates(translator: Translator, gold: Gold, weigh: dict[str, float]) -> dict[s
         assert decoded.weights is not None
         weights = decoded.weights[0]
         both = torch.cat([weights, weights.mean(dim=1, keepdim=True)], dim=1)
-        layers.append(
-            torch.stack(
-                [
-                    torch.stack([token_weights(translator, head, source, target) for head in layer])
-                    for layer in both
-                ]
-            )
-        )
-    found: dict[str, float] = {}
-    for name in ("plain", "weighed down"):
-        table = []
-        for layer in range(layers[0].shape[0]):
-            table.append(
-                [_rate([w[layer, head] for w in layers], gold, weigh if name != "plain" else {})
-                 for head in range(layers[0].shape[1])]
-            )  # fmt: skip
-        found[f"best layer, mean of heads, {name}"] = min(row[-1] for row in table)
-        found[f"best head, {name}"] = min(min(row[:-1]) for row in table)
+        layers = [
+            torch.stack([token_weights(translator, head, source, target) for head in layer])
+            for layer in both
+        ]
+        found.append(torch.stack(layers))
     return found
+
+
+def rates(
+    weights: Sequence[Tensor], gold: Gold, weigh: dict[str, float] | None = None
+) -> dict[str, list[Any]]:
+    """AER of each head and of the mean of heads, by layer; `weigh` multiplies the words' weights first."""
+    layers, heads = weights[0].shape[:2]
+    table = [
+        [_rate([w[layer, head] for w in weights], gold, weigh or {}) for head in range(heads)]
+        for layer in range(layers)
+    ]
+    return {"mean": [row[-1] for row in table], "heads": [row[:-1] for row in table]}
 
 
 def _rate(weights: Sequence[Tensor], gold: Gold, weigh: dict[str, float]) -> float:
@@ -126,6 +143,15 @@ def _rate(weights: Sequence[Tensor], gold: Gold, weigh: dict[str, float]) -> flo
         factors = torch.tensor([weigh.get(word, 1.0) for word in source])
         found.append({(i, j) for j, i in enumerate((each * factors).argmax(dim=-1).tolist())})
     return error_rate(found, gold.links)
+
+
+def on_frequent(weights: Sequence[Tensor], gold: Gold, weigh: dict[str, float]) -> float:
+    """The share of attention, of all layers and heads, that frequent words get, each counted as p / (a + p)."""
+    spent = torch.zeros(())
+    for each, (source, _) in zip(weights, gold.pairs, strict=True):
+        shares = torch.tensor([1 - weigh[word] for word in source])
+        spent = spent + (each[:, :-1] * shares).sum(-1).mean()
+    return float(spent / len(weights))
 
 
 def diagonal(gold: Gold) -> float:
@@ -137,36 +163,59 @@ def diagonal(gold: Gold) -> float:
     return error_rate(found, gold.links)
 
 
+def training_pairs(read: Pairs, gold: Gold) -> Pairs:
+    """Some of the pairs, and the gold texts several times."""
+    pairs = [(a.lower(), b.lower()) for a, b in zip(read.source, read.target, strict=True)]
+    short = [pair for pair in pairs if max(len(text.split()) for text in pair) <= LONGEST // 2 + 2]
+    random.Random(0).shuffle(short)
+    texts = short[:PAIRS] + [(" ".join(a), " ".join(b)) for a, b in gold.pairs] * REPEAT
+    return Pairs([a for a, _ in texts], [b for _, b in texts], name="pairs and gold texts")
+
+
 def main() -> None:
-    """Train each model, and write its alignment error rates."""
+    """Train each model, and write its alignment error rates and BLEU."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", nargs=2, required=True, metavar=("SOURCE", "TARGET"))
+    for name in ("--pairs", "--valid"):
+        parser.add_argument(name, nargs=2, required=True, metavar=("SOURCE", "TARGET"))
     parser.add_argument("--gold", required=True, metavar="PREFIX")
     options = parser.parse_args()
     quiet()
     gold = Gold(options.gold)
-    read = read_pairs(*options.pairs)
-    shortest = sorted(zip(read.source, read.target, strict=True), key=lambda pair: len(pair[0]))
-    texts = [*((a.lower(), b.lower()) for a, b in shortest[:PAIRS])]
-    texts += [(" ".join(a), " ".join(b)) for a, b in gold.pairs]
-    train = Pairs([a for a, _ in texts], [b for _, b in texts], name="pairs and gold texts")
-    valid = Pairs(train.source[:100], train.target[:100], name="the first pairs")
-    counts = Counter(word for source, _ in gold.pairs for word in source)
-    shares = torch.tensor([count / counts.total() for count in counts.values()])
-    weigh = dict(zip(counts, inverse_frequency(shares, SMOOTHING).tolist(), strict=True))
-    none = diagonal(gold)
-    names = [
-        f"{what}, {how}"
-        for how in ("plain", "weighed down")
-        for what in ("best layer, mean of heads", "best head")
-    ]
-    runs: list[dict[str, Any]] = [{"model": "the diagonal", "aer": dict.fromkeys(names, none)}]
-    for name, model in MODELS.items():
+    train, held = training_pairs(read_pairs(*options.pairs), gold), read_pairs(*options.valid)
+    lower = [[text.lower() for text in side] for side in (held.source, held.target)]
+    valid = Pairs(lower[0][-100:], lower[1][-100:], name="held out, for choosing")
+    tested = Pairs(lower[0][:TESTED], lower[1][:TESTED], name="held out, for BLEU")
+    counts = Counter(word for text in train.source for word in text.split())
+    names = sorted({word for source, _ in gold.pairs for word in source})
+    shares = torch.tensor([counts[word] / counts.total() for word in names])
+    weigh = dict(zip(names, inverse_frequency(shares, SMOOTHING).tolist(), strict=True))
+    runs: list[dict[str, Any]] = []
+    told = {
+        "pairs": len(gold.pairs),
+        "diagonal": diagonal(gold),
+        "smoothing": SMOOTHING,
+        "runs": runs,
+    }
+    for name, setting in RUNS:
         began = time.process_time()
-        translator = train_translator(train, valid, model, 0, vocabulary="word", epochs=EPOCHS)
-        runs.append({"model": name, "aer": rates(translator, gold, weigh)})
-        print(runs[-1], f"{time.process_time() - began:.0f} s", flush=True)
-        save("gold", {"pairs": len(gold.pairs), "smoothing": SMOOTHING, "runs": runs})
+        translator = train_translator(
+            train,
+            valid,
+            MODELS[name],
+            0,
+            vocabulary="word",
+            frequency=SETTINGS[setting],
+            epochs=EPOCHS,
+        )
+        weights = weights_of(translator, gold)
+        run = {
+            "model": name, "setting": setting, "seed": 0, "bleu": translator.evaluate(tested).bleu,
+            "plain": rates(weights, gold), "scaled": rates(weights, gold, weigh),
+            "on_frequent": on_frequent(weights, gold, weigh),
+        }  # fmt: skip
+        runs.append(run)
+        print(run, f"{time.process_time() - began:.0f} s", flush=True)
+        save("gold", told)
 
 
 if __name__ == "__main__":

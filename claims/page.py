@@ -145,27 +145,78 @@ def scaling() -> Rows:
     return rows
 
 
+def _by_layer(own: Sequence[dict[str, Any]], means: str = "mean_of_heads") -> str:
+    layers = range(len(own[0][means]))
+    return "; ".join(spread(run[means][layer] for run in own) for layer in layers)
+
+
+def _each_head(own: Sequence[dict[str, Any]]) -> str:
+    """Every head by layer, of the first seed: heads of two trainings are not the same ones."""
+    heads = own[0]["heads"]
+    if all(len(layer) == 1 for layer in heads):
+        return "–"
+    return "; ".join(" ".join(f"{rate:.3f}" for rate in layer) for layer in heads)
+
+
 def alignment() -> Rows:
     """AER on dates, by score, layer and head."""
-    rows = [["model", "exact match", "AER, mean of heads, by layer", "AER of each head, by layer"]]
-    for run in read("alignment")["runs"]:
-        layers = [" ".join(f"{rate:.3f}" for rate in layer) for layer in run["heads"]]
-        several = any(len(layer) > 1 for layer in run["heads"])
-        rows.append(
-            [run["model"], f"{run['exact_match']:.3f}",
-             "; ".join(f"{rate:.3f}" for rate in run["mean_of_heads"]),
-             "; ".join(layers) if several else "–"]
-        )  # fmt: skip
+    rows = [
+        ["model", "exact match", "AER, mean of heads, by layer", "AER of each head, by layer, first seed"]
+    ]  # fmt: skip
+    for (name,), own in grouped(read("alignment")["runs"], "model").items():
+        match = spread(run["exact_match"] for run in own)
+        rows.append([name, match, _by_layer(own), _each_head(own)])
     return rows
 
 
+HOW = {"plain": "as they are", "scaled": "weighed down afterwards"}
+
+
 def gold() -> Rows:
-    """AER on gold word alignments, with frequent words weighed down and without."""
-    runs = read("gold")["runs"]
-    names = list(runs[0]["aer"])
-    rows = [["model", *names]]
-    for run in runs:
-        rows.append([run["model"], *(f"{run['aer'][name]:.3f}" for name in names)])
+    """AER on gold word alignments by score, layer and head, with frequent words weighed down afterwards and without."""
+    told = read("gold")
+    rows = [["model", "weights", "AER, mean of heads, by layer", "AER of each head, by layer"]]
+    rows.append(["the diagonal", "–", f"{told['diagonal']:.3f}", "–"])
+    for run in told["runs"]:
+        if run["setting"] == "nothing":
+            rows += [
+                [run["model"], how, _by_layer([run[key]], "mean"), _each_head([run[key]])]
+                for key, how in HOW.items()
+            ]
+    return rows
+
+
+def gold_frequency() -> Rows:
+    """BLEU, AER and where attention rests, by what is done about frequent words while training."""
+    rows = [["model", "setting", "BLEU", "AER, best layer", "attention on frequent words"]]
+    settings = grouped(read("gold")["runs"], "model")
+    for (name,), own in settings.items():
+        for run in own if len(own) > 1 else []:
+            rows.append(
+                [name, run["setting"], f"{run['bleu']:.1f}", f"{min(run['plain']['mean']):.3f}",
+                 f"{run['on_frequent']:.3f}"]
+            )  # fmt: skip
+    return rows
+
+
+def frequency() -> Rows:
+    """Accuracy of classifiers and where their pooling rests, by what is done about frequent words."""
+    found = grouped(read("frequency")["runs"], "setting", "encoder")
+    encoders = list(dict.fromkeys(encoder for _, encoder in found))
+    names = ("accuracy", "on_frequent")
+    head = [
+        f"{encoder}, {what}"
+        for encoder in encoders
+        for what in ("accuracy", "attention on frequent words")
+    ]
+    rows = [["setting", *head]]
+    for setting in dict.fromkeys(setting for setting, _ in found):
+        cells = [
+            spread(run[name] for run in found[setting, encoder])
+            for encoder in encoders
+            for name in names
+        ]
+        rows.append([setting, *cells])
     return rows
 
 
@@ -179,11 +230,14 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "first": lambda: probed("positions", "first"),
     "copy": lambda: probed("positions", "copy"),
     "time": lambda: probed("time", "time"),
+    "cores": lambda: probed("cores", "cores"),
     "heads": heads,
     "scores": scores,
     "scaling": scaling,
     "alignment": alignment,
     "gold": gold,
+    "gold_frequency": gold_frequency,
+    "frequency": frequency,
     "window": lambda: probed("window", "recall"),
     "window_time": lambda: probed("window_time", "time"),
 }
@@ -330,14 +384,38 @@ def _plot_scores() -> None:
 
 def _plot_alignment() -> None:
     rows = []
-    for run in read("alignment")["runs"]:
-        rates = [rate for layer in run["heads"] for rate in layer]
-        best = min(run["mean_of_heads"])
-        rows.append((run["model"], best, min([best, *rates]), max([best, *rates])))
-    _bars(
-        "claims_alignment.svg",
-        "alignment error rate on dates: best layer's mean of heads, and the range of single heads", rows,
-    )  # fmt: skip
+    for (name,), own in grouped(read("alignment")["runs"], "model").items():
+        best = [min(run["mean_of_heads"]) for run in own]
+        rows.append((name, statistics.fmean(best), min(best), max(best)))
+    title = "alignment error rate on dates: best layer, mean of heads"
+    _bars("claims_alignment.svg", title, rows)
+
+
+def _plot_gold() -> None:
+    told = read("gold")
+    rows = [("the diagonal", told["diagonal"], told["diagonal"], told["diagonal"])]
+    for run in told["runs"]:
+        if run["setting"] == "nothing":
+            for key, how in HOW.items():
+                rates = [
+                    *run[key]["mean"],
+                    *(rate for layer in run[key]["heads"] for rate in layer),
+                ]
+                best = min(run[key]["mean"])
+                rows.append((f"{run['model']}, {how}", best, min(rates), max(rates)))
+    title = "alignment error rate on gold: best layer, mean of heads; range over layers and heads"
+    _bars("claims_gold.svg", title, rows)
+
+
+def _plot_frequency() -> None:
+    parts = []
+    for (setting, encoder), own in grouped(read("frequency")["runs"], "setting", "encoder").items():
+        parts.append((encoder, setting, own))
+    rows = []
+    for encoder, setting, own in sorted(parts, key=lambda part: part[0], reverse=True):
+        values = [run["accuracy"] for run in own]
+        rows.append((f"{encoder}, {setting}", statistics.fmean(values), min(values), max(values)))
+    _bars("claims_frequency.svg", "accuracy on SST-2 by what is done about frequent words", rows)
 
 
 def _plot_probe(file: str, *parts: tuple[str, str]) -> Callable[[], None]:
@@ -356,10 +434,12 @@ PLOTS: dict[str, Callable[[], None]] = {
     "claims_positions.svg": _plot_probe(
         "claims_positions.svg", ("positions", "first"), ("positions", "copy")
     ),
-    "claims_time.svg": _plot_probe("claims_time.svg", ("time", "time")),
+    "claims_time.svg": _plot_probe("claims_time.svg", ("time", "time"), ("cores", "cores")),
     "claims_heads.svg": _plot_heads,
     "claims_scores.svg": _plot_scores,
     "claims_alignment.svg": _plot_alignment,
+    "claims_gold.svg": _plot_gold,
+    "claims_frequency.svg": _plot_frequency,
     "claims_window.svg": _plot_probe(
         "claims_window.svg", ("window", "recall"), ("window_time", "time")
     ),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from claims.attention import ambiguous_accuracy, look
-from claims.common import parameters, quiet, save, train_tagger
+from claims.common import is_done, parameters, quiet, resumed, save, train_tagger
 from heedful.data.builtin import saw
 from heedful.nn.normalizers import NORMALIZER_NAMES
 from heedful.nn.scores import SCORE_MODULES
@@ -16,7 +16,7 @@ from heedful.ops.scores import Dot, ScaledDot
 
 SCORES = ("dot", "scaled_dot", "bilinear", "low_rank", "additive", "cosine", "gaussian")
 EPOCHS = 5
-SEEDS = (0,)
+SEEDS = (0, 1, 2)
 DIMENSIONS = (4, 16, 64, 256, 1024)
 KEYS = 64
 WIDTHS = (16, 128)
@@ -58,9 +58,11 @@ def main() -> None:
         wide = {**base, "heads": 1, "width": width}
         for name in ("dot", "scaled_dot"):
             variants[f"one head of {width}, {name}"] = {**wide, "score": name}
-    scaled, runs = scaling(), []
-    for name, encoder in variants.items():
-        for seed in SEEDS:
+    scaled, runs = scaling(), resumed("scores")
+    for seed in SEEDS:
+        for name, encoder in variants.items():
+            if is_done(runs, variant=name, seed=seed):
+                continue
             tagger = train_tagger(corpus, encoder, seed, epochs=EPOCHS)
             run = {
                 "variant": name, "seed": seed, "parameters": parameters(tagger),

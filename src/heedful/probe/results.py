@@ -33,11 +33,6 @@ class Line:
     points: dict[float, tuple[float, float, float]]
     """x -> (mean, lowest, highest)."""
 
-    @property
-    def label(self) -> str:
-        """Encoder and variant."""
-        return f"{self.encoder}, {self.variant}" if self.variant else self.encoder
-
 
 def over_seeds(curves: Sequence[Curve]) -> list[Line]:
     """Join the seeds of curves of one measure, in the order in which encoders and variants come.
