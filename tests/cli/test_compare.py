@@ -100,6 +100,67 @@ def test_a_file_of_contenders(place: Path) -> None:
     assert "encoder.kind = none, encoder.hidden = 8" in page
 
 
+TRANSLATORS = """\
+[compare]
+task = "translate"
+seeds = 1
+lengths = [3]
+
+[data]
+train = ["builtin:dates"]
+
+[contenders.plain.model]
+kind = "gru"
+attention = "none"
+embedding = 4
+hidden = 4
+
+[contenders.additive.model]
+kind = "gru"
+attention = "additive"
+embedding = 4
+hidden = 4
+"""
+
+
+@pytest.mark.usefixtures("tiny_defaults", "tiny_comparisons")
+@pytest.mark.parametrize(
+    ("args", "figure"),
+    [
+        (("translators.toml", "--set", "training.batch_tokens=400"), "BLEU"),
+        (
+            ("classify", "--train", "all.tsv", "--encoders", "none,window", "--seeds", "2"),
+            "accuracy",
+        ),
+        (
+            (
+                "regress",
+                "--train",
+                "all.tsv",
+                "--text",
+                "label",
+                "--target",
+                "number",
+                "--encoders",
+                "none,gru",
+            ),
+            "RMSE",
+        ),
+    ],
+    ids=["translate", "classify", "regress"],
+)
+def test_every_task_compares(place: Path, args: tuple[str, ...], figure: str) -> None:
+    rows = "".join(f"film {n} was {'bad' if n % 2 else 'good'}\t{n % 2}\t{n}\n" for n in range(20))
+    (place / "all.tsv").write_text("text\tlabel\tnumber\n" + rows, encoding="utf-8")
+    (place / "translators.toml").write_text(TRANSLATORS, encoding="utf-8")
+    ran = run_command("compare", *args, "--out", "report", "--quiet")
+    assert ran.status == 0, ran.stderr
+    head, *lines = ran.stdout.splitlines()
+    assert (figure in head, len(lines)) == (True, 2)
+    page = (place / "report" / "comparison.html").read_text(encoding="utf-8")
+    assert f"Quality: {figure}" in page
+
+
 @pytest.mark.usefixtures("together")
 def test_one_that_fails_does_not_lose_the_others(place: Path) -> None:
     args = ("--encoders", "none,lstm", "--seeds", "1", "--budget", "steps=1", "--out", "report")
@@ -151,6 +212,7 @@ BAD = [
     ((*COMPARE, *TWO, "--fractions", "0.1;0.3", "--out", "new"), 2, "--fractions 0.1;0.3: numbers with commas"),
     ((*COMPARE, *TWO, "--set", "training.epoch=3", "--out", "new"), 2, "did you mean 'training.epochs'"),
     (("compare", "tag", "--encoders", "none,window", "--out", "new"), 2, "there is nothing to train on"),
+    ((*COMPARE, *TWO, "--text", "x", "--out", "new"), 2, "unknown key 'data.text'"),
     ((*COMPARE, *TWO, "--out", "taken"), 1, "taken exists and is not empty"),
     (("compare", "wrong.toml", "--out", "new"), 2,
      "wrong.toml, line 25: contender 'large': unknown key 'encoder.hiden'; did you mean 'encoder.hidden'"),

@@ -204,7 +204,7 @@ def summary_of(target: float = 0.0) -> Summary:
         made("none", 0, 0.5, (0.4, 0.5)), made("none", 1, 0.6, (0.6, 0.5)),
         made("window", 0, 0.9, (0.5, 0.9)), made("window", 1, 0.8, (0.55, 0.8)),
     ]  # fmt: skip
-    return summarize(plan_of(target=target), outcomes)
+    return summarize(plan_of(quality=target), outcomes)
 
 
 def test_a_summary_by_hand() -> None:
@@ -225,7 +225,7 @@ def test_a_summary_by_hand() -> None:
 
 
 def test_a_target_that_not_all_reach() -> None:
-    plan = plan_of(target=0.85)
+    plan = plan_of(quality=0.85)
     rows = table(plan, summary_of(0.85))
     column = rows[0].index("s to 0.8500")
     assert [row[column] for row in rows[1:]] == ["not reached", "20.0 (1 of 2)"]

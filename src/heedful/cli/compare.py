@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from heedful.cli.options import ENCODER_NAMES, Json, LabelColumn, Quiet, Sets
+from heedful.cli.options import (
+    ENCODER_NAMES,
+    Json,
+    LabelColumn,
+    Quiet,
+    Sets,
+    TextColumn,
+    TextLabel,
+    TextTarget,
+)
 from heedful.cli.output import Output
 
 
@@ -41,6 +50,9 @@ def compare(
         ),
     ] = None,
     column: LabelColumn = None,
+    text: TextColumn = None,
+    label: TextLabel = None,
+    target: TextTarget = None,
     encoders: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +89,7 @@ def compare(
             show_default="8,32,128,512",
         ),
     ] = None,
-    target: Annotated[
+    quality: Annotated[
         float | None,
         typer.Option(
             min=0,
@@ -100,6 +112,7 @@ def compare(
     Example:
         heedful compare tag --train builtin:saw --encoders none,window --seeds 2 --budget steps=60 --out reports/saw
         heedful compare tag --train train.conllu --valid dev.conllu --encoders lstm,transformer --out reports/tags
+        heedful compare classify --train train.tsv --text sentence --encoders none,lstm --out reports/mood
         heedful compare encoders.toml --budget tokens=2e6 --seeds 1 --fractions 0.1,0.3 --out reports/parts
     """
     from heedful.cli.compare_settings import CompareChoices
@@ -109,12 +122,15 @@ def compare(
         train=train or (),
         valid=valid or (),
         column=column,
+        text=text,
+        label=label,
         encoders=encoders,
         seeds=seeds,
         budget=budget,
         fractions=fractions,
         lengths=lengths,
         target=target,
+        quality=quality,
         sets=set_ or (),
     )
     compare_for_a_person(what, choices, out, Output(json=json, quiet=quiet))

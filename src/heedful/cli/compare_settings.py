@@ -43,17 +43,20 @@ class CompareChoices:
     train: Sequence[str] = ()
     valid: Sequence[str] = ()
     column: str | None = None
+    text: str | None = None
+    label: str | None = None
+    target: str | None = None
     encoders: str | None = None
     seeds: int | None = None
     budget: str | None = None
     fractions: str | None = None
     lengths: str | None = None
-    target: float | None = None
+    quality: float | None = None
     sets: Sequence[str] = ()
 
     def section(self) -> Values:
         """Return the settings of the section `compare` that were chosen."""
-        found: Values = {"seeds": self.seeds, "budget": self.budget, "target": self.target}
+        found: Values = {"seeds": self.seeds, "budget": self.budget, "quality": self.quality}
         if self.encoders is not None:
             found["encoders"] = parts(self.encoders)
         for name, text in (("fractions", self.fractions), ("lengths", self.lengths)):
@@ -69,8 +72,10 @@ class CompareChoices:
             for name, value in lists.items()
             if value
         ]
-        if self.column is not None:
-            found.append(f"data.column={json.dumps(self.column)}")
+        for name in ("column", "text", "label", "target"):
+            value = getattr(self, name)
+            if value is not None:
+                found.append(f"data.{name}={json.dumps(value, ensure_ascii=False)}")
         return [*found, *self.sets]
 
 

@@ -37,7 +37,7 @@ class CompareSection(Section):
     lengths: tuple[int, ...] = Field(
         (8, 32, 128, 512), description="Lengths at which the time of one answer is measured."
     )
-    target: float = Field(
+    quality: float = Field(
         0.0, ge=0, description="Time to this quality is reported; 0: what all contenders reach."
     )
 
@@ -151,7 +151,7 @@ def make_plan(
         fractions=_fractions(section.fractions),
         lengths=_lengths(section.lengths),
         budget=budget,
-        target=section.target,
+        target=section.quality,
     )
 
 

@@ -56,7 +56,7 @@ def _files(out: Path | None, count: int) -> list[Path]:
 def draw(titled: Sequence[Titled], files: Sequence[Path], output: Output) -> None:
     """Draw one page of all texts, or a picture of each."""
     if len(files) < len(titled):
-        text = report_page("Attention weights", [Maps("", titled)])
+        text = report_page("What each answer looked at", [Maps("", titled)])
         files[0].write_text(text, encoding="utf-8")
     else:
         for file, (title, records) in zip(files, titled, strict=True):
