@@ -87,7 +87,8 @@ def saw() -> Rows:
 def by_length() -> Rows:
     """BLEU by source length on numbers."""
     runs = read("by_length")["runs"]
-    head = [f"{g['shortest']}–{g['longest']}" for g in runs[0]["by_length"]]
+    groups = [(g["shortest"], g["longest"]) for g in runs[0]["by_length"]]
+    head = [f"{low}" if low == high else f"{low}–{high}" for low, high in groups]
     rows = [["model", "parameters", *(f"{each} words" for each in head), "all"]]
     for (name,), own in grouped(runs, "model").items():
         cells = [
@@ -321,11 +322,13 @@ def _lines(
             )  # fmt: skip
         if log:
             axes.set_xscale("log", base=2)
+            places = sorted({x for points in series.values() for x, _ in points})
+            axes.set_xticks(places, [f"{x:,.0f}" for x in places])
         axes.set_xlabel(axis, fontsize=8)
         axes.set_title(title, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(visible=True, alpha=0.25)
-        axes.legend(fontsize=7, frameon=False)
+        figure.legend(loc="outside lower center", ncols=4, fontsize=7, frameon=False)
         figure.savefig(IMAGES / file, metadata={"Date": None})
 
 
