@@ -123,6 +123,8 @@ class Call:
 
     def _look(self) -> bool:
         tensors = [self.query, self.key_features, self.value]
+        if self.score.keeps_finite(self.query.shape[-1]):
+            return all_finite(*tensors)
         if self.prepared_query is not self.query:
             tensors.append(self.prepared_query)
         if self.prepared_key is not self.key_features:

@@ -25,13 +25,17 @@ def all_finite(*tensors: Tensor) -> bool:
     """Whether no tensor holds NaN or infinity."""
     # A sum is finite only where all its terms are, and it is read many times faster than `isfinite` writes its
     # answers; where large terms overflow the sum, the answers decide.
-    sums = [
-        tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
-        for tensor in map(Tensor.detach, tensors)
-    ]
-    total = sums[0]
-    for other in sums[1:]:
-        total = total + other
-    return math.isfinite(total.item()) or all(
-        bool(torch.isfinite(tensor).all()) for tensor in tensors
-    )
+    if tensors[0].is_cpu:
+        total = 0.0
+        for tensor in tensors:
+            total += _sum(tensor).item()
+    else:
+        # An accelerator is waited for once.
+        total = torch.stack([_sum(tensor).float() for tensor in tensors]).sum().item()
+    return math.isfinite(total) or all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    plain = tensor.detach()
+    wide = plain.dtype is torch.float32 or plain.dtype is torch.float64
+    return plain.sum() if wide else plain.sum(dtype=torch.promote_types(plain.dtype, torch.float32))

@@ -72,7 +72,7 @@ def plan(
 ) -> Plan:
     """Tell how `attend` would compute the same arguments, without computing them.
 
-    Under a mask, query and key are prepared, to see whether they stay finite. Raises what `attend` raises.
+    Under a mask it looks whether all is finite, what the score prepares included. Raises what `attend` raises.
 
     >>> import torch
     >>> from heedful import plan, normalizers

@@ -79,6 +79,10 @@ class Score(abc.ABC):
         """How many features a pair combines, for queries of that many features."""
         return query_features
 
+    def keeps_finite(self, query_features: int) -> bool:
+        """Whether what it prepares of finite numbers is sure to be finite."""
+        return False
+
     @property
     def key_kind(self) -> str:
         """What a prepared key remembers of the score, so that a score that would misread it can refuse it."""

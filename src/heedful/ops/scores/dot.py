@@ -29,6 +29,9 @@ class Dot(Score):
         features = key.features if isinstance(key, PreparedKey) else key
         expect_equal_features(self, query, features)
 
+    def keeps_finite(self, query_features: int) -> bool:
+        return True
+
     def pair(self, query: Tensor, key: Tensor) -> Tensor:
         return dot_pair(query, key)
 
@@ -51,6 +54,9 @@ class ScaledDot(Dot):
         """The factor used for queries of that many features."""
         # To the last bit what PyTorch's kernel takes where it is given no scale.
         return 1.0 / math.sqrt(max(features, 1)) if self.scale is None else self.scale
+
+    def keeps_finite(self, query_features: int) -> bool:
+        return abs(self.scale_for(query_features)) <= 1
 
     def project_query(self, query: Tensor) -> Tensor:
         return query * self.scale_for(query.shape[-1])
