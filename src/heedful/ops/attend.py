@@ -14,7 +14,8 @@ from heedful.ops.observe import Observed, Observer, current_observer
 from heedful.ops.plan import choose
 from heedful.ops.positions import PositionBias
 from heedful.ops.quick import quick
-from heedful.ops.scores import PreparedKey, ScaledDot, Score
+from heedful.ops.quick_additive import quick_additive
+from heedful.ops.scores import Additive, PreparedKey, ScaledDot, Score
 
 
 def attend(
@@ -74,7 +75,10 @@ def attend(
     observer = current_observer()
     plain = type(normalizer) is Softmax and observer is None and backend == "auto"
     if plain and not (return_weights or dropout_p or enable_gqa):
-        output = quick(query, key, value, score, mask, bias)
+        if type(score) is Additive:
+            output = quick_additive(query, key, value, score, mask) if bias is None else None
+        else:
+            output = quick(query, key, value, score, mask, bias)
         if output is not None:
             # What the class's own constructor does, in a third of the time.
             return tuple.__new__(Attended, (output, None))

@@ -149,14 +149,14 @@ class Layout:
         strides = [t.stride()[:-2] for t in sides] + [
             tuple(s // vector.shape[-1] for s in vector.stride()[:-1])
         ]
-        places = _places(lead, tuple(zip(leads, strides, strict=True)))
+        places = unit_places(lead, tuple(zip(leads, strides, strict=True)))
         self.units = len(places)
         self.work = float(self.units * self.queries * self.keys * query.shape[-1])
         wide = query.dtype == torch.float64
         kind = LEAKY if activation == "leaky_relu" else TANH_WIDE if wide else TANH
         self.arguments = (
-            _flat(sides[0]),
-            _flat(sides[1]),
+            flat(sides[0]),
+            flat(sides[1]),
             vector_rows,
             places,
             sides[0].stride(-2),
@@ -167,7 +167,7 @@ class Layout:
 
 
 @lru_cache(256)
-def _places(
+def unit_places(
     lead: tuple[int, ...], sides: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 ) -> Tensor:
     """Where each unit begins in each tensor's memory, (units, tensors), from their leading sizes and strides."""
@@ -183,7 +183,7 @@ def _places(
     return torch.stack(columns, -1)
 
 
-def _flat(tensor: Tensor) -> Tensor:
+def flat(tensor: Tensor) -> Tensor:
     """All the memory that a view reaches, as one axis."""
     if tensor.is_contiguous():
         return tensor.detach().view(-1)

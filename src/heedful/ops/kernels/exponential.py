@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heedful.ops.kernels.runtime import inlined
+from heedful.ops.kernels.runtime import floor_of, inlined, limited, power_of_two
 
 # What splits a number into parts must keep its order.
 STRICT = frozenset({"contract"})
@@ -36,3 +36,14 @@ def exponential(x):
     series = ((((P0 * rest + P1) * rest + P2) * rest + P3) * rest + P4) * rest + P5
     scale = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
     return (series * (rest * rest) + rest + ONE) * scale
+
+
+@inlined(fastmath=STRICT, borrows=True)
+def exponential_of(x):
+    """The same of lanes."""
+    x = limited(x, LOWEST, HIGHEST)
+    whole = floor_of(x * LOG2_E + HALF)
+    rest = x - whole * LN2_HIGH
+    rest = rest - whole * LN2_LOW
+    series = ((((rest * P0 + P1) * rest + P2) * rest + P3) * rest + P4) * rest + P5
+    return (series * (rest * rest) + rest + ONE) * power_of_two(whole)

@@ -144,6 +144,19 @@ sum_of, highest_of = Provided("sum_of"), Provided("highest_of")
 where_positive = Provided("where_positive")
 """In a kernel: `where_positive(x, a, b)` takes a where x > 0 and b elsewhere, of lanes; a and b may be numbers."""
 
+limited, floor_of, power_of_two = (
+    Provided("limited"),
+    Provided("floor_of"),
+    Provided("power_of_two"),
+)
+"""In a kernel: lanes kept between two numbers (NaN stays), rounded down, and 2^n of whole numbers n in float32."""
+product_tile, product_row = Provided("product_tile"), Provided("product_row")
+"""In a kernel: `product_tile(left, right, result, depth, count, fresh)` writes, or else adds, `count` (at most 8) rows
+of 32 columns of a matrix product; `product_row` one row of 64. Each matrix is (array of one axis, where it begins,
+distance of rows) and for the left one also the distance of columns."""
+turn = Provided("turn")
+"""In a kernel: `turn(source, begin, stride, target, place, step)` transposes a square of 16 x 16 numbers."""
+
 
 def parts_for(work: float) -> int:
     """Return among how many parts `launch` shares work of so many nanoseconds on one thread."""

@@ -121,6 +121,47 @@ def _highest_of(typing: Any, lanes: Any) -> Any:
     return lanes.dtype(lanes), build
 
 
+@intrinsic
+def _limited(typing: Any, lanes: Any, low: Any, high: Any) -> Any:
+    """NaN stays."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        value = given[0]
+        for order, bound, kind in (("<", given[1], low), (">", given[2], high)):
+            end = _as_lanes(context, builder, bound, kind, lanes)
+            value = builder.select(builder.fcmp_ordered(order, value, end), end, value)
+        return value
+
+    return lanes(lanes, low, high), build
+
+
+@intrinsic
+def _floor_of(typing: Any, lanes: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.call(_function(builder, "floor", given[0].type), given)
+
+    return lanes(lanes), build
+
+
+@intrinsic
+def _power_of_two(typing: Any, lanes: Any) -> Any:
+    """2^n of whole numbers n in float32: they are its exponent."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        whole = ir.VectorType(ir.IntType(32), COUNT)
+        bits = builder.add(builder.fptosi(given[0], whole), ir.Constant(whole, [127] * COUNT))
+        shifted = builder.shl(bits, ir.Constant(whole, [23] * COUNT))
+        return builder.bitcast(shifted, given[0].type)
+
+    return lanes(lanes), build
+
+
+def _function(builder: Any, name: str, kind: Any) -> Any:
+    text = f"llvm.{name}.v{COUNT}f{32 if kind.element == ir.FloatType() else 64}"
+    module = builder.module
+    return module.globals.get(text) or ir.Function(module, ir.FunctionType(kind, [kind]), text)
+
+
 def _operation(name: str) -> Callable[..., Any]:
     @intrinsic
     def operation(typing: Any, left: Any, right: Any) -> Any:
@@ -157,4 +198,7 @@ PROVIDED = {
     "sum_of": _sum_of,
     "highest_of": _highest_of,
     "where_positive": _where_positive,
+    "limited": _limited,
+    "floor_of": _floor_of,
+    "power_of_two": _power_of_two,
 }

@@ -15,6 +15,7 @@ from numba.np.arrayobj import make_array, populate_array
 from heedful.ops.kernels.runtime_lanes import PROVIDED as LANES
 from heedful.ops.kernels.runtime_source import Compiled, Provided
 from heedful.ops.kernels.runtime_store import Made
+from heedful.ops.kernels.runtime_tiles import PROVIDED as TILES
 
 intrinsic: Any = (
     typed_intrinsic  # its types leave out that the typing context is not passed by the caller
@@ -187,7 +188,7 @@ def _stretch(typing: Any, array: Any, begin: Any) -> Any:
     return array(array, begin), build
 
 
-PROVIDED = {"dense": _dense, "prefetch": _prefetch, "stretch": _stretch, **LANES}
+PROVIDED = {"dense": _dense, "prefetch": _prefetch, "stretch": _stretch, **LANES, **TILES}
 
 
 def _arguments(argument_types: tuple[Any, ...]) -> Any:

@@ -177,11 +177,13 @@ def _file_name(kernel: Compiled, signature: str) -> str | None:
 
 @cache
 def _builder_digest() -> str:
-    builder = Path(__file__).with_name("runtime_numba.py")
-    try:
-        return hashlib.sha256(builder.read_bytes()).hexdigest()
-    except OSError:
-        return ""
+    digest = hashlib.sha256()
+    for name in ("runtime_numba.py", "runtime_lanes.py", "runtime_tiles.py"):
+        try:
+            digest.update(Path(__file__).with_name(name).read_bytes())
+        except OSError:
+            return ""
+    return digest.hexdigest()
 
 
 @cache
