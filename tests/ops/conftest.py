@@ -1,10 +1,10 @@
-"""Small calls have several blocks: chunked and band take two rows at a time in these tests."""
+"""Small calls have several blocks: chunked and band take two rows at a time in these tests, or one compiled block."""
 
 from __future__ import annotations
 
 import pytest
 
-from heedful.ops.backends import band_blocks, band_dot, chunked, chunked_softmax
+from heedful.ops.backends import band_added, band_blocks, chunked, chunked_softmax
 from tests.ops.examples import two_rows
 
 
@@ -14,6 +14,4 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_softmax, "FEWEST_ROWS", 2)
     monkeypatch.setattr(chunked_softmax, "BLOCK_BYTES", 2)
     monkeypatch.setattr(band_blocks, "block_rows", two_rows)
-    monkeypatch.setattr(band_dot, "NARROW_ROWS", 2)
-    monkeypatch.setattr(band_dot, "BACKWARD_ROWS", 3)
-    monkeypatch.setattr(band_dot, "EDGE_ROWS", 3)
+    monkeypatch.setattr(band_added, "PIECE_BYTES", 2)

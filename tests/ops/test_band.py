@@ -19,8 +19,7 @@ from heedful import (
     positions,
     scores,
 )
-from heedful.ops.backends import band_blocks, band_dot, band_kernel
-from heedful.ops.backends.band_layout import Band
+from heedful.ops.backends import band, band_added, band_blocks
 from heedful.ops.masks import Mask
 from heedful.ops.rows import Rows
 from tests.ops.compare import assert_all_same, assert_same, gradients, run
@@ -33,8 +32,10 @@ DOUBLE = torch.float64
 @st.composite
 def windows(draw: st.DrawFn) -> tuple[Mask, int, int]:
     """A bounded window with others on top, and the lengths of a call with leading axes (2, 2)."""
-    queries, keys = draw(st.integers(1, 14)), draw(st.integers(1, 14))
-    side = st.integers(0, 16)
+    length = st.one_of(st.integers(1, 14), st.integers(30, 100))
+    queries, keys = draw(length), draw(length)
+    side = st.one_of(st.integers(0, 16), st.integers(20, 60))
+    numbers = torch.Generator().manual_seed(draw(st.integers(0, 1000)))
     align = draw(st.sampled_from(["top_left", "bottom_right"]))
     mask: Mask = masks.Window(draw(side), draw(side), align=align)
     for _ in range(draw(st.integers(0, 2))):
@@ -44,13 +45,13 @@ def windows(draw: st.DrawFn) -> tuple[Mask, int, int]:
             case "padding":
                 mask = mask & masks.Padding(integers(draw, 2, 0, keys))
             case "segments":
-                ids = integers(draw, 2 * queries, 0, 1).view(2, queries)
-                mask = mask & masks.Segments(ids, integers(draw, keys, 0, 1))
+                ids = torch.randint(2, (2, queries), generator=numbers)
+                mask = mask & masks.Segments(ids, torch.randint(2, (keys,), generator=numbers))
             case "dense":
                 shape = draw(
                     st.sampled_from([(queries, keys), (2, 1, queries, keys), (2, 2, 1, keys)])
                 )
-                keep = integers(draw, torch.Size(shape).numel(), 0, 1).view(shape).bool()
+                keep = torch.randint(2, shape, generator=numbers).bool()
                 mask = mask & masks.Dense(keep)
             case "or":
                 mask = mask | masks.Window(draw(side), 0)
@@ -66,12 +67,10 @@ def test_any_window_over_any_lengths_equals_reference(
 ) -> None:
     mask, queries, keys = drawn
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(band_dot, "NARROW_ROWS", rows)
-        patch.setattr(band_dot, "EDGE_ROWS", 5)
-        patch.setattr(band_dot, "BACKWARD_ROWS", 2 * rows)
-        patch.setattr(band_dot, "PIECE_BYTES", piece)
+        patch.setattr(band_added, "PIECE_BYTES", piece)
         patch.setattr(band_blocks, "block_rows", lambda *_: rows)
-        for normalizer in ("softmax", "sparsemax"):
+        # What goes block by block shows all it does on few rows.
+        for normalizer in ("softmax", "sparsemax") if queries + keys < 30 else ("softmax",):
             call = windowed(mask, queries, keys, normalizer=normalizer)
             got = gradients(call, backend="band")
             assert_all_same(got, gradients(call, backend="reference"))
@@ -225,13 +224,10 @@ def test_dropout_comes_again_in_the_backward_pass() -> None:
     assert not torch.allclose(output, torch.ones_like(output))
 
 
-def test_without_pytorchs_private_operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert band_kernel.has_operators(), "this PyTorch changed them: look at what changed"
+def test_without_compiled_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     call = windowed(masks.Window(2, 1) & masks.Padding(torch.tensor([9, 3])), 9, 9)
-    monkeypatch.setattr(band_kernel, "OPERATORS", False)
+    monkeypatch.setattr(band, "unavailable", lambda: "Numba is missing")
     assert_all_same(gradients(call, backend="band"), gradients(call, backend="reference"))
-    monkeypatch.setattr(band_kernel, "BACKWARD", "another signature")
-    assert not band_kernel.has_operators()
 
 
 def test_what_leaves_a_side_open_is_refused() -> None:
@@ -250,29 +246,6 @@ def test_the_plan_prefers_it_for_long_sequences_alone() -> None:
     assert plan(long, long, long, mask=mask).backend == "band"
     sparse = normalizers.Sparsemax()
     assert plan(long, long, long, mask=mask, normalizer=sparse).backend == "band"
-
-
-def test_blocks_cover_the_band_once() -> None:
-    for rows in (1, 3, 4):
-        for left, right, queries, keys in (
-            (2, 1, 20, 20),
-            (0, 0, 7, 5),
-            (-1, 3, 9, 12),
-            (30, 2, 8, 8),
-            (-3, 1, 5, 5),
-        ):
-            band = Band(left, right, queries, keys)
-            rows_seen: list[int] = []
-            for blocks in band.blocks(rows, rows + 1):
-                row, key = blocks.indices(torch.device("cpu"))
-                rows_seen += row.flatten().tolist()
-                assert int(key.min()) >= 0
-                assert int(key.max()) < keys
-                for i in row.flatten().tolist():
-                    block = (i - blocks.start) // blocks.rows
-                    seen = set(key[block].flatten().tolist())
-                    assert set(range(max(0, i - left), min(keys, i + right + 1))) <= seen
-            assert rows_seen == list(band.seeing)
 
 
 def test_additive_over_a_long_sequence() -> None:

@@ -97,11 +97,11 @@ def _loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
     if not isinstance(fill, str):
         return features.new_full(shape, fill)
     source, target = edges.edge_index.long()
-    apart = (source != target) & (target < nodes)
-    found = features[apart]
-    empty = features.new_ones(shape) if fill == "mul" else features.new_zeros(shape)
-    places = target[apart, None].expand_as(found)
-    return empty.scatter_reduce(0, places, found, FILLS[fill], include_self=fill == "mul")
+    # What belongs to no loop is gathered behind them all: how many there are must not decide a shape.
+    places = torch.where((source != target) & (target < nodes), target, nodes)
+    rows = features.new_full((nodes + 1, shape[1]), 1.0 if fill == "mul" else 0.0)
+    found = places[:, None].expand_as(features)
+    return rows.scatter_reduce(0, found, features, FILLS[fill], include_self=fill == "mul")[:nodes]
 
 
 def weights_of(near: Neighbourhood, pair: EdgePair, given: EdgeTensors) -> EdgeWeights:

@@ -9,15 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from heedful.ops.backends.band_added import Added
 from heedful.ops.backends.band_blocks import Job, attend_blocks, block_rows
-from heedful.ops.backends.band_dot import NARROW_ROWS, BandDot, Strips
+from heedful.ops.backends.band_dot import windowed, windowed_by_pieces
 from heedful.ops.backends.band_layout import Band
 from heedful.ops.backends.base import Backend, Cost, as_given, wide_dtype
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import prepare, token_bytes
 from heedful.ops.backends.sdpa import four_axes, query_and_scale
 from heedful.ops.call import Attended, Call
-from heedful.ops.finite import all_finite, inside_func
+from heedful.ops.finite import inside_func
+from heedful.ops.kernels.band_forward import ROWS, WIDTH
+from heedful.ops.kernels.runtime import unavailable
 from heedful.ops.normalizers import Softmax
 
 # Seconds of a call by blocks, however small.
@@ -37,16 +40,17 @@ class Banded(Backend):
         "only the cells inside the window are computed, in blocks along the diagonal"
     )
     cost: ClassVar[Cost] = Cost(
-        call=250e-6,
-        backward_call=500e-6,
-        multiply_add=0.016e-9,
-        cell=2.4e-9,
+        call=75e-6,
+        backward_call=120e-6,
+        multiply_add=0.0107e-9,
+        cell=0.25e-9,
         transcendental=6.6e-9,
-        backward=2.9,
+        backward=2.4,
     )
 
     def supports(self, call: Call) -> str | None:
-        if torch.compiler.is_compiling() or inside_func():
+        # Traced, the compiled kernels are one operator.
+        if inside_func() or (torch.compiler.is_compiling() and not self._is_plain(call)):
             return "its recomputation cannot be traced by torch.func or torch.compile"
         if band_of(call) is None:
             return "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
@@ -60,25 +64,23 @@ class Banded(Backend):
         return replace(by_block, call=BLOCKS_CALL, backward_call=BLOCKS_BACKWARD_CALL)
 
     def is_fused(self, call: Call) -> bool:
-        """Whether blocks go through PyTorch's kernel, which never forms their scores."""
-        return self._is_plain(call) and call.known_finite
+        """Whether blocks go through the compiled kernels, which never keep their scores."""
+        return self._is_plain(call)
 
     def _is_plain(self, call: Call) -> bool:
-        """Whether the kernel serves such a call when its numbers are finite."""
+        """Whether the compiled kernels serve such a call."""
         learned = any(
             name == "bias" and tensor.requires_grad for name, tensor in call.named_tensors()
         )
         plain = call.score.pair_kind == "dot" and isinstance(call.normalizer, Softmax)
         here = call.query.is_cpu and not call.dropout_p and not learned
-        return plain and here
+        return plain and here and unavailable() is None
 
     def seconds(self, call: Call) -> float:
         band = band_of(call)
         if band is None:
             return float("inf")
-        rows = min(
-            NARROW_ROWS if self._is_plain(call) else block_rows(call, band), call.num_queries
-        )
+        rows = min(ROWS if self._is_plain(call) else block_rows(call, band), call.num_queries)
         keys = min(call.num_keys, rows + band.width)
         return self.seconds_for(call, call.lead_size * call.num_queries * keys)
 
@@ -92,11 +94,13 @@ class Banded(Backend):
         if not self.is_fused(call):
             return token_bytes(call) + weights
         width = wide_dtype(call.query.dtype).itemsize
-        features = max(call.pair_features, call.value.shape[-1])
         padded = 0
         for tensor in (call.prepared_query, call.prepared_key, call.value):
-            if tensor.shape[-1] < features:
-                padded += tensor.numel() // max(1, tensor.shape[-1]) * features * width
+            missing = -tensor.shape[-1] % WIDTH
+            if missing:
+                tokens = tensor.numel() // max(1, tensor.shape[-1])
+                padded += tokens * (tensor.shape[-1] + missing) * width
+        features = call.value_features + -call.value_features % WIDTH
         output = call.lead_size * call.num_queries * (features + 1) * width
         return token_bytes(call) + padded + output + weights
 
@@ -104,13 +108,9 @@ class Banded(Backend):
         band = band_of(call)
         assert band is not None
         with as_given(call.query.device):
-            # Without gradients a finite output is proof enough: see heedful.ops.quick.
-            if self.is_fused(call) if call.needs_gradient else self._is_plain(call):
-                output, finite = _fused(call, band)
-                if finite:
-                    weights = _by_blocks(call, band).weights if call.return_weights else None
-                    return Attended(output, weights)
-                # Finite numbers were so large that products with them overflowed, perhaps only behind the mask.
+            if self.is_fused(call) and band.fitted().width:
+                weights = _by_blocks(call, band).weights if call.return_weights else None
+                return Attended(_fused(call, band), weights)
             return _by_blocks(call, band)
 
 
@@ -127,30 +127,32 @@ def _by_blocks(call: Call, band: Band) -> Attended:
     )
 
 
-def _fused(call: Call, band: Band) -> tuple[Tensor, bool]:
-    """The output, and whether all of it was seen to be finite."""
+def _fused(call: Call, band: Band) -> Tensor:
+    """The output by compiled kernels."""
     query, scale = query_and_scale(call)
     key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
     wide = wide_dtype(call.query.dtype)
-    features = max(call.pair_features, call.value.shape[-1])
-    operands = (
-        _padded(four_axes(tensor.to(wide), lead), features)
+    operands = [
+        _padded(four_axes(tensor.to(wide), lead))
         for tensor, lead in (
             (query, call.lead),
             (call.prepared_key, key_lead),
             (call.value, key_lead),
         )
-    )
-    strips = Strips.of(call, band, scale, wide)
-    output: Tensor = BandDot.apply(*operands, strips)  # type: ignore[no-untyped-call]
+    ]
+    added = Added.of(call, band, wide)
+    window = added.window(scale)
+    if added.follows_distance or torch.compiler.is_compiling():
+        output = windowed(operands, window, added.all_tiles())
+    else:
+        output = windowed_by_pieces(operands, window, added.pieces)
     output = output[..., : call.value.shape[-1]]
-    output = output.reshape(*call.lead, *output.shape[-2:]).to(call.query.dtype)
-    return output, strips.seen_finite() or all_finite(output)
+    return output.reshape(*call.lead, *output.shape[-2:]).to(call.query.dtype)
 
 
-def _padded(tensor: Tensor, features: int) -> Tensor:
-    """The kernel wants keys and values of one size, and features that lie side by side."""
-    missing = features - tensor.shape[-1]
+def _padded(tensor: Tensor) -> Tensor:
+    """The kernels want whole vectors of features, which lie side by side."""
+    missing = -tensor.shape[-1] % WIDTH
     if missing:
         return F.pad(tensor, (0, missing))
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()

@@ -17,7 +17,7 @@ from heedful.ops.cells import Pairs
 from heedful.ops.finite import inside_func
 from heedful.ops.kernels.edges import attend_edges
 from heedful.ops.kernels.edges_dropout import dropping
-from heedful.ops.kernels.edges_graph import CompressedRows
+from heedful.ops.kernels.edges_graph import CompressedRows, is_traced
 from heedful.ops.kernels.edges_plain import EdgePair, EdgeTensors, plain_scores, plain_softmax
 from heedful.ops.masks import Edges, Mask
 from heedful.ops.masks.base import And
@@ -42,8 +42,9 @@ class EdgeByEdge(Backend):
     def supports(self, call: Call) -> str | None:
         if not isinstance(call.normalizer, Softmax):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
-        if torch.compiler.is_compiling() or inside_func():
-            return "edges cannot be sorted while torch.func or torch.compile traces the call"
+        traced = torch.compiler.is_compiling()
+        if inside_func() or (traced and (call.return_weights or not is_traced(call.query))):
+            return "only its compiled kernels can be traced, by torch.compile alone, and they return no weights"
         if edges_of(call.mask) is None:
             return (
                 "its mask lists no edges, as masks.Edges does, alone or joined to other masks by &"
@@ -156,7 +157,9 @@ class Job:
         bad = self.cells.of_queries(bad_query) | self.cells.of_keys(bad_key)
         if self.hidden is not None:
             bad = bad & (self.hidden != -torch.inf)
-        bad = bad.expand(*self.call.lead, -1).int()
+        # Behind the last row there may be places of no edge.
+        real = torch.arange(self.rows.count, device=bad.device) < self.rows.start[-1]
+        bad = (bad & real).expand(*self.call.lead, -1).int()
         counts = bad.new_zeros(*self.call.lead, self.call.num_queries)
         return counts.index_add(-1, self.rows.queries(), bad) > 0
 

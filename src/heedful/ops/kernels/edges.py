@@ -84,9 +84,9 @@ def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
     return tuple(wanted)
 
 
-def _keep(ctx: Any, arguments: Sequence[Any], output: Any) -> None:
-    ctx.save_for_backward(*arguments[:10], arguments[14], *output)
-    ctx.settings = (*arguments[10:14], arguments[15])
+def _keep(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
+    ctx.save_for_backward(*inputs[:10], inputs[14], *output)
+    ctx.settings = (*inputs[10:14], inputs[15])
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
 

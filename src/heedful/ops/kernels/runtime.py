@@ -156,6 +156,8 @@ of 32 columns of a matrix product; `product_row` one row of 64. Each matrix is (
 distance of rows) and for the left one also the distance of columns."""
 turn = Provided("turn")
 """In a kernel: `turn(source, begin, stride, target, place, step)` transposes a square of 16 x 16 numbers."""
+higher_of, weight_of = Provided("higher_of"), Provided("weight_of")
+"""In a kernel, of lanes: the higher of each two; e^x, exactly 0 where it would fall below the normal numbers."""
 
 
 def parts_for(work: float) -> int:

@@ -12,6 +12,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic as typed_intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
+from heedful.ops.kernels.runtime_lane_math import PROVIDED as LANE_MATH
 from heedful.ops.kernels.runtime_lanes import PROVIDED as LANES
 from heedful.ops.kernels.runtime_source import Compiled, Provided
 from heedful.ops.kernels.runtime_store import Made
@@ -188,7 +189,14 @@ def _stretch(typing: Any, array: Any, begin: Any) -> Any:
     return array(array, begin), build
 
 
-PROVIDED = {"dense": _dense, "prefetch": _prefetch, "stretch": _stretch, **LANES, **TILES}
+PROVIDED = {
+    "dense": _dense,
+    "prefetch": _prefetch,
+    "stretch": _stretch,
+    **LANES,
+    **LANE_MATH,
+    **TILES,
+}
 
 
 def _arguments(argument_types: tuple[Any, ...]) -> Any:

@@ -178,7 +178,12 @@ def _file_name(kernel: Compiled, signature: str) -> str | None:
 @cache
 def _builder_digest() -> str:
     digest = hashlib.sha256()
-    for name in ("runtime_numba.py", "runtime_lanes.py", "runtime_tiles.py"):
+    for name in (
+        "runtime_numba.py",
+        "runtime_lanes.py",
+        "runtime_lane_math.py",
+        "runtime_tiles.py",
+    ):
         try:
             digest.update(Path(__file__).with_name(name).read_bytes())
         except OSError:

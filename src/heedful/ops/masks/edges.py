@@ -10,7 +10,13 @@ from torch import Tensor
 from heedful.errors import DtypeError, ShapeError
 from heedful.ops.cells import Cells
 from heedful.ops.expect import expect_tensor
-from heedful.ops.kernels.edges_graph import CompressedRows, compress, compress_unique
+from heedful.ops.kernels.edges_graph import (
+    CompressedRows,
+    check_range,
+    compress,
+    compress_unique,
+    is_traced,
+)
 from heedful.ops.masks.base import Mask
 from heedful.ops.rows import Rows
 
@@ -43,37 +49,37 @@ class Edges(Mask):
                 f"edge_index has shape {tuple(index.shape)}; it wants (2, edges): sources (keys), then targets "
                 f"(queries)."
             )
-        if index.shape[1]:
-            _check_range("source (key)", index[0], self.num_keys, "num_keys")
-            _check_range("target (query)", index[1], self.num_queries, "num_queries")
+        if not is_traced(index):  # traced, the operator that sorts them looks
+            check_range("source (key)", index[0], self.num_keys, "num_keys")
+            check_range("target (query)", index[1], self.num_queries, "num_queries")
 
     def rows(self) -> CompressedRows:
         """The edges sorted by query; one listed twice stays twice. Computed once."""
-        if "listed" not in self._made:
-            self._made["listed"] = compress(
-                self.edge_index[0], self.edge_index[1], self.num_queries
-            )
-        return self._made["listed"]
+        return self._rows("listed")
 
     def rows_with_loops(self) -> CompressedRows:
         """The same with exactly one edge from each node to itself, numbered from the number of edges on.
 
         Where there are more queries than keys or fewer, the nodes are those that are both.
         """
-        if "loops" not in self._made:
-            nodes = min(self.num_queries, self.num_keys)
-            self._made["loops"] = compress(
-                self.edge_index[0], self.edge_index[1], self.num_queries, nodes
-            )
-        return self._made["loops"]
+        return self._rows("loops")
 
     def unique_rows(self) -> CompressedRows:
         """The edges sorted by query and then key, each once: what the mask means. Computed once."""
-        if "unique" not in self._made:
-            self._made["unique"] = compress_unique(
-                self.edge_index[0], self.edge_index[1], self.num_queries, self.num_keys
-            )
-        return self._made["unique"]
+        return self._rows("unique")
+
+    def _rows(self, how: str) -> CompressedRows:
+        if how in self._made:
+            return self._made[how]
+        keys, queries, sizes = *self.edge_index, (self.num_queries, self.num_keys)
+        if how == "unique":
+            made = compress_unique(keys, queries, *sizes)
+        else:
+            loops = min(sizes) if how == "loops" else None
+            made = compress(keys, queries, self.num_queries, loops, self.num_keys)
+        if not is_traced(self.edge_index):  # what one traced program sorts is its own
+            self._made[how] = made
+        return made
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.edge_index,)
@@ -88,12 +94,3 @@ class Edges(Mask):
     def at(self, cells: Cells) -> Tensor:
         rows = self.unique_rows()
         return cells.listed(rows.queries(), rows.keys)
-
-
-def _check_range(what: str, index: Tensor, size: int, name: str) -> None:
-    low, high = int(index.min()), int(index.max())
-    if low < 0 or high >= size:
-        raise ShapeError(
-            f"edge_index names {what} {low if low < 0 else high}, but {name} is {size}: indices run from 0 "
-            f"to {size - 1}."
-        )
