@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import page, store
+from benchmarks import page, scans, store
 from benchmarks.__main__ import main
 from benchmarks.headlines import WANTED, lines
 from benchmarks.scans import SCANS, THREADS
@@ -103,7 +103,9 @@ def test_the_page(tmp_path: Path) -> None:
 def test_one_quick_operation_from_end_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["benchmarks", "dot", "--quick", "--threads", "1", "--out", str(tmp_path)]
+    monkeypatch.setattr(scans, "QUICK_SECONDS", 0.01)
+    command = ["benchmarks", "dot", "--quick", "--threads", "1", "--lengths", "16", "64"]
+    command += ["--out", str(tmp_path)]
     monkeypatch.setattr("sys.argv", command)
     assert main() == 0
     assert "Dot attention, no mask, 1 thread: batch 4" in capsys.readouterr().out
