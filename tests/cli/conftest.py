@@ -134,7 +134,7 @@ def untrained(place: Path, corpus: dates.Corpus) -> Callable[..., str]:
 @pytest.fixture
 def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None:
     """Make whatever the command trains tiny."""
-    from heedful.cli import demo, settings
+    from heedful.cli import bench, demo, settings
     from heedful.data import builtin
 
     configure = settings.configure
@@ -149,6 +149,13 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
         kind = [f"model.kind={usual.model.kind}"]
         return configure(path, replace(choices, sets=[*choices.sets, *sizes, *kind]))
 
+    measure = bench.measure
+
+    def short(jobs: list[Any], output: Any) -> Any:
+        each = [replace(job, settings=replace(job.settings, seconds=0.01)) for job in jobs]
+        return measure(each, output)
+
+    monkeypatch.setattr(bench, "measure", short)
     monkeypatch.setattr(settings, "configure", tiny)
     monkeypatch.setitem(builtin.BUILTIN, "dates", lambda seed=0: corpus)
     tiny_demo = {**demo.SETTINGS, "model": {"kind": "gru", "embedding": 8, "hidden": 8}}

@@ -40,7 +40,7 @@ def test_sections_come_in_their_order(cross: AttentionRecord) -> None:
         text.index(part)
         for part in (
             "<p>It went well.</p>",
-            '<th scope="row">BLEU</th><td>33.0</td><td>32.5</td>',
+            '<th scope="row">BLEU</th><td class="number">33.0</td><td class="number">32.5</td>',
             '<svg class="chart"',
             'id="maps-4-1"',
             'id="maps-4-2"',
@@ -57,7 +57,7 @@ def test_every_text_is_escaped(hostile: AttentionRecord) -> None:
         EVIL,
         [
             Paragraph(EVIL, EVIL),
-            MetricTable(EVIL, [EVIL], [[EVIL, EVIL]]),
+            MetricTable(EVIL, [EVIL, EVIL], [[EVIL, EVIL]]),
             Chart(EVIL, [Series(EVIL, [(0, 1), (1, 2)])], EVIL, EVIL),
             Maps(EVIL, [(EVIL, [hostile])]),
             Code(EVIL, [(EVIL, EVIL)]),
@@ -125,3 +125,23 @@ def test_ticks_are_few_round_and_inside(span: tuple[float, float]) -> None:
     assert 2 <= len(found) <= 11
     assert all(span[0] - 1e-9 <= tick <= span[1] + 1e-9 for tick in found)
     assert all(len(f"{tick:g}") <= 6 for tick in found)
+
+
+def test_columns_of_numbers_stand_on_the_right() -> None:
+    rows = [["lstm", "1,234.5", "<0.001", "12 MiB", "not reached"], ["gru", "–", "0.5", "9 %", "3"]]
+    text = report_page("Run", [MetricTable("", ["who", "n", "p", "memory", "seconds"], rows)])
+    head = re.findall(r'<th scope="col"( class="number")?>(\w+)', text)
+    assert [name for mark, name in head if mark] == ["n", "p", "memory"]
+    assert text.count('<td class="number">') == 6
+    assert report_page("Run", [MetricTable("", ["who", "n"], [])]).count("number") == (
+        report_page("Run", []).count("number")
+    )
+
+
+def test_an_axis_of_time_begins_at_zero() -> None:
+    series = [Series("lstm", [(17.0, 0.5), (50.0, 0.6)])]
+    chart = Chart("Quality", series, "seconds", "accuracy", from_zero=True)
+    assert 'text-anchor="middle">0</text>' in report_page("Run", [chart])
+    assert 'text-anchor="middle">0</text>' not in report_page(
+        "Run", [replace(chart, from_zero=False)]
+    )

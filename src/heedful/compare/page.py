@@ -108,8 +108,13 @@ def _quality(plan: Plan, summary: Summary) -> list[Section]:
     for against, found in _against(summary, first):
         columns += [f"less {against} (95 %)", "p"]
         for row, each in zip(rows, found, strict=True):
-            row += difference_cells(each, figure)
+            row += map(_together, difference_cells(each, figure))
     return [*sections, MetricTable("", columns, rows)]
+
+
+def _together(cell: str) -> str:
+    """Keep the ends of an interval on one line."""
+    return cell.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")
 
 
 def _against(summary: Summary, first: str) -> Iterable[tuple[str | None, list[Difference | None]]]:
@@ -177,7 +182,14 @@ def _curves(plan: Plan, summary: Summary, outcomes: Sequence[Outcome]) -> list[S
     ]
     note = "After each epoch, the mean over seeds; the bars reach from the worst to the best seed."
     sections: list[Section] = [
-        Chart(f"{heading} by training time", by_time, "seconds of training steps", title, note=note)
+        Chart(
+            f"{heading} by training time",
+            by_time,
+            "seconds of training steps",
+            title,
+            from_zero=True,
+            note=note,
+        )
     ]
     if any(len(by_count) > 1 for by_count in summary.learning.values()):
         series = [_learning(name, by_count) for name, by_count in summary.learning.items()]

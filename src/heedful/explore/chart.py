@@ -120,8 +120,9 @@ def line_chart(
     *,
     log_x: bool = False,
     log_y: bool = False,
+    from_zero: bool = False,
 ) -> str:
-    """Return the curves as an inline SVG with axes and a key.
+    """Return the curves as an inline SVG with axes and a key; `from_zero` begins the horizontal axis at 0.
 
     Points that are not finite are left out, and so are those that have no place on an axis by the logarithm.
 
@@ -136,7 +137,7 @@ def line_chart(
         raise OptionError(
             "a chart needs at least one finite point; leave the chart out of the report."
         )
-    frame = _frame(curves, log_x=log_x, log_y=log_y)
+    frame = _frame(curves, log_x=log_x, log_y=log_y, from_zero=from_zero)
     summary = "; ".join(
         f"{one.name} from {one.points[0][1]:.4g} to {one.points[-1][1]:.4g}"
         for one in curves
@@ -162,8 +163,9 @@ def _drawable(one: Series, *, log_x: bool, log_y: bool) -> Series:
     return Series(one.name, [one.points[number] for number in kept], spread)
 
 
-def _frame(curves: Sequence[Series], *, log_x: bool, log_y: bool) -> _Frame:
-    xs = [x for one in curves for x, _ in one.points]
+def _frame(curves: Sequence[Series], *, log_x: bool, log_y: bool, from_zero: bool) -> _Frame:
+    xs = [0.0] if from_zero else []
+    xs += [x for one in curves for x, _ in one.points]
     ys = [y for one in curves for _, y in one.points]
     ys += [end for one in curves for ends in one.spread for end in ends if end > 0 or not log_y]
     lines = 0 if len(curves) <= _IN_TITLE else math.ceil(len(curves) / _a_line())

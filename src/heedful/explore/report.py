@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +42,8 @@ class Chart:
     y_label: str
     log_x: bool = False
     log_y: bool = False
+    from_zero: bool = False
+    """Whether the horizontal axis begins at 0 wherever the points do, as time does."""
     note: str = ""
     """What to know to read it."""
 
@@ -77,6 +80,7 @@ class Code:
 
 Section = Paragraph | MetricTable | Chart | Intervals | Maps | Code
 
+_NUMBER: Final = re.compile(r"[-+<]?\d[\d,]*(\.\d+)?(e[-+]\d+)?( ?%| [KMG]iB)?")
 _ONE_LINE: Final = "<h2>{}</h2>\n"
 
 
@@ -87,7 +91,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
         OptionError: a `Maps` example without records, a `Chart` without points, `Intervals` without any.
 
     >>> text = report_page("Run", [MetricTable("Results", ["metric", "value"], [["BLEU", "33.1"]])])
-    >>> "<td>33.1</td>" in text
+    >>> '<td class="number">33.1</td>' in text
     True
     """
     body = []
@@ -100,9 +104,10 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
             case Chart():
                 inner = _note(section.note) + _chart(section)
             case Intervals():
-                inner = _note(section.note) + interval_chart(
+                drawn = interval_chart(
                     section.intervals, section.x_label, zero=section.zero, form=section.form
                 )
+                inner = _note(section.note) + _wide(drawn)
             case Maps():
                 inner = _maps(section, f"maps-{number}")
             case Code():
@@ -117,24 +122,45 @@ def _note(text: str) -> str:
 
 
 def _chart(section: Chart) -> str:
-    return line_chart(
+    drawn = line_chart(
         section.series,
         section.x_label,
         section.y_label,
         log_x=section.log_x,
         log_y=section.log_y,
+        from_zero=section.from_zero,
     )
+    return _wide(drawn)
+
+
+def _wide(drawn: str) -> str:
+    """Let what is wider than a narrow screen be pushed sideways, instead of made too small to read."""
+    return f'<div class="wide">{drawn}</div>\n'
 
 
 def _table(section: MetricTable) -> str:
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in section.columns)
+    """Write a table; columns of numbers stand on the right, as numbers are compared."""
+    columns = list(zip(*section.rows, strict=True)) if section.rows else [()] * len(section.columns)
+    marks = [' class="number"' if _are_numbers(column) else "" for column in columns]
+    head = "".join(
+        f'<th scope="col"{mark}>{html.escape(name)}</th>'
+        for name, mark in zip(section.columns, marks, strict=True)
+    )
     rows = []
-    for row in section.rows:
-        first, *others = row
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in others)
+    for first, *others in section.rows:
+        cells = "".join(
+            f"<td{mark}>{html.escape(cell)}</td>"
+            for cell, mark in zip(others, marks[1:], strict=True)
+        )
         rows.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>\n')
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>"
-    return f'<div class="wide">{table}</div>\n'
+    return _wide(table)
+
+
+def _are_numbers(column: Sequence[str]) -> bool:
+    """Say whether a column holds numbers, perhaps with a unit, and no more than gaps beside them."""
+    cells = [cell for cell in column if cell not in ("", "–")]
+    return bool(cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def _maps(section: Maps, name: str) -> str:
