@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.band_added import Added
+from heedful.ops.backends.band_added import Added, follows_distance
 from heedful.ops.backends.band_blocks import Job, attend_blocks, block_rows
 from heedful.ops.backends.band_dot import windowed, windowed_by_pieces
 from heedful.ops.backends.band_layout import Band
@@ -25,6 +25,8 @@ from heedful.ops.normalizers import Softmax
 
 # Seconds of a call by blocks, however small.
 BLOCKS_CALL, BLOCKS_BACKWARD_CALL = 300e-6, 1000e-6
+# Seconds that masks and biases cost which follow from more than distance, and what they cost for each cell.
+TILES_CALL, TILE_CELL = 65e-6, 1.2e-9
 CHUNKED = Chunked()
 
 
@@ -40,12 +42,12 @@ class Banded(Backend):
         "only the cells inside the window are computed, in blocks along the diagonal"
     )
     cost: ClassVar[Cost] = Cost(
-        call=75e-6,
+        call=63e-6,
         backward_call=120e-6,
-        multiply_add=0.0107e-9,
-        cell=0.25e-9,
+        multiply_add=0.0105e-9,
+        cell=0.2e-9,
         transcendental=6.6e-9,
-        backward=2.4,
+        backward=2.5,
     )
 
     def supports(self, call: Call) -> str | None:
@@ -69,20 +71,23 @@ class Banded(Backend):
 
     def _is_plain(self, call: Call) -> bool:
         """Whether the compiled kernels serve such a call."""
-        learned = any(
-            name == "bias" and tensor.requires_grad for name, tensor in call.named_tensors()
-        )
         plain = call.score.pair_kind == "dot" and isinstance(call.normalizer, Softmax)
-        here = call.query.is_cpu and not call.dropout_p and not learned
-        return plain and here and unavailable() is None
+        here = call.query.is_cpu and not call.dropout_p
+        return plain and here and not _learns_bias(call) and unavailable() is None
 
     def seconds(self, call: Call) -> float:
         band = band_of(call)
         if band is None:
             return float("inf")
-        rows = min(ROWS if self._is_plain(call) else block_rows(call, band), call.num_queries)
-        keys = min(call.num_keys, rows + band.width)
-        return self.seconds_for(call, call.lead_size * call.num_queries * keys)
+        plain = self._is_plain(call)
+        rows = min(ROWS if plain else block_rows(call, band), call.num_queries)
+        cells = call.num_queries * min(call.num_keys, rows + band.width)
+        seconds = self.seconds_for(call, call.lead_size * cells)
+        if plain and not follows_distance(call):
+            heads = call.lead[-1] if call.lead else 1
+            tiles = TILES_CALL + TILE_CELL * cells * (call.lead_size // max(1, heads))
+            seconds += tiles * (2 if call.needs_gradient else 1)
+        return seconds
 
     def bytes_at_once(self, call: Call) -> int:
         return 0
@@ -121,6 +126,12 @@ def band_of(call: Call) -> Band | None:
     return Band.of(call.mask.bounds(call.rows), call.num_queries, call.num_keys)
 
 
+def _learns_bias(call: Call) -> bool:
+    bias = call.bias
+    held = () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
+    return any(tensor.requires_grad for tensor in held)
+
+
 def _by_blocks(call: Call, band: Band) -> Attended:
     return attend_blocks(
         Job(prepare(call, fast=True), band, "dense" if call.return_weights else "none")
@@ -133,7 +144,7 @@ def _fused(call: Call, band: Band) -> Tensor:
     key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
     wide = wide_dtype(call.query.dtype)
     operands = [
-        _padded(four_axes(tensor.to(wide), lead))
+        _padded(four_axes(tensor if tensor.dtype == wide else tensor.to(wide), lead))
         for tensor, lead in (
             (query, call.lead),
             (call.prepared_key, key_lead),
@@ -146,8 +157,11 @@ def _fused(call: Call, band: Band) -> Tensor:
         output = windowed(operands, window, added.all_tiles())
     else:
         output = windowed_by_pieces(operands, window, added.pieces)
-    output = output[..., : call.value.shape[-1]]
-    return output.reshape(*call.lead, *output.shape[-2:]).to(call.query.dtype)
+    if output.shape[-1] > call.value_features:
+        output = output[..., : call.value_features]
+    if len(call.lead) != 2:
+        output = output.reshape(*call.lead, *output.shape[-2:])
+    return output.to(call.query.dtype)
 
 
 def _padded(tensor: Tensor) -> Tensor:

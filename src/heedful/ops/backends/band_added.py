@@ -57,7 +57,7 @@ class Added:
             self.call.bias is not None and _is_near(self.call.bias)
         )
         if plain and not torch.compiler.is_compiling():
-            return Window(left, right, scale, _interval(left, right, self.dtype))
+            return _interval(left, right, scale, self.dtype)
         return Window(left, right, scale, self._near())
 
     def _near(self) -> Tensor:
@@ -138,12 +138,18 @@ class Added:
         return whole.reshape(math.prod(got[:-1]), got[-1] if got else 1, *shape).contiguous()
 
 
+def follows_distance(call: Call) -> bool:
+    """Whether distance alone decides what a call's mask and bias say."""
+    near = call.mask is None or call.mask.follows_distance
+    return near and (call.bias is None or _is_near(call.bias))
+
+
 @lru_cache(64)
-def _interval(left: int, right: int, dtype: torch.dtype) -> Tensor:
-    """`Window.near` where all distances within bounds are kept and nothing is added."""
+def _interval(left: int, right: int, scale: float, dtype: torch.dtype) -> Window:
+    """Where all distances within bounds are kept and nothing is added."""
     near = torch.full((1, near_size(left, right)), -torch.inf, dtype=dtype)
     near[:, MARGIN : near.shape[1] - MARGIN] = 0
-    return near
+    return Window(left, right, scale, near)
 
 
 def _is_interval(mask: Mask | None) -> bool:

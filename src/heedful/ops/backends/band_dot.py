@@ -62,14 +62,14 @@ class Job:
         """Output and logsumexp."""
         shape = query.shape[:3]
         output, logsumexp = query.new_empty(*shape, value.shape[3]), query.new_empty(shape)
-        sums = [output.new_zeros(1)]
+        sums: list[Tensor] = []
         for piece in self.pieces():
             if isinstance(piece, range):
                 for one in (output, logsumexp):
                     one[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
                 continue
             sums.append(run_forward(query, key, value, self.window, piece, output, logsumexp))
-        if not (math.isfinite(torch.cat(sums).sum().item()) or all_finite(output)):
+        if not (all(math.isfinite(one.sum().item()) for one in sums) or all_finite(output)):
             # Something hidden came through, or what is seen is not finite: the mathematics knows which.
             with torch.no_grad():
                 output = plain_attention((query, key, value), self.window, self.pieces())

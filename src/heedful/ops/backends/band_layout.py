@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from heedful.ops.masks.bounds import Bounds
 
@@ -42,4 +42,4 @@ class Band:
     def fitted(self) -> Band:
         """The same where the sides reach no farther than the lengths: no distance is greater, whatever the window."""
         left, right = min(self.left, self.num_queries - 1), min(self.right, self.num_keys - 1)
-        return replace(self, left=left, right=right)
+        return Band(left, right, self.num_queries, self.num_keys)

@@ -12,6 +12,10 @@ from torch import Tensor
 
 from heedful.ops.call import Attended, Call
 
+MASKED_CALL = 40e-6
+"""Seconds to build the mask of all pairs, however few, and to look for what is not finite behind it; with gradients
+twice that."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -58,7 +62,8 @@ class Backend(abc.ABC):
         Asked before `supports`, so any call is answered; infinity where it is sure not to serve. A backend that
         computes only some of the cells (a band, edges) counts those alone with `seconds_for`.
         """
-        return self.seconds_for(call, call.cells)
+        masked = 0.0 if call.mask is None else MASKED_CALL * (2 if call.needs_gradient else 1)
+        return self.seconds_for(call, call.cells) + masked
 
     def seconds_for(self, call: Call, cells: int) -> float:
         """`cost` applied to so many query-key pairs."""

@@ -31,12 +31,12 @@ class EdgeByEdge(Backend):
     name: ClassVar[str] = "edges"
     why: ClassVar[str] = "only the edges listed are computed, one pass a query"
     cost: ClassVar[Cost] = Cost(
-        call=250e-6,
-        backward_call=400e-6,
-        multiply_add=0.6e-9,
-        cell=8e-9,
+        call=105e-6,
+        backward_call=190e-6,
+        multiply_add=0.13e-9,
+        cell=11e-9,
         transcendental=0.8e-9,
-        backward=3.0,
+        backward=2.2,
     )
 
     def supports(self, call: Call) -> str | None:

@@ -60,7 +60,7 @@ class SDPA(Backend):
     def seconds(self, call: Call) -> float:
         if call.score.pair_kind != "dot" or not isinstance(call.normalizer, Softmax):
             return math.inf
-        return self.seconds_for(call, call.cells)
+        return super().seconds(call)
 
     def cost_of(self, call: Call) -> Cost:
         return self.cost if self.is_fused(call) else UNFUSED

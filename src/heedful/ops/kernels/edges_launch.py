@@ -17,8 +17,10 @@ from heedful.ops.kernels.edges_plain import EdgePair, EdgeTensors
 from heedful.ops.kernels.runtime import launch, parts_for
 from heedful.ops.kernels.runtime_source import Compiled
 
-NANOSECONDS, BACKWARD = 0.6, 3
-"""What a feature of an edge takes forward on one thread, and how many times as long backward."""
+NANOSECONDS, EDGE_NANOSECONDS, BACKWARD = 0.13, 11.0, 2.2
+"""What a feature of an edge and the edge itself take forward on one thread, and how many times as long backward."""
+HIDDEN_NANOSECONDS = 0.6
+"""What a feature takes that goes through tanh or the leaky rectifier."""
 KINDS = {"dot": DOT, "leaky_relu": LEAKY_RELU, "tanh": TANH}
 SAFE_EXPONENT = {torch.float32: 40.0, torch.float64: 350.0}
 """Up to this size e^2x is finite in each dtype the kernels know."""
@@ -31,7 +33,7 @@ def run_forward(
     batch, queries, heads, width = given.query.shape
     output = given.query.new_empty(batch, queries, heads, given.value.shape[3])
     logsumexp = given.query.new_empty(batch, queries, heads)
-    work = _work(rows, given)
+    work = _work(rows, pair, given)
     parts = parts_for(work)
     spaces = given.query.new_empty(parts, forward_space(heads, width, given.extra))
     kernel, arguments = _prepared(edges_forward, rows, pair, given, dropped)
@@ -54,7 +56,7 @@ def run_backward(
     """
     _, _, heads, width = given.query.shape
     query, key, value, vector, edge_features, edge_weight, bias = vars(given).values()
-    work = BACKWARD * _work(rows, given)
+    work = BACKWARD * _work(rows, pair, given)
     # Each part has sums of its own for the keys; to clear and add them up costs about what half an edge a key costs.
     parts = min(parts_for(work), max(2, 2 * rows.count // max(key.shape[1], 1)))
     dquery, dkeys = torch.empty_like(query), key.new_zeros(parts, key.numel())
@@ -125,8 +127,9 @@ def _summed(parts: Tensor, like: Tensor) -> Tensor:
     return (parts[0] if parts.shape[0] == 1 else parts.sum(0)).view_as(like)
 
 
-def _work(rows: CompressedRows, given: EdgeTensors) -> float:
+def _work(rows: CompressedRows, pair: EdgePair, given: EdgeTensors) -> float:
     """Nanoseconds forward on one thread."""
     batch, _, heads, width = given.query.shape
-    features = heads * (width * (1 + given.extra) + given.value.shape[3])
-    return batch * rows.count * features * NANOSECONDS
+    each = NANOSECONDS if pair.kind == "dot" else HIDDEN_NANOSECONDS
+    features = width * (each + given.extra * NANOSECONDS) + given.value.shape[3] * NANOSECONDS
+    return batch * rows.count * heads * (features + EDGE_NANOSECONDS)
