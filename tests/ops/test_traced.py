@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heedful import ShapeError, attend, masks, positions
+from heedful import ShapeError, attend, masks, positions, scores
 from heedful.nn import GAT, GATv2, GraphTransformer
 from tests.ops.compare import assert_same
 
@@ -114,14 +114,16 @@ def test_a_long_window_is_chosen_while_tracing() -> None:
     assert "windowed_attention" in graph_of(function, *operands(2, 3, length=2000))
 
 
-def test_what_is_hidden_reaches_nothing_in_a_compiled_window() -> None:
+@pytest.mark.parametrize("score", [scores.ScaledDot(), scores.Bilinear(torch.randn(6, 6))])
+def test_what_is_hidden_reaches_nothing_in_a_compiled_window(score: scores.Score) -> None:
     query, key, value = operands(2, 3)
     with torch.no_grad():
         key[:, :, 50] = torch.nan
         value[:, :, 51] = torch.inf
 
     def function(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return attend(query, key, value, mask=masks.Window(2, 2), backend="band").output
+        mask = masks.Window(2, 2)
+        return attend(query, key, value, score=score, mask=mask, backend="band").output
 
     torch._dynamo.reset()
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from heedful.ops.backends.band_dot import windowed, windowed_by_pieces
 from heedful.ops.backends.band_layout import Band
 from heedful.ops.backends.base import Backend, Cost, as_given, wide_dtype
 from heedful.ops.backends.chunked import Chunked
-from heedful.ops.backends.reference import prepare, token_bytes
+from heedful.ops.backends.reference import cleanse, prepare, token_bytes
 from heedful.ops.backends.sdpa import four_axes, query_and_scale
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func
@@ -140,14 +141,14 @@ def _by_blocks(call: Call, band: Band) -> Attended:
 
 def _fused(call: Call, band: Band) -> Tensor:
     """The output by compiled kernels."""
-    query, scale = query_and_scale(call)
+    query, key, scale = _prepared(call)
     key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
     wide = wide_dtype(call.query.dtype)
     operands = [
         _padded(four_axes(tensor if tensor.dtype == wide else tensor.to(wide), lead))
         for tensor, lead in (
             (query, call.lead),
-            (call.prepared_key, key_lead),
+            (key, key_lead),
             (call.value, key_lead),
         )
     ]
@@ -162,6 +163,27 @@ def _fused(call: Call, band: Band) -> Tensor:
     if len(call.lead) != 2:
         output = output.reshape(*call.lead, *output.shape[-2:])
     return output.to(call.query.dtype)
+
+
+def _prepared(call: Call) -> tuple[Tensor, Tensor, float]:
+    """Query and key, and the factor of their products; tokens that are not finite are so as a whole.
+
+    What prepares features must not see those: in its derivative, 0 times them is not 0.
+    """
+    query, scale = query_and_scale(call)
+    key = call.prepared_key
+    changed = query is not call.query or key is not call.key_features
+    if not (changed and call.needs_gradient) or call.known_finite:
+        return query, key, scale
+    query = _marked(call.query, call.score.prepare_query)
+    if isinstance(call.key, Tensor):
+        key = _marked(call.key, lambda clean: call.score.prepare_key(clean).features)
+    return query, key, scale
+
+
+def _marked(tensor: Tensor, prepare: Callable[[Tensor], Tensor]) -> Tensor:
+    clean, bad = cleanse(tensor)
+    return torch.where(bad[..., None], torch.nan, prepare(clean))
 
 
 def _padded(tensor: Tensor) -> Tensor:
