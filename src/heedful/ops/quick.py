@@ -20,13 +20,11 @@ from heedful.ops.masks import Causal, Dense, Mask, Padding
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import Dot, PreparedKey, ScaledDot, Score
 
-# What computes as a tensor does; any other class may mean something of its own by an operation.
-_PLAIN = frozenset((Tensor, Parameter))
 # Whether torch.func is at work (`finite.inside_func`), and autocast on any device: neither is asked while compiling.
 _functions_at_work = torch._C._functorch.get_dynamic_layer_stack_depth
 _autocast_at_work = torch._C._is_any_autocast_enabled
 _kernel = F.scaled_dot_product_attention
-_grad_enabled, _num_threads = torch.is_grad_enabled, torch.get_num_threads
+_num_threads = torch.get_num_threads
 
 
 def quick(
@@ -40,11 +38,14 @@ def quick(
     """The output of a call under softmax, (batch, heads, query, value); None where it must go the long way."""
     if is_dynamo_compiling() or (type(score) is not ScaledDot and type(score) is not Dot):
         return None
-    if isinstance(key, PreparedKey):
-        if key.score != score.name:
-            return None
+    if type(key) is PreparedKey and key.score == score.name:
         key = key.features  # These scores leave keys as they are.
-    if type(query) not in _PLAIN or type(key) not in _PLAIN or type(value) not in _PLAIN:
+    # Any other class may mean something of its own by an operation.
+    if (
+        (type(query) is not Tensor and type(query) is not Parameter)
+        or (type(key) is not Tensor and type(key) is not Parameter)
+        or (type(value) is not Tensor and type(value) is not Parameter)
+    ):
         return None
     shape, key_shape, dtype = query.shape, key.shape, query.dtype
     if (
@@ -130,15 +131,15 @@ def _masked(
     A sum is finite only where all its terms are, and takes a hundredth of the time of `isfinite`; where large terms
     overflow it, the long way looks at each. `data` is what `detach` gives, without a way through the dispatcher.
     """
-    learns = (query.requires_grad or key.requires_grad) and _grad_enabled()
     output = _kernel(query, key, value, added, 0.0, causal, scale=scale)
+    learns = output.requires_grad
     if _num_threads() > 1:
         total = _product(query, key) if learns else 0.0
         total += _product(output, output)
+    elif learns:
+        total = output.data.sum().item() + query.data.sum().item() + key.data.sum().item()
     else:
-        total = output.data.sum().item()
-        if learns:
-            total += query.data.sum().item() + key.data.sum().item()
+        total = output.sum().item()
     return output if total - total == 0.0 else None  # NaN for what is not finite.
 
 
