@@ -145,6 +145,24 @@ def test_hidden_contents_send_a_call_the_long_way(name: str, poison: float, leng
         assert taken(*spoilt, options) is None
 
 
+@pytest.mark.parametrize("strided", [False, True])
+@pytest.mark.parametrize("index", range(3))
+def test_hidden_contents_are_seen_by_several_threads(
+    index: int, strided: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heedful.ops.quick._num_threads", lambda: 2)
+    monkeypatch.setattr("heedful.ops.quick._SHARED", 1)
+    shape = (B, H, Q, D)
+    spoilt = [
+        torch.randn(B, H, Q, 2 * D)[..., :D] if strided else torch.randn(shape) for _ in "qkv"
+    ]
+    causal: Options = {"mask": masks.Causal()}
+    learned = [tensor.clone(memory_format=torch.preserve_format) for tensor in spoilt]
+    assert taken(*[tensor.requires_grad_() for tensor in learned], causal) is not None  # type: ignore[call-arg, arg-type]
+    spoilt[index][..., Q - 1, 1] = torch.inf
+    assert taken(*[tensor.requires_grad_() for tensor in spoilt], causal) is None  # type: ignore[call-arg, arg-type]
+
+
 def test_a_value_behind_every_row_is_seen_without_gradients_too() -> None:
     query, key, value = (torch.randn(1, 1, 5, 4) for _ in range(3))
     value[..., 3, :] = torch.nan

@@ -25,6 +25,8 @@ _functions_at_work = torch._C._functorch.get_dynamic_layer_stack_depth
 _autocast_at_work = torch._C._is_any_autocast_enabled
 _kernel = F.scaled_dot_product_attention
 _num_threads = torch.get_num_threads
+# From so many numbers on PyTorch shares a sum among threads, which takes longer than the whole of an inner product.
+_SHARED = 32768
 
 
 def quick(
@@ -133,7 +135,7 @@ def _masked(
     """
     output = _kernel(query, key, value, added, 0.0, causal, scale=scale)
     learns = output.requires_grad
-    if _num_threads() > 1:
+    if _num_threads() > 1 and output.numel() >= _SHARED:
         total = _product(query, key) if learns else 0.0
         total += _product(output, output)
     elif learns:
@@ -145,7 +147,6 @@ def _masked(
 
 def _product(one: Tensor, other: Tensor) -> float:
     """An inner product, or a sum: finite only where all numbers of both are."""
-    # To share a sum among threads takes longer than the whole of a product.
     flat, beside = _flat(one), _flat(other)
     if flat is None or beside is None or flat.shape != beside.shape:
         return (one.data.sum() + other.data.sum()).item()
