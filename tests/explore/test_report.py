@@ -145,3 +145,12 @@ def test_an_axis_of_time_begins_at_zero() -> None:
     assert 'text-anchor="middle">0</text>' not in report_page(
         "Run", [replace(chart, from_zero=False)]
     )
+
+
+def test_long_numbers_stay_within_the_picture() -> None:
+    drawn = line_chart(
+        [Series("lstm", [(1254, 0.5), (12544, 0.9)])], "sentences", "accuracy", log_x=True
+    )
+    found = dict(re.findall(r'<text x="([\d.]+)"[^>]*>([\d,]+)</text>', drawn))
+    assert list(found.values())[-2:] == ["1,254", "12,544"]
+    assert float(list(found)[-1]) + 3.5 * len("12,544") <= 640

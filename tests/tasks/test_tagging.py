@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from itertools import product
 from pathlib import Path
@@ -23,6 +24,7 @@ from heedful.tasks.tagging_config import TaggingConfig
 from heedful.tasks.tagging_metrics import score_tags
 from heedful.train.events import Finished, Progress, Validated
 from heedful.train.loop import train_model
+from tests.data.test_spans import all_spans, written
 
 PATTERNS = (
     (("I", "saw", "a", "saw"), ("PRON", "VERB", "DET", "NOUN")),
@@ -196,6 +198,16 @@ def test_spans_are_told_from_other_labels() -> None:
     assert score_tags([["A"]], [["A"]], [[True]]).span_f1 is None
     assert score_tags([["A"]], [["A"]], [[True]]).span_breaks is None
     assert score_tags([["A"]], [["A"]], [[True]]).unknown_accuracy is None
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "IOB", "BIOES"])
+def test_span_f1_is_that_of_the_sets_of_spans(scheme: str) -> None:
+    draw, choices = random.Random(3), all_spans(0, 5)
+    wanted, got = draw.choices(choices, k=60), draw.choices(choices, k=60)
+    right = sum(len(set(one) & set(other)) for one, other in zip(wanted, got, strict=True))
+    both = sum(map(len, wanted)) + sum(map(len, got))
+    labels = ([written(each, 5, scheme) for each in sentences] for sentences in (got, wanted))
+    assert score_tags(*labels, [[True] * 5] * 60).span_f1 == pytest.approx(2 * right / both)
 
 
 def test_sentences_of_other_lengths_are_not_compared() -> None:

@@ -35,7 +35,7 @@ def evaluate(
     A translator translates the source side of pairs and compares with their target side: sacreBLEU and chrF with
     their signatures, so that others can compare, the share of exact matches, and the BLEU of lower-cased tokenized
     text, in which many papers report Multi30k. A tagger labels sentences: accuracy, also on unknown words, macro F1,
-    F1 of spans where labels are BIO or BIOES, and the labels most often confused.
+    F1 of spans where labels mark some, and the labels most often confused.
 
     Example:
         heedful evaluate runs/en-de --test test.en test.de --beam 5

@@ -16,6 +16,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 30, 44
 _COLOURS: Final = 8
 _DASHES: Final = ("", "7 4", "2 3", "9 3 2 3")
 """Curves differ by dash as well as by colour."""
+_LETTER: Final = 7
+"""Width of an average letter."""
 _IN_TITLE: Final = 3
 """So many names stand beside the name of the axis; more have lines of their own."""
 _KEY_WIDTH, _KEY_HEIGHT = 136, 18
@@ -188,10 +190,12 @@ def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
     for value in frame.y.ticks():
         y = frame.y.at(value)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{value:g}</text>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{_number(value)}</text>')
     for value in frame.x.ticks():
-        x = frame.x.at(value)
-        parts.append(f'<text x="{x}" y="{base + 18}" text-anchor="middle">{value:g}</text>')
+        text = _number(value)
+        # a long number at the end of the axis stays within the picture
+        x = min(frame.x.at(value), _WIDTH - _LETTER * len(text) / 2)
+        parts.append(f'<text x="{x}" y="{base + 18}" text-anchor="middle">{text}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>'
@@ -201,6 +205,12 @@ def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
     )
     parts.append(f'<text x="8" y="16">{html.escape(y_label)}</text>')
     return parts
+
+
+def _number(value: float) -> str:
+    """Write the number of an axis: thousands apart, no more digits than tell it."""
+    whole = value == round(value) and 1000 <= abs(value) < 1e6
+    return f"{value:,.0f}" if whole else f"{value:g}"
 
 
 def _key(number: int, name: str, count: int) -> list[str]:
