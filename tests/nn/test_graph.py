@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heedful import OptionError, ShapeError, masks
+from heedful import DtypeError, OptionError, ShapeError, masks
 from heedful.nn import GAT, GATv2, GraphTransformer
 
 with warnings.catch_warnings():
@@ -166,9 +166,37 @@ def test_what_does_not_fit() -> None:
         GAT(5, 3)(x, masks.Edges(torch.zeros(2, 1, dtype=torch.int64), 3, 3))
     with pytest.raises(ShapeError, match="nodes have shape"):
         GAT(5, 3)(x[None], index)
+    wide = [GAT(5, 3, edge_dim=3), GATv2(5, 3, edge_dim=3), GraphTransformer(5, 3, edge_dim=3)]
+    for layer in wide:
+        for features in (2, 4):
+            with pytest.raises(ShapeError, match=rf"\(30, {features}\).*edge_dim=3"):
+                layer(x, index, torch.randn(EDGES, features))
+        with pytest.raises(ShapeError, match=r"source nodes have 6 channels.*made for 5"):
+            layer(torch.randn(NODES, 6), index, torch.randn(EDGES, 3))
+        with pytest.raises(DtypeError, match=r"source nodes: torch\.float64.*holds torch\.float32"):
+            layer(x.double(), index, torch.randn(EDGES, 3))
+        with pytest.raises(DtypeError, match=r"edge_attr: torch\.int64"):
+            layer(x, index, torch.ones(EDGES, 3).long())
     with pytest.raises(OptionError, match="heads is 0"):
         GAT(5, 3, heads=0)
     with pytest.raises(OptionError, match="outside"):
         GraphTransformer(5, 3, dropout=1.0)
     with pytest.raises(OptionError, match="did you mean 'mean'"):
         GATv2(5, 3, fill_value="maen")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("edge_dim", [None, 3])
+def test_autocast(name: str, edge_dim: int | None) -> None:
+    ours, theirs = same_weights(name, in_channels=4, out_channels=3, heads=2, edge_dim=edge_dim)
+    ours, theirs = ours.float(), theirs.float()
+    x, index = torch.randn(NODES, 4), edge_index()
+    features = None if edge_dim is None else torch.randn(EDGES, edge_dim)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = ours(x, index, features)
+        weights = ours.weights(x, index, features).weights
+    assert got.dtype == torch.float32  # narrow in the linear maps alone
+    torch.testing.assert_close(got, theirs(x, index, features), rtol=0.05, atol=0.1)
+    assert weights.isfinite().all()
+    got.float().square().sum().backward()
+    assert all(parameter.grad.dtype == parameter.dtype for parameter in ours.parameters())

@@ -11,15 +11,15 @@ from heedful.nn.graph_edges import (
     Fill,
     Neighbourhood,
     Nodes,
+    attended,
     both,
+    check_features,
     check_options,
     glorot,
-    joined,
     neighbourhood,
     weights_of,
 )
 from heedful.nn.linear import Linear
-from heedful.ops.kernels.edges import attend_edges
 from heedful.ops.kernels.edges_dropout import NEVER, dropping
 from heedful.ops.kernels.edges_plain import EdgePair, EdgeTensors
 from heedful.ops.masks import Edges
@@ -46,7 +46,8 @@ class _GraphLayer(nn.Module):
         source, target = in_channels if isinstance(in_channels, tuple) else (in_channels,) * 2
         sizes = {"in_channels": min(source, target), "out_channels": out_channels, "heads": heads}
         check_options({**sizes, "edge_dim": edge_dim or 1}, dropout, fill_value)
-        self.heads, self.out_channels, self.concat = heads, out_channels, concat
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.heads, self.concat = heads, concat
         self.negative_slope, self.dropout = negative_slope, dropout
         self.add_self_loops, self.edge_dim, self.fill_value = add_self_loops, edge_dim, fill_value
         wide = heads * out_channels
@@ -68,7 +69,7 @@ class _GraphLayer(nn.Module):
     ) -> Tensor:
         near, pair, given = self._edges(x, edge_index, edge_attr)
         dropped = dropping(self.dropout) if self.training else NEVER
-        output = joined(attend_edges(near.rows, pair, given, dropped)[0], self.concat)
+        output = attended(near, pair, given, dropped, self.concat)
         if self.res is not None:
             output = output + self.res(both(x)[1])
         return output if self.bias is None else output + self.bias
@@ -88,9 +89,11 @@ class _GraphLayer(nn.Module):
                 f"edge_attr of shape {tuple(edge_attr.shape)} was given to a layer made without edge_dim; make it "
                 f"with edge_dim={edge_attr.shape[-1] if edge_attr.ndim > 1 else 1}."
             )
+        check_features((source, target), self.in_channels, edge_attr, next(self.parameters()).dtype)
         near = neighbourhood(
-            edge_index, edge_attr, source, target, self.add_self_loops, self.fill_value
-        )
+            edge_index, edge_attr, source, target, self.add_self_loops, self.fill_value,
+            self.edge_dim,
+        )  # fmt: skip
         pair = EdgePair("leaky_relu", self.negative_slope)
         return near, pair, self._tensors(source, target, near.features)
 
@@ -133,7 +136,7 @@ class GAT(_GraphLayer):
 
     Raises:
         OptionError: sizes below 1, an unknown `fill_value`, edge features without `edge_dim`.
-        ShapeError: nodes, edges and edge features that do not fit each other.
+        ShapeError, DtypeError: nodes, edges and edge features that do not fit each other or the layer.
 
     >>> layer = GAT(3, 4, heads=2)
     >>> layer(torch.randn(5, 3), torch.tensor([[0, 1, 2], [1, 1, 4]])).shape

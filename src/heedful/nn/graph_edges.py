@@ -9,7 +9,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from heedful.errors import OptionError, ShapeError, unknown_choice
+from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
+from heedful.ops.backends.base import as_given, wide_dtype
+from heedful.ops.kernels.edges import attend_edges
+from heedful.ops.kernels.edges_dropout import Dropping
 from heedful.ops.kernels.edges_graph import CompressedRows
 from heedful.ops.kernels.edges_plain import (
     EdgePair,
@@ -62,11 +65,12 @@ def neighbourhood(
     target: Tensor,
     loops: bool,
     fill: Fill,
+    edge_dim: int | None,
 ) -> Neighbourhood:
     """Sort edges unless that is done, and add self loops with features of their own.
 
     Raises:
-        ShapeError: edges or their features that do not fit the nodes.
+        ShapeError: edges or their features that do not fit the nodes or the layer.
     """
     sizes = (target.shape[0], source.shape[0])
     edges = edge_index if isinstance(edge_index, Edges) else Edges(edge_index, *sizes)
@@ -80,6 +84,12 @@ def neighbourhood(
     if edge_attr is not None and edge_attr.shape[0] != edges.edge_index.shape[1]:
         raise ShapeError(
             f"edge_attr has shape {tuple(edge_attr.shape)}, but there are {edges.edge_index.shape[1]} edges; give "
+            f"(edges, edge_dim)."
+        )
+    # The kernel reads as many weights as an edge has features.
+    if edge_attr is not None and edge_attr.shape[1:] != (edge_dim,):
+        raise ShapeError(
+            f"edge_attr has shape {tuple(edge_attr.shape)}, but the layer was made with edge_dim={edge_dim}; give "
             f"(edges, edge_dim)."
         )
     if not loops:
@@ -106,19 +116,61 @@ def _loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
 
 def weights_of(near: Neighbourhood, pair: EdgePair, given: EdgeTensors) -> EdgeWeights:
     """Weights of each edge and head, by plain mathematics."""
-    weights = plain_softmax(near.rows, plain_scores(near.rows, pair, given))
+    given = _of_one_dtype(given)
+    with as_given(given.query.device):
+        weights = plain_softmax(near.rows, plain_scores(near.rows, pair, given))
     return near.listed(weights[0])
+
+
+def attended(
+    near: Neighbourhood, pair: EdgePair, given: EdgeTensors, dropped: Dropping, concat: bool
+) -> Tensor:
+    """What each node took from its edges, (nodes, features)."""
+    given = _of_one_dtype(given)
+    with as_given(given.query.device):
+        return joined(attend_edges(near.rows, pair, given, dropped)[0], concat)
+
+
+def _of_one_dtype(given: EdgeTensors) -> EdgeTensors:
+    """Widen what autocast made narrow, since it leaves parameters as they are: float32 at least."""
+    if not torch.is_autocast_enabled(given.query.device.type):
+        return given
+    wide = wide_dtype(given.value.dtype)
+    made = (None if one is None else one.to(wide) for one in vars(given).values())
+    return EdgeTensors(*made)  # type: ignore[arg-type]
 
 
 def both(x: Nodes) -> tuple[Tensor, Tensor]:
     """Features of source and target nodes."""
-    source, target = x if isinstance(x, tuple) else (x, x)
-    for name, nodes in (("source", source), ("target", target)):
-        if nodes.ndim != 2:
+    return x if isinstance(x, tuple) else (x, x)
+
+
+def check_features(
+    nodes: tuple[Tensor, Tensor],
+    channels: int | tuple[int, int],
+    edge_attr: Tensor | None,
+    held: torch.dtype,
+) -> None:
+    """Raise ShapeError or DtypeError for features that a layer with parameters in `held` cannot take."""
+    wanted = channels if isinstance(channels, tuple) else (channels, channels)
+    for name, given, count in zip(("source", "target"), nodes, wanted, strict=True):
+        if given.ndim != 2:
             raise ShapeError(
-                f"{name} nodes have shape {tuple(nodes.shape)}; give (nodes, channels)."
+                f"{name} nodes have shape {tuple(given.shape)}; give (nodes, channels)."
             )
-    return source, target
+        if given.shape[1] != count:
+            raise ShapeError(
+                f"{name} nodes have {given.shape[1]} channels (shape {tuple(given.shape)}), but the layer was made "
+                f"for {count}; give (nodes, {count})."
+            )
+    if torch.is_autocast_enabled(nodes[0].device.type):
+        return
+    features = {"source nodes": nodes[0], "target nodes": nodes[1], "edge_attr": edge_attr}
+    for name, one in features.items():
+        if one is not None and one.dtype != held:
+            raise DtypeError(
+                f"{name}: {one.dtype}, but the layer holds {held}; make them equal with .to(...)."
+            )
 
 
 def check_options(sizes: dict[str, int], dropout: float, fill: Fill = "mean") -> None:

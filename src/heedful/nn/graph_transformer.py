@@ -10,14 +10,14 @@ from heedful.nn.graph_edges import (
     EdgeWeights,
     Neighbourhood,
     Nodes,
+    attended,
     both,
+    check_features,
     check_options,
-    joined,
     neighbourhood,
     weights_of,
 )
 from heedful.nn.linear import Linear
-from heedful.ops.kernels.edges import attend_edges
 from heedful.ops.kernels.edges_dropout import NEVER, dropping
 from heedful.ops.kernels.edges_plain import EdgePair, EdgeTensors
 from heedful.ops.masks import Edges
@@ -47,7 +47,7 @@ class GraphTransformer(nn.Module):
 
     Raises:
         OptionError: sizes below 1; edge features without `edge_dim`, or the other way round.
-        ShapeError: nodes, edges and edge features that do not fit each other.
+        ShapeError, DtypeError: nodes, edges and edge features that do not fit each other or the layer.
 
     >>> layer = GraphTransformer(3, 4, heads=2)
     >>> layer(torch.randn(5, 3), torch.tensor([[0, 1, 2], [1, 1, 4]])).shape
@@ -70,7 +70,8 @@ class GraphTransformer(nn.Module):
         source, target = in_channels if isinstance(in_channels, tuple) else (in_channels,) * 2
         sizes = {"in_channels": min(source, target), "out_channels": out_channels, "heads": heads}
         check_options({**sizes, "edge_dim": edge_dim or 1}, dropout)
-        self.heads, self.out_channels, self.concat = heads, out_channels, concat
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.heads, self.concat = heads, concat
         self.dropout, self.edge_dim, self.root_weight = dropout, edge_dim, root_weight
         wide = heads * out_channels
         self.lin_key = Linear(source, wide, bias=bias)
@@ -86,7 +87,7 @@ class GraphTransformer(nn.Module):
     ) -> Tensor:
         near, pair, given = self._edges(x, edge_index, edge_attr)
         dropped = dropping(self.dropout) if self.training else NEVER
-        output = joined(attend_edges(near.rows, pair, given, dropped)[0], self.concat)
+        output = attended(near, pair, given, dropped, self.concat)
         if not self.root_weight:
             return output
         own: Tensor = self.lin_skip(both(x)[1])
@@ -110,7 +111,8 @@ class GraphTransformer(nn.Module):
                 f"edge_attr is {'missing' if edge_attr is None else 'given'}, but the layer was made with "
                 f"edge_dim={self.edge_dim}; give both or neither."
             )
-        near = neighbourhood(edge_index, edge_attr, source, target, False, 0.0)
+        check_features((source, target), self.in_channels, edge_attr, self.lin_key.weight.dtype)
+        near = neighbourhood(edge_index, edge_attr, source, target, False, 0.0, self.edge_dim)
         shape = (1, -1, self.heads, self.out_channels)
         weight = None
         if self.lin_edge is not None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from heedful.errors import BackendError
+from heedful.ops.backends import BACKENDS
 from heedful.ops.backends.band import band_of
 from heedful.ops.backends.band_blocks import Job, attend_blocks
 from heedful.ops.backends.base import as_given
@@ -14,7 +16,6 @@ from heedful.ops.backends.reference import prepare
 from heedful.ops.check import checked
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
-from heedful.ops.plan import choose
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import PreparedKey, ScaledDot, Score
 
@@ -77,7 +78,12 @@ def band_weights(
     # Nothing is mixed: values of no features.
     value = (features if isinstance(features, Tensor) else query)[..., :0]
     call = checked(query, key, value, score, mask, bias, normalizer, 0.0, enable_gqa, True)
-    choose(call, "band")
+    refusal = BACKENDS["band"].supports(call)
+    if refusal is not None:
+        raise BackendError(
+            f"band_weights cannot serve this call: {refusal}. attend(..., return_weights=True) gives the weights of "
+            f"every call, (*lead, query, key)."
+        )
     band = band_of(call)
     assert band is not None
     with as_given(call.query.device):

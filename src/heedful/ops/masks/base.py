@@ -234,4 +234,7 @@ def check_per_sequence(name: str, shape: tuple[int, ...], rows: Rows) -> None:
             f"{lead[:-1]} or {lead}."
         )
     if any(size not in (1, full) for size, full in zip(shape, lead, strict=False)):
-        raise ShapeError(f"{name} has leading shape {shape}, which does not broadcast to {lead}.")
+        raise ShapeError(
+            f"{name} has leading shape {shape}, which does not broadcast to {lead}; give one value a sequence: "
+            f"{lead[:-1]} or {lead}."
+        )

@@ -22,7 +22,7 @@ class Padding(Mask):
     """Every query sees the first `key_lengths` keys of its sequence.
 
     `key_lengths` is an integer tensor, one length a sequence: (*batch), or (*batch, heads). Another dtype is
-    refused with DtypeError.
+    refused with DtypeError. Lengths are not looked at: one beyond the keys hides none, one below 1 hides all.
 
     >>> import torch
     >>> Padding(torch.tensor([1, 2])).dense(1, 3, lead=(2,)).int().tolist()

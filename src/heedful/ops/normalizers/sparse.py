@@ -47,6 +47,9 @@ class Entmax(Normalizer):
     (Correia et al. 2019, https://arxiv.org/abs/1909.00015). α = 2 is sparsemax. All are differentiable twice, also
     with respect to α.
 
+    Raises:
+        OptionError: α below 1, or a tensor that holds 1 or less: 1 + sigmoid(·) reaches 1 by rounding, so clamp it.
+
     >>> import torch
     >>> Entmax(1.5).weights(torch.tensor([[1.0, 0.8, -3.0]]), None)
     tensor([[0.5705, 0.4295, 0.0000]])
@@ -71,11 +74,24 @@ class Entmax(Normalizer):
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
         if not isinstance(self.alpha, Tensor) and self.alpha == 1:
             return Softmax().weights(scores, keep)
+        self._check_learned()
         if _by_kernel(scores):
             return sparse_by_rows(scores, keep, self.alpha)
         if not isinstance(self.alpha, Tensor) and self.alpha == 2:
             return plain_sparsemax(scores, keep)
         return plain_entmax(scores, keep, self.alpha)
+
+    def _check_learned(self) -> None:
+        alpha = self.alpha
+        # Where α is 1, 1 / (α − 1) is infinite and weights would be 0 or 1, without a sign. An accelerator is not
+        # waited for.
+        if not isinstance(alpha, Tensor) or not alpha.is_cpu or not can_look(alpha):
+            return
+        if not bool((alpha > 1).all()):
+            raise OptionError(
+                f"Entmax: alpha is a tensor that holds {alpha.min().item():.7g}, but a learned alpha is above 1; keep "
+                f"it there with alpha.clamp(min=1.01), or give the number 1 for softmax."
+            )
 
 
 def _by_kernel(scores: Tensor) -> bool:
