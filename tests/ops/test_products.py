@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from heedful.nn.linear import Linear
 from heedful.ops import products
 from heedful.ops.products import LEAST_WORK, crossed, linear, matmul, prefers_onednn, product
 
@@ -124,3 +125,11 @@ def test_small_products_stay_where_calls_are_cheap(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(products, "_suits", refuse)
     assert linear(torch.ones(2, 3), torch.ones(4, 3)).shape == (2, 4)
     assert LEAST_WORK > 2 * 3 * 4
+
+
+def test_an_exported_product_takes_any_number_of_rows() -> None:
+    rows = torch.export.Dim("rows")
+    layer = Linear(3, 5)
+    program = torch.export.export(layer, (torch.randn(7, 3),), dynamic_shapes=({0: rows},))
+    many = torch.randn(200_000, 3)  # Where the layer itself goes another way than below.
+    torch.testing.assert_close(program.module()(many), layer(many))

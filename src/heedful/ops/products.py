@@ -113,6 +113,9 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     tensor([[3.],
             [3.]])
     """
+    # Asked before sizes are compared, since a comparison would bound the sizes that an exported program takes.
+    if torch.compiler.is_compiling():
+        return F.linear(inputs, weight, bias)
     if inputs.numel() * len(weight) < LEAST_WORK or not _suits(inputs, weight, bias):
         return F.linear(inputs, weight, bias)
     result: Tensor = _Linear.apply(inputs, weight, bias)  # type: ignore[no-untyped-call]
