@@ -248,6 +248,44 @@ def test_the_plan_prefers_it_for_long_sequences_alone() -> None:
     assert plan(long, long, long, mask=mask, normalizer=sparse).backend == "band"
 
 
+@pytest.mark.parametrize("length", [5, 33, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+@pytest.mark.parametrize("mask", [masks.Window(5, 9), masks.Window(300, 0, "bottom_right")])
+def test_the_short_way(length: int, dtype: torch.dtype, mask: masks.Window) -> None:
+    inputs = [torch.randn(2, 3, length, 32, dtype=dtype) for _ in range(3)]
+    inputs[1] = inputs[1].transpose(1, 2).contiguous().transpose(1, 2)
+    found = []
+    for backend in ("auto", "reference"):
+        leaves = [one.clone().requires_grad_() for one in inputs]
+        output = attend(*leaves, mask=mask, backend=backend).output
+        found.append((output, *torch.autograd.grad(output.square().sum(), leaves)))
+        found[-1] = (*found[-1], attend(*inputs, mask=mask, backend=backend).output)
+    for got, wanted in zip(*found, strict=True):
+        assert_same(got.detach(), wanted.detach())
+
+
+@pytest.mark.parametrize("change", ["open", "prepared", "score", "shapes", "features", "dtype"])
+def test_what_the_short_way_leaves_to_the_long(change: str) -> None:
+    query, key, value = (torch.randn(2, 3, 40, 32) for _ in range(3))
+    mask, score = masks.Window(5, 9), scores.ScaledDot()
+    match change:
+        case "open":
+            mask = masks.Window(None, 3)
+        case "prepared":
+            key = score.prepare_key(key)
+        case "score":
+            score = scores.Cosine(2.0)
+        case "shapes":
+            value = value[..., :16]
+        case "features":
+            query, key, value = query[..., :20], key[..., :20], value[..., :20]
+        case "dtype":
+            query, key, value = (one.bfloat16() for one in (query, key, value))
+    got = attend(query, key, value, score=score, mask=mask).output
+    wanted = attend(query, key, value, score=score, mask=mask, backend="reference").output
+    assert_same(got, wanted)
+
+
 def test_additive_over_a_long_sequence() -> None:
     score = scores.Additive(torch.randn(4, 8), torch.randn(4, 8), torch.randn(8))
     x = torch.randn(700, 4)

@@ -8,13 +8,14 @@ from torch import Tensor
 from heedful.ops.backends.sdpa import weights_of
 from heedful.ops.call import Attended, Call
 from heedful.ops.check import checked
-from heedful.ops.masks import Mask
+from heedful.ops.masks import Mask, Window
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.observe import Observed, Observer, current_observer
 from heedful.ops.plan import choose
 from heedful.ops.positions import PositionBias
 from heedful.ops.quick import quick
 from heedful.ops.quick_additive import quick_additive
+from heedful.ops.quick_window import quick_window
 from heedful.ops.scores import Additive, PreparedKey, ScaledDot, Score
 
 
@@ -77,6 +78,8 @@ def attend(
     if plain and not (return_weights or dropout_p or enable_gqa):
         if type(score) is Additive:
             output = quick_additive(query, key, value, score, mask) if bias is None else None
+        elif type(mask) is Window:
+            output = quick_window(query, key, value, score, mask) if bias is None else None
         else:
             output = quick(query, key, value, score, mask, bias)
         if output is not None:

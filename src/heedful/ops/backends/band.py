@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from heedful.ops.backends.band_added import Added, follows_distance
@@ -55,6 +56,8 @@ class Banded(Backend):
         # Traced, the compiled kernels are one operator.
         if inside_func() or (torch.compiler.is_compiling() and not self._is_plain(call)):
             return "its recomputation cannot be traced by torch.func or torch.compile"
+        if forward_ad._current_level >= 0 and self._is_plain(call):
+            return "its compiled kernels have no forward-mode derivative"
         if band_of(call) is None:
             return "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
         return None

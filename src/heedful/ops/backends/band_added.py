@@ -57,7 +57,7 @@ class Added:
             self.call.bias is not None and _is_near(self.call.bias)
         )
         if plain and not torch.compiler.is_compiling():
-            return _interval(left, right, scale, self.dtype)
+            return interval(left, right, scale, self.dtype)
         return Window(left, right, scale, self._near())
 
     def _near(self) -> Tensor:
@@ -145,7 +145,7 @@ def follows_distance(call: Call) -> bool:
 
 
 @lru_cache(64)
-def _interval(left: int, right: int, scale: float, dtype: torch.dtype) -> Window:
+def interval(left: int, right: int, scale: float, dtype: torch.dtype) -> Window:
     """Where all distances within bounds are kept and nothing is added."""
     near = torch.full((1, near_size(left, right)), -torch.inf, dtype=dtype)
     near[:, MARGIN : near.shape[1] - MARGIN] = 0
