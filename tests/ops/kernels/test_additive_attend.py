@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 
 from heedful import attend, masks, plan, scores
 from heedful.ops.backends import additive_softmax
-from heedful.ops.kernels import additive_attend, runtime
+from heedful.ops.kernels import additive_attend, runtime, runtime_store
 from heedful.ops.quick_additive import quick_additive
 from tests.ops.compare import assert_same
 
@@ -25,6 +28,7 @@ SHAPES = {
     "several chunks": ((), 5, 1100, 4, 9, 40),
     "several blocks": ((), 300, 130, 6, 24, 16),
     "wide": ((1,), 40, 30, 4, 1040, 12),
+    "mapped by the kernel": ((2,), 9, 33, 32, 64, 32),
 }
 Leaves = list[Tensor]
 
@@ -191,6 +195,30 @@ def test_what_takes_the_short_way_and_what_the_long_one() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert short(tensors) is None
     assert plan(*tensors[:3], score=score).backend == "chunked"
+
+
+PROGRAM = """
+import sys, torch
+from heedful import attend, masks, scores
+from heedful.ops.kernels import runtime
+x = torch.ones(2, 9, 32, requires_grad=True)
+score = scores.Additive(torch.ones(32, 32), torch.ones(32, 32), torch.ones(32, requires_grad=True))
+attend(x, x, x, score=score).output.sum().backward()
+attend(x, x, x, score=score, mask=masks.Causal(), backend="chunked").output.sum().backward()
+if __name__ == "__main__":
+    print("numba" in sys.modules, sorted(runtime.compile_seconds()))
+"""
+
+
+def test_loaded_from_disk_without_numba() -> None:
+    exec(compile(PROGRAM, "program", "exec"), {"__name__": "here"})
+    if not runtime_store.worked_before():
+        pytest.skip("no folder can be written")
+    told = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=240
+    )
+    assert told.stdout.startswith("False ['additive_attend"), told.stdout
+    assert "additive_backward.additive_backward" in told.stdout
 
 
 def test_the_comparison_sees_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from heedful.ops.backends.chunked_softmax import serves
 from heedful.ops.backends.reference import Operands
 from heedful.ops.call import Call
 from heedful.ops.kernels.additive_attend import attend_backward, attend_forward, dense
+from heedful.ops.kernels.additive_maps import map_both, suits, unmap_both
 from heedful.ops.masks import Padding
 from heedful.ops.normalizers import Softmax
 from heedful.ops.products import crossed, product
@@ -43,9 +44,16 @@ def attend_additively(
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         output: Tensor = _Attention.apply(lengths, *tensors)  # type: ignore[no-untyped-call]
         return output
-    return attend_forward(
-        mapped(query, maps[0]), mapped(key, maps[1]), dense(value), vector.contiguous(), lengths
-    )[0]
+    features = both_mapped(query, key, maps)
+    return attend_forward(*features, dense(value), vector.contiguous(), lengths)[0]
+
+
+def both_mapped(query: Tensor, key: Tensor, maps: Maps) -> tuple[Tensor, Tensor]:
+    """Features of queries and keys."""
+    query_weight, key_weight = maps
+    if query_weight is not None and suits(query, query_weight) and suits(key, key_weight):
+        return map_both(query, query_weight, dense(key), key_weight)
+    return mapped(query, query_weight), mapped(key, key_weight)
 
 
 def mapped(tensor: Tensor, weight: Tensor | None) -> Tensor:
@@ -61,7 +69,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, lengths: Tensor | None, *tensors: Any) -> Tensor:
         query, key, value, vector, query_weight, key_weight = tensors
-        a, b = mapped(query, query_weight), mapped(key, key_weight)
+        a, b = both_mapped(query, key, (query_weight, key_weight))
         output, sums = attend_forward(a, b, dense(value), vector.contiguous(), lengths)
         ctx.save_for_backward(lengths, *tensors, a, b, output, sums)
         return output
@@ -75,12 +83,30 @@ class _Attention(torch.autograd.Function):
                 return (plain(own[:4], (own[4], own[5]), lengths),)
 
             return None, *seen_gradients(readable, tensors, (upstream,))
-        query, key, value, vector, query_weight, key_weight = tensors
-        features = a, b, dense(value), vector.contiguous()
+        features = a, b, dense(tensors[2]), tensors[3].contiguous()
         of_a, of_b, of_value, of_vector = attend_backward(features, lengths, output, sums, upstream)
-        of_query, of_query_weight = unmapped(query, query_weight, of_a, ctx.needs_input_grad[1])
-        of_key, of_key_weight = unmapped(key, key_weight, of_b, ctx.needs_input_grad[2])
-        return None, of_query, of_key, of_value, of_vector, of_query_weight, of_key_weight
+        of_query, of_key, *of_maps = both_unmapped(ctx, tensors, of_a, of_b)
+        return None, of_query, of_key, of_value, of_vector, *of_maps
+
+
+def both_unmapped(
+    ctx: Any, tensors: list[Tensor], of_a: Tensor, of_b: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Gradients of queries, keys and their maps from those of their features."""
+    query, key, _, _, query_weight, key_weight = tensors
+    wanted = ctx.needs_input_grad
+    if (
+        query_weight is not None
+        and all(
+            (wanted[1], wanted[2] or key_weight is None, wanted[5], wanted[6] or key_weight is None)
+        )
+        and suits(query, query_weight)
+        and suits(key, key_weight)
+    ):
+        return unmap_both(query, query_weight, key, key_weight, of_a, of_b)
+    of_query, of_query_weight = unmapped(query, query_weight, of_a, wanted[1])
+    of_key, of_key_weight = unmapped(key, key_weight, of_b, wanted[2])
+    return of_query, of_key, of_query_weight, of_key_weight
 
 
 def unmapped(

@@ -46,6 +46,26 @@ def backward_numbers(rows: int, hidden: int, width: int) -> int:
 
 
 @inlined(fastmath=SUMS, borrows=True)
+def weigh_row(source, at, vector, v_at, count, target, place):
+    """Write some numbers, each times that of the vector."""
+    whole = count // LANES * LANES
+    for h in range(0, whole, LANES):
+        store(target, place + h, load(source, at + h) * load(vector, v_at + h))
+    for h in range(whole, count):
+        target[place + h] = source[at + h] * vector[v_at + h]
+
+
+@inlined(fastmath=SUMS, borrows=True)
+def add_row(source, count, target, place):
+    """Add some numbers."""
+    whole = count // LANES * LANES
+    for h in range(0, whole, LANES):
+        store(target, place + h, load(target, place + h) + load(source, h))
+    for h in range(whole, count):
+        target[place + h] += source[h]
+
+
+@inlined(fastmath=SUMS, borrows=True)
 def inner(left, l_at, right, r_at, count):
     """The inner product of two rows."""
     many = spread(ZERO)
@@ -176,8 +196,8 @@ def gradient_rows(given, kept, output, at, strides, rows, keys, sizes, spaces, r
             given, kept, place, strides, rows, count, sizes, spaces, results, into, fresh
         )
     for q in range(rows):
-        for h in range(hidden):
-            results[2][(to[0] + q) * hidden + h] = vector[at[2] + h] * sums[1][q * padded + h]
+        into = (to[0] + q) * hidden
+        weigh_row(sums[1], q * padded, vector, at[2], hidden, results[2], into)
 
 
 @kernel(fastmath=SUMS, borrows=True)
@@ -218,5 +238,4 @@ def additive_attend_backward(
                 min(rows, end - row), seen, (hidden, width), spaces, results,
                 (unit * queries + row, unit * keys * hidden, unit * keys * width), row == begin,
             )  # fmt: skip
-        for h in range(hidden):
-            own[places[unit, 2] + h] += spaces[2][4][h]
+        add_row(spaces[2][4], hidden, own, places[unit, 2])

@@ -129,7 +129,8 @@ def tile_gradients(
     width = padded_size(features)
     q, alone = 0, len(raised_rows) - 1
     while q < rows:
-        given[:count] = upstream[q, :count]
+        for k in range(count):
+            given[k] = upstream[q, k]
         step = 1
         if kind == LEAKY:
             rectified_gradients(
@@ -139,9 +140,8 @@ def tile_gradients(
             pair = (q, alone)
             if q + 1 < rows and small[q + 1] > 0:
                 pair, step = (q, q + 1), 2
-                other[:count] = upstream[q + 1, :count]
-            else:
-                other[:count] = one - one
+            for k in range(count):
+                other[k] = upstream[q + 1, k] if step == 2 else one - one
             factored_gradients(
                 raised_rows, row_sums, pair, tile, key_sums, (given, other), count, width, vector_sum, one
             )  # fmt: skip

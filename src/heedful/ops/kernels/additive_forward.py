@@ -164,10 +164,9 @@ def chunk_of_vector(vector, weights, doubled, padded):
     Returns whether all are small enough for two features to share a division.
     """
     zero = vector.dtype.type(0)
-    weights[:padded] = zero
-    weights[: len(vector)] = vector
     small = True
     for h in range(padded):
+        weights[h] = vector[h] if h < len(vector) else zero
         small &= abs(weights[h]) <= LARGEST_VECTOR
         doubled[h] = weights[h] + weights[h]
     for h in range(0, padded, 2):
@@ -210,10 +209,10 @@ def block_scores(query, key, vector, at, strides, rows, kind, limit, scores, scr
                     for k in range(count):
                         b = key[begin + k * strides[1] : begin + k * strides[1] + features]
                         total[k] = direct_score(a, b, weights, kind, one)
-                if first == 0:
-                    scores[q, column : column + count] = total[:count]
-                else:
-                    scores[q, column : column + count] += total[:count]
+                # written as loops: to assign a slice to a slice takes Numba's run-time, and so its import
+                into = scores[q]
+                for k in range(count):
+                    into[column + k] = total[k] if first == 0 else into[column + k] + total[k]
 
 
 @inlined(fastmath=SUMS)
