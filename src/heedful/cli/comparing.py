@@ -33,7 +33,7 @@ from heedful.compare.plan import Job, Plan
 from heedful.compare.process import events_of
 from heedful.compare.show import table
 from heedful.compare.summary import summarize
-from heedful.errors import OptionError, RunError
+from heedful.errors import OptionError, RunError, count
 from heedful.tasks.run_folder import write_text
 from heedful.train.events import Event, Progress, Validated
 
@@ -53,7 +53,7 @@ def compare_for_a_person(
     if check_folder(plan, out, digest):
         output.say(f"going on with the comparison in {out}")
     output.say(
-        f"{len(plan.contenders)} contenders, {len(plan.seeds)} seeds, budget {plan.budget}: "
+        f"{len(plan.contenders)} contenders, {count(len(plan.seeds), 'seed')}, budget {plan.budget}: "
         f"{len(plan.jobs)} trainings of {len(data[0]):,} {plan.task.examples}, "
         f"validated on {len(data[1]):,}"
     )
