@@ -21,6 +21,7 @@ from heedful import (
 )
 from heedful.ops.backends import band, band_added, band_blocks
 from heedful.ops.masks import Mask
+from heedful.ops.quick_window import quick_window
 from heedful.ops.rows import Rows
 from tests.ops.compare import assert_all_same, assert_same, gradients, run
 from tests.ops.examples import normal, windowed
@@ -262,6 +263,11 @@ def test_the_short_way(length: int, dtype: torch.dtype, mask: masks.Window) -> N
         found[-1] = (*found[-1], attend(*inputs, mask=mask, backend=backend).output)
     for got, wanted in zip(*found, strict=True):
         assert_same(got.detach(), wanted.detach())
+
+
+def test_parameters_take_the_short_way() -> None:
+    learned = [torch.nn.Parameter(torch.randn(1, 2, 40, 32)) for _ in range(3)]
+    assert quick_window(*learned, scores.Dot(), masks.Window(5, 9)) is not None
 
 
 @pytest.mark.parametrize("change", ["open", "prepared", "score", "shapes", "features", "dtype"])

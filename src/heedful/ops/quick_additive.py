@@ -30,7 +30,7 @@ def quick_additive(
             return None
         key, maps = key.features, (score.query_weight, None)
     if (
-        type(key) is not Tensor
+        not isinstance(key, Tensor)
         or score.activation != "tanh"
         or is_watched(query, key, value, *score.tensors())
         or inside_func()
@@ -54,14 +54,15 @@ def _fit(
         if tensor is not None and not (tensor.dtype is torch.float32 and tensor.is_cpu):
             return False
     query_weight, key_weight = maps
-    prepared = (hidden,) if key_weight is None else key_weight.shape
+    reads = hidden if key_weight is None else len(key_weight)  # a prepared key has hidden features
     return (
         vector.ndim == 1
         and len(shape) >= 2
         and shape[:-2] == key_shape[:-2] == value_shape[:-2]
         and key_shape[-2] == value_shape[-2]
         and query_weight.shape == (shape[-1], hidden)
-        and (key_shape[-1], hidden)[-len(prepared) :] == prepared
+        and key_shape[-1] == reads
+        and (key_weight is None or key_weight.shape[-1] == hidden)
         and 0 not in shape
         and 0 not in key_shape
         and 0 not in value_shape

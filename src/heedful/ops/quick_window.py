@@ -21,7 +21,7 @@ def quick_window(
 ) -> Tensor | None:
     """The output of a call under softmax, (batch, heads, query, value); None where it must go the long way."""
     left, right = mask.left, mask.right
-    if left is None or right is None or type(key) is not Tensor:
+    if left is None or right is None or isinstance(key, PreparedKey):
         return None
     if type(score) is not ScaledDot and type(score) is not Dot:
         return None

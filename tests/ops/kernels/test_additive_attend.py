@@ -177,6 +177,7 @@ def short(tensors: Leaves, **options: object) -> Tensor | None:
 def test_what_takes_the_short_way_and_what_the_long_one() -> None:
     tensors = drawn("few queries")
     assert short(tensors) is not None
+    assert short([torch.nn.Parameter(tensor) for tensor in tensors]) is not None
     assert short(tensors, mask=masks.Padding(torch.full((2, 2), 3))) is not None
     assert short(tensors, mask=masks.Padding(torch.full((2,), 3))) is None
     assert short(tensors, mask=masks.Causal()) is None
@@ -192,6 +193,8 @@ def test_what_takes_the_short_way_and_what_the_long_one() -> None:
     score = scores.Additive(*tensors[3:])
     foreign = scores.PreparedKey(tensors[1], "dot")
     assert quick_additive(tensors[0], foreign, tensors[2], score, None) is None
+    narrow = scores.PreparedKey(score.prepare_key(tensors[1]).features[..., :1], score.key_kind)
+    assert quick_additive(tensors[0], narrow, tensors[2], score, None) is None
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert short(tensors) is None
     assert plan(*tensors[:3], score=score).backend == "chunked"
