@@ -76,7 +76,7 @@ def readme_set_up_commands() -> list[str]:
 def test_readme_has_the_two_commands() -> None:
     demo, test = readme_set_up_commands()
     assert demo.endswith("heedful demo")
-    assert test.endswith("python -m pytest")
+    assert test.endswith("python -m pytest -n 2 --dist loadfile")
 
 
 def test_ci_runs_the_readme_test_command_word_for_word() -> None:
