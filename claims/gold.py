@@ -29,33 +29,30 @@ from heedful.models.frequency import inverse_frequency
 from heedful.tasks.alignment import merge_pieces
 from heedful.tasks.translation import Translator
 
-PAIRS, REPEAT, EPOCHS, LONGEST, TESTED, SMOOTHING = 4_000, 3, 6, 25, 300, 1e-3
+PAIRS, REPEAT, EPOCHS, LONGEST, TESTED, SMOOTHING = 10_000, 6, 8, 25, 300, 1e-3
 """Pairs, how often the gold texts stand beside them, passes, most tokens, pairs for BLEU, a."""
 RECURRENT = {"kind": "gru", "embedding": 64, "hidden": 96, "encoder_hidden": 48}
 TRANSFORMER = {
     "kind": "transformer", "width": 64, "feed_forward": 128, "heads": 4, "encoder_layers": 2,
     "decoder_layers": 2,
 }  # fmt: skip
-LUONG, PLAIN = "gru, dot, Luong's order", "transformer, scaled_dot"
+BAHDANAU, PLAIN = "gru, additive", "transformer, scaled_dot"
 MODELS: dict[str, dict[str, Any]] = {
-    LUONG: {**RECURRENT, "attention": "dot", "order": "luong"},
+    BAHDANAU: {**RECURRENT, "attention": "additive"},
     PLAIN: TRANSFORMER,
-    "gru, additive": {**RECURRENT, "attention": "additive"},
+    "gru, dot, Luong's order": {**RECURRENT, "attention": "dot", "order": "luong"},
     "gru, additive, Luong's order": {**RECURRENT, "attention": "additive", "order": "luong"},
     "gru, bilinear, Luong's order": {**RECURRENT, "attention": "bilinear", "order": "luong"},
     "transformer, additive": {**TRANSFORMER, "score": "additive"},
 }
 SETTINGS: dict[str, dict[str, float]] = {
     "nothing": {},
-    "down_weight 1e-2": {"down_weight": 1e-2},
     "down_weight 1e-3": {"down_weight": 1e-3},
-    "subsample 1e-2": {"subsample": 1e-2},
     "subsample 1e-3": {"subsample": 1e-3},
-    "penalty 0.1": {"penalty": 0.1},
     "penalty 1": {"penalty": 1.0},
 }
 RUNS = [(name, "nothing") for name in MODELS] + [
-    (name, setting) for name in (LUONG, PLAIN) for setting in SETTINGS if setting != "nothing"
+    (name, setting) for name in (BAHDANAU, PLAIN) for setting in SETTINGS if setting != "nothing"
 ]
 
 
@@ -206,6 +203,7 @@ def main() -> None:
             vocabulary="word",
             frequency=SETTINGS[setting],
             epochs=EPOCHS,
+            batch_tokens=1_200,
         )
         weights = weights_of(translator, gold)
         run = {

@@ -406,7 +406,7 @@ def _plot_gold() -> None:
                 ]
                 best = min(run[key]["mean"])
                 rows.append((f"{run['model']}, {how}", best, min(rates), max(rates)))
-    title = "alignment error rate on gold: best layer, mean of heads; range over layers and heads"
+    title = "AER on gold: best layer (bar), every head (line)"
     _bars("claims_gold.svg", title, rows)
 
 
