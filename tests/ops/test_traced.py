@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from heedful import ShapeError, attend, masks, positions, scores
-from heedful.nn import GAT, GATv2, GraphTransformer
+from heedful.nn import GAT, GATv2, GraphTransformer, MultiHeadAttention
 from tests.ops.compare import assert_same
 
 LENGTH = 70
@@ -223,3 +223,29 @@ def test_no_weights_along_edges_while_traced() -> None:
         return weights
 
     assert "edge_attention" not in graph_of(function, query, key, value)
+
+
+@pytest.mark.parametrize("mask", [None, masks.Causal(), masks.Window(4, 4)], ids=str)
+@pytest.mark.parametrize("score", ["scaled_dot", "additive", "bilinear"])
+def test_an_exported_layer_takes_any_batch_and_any_length(
+    score: str, mask: masks.Mask | None
+) -> None:
+    layer = MultiHeadAttention(16, 4, score=score).eval()
+    # Two sequences are asked for at export, and four later: as many as there are heads.
+    sizes = {"x": {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}}
+    exported = torch.export.export(
+        Answering(layer, mask), (torch.randn(2, 40, 16),), dynamic_shapes=sizes
+    )
+    longer = torch.randn(4, 300, 16)
+    assert_same(exported.module()(longer), layer(longer, mask=mask).output)
+
+
+class Answering(nn.Module):
+    """A layer of attention under a mask, that returns its output alone."""
+
+    def __init__(self, layer: MultiHeadAttention, mask: masks.Mask | None):
+        super().__init__()
+        self.layer, self.mask = layer, mask
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x, mask=self.mask).output

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from heedful.errors import BackendError, unknown_choice
@@ -22,6 +23,9 @@ from heedful.ops.scores import PreparedKey, ScaledDot, Score
 WHOLE_BYTES = 64 * 2**20
 # By what a call takes at least: once one is found that takes less than the next one can, nobody else is asked.
 _BY_CALL = sorted(BACKENDS.values(), key=lambda backend: backend.cost.call)
+
+# Those that need the least where lengths are great; the last serves every call.
+_LINEAR_FIRST = ("edges", "band", "sdpa", "flex", "chunked", "reference")
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def choose(call: Call, backend: str) -> Backend:
                 f"serves every call."
             )
         return named
+    if torch.compiler.is_exporting():
+        return _without_sizes(call)
     waiting: list[tuple[float, Backend]] = []
     for candidate in _BY_CALL:
         served = _first(waiting, call, candidate.cost.call)
@@ -124,6 +130,12 @@ def choose(call: Call, backend: str) -> Backend:
         place = len([other for other, _ in waiting if other <= seconds])
         waiting.insert(place, (seconds, candidate))
     return _first(waiting, call, math.inf) or _smallest(call)
+
+
+def _without_sizes(call: Call) -> Backend:
+    """The backend for a program of which any length may be asked: a compared size would be a limit of it."""
+    serving = {name: one for name, one in BACKENDS.items() if one.supports(call) is None}
+    return next(serving[name] for name in _LINEAR_FIRST if name in serving)
 
 
 def _first(waiting: list[tuple[float, Backend]], call: Call, seconds: float) -> Backend | None:

@@ -17,10 +17,11 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
     ((2, 3), None)
     """
     # torch.broadcast_shapes takes longer than the attention of a decoder's step.
-    first = shapes[0]
-    if shapes.count(first) == len(shapes):
+    first, ranks = shapes[0], [len(shape) for shape in shapes]
+    rank = max(ranks)
+    # Of one rank only: lengths of other axes, compared, would be limits of an exported program.
+    if min(ranks) == rank and shapes.count(first) == len(shapes):
         return first
-    rank = max(len(shape) for shape in shapes)
     sizes = [1] * rank
     for shape in shapes:
         for axis, size in enumerate(shape, rank - len(shape)):
