@@ -11,6 +11,7 @@ from pathlib import Path
 
 # Set before torch is first imported, and inherited by the commands that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two processes of tests share the cores
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

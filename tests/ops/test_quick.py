@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from heedful import attend, masks, nn, plan, scores
 from heedful.errors import ShapeError
+from heedful.ops.observe import observing
 from heedful.ops.quick import quick
 from tests.ops.compare import assert_same
 
@@ -220,3 +222,26 @@ def test_the_door_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert module(query[0]).output.shape == query[0].shape
     with pytest.raises(AssertionError, match="long way"):
         attend(query, key, value, return_weights=True)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("activation", [None, "tanh", "leaky_relu"])
+@pytest.mark.parametrize(
+    "mask",
+    [None, masks.Padding(torch.tensor([3, 40])), masks.Causal(), masks.Window(5, 9)],
+    ids=str,
+)
+def test_whoever_looks_changes_no_bit_of_the_output(
+    mask: masks.Mask | None, activation: Literal["tanh", "leaky_relu"] | None, learned: bool
+) -> None:
+    query, key, value = (torch.randn(2, 3, 40, 32, requires_grad=learned) for _ in range(3))
+    score: scores.Score = scores.ScaledDot()
+    if activation is not None:
+        maps = torch.randn(32, 8), torch.randn(32, 8), torch.randn(8)
+        score = scores.Additive(*maps, activation=activation)
+    unseen = attend(query, key, value, score=score, mask=mask)
+    asked = attend(query, key, value, score=score, mask=mask, return_weights=True)
+    with observing(lambda seen: None):
+        observed = attend(query, key, value, score=score, mask=mask)
+    assert torch.equal(unseen.output, asked.output)
+    assert torch.equal(unseen.output, observed.output)

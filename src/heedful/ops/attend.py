@@ -73,26 +73,41 @@ def attend(
     >>> output.shape, float(weights[1, :, :, 3:].sum())
     (torch.Size([2, 4, 5, 16]), 0.0)
     """
-    observer = current_observer()
-    plain = type(normalizer) is Softmax and observer is None and backend == "auto"
-    if plain and not (return_weights or dropout_p or enable_gqa):
-        if type(score) is Additive:
-            output = quick_additive(query, key, value, score, mask) if bias is None else None
-        elif type(mask) is Window:
-            output = quick_window(query, key, value, score, mask) if bias is None else None
-        else:
-            output = quick(query, key, value, score, mask, bias)
-        if output is not None:
+    observer, short = current_observer(), None
+    if type(normalizer) is Softmax and backend == "auto" and not (dropout_p or enable_gqa):
+        told = return_weights or observer is not None
+        short = _short_way(query, key, value, score, mask, bias, told)
+        if short is not None and not told:
             # What the class's own constructor does, in a third of the time.
-            return tuple.__new__(Attended, (output, None))
+            return tuple.__new__(Attended, (short, None))
     call = checked(
         query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
     )
     chosen = choose(call, backend)
     attended = chosen.run(call) if call.cells else _nothing(call)
+    if short is not None:
+        # Another way to the weights rounds otherwise, and whether they are asked for must not show in the output.
+        attended = Attended(short, attended.weights)
     if observer is not None:
         _tell(observer, call, attended, chosen.name)
     return attended
+
+
+def _short_way(
+    query: Tensor,
+    key: Tensor | PreparedKey,
+    value: Tensor,
+    score: Score,
+    mask: Mask | Tensor | None,
+    bias: Tensor | PositionBias | None,
+    told: bool,
+) -> Tensor | None:
+    """The output of a call that needs no plan; None for others, and where weights are `told` by the same backend."""
+    if type(score) is Additive:
+        return quick_additive(query, key, value, score, mask) if bias is None else None
+    if type(mask) is Window:
+        return quick_window(query, key, value, score, mask) if bias is None else None
+    return None if told else quick(query, key, value, score, mask, bias)
 
 
 def _nothing(call: Call) -> Attended:

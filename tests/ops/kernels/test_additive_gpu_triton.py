@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from heedful import attend, masks, normalizers, positions, scores
+from heedful.ops.backends import additive_softmax
 from heedful.ops.kernels import additive, additive_gpu
 from heedful.ops.masks import Mask
 from tests.ops.compare import assert_same
@@ -37,6 +38,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("scores_forward", "scores_backward"):
         monkeypatch.setattr(additive_gpu, name, _told(name, asked))
     monkeypatch.setattr(additive, "takes_triton", lambda device: True)
+    monkeypatch.setattr(additive_softmax, "is_fused", lambda call: False)  # is for processors alone
     return asked
 
 
@@ -144,4 +146,5 @@ def test_without_triton_a_gpu_goes_by_the_formula(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(additive_gpu, "_reason", [])
     assert "Triton cannot be imported" in str(additive.refusal(torch.device("cuda")))
     monkeypatch.setattr(additive, "takes_triton", lambda device: True)
+    monkeypatch.setattr(additive_softmax, "is_fused", lambda call: False)  # is for processors alone
     compared(tensors("batch"))

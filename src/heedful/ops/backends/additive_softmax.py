@@ -146,7 +146,7 @@ def is_fused(call: Call) -> bool:
         and type(call.normalizer) is Softmax
         and call.bias is None
         and (call.mask is None or type(call.mask) is Padding)
-        and not (call.return_weights or call.dropout_p)
+        and not call.dropout_p
         and call.query.is_cpu
         and call.query.dtype != torch.float64
     )

@@ -91,7 +91,9 @@ class Chunked(Backend):
                 return attend_rows(operands, call.rows, operands.query, call.return_weights)
         if takes(operands):
             with as_given(call.query.device):
-                return Attended(attend_ready(operands), None)
+                # Weights are formed beside it: that they are asked for must not show in the output.
+                beside = attend_softmax(operands).weights if call.return_weights else None
+                return Attended(attend_ready(operands), beside)
         if serves(operands):
             with as_given(call.query.device):
                 return attend_softmax(operands)
