@@ -188,3 +188,12 @@ def test_gradients_and_length_are_expected_to_take_longer() -> None:
     assert plan(**short.arguments()).seconds < plan(**long.arguments()).seconds  # type: ignore[arg-type]
     assert plan(**short.arguments()).seconds < plan(**short.leaves().arguments()).seconds  # type: ignore[arg-type]
     assert "seconds on a processor" in str(plan(**short.arguments()))  # type: ignore[arg-type]
+
+
+def test_operations_are_those_of_the_pairs_that_are_computed() -> None:
+    x = torch.randn(2, 20_000, 16)
+    near = plan(x, x, x, mask=masks.Window(8, 8))
+    assert near.backend == "band"
+    assert 2 * 20_000 * 17 * 64 < near.flops < 2 * 20_000 * 100 * 64
+    edges = masks.Edges(torch.randint(20_000, (2, 70_000)), 20_000, 20_000)
+    assert plan(x, x, x, mask=edges).flops == 2 * 70_000 * 64

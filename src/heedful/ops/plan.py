@@ -101,7 +101,7 @@ def plan(
         rejected=rejected,
         seconds=chosen.seconds(call),
         bytes_for_backward=chosen.bytes_kept(call),
-        flops=flops(call),
+        flops=flops(call, chosen.cells(call)),
     )
 
 
@@ -157,11 +157,11 @@ def _smallest(call: Call) -> Backend:
     return min(serving, key=lambda backend: backend.bytes_at_once(call))
 
 
-def flops(call: Call) -> int:
-    """Floating-point operations forward: the maps of `prepare`, one pair a cell, the mix of values."""
+def flops(call: Call, cells: int) -> int:
+    """Floating-point operations forward: the maps of `prepare`, one pair for each of the cells, the mix of values."""
     features = call.pair_features
     per_pair = 2 * features if call.score.pair_kind == "dot" else 4 * features
-    pairs = call.cells * (per_pair + 2 * call.value.shape[-1])
+    pairs = cells * (per_pair + 2 * call.value.shape[-1])
     query_map, key_map = call.score.maps()
     if isinstance(call.key, PreparedKey):
         key_map = None

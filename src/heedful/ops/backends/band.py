@@ -80,18 +80,23 @@ class Banded(Backend):
         return plain and here and not _learns_bias(call) and unavailable() is None
 
     def seconds(self, call: Call) -> float:
-        band = band_of(call)
-        if band is None:
+        if band_of(call) is None:
             return float("inf")
-        plain = self._is_plain(call)
-        rows = min(ROWS if plain else block_rows(call, band), call.num_queries)
-        cells = call.num_queries * min(call.num_keys, rows + band.width)
-        seconds = self.seconds_for(call, call.lead_size * cells)
-        if plain and not follows_distance(call):
+        cells = self.cells(call)
+        seconds = self.seconds_for(call, cells)
+        if self._is_plain(call) and not follows_distance(call):
             heads = call.lead[-1] if call.lead else 1
-            tiles = TILES_CALL + TILE_CELL * cells * (call.lead_size // max(1, heads))
+            tiles = TILES_CALL + TILE_CELL * (cells // max(1, heads))
             seconds += tiles * (2 if call.needs_gradient else 1)
         return seconds
+
+    def cells(self, call: Call) -> int:
+        band = band_of(call)
+        if band is None:
+            return call.cells
+        rows = ROWS if self._is_plain(call) else block_rows(call, band)
+        reach = min(call.num_keys, min(rows, call.num_queries) + band.width)
+        return call.lead_size * call.num_queries * reach
 
     def bytes_at_once(self, call: Call) -> int:
         return 0

@@ -59,11 +59,14 @@ class Backend(abc.ABC):
     def seconds(self, call: Call) -> float:
         """What the call is expected to take, forward and, where a gradient is wanted, backward.
 
-        Asked before `supports`, so any call is answered; infinity where it is sure not to serve. A backend that
-        computes only some of the cells (a band, edges) counts those alone with `seconds_for`.
+        Asked before `supports`, so any call is answered; infinity where it is sure not to serve.
         """
         masked = 0.0 if call.mask is None else MASKED_CALL * (2 if call.needs_gradient else 1)
-        return self.seconds_for(call, call.cells) + masked
+        return self.seconds_for(call, self.cells(call)) + masked
+
+    def cells(self, call: Call) -> int:
+        """The query-key pairs that it computes: all, unless it passes some by (outside a band, between edges)."""
+        return call.cells
 
     def seconds_for(self, call: Call, cells: int) -> float:
         """`cost` applied to so many query-key pairs."""

@@ -55,10 +55,11 @@ class EdgeByEdge(Backend):
         return True
 
     def seconds(self, call: Call) -> float:
+        return math.inf if edges_of(call.mask) is None else self.seconds_for(call, self.cells(call))
+
+    def cells(self, call: Call) -> int:
         edges = edges_of(call.mask)
-        if edges is None:
-            return math.inf
-        return self.seconds_for(call, call.lead_size * edges.edge_index.shape[1])
+        return call.cells if edges is None else call.lead_size * edges.edge_index.shape[1]
 
     def bytes_at_once(self, call: Call) -> int:
         return 0
