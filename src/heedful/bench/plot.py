@@ -20,9 +20,9 @@ _OURS = "#b3261e"
 _OTHERS = ("#1f4e79", "#2e7d32", "#8a6d00", "#6a1b9a", "#455a64", "#00838f", "#795548")
 _MARKERS = "osD^vPX*"
 PANELS = (
-    ("forward", "seconds, forward"),
-    ("both", "seconds, forward + backward"),
-    ("peak", "bytes at most, forward + backward"),
+    ("forward", "time, forward"),
+    ("both", "time, forward + backward"),
+    ("peak", "memory at most, forward + backward"),
 )
 
 
@@ -102,8 +102,27 @@ def _curves(axes: Axes, results: Sequence[Result], key: str) -> None:
             xs, ys = zip(*sorted(points), strict=True)
             axes.plot(xs, ys, color=colour, marker=marker, markersize=4, linewidth=1.4, label=name)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    axes.set_yscale("log", base=2 if key == "peak" else 10)
     axes.set_xlabel(OPERATIONS[results[0].operation].axis, fontsize=8)
+    _ticks(axes, sorted({_length(one) for one in results}), key)
+
+
+def _ticks(axes: Axes, lengths: Sequence[int], key: str) -> None:
+    """Lengths where something was measured, at most six of them; times and bytes as the tables write them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    step = -(-len(lengths) // 6)
+    shown = lengths[(len(lengths) - 1) % step :: step]
+    axes.set_xticks(shown, [f"{length:,}" for length in shown])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if key == "peak":
+        axes.yaxis.set_major_locator(LogLocator(base=2, numticks=6))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: size(round(value))))
+        return
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
 
 
 def _bars(axes: Axes, results: Sequence[Result], key: str) -> None:
