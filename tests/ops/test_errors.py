@@ -139,6 +139,8 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "sinusoidal odd": (lambda: positions.sinusoidal(3, 5), ShapeError, r"features is 5; make it even"),
     "sinusoidal none": (lambda: positions.sinusoidal(3, 0), ShapeError, r"features is 0; make it even"),
     "entmax": (lambda: normalizers.Entmax(0.5), OptionError, r"Entmax\(alpha=0\.5\): alpha is 1 \(softmax\) or more"),
+    "entmax without end": (lambda: normalizers.Entmax(float("inf")), OptionError, r"Entmax\(alpha=inf\): alpha is 1 \(softmax\) or more"),
+    "entmax a word": (lambda: normalizers.Entmax("2"), OptionError, r"Entmax\(alpha='2'\): alpha is 1 \(softmax\) or more"),  # type: ignore[arg-type]
     "alibi slopes": (lambda: positions.ALiBi(ones(2, 2)), ShapeError, r"slopes has shape \(2, 2\); give \(heads,\)"),
     "alibi heads": (lambda: positions.ALiBi.for_heads(0), OptionError, r"at least one head, not 0"),
     "buckets shape": (lambda: positions.RelativeBuckets(ones(8)), ShapeError, r"table has shape \(8,\); give \(heads, buckets\)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,9 +61,12 @@ class Entmax(Normalizer):
     cell_seconds: ClassVar[float] = 10e-9
 
     def __post_init__(self) -> None:
-        if not isinstance(self.alpha, Tensor) and not self.alpha >= 1:
+        alpha = self.alpha
+        if isinstance(alpha, Tensor):
+            return
+        if not isinstance(alpha, int | float) or not 1 <= alpha < math.inf:
             raise OptionError(
-                f"Entmax(alpha={self.alpha}): alpha is 1 (softmax) or more; 2 is sparsemax."
+                f"Entmax(alpha={alpha!r}): alpha is 1 (softmax) or more; 2 is sparsemax."
             )
 
     def tensors(self) -> tuple[Tensor, ...]:
