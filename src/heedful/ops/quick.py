@@ -147,7 +147,8 @@ def _masked(
 
 def _product(one: Tensor, other: Tensor) -> float:
     """An inner product, or a sum: finite only where all numbers of both are."""
-    flat, beside = _flat(one), _flat(other)
+    flat = _flat(one)
+    beside = flat if other is one else _flat(other)
     if flat is None or beside is None or flat.shape != beside.shape:
         return (one.data.sum() + other.data.sum()).item()
     return torch.dot(flat, beside).item()
@@ -155,9 +156,10 @@ def _product(one: Tensor, other: Tensor) -> float:
 
 def _flat(tensor: Tensor) -> Tensor | None:
     """All numbers in a row, where they lie in one: heads before positions, or behind them as the kernel puts them."""
-    if not tensor.is_contiguous():
-        _, heads, length, features = tensor.shape
-        width = heads * features
-        if tensor.stride() != (length * width, features, width, 1):
-            return None
+    if tensor.is_contiguous():
+        return tensor.data.ravel()
+    _, heads, length, features = tensor.shape
+    width = heads * features
+    if tensor.stride() != (length * width, features, width, 1):
+        return None
     return tensor.data.as_strided((tensor.numel(),), (1,))
