@@ -108,11 +108,15 @@ def _curves(axes: Axes, results: Sequence[Result], key: str) -> None:
 
 
 def _ticks(axes: Axes, lengths: Sequence[int], key: str) -> None:
-    """Lengths where something was measured, at most six of them; times and bytes as the tables write them."""
+    """Lengths where something was measured, as many as have room; times and bytes as the tables write them."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    step = -(-len(lengths) // 6)
-    shown = lengths[(len(lengths) - 1) % step :: step]
+    apart = max(2.0, (lengths[-1] / lengths[0]) ** 0.2)
+    shown: list[int] = []
+    for length in reversed(lengths):
+        if not shown or length * apart <= shown[-1]:
+            shown.append(length)
+    shown.reverse()
     axes.set_xticks(shown, [f"{length:,}" for length in shown])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
