@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from heedful.models import bahdanau_sequence as whole
 from heedful.models.recurrent_decoders import (
@@ -18,7 +17,7 @@ from heedful.models.recurrent_decoders import (
 from heedful.nn.attention import Attention
 from heedful.nn.recurrent import CELLS, CellStep, Hidden, build_layers
 from heedful.nn.scores import AdditiveScore
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import is_eager
 from heedful.ops.normalizers import Softmax
 from heedful.ops.observe import current_observer
 from heedful.ops.products import linear
@@ -84,9 +83,7 @@ class BahdanauDecoder(AttentionDecoder):
             and isinstance(attention.normalizer, Softmax)
             and not attention.dropout
             and shares.is_cpu
-            and not torch.compiler.is_compiling()
-            and not inside_func()
-            and forward_ad._current_level < 0
+            and is_eager()
             and current_observer() is None
         )
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -15,7 +14,7 @@ from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
 from heedful.nn.packed import packed_layers
 from heedful.nn.recurrent_steps import Hidden as Hidden
 from heedful.nn.recurrent_steps import gru_cell, lstm_cell, rnn_cell
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import is_eager
 
 CellStep = Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
 """(the input's share of the gates, state, recurrent weight, recurrent bias) -> the next state."""
@@ -233,9 +232,7 @@ class RecurrentEncoder(nn.Module):
             and inputs.is_cpu
             and inputs.dtype == self.layers.weight_ih_l0.dtype
             and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
-            and not inside_func()
-            and forward_ad._current_level < 0
+            and is_eager()
         )
 
     def _side_by_side(self, final: Tensor) -> Tensor:

@@ -6,12 +6,18 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def inside_func() -> bool:
     """Whether torch.func (vmap, grad, jvp ...) is at work."""
     # Of the ways to ask, the one whose answer torch.compile knows while it traces, its own transforms included.
     return torch._C._functorch.get_dynamic_layer_stack_depth() > 0
+
+
+def is_eager() -> bool:
+    """Whether numbers alone are computed: nothing is compiled or exported, no torch.func, no forward mode."""
+    return not torch.compiler.is_compiling() and not inside_func() and forward_ad._current_level < 0
 
 
 def can_look(tensor: Tensor) -> bool:

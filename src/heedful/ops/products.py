@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import is_eager
 
 LEAST_WORK = 2**21
 """Multiplications below which the fixed cost of a call to oneDNN is not won back."""
@@ -138,12 +137,10 @@ def _suits(*tensors: Tensor | None) -> bool:
     # Compilers, transforms and autocast know PyTorch's own operators and have a plan of their own for them.
     return bool(
         plain
-        and not torch.compiler.is_compiling()
+        and is_eager()
         and prefers_onednn()
         and torch.backends.mkldnn.enabled
         and not torch.is_autocast_enabled("cpu")
-        and not inside_func()
-        and forward_ad._current_level < 0
     )
 
 

@@ -6,10 +6,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from heedful.ops.backends.additive_softmax import attend_additively
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import is_eager
 from heedful.ops.kernels.additive import refusal
 from heedful.ops.kernels.operators import is_watched
 from heedful.ops.masks import Mask, Padding
@@ -32,9 +31,8 @@ def quick_additive(
     if (
         not isinstance(key, Tensor)
         or score.activation != "tanh"
+        or not is_eager()
         or is_watched(query, key, value, *score.tensors())
-        or inside_func()
-        or forward_ad._current_level >= 0
         or not _fit(query, key, value, score.vector, maps)
         or refusal(query.device) is not None
     ):

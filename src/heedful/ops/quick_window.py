@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from heedful.ops.backends.band_added import interval
 from heedful.ops.backends.band_dot import windowed
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import is_eager
 from heedful.ops.kernels.band_forward import ROWS, WIDTH
 from heedful.ops.kernels.operators import is_watched
 from heedful.ops.kernels.runtime import unavailable
@@ -26,7 +25,7 @@ def quick_window(
     if type(score) is not ScaledDot and type(score) is not Dot:
         return None
     operands = (query, key, value)
-    if is_watched(*operands) or inside_func() or forward_ad._current_level >= 0:
+    if not is_eager() or is_watched(*operands):
         return None
     if not _fit(query, key, value) or unavailable() is not None:
         return None
