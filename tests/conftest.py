@@ -26,6 +26,7 @@ if not torch.cuda.is_available():
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
+ON_ONE_THREAD = ("tests/cli/", "tests/compare/", "tests/tasks/", "tests/train/")
 
 # The same examples in every run, so that a red test is about the change at hand;
 # `--hypothesis-profile=explore` looks further with fresh ones.
@@ -36,13 +37,22 @@ hypothesis.settings.load_profile("fixed")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let whatever reads memory before writing it meet NaN (the largest integer, for integers)."""
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     # Started in the background by a script, tests would hand on to every command they start that Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     if importlib.util.find_spec("triton") is None:  # there is none outside Linux
         config.option.ignore_glob = [*(config.option.ignore_glob or []), "*_triton.py"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give each test, and the fixtures made for it, its own number of threads, whatever ran before it."""
+    # Models as small as those trained in these areas gain nothing from a second thread, and on a busy machine they
+    # wait for it; the other areas meet the threads that users have. Said anew for each test, for what trains sets
+    # threads by itself, and a fixture of an area would hold for all that a serial run comes to afterwards.
+    one = item.nodeid.startswith(ON_ONE_THREAD)
+    torch.set_num_threads(1 if one else int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from heedful.cli.main import app
@@ -76,15 +75,6 @@ def write_pairs(folder: Path, part: str, pairs: Pairs) -> None:
     (folder / f"{part}.de").write_text("\n".join(pairs.target) + "\n", encoding="utf-8")
     rows = "".join(f"{source}\t{target}\n" for source, target in pairs)
     (folder / f"{part}.tsv").write_text("en\tde\n" + rows, encoding="utf-8")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tiny models gain nothing from a second thread, and on a busy machine they wait for it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from heedful.compare.comparison import data_digest, run_all
 from heedful.compare.outcome import Outcome
@@ -59,14 +58,6 @@ _PAIRS = Pairs([f"a {w} saw it" for w in "bcdefg"], [f"ein {w} sah es da" for w 
 DATA: dict[str, Any] = {
     "tag": _SENTENCES, "classify": _TEXTS, "regress": _TEXTS, "translate": _PAIRS,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def plan_of(task: str = "tag", **section: Any) -> Plan:

@@ -55,14 +55,6 @@ def configuration(**training: object) -> TranslationConfig:
     )
 
 
-@pytest.fixture
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("threads")
 def test_training_writes_a_run_that_translates(tmp_path):
     run = tmp_path / "run"
     events = list(train_model(TRANSLATE, configuration(epochs=20), pairs(60, 0), pairs(8, 1), run))

@@ -21,13 +21,6 @@ _spec.loader.exec_module(_loop)
 configuration, pairs = _loop.configuration, _loop.pairs
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def stop(config, run, wanted, *, resume=False):
     """Train until `wanted(event)`, then close the generator, as a killed process would end it."""
     events = train_model(TRANSLATE, config, pairs(40, 0), pairs(6, 1), run, resume=resume)
