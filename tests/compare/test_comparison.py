@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from heedful.compare.outcome import Memory, Point, load_outcome, outcome_from_di
 from heedful.compare.page import comparison_page
 from heedful.compare.plan import Job, Plan
 from heedful.compare.run import part_of, run_job
-from heedful.compare.show import table
+from heedful.compare.show import difference_cells, table
+from heedful.compare.significance import Difference
 from heedful.compare.summary import Summary, summarize
 from heedful.errors import OptionError, RunError
+from heedful.tasks.base import Figure
 from heedful.tasks.table import TASKS
 from heedful.train.events import Progress
 from tests.compare.conftest import DATA, outcome, plan_of
@@ -224,11 +227,36 @@ def test_a_summary_by_hand() -> None:
     assert none.memory.mean == 2**20
 
 
+def nothing(contender: str) -> Difference:
+    return Difference(
+        contender=contender, against="none", difference=-1e-9, low=-1e-9, high=1e-9, p=1.0
+    )
+
+
 def test_a_target_that_not_all_reach() -> None:
     plan = plan_of(quality=0.85)
     rows = table(plan, summary_of(0.85))
     column = rows[0].index("s to 0.8500")
     assert [row[column] for row in rows[1:]] == ["not reached", "20.0 (1 of 2)"]
+
+
+def test_a_difference_of_nothing_has_no_sign() -> None:
+    found = Difference(contender="a", against="b", difference=-1e-9, low=-0.06, high=0.04, p=1.0)
+    cell, _ = difference_cells(found, Figure("BLEU", ".1f"))
+    assert cell == "0.0 (-0.1 to 0.0)"
+    cell, _ = difference_cells(replace(found, difference=-0.0, high=0.2), Figure("RMSE", ".4g"))
+    assert cell == "0 (-0.06 to +0.2)"
+
+
+def test_the_page_writes_no_sign_before_nothing() -> None:
+    plan = plan_of()
+    outcomes = [made(name, 0, 0.5, (0.5,)) for name in ("none", "window")]
+    summary = summarize(plan, outcomes)
+    rows = [replace(row, against_best=nothing(row.contender)) for row in summary.rows[1:]]
+    page = comparison_page(plan, replace(summary, rows=(summary.rows[0], *rows)), outcomes, "a")
+    assert "window 0.0000 (0.0000 to 0.0000)" in page  # read aloud for the chart
+    assert "0.0000\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.0000" in page
+    assert not re.search(r"[+-]0\.0000", page)
 
 
 def test_an_outcome_that_cannot_be_read_is_none(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from heedful.compare.plan import Plan
 from heedful.compare.significance import Difference
 from heedful.compare.summary import Row, Spread, Summary
+from heedful.explore.intervals import written
 from heedful.tasks.base import Figure
 
 NONE = "–"
@@ -53,10 +54,10 @@ def difference_cells(found: Difference | None, figure: Figure) -> list[str]:
     if found is None:
         return [NONE, NONE]
     form = f"+{figure.form}"
-    return [
-        f"{found.difference:{form}} ({found.low:{form}} to {found.high:{form}})",
-        p_value(found.p),
-    ]
+    middle, low, high = (
+        written(value, form) for value in (found.difference, found.low, found.high)
+    )
+    return [f"{middle} ({low} to {high})", p_value(found.p)]
 
 
 def p_value(p: float) -> str:

@@ -52,7 +52,8 @@ def interval_chart(
         return round(left + (value - low) / (high - low) * (_WIDTH - _RIGHT - left), 1)
 
     said = "; ".join(
-        f"{e.name} {e.value:{form}} ({e.low:{form}} to {e.high:{form}})" for e in intervals
+        f"{e.name} {written(e.value, form)} ({written(e.low, form)} to {written(e.high, form)})"
+        for e in intervals
     )
     words = html.escape(f"{x_label}: {said}")
     parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{words}">']
@@ -70,6 +71,16 @@ def interval_chart(
         f'<text x="{middle}" y="{height - 6}" text-anchor="middle">{html.escape(x_label)}</text>'
     )
     return "\n".join([*parts, "</svg>\n"])
+
+
+def written(value: float, form: str) -> str:
+    """Write a number as in format strings, but one that rounds to nothing without a sign.
+
+    >>> written(-0.3, "+.1f"), written(-0.03, "+.1f")
+    ('-0.3', '0.0')
+    """
+    text = f"{value:{form}}"
+    return text if text.strip("+-0.") else text.lstrip("+-")
 
 
 def _line(each: Interval, y: int, left: int, at: Callable[[float], float]) -> list[str]:
