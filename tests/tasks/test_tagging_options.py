@@ -7,9 +7,8 @@ has where translation is.
 from __future__ import annotations
 
 import hashlib
-from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from heedful.tasks.tagging import Tagger
 from heedful.tasks.tagging_config import TaggingConfig
 from heedful.train.events import Finished, Started, Validated
 from heedful.train.loop import train_model
+from tests.tasks.options import OF_TEXTS, assert_each_does_something, small, values_of
 
 SENTENCES = [
     (("I", "saw", "a", "saw"), ("PRON", "VERB", "DET", "NOUN")),
@@ -27,30 +27,13 @@ SENTENCES = [
     (("the", "fisherman", "saw", "i"), ("DET", "NOUN", "VERB", "PRON")),
 ]
 DATA = Labelled([Sentence(*each) for each in SENTENCES * 3])
-BASE: dict[str, dict[str, Any]] = {
-    "vocabulary": {"min_frequency": 1},
-    "inputs": {"word_width": 6, "character_width": 4, "character_embedding": 3},
-    "encoder": {"kind": "window", "hidden": 6},
-    "training": {
-        "epochs": 1, "batch_tokens": 12, "warmup_steps": 1, "threads": 1, "average_epochs": 1,
-        "keep_freed_memory": False, "learning_rate": 0.05,
-    },
-}  # fmt: skip
+BASE = small(hidden=6, batch_tokens=12)
 VALUES: dict[str, list[Any]] = {
+    **OF_TEXTS,
     "data.max_length": [3, 250],
-    "vocabulary.min_frequency": [1, 4],
     "vocabulary.size": [2, 3],
     "vocabulary.longest_word": [4, 32],
-    "inputs.word_width": [0, 6],
-    "inputs.character_embedding": [2, 3],
-    "inputs.character_width": [4, 6],
-    "inputs.word_dropout": [0.0, 0.5],
-    "inputs.dropout": [0.0, 0.5],
-    "inputs.vectors": ["", "vectors.txt"],
-    "inputs.vectors_unseen": [0, 2],
     "labels.dropout": [0.0, 0.5],
-    "prediction.batch_tokens": [1, 100],
-    "prediction.chunk": [1, 2],
 }
 # A setting of pre-trained vectors says something only where there are some.
 NEEDS: dict[str, dict[str, Any]] = {
@@ -69,13 +52,6 @@ FIELDS = {
     for name, field in type(getattr(TaggingConfig(), section)).model_fields.items()
     if f"{section}.{name}" not in READ_BY_THE_COMMAND
 } | {"training.metric": TaggingConfig().training.__class__.model_fields["metric"]}
-
-
-def values_of(name: str) -> list[Any]:
-    annotation = FIELDS[name].annotation
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return [True, False] if annotation is bool else VALUES[name]
 
 
 def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> object:
@@ -112,12 +88,9 @@ def test_every_value_does_something(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("vectors.txt").write_text(VECTORS)
-    seen = []
-    for number, value in enumerate(values_of(name)):
-        with monkeypatch.context() as patch:
-            seen.append((value, observed(name, value, tmp_path / str(number), patch)))
-    for (one, here), (other, there) in combinations(seen, 2):
-        assert here != there, f"{name} = {one!r} and {other!r} do the same"
+    assert_each_does_something(
+        name, values_of(name, FIELDS, VALUES), observed, tmp_path, monkeypatch
+    )
 
 
 def test_there_are_values_for_every_field_and_for_no_other() -> None:

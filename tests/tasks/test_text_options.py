@@ -7,9 +7,8 @@ has where translation is.
 from __future__ import annotations
 
 import hashlib
-from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 import pytest
 
@@ -23,6 +22,7 @@ from heedful.tasks.regress import REGRESS
 from heedful.tasks.text_config import ClassifyConfig, RegressConfig
 from heedful.train import loop
 from heedful.train.events import Finished, Started, Validated
+from tests.tasks.options import OF_TEXTS, assert_each_does_something, small, values_of
 
 TEXTS = [
     ("The good film, well made!", "yes"),
@@ -32,31 +32,16 @@ TEXTS = [
 ]
 DATA = Texts([Text(*([text, (label,)])) for text, label in TEXTS * 3])
 NUMBERS = Texts([Text(text, (str(len(text)),)) for text, _ in TEXTS * 3])
-BASE: dict[str, dict[str, Any]] = {
-    "vocabulary": {"min_frequency": 1},
-    "inputs": {"word_width": 6, "character_width": 4, "character_embedding": 3},
-    "encoder": {"kind": "window", "hidden": 8},
-    "training": {
-        "epochs": 1, "batch_tokens": 16, "warmup_steps": 1, "threads": 1, "average_epochs": 1,
-        "keep_freed_memory": False, "learning_rate": 0.05,
-    },
-}  # fmt: skip
+BASE = small(hidden=8, batch_tokens=16)
 VALUES: dict[str, list[Any]] = {
+    **OF_TEXTS,
     "data.valid_share": [0.2, 0.5],
     "data.valid_seed": [0, 1],
     "data.max_length": [3, 256],
     "data.separator": ["", ","],
     "data.min_examples": [6, 7],
-    "vocabulary.min_frequency": [1, 4],
     "vocabulary.size": [6, 12],
     "vocabulary.longest_word": [2, 32],
-    "inputs.word_width": [0, 6],
-    "inputs.character_embedding": [2, 3],
-    "inputs.character_width": [4, 6],
-    "inputs.word_dropout": [0.0, 0.5],
-    "inputs.dropout": [0.0, 0.5],
-    "inputs.vectors": ["", "vectors.txt"],
-    "inputs.vectors_unseen": [0, 2],
     "pooling.heads": [1, 4],
     "pooling.dropout": [0.0, 0.5],
     "frequency.down_weight": [0.0, 1e-3],
@@ -66,8 +51,6 @@ VALUES: dict[str, list[Any]] = {
     "ensemble.members": [1, 2],
     "training.label_smoothing": [0.0, 0.1],
     "prediction.threshold": [1e-6, 0.999999],
-    "prediction.batch_tokens": [1, 100],
-    "prediction.chunk": [1, 2],
 }
 # What a setting acts on, where nothing would be there without.
 CHARACTERS = {"inputs": {"characters": "convolution"}}
@@ -94,13 +77,6 @@ FIELDS = {
     if f"{section}.{name}" not in READ_BY_THE_COMMAND
     and (section != "training" or f"{section}.{name}" in OWN_TRAINING)
 }
-
-
-def values_of(name: str) -> list[Any]:
-    annotation = FIELDS[name].annotation
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return [True, False] if annotation is bool else VALUES[name]
 
 
 def settings(name: str, value: Any) -> dict[str, Any]:
@@ -153,12 +129,9 @@ def test_every_value_does_something(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("vectors.txt").write_text(VECTORS, encoding="utf-8")
-    seen = []
-    for number, value in enumerate(values_of(name)):
-        with monkeypatch.context() as patch:
-            seen.append((value, observed(name, value, tmp_path / str(number), patch)))
-    for (one, here), (other, there) in combinations(seen, 2):
-        assert here != there, f"{name} = {one!r} and {other!r} do the same"
+    assert_each_does_something(
+        name, values_of(name, FIELDS, VALUES), observed, tmp_path, monkeypatch
+    )
 
 
 @pytest.mark.parametrize(

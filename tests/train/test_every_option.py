@@ -8,9 +8,8 @@ The fields of the models are tried where the models are tested.
 from __future__ import annotations
 
 import hashlib
-from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +25,7 @@ from heedful.tasks.translation import Translator
 from heedful.tasks.translation_config import TranslationConfig
 from heedful.train import loop
 from heedful.train.events import Finished, Progress, Started, Validated
+from tests.tasks.options import assert_all_differ, values_of
 
 PAIRS = Pairs(
     ["Ein Hund rennt", "ein Hund", "Der Hund schläft", "Ein Mann und ein Hund", "ein Mann rennt"],
@@ -96,13 +96,6 @@ FIELDS = {
     for section in ("data", "vocabulary", "frequency", "training", "decoding")
     for name, field in type(getattr(TranslationConfig(), section)).model_fields.items()
 }
-
-
-def values_of(name: str) -> list[Any]:
-    annotation = FIELDS[name].annotation
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return [True, False] if annotation is bool else VALUES[name]
 
 
 def configuration(name: str, value: Any) -> TranslationConfig:
@@ -180,14 +173,13 @@ def observe(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(FIELDS.keys() - READ_BY_THE_COMMAND))
 def test_every_value_does_something(name, observe):
-    seen = [(value, observe(name, value)) for value in values_of(name)]
-    for (one, here), (other, there) in combinations(seen, 2):
-        assert here != there, f"{name} = {one!r} and {other!r} do the same"
+    values = values_of(name, FIELDS, VALUES)
+    assert_all_differ(name, [(value, observe(name, value)) for value in values])
 
 
 @pytest.mark.parametrize("name", ["training.seed", "decoding.beam", "vocabulary.kind"])
 def test_the_same_value_does_the_same(name, observe):
-    value = values_of(name)[0]
+    value = values_of(name, FIELDS, VALUES)[0]
     assert observe(name, value) == observe(name, value)
 
 
