@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from heedful.ops.blas import product_of
+
 
 def inside_func() -> bool:
     """Whether torch.func (vmap, grad, jvp ...) is at work."""
@@ -29,16 +31,24 @@ def can_look(tensor: Tensor) -> bool:
 
 def all_finite(*tensors: Tensor) -> bool:
     """Whether no tensor holds NaN or infinity."""
-    # A sum is finite only where all its terms are, and it is read many times faster than `isfinite` writes its
-    # answers; where large terms overflow the sum, the answers decide.
+    # Where large terms overflow the reading, the answers of `isfinite` decide, which take many times as long.
     if tensors[0].is_cpu:
-        total = 0.0
-        for tensor in tensors:
-            total += _sum(tensor).item()
+        total = sum(reading(tensor) for tensor in tensors)
     else:
         # An accelerator is waited for once.
         total = torch.stack([_sum(tensor).float() for tensor in tensors]).sum().item()
     return math.isfinite(total) or all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+def reading(one: Tensor, other: Tensor | None = None) -> float:
+    """Return a number that is finite only where all numbers of both tensors are, in the time of reading them once.
+
+    It is an inner product or a sum: NaN and infinity, whatever they meet, leave neither finite.
+    """
+    product = product_of(one, one if other is None else other)
+    if product is not None:
+        return product
+    return _sum(one).item() + (0.0 if other is None else _sum(other).item())
 
 
 def _sum(tensor: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.compiler import is_dynamo_compiling
 from torch.nn import Parameter
 from torch.nn import functional as F
 
+from heedful.ops.finite import reading
 from heedful.ops.masks import Causal, Dense, Mask, Padding
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import Dot, PreparedKey, ScaledDot, Score
@@ -24,9 +25,6 @@ from heedful.ops.scores import Dot, PreparedKey, ScaledDot, Score
 _functions_at_work = torch._C._functorch.get_dynamic_layer_stack_depth
 _autocast_at_work = torch._C._is_any_autocast_enabled
 _kernel = F.scaled_dot_product_attention
-_num_threads = torch.get_num_threads
-# From so many numbers on PyTorch shares a sum among threads, which takes longer than the whole of an inner product.
-_SHARED = 32768
 
 
 def quick(
@@ -129,37 +127,9 @@ def _masked(
 
     The backward pass multiplies gradients of scores, 0 where hidden, by keys and queries. These may still be infinite
     under a finite output: a score of minus infinity weighs 0 wherever it comes from. So there they are looked at.
-
-    A sum is finite only where all its terms are, and takes a hundredth of the time of `isfinite`; where large terms
-    overflow it, the long way looks at each. `data` is what `detach` gives, without a way through the dispatcher.
     """
     output = _kernel(query, key, value, added, 0.0, causal, scale=scale)
-    learns = output.requires_grad
-    if _num_threads() > 1 and output.numel() >= _SHARED:
-        total = _product(query, key) if learns else 0.0
-        total += _product(output, output)
-    elif learns:
-        total = output.data.sum().item() + query.data.sum().item() + key.data.sum().item()
-    else:
-        total = output.sum().item()
+    total = reading(output)
+    if output.requires_grad:
+        total += reading(query, key)
     return output if total - total == 0.0 else None  # NaN for what is not finite.
-
-
-def _product(one: Tensor, other: Tensor) -> float:
-    """An inner product, or a sum: finite only where all numbers of both are."""
-    flat = _flat(one)
-    beside = flat if other is one else _flat(other)
-    if flat is None or beside is None or flat.shape != beside.shape:
-        return (one.data.sum() + other.data.sum()).item()
-    return torch.dot(flat, beside).item()
-
-
-def _flat(tensor: Tensor) -> Tensor | None:
-    """All numbers in a row, where they lie in one: heads before positions, or behind them as the kernel puts them."""
-    if tensor.is_contiguous():
-        return tensor.data.ravel()
-    _, heads, length, features = tensor.shape
-    width = heads * features
-    if tensor.stride() != (length * width, features, width, 1):
-        return None
-    return tensor.data.as_strided((tensor.numel(),), (1,))
