@@ -21,7 +21,7 @@ from heedful import (
 )
 from heedful.ops.backends import band, band_added, band_blocks
 from heedful.ops.masks import Mask
-from heedful.ops.quick_window import quick_window
+from heedful.ops.quick_band import quick_band
 from heedful.ops.rows import Rows
 from tests.ops.compare import assert_all_same, assert_same, gradients, run
 from tests.ops.examples import normal, windowed
@@ -231,13 +231,14 @@ def test_without_compiled_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_all_same(gradients(call, backend="band"), gradients(call, backend="reference"))
 
 
-def test_what_leaves_a_side_open_is_refused() -> None:
-    x = torch.randn(4, 3)
+def test_what_leaves_a_side_open_is_refused_where_no_kernel_serves_it() -> None:
+    x, sparse = torch.randn(4, 3), normalizers.Sparsemax()
     for mask in (None, masks.Causal(), masks.Window(3, None), masks.Window(1, 1) | masks.Causal()):
         with pytest.raises(BackendError, match="nothing in its mask bounds on both sides"):
-            attend(x, x, x, mask=mask, backend="band")
+            attend(x, x, x, mask=mask, backend="band", normalizer=sparse)
     for mask in (masks.Causal() & masks.Window(3, None), masks.Window(2, 1)):
-        assert plan(x, x, x, mask=mask, backend="band").backend == "band"
+        told = plan(x, x, x, mask=mask, backend="band", normalizer=sparse)
+        assert told.backend == "band"
 
 
 def test_the_plan_prefers_it_for_long_sequences_alone() -> None:
@@ -267,7 +268,7 @@ def test_the_short_way(length: int, dtype: torch.dtype, mask: masks.Window) -> N
 
 def test_parameters_take_the_short_way() -> None:
     learned = [torch.nn.Parameter(torch.randn(1, 2, 40, 32)) for _ in range(3)]
-    assert quick_window(*learned, scores.Dot(), masks.Window(5, 9)) is not None
+    assert quick_band(*learned, scores.Dot(), masks.Window(5, 9)) is not None
 
 
 @pytest.mark.parametrize("change", ["open", "prepared", "score", "shapes", "features", "dtype"])

@@ -27,6 +27,12 @@ TAKEN: dict[str, Callable[[], Options]] = {
     "causal": lambda: {"mask": masks.Causal()},
     "causal aligned": lambda: {"mask": masks.Causal("bottom_right")},
     "padding": lambda: {"mask": masks.Padding(torch.tensor([0, 3]))},
+    "causal and padding": lambda: {
+        "mask": masks.Causal() & masks.Padding(torch.tensor([0, 3])),
+    },
+    "padding and causal": lambda: {
+        "mask": masks.Padding(torch.tensor([5, 3])) & masks.Causal("top_left"),
+    },
     "dense": lambda: {"mask": masks.Dense(torch.rand(Q, K) > 0.4)},
     "boolean": lambda: {"mask": torch.rand(B, H, Q, K) > 0.4},
     "boolean, shared": lambda: {"mask": torch.rand(B, 1, 1, K) > 0.4},
@@ -39,6 +45,15 @@ LEFT: dict[str, Callable[[], Options]] = {
     "another mask": lambda: {"mask": masks.Window(1, 1)},
     "masks combined": lambda: {"mask": masks.Causal() & masks.Window(1, 1)},
     "padding a head": lambda: {"mask": masks.Padding(torch.ones(B, H).long())},
+    "causal and padding a head": lambda: {
+        "mask": masks.Causal() & masks.Padding(torch.ones(B, H).long()),
+    },
+    "causal or padding": lambda: {
+        "mask": masks.Causal() | masks.Padding(torch.tensor([1, 3])),
+    },
+    "two paddings": lambda: {
+        "mask": masks.Padding(torch.tensor([1, 3])) & masks.Padding(torch.tensor([2, 2])),
+    },
     "mask and bias": lambda: {"mask": masks.Causal(), "bias": torch.randn(Q, K)},
     "mask and a bias beside it": lambda: {
         "mask": torch.rand(Q, K) > 0.4,
@@ -137,6 +152,8 @@ def test_hidden_contents_send_a_call_the_long_way(name: str, poison: float, leng
         options = {"bias": torch.where(keep, 0.5, -torch.inf).double()}
     elif name == "padding":
         options = {"mask": masks.Padding(torch.tensor([length // 2]))}
+    elif "and" in name:
+        options = {"mask": masks.Causal() & masks.Padding(torch.tensor([length // 2]))}
     elif name.startswith("causal"):
         options = {"mask": masks.Causal()}
     for index in range(3):

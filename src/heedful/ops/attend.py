@@ -15,7 +15,7 @@ from heedful.ops.plan import choose
 from heedful.ops.positions import PositionBias
 from heedful.ops.quick import quick
 from heedful.ops.quick_additive import quick_additive
-from heedful.ops.quick_window import quick_window
+from heedful.ops.quick_band import quick_band
 from heedful.ops.scores import Additive, PreparedKey, ScaledDot, Score
 
 
@@ -106,8 +106,9 @@ def _short_way(
     if type(score) is Additive:
         return quick_additive(query, key, value, score, mask) if bias is None else None
     if type(mask) is Window:
-        return quick_window(query, key, value, score, mask) if bias is None else None
-    return None if told else quick(query, key, value, score, mask, bias)
+        return quick_band(query, key, value, score, mask) if bias is None else None
+    short = None if told else quick(query, key, value, score, mask, bias)
+    return quick_band(query, key, value, score, mask) if short is None and bias is None else short
 
 
 def _nothing(call: Call) -> Attended:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from heedful.errors import BackendError
 from heedful.ops.backends import BACKENDS
-from heedful.ops.backends.band import band_of
+from heedful.ops.backends.band import OPEN, band_of
 from heedful.ops.backends.band_blocks import Job, attend_blocks
 from heedful.ops.backends.base import as_given
 from heedful.ops.backends.reference import prepare
@@ -78,13 +78,13 @@ def band_weights(
     # Nothing is mixed: values of no features.
     value = (features if isinstance(features, Tensor) else query)[..., :0]
     call = checked(query, key, value, score, mask, bias, normalizer, 0.0, enable_gqa, True)
-    refusal = BACKENDS["band"].supports(call)
+    band = band_of(call)
+    refusal = BACKENDS["band"].supports(call) or (OPEN if band is None else None)
     if refusal is not None:
         raise BackendError(
             f"band_weights cannot serve this call: {refusal}. attend(..., return_weights=True) gives the weights of "
             f"every call, (*lead, query, key)."
         )
-    band = band_of(call)
     assert band is not None
     with as_given(call.query.device):
         weights = attend_blocks(Job(prepare(call, fast=True), band, "band")).weights

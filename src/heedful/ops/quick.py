@@ -10,20 +10,28 @@ functions are entered. So what the kernel itself refuses (dtypes or devices that
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.compiler import is_dynamo_compiling
 from torch.nn import Parameter
 from torch.nn import functional as F
 
+from heedful.ops.backends.band import is_short
 from heedful.ops.finite import reading
+from heedful.ops.kernels.runtime import unavailable
 from heedful.ops.masks import Causal, Dense, Mask, Padding
+from heedful.ops.masks.base import And
+from heedful.ops.masks.sequences import causal_padding
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import Dot, PreparedKey, ScaledDot, Score
 
 # Whether torch.func is at work (`finite.inside_func`), and autocast on any device: neither is asked while compiling.
 _functions_at_work = torch._C._functorch.get_dynamic_layer_stack_depth
 _autocast_at_work = torch._C._is_any_autocast_enabled
+# Masks, besides none, under which compiled kernels are faster where there is more than a little to do.
+_COMPILED = (Causal, Padding, And)
 _kernel = F.scaled_dot_product_attention
 
 
@@ -59,6 +67,13 @@ def quick(
         or _functions_at_work()
     ):
         return None
+    if (
+        bias is None
+        and (mask is None or type(mask) in _COMPILED)
+        and not is_short(shape[2], shape[0] * shape[1] * shape[2] * key_shape[2], 2 * shape[3])
+        and unavailable() is None
+    ):
+        return None  # Compiled kernels are faster.
     scale = score.scale if type(score) is ScaledDot else 1.0  # None is what `scale_for` gives.
     try:
         if mask is None and bias is None:
@@ -94,6 +109,12 @@ def _added(
         return None
     elif type(mask) is Padding:
         return mask.added(query.shape[0], num_keys, query.dtype)
+    elif type(mask) is And:
+        padding = causal_padding(mask)
+        if padding is None or query.shape[2] != num_keys:
+            return None
+        hidden = padding.added(query.shape[0], num_keys, query.dtype)
+        return None if hidden is None else hidden + _future(num_keys, query.dtype)
     else:
         keep = mask.keep if type(mask) is Dense else mask
         if type(keep) is not Tensor or keep.dtype is not torch.bool:
@@ -108,6 +129,12 @@ def _added(
         and all(got in (1, full) for got, full in zip(shape[::-1], wanted[::-1], strict=False))
     )
     return added if fits and added.is_cpu else None
+
+
+@lru_cache(64)
+def _future(length: int, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.full((length, length), -torch.inf, dtype=dtype).triu_(1)
 
 
 def _masked(

@@ -11,29 +11,36 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-from heedful.ops.backends.band_added import Added, follows_distance
+from heedful.ops.backends.band_added import Added, needs_no_tiles
 from heedful.ops.backends.band_blocks import Job, attend_blocks, block_rows
 from heedful.ops.backends.band_dot import windowed, windowed_by_pieces
 from heedful.ops.backends.band_layout import Band
-from heedful.ops.backends.base import Backend, Cost, as_given, wide_dtype
+from heedful.ops.backends.base import Backend, Cost, as_given, threads, wide_dtype
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import cleanse, prepare, token_bytes
-from heedful.ops.backends.sdpa import four_axes, query_and_scale
+from heedful.ops.backends.sdpa import four_axes, query_and_scale, weights_of
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func
 from heedful.ops.kernels.band_forward import ROWS, WIDTH
 from heedful.ops.kernels.runtime import unavailable
+from heedful.ops.masks.bounds import UNBOUNDED
 from heedful.ops.normalizers import Softmax
 
+OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
 # Seconds of a call by blocks, however small.
 BLOCKS_CALL, BLOCKS_BACKWARD_CALL = 300e-6, 1000e-6
 # Seconds that masks and biases cost which follow from more than distance, and what they cost for each cell.
 TILES_CALL, TILE_CELL = 65e-6, 1.2e-9
+# Multiply-adds a thread below which a call without a window is short.
+SHORT = 2**23
 CHUNKED = Chunked()
 
 
 class Banded(Backend):
     """Every score and normalizer, under a mask that bounds on both sides how far a query sees.
+
+    Inner products under softmax go through compiled kernels, which serve open sides as well where distance and lengths
+    alone decide what is seen.
 
     Truncated attention: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150. Rows stay whole within their window, so
     every normalizer stays exact; nothing is rounded up to blocks.
@@ -58,9 +65,17 @@ class Banded(Backend):
             return "its recomputation cannot be traced by torch.func or torch.compile"
         if forward_ad._current_level >= 0 and self._is_plain(call):
             return "its compiled kernels have no forward-mode derivative"
-        if band_of(call) is None:
-            return "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
+        if self._band(call) is None:
+            return OPEN
         return None
+
+    def _band(self, call: Call) -> Band | None:
+        return band_of(call) or (whole_band(call) if self._serves_whole(call) else None)
+
+    def _serves_whole(self, call: Call) -> bool:
+        """Whether the compiled kernels serve a call of which a side is open."""
+        # What is traced, or exported, is left an operator that others know.
+        return not torch.compiler.is_compiling() and self._is_plain(call) and needs_no_tiles(call)
 
     def cost_of(self, call: Call) -> Cost:
         if self._is_plain(call):
@@ -80,11 +95,13 @@ class Banded(Backend):
         return plain and here and not _learns_bias(call) and unavailable() is None
 
     def seconds(self, call: Call) -> float:
-        if band_of(call) is None:
+        if band_of(call) is None and (_is_short(call) or not self._serves_whole(call)):
             return float("inf")
         cells = self.cells(call)
-        seconds = self.seconds_for(call, cells)
-        if self._is_plain(call) and not follows_distance(call):
+        if not self._is_plain(call):
+            return self.seconds_for(call, cells)
+        seconds = self.seconds_for(call, _made_up(call, cells))
+        if not needs_no_tiles(call):
             heads = call.lead[-1] if call.lead else 1
             tiles = TILES_CALL + TILE_CELL * (cells // max(1, heads))
             seconds += tiles * (2 if call.needs_gradient else 1)
@@ -93,7 +110,7 @@ class Banded(Backend):
     def cells(self, call: Call) -> int:
         band = band_of(call)
         if band is None:
-            return call.cells
+            return call.lead_size * whole_band(call).cells
         rows = ROWS if self._is_plain(call) else block_rows(call, band)
         reach = min(call.num_keys, min(rows, call.num_queries) + band.width)
         return call.lead_size * call.num_queries * reach
@@ -120,8 +137,9 @@ class Banded(Backend):
 
     def run(self, call: Call) -> Attended:
         band = band_of(call)
-        assert band is not None
         with as_given(call.query.device):
+            if band is None:
+                return Attended(_fused(call, whole_band(call)), _all_weights(call))
             if self.is_fused(call) and band.fitted().width:
                 weights = _by_blocks(call, band).weights if call.return_weights else None
                 return Attended(_fused(call, band), weights)
@@ -133,6 +151,32 @@ def band_of(call: Call) -> Band | None:
     if call.mask is None:
         return None
     return Band.of(call.mask.bounds(call.rows), call.num_queries, call.num_keys)
+
+
+def whole_band(call: Call) -> Band:
+    """The band in which a side that the mask leaves open reaches to the end."""
+    bounds = UNBOUNDED if call.mask is None else call.mask.bounds(call.rows)
+    return Band.reaching(bounds, call.num_queries, call.num_keys)
+
+
+def _made_up(call: Call, cells: int) -> int:
+    """Cells as dear as those of whole vectors of features."""
+    features, values = call.pair_features, call.value_features
+    wide = features + values + -features % WIDTH + -values % WIDTH
+    return cells * wide // max(1, features + values)
+
+
+def is_short(queries: int, pairs: int, features: int) -> bool:
+    """Whether a call without a window is left to PyTorch's kernel, which starts sooner: few queries, or little work."""
+    return queries < ROWS or pairs * features < SHORT * threads()
+
+
+def _is_short(call: Call) -> bool:
+    return is_short(call.num_queries, call.cells, call.pair_features + call.value_features)
+
+
+def _all_weights(call: Call) -> Tensor | None:
+    return weights_of(call) if call.return_weights else None
 
 
 def _learns_bias(call: Call) -> bool:
@@ -162,7 +206,7 @@ def _fused(call: Call, band: Band) -> Tensor:
     ]
     added = Added.of(call, band, wide)
     window = added.window(scale)
-    if added.follows_distance or torch.compiler.is_compiling():
+    if added.needs_no_tiles or torch.compiler.is_compiling():
         output = windowed(operands, window, added.all_tiles())
     else:
         output = windowed_by_pieces(operands, window, added.pieces)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from heedful.ops.call import Call, bias_at
 from heedful.ops.cells import Pairs
 from heedful.ops.kernels.band_forward import ROWS
 from heedful.ops.kernels.band_launch import MARGIN, Piece, Window, near_size, num_blocks, tile_keys
-from heedful.ops.masks import Causal, Mask
+from heedful.ops.masks import Causal, Mask, Padding
 from heedful.ops.masks import Window as WindowMask
 from heedful.ops.masks.base import And
 from heedful.ops.positions import PositionBias
@@ -26,13 +26,14 @@ PIECE_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Added:
-    """The mask and bias of a call, split into what follows from distance alone and the rest."""
+    """The mask and bias of a call, split into what follows from distance alone, from lengths alone, and the rest."""
 
     call: Call
     band: Band
     """Not wider than the lengths."""
     dtype: torch.dtype
     near: Mask | None
+    lengths: tuple[Padding, ...]
     rest: Mask | None
 
     @classmethod
@@ -46,12 +47,26 @@ class Added:
         return None if bias is None or _is_near(bias) else bias
 
     @property
-    def follows_distance(self) -> bool:
+    def needs_no_tiles(self) -> bool:
         """Whether there is nothing else."""
         return self.rest is None and self.far_bias is None
 
     def window(self, scale: float) -> Window:
-        """What follows from distance, for the kernels."""
+        """What follows from distance and lengths, for the kernels."""
+        window = self._by_distance(scale)
+        return replace(window, limits=self._limits()) if self.lengths else window
+
+    def _limits(self) -> Tensor:
+        rows = self.call.rows
+        limits = (rows.of_sequences(each.key_lengths)[..., 0, 0].long() for each in self.lengths)
+        limit = reduce(torch.minimum, limits)
+        lead = self.call.lead
+        if len(lead) != 2:
+            limit = limit.expand(lead)
+            limit = limit.flatten(0, -2) if len(lead) > 2 else limit.reshape((1, 1, *lead)[-2:])
+        return limit
+
+    def _by_distance(self, scale: float) -> Window:
         left, right = self.band.left, self.band.right
         plain = _is_interval(self.near) and not (
             self.call.bias is not None and _is_near(self.call.bias)
@@ -77,7 +92,7 @@ class Added:
     def pieces(self) -> Iterator[Piece | range]:
         """The blocks, with what else is added to them; those of which nothing is kept as a range of their numbers."""
         count = num_blocks(self.call.num_queries)
-        if self.follows_distance:
+        if self.needs_no_tiles:
             yield Piece(0, count, None)
             return
         bias, lead = self.far_bias, self.call.lead_size
@@ -105,7 +120,7 @@ class Added:
 
     def all_tiles(self) -> Tensor | None:
         """`Piece.added` of all blocks at once, looking at no numbers."""
-        if self.follows_distance:
+        if self.needs_no_tiles:
             return None
         cells = self._cells(0, num_blocks(self.call.num_queries))
         return self._tiles(cells, None if self.rest is None else self.rest.at(cells))
@@ -138,17 +153,17 @@ class Added:
         return whole.reshape(math.prod(got[:-1]), got[-1] if got else 1, *shape).contiguous()
 
 
-def follows_distance(call: Call) -> bool:
-    """Whether distance alone decides what a call's mask and bias say."""
-    near = call.mask is None or call.mask.follows_distance
-    return near and (call.bias is None or _is_near(call.bias))
+def needs_no_tiles(call: Call) -> bool:
+    """Whether distance and lengths alone decide what a call's mask and bias say."""
+    return _split(call.mask)[2] is None and (call.bias is None or _is_near(call.bias))
 
 
 @lru_cache(64)
 def interval(left: int, right: int, scale: float, dtype: torch.dtype) -> Window:
     """Where all distances within bounds are kept and nothing is added."""
-    near = torch.full((1, near_size(left, right)), -torch.inf, dtype=dtype)
-    near[:, MARGIN : near.shape[1] - MARGIN] = 0
+    with torch.inference_mode(False):  # Of what is made in it, autograd would later keep nothing.
+        near = torch.full((1, near_size(left, right)), -torch.inf, dtype=dtype)
+        near[:, MARGIN : near.shape[1] - MARGIN] = 0
     return Window(left, right, scale, near)
 
 
@@ -159,14 +174,17 @@ def _is_interval(mask: Mask | None) -> bool:
     return mask is None or type(mask) is WindowMask or type(mask) is Causal
 
 
-def _split(mask: Mask | None) -> tuple[Mask | None, Mask | None]:
-    """Two masks that keep together what `mask` keeps: one that follows from distance alone, and the rest."""
+def _split(mask: Mask | None) -> tuple[Mask | None, tuple[Padding, ...], Mask | None]:
+    """Masks that keep together what `mask` keeps: one that follows from distance alone, paddings, and the rest."""
     if mask is None or mask.follows_distance:
-        return mask, None
+        return mask, (), None
+    if type(mask) is Padding:
+        return None, (mask,), None
     if type(mask) is not And:
-        return None, mask
-    near, rest = zip(_split(mask.left), _split(mask.right), strict=True)
-    return _both(*near), _both(*rest)
+        return None, (), mask
+    near, lengths, rest = _split(mask.left)
+    other_near, other_lengths, other_rest = _split(mask.right)
+    return _both(near, other_near), lengths + other_lengths, _both(rest, other_rest)
 
 
 def _both(left: Mask | None, right: Mask | None) -> Mask | None:

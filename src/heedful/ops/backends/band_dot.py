@@ -33,7 +33,7 @@ def windowed(operands: Sequence[Tensor], window: Window, added: Tensor | None) -
     `added` is that of a `Piece` of all blocks. What is not finite behind a mask reaches nothing, as everywhere.
     """
     output: Tensor = _attention(
-        *operands, window.near, added, window.left, window.right, window.scale
+        *operands, window.near, added, window.limits, window.left, window.right, window.scale
     )[0]
     return output
 
@@ -52,11 +52,13 @@ class Job:
     pieces: Pieces
 
     @classmethod
-    def whole(cls, query: Tensor, near: Tensor, added: Tensor | None, *sides: Any) -> Job:
+    def whole(
+        cls, query: Tensor, near: Tensor, added: Tensor | None, limits: Tensor | None, *sides: Any
+    ) -> Job:
         """All blocks as one piece."""
         left, right, scale = sides
         piece = Piece(0, num_blocks(query.shape[2]), added)
-        return cls(Window(left, right, scale, near.contiguous()), lambda: (piece,))
+        return cls(Window(left, right, scale, near.contiguous(), limits), lambda: (piece,))
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Output and logsumexp."""
@@ -131,7 +133,7 @@ def _fake_forward(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[T
 
 
 def _gradients(*arguments: Any) -> tuple[Tensor, ...]:
-    return Job.whole(arguments[0], *arguments[3:8]).backward(arguments[:3], *arguments[8:])
+    return Job.whole(arguments[0], *arguments[3:9]).backward(arguments[:3], *arguments[9:])
 
 
 def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
@@ -139,25 +141,28 @@ def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _keep(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
-    ctx.save_for_backward(*inputs[:5], *output)
-    ctx.sides = inputs[5:8]
+    ctx.save_for_backward(*inputs[:6], *output)
+    ctx.sides = inputs[6:9]
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
 
 
 def _backward(ctx: Any, direction: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    query, key, value, near, added, output, logsumexp = ctx.saved_tensors
+    query, key, value, near, added, limits, output, logsumexp = ctx.saved_tensors
     found: Sequence[Tensor | None] = (None, None, None)
     if direction is not None and torch.is_grad_enabled():
-        job = Job.whole(query, near, added, *ctx.sides)
+        job = Job.whole(query, near, added, limits, *ctx.sides)
         found = job.differentiable((query, key, value), ctx.needs_input_grad[:3], direction)
     elif direction is not None:
-        told = (near, added, *ctx.sides, output, logsumexp, direction)
+        told = (near, added, limits, *ctx.sides, output, logsumexp, direction)
         found = _attention_backward(query, key, value, *told)
-    return (*found, None, None, None, None, None)
+    return (*found, None, None, None, None, None, None)
 
 
-_INPUTS = "Tensor query, Tensor key, Tensor value, Tensor near, Tensor? added, SymInt left, SymInt right, float scale"
+_INPUTS = (
+    "Tensor query, Tensor key, Tensor value, Tensor near, Tensor? added, Tensor? limits, "
+    "SymInt left, SymInt right, float scale"
+)
 _attention = Operator(
     f"windowed_attention({_INPUTS}) -> (Tensor, Tensor)", _forward, _fake_forward, _keep, _backward
 )

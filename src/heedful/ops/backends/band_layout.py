@@ -23,6 +23,32 @@ class Band:
             return None
         return cls(bounds.left, bounds.right, num_queries, num_keys)
 
+    @classmethod
+    def reaching(cls, bounds: Bounds, num_queries: int, num_keys: int) -> Band:
+        """The same where an open side reaches as far as there are queries or keys."""
+        left = num_queries - 1 if bounds.left is None else bounds.left
+        right = num_keys - 1 if bounds.right is None else bounds.right
+        return cls(left, right, num_queries, num_keys).fitted()
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are.
+
+        >>> Band(1, 0, 4, 4).cells, Band(3, 3, 4, 4).cells
+        (7, 16)
+        """
+        queries, keys = self.num_queries, self.num_keys
+        if not self.width:
+            return 0
+        behind = self._beyond(queries - 1 - self.left) - self._beyond(-self.left - 1)
+        before = self._beyond(keys - 1 - self.right) - self._beyond(keys - 1 - self.right - queries)
+        return queries * keys - behind - before
+
+    def _beyond(self, most: int) -> int:
+        """The sum of min(keys, 1) to min(keys, most): what a side hides from queries one behind the other."""
+        within = max(0, min(most, self.num_keys))
+        return within * (within + 1) // 2 + self.num_keys * max(0, most - self.num_keys)
+
     @property
     def width(self) -> int:
         """Cells of a row that meets no end of the keys."""

@@ -58,4 +58,6 @@ def _blocks(
                     at = first - (start - window.left)
                     tile = piece.added[:, :, number - piece.first, at : at + last - first]
                     bias = bias + tile[..., : stop - start].mT
+            if window.limits is not None:
+                bias = torch.where(column < window.limits[:, :, None, None], bias, -torch.inf)
             yield start, stop, first, last, bias

@@ -76,7 +76,7 @@ def backward_block(
     turn_rows(after[2], row * values, values, rows, values, held[0].dtype.type(1), upstream)
     prepare_state(row, rows, values, after[0], after[1], after[2], state)
     clear(total, ROWS * features)
-    start, stop = keys_of_block(first, sizes, band)
+    start, stop = keys_of_block(first, place[7], band)
     for begin in range(start, stop, SPAN):
         count = min(SPAN, stop - begin)
         at = place[4] + (number * sizes[4] + begin - (first - band[0])) * ROWS

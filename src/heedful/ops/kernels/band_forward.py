@@ -32,9 +32,9 @@ GROUP, WIDTH = 8, 32
 """Rows and columns of the rectangles of products whose sums stay in registers; features are made up to whole widths."""
 SPAN = 320
 """Keys of a stretch at most: their scores stay in the inner caches."""
-COLUMNS = 7
+COLUMNS = 8
 """What is told of each head of queries: where its query, key and value, what distance adds and what else is added begin
-in memory; which it is among heads of queries, and among heads of keys."""
+in memory; which it is among heads of queries, and among heads of keys; how many keys it may see."""
 
 
 def forward_space(features: int, values: int) -> int:
@@ -66,10 +66,10 @@ def band_forward(
 
 
 @inlined(borrows=True)
-def keys_of_block(first, sizes, band):
+def keys_of_block(first, keys, band):
     """First and last (exclusive) key that any of a block of queries may see."""
     start = max(0, first - band[0])
-    return start, max(start, min(sizes[1], first + ROWS + band[1]))
+    return start, max(start, min(keys, first + ROWS + band[1]))
 
 
 @inlined(borrows=True)
@@ -85,7 +85,7 @@ def forward_block(
     mean, state = stretch(scores, ROWS * SPAN), stretch(scores, ROWS * (SPAN + values))
     turn_rows(query, place[0] + first * steps[0], steps[0], rows, features, scale, turned)
     start_state(state)
-    start, stop = keys_of_block(first, sizes, band)
+    start, stop = keys_of_block(first, place[7], band)
     spans = (stop - start + SPAN - 1) // SPAN
     size = 1 if spans == 0 else ((stop - start + spans - 1) // spans + GROUP - 1) // GROUP * GROUP
     clear(mean, ROWS * values)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from heedful.ops.kernels.band_backward import backward_space, band_backward
 from heedful.ops.kernels.band_forward import (
+    COLUMNS,
     LANES,
     ROWS,
     band_forward,
@@ -33,6 +34,8 @@ class Window:
     scale: float
     near: Tensor
     """(heads or 1, `near_size`): what is added to the score of query q and key k, at q − k + right + MARGIN."""
+    limits: Tensor | None = None
+    """(batch or 1, heads or 1): the keys before this one alone may be seen, as under padding; None: every one."""
 
     @property
     def base(self) -> int:
@@ -153,7 +156,10 @@ def _arguments(
         sides,
         (window.near.shape[0], window.near.shape[1]),
         None if added is None else (tuple(added.shape[:2]), tuple(added.stride()[:2])),
+        key.shape[2],
     )
+    if window.limits is not None:
+        places = _limited(places, query.shape[:2], window.limits, key.shape[2])
     return (
         piece.first, piece.count, places, query.shape[2], key.shape[2], query.shape[3], value.shape[3],
         window.tile_keys, query.stride(2), key.stride(2), value.stride(2), window.left, window.right, window.scale,
@@ -166,7 +172,9 @@ Side = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @lru_cache(256)
-def _places(sides: tuple[Side, ...], near: tuple[int, int], added: Side | None) -> Tensor:
+def _places(
+    sides: tuple[Side, ...], near: tuple[int, int], added: Side | None, keys: int
+) -> Tensor:
     """Of each head of each entry of the batch, what `COLUMNS` tells."""
     (batch, heads), _ = sides[0]
     groups = heads // sides[1][0][1]
@@ -182,7 +190,15 @@ def _places(sides: tuple[Side, ...], near: tuple[int, int], added: Side | None) 
         steps = [stride if size > 1 else 0 for size, stride in zip(*added, strict=True)]
         columns.append(entry * steps[0] + head * steps[1])
     columns += [entry * heads + head, entry * (heads // groups) + head // groups]
+    columns.append(torch.tensor(keys))
     return torch.stack([one.expand(batch, heads) for one in columns], -1).reshape(-1)
+
+
+def _limited(places: Tensor, lead: tuple[int, ...], limits: Tensor, keys: int) -> Tensor:
+    """The same where not every head may see all keys."""
+    told = places.view(*lead, COLUMNS).clone()
+    told[:, :, COLUMNS - 1] = limits.clamp(0, keys)
+    return told.view(-1)
 
 
 def _flat(tensor: Tensor) -> Tensor:
