@@ -182,7 +182,7 @@ def sizes(length: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def boundary() -> int:
     """The first length at which a call of `sizes` is not short."""
-    return next(n for n in range(1, 10_000) if not band.is_short(n, 2 * n * n, 2 * D))
+    return next(n for n in range(1, 10_000) if not band.is_short(n, 2 * n * n, D, D))
 
 
 @pytest.mark.parametrize("name", ["none", "causal", "padding", "both"])
@@ -213,7 +213,7 @@ def test_short_calls_go_to_pytorch_and_others_to_the_compiled_kernels(
             assert torch.equal(unseen, other)
 
 
-@pytest.mark.parametrize("features", [32, 64, 256, 1024])
+@pytest.mark.parametrize("features", [8, 32, 40, 64, 256, 1024])
 @pytest.mark.parametrize("length", [32, 100, 1000])
 @pytest.mark.parametrize("threads", [1, 2, 16])
 def test_whatever_the_short_way_takes_is_planned_so(
@@ -222,7 +222,7 @@ def test_whatever_the_short_way_takes_is_planned_so(
     monkeypatch.setattr("heedful.ops.backends.band.threads", lambda: threads)
     monkeypatch.setattr("heedful.ops.backends.base.threads", lambda: threads)
     heads = 1
-    while band.is_short(length, heads * length * length, 2 * features):
+    while band.is_short(length, heads * length * length, features, features):
         heads += 1
     for learned in (False, True):
         # Of tensors that are never read one number stands for all.

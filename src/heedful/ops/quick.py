@@ -70,7 +70,9 @@ def quick(
     if (
         bias is None
         and (mask is None or type(mask) in _COMPILED)
-        and not is_short(shape[2], shape[0] * shape[1] * shape[2] * key_shape[2], 2 * shape[3])
+        and not is_short(
+            shape[2], shape[0] * shape[1] * shape[2] * key_shape[2], shape[3], shape[3]
+        )
         and unavailable() is None
     ):
         return None  # Compiled kernels are faster.

@@ -62,7 +62,7 @@ def _sides(query: Tensor, mask: Mask | Tensor | None) -> tuple[int, int] | None:
             return None
         return min(mask.left, last), min(mask.right, last)
     pairs = batch * heads * length * length
-    if is_short(length, pairs, 2 * features) or features > _WIDEST:
+    if is_short(length, pairs, features, features) or features > _WIDEST:
         return None
     if mask is None or type(mask) is Padding:
         return last, last

@@ -31,8 +31,9 @@ OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window
 BLOCKS_CALL, BLOCKS_BACKWARD_CALL = 300e-6, 1000e-6
 # Seconds that masks and biases cost which follow from more than distance, and what they cost for each cell.
 TILES_CALL, TILE_CELL = 65e-6, 1.2e-9
-# Multiply-adds a thread below which a call without a window is short.
-SHORT = 2**23
+# Multiply-adds a thread below which a call without a window is short; where features must be copied to be made up to
+# whole vectors first.
+SHORT, SHORT_COPIED = 2**23, 2**25
 CHUNKED = Chunked()
 
 
@@ -100,7 +101,9 @@ class Banded(Backend):
         cells = self.cells(call)
         if not self._is_plain(call):
             return self.seconds_for(call, cells)
-        seconds = self.seconds_for(call, _made_up(call, cells))
+        made_up = cells * _missing(call) * self.cost.multiply_add / threads()
+        seconds = self.seconds_for(call, cells)
+        seconds += made_up * (1 + self.cost.backward if call.needs_gradient else 1)
         if not needs_no_tiles(call):
             heads = call.lead[-1] if call.lead else 1
             tiles = TILES_CALL + TILE_CELL * (cells // max(1, heads))
@@ -159,20 +162,20 @@ def whole_band(call: Call) -> Band:
     return Band.reaching(bounds, call.num_queries, call.num_keys)
 
 
-def _made_up(call: Call, cells: int) -> int:
-    """Cells as dear as those of whole vectors of features."""
-    features, values = call.pair_features, call.value_features
-    wide = features + values + -features % WIDTH + -values % WIDTH
-    return cells * wide // max(1, features + values)
-
-
-def is_short(queries: int, pairs: int, features: int) -> bool:
+def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
     """Whether a call without a window is left to PyTorch's kernel, which starts sooner: few queries, or little work."""
-    return queries < ROWS or pairs * features < SHORT * threads()
+    copied = features % WIDTH or values % WIDTH
+    least = (SHORT_COPIED if copied else SHORT) * threads()
+    return queries < ROWS or pairs * (features + values) < least
 
 
 def _is_short(call: Call) -> bool:
-    return is_short(call.num_queries, call.cells, call.pair_features + call.value_features)
+    return is_short(call.num_queries, call.cells, call.pair_features, call.value_features)
+
+
+def _missing(call: Call) -> int:
+    """Features by which those of a pair and of a value are made up to whole vectors."""
+    return -call.pair_features % WIDTH + -call.value_features % WIDTH
 
 
 def _all_weights(call: Call) -> Tensor | None:
