@@ -175,6 +175,24 @@ def test_what_tells_more_than_distance_and_lengths_is_refused() -> None:
 # Which of the two kernels a call goes to.
 
 
+@pytest.fixture(autouse=True)
+def _wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heedful.ops.backends.band._has_wide_vectors", lambda: True)
+
+
+def test_narrow_vectors_leave_all_calls_without_a_window_to_pytorch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("heedful.ops.backends.band._has_wide_vectors", lambda: False)
+    operands = sizes(1000)
+    for mask in (None, masks.Causal(), masks.Padding(torch.tensor([9]))):
+        assert quick_band(*operands, scores.ScaledDot(), mask) is None
+        assert quick(*operands, scores.ScaledDot(), mask, None) is not None
+        assert plan(*operands, mask=mask).backend == "sdpa"
+        assert plan(*operands, mask=mask, backend="band").backend == "band"
+    assert plan(*operands, mask=masks.Window(5, 5)).backend == "band"
+
+
 def sizes(length: int) -> tuple[Tensor, Tensor, Tensor]:
     query, key, value = (torch.randn(1, 2, length, D, requires_grad=True) for _ in range(3))
     return query, key, value

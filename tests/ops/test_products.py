@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,26 +94,9 @@ def test_the_choice_depends_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> N
     able = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available() and ONEDNN
     for maker in ("AuthenticAMD", "GenuineIntel", ""):
         prefers_onednn.cache_clear()
-        monkeypatch.setattr(products, "_maker", lambda maker=maker: maker)
+        monkeypatch.setattr(products, "maker", lambda maker=maker: maker)
         assert prefers_onednn() == (wide and able and maker == "AuthenticAMD")
     prefers_onednn.cache_clear()
-
-
-def test_the_maker_of_the_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(platform, "system", lambda: "Linux")
-    for text, maker in (
-        ("processor : 0\nvendor_id\t: GenuineIntel\n", "GenuineIntel"),
-        ("vendor_id", ""),
-        ("processor : 0\n", ""),
-    ):
-        told = tmp_path / "cpuinfo"
-        told.write_text(text)
-        monkeypatch.setattr(products, "Path", lambda _, told=told: told)
-        assert products._maker() == maker
-    monkeypatch.setattr(products, "Path", lambda _: tmp_path / "missing")
-    assert products._maker() == ""
-    monkeypatch.setattr(platform, "system", lambda: "Windows")
-    assert products._maker() == ""
 
 
 def test_small_products_stay_where_calls_are_cheap(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.ops.finite import is_eager
+from heedful.ops.processor import has_wide_vectors, maker
 
 LEAST_WORK = 2**21
 """Multiplications below which the fixed cost of a call to oneDNN is not won back."""
@@ -27,20 +26,7 @@ def prefers_onednn() -> bool:
     """
     if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
         return False
-    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return wide and _maker() == "AuthenticAMD" and _operator() is not None
-
-
-def _maker() -> str:
-    """The processor's maker as it names itself, where the system tells."""
-    if platform.system() != "Linux":
-        return ""
-    try:
-        with Path("/proc/cpuinfo").open() as lines:
-            found = [line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")]
-    except (OSError, IndexError):
-        return ""
-    return found[0] if found else ""
+    return has_wide_vectors() and maker() == "AuthenticAMD" and _operator() is not None
 
 
 def _operator() -> Any:

@@ -67,14 +67,7 @@ def quick(
         or _functions_at_work()
     ):
         return None
-    if (
-        bias is None
-        and (mask is None or type(mask) in _COMPILED)
-        and not is_short(
-            shape[2], shape[0] * shape[1] * shape[2] * key_shape[2], shape[3], shape[3]
-        )
-        and unavailable() is None
-    ):
+    if bias is None and (mask is None or type(mask) in _COMPILED) and _is_long(shape, key_shape):
         return None  # Compiled kernels are faster.
     scale = score.scale if type(score) is ScaledDot else 1.0  # None is what `scale_for` gives.
     try:
@@ -86,6 +79,13 @@ def quick(
         return None if added is None else _masked(query, key, value, added, False, scale)
     except RuntimeError:
         return None
+
+
+def _is_long(shape: torch.Size, key_shape: torch.Size) -> bool:
+    """Whether the planner would take compiled kernels."""
+    batch, heads, length, features = shape
+    pairs = batch * heads * length * key_shape[2]
+    return not is_short(length, pairs, features, features) and unavailable() is None
 
 
 def _alike(shape: torch.Size, key_shape: torch.Size) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -25,6 +26,7 @@ from heedful.ops.kernels.band_forward import ROWS, WIDTH
 from heedful.ops.kernels.runtime import unavailable
 from heedful.ops.masks.bounds import UNBOUNDED
 from heedful.ops.normalizers import Softmax
+from heedful.ops.processor import has_wide_vectors
 
 OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
 # Seconds of a call by blocks, however small.
@@ -35,6 +37,7 @@ TILES_CALL, TILE_CELL = 65e-6, 1.2e-9
 # whole vectors first.
 SHORT, SHORT_COPIED = 2**23, 2**25
 CHUNKED = Chunked()
+_has_wide_vectors = cache(has_wide_vectors)
 
 
 class Banded(Backend):
@@ -96,7 +99,7 @@ class Banded(Backend):
         return plain and here and not _learns_bias(call) and unavailable() is None
 
     def seconds(self, call: Call) -> float:
-        if band_of(call) is None and (_is_short(call) or not self._serves_whole(call)):
+        if band_of(call) is None and (not self._serves_whole(call) or _is_short(call)):
             return float("inf")
         cells = self.cells(call)
         if not self._is_plain(call):
@@ -163,10 +166,13 @@ def whole_band(call: Call) -> Band:
 
 
 def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
-    """Whether a call without a window is left to PyTorch's kernel, which starts sooner: few queries, or little work."""
+    """Whether a call without a window is left to PyTorch's kernel, which starts sooner: few queries, or little work.
+
+    So is every one where vectors are too narrow for the kernels' rectangles: with AVX2 they take a third longer.
+    """
     copied = features % WIDTH or values % WIDTH
     least = (SHORT_COPIED if copied else SHORT) * threads()
-    return queries < ROWS or pairs * (features + values) < least
+    return queries < ROWS or pairs * (features + values) < least or not _has_wide_vectors()
 
 
 def _is_short(call: Call) -> bool:
