@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,13 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from heedful import attend, masks, plan, positions, scores
-from heedful.ops.backends import band
+from heedful.ops.backends import band_dot
 from heedful.ops.backends.band_layout import Band
 from heedful.ops.masks import Mask
 from heedful.ops.masks.bounds import Bounds
-from heedful.ops.observe import observing
-from heedful.ops.quick import quick
-from heedful.ops.quick_band import quick_band
 from tests.ops.compare import assert_all_same, assert_same
 
 B, H, D = 2, 3, 32
@@ -38,6 +34,7 @@ MASKS: dict[str, Callable[[int, int], Mask | None]] = {
     "two paddings": lambda queries, keys: (
         masks.Padding(torch.tensor([keys // 2, keys])) & masks.Padding(torch.tensor([[keys], [4]]))
     ),
+    "a window of everything": lambda queries, keys: masks.Window(200, 200),
     "window and padding": lambda queries, keys: (
         masks.Window(5, 40) & masks.Padding(torch.tensor([keys // 2, keys - 1]))
     ),
@@ -119,12 +116,39 @@ def test_what_is_hidden_or_not_finite_reaches_what_it_reaches_by_the_definition(
 ) -> None:
     operands = [one.detach().clone() for one in tensors(64, 64)]
     operands[index][:, :, 40, 2] = poison
-    mask = MASKS[name](64, 64) or masks.Dense(torch.ones(64, 64).bool())
     found = [
-        attend(*operands, mask=MASKS[name](64, 64), backend="band").output,
-        attend(*operands, mask=mask, backend="reference").output,
+        attend(*operands, mask=MASKS[name](64, 64), backend=backend).output
+        for backend in ("band", "reference")
     ]
     torch.testing.assert_close(*found, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["none", "causal and padding", "window and padding"])
+def test_gradients_of_what_is_not_finite_come_a_few_blocks_at_a_time(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(operands: object, window: object, pieces: object) -> Tensor:
+        found = plain(operands, window, pieces)  # type: ignore[arg-type]
+        seen.append(found.shape[2])
+        return found
+
+    plain = band_dot.plain_attention
+    monkeypatch.setattr(band_dot, "plain_attention", watched)
+    monkeypatch.setattr(band_dot, "PLAIN_BYTES", 2 * B * H * 32 * 100 * 8)
+    operands = [one.detach().clone() for one in tensors(100, 100)]
+    operands[1][:, :, 99] = torch.nan  # behind the padding, or the last that is seen
+    leaves = [one.requires_grad_() for one in operands]
+    results = []
+    for backend in ("band", "reference"):
+        mask = MASKS[name](100, 100)
+        output = attend(*leaves, mask=mask, backend=backend).output
+        results.append(torch.autograd.grad(output, leaves, torch.ones_like(output)))
+    for got, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(got, wanted, equal_nan=True)
+    if name == "none":
+        assert seen == [100, 64, 36]  # forward all at once, keeping nothing
 
 
 def test_second_derivatives() -> None:
@@ -170,107 +194,6 @@ def test_what_tells_more_than_distance_and_lengths_is_refused() -> None:
         told = plan(query, key, value, **options)  # type: ignore[arg-type]
         assert told.backend != "band"
         assert "bounds on both sides" in told.rejected["band"]
-
-
-# Which of the two kernels a call goes to.
-
-
-@pytest.fixture(autouse=True)
-def _wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band._has_wide_vectors", lambda: True)
-
-
-def test_narrow_vectors_leave_all_calls_without_a_window_to_pytorch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band._has_wide_vectors", lambda: False)
-    operands = sizes(1000)
-    for mask in (None, masks.Causal(), masks.Padding(torch.tensor([9]))):
-        assert quick_band(*operands, scores.ScaledDot(), mask) is None
-        assert quick(*operands, scores.ScaledDot(), mask, None) is not None
-        assert plan(*operands, mask=mask).backend == "sdpa"
-        assert plan(*operands, mask=mask, backend="band").backend == "band"
-    assert plan(*operands, mask=masks.Window(5, 5)).backend == "band"
-
-
-def sizes(length: int) -> tuple[Tensor, Tensor, Tensor]:
-    query, key, value = (torch.randn(1, 2, length, D, requires_grad=True) for _ in range(3))
-    return query, key, value
-
-
-def boundary() -> int:
-    """The first length at which a call of `sizes` is not short."""
-    return next(n for n in range(1, 10_000) if not band.is_short(n, 2 * n * n, D, D))
-
-
-@pytest.mark.parametrize("name", ["none", "causal", "padding", "both"])
-@pytest.mark.parametrize("learned", [False, True])
-def test_short_calls_go_to_pytorch_and_others_to_the_compiled_kernels(
-    name: str, learned: bool
-) -> None:
-    for length, wanted in ((boundary() - 1, "sdpa"), (boundary(), "band")):
-        operands = tuple(one.detach().requires_grad_(learned) for one in sizes(length))
-        mask: Mask | None = {
-            "none": None,
-            "causal": masks.Causal(),
-            "padding": masks.Padding(torch.tensor([length // 2])),
-            "both": masks.Padding(torch.tensor([length // 2])) & masks.Causal(),
-        }[name]
-        told = plan(*operands, mask=mask)
-        assert told.backend == wanted
-        plain = quick(*operands, scores.ScaledDot(), mask, None)
-        compiled = quick_band(*operands, scores.ScaledDot(), mask)
-        assert (plain is None) == (wanted == "band")
-        assert (compiled is None) == (wanted == "sdpa")
-        unseen = attend(*operands, mask=mask).output
-        asked = attend(*operands, mask=mask, return_weights=True).output
-        with observing(lambda seen: None):
-            observed = attend(*operands, mask=mask).output
-        named = attend(*operands, mask=mask, backend=wanted).output
-        for other in (asked, observed, named):
-            assert torch.equal(unseen, other)
-
-
-@pytest.mark.parametrize("features", [8, 32, 40, 64, 256, 1024])
-@pytest.mark.parametrize("length", [32, 100, 1000])
-@pytest.mark.parametrize("threads", [1, 2, 16])
-def test_whatever_the_short_way_takes_is_planned_so(
-    features: int, length: int, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band.threads", lambda: threads)
-    monkeypatch.setattr("heedful.ops.backends.base.threads", lambda: threads)
-    heads = 1
-    while band.is_short(length, heads * length * length, features, features):
-        heads += 1
-    for learned in (False, True):
-        # Of tensors that are never read one number stands for all.
-        row = torch.zeros(1).expand(1, heads, length, features).detach().requires_grad_(learned)
-        for mask in (None, masks.Causal(), masks.Window(None, 5)):
-            assert plan(row, row, row, mask=mask, score=scores.Dot()).backend == "band"
-
-
-def test_few_queries_are_left_to_pytorch() -> None:
-    query, key = torch.randn(1, 4, 31, 64), torch.randn(1, 4, 20_000, 64)
-    assert plan(query, key, key).backend == "sdpa"
-    assert plan(torch.randn(1, 4, 32, 64), key, key).backend == "band"
-
-
-@pytest.mark.parametrize("inference", [True, False])
-@pytest.mark.parametrize("name", ["none", "causal", "padding", "window and padding"])
-def test_training_after_predicting(inference: bool, name: str) -> None:
-    length = 1000 + len(name)  # one that no other test has prepared anything for
-    operands = sizes(length)
-    mask = None if name == "none" else MASKS[name](length, length)
-    if isinstance(mask, masks.Padding):
-        mask = masks.Padding(torch.tensor([length // 2]))
-    elif name == "window and padding":
-        mask = masks.Window(5, 5) & masks.Padding(torch.tensor([length // 2]))
-    with torch.inference_mode() if inference else nullcontext():
-        seen = attend(*operands, mask=mask, backend="band").output
-    output = attend(*operands, mask=mask, backend="band").output
-    assert torch.equal(output, seen)
-    output.sum().backward()
-    assert operands[0].grad is not None
 
 
 @given(

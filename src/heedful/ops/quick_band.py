@@ -43,13 +43,16 @@ def quick_band(
         return None
     scale = score.scale_for(query.shape[3]) if type(score) is ScaledDot else 1.0
     window = interval(*sides, scale, query.dtype)
-    if type(mask) is Padding:
+    if mask is None:
+        window = replace(window, hides=False)
+    elif type(mask) is Padding:
         padding = mask
     if padding is not None:
         lengths = padding.key_lengths
         if lengths.shape != query.shape[:1] or not lengths.is_cpu:
             return None
-        window = replace(window, limits=lengths.long()[:, None])
+        # Copied, since the backward pass is that of the lengths there were, whatever becomes of them.
+        window = replace(window, limits=lengths.to(torch.int64, copy=True)[:, None])
     return windowed(operands, window, None)
 
 

@@ -54,11 +54,17 @@ class Added:
     def window(self, scale: float) -> Window:
         """What follows from distance and lengths, for the kernels."""
         window = self._by_distance(scale)
-        return replace(window, limits=self._limits()) if self.lengths else window
+        if self.lengths:
+            return replace(window, limits=self._limits())
+        return window if self.call.masks else replace(window, hides=False)
 
     def _limits(self) -> Tensor:
         rows = self.call.rows
-        limits = (rows.of_sequences(each.key_lengths)[..., 0, 0].long() for each in self.lengths)
+        # Copied, since the backward pass is that of the lengths there were, whatever becomes of them.
+        limits = (
+            rows.of_sequences(each.key_lengths.to(torch.int64, copy=True))[..., 0, 0]
+            for each in self.lengths
+        )
         limit = reduce(torch.minimum, limits)
         lead = self.call.lead
         if len(lead) != 2:

@@ -23,6 +23,8 @@ from heedful.ops.kernels.band_launch import (
 )
 from heedful.ops.kernels.operators import Operator
 
+PLAIN_BYTES = 2**24
+"""What the scores may take of which plain mathematics forms gradients at a time; it keeps some others of that size."""
 Pieces = Callable[[], Iterable[Piece | range]]
 """What makes the pieces of a call, once for each pass: a range is of blocks that see nothing."""
 
@@ -33,8 +35,9 @@ def windowed(operands: Sequence[Tensor], window: Window, added: Tensor | None) -
     `added` is that of a `Piece` of all blocks. What is not finite behind a mask reaches nothing, as everywhere.
     """
     output: Tensor = _attention(
-        *operands, window.near, added, window.limits, window.left, window.right, window.scale
-    )[0]
+        *operands, window.near, added, window.limits, window.left, window.right, window.scale,
+        window.hides,
+    )[0]  # fmt: skip
     return output
 
 
@@ -56,9 +59,9 @@ class Job:
         cls, query: Tensor, near: Tensor, added: Tensor | None, limits: Tensor | None, *sides: Any
     ) -> Job:
         """All blocks as one piece."""
-        left, right, scale = sides
+        left, right, scale, hides = sides
         piece = Piece(0, num_blocks(query.shape[2]), added)
-        return cls(Window(left, right, scale, near.contiguous(), limits), lambda: (piece,))
+        return cls(Window(left, right, scale, near.contiguous(), limits, hides), lambda: (piece,))
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Output and logsumexp."""
@@ -92,10 +95,27 @@ class Job:
         found = into.totals()
         if all_finite(*found):
             return found
-        with torch.enable_grad():
-            leaves = [one.detach().requires_grad_() for one in inputs]
-            made = plain_attention(leaves, self.window, self.pieces())
-        return torch.autograd.grad(made, leaves, direction)
+        return self._backward_plainly(inputs, direction)
+
+    def _backward_plainly(self, inputs: Sequence[Tensor], direction: Tensor) -> tuple[Tensor, ...]:
+        """Gradients by plain mathematics, of as many blocks at a time as leave scores few."""
+        query, key, _ = inputs
+        reach = min(key.shape[2], self.window.tile_keys)
+        scores = query.shape[0] * query.shape[1] * ROWS * reach * query.element_size()
+        leaves = [one.detach().requires_grad_() for one in inputs]
+        totals = tuple(torch.zeros_like(one) for one in leaves)
+        for piece in self.pieces():
+            if isinstance(piece, range):
+                continue
+            for part in piece.cut(max(1, PLAIN_BYTES // max(1, scores))):
+                with torch.enable_grad():
+                    made = plain_attention(leaves, self.window, (part,))
+                first = part.first * ROWS
+                asked = direction[:, :, first : first + made.shape[2]]
+                found = torch.autograd.grad(made, leaves, asked)
+                for total, more in zip(totals, found, strict=True):
+                    total += more
+        return totals
 
     def differentiable(
         self, inputs: Sequence[Tensor], wanted: Sequence[bool], direction: Tensor
@@ -133,7 +153,7 @@ def _fake_forward(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[T
 
 
 def _gradients(*arguments: Any) -> tuple[Tensor, ...]:
-    return Job.whole(arguments[0], *arguments[3:9]).backward(arguments[:3], *arguments[9:])
+    return Job.whole(arguments[0], *arguments[3:10]).backward(arguments[:3], *arguments[10:])
 
 
 def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
@@ -142,7 +162,7 @@ def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
 
 def _keep(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
     ctx.save_for_backward(*inputs[:6], *output)
-    ctx.sides = inputs[6:9]
+    ctx.sides = inputs[6:10]
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
 
@@ -156,12 +176,12 @@ def _backward(ctx: Any, direction: Tensor | None, _: Tensor | None) -> tuple[Ten
     elif direction is not None:
         told = (near, added, limits, *ctx.sides, output, logsumexp, direction)
         found = _attention_backward(query, key, value, *told)
-    return (*found, None, None, None, None, None, None)
+    return (*found, *(None,) * 7)
 
 
 _INPUTS = (
     "Tensor query, Tensor key, Tensor value, Tensor near, Tensor? added, Tensor? limits, "
-    "SymInt left, SymInt right, float scale"
+    "SymInt left, SymInt right, float scale, bool hides"
 )
 _attention = Operator(
     f"windowed_attention({_INPUTS}) -> (Tensor, Tensor)", _forward, _fake_forward, _keep, _backward

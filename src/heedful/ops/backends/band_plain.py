@@ -20,8 +20,10 @@ def plain_attention(
     """Output (batch, heads, query, value) of query, key and value; the pieces are all blocks."""
     query, key, value = operands
     groups = query.shape[1] // key.shape[1]
-    query, bad_query = cleanse(query)
-    (key, bad_key), (value, bad_value) = cleanse(key), cleanse(value)
+    (query, bad_query), (key, bad_key), (value, bad_value) = (
+        cleanse(one) if window.hides else (one, torch.zeros_like(one[..., 0], dtype=torch.bool))
+        for one in operands
+    )
     bad_key = repeat_bad(bad_key | bad_value, groups)
     key, value = repeat_heads(key, groups), repeat_heads(value, groups)
     outputs = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -36,6 +37,8 @@ class Window:
     """(heads or 1, `near_size`): what is added to the score of query q and key k, at q − k + right + MARGIN."""
     limits: Tensor | None = None
     """(batch or 1, heads or 1): the keys before this one alone may be seen, as under padding; None: every one."""
+    hides: bool = True
+    """Whether there is a mask or bias; without one, what is not finite goes wherever the products carry it."""
 
     @property
     def base(self) -> int:
@@ -56,6 +59,13 @@ class Piece:
     count: int
     added: Tensor | None
     """(batch or 1, heads or 1, blocks, `tile_keys`, ROWS), the last three contiguous."""
+
+    def cut(self, step: int) -> Iterator[Piece]:
+        """The same, at most so many blocks at a time."""
+        for start in range(0, self.count, step):
+            stop = min(start + step, self.count)
+            added = None if self.added is None else self.added[:, :, start:stop]
+            yield Piece(self.first + start, stop - start, added)
 
 
 def near_size(left: int, right: int) -> int:
