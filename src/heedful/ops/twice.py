@@ -8,6 +8,14 @@ import torch
 from torch import Tensor
 
 
+def own_name(tensor: Tensor) -> Tensor:
+    """Return the same tensor by a name of its own, for `torch.autograd.grad` to differentiate by.
+
+    One operand may be made from another; differentiated by the operand itself, each would get the other's share too.
+    """
+    return tensor.view_as(tensor)
+
+
 def seen_gradients(
     function: Callable[..., Sequence[Tensor]],
     tensors: Sequence[Tensor | None],
@@ -23,8 +31,7 @@ def seen_gradients(
     (tensor(18.),)
     """
     with torch.enable_grad():
-        # Names of their own: one tensor may be made from another, and each is to get its own share alone.
-        own = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
+        own = [None if tensor is None else own_name(tensor) for tensor in tensors]
         made = function(*own)
         wanted = [each for each in own if each is not None and each.requires_grad]
         found = iter(

@@ -20,6 +20,7 @@ from heedful.ops.call import Attended, Call
 from heedful.ops.cells import Cells
 from heedful.ops.positions import PositionBias
 from heedful.ops.rows import Rows
+from heedful.ops.twice import own_name
 
 # A block of n rows of h heads costs about as much as CALL_CELLS cells beside its h · n · (n + window) cells: least for
 # each row where n is the root of CALL_CELLS / h, whatever the window.
@@ -174,6 +175,7 @@ def _all_at_once(
     job: Job, inputs: tuple[Tensor, ...], wanted: list[int], gradient: Attended
 ) -> list[Tensor | None]:
     names = list(job.tensors())
+    inputs = (*(own_name(tensor) for tensor in inputs[: len(names)]), *inputs[len(names) :])
     made: list[Tensor] = []
     directions: list[Tensor] = []
     for rows in job.blocks():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.backends.band_plain import plain_attention
-from heedful.ops.finite import all_finite
+from heedful.ops.finite import all_finite, inside_func
 from heedful.ops.kernels.band_forward import ROWS
 from heedful.ops.kernels.band_launch import (
     Gradients,
@@ -22,6 +22,7 @@ from heedful.ops.kernels.band_launch import (
     run_forward,
 )
 from heedful.ops.kernels.operators import Operator
+from heedful.ops.twice import own_name
 
 PLAIN_BYTES = 2**24
 """What the scores may take of which plain mathematics forms gradients at a time; it keeps some others of that size."""
@@ -121,9 +122,11 @@ class Job:
         self, inputs: Sequence[Tensor], wanted: Sequence[bool], direction: Tensor
     ) -> list[Tensor | None]:
         """Gradients that can themselves be differentiated."""
-        output = plain_attention(inputs, self.window, self.pieces())
-        asked = [one for one, wants in zip(inputs, wanted, strict=True) if wants]
-        found = iter(torch.autograd.grad(output, asked, direction, create_graph=True))
+        with torch.enable_grad():
+            own = [own_name(one) for one in inputs]
+            output = plain_attention(own, self.window, self.pieces())
+            asked = [one for one, wants in zip(own, wanted, strict=True) if wants]
+            found = iter(torch.autograd.grad(output, asked, direction, create_graph=True))
         return [next(found) if wants else None for wants in wanted]
 
 
@@ -138,7 +141,7 @@ class _InPieces(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
         *inputs, output, logsumexp = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or inside_func():
             wanted = ctx.needs_input_grad[:3]
             return (*ctx.job.differentiable(inputs, wanted, direction), None)
         return (*ctx.job.backward(tuple(inputs), output, logsumexp, direction), None)
@@ -170,7 +173,7 @@ def _keep(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
 def _backward(ctx: Any, direction: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     query, key, value, near, added, limits, output, logsumexp = ctx.saved_tensors
     found: Sequence[Tensor | None] = (None, None, None)
-    if direction is not None and torch.is_grad_enabled():
+    if direction is not None and (torch.is_grad_enabled() or inside_func()):
         job = Job.whole(query, near, added, limits, *ctx.sides)
         found = job.differentiable((query, key, value), ctx.needs_input_grad[:3], direction)
     elif direction is not None:

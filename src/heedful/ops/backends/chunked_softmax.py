@@ -23,6 +23,7 @@ from heedful.ops.normalizers import Softmax
 from heedful.ops.products import stacked
 from heedful.ops.rows import Rows
 from heedful.ops.scores import Additive
+from heedful.ops.twice import own_name
 
 BLOCK_BYTES = 2 * 2**20
 """What one block's scores take, as long as that leaves it `FEWEST_ROWS`: several such stay in the outer cache."""
@@ -243,7 +244,8 @@ def _plain_gradients(
     job: Job, tensors: tuple[Tensor, ...], upstream: Tensor, of_weights: Tensor | None
 ) -> list[Tensor | None]:
     """The gradients as functions of the tensors that autograd knows, by the formulas of `reference`."""
-    query, key, value, vector = tensors
+    own = [own_name(tensor) for tensor in tensors]
+    query, key, value, vector = own
     call = job.operands.call
     assert isinstance(call.score, Additive)
     plain = replace(call, score=replace(call.score, vector=vector))
@@ -252,6 +254,6 @@ def _plain_gradients(
     outputs, above = [output], [upstream.to(output.dtype)]
     if weights is not None and of_weights is not None:
         outputs, above = [output, weights], [*above, of_weights.to(weights.dtype)]
-    wanted = [tensor for tensor in tensors if tensor.requires_grad]
+    wanted = [tensor for tensor in own if tensor.requires_grad]
     found = iter(torch.autograd.grad(outputs, wanted, above, create_graph=True))
     return [next(found) if tensor.requires_grad else None for tensor in tensors]

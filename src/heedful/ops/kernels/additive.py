@@ -201,7 +201,10 @@ def plain_gradients(
         value = torch.tanh(hidden)
         slope = 1 - value * value
     else:
-        value, slope = F.leaky_relu(hidden, 0.2), torch.where(hidden > 0, 1.0, 0.2)
+        value, slope = (
+            F.leaky_relu(hidden, 0.2),
+            torch.where(hidden > 0, torch.ones_like(hidden), 0.2),
+        )
     slope = slope * vector[..., None, None, :] * upstream[..., None]
     return (
         slope.sum(-2).sum_to_size(query.shape),

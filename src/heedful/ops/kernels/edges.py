@@ -15,6 +15,7 @@ from heedful.ops.kernels.edges_launch import SAFE_EXPONENT, run_backward, run_fo
 from heedful.ops.kernels.edges_plain import EdgePair, EdgeTensors, plain_attention
 from heedful.ops.kernels.operators import Operator
 from heedful.ops.kernels.runtime import unavailable
+from heedful.ops.twice import own_name
 
 
 def attend_edges(
@@ -114,7 +115,8 @@ def _differentiable(
     arguments: Sequence[Any], wanted: Sequence[bool], direction: Tensor
 ) -> list[Tensor | None]:
     """Gradients by plain mathematics, which can themselves be differentiated."""
-    rows, pair, given, _, dropped = _split(arguments)
+    own = [own_name(one) if isinstance(one, Tensor) else one for one in arguments]
+    rows, pair, given, _, dropped = _split(own)
     keep = None if not dropped.probability else kept(dropped, rows.count, given.query)
     output = plain_attention(rows, pair, given, keep)
     tensors = vars(given).values()
