@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 from heedful.ops.blas import product_of
@@ -17,14 +18,34 @@ def inside_func() -> bool:
     return torch._C._functorch.get_dynamic_layer_stack_depth() > 0
 
 
+def is_traced() -> bool:
+    """Whether torch.jit.trace writes down what is computed, in which sizes are tensors."""
+    return torch._C._get_tracing_state() is not None
+
+
 def is_eager() -> bool:
-    """Whether numbers alone are computed: nothing is compiled or exported, no torch.func, no forward mode."""
-    return not torch.compiler.is_compiling() and not inside_func() and forward_ad._current_level < 0
+    """Whether numbers alone are computed: nothing is compiled, exported or traced, no torch.func, no forward mode."""
+    return not (
+        torch.compiler.is_compiling()
+        or inside_func()
+        or forward_ad._current_level >= 0
+        or is_traced()
+    )
+
+
+def is_batched(tensor: Tensor) -> bool:
+    """Whether it stands for several at once, as a gradient does under `is_grads_batched`."""
+    functions = torch._C._functorch
+    return functions.is_batchedtensor(tensor) or functions.is_legacy_batchedtensor(tensor)
+
+
+def _is_fake(tensor: Tensor) -> bool:
+    return type(tensor) is not Tensor and isinstance(tensor, FakeTensor)
 
 
 def can_look(tensor: Tensor) -> bool:
     """Whether the values of `tensor` can be looked at now: not while they are traced, captured or only shapes."""
-    if torch.compiler.is_compiling() or tensor.is_meta or inside_func():
+    if torch.compiler.is_compiling() or tensor.is_meta or inside_func() or _is_fake(tensor):
         return False
     return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 

@@ -32,6 +32,7 @@ _functions_at_work = torch._C._functorch.get_dynamic_layer_stack_depth
 _autocast_at_work = torch._C._is_any_autocast_enabled
 # Masks, besides none, under which compiled kernels are faster where there is more than a little to do.
 _COMPILED = (Causal, Padding, And)
+_tracing_state = torch._C._get_tracing_state
 _kernel = F.scaled_dot_product_attention
 
 
@@ -65,6 +66,7 @@ def quick(
         or not query.is_cpu
         or _autocast_at_work()
         or _functions_at_work()
+        or _tracing_state() is not None
     ):
         return None
     if bias is None and (mask is None or type(mask) in _COMPILED) and _is_long(shape, key_shape):
@@ -136,7 +138,7 @@ def _added(
 @lru_cache(64)
 def _future(length: int, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):
-        return torch.full((length, length), -torch.inf, dtype=dtype).triu_(1)
+        return torch.full((length, length), -torch.inf, dtype=dtype, device="cpu").triu_(1)
 
 
 def _masked(

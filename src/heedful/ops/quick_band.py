@@ -83,5 +83,6 @@ def _fit(query: Tensor, key: Tensor, value: Tensor) -> bool:
     if shape[3] % WIDTH or (learns and shape[2] < ROWS):
         return False
     return (dtype is torch.float32 or dtype is torch.float64) and all(
-        one.is_cpu and one.dtype is dtype and one.stride(3) == 1 for one in (query, key, value)
+        one.is_cpu and one.dtype is dtype and one.stride(3) == 1 and not one.is_neg()
+        for one in (query, key, value)
     )

@@ -133,7 +133,7 @@ def plain(tensors: tuple[Tensor, ...], maps: Maps, lengths: Tensor | None) -> Te
     )
     if lengths is None:
         return torch.softmax(scores, -1) @ value
-    keep = torch.arange(key.shape[-2]) < lengths[..., None, None]
+    keep = torch.arange(key.shape[-2], device=key.device) < lengths[..., None, None]
     weights = torch.softmax(scores.masked_fill(~keep, torch.finfo(scores.dtype).min), -1)
     return torch.where(keep, weights, 0.0) @ value
 

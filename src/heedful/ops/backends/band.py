@@ -21,7 +21,7 @@ from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import cleanse, prepare, token_bytes
 from heedful.ops.backends.sdpa import four_axes, query_and_scale, weights_of
 from heedful.ops.call import Attended, Call
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import inside_func, is_traced
 from heedful.ops.kernels.band_forward import ROWS, WIDTH
 from heedful.ops.kernels.runtime import unavailable
 from heedful.ops.masks.bounds import UNBOUNDED
@@ -65,8 +65,9 @@ class Banded(Backend):
 
     def supports(self, call: Call) -> str | None:
         # Traced, the compiled kernels are one operator.
-        if inside_func() or (torch.compiler.is_compiling() and not self._is_plain(call)):
-            return "its recomputation cannot be traced by torch.func or torch.compile"
+        untold = torch.compiler.is_compiling() and not self._is_plain(call)
+        if inside_func() or is_traced() or untold:
+            return "its recomputation cannot be traced by torch.func, torch.jit or torch.compile"
         if forward_ad._current_level >= 0 and self._is_plain(call):
             return "its compiled kernels have no forward-mode derivative"
         if self._band(call) is None:
@@ -218,7 +219,7 @@ def _fused(call: Call, band: Band) -> Tensor:
     if added.needs_no_tiles or torch.compiler.is_compiling():
         output = windowed(operands, window, added.all_tiles())
     else:
-        output = windowed_by_pieces(operands, window, added.pieces)
+        output = windowed_by_pieces(operands, window, added.pieces, added.tensors())
     if output.shape[-1] > call.value_features:
         output = output[..., : call.value_features]
     if len(call.lead) != 2:
@@ -252,4 +253,5 @@ def _padded(tensor: Tensor) -> Tensor:
     missing = -tensor.shape[-1] % WIDTH
     if missing:
         return F.pad(tensor, (0, missing))
+    tensor = tensor.resolve_neg()
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()

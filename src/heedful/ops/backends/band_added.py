@@ -15,6 +15,7 @@ from heedful.ops.call import Call, bias_at
 from heedful.ops.cells import Pairs
 from heedful.ops.kernels.band_forward import ROWS
 from heedful.ops.kernels.band_launch import MARGIN, Piece, Window, near_size, num_blocks, tile_keys
+from heedful.ops.kernels.operators import is_watched
 from heedful.ops.masks import Causal, Mask, Padding
 from heedful.ops.masks import Window as WindowMask
 from heedful.ops.masks.base import And
@@ -77,7 +78,7 @@ class Added:
         plain = _is_interval(self.near) and not (
             self.call.bias is not None and _is_near(self.call.bias)
         )
-        if plain and not torch.compiler.is_compiling():
+        if plain and not is_watched():
             return interval(left, right, scale, self.dtype)
         return Window(left, right, scale, self._near())
 
@@ -94,6 +95,12 @@ class Added:
             added = torch.where(self.near.at(cells), added, -torch.inf)
         added = added.reshape(-1, added.shape[-1])
         return torch.nn.functional.pad(added, (MARGIN, MARGIN), value=-torch.inf)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What pieces are made of."""
+        bias = self.far_bias
+        held = () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
+        return (*(() if self.rest is None else self.rest.tensors()), *held)
 
     def pieces(self) -> Iterator[Piece | range]:
         """The blocks, with what else is added to them; those of which nothing is kept as a range of their numbers."""
@@ -168,7 +175,8 @@ def needs_no_tiles(call: Call) -> bool:
 def interval(left: int, right: int, scale: float, dtype: torch.dtype) -> Window:
     """Where all distances within bounds are kept and nothing is added."""
     with torch.inference_mode(False):  # Of what is made in it, autograd would later keep nothing.
-        near = torch.full((1, near_size(left, right)), -torch.inf, dtype=dtype)
+        size = (1, near_size(left, right))
+        near = torch.full(size, -torch.inf, dtype=dtype, device="cpu")
         near[:, MARGIN : near.shape[1] - MARGIN] = 0
     return Window(left, right, scale, near)
 

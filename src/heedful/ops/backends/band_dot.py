@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.backends.band_plain import plain_attention
-from heedful.ops.finite import all_finite, inside_func
+from heedful.ops.finite import all_finite, is_batched
 from heedful.ops.kernels.band_forward import ROWS
 from heedful.ops.kernels.band_launch import (
     Gradients,
@@ -42,9 +42,12 @@ def windowed(operands: Sequence[Tensor], window: Window, added: Tensor | None) -
     return output
 
 
-def windowed_by_pieces(operands: Sequence[Tensor], window: Window, pieces: Pieces) -> Tensor:
-    """The same where what is added is too much to exist at once."""
-    output: Tensor = _InPieces.apply(*operands, Job(window, pieces))  # type: ignore[no-untyped-call]
+def windowed_by_pieces(
+    operands: Sequence[Tensor], window: Window, pieces: Pieces, held: Sequence[Tensor]
+) -> Tensor:
+    """The same where what is added is too much to exist at once; `held` is what pieces are made of, in both passes."""
+    job = Job(window, pieces)
+    output: Tensor = _InPieces.apply(*operands, job, *held)  # type: ignore[no-untyped-call]
     return output
 
 
@@ -132,19 +135,23 @@ class Job:
 
 class _InPieces(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, job: Job) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, job: Job, *held: Tensor
+    ) -> Tensor:
         output, logsumexp = job.forward(query, key, value)
-        ctx.save_for_backward(query, key, value, output, logsumexp)
-        ctx.job = job
+        # Kept so that autograd sees it where one is changed before the backward pass reads it.
+        ctx.save_for_backward(query, key, value, output, logsumexp, *held)
+        ctx.job, ctx.held = job, len(held)
         return output
 
     @staticmethod
     def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, output, logsumexp = ctx.saved_tensors
-        if torch.is_grad_enabled() or inside_func():
+        query, key, value, output, logsumexp = ctx.saved_tensors[:5]
+        inputs, rest = (query, key, value), (None,) * (1 + ctx.held)
+        if torch.is_grad_enabled() or is_batched(direction):
             wanted = ctx.needs_input_grad[:3]
-            return (*ctx.job.differentiable(inputs, wanted, direction), None)
-        return (*ctx.job.backward(tuple(inputs), output, logsumexp, direction), None)
+            return (*ctx.job.differentiable(inputs, wanted, direction), *rest)
+        return (*ctx.job.backward(inputs, output, logsumexp, direction), *rest)
 
 
 def _forward(query: Tensor, key: Tensor, value: Tensor, *told: Any) -> tuple[Tensor, Tensor]:
@@ -173,7 +180,7 @@ def _keep(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
 def _backward(ctx: Any, direction: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     query, key, value, near, added, limits, output, logsumexp = ctx.saved_tensors
     found: Sequence[Tensor | None] = (None, None, None)
-    if direction is not None and (torch.is_grad_enabled() or inside_func()):
+    if direction is not None and (torch.is_grad_enabled() or is_batched(direction)):
         job = Job.whole(query, near, added, limits, *ctx.sides)
         found = job.differentiable((query, key, value), ctx.needs_input_grad[:3], direction)
     elif direction is not None:

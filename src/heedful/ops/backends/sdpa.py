@@ -82,7 +82,7 @@ class SDPA(Backend):
         query, scale = query_and_scale(call)
         key, value = call.prepared_key.to(query.dtype), call.value
         key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
-        causal = _is_causal(call)
+        causal = bool(_is_causal(call))  # While traced, lengths are tensors.
         added = None if causal else _added(call)
         empty = None
         if added is not None and not added.is_cpu:

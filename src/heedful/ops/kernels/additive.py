@@ -173,11 +173,11 @@ def unit_places(
     """Where each unit begins in each tensor's memory, (units, tensors), from their leading sizes and strides."""
     columns = []
     for sizes, strides in sides:
-        place = torch.zeros((), dtype=torch.int64)
+        place = torch.zeros((), dtype=torch.int64, device="cpu")
         for axis, (size, stride) in enumerate(
             zip(sizes, strides, strict=True), len(lead) - len(sizes)
         ):
-            steps = torch.arange(lead[axis]) * (stride if size > 1 else 0)
+            steps = torch.arange(lead[axis], device="cpu") * (stride if size > 1 else 0)
             place = place + steps.view(-1, *(1,) * (len(lead) - 1 - axis))
         columns.append(place.expand(lead).reshape(-1))
     return torch.stack(columns, -1)

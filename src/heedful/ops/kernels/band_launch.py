@@ -188,7 +188,8 @@ def _places(
     """Of each head of each entry of the batch, what `COLUMNS` tells."""
     (batch, heads), _ = sides[0]
     groups = heads // sides[1][0][1]
-    entry, head = torch.arange(batch)[:, None], torch.arange(heads)[None, :]
+    entry = torch.arange(batch, device="cpu")[:, None]
+    head = torch.arange(heads, device="cpu")[None, :]
     columns = [
         entry * strides[0] + (head if sizes[1] == heads else head // groups) * strides[1]
         for sizes, strides in sides
@@ -200,7 +201,7 @@ def _places(
         steps = [stride if size > 1 else 0 for size, stride in zip(*added, strict=True)]
         columns.append(entry * steps[0] + head * steps[1])
     columns += [entry * heads + head, entry * (heads // groups) + head // groups]
-    columns.append(torch.tensor(keys))
+    columns.append(torch.tensor(keys, device="cpu"))
     return torch.stack([one.expand(batch, heads) for one in columns], -1).reshape(-1)
 
 

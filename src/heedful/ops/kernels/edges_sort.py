@@ -35,10 +35,10 @@ def sorted_by(nodes: Tensor, count: int, order: Tensor | None = None) -> tuple[T
     >>> start.tolist(), edges.tolist()
     ([0, 1, 3], [1, 0, 2])
     """
-    start = torch.zeros(count + 1, dtype=torch.int64)
-    placed = torch.empty(nodes.shape[0], dtype=torch.int32)
+    start = nodes.new_zeros(count + 1, dtype=torch.int64)
+    placed = nodes.new_empty(nodes.shape[0], dtype=torch.int32)
     if order is None:
-        order = torch.empty(0, dtype=torch.int32)
+        order = nodes.new_empty(0, dtype=torch.int32)
     launch(count_and_place, nodes.contiguous(), order, start, placed, work=0)
     return start, placed
 
@@ -81,10 +81,10 @@ def rows_of(
     >>> start.tolist(), keys.tolist(), edges.tolist()
     ([0, 1, 3], [0, 0, 1], [3, 1, 4])
     """
-    start = torch.zeros(num_queries + 1, dtype=torch.int64)
+    start = keys.new_zeros(num_queries + 1, dtype=torch.int64)
     keys, queries = keys.contiguous(), queries.contiguous()
     size = keys.shape[0] + (loops or 0)
-    placed = torch.empty(2, size, dtype=torch.int32)
+    placed = keys.new_empty(2, size, dtype=torch.int32)
     launch(
         place_rows,
         keys,

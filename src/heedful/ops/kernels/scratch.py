@@ -20,7 +20,7 @@ def scratch(parts: int, numbers: int) -> Tensor:
     size = parts * numbers
     memory: Tensor | None = getattr(_kept, "memory", None)
     if memory is None or len(memory) < size:
-        memory = torch.empty(size)
+        memory = torch.empty(size, dtype=torch.float32, device="cpu")
         if size > MOST_KEPT:
             return memory.view(parts, numbers)
         _kept.memory = memory

@@ -29,11 +29,16 @@ def sparse_weights(scores: Tensor, keep: Tensor | None, excess: Tensor) -> Tenso
     if keep is not None:
         # What is shared by many rows is not copied for each: every row is told where its own lies.
         kept = keep.expand(*keep.shape[:-1], length).reshape(-1, length)
-        place = torch.arange(len(kept)).view(keep.shape[:-1]).expand(scores.shape[:-1]).reshape(-1)
+        place = (
+            torch.arange(len(kept), device="cpu")
+            .view(keep.shape[:-1])
+            .expand(scores.shape[:-1])
+            .reshape(-1)
+        )
     work = rows.numel() * _nanoseconds(excess)
     parts = parts_for(work)
-    candidates = torch.empty(parts, length + BLOCK, dtype=torch.float64)
-    at = torch.empty(parts, length + BLOCK, dtype=torch.int32)
+    candidates = rows.new_empty(parts, length + BLOCK, dtype=torch.float64)
+    at = rows.new_empty(parts, length + BLOCK, dtype=torch.int32)
     launch(
         weights_by_row, rows, kept, place, excess, weights, candidates, at, work=work, parts=parts
     )

@@ -66,8 +66,8 @@ class Padding(Mask):
         lengths = self.key_lengths
         if lengths.shape != (batch,) or not lengths.is_cpu:
             return None
-        hidden = torch.arange(num_keys) >= lengths[:, None, None, None]
-        added = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
+        hidden = torch.arange(num_keys, device="cpu") >= lengths[:, None, None, None]
+        added = torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, -torch.inf)
         if not torch.is_inference_mode_enabled():  # Autograd keeps nothing that was made in it.
             object.__setattr__(self, "_built", (wanted, lengths.clone(), added))
         return added

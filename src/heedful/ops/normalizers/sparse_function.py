@@ -14,7 +14,7 @@ from heedful.ops.normalizers.base import mask_zero
 def sparse_by_rows(scores: Tensor, keep: Tensor | None, alpha: float | Tensor) -> Tensor:
     """[(α−1)e − τ]₊^{1/(α−1)} over what is kept: (..., query, key) on the CPU; a tensor `alpha` broadcasts to heads."""
     if not isinstance(alpha, Tensor):
-        alpha = torch.tensor(alpha, dtype=torch.float64)
+        alpha = torch.tensor(alpha, dtype=torch.float64, device="cpu")
     weights: Tensor = _ByRows.apply(scores, keep, alpha)  # type: ignore[no-untyped-call]
     return weights
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from heedful.errors import OptionError
 from heedful.ops.scores.base import PairKind, PreparedKey, Score, dot_pair, expect_equal_features
 
 
@@ -45,10 +46,16 @@ class ScaledDot(Dot):
     >>> query, key = torch.ones(1, 4), torch.ones(1, 4)
     >>> float(score.pair(score.prepare_query(query), score.prepare_key(key).features))
     2.0
+    A scale that is no finite number is refused with OptionError.
     """
 
     scale: float | None = None
     name: ClassVar[str] = "scaled_dot"
+
+    def __post_init__(self) -> None:
+        if self.scale is not None:
+            # Kernels take a plain float, and what they are told is kept by it: NumPy's would be taken for it and stay.
+            object.__setattr__(self, "scale", _number(self.scale))
 
     def scale_for(self, features: int) -> float:
         """The factor used for queries of that many features."""
@@ -60,3 +67,17 @@ class ScaledDot(Dot):
 
     def project_query(self, query: Tensor) -> Tensor:
         return query * self.scale_for(query.shape[-1])
+
+
+def _number(scale: object) -> float:
+    learned = isinstance(scale, Tensor) and scale.requires_grad
+    try:
+        number = math.nan if learned else float(scale)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise OptionError(
+            f"ScaledDot(scale={scale!r}): the scale is a finite number; to learn it, multiply the query by a parameter "
+            f"and give scale=1.0."
+        )
+    return number
