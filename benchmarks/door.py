@@ -88,7 +88,7 @@ def door() -> None:
 def backends() -> None:
     hidden = 64
     additive = scores.Additive(
-        torch.randn(64, hidden), torch.randn(64, hidden), torch.randn(hidden)
+        torch.randn(64, hidden) / 8, torch.randn(64, hidden) / 8, torch.randn(hidden)
     )
     for length in (16, 64, 256, 1024):
         inputs = tuple(torch.randn(1, 4, length, 64) for _ in range(3))
