@@ -41,12 +41,13 @@ class Dot(Score):
 class ScaledDot(Dot):
     r"""e(s, h) = sᵀh · scale, with scale = 1/√d_k unless given (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
+    A scale that is no finite number is refused with OptionError.
+
     >>> import torch
     >>> score = ScaledDot()
     >>> query, key = torch.ones(1, 4), torch.ones(1, 4)
     >>> float(score.pair(score.prepare_query(query), score.prepare_key(key).features))
     2.0
-    A scale that is no finite number is refused with OptionError.
     """
 
     scale: float | None = None
