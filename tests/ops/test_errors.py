@@ -154,6 +154,7 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "device of slopes": (lambda: call(bias=positions.ALiBi(meta(4))), DeviceError, r"but bias on meta"),
     "device of alpha": (lambda: call(normalizer=normalizers.Entmax(meta(4))), DeviceError, r"but normalizer on meta"),
     "scale no number": (lambda: scores.ScaledDot("a"), OptionError, r"ScaledDot\(scale='a'\): the scale is a finite number"),
+    "scale beyond floats": (lambda: scores.ScaledDot(10**400), OptionError, r"the scale is a finite number"),
     "scale infinite": (lambda: scores.ScaledDot(float("inf")), OptionError, r"the scale is a finite number"),
     "scale learned": (lambda: scores.ScaledDot(torch.ones((), requires_grad=True)), OptionError, r"multiply the query by a parameter"),
     "band weights of no band": (lambda: band_weights(ones(3, 2), ones(3, 2), mask=masks.Causal()), BackendError, r"band_weights cannot serve this call: .*return_weights=True\) gives the weights of every call"),

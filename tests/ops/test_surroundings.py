@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from heedful import attend, masks, normalizers, scores
 from heedful.ops.masks import Mask
+from heedful.ops.quick import quick
 from tests.ops.compare import assert_same
 
 LENGTHS = count(200)
@@ -116,6 +117,52 @@ def test_a_view_that_negates(name: str, length: int) -> None:
     got = attend(torch._neg_view(query), key, value, mask=mask_of(name, length)).output
     wanted = attend(-query, key, value, mask=mask_of(name, length), backend="reference").output
     assert_same(got, wanted)
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_gradient_that_negates(name: str, length: int) -> None:
+    operands, mask = draw(length, learned=True), mask_of(name, length)
+    direction = torch.randn_like(operands[0])
+    found = [
+        torch.autograd.grad(attend(*operands, mask=mask).output, operands, given)
+        for given in (torch._neg_view(direction), -direction)
+    ]
+    for got, wanted in zip(*found, strict=True):
+        assert_same(got, wanted)
+
+
+def test_fake_tensors_under_a_mask_that_comes_in_pieces() -> None:
+    length = next(LENGTHS)
+    ids = (torch.arange(length) // 60).expand(2, length)
+    mask = masks.Window(7, 5) & masks.Segments(ids, ids)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fakes = [mode.from_tensor(one) for one in draw(length)]
+        assert attend(*fakes, mask=mask).output.shape == fakes[0].shape
+    assert attend(*fakes, mask=mask).output.shape == fakes[0].shape
+    operands = draw(length)
+    wanted = attend(*operands, mask=mask, backend="reference").output
+    assert_same(attend(*operands, mask=mask).output, wanted)
+
+
+def test_training_under_a_mask_and_bias_made_while_predicting() -> None:
+    length = next(LENGTHS)
+    with torch.inference_mode():
+        ids, bias = torch.arange(length) // 9, torch.randn(length, length)
+    mask = masks.Window(50, 50) & masks.Segments(ids, ids)
+    for options in ({"mask": mask}, {"mask": masks.Window(50, 50), "bias": bias}):
+        operands = draw(length, learned=True)
+        attend(*operands, **options).output.sum().backward()  # type: ignore[arg-type]
+        assert operands[0].grad is not None
+
+
+def test_no_long_mask_of_the_future_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heedful.ops.backends.band._has_wide_vectors", lambda: False)
+    for length, taken in ((512, True), (513, False)):
+        operands = draw(length)
+        mask = masks.Causal() & masks.Padding(torch.tensor([length, 3]))
+        assert (quick(*operands, scores.ScaledDot(), mask, None) is not None) == taken
+        got = attend(*operands, mask=mask).output
+        assert_same(got, attend(*operands, mask=mask, backend="reference").output)
 
 
 @pytest.mark.parametrize("changed", ["mask", "bias"])

@@ -32,6 +32,8 @@ _functions_at_work = torch._C._functorch.get_dynamic_layer_stack_depth
 _autocast_at_work = torch._C._is_any_autocast_enabled
 # Masks, besides none, under which compiled kernels are faster where there is more than a little to do.
 _COMPILED = (Causal, Padding, And)
+# Up to this length what hides the future is kept from call to call.
+_LONGEST = 512
 _tracing_state = torch._C._get_tracing_state
 _kernel = F.scaled_dot_product_attention
 
@@ -115,7 +117,7 @@ def _added(
         return mask.added(query.shape[0], num_keys, query.dtype)
     elif type(mask) is And:
         padding = causal_padding(mask)
-        if padding is None or query.shape[2] != num_keys:
+        if padding is None or query.shape[2] != num_keys or num_keys > _LONGEST:
             return None
         hidden = padding.added(query.shape[0], num_keys, query.dtype)
         return None if hidden is None else hidden + _future(num_keys, query.dtype)

@@ -23,6 +23,7 @@ from heedful.ops.backends.sdpa import four_axes, query_and_scale, weights_of
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func, is_traced
 from heedful.ops.kernels.band_forward import ROWS, WIDTH
+from heedful.ops.kernels.operators import is_watched
 from heedful.ops.kernels.runtime import unavailable
 from heedful.ops.masks.bounds import UNBOUNDED
 from heedful.ops.normalizers import Softmax
@@ -216,7 +217,7 @@ def _fused(call: Call, band: Band) -> Tensor:
     ]
     added = Added.of(call, band, wide)
     window = added.window(scale)
-    if added.needs_no_tiles or torch.compiler.is_compiling():
+    if added.needs_no_tiles or is_watched(*operands):
         output = windowed(operands, window, added.all_tiles())
     else:
         output = windowed_by_pieces(operands, window, added.pieces, added.tensors())

@@ -90,7 +90,7 @@ class Job:
         """Gradients of query, key and value."""
         query, key, value = inputs
         into = Gradients.of(query, key, value, self.window)
-        after = (output, logsumexp, direction.contiguous())
+        after = (output, logsumexp, direction.resolve_neg().contiguous())
         for piece in self.pieces():
             if isinstance(piece, range):
                 into.query[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
@@ -140,7 +140,9 @@ class _InPieces(torch.autograd.Function):
     ) -> Tensor:
         output, logsumexp = job.forward(query, key, value)
         # Kept so that autograd sees it where one is changed before the backward pass reads it.
-        ctx.save_for_backward(query, key, value, output, logsumexp, *held)
+        # It keeps none that was made in inference mode.
+        watched = [one for one in held if not one.is_inference()]
+        ctx.save_for_backward(query, key, value, output, logsumexp, *watched)
         ctx.job, ctx.held = job, len(held)
         return output
 

@@ -74,7 +74,7 @@ def _number(scale: object) -> float:
     learned = isinstance(scale, Tensor) and scale.requires_grad
     try:
         number = math.nan if learned else float(scale)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise OptionError(
