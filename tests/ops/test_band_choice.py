@@ -19,13 +19,13 @@ from tests.ops.test_band_whole import MASKS, D
 
 @pytest.fixture(autouse=True)
 def _wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band._has_wide_vectors", lambda: True)
+    monkeypatch.setattr("heedful.ops.backends.band.has_wide_vectors", lambda: True)
 
 
 def test_narrow_vectors_leave_all_calls_without_a_window_to_pytorch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band._has_wide_vectors", lambda: False)
+    monkeypatch.setattr("heedful.ops.backends.band.has_wide_vectors", lambda: False)
     operands = sizes(1000)
     for mask in (None, masks.Causal(), masks.Padding(torch.tensor([9]))):
         assert quick_band(*operands, scores.ScaledDot(), mask) is None

@@ -37,10 +37,6 @@ def product_of(one: Tensor, other: Tensor) -> float | None:
     >>> product_of(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])) in (11.0, None)
     True
     """
-    if torch._C._get_tracing_state() is not None:
-        return None  # where sizes are tensors
-    if not all(type(each) is Tensor or type(each) is Parameter for each in (one, other)):
-        return None  # what may hold no numbers
     dtype, length = one.dtype, one.numel()
     dot = dots().get(dtype)
     if dot is None or length > _MOST or not one.is_cpu or not _is_row(one):
@@ -60,6 +56,8 @@ def product_of(one: Tensor, other: Tensor) -> float | None:
 
 
 def _is_row(tensor: Tensor) -> bool:
+    if type(tensor) is not Tensor and type(tensor) is not Parameter:
+        return False  # It may hold no numbers.
     if tensor.is_contiguous():
         return True
     if tensor.ndim != 4:

@@ -142,15 +142,13 @@ class Call:
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor that a gradient may reach."""
-        bias = self.bias
-        held = () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
         return (
             self.query,
             self.key_features,
             self.value,
             *self.score.tensors(),
             *self.normalizer.tensors(),
-            *held,
+            *bias_tensors(self.bias),
         )
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -160,11 +158,13 @@ class Call:
             yield "score", tensor
         for tensor in self.normalizer.tensors():
             yield "normalizer", tensor
-        if isinstance(self.bias, Tensor):
-            yield "bias", self.bias
-        elif self.bias is not None:
-            for tensor in self.bias.tensors():
-                yield "bias", tensor
+        for tensor in bias_tensors(self.bias):
+            yield "bias", tensor
+
+
+def bias_tensors(bias: Tensor | PositionBias | None) -> tuple[Tensor, ...]:
+    """The tensors that a bias is or holds."""
+    return () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
 
 
 def bias_at(bias: Tensor | PositionBias, cells: Cells) -> Tensor:

@@ -66,7 +66,7 @@ def reading(one: Tensor, other: Tensor | None = None) -> float:
 
     It is an inner product or a sum: NaN and infinity, whatever they meet, leave neither finite.
     """
-    product = product_of(one, one if other is None else other)
+    product = None if is_traced() else product_of(one, one if other is None else other)
     if product is not None:
         return product
     return _sum(one).item() + (0.0 if other is None else _sum(other).item())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import ClassVar
 
 import torch
@@ -20,7 +19,7 @@ from heedful.ops.backends.base import Backend, Cost, as_given, threads, wide_dty
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import cleanse, prepare, token_bytes
 from heedful.ops.backends.sdpa import four_axes, query_and_scale, weights_of
-from heedful.ops.call import Attended, Call
+from heedful.ops.call import Attended, Call, bias_tensors
 from heedful.ops.finite import inside_func, is_traced
 from heedful.ops.kernels.band_forward import ROWS, WIDTH
 from heedful.ops.kernels.operators import is_watched
@@ -38,7 +37,6 @@ TILES_CALL, TILE_CELL = 65e-6, 1.2e-9
 # whole vectors first.
 SHORT, SHORT_COPIED = 2**23, 2**25
 CHUNKED = Chunked()
-_has_wide_vectors = cache(has_wide_vectors)
 
 
 class Banded(Backend):
@@ -170,11 +168,11 @@ def whole_band(call: Call) -> Band:
 def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
     """Whether a call without a window is left to PyTorch's kernel, which starts sooner: few queries, or little work.
 
-    So is every one where vectors are too narrow for the kernels' rectangles: with AVX2 they take a third longer.
+    So is every one where vectors are too narrow for the kernels' rectangles: with AVX2 they take longer.
     """
     copied = features % WIDTH or values % WIDTH
     least = (SHORT_COPIED if copied else SHORT) * threads()
-    return queries < ROWS or pairs * (features + values) < least or not _has_wide_vectors()
+    return queries < ROWS or pairs * (features + values) < least or not has_wide_vectors()
 
 
 def _is_short(call: Call) -> bool:
@@ -191,9 +189,7 @@ def _all_weights(call: Call) -> Tensor | None:
 
 
 def _learns_bias(call: Call) -> bool:
-    bias = call.bias
-    held = () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
-    return any(tensor.requires_grad for tensor in held)
+    return any(tensor.requires_grad for tensor in bias_tensors(call.bias))
 
 
 def _by_blocks(call: Call, band: Band) -> Attended:

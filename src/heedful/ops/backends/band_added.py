@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.backends.band_layout import Band
-from heedful.ops.call import Call, bias_at
+from heedful.ops.call import Call, bias_at, bias_tensors
 from heedful.ops.cells import Pairs
 from heedful.ops.kernels.band_forward import ROWS
 from heedful.ops.kernels.band_launch import MARGIN, Piece, Window, near_size, num_blocks, tile_keys
@@ -98,9 +98,8 @@ class Added:
 
     def tensors(self) -> tuple[Tensor, ...]:
         """What pieces are made of."""
-        bias = self.far_bias
-        held = () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
-        return (*(() if self.rest is None else self.rest.tensors()), *held)
+        held = () if self.rest is None else self.rest.tensors()
+        return (*held, *bias_tensors(self.far_bias))
 
     def pieces(self) -> Iterator[Piece | range]:
         """The blocks, with what else is added to them; those of which nothing is kept as a range of their numbers."""

@@ -17,7 +17,7 @@ from heedful.ops.normalizers import Softmax
 def plain_attention(
     operands: Sequence[Tensor], window: Window, pieces: Iterable[Piece | range]
 ) -> Tensor:
-    """Output (batch, heads, query, value) of query, key and value; the pieces are all blocks."""
+    """Output (batch, heads, query, value) of query, key and value, of the queries in the blocks of the pieces."""
     query, key, value = operands
     groups = query.shape[1] // key.shape[1]
     (query, bad_query), (key, bad_key), (value, bad_value) = (

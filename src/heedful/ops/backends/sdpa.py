@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes
 from heedful.ops.backends.reference import Reference, prepare, row_weights
-from heedful.ops.call import Attended, Call, bias_at
+from heedful.ops.call import Attended, Call, bias_at, bias_tensors
 from heedful.ops.finite import all_finite, inside_func
 from heedful.ops.masks import Causal
 from heedful.ops.normalizers import Softmax
@@ -53,9 +53,7 @@ class SDPA(Backend):
         """Whether PyTorch has a kernel for it that never builds queries × keys."""
         if call.dropout_p or call.value_features != call.pair_features:
             return False
-        bias = call.bias
-        held = () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
-        return not any(tensor.requires_grad for tensor in held)
+        return not any(tensor.requires_grad for tensor in bias_tensors(call.bias))
 
     def seconds(self, call: Call) -> float:
         if call.score.pair_kind != "dot" or not isinstance(call.normalizer, Softmax):
