@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful import attend, masks, scores
+from heedful.ops.arguments import checked
 from heedful.ops.backends import BACKENDS
-from heedful.ops.check import checked
 from heedful.ops.normalizers import Softmax
 
 SHAPES = ((1, 1, 1, 16), (1, 4, 16, 16), (2, 4, 64, 32), (2, 4, 128, 64), (2, 8, 256, 64))

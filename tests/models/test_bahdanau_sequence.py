@@ -11,9 +11,9 @@ from torch import Tensor
 from heedful.models import FrequencyConfig, RecurrentConfig, RecurrentEncoderDecoder
 from heedful.models import bahdanau as module
 from heedful.models.bahdanau import BahdanauDecoder
-from heedful.ops.kernels import additive_step
-from heedful.ops.kernels.additive_step import KernelSteps, PlainSteps, steps_for
-from heedful.ops.kernels.runtime import unavailable
+from heedful.ops.backends.additive import steps as additive_step
+from heedful.ops.backends.additive.steps import KernelSteps, PlainSteps, steps_for
+from heedful.ops.jit.kernel import unavailable
 from heedful.ops.observe import observing
 
 KINDS = ["gru", "lstm", "rnn"]

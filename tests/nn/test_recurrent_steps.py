@@ -8,7 +8,7 @@ from torch import Tensor
 
 from heedful.nn import recurrent_steps
 from heedful.nn.recurrent_steps import BY_HAND, SEEN, Into
-from heedful.ops.kernels.runtime import unavailable
+from heedful.ops.jit.kernel import unavailable
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="no compiled kernels here")

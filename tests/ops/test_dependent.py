@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from heedful import attend, masks, normalizers, scores
+from heedful.ops.arguments import checked
 from heedful.ops.backends import BACKENDS
-from heedful.ops.check import checked
 from heedful.ops.masks import Mask
 from tests.ops.compare import assert_same
 

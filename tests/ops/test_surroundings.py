@@ -156,7 +156,7 @@ def test_training_under_a_mask_and_bias_made_while_predicting() -> None:
 
 
 def test_no_long_mask_of_the_future_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band.has_wide_vectors", lambda: False)
+    monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: False)
     for length, taken in ((512, True), (513, False)):
         operands = draw(length)
         mask = masks.Causal() & masks.Padding(torch.tensor([length, 3]))

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from heedful.nn.recurrent import Hidden
 from heedful.nn.recurrent_steps import BY_HAND, SEEN, Into
-from heedful.ops.kernels.additive_step import AdditiveSteps, steps_for
+from heedful.ops.backends.additive.steps import AdditiveSteps, steps_for
+from heedful.ops.double_backward import seen_gradients
 from heedful.ops.products import crossed, product
-from heedful.ops.twice import seen_gradients
 
 
 class Memory(NamedTuple):

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
 from heedful.ops.backends.base import as_given, wide_dtype
-from heedful.ops.kernels.edges import attend_edges
-from heedful.ops.kernels.edges_dropout import Dropping
-from heedful.ops.kernels.edges_graph import CompressedRows
-from heedful.ops.kernels.edges_plain import (
+from heedful.ops.backends.edges.attention import attend_edges
+from heedful.ops.backends.edges.dropout import Dropping
+from heedful.ops.backends.edges.plain import (
     EdgePair,
     EdgeTensors,
     plain_scores,
     plain_softmax,
 )
+from heedful.ops.csr.rows import CompressedRows
 from heedful.ops.masks import Edges
 
 Nodes = Tensor | tuple[Tensor, Tensor]

@@ -18,8 +18,8 @@ from heedful.nn.graph_edges import (
     weights_of,
 )
 from heedful.nn.linear import Linear
-from heedful.ops.kernels.edges_dropout import NEVER, dropping
-from heedful.ops.kernels.edges_plain import EdgePair, EdgeTensors
+from heedful.ops.backends.edges.dropout import NEVER, dropping
+from heedful.ops.backends.edges.plain import EdgePair, EdgeTensors
 from heedful.ops.masks import Edges
 
 

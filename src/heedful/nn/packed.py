@@ -17,8 +17,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from heedful.nn.dropout import dropout
 from heedful.nn.recurrent_steps import BY_HAND, SEEN, Hidden, Into
+from heedful.ops.double_backward import seen_gradients
 from heedful.ops.products import crossed, linear, product
-from heedful.ops.twice import seen_gradients
 
 
 class Steps(NamedTuple):

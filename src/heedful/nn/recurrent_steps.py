@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from heedful.ops.kernels.recurrent_steps import gru_step, gru_step_back, lstm_step, lstm_step_back
-from heedful.ops.kernels.runtime import launch, unavailable
+from heedful.ops.jit.kernel import launch, unavailable
+from heedful.ops.recurrence.steps import gru_step, gru_step_back, lstm_step, lstm_step_back
 
 # Nanoseconds of one thread for a number of the state.
 FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS = 1.0, 0.6

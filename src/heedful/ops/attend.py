@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from heedful.ops.arguments import checked
 from heedful.ops.backends.sdpa import weights_of
 from heedful.ops.call import Attended, Call
-from heedful.ops.check import checked
 from heedful.ops.masks import Mask, Window
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.observe import Observed, Observer, current_observer

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from heedful.errors import BackendError
+from heedful.ops.arguments import checked
 from heedful.ops.backends import BACKENDS
-from heedful.ops.backends.band import OPEN, band_of
-from heedful.ops.backends.band_blocks import Job, attend_blocks
+from heedful.ops.backends.band.backend import OPEN, band_of
+from heedful.ops.backends.band.blocks import Job, attend_blocks
 from heedful.ops.backends.base import as_given
 from heedful.ops.backends.reference import prepare
-from heedful.ops.check import checked
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from heedful.errors import BackendError, unknown_choice
+from heedful.ops.arguments import checked
 from heedful.ops.backends import BACKENDS, Backend
 from heedful.ops.backends.base import score_bytes
 from heedful.ops.call import Call
-from heedful.ops.check import checked
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.ops.finite import is_eager
-from heedful.ops.processor import has_wide_vectors, maker
+from heedful.ops.jit.processor import has_wide_vectors, maker
 
 LEAST_WORK = 2**21
 """Multiplications below which the fixed cost of a call to oneDNN is not won back."""

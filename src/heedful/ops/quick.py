@@ -18,9 +18,9 @@ from torch.compiler import is_dynamo_compiling
 from torch.nn import Parameter
 from torch.nn import functional as F
 
-from heedful.ops.backends.band import is_short
+from heedful.ops.backends.band.backend import is_short
 from heedful.ops.finite import reading
-from heedful.ops.kernels.runtime import unavailable
+from heedful.ops.jit.kernel import unavailable
 from heedful.ops.masks import Causal, Dense, Mask, Padding
 from heedful.ops.masks.base import And
 from heedful.ops.masks.sequences import causal_padding

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.additive_softmax import attend_additively
+from heedful.ops.backends.additive.attention import attend_additively
+from heedful.ops.backends.additive.scores import refusal
 from heedful.ops.finite import is_eager
-from heedful.ops.kernels.additive import refusal
-from heedful.ops.kernels.operators import is_watched
+from heedful.ops.jit.operators import is_watched
 from heedful.ops.masks import Mask, Padding
 from heedful.ops.scores import Additive, PreparedKey
 

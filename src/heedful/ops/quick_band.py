@@ -7,13 +7,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.band import is_short
-from heedful.ops.backends.band_added import interval
-from heedful.ops.backends.band_dot import windowed
+from heedful.ops.backends.band.backend import is_short
+from heedful.ops.backends.band.bias import interval
+from heedful.ops.backends.band.forward import ROWS, WIDTH
+from heedful.ops.backends.band.fused import windowed
 from heedful.ops.finite import is_eager
-from heedful.ops.kernels.band_forward import ROWS, WIDTH
-from heedful.ops.kernels.operators import is_watched
-from heedful.ops.kernels.runtime import unavailable
+from heedful.ops.jit.kernel import unavailable
+from heedful.ops.jit.operators import is_watched
 from heedful.ops.masks import Causal, Mask, Padding, Window
 from heedful.ops.masks.base import And
 from heedful.ops.masks.sequences import causal_padding

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from heedful.ops.double_backward import seen_gradients
 from heedful.ops.products import product
-from heedful.ops.twice import seen_gradients
 
 BLOCK_BYTES = 8 * 2**20
 """How much of the logits is made at a time: what stays in a processor's last cache until it is used up, and well below

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from heedful.ops.backends.band import Banded
+from heedful.ops.backends.band.backend import Banded
 from heedful.ops.backends.base import Backend
 from heedful.ops.backends.chunked import Chunked
-from heedful.ops.backends.edges import EdgeByEdge
+from heedful.ops.backends.edges.backend import EdgeByEdge
 from heedful.ops.backends.flex import Flex
 from heedful.ops.backends.reference import Reference
 from heedful.ops.backends.sdpa import SDPA

@@ -8,9 +8,10 @@ import torch
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
-from heedful.ops.backends.additive_softmax import attend_ready, is_fused, takes
+from heedful.ops.backends.additive.attention import attend_ready, is_fused, takes
+from heedful.ops.backends.additive.blocks import attend_softmax, serves
+from heedful.ops.backends.additive.scores import has_fast_pair
 from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, wide_dtype
-from heedful.ops.backends.chunked_softmax import attend_softmax, serves
 from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import inside_func
@@ -124,7 +125,7 @@ class Chunked(Backend):
 
 def is_fast(call: Call) -> bool:
     """Whether the pair runs as a compiled kernel."""
-    return call.score.pair_kind == "additive" and call.score.has_fast_pair(call.query.device)
+    return has_fast_pair(call.score, call.query.device)
 
 
 def held_bytes(call: Call) -> int:

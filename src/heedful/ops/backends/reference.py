@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from heedful.ops.backends.additive.scores import fast_pair
 from heedful.ops.backends.base import Backend, Cost, as_given, tensor_bytes, wide_dtype
 from heedful.ops.call import Attended, Call, bias_at, repeat_heads
 from heedful.ops.rows import Rows
@@ -130,8 +131,8 @@ def attend_rows(operands: Operands, rows: Rows, query: Tensor, return_weights: b
 def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, Tensor | None]:
     """Weights of some rows, and which of those rows may see something that is not finite (..., rows, 1)."""
     call = operands.call
-    pair = call.score.fast_pair if operands.fast else call.score.pair
-    scores = pair(query, operands.key)
+    pair = fast_pair if operands.fast else type(call.score).pair
+    scores = pair(call.score, query, operands.key)
     scores = scores.expand(*call.lead, *scores.shape[-2:])
     keep = None if call.mask is None else call.mask.tile(rows)
     if call.bias is not None:

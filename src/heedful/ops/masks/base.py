@@ -11,9 +11,9 @@ from torch import Tensor
 
 from heedful.errors import DtypeError, MaskError, ShapeError
 from heedful.ops.cells import Cells
-from heedful.ops.expect import expect_tensor
 from heedful.ops.masks.bounds import UNBOUNDED, Bounds
 from heedful.ops.rows import Rows
+from heedful.ops.validate import expect_tensor
 
 
 class Mask(abc.ABC):

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from heedful.errors import DtypeError, ShapeError
 from heedful.ops.cells import Cells
-from heedful.ops.expect import expect_tensor
-from heedful.ops.kernels.edges_graph import (
+from heedful.ops.csr.rows import (
     CompressedRows,
     check_range,
     compress,
@@ -19,6 +18,7 @@ from heedful.ops.kernels.edges_graph import (
 )
 from heedful.ops.masks.base import Mask
 from heedful.ops.rows import Rows
+from heedful.ops.validate import expect_tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from heedful.errors import DtypeError, ShapeError
 from heedful.ops.cells import Cells
-from heedful.ops.expect import expect_tensor
 from heedful.ops.masks.base import And, Mask, check_per_sequence
 from heedful.ops.masks.positional import Causal
 from heedful.ops.rows import Rows
+from heedful.ops.validate import expect_tensor
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 

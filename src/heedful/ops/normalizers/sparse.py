@@ -10,7 +10,7 @@ from torch import Tensor
 
 from heedful.errors import OptionError
 from heedful.ops.finite import can_look
-from heedful.ops.kernels.runtime import unavailable
+from heedful.ops.jit.kernel import unavailable
 from heedful.ops.normalizers.base import Normalizer
 from heedful.ops.normalizers.softmax import Softmax
 from heedful.ops.normalizers.sparse_function import sparse_by_rows

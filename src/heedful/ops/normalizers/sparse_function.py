@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heedful.ops.kernels.sparse import sparse_gradient, sparse_weights
 from heedful.ops.normalizers.base import mask_zero
+from heedful.ops.normalizers.sparse_kernel import sparse_gradient, sparse_weights
 
 
 def sparse_by_rows(scores: Tensor, keep: Tensor | None, alpha: float | Tensor) -> Tensor:

@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.errors import ShapeError, unknown_choice
-from heedful.ops.expect import expect_tensor
-from heedful.ops.kernels.additive import additive_scores, refusal
 from heedful.ops.products import matmul
 from heedful.ops.rows import broadcast
 from heedful.ops.scores.base import PairKind, PreparedKey, Score, expect_features
+from heedful.ops.validate import expect_tensor
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -109,11 +108,3 @@ class Additive(Score):
         if vector.ndim == 1:
             return hidden @ vector  # one product for all batches and heads
         return (hidden @ vector[..., None, :, None]).squeeze(-1)
-
-    def fast_pair(self, query: Tensor, key: Tensor) -> Tensor:
-        if self.has_fast_pair(query.device):
-            return additive_scores(query, key, self.vector.to(query.dtype), self.activation)
-        return self.pair(query, key)
-
-    def has_fast_pair(self, device: torch.device) -> bool:
-        return refusal(device) is None

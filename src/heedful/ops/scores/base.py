@@ -6,7 +6,6 @@ import abc
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from heedful.errors import ShapeError
@@ -119,14 +118,6 @@ class Score(abc.ABC):
     @abc.abstractmethod
     def pair(self, query: Tensor, key: Tensor) -> Tensor:
         """Combine prepared features: (..., query, p), (..., key, p) -> (..., query, key)."""
-
-    def fast_pair(self, query: Tensor, key: Tensor) -> Tensor:
-        """`pair`, of float32 or float64, by a compiled kernel where there is one, which tracers see as one operator."""
-        return self.pair(query, key)
-
-    def has_fast_pair(self, device: torch.device) -> bool:
-        """Whether `fast_pair` on tensors of that device is more than `pair`."""
-        return False
 
 
 def dot_pair(query: Tensor, key: Tensor) -> Tensor:

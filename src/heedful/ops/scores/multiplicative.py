@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from heedful.errors import ShapeError
-from heedful.ops.expect import expect_tensor
 from heedful.ops.scores.base import PairKind, PreparedKey, Score, dot_pair, expect_features
+from heedful.ops.validate import expect_tensor
 
 
 @dataclass(frozen=True, eq=False)

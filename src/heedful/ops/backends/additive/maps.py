@@ -1,0 +1,166 @@
+# mypy: disallow-untyped-defs=false, check-untyped-defs=false
+"""The maps of queries and keys to features, and their gradients, for sizes at which a call to a library takes as long
+as the product: both sides in one launch, rows shared among the threads.
+
+Each matrix must stay in the caches while all of another is multiplied by it: `suits` tells for which that holds.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from heedful.ops.backends.additive.forward import multiply
+from heedful.ops.backends.additive.pair import LANES, SUMS
+from heedful.ops.jit.kernel import inlined, kernel, launch, parts_for, stretch, turn
+from heedful.ops.jit.scratch import scratch
+
+MOST = 2**17
+"""Numbers of a matrix that is read again and again."""
+NANOSECONDS = 0.012
+"""For a multiplication, on one core."""
+
+
+@cache
+def _wide() -> bool:
+    """Whether a tile's sums fit into the processor's registers."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
+def suits(tensor: Tensor, weight: Tensor | None) -> bool:
+    """Whether a map is one of those that are multiplied here: (..., features) by (features, hidden)."""
+    if weight is None:
+        return True
+    sizes = weight.shape
+    return (
+        tensor.is_contiguous()
+        and weight.is_contiguous()
+        and tensor.numel() <= MOST
+        and sizes[0] % (2 * LANES) == 0 == sizes[1] % (2 * LANES)
+        and sizes[0] * sizes[1] <= MOST
+        and _wide()
+    )
+
+
+@inlined(fastmath=SUMS, borrows=True)
+def mapped(part, parts, tensor, weight, result, features, hidden):
+    """A part's rows of tensor · weight."""
+    rows = len(tensor) // features
+    first, last = rows * part // parts, rows * (part + 1) // parts
+    multiply(
+        tensor, first * features, features, 1, weight, 0, hidden,
+        result, first * hidden, hidden, last - first, features, hidden, True,
+    )  # fmt: skip
+
+
+@kernel(fastmath=SUMS, borrows=True)
+def additive_maps(
+    part, parts, query, query_weight, features, key, key_weight, others, hidden, a, b
+):
+    """Fill a and b: both maps; `key_weight` may be None. All flat; `others` is how many features a key has."""
+    mapped(part, parts, query, query_weight, a, features, hidden)
+    if key_weight is not None:
+        mapped(part, parts, key, key_weight, b, others, hidden)
+
+
+@inlined(fastmath=SUMS, borrows=True)
+def unmapped(part, parts, tensor, weight, above, below, of_weight, features, hidden, turned):
+    """A part's rows of above · weightᵀ, and of tensorᵀ · above."""
+    for h in range(0, hidden, LANES):
+        for f in range(0, features, LANES):
+            turn(weight, f * hidden + h, hidden, turned, h * features + f, features)
+    rows = len(tensor) // features
+    first, last = rows * part // parts, rows * (part + 1) // parts
+    multiply(
+        above, first * hidden, hidden, 1, turned, 0, features,
+        below, first * features, features, last - first, hidden, features, True,
+    )  # fmt: skip
+    first, last = features * part // parts, features * (part + 1) // parts
+    multiply(
+        tensor, first, 1, features, above, 0, hidden,
+        of_weight, first * hidden, hidden, last - first, rows, hidden, True,
+    )  # fmt: skip
+
+
+@kernel(fastmath=SUMS, borrows=True)
+def additive_unmaps(
+    part, parts, query, query_weight, features, key, key_weight, others, hidden,
+    of_a, of_b, of_query, of_query_weight, of_key, of_key_weight, scratch,
+):  # fmt: skip
+    """Fill the gradients of queries, keys and maps from those of both maps' results; `key_weight` may be None."""
+    turned = stretch(scratch[part], 0)
+    unmapped(
+        part, parts, query, query_weight, of_a, of_query, of_query_weight, features, hidden, turned
+    )
+    if key_weight is not None:
+        unmapped(part, parts, key, key_weight, of_b, of_key, of_key_weight, others, hidden, turned)
+
+
+def map_both(
+    query: Tensor, query_weight: Tensor, key: Tensor, key_weight: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Both maps, of tensors that `suits`: (..., features) · (features, hidden); a key without a map is returned."""
+    features, hidden = query_weight.shape
+    a, b, others, work = query.new_empty(*query.shape[:-1], hidden), key, 0, query.numel() * hidden
+    if key_weight is not None:
+        others, work = len(key_weight), work + key.numel() * hidden
+        b = key.new_empty(*key.shape[:-1], hidden)
+    launch(
+        additive_maps,
+        query.view(-1),
+        query_weight.view(-1),
+        features,
+        key.view(-1),
+        None if key_weight is None else key_weight.view(-1),
+        others,
+        hidden,
+        a.view(-1),
+        b.view(-1),
+        work=work * NANOSECONDS,
+    )
+    return a, b
+
+
+def unmap_both(
+    query: Tensor,
+    query_weight: Tensor,
+    key: Tensor,
+    key_weight: Tensor | None,
+    of_a: Tensor,
+    of_b: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The gradients of query, key, and both maps from those of what `map_both` returned."""
+    features, hidden = query_weight.shape
+    work, others = query.numel() * hidden, 0
+    of_query, of_weight, of_key, of_other = (
+        query.new_empty(query.shape),
+        query_weight.new_empty(features, hidden),
+        of_b,
+        None,
+    )
+    if key_weight is not None:
+        others, work = len(key_weight), work + key.numel() * hidden
+        of_key, of_other = key.new_empty(key.shape), key_weight.new_empty(others, hidden)
+    parts = parts_for(2 * work * NANOSECONDS)
+    launch(
+        additive_unmaps,
+        query.view(-1),
+        query_weight.view(-1),
+        features,
+        key.view(-1),
+        None if key_weight is None else key_weight.view(-1),
+        others,
+        hidden,
+        of_a.view(-1),
+        of_b.view(-1),
+        of_query.view(-1),
+        of_weight.view(-1),
+        of_key.view(-1),
+        None if of_other is None else of_other.view(-1),
+        scratch(parts, max(features, others) * hidden),
+        work=2 * work * NANOSECONDS,
+        parts=parts,
+    )
+    return of_query, of_key, of_weight, of_other

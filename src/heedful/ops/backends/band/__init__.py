@@ -1,0 +1,1 @@
+"""Windowed and dense attention by inner products."""

@@ -1,0 +1,1 @@
+"""Edges in compressed sparse rows."""

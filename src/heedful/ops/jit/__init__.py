@@ -1,0 +1,1 @@
+"""Compiled CPU kernels: compiling, caching, vectors, tiles and threads. Knows nothing of attention."""

@@ -1,1 +1,0 @@
-"""The few hot loops, compiled on first use, and what runs them."""

@@ -1,0 +1,1 @@
+"""Step kernels of recurrent cells."""

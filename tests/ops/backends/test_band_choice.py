@@ -1,0 +1,128 @@
+"""Which of two kernels a call without a window goes to: PyTorch's or the compiled one."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from tests.ops.test_band_whole import MASKS, D
+from torch import Tensor
+
+from heedful import attend, masks, plan, scores
+from heedful.ops.backends import band
+from heedful.ops.masks import Mask
+from heedful.ops.observe import observing
+from heedful.ops.quick import quick
+from heedful.ops.quick_band import quick_band
+
+
+@pytest.fixture(autouse=True)
+def _wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: True)
+
+
+def test_narrow_vectors_leave_all_calls_without_a_window_to_pytorch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: False)
+    operands = sizes(1000)
+    for mask in (None, masks.Causal(), masks.Padding(torch.tensor([9]))):
+        assert quick_band(*operands, scores.ScaledDot(), mask) is None
+        assert quick(*operands, scores.ScaledDot(), mask, None) is not None
+        assert plan(*operands, mask=mask).backend == "sdpa"
+        assert plan(*operands, mask=mask, backend="band").backend == "band"
+    assert plan(*operands, mask=masks.Window(5, 5)).backend == "band"
+
+
+def sizes(length: int) -> tuple[Tensor, Tensor, Tensor]:
+    query, key, value = (torch.randn(1, 2, length, D, requires_grad=True) for _ in range(3))
+    return query, key, value
+
+
+def boundary() -> int:
+    """The first length at which a call of `sizes` is not short."""
+    return next(n for n in range(1, 10_000) if not band.is_short(n, 2 * n * n, D, D))
+
+
+@pytest.mark.parametrize("name", ["none", "causal", "padding", "both"])
+@pytest.mark.parametrize("learned", [False, True])
+def test_short_calls_go_to_pytorch_and_others_to_the_compiled_kernels(
+    name: str, learned: bool
+) -> None:
+    for length, wanted in ((boundary() - 1, "sdpa"), (boundary(), "band")):
+        operands = tuple(one.detach().requires_grad_(learned) for one in sizes(length))
+        mask: Mask | None = {
+            "none": None,
+            "causal": masks.Causal(),
+            "padding": masks.Padding(torch.tensor([length // 2])),
+            "both": masks.Padding(torch.tensor([length // 2])) & masks.Causal(),
+        }[name]
+        told = plan(*operands, mask=mask)
+        assert told.backend == wanted
+        plain = quick(*operands, scores.ScaledDot(), mask, None)
+        compiled = quick_band(*operands, scores.ScaledDot(), mask)
+        assert (plain is None) == (wanted == "band")
+        assert (compiled is None) == (wanted == "sdpa")
+        unseen = attend(*operands, mask=mask).output
+        asked = attend(*operands, mask=mask, return_weights=True).output
+        with observing(lambda seen: None):
+            observed = attend(*operands, mask=mask).output
+        named = attend(*operands, mask=mask, backend=wanted).output
+        for other in (asked, observed, named):
+            assert torch.equal(unseen, other)
+
+
+@pytest.mark.parametrize("features", [8, 32, 40, 64, 256, 1024])
+@pytest.mark.parametrize("length", [32, 100, 1000])
+@pytest.mark.parametrize("threads", [1, 2, 16])
+def test_whatever_the_short_way_takes_is_planned_so(
+    features: int, length: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heedful.ops.backends.band.backend.threads", lambda: threads)
+    monkeypatch.setattr("heedful.ops.backends.base.threads", lambda: threads)
+    heads = 1
+    while band.is_short(length, heads * length * length, features, features):
+        heads += 1
+    for learned in (False, True):
+        # Of tensors that are never read one number stands for all.
+        row = torch.zeros(1).expand(1, heads, length, features).detach().requires_grad_(learned)
+        for mask in (None, masks.Causal(), masks.Window(None, 5)):
+            assert plan(row, row, row, mask=mask, score=scores.Dot()).backend == "band"
+
+
+def test_few_queries_are_left_to_pytorch() -> None:
+    query, key = torch.randn(1, 4, 31, 64), torch.randn(1, 4, 20_000, 64)
+    assert plan(query, key, key).backend == "sdpa"
+    assert plan(torch.randn(1, 4, 32, 64), key, key).backend == "band"
+
+
+@pytest.mark.parametrize("inference", [True, False])
+@pytest.mark.parametrize("name", ["none", "causal", "padding", "window and padding"])
+def test_training_after_predicting(inference: bool, name: str) -> None:
+    length = 1000 + len(name)  # one that no other test has prepared anything for
+    operands = sizes(length)
+    mask = None if name == "none" else MASKS[name](length, length)
+    if isinstance(mask, masks.Padding):
+        mask = masks.Padding(torch.tensor([length // 2]))
+    elif name == "window and padding":
+        mask = masks.Window(5, 5) & masks.Padding(torch.tensor([length // 2]))
+    with torch.inference_mode() if inference else nullcontext():
+        seen = attend(*operands, mask=mask, backend="band").output
+    output = attend(*operands, mask=mask, backend="band").output
+    assert torch.equal(output, seen)
+    output.sum().backward()
+    assert operands[0].grad is not None
+
+
+def test_lengths_may_change_between_the_passes() -> None:
+    for backend in ("auto", "band"):
+        operands = sizes(1000)
+        padding = masks.Padding(torch.tensor([700]))
+        output = attend(*operands, mask=padding, backend=backend).output
+        padding.key_lengths[0] = 5
+        output.sum().backward()
+        slopes = operands[2].grad
+        assert slopes is not None
+        assert bool(slopes[:, :, 699].any())
+        assert not bool(slopes[:, :, 700:].any())
