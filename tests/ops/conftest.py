@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from heedful.ops.backends import band_added, band_blocks, chunked, chunked_softmax
+from heedful.ops.backends import chunked
+from heedful.ops.backends.additive import blocks as chunked_softmax
+from heedful.ops.backends.band import bias as band_added
+from heedful.ops.backends.band import blocks as band_blocks
 from tests.ops.examples import two_rows
 
 

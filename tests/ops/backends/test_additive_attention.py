@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from heedful import attend, masks, plan, scores
-from heedful.ops.backends import additive_softmax
+from heedful.ops.backends.additive import attention as additive_softmax
 from heedful.ops.backends.additive import launch as additive_attend
 from heedful.ops.jit import cache as runtime_store
 from heedful.ops.jit import kernel as runtime

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from heedful import attend, masks, normalizers, positions, scores
-from heedful.ops.backends import additive_softmax
+from heedful.ops.backends.additive import attention as additive_softmax
 from heedful.ops.backends.additive import gpu as additive_gpu
 from heedful.ops.backends.additive import scores as additive
 from heedful.ops.masks import Mask

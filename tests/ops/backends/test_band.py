@@ -19,7 +19,9 @@ from heedful import (
     positions,
     scores,
 )
-from heedful.ops.backends import band, band_added, band_blocks
+from heedful.ops.backends.band import backend as band
+from heedful.ops.backends.band import bias as band_added
+from heedful.ops.backends.band import blocks as band_blocks
 from heedful.ops.masks import Mask
 from heedful.ops.quick_band import quick_band
 from heedful.ops.rows import Rows

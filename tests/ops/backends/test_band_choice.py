@@ -10,7 +10,7 @@ from tests.ops.test_band_whole import MASKS, D
 from torch import Tensor
 
 from heedful import attend, masks, plan, scores
-from heedful.ops.backends import band
+from heedful.ops.backends.band import backend as band
 from heedful.ops.masks import Mask
 from heedful.ops.observe import observing
 from heedful.ops.quick import quick

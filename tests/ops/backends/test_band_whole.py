@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from heedful import attend, masks, plan, positions, scores
-from heedful.ops.backends import band_dot
+from heedful.ops.backends.band import fused as band_dot
 from heedful.ops.backends.band.layout import Band
 from heedful.ops.masks import Mask
 from heedful.ops.masks.bounds import Bounds

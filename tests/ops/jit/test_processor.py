@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from heedful.ops import processor
+from heedful.ops.jit import processor
 
 
 def test_wide_vectors_are_those_of_avx512(monkeypatch: pytest.MonkeyPatch) -> None:
