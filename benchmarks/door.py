@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful import attend, masks, scores
-from heedful.ops.arguments import checked
+from heedful.ops.arguments import validated
 from heedful.ops.backends import BACKENDS
 from heedful.ops.normalizers import Softmax
 
@@ -98,7 +98,7 @@ def backends() -> None:
             "additive": {"score": additive},
         }.items():
             score, mask = options.get("score", scores.ScaledDot()), options.get("mask")
-            call = checked(*inputs, score, mask, None, Softmax(), 0.0, False, False)  # type: ignore[arg-type]
+            call = validated(*inputs, score, mask, None, Softmax(), 0.0, False, False)  # type: ignore[arg-type]
             serving = [backend for backend in BACKENDS.values() if backend.supports(call) is None]
             took = medians(
                 {

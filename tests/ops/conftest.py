@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from heedful.ops.backends import chunked
 from heedful.ops.backends.additive import blocks as chunked_softmax
 from heedful.ops.backends.band import bias as band_added
 from heedful.ops.backends.band import blocks as band_blocks
+from heedful.ops.plan import forget_routes
 from tests.ops.examples import two_rows
+
+
+@pytest.fixture(autouse=True)
+def _no_routes_of_other_tests() -> Iterator[None]:
+    """What a test changes, such as sizes of blocks, is not in the signature by which routes are remembered."""
+    forget_routes()
+    yield
+    forget_routes()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from heedful import attend, masks, normalizers, scores
-from heedful.ops.arguments import checked
+from heedful.ops.arguments import validated
 from heedful.ops.backends import BACKENDS
 from heedful.ops.masks import Mask
 from tests.ops.compare import assert_same
@@ -56,7 +56,7 @@ def served() -> Iterator[tuple[str, str, str, str]]:
     """What each backend serves; PyTorch's kernels have no second derivative."""
     _, query, key, value = operands()
     for score, normalizer, mask in product(SCORES, NORMALIZERS, MASKS):
-        call = checked(
+        call = validated(
             query, key, value, SCORES[score], MASKS[mask], None, NORMALIZERS[normalizer], 0.0, False, False
         )  # fmt: skip
         for name, backend in BACKENDS.items():

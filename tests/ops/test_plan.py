@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from heedful import masks, normalizers, plan, scores
-from heedful.ops.arguments import checked
+from heedful.ops.arguments import validated
 from heedful.ops.backends import BACKENDS
 from heedful.ops.call import Call
 from heedful.ops.normalizers import NORMALIZERS
@@ -28,7 +28,7 @@ def chosen(call: Example, **options: object) -> str:
 
 def checked_call(call: Example) -> Call:
     """The call as backends receive it."""
-    return checked(**call.arguments(), dropout_p=0.0, enable_gqa=False, return_weights=False)  # type: ignore[arg-type]
+    return validated(**call.arguments(), dropout_p=0.0, enable_gqa=False, return_weights=False)  # type: ignore[arg-type]
 
 
 def bytes_saved(call: Example, **options: object) -> int:

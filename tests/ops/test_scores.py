@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful import attend, masks, scores
+from heedful import attend, masks, normalizers, plan, scores
 from heedful.ops.scores import SCORES, Score
 from tests.ops.compare import assert_same
 from tests.ops.examples import HERE, SCORE_EXAMPLES, example, open_mask
@@ -130,3 +130,68 @@ def test_a_prepared_key_keeps_its_score_when_its_features_change() -> None:
     other = prepared.with_features(prepared.features[:1])
     assert other.score == "cosine"
     assert other.features.shape == (1, 3)
+
+
+class Manhattan(scores.Score):
+    """Minus the sum of absolute differences: a pair of its own."""
+
+    name = "manhattan"
+
+    def check(self, query: Tensor, key: Tensor | scores.PreparedKey) -> None:
+        """Any."""
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return -(query[..., :, None, :] - key[..., None, :, :]).abs().sum(-1)
+
+
+class Shifted(scores.Dot):
+    """A subclass of a dot score with a pair of its own."""
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return super().pair(query, key) - torch.arange(key.shape[-2]).to(query)
+
+
+class Mixin:
+    """Overrides a pair from beside."""
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        return query @ key.mT - torch.arange(key.shape[-2]).to(query)
+
+
+class Mixed(Mixin, scores.ScaledDot):
+    """As `Shifted`."""
+
+
+@pytest.mark.parametrize("kind", [Manhattan, Shifted, Mixed])
+def test_a_pair_of_ones_own_is_served_by_backends_that_call_it(kind: type[scores.Score]) -> None:
+    assert kind.pair_kind == "custom"
+    score, length = kind(), 90
+    query, key, value = (torch.randn(2, 4, length, 32, dtype=torch.float64) for _ in "qkv")
+    prepared = score.pair(score.prepare_query(query), score.prepare_key(key).features)
+    for mask in (None, masks.Causal(), masks.Window(5, 3)):
+        keep = None if mask is None else mask.dense(length, length)
+        wanted = normalizers.Softmax().weights(prepared, keep) @ value
+        for backend in (
+            "auto",
+            "reference",
+            "chunked",
+            *(["band"] if mask == masks.Window(5, 3) else []),
+        ):
+            got = attend(query, key, value, score=score, mask=mask, backend=backend).output
+            assert_same(got, wanted)
+    for backend in ("sdpa", "flex", "edges"):
+        assert "serves the call" not in plan(query, key, value, score=score).rejected[backend]
+
+
+class Warmer(scores.ScaledDot):
+    """Prepares otherwise, and pairs as its class does."""
+
+    def project_query(self, query: Tensor) -> Tensor:
+        return 3 * super().project_query(query)
+
+
+def test_what_only_prepares_otherwise_keeps_its_kind() -> None:
+    assert Warmer.pair_kind == "dot"
+    query, key, value = (torch.randn(2, 4, 9, 8, dtype=torch.float64) for _ in "qkv")
+    got = attend(query, key, value, score=Warmer()).output
+    assert_same(got, attend(3 * query, key, value).output)

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from heedful import attend, masks, normalizers, scores
+from heedful.ops.backends.sdpa import additive_mask
 from heedful.ops.masks import Mask
-from heedful.ops.quick import quick
 from tests.ops.compare import assert_same
 
 LENGTHS = count(200)
@@ -157,11 +157,12 @@ def test_training_under_a_mask_and_bias_made_while_predicting() -> None:
 
 def test_no_long_mask_of_the_future_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: False)
-    for length, taken in ((512, True), (513, False)):
+    for length, is_kept in ((512, True), (513, False)):
         operands = draw(length)
         mask = masks.Causal() & masks.Padding(torch.tensor([length, 3]))
-        assert (quick(*operands, scores.ScaledDot(), mask, None) is not None) == taken
-        got = attend(*operands, mask=mask).output
+        additive_mask.cache_clear()
+        got = attend(*operands, mask=mask, backend="sdpa").output
+        assert (additive_mask.cache_info().currsize > 0) == is_kept
         assert_same(got, attend(*operands, mask=mask, backend="reference").output)
 
 

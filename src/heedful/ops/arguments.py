@@ -1,4 +1,4 @@
-"""Checks at the door of `attend`: whatever does not fit is said before anything runs."""
+"""Validate the arguments of `attend`: what does not fit raises before anything runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import DeviceError, DtypeError, OptionError, ShapeError
-from heedful.ops.call import Call
+from heedful.ops.call import Call, CallShape, bias_tensors
 from heedful.ops.masks import Mask, as_mask
 from heedful.ops.masks.base import check_pair_shape
 from heedful.ops.normalizers import Normalizer
@@ -20,7 +20,7 @@ from heedful.ops.validate import expect_tensor
 AXES = "(*batch, heads, length, features) or (*batch, length, features)"
 
 
-def checked(
+def validated(
     query: Tensor,
     key: Tensor | PreparedKey,
     value: Tensor,
@@ -32,27 +32,40 @@ def checked(
     enable_gqa: bool,
     return_weights: bool,
 ) -> Call:
-    """Build the call, or raise the error that says what does not fit and how to mend it."""
+    """Build the call, or raise the error that says what does not fit and how to mend it.
+
+    Only what the signature of a call holds (`heedful.ops.signature`) may decide here: calls of a signature that was
+    validated once are not validated again.
+    """
     _check_types(query, key, value, score, normalizer)
-    device = query.device.type
-    lowered = device != "meta" and torch.is_autocast_enabled(device)
-    if lowered and query.dtype != torch.float64:
-        query, key, value = _lower(query, key, value, torch.get_autocast_dtype(device))
+    device, cast_to = query.device.type, None
+    if device != "meta" and torch.is_autocast_enabled(device) and query.dtype != torch.float64:
+        cast_to = torch.get_autocast_dtype(device)
+        query, key, value = cast(query, key, value, cast_to)
     if not 0 <= dropout_p <= 1:
         raise OptionError(f"dropout_p is {dropout_p}; it is a probability, from 0 to 1.")
     features = key.features if isinstance(key, PreparedKey) else key
-    _check_dtypes(query, key, value, score, lowered)
+    _check_dtypes(query, key, value, score, cast_to is not None)
     _check_lengths(query, features, value)
     score.check(query, key)
     groups = _groups(query, features, value, enable_gqa)
     wanted = as_mask(mask) if mask is not None else None
     lead = _lead(query, features, value, score, groups)
     rows = Rows.all(query.shape[-2], value.shape[-2], lead, query.device)
-    call = Call(
-        query, key, value, score, wanted, bias, normalizer, dropout_p, groups, return_weights, rows
-    )
     _check_bias(bias, rows)
     _check_normalizer(normalizer, lead)
+    held = (query, features, value, *score.tensors(), *normalizer.tensors(), *bias_tensors(bias))
+    shape = CallShape(
+        rows,
+        groups,
+        score.pair_features(query.shape[-1]),
+        value.shape[-1],
+        torch.is_grad_enabled() and any(tensor.requires_grad for tensor in held),
+        cast_to,
+    )
+    call = Call(
+        query, key, value, score, wanted, bias, normalizer, dropout_p, return_weights, shape
+    )
     if wanted is not None:
         wanted.check(rows)
     _check_devices(call)
@@ -83,10 +96,10 @@ def _check_types(
         )
 
 
-def _lower(
+def cast(
     query: Tensor, key: Tensor | PreparedKey, value: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | PreparedKey, Tensor]:
-    """What autocast makes of the inputs."""
+    """Query, key and value in the dtype of autocast."""
     if isinstance(key, PreparedKey):
         key = key.with_features(key.features.to(dtype))
     else:
@@ -95,7 +108,7 @@ def _lower(
 
 
 def _check_dtypes(
-    query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, lowered: bool
+    query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, is_cast: bool
 ) -> None:
     if not query.dtype.is_floating_point:
         raise DtypeError(
@@ -108,7 +121,7 @@ def _check_dtypes(
         raise DtypeError(
             f"query is {query.dtype}, key {features.dtype} and value {value.dtype}; make them equal with .to(...)."
         )
-    if lowered:
+    if is_cast:
         return
     for tensor in score.tensors():
         if tensor.ndim and tensor.dtype.is_floating_point and tensor.dtype != query.dtype:

@@ -1,22 +1,19 @@
-"""The one door: check, plan, run."""
+"""The public function: validate and plan once for a signature, then run."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from heedful.ops.arguments import checked
-from heedful.ops.backends.sdpa import weights_of
+from heedful.ops.arguments import cast, validated
 from heedful.ops.call import Attended, Call
-from heedful.ops.masks import Mask, Window
+from heedful.ops.masks import Dense, Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.observe import Observed, Observer, current_observer
-from heedful.ops.plan import choose
+from heedful.ops.plan import add_route, find_route
 from heedful.ops.positions import PositionBias
-from heedful.ops.quick import quick
-from heedful.ops.quick_additive import quick_additive
-from heedful.ops.quick_band import quick_band
-from heedful.ops.scores import Additive, PreparedKey, ScaledDot, Score
+from heedful.ops.scores import PreparedKey, ScaledDot, Score
+from heedful.ops.signature import call_signature
 
 
 def attend(
@@ -73,56 +70,36 @@ def attend(
     >>> output.shape, float(weights[1, :, :, 3:].sum())
     (torch.Size([2, 4, 5, 16]), 0.0)
     """
-    observer, short = current_observer(), None
-    if type(normalizer) is Softmax and backend == "auto" and not (dropout_p or enable_gqa):
-        told = return_weights or observer is not None
-        short = _short_way(query, key, value, score, mask, bias, told)
-        if short is not None and not told:
-            # What the class's own constructor does, in a third of the time.
-            return tuple.__new__(Attended, (short, None))
-    call = checked(
-        query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
+    observer = current_observer()
+    needs_weights = return_weights or observer is not None
+    signature = call_signature(
+        query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, backend
     )
-    chosen = choose(call, backend)
-    attended = chosen.run(call) if call.cells else _nothing(call)
-    if short is not None:
-        # Another way to the weights rounds otherwise, and whether they are asked for must not show in the output.
-        attended = Attended(short, attended.weights)
+    route = find_route(signature) if signature is not None else None
+    if route is None:
+        call = validated(
+            query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, needs_weights
+        )
+        route = add_route(signature, call, backend)
+    else:
+        if mask is not None and not isinstance(mask, Mask):
+            mask = Dense(mask)
+        shape = route.shape
+        if shape.cast_to is not None:
+            query, key, value = cast(query, key, value, shape.cast_to)
+        call = Call(
+            query, key, value, score, mask, bias, normalizer, dropout_p, needs_weights, shape
+        )
+    attended = route.run(call)
     if observer is not None:
-        _tell(observer, call, attended, chosen.name)
+        notify(observer, call, attended, route.backend)
+        return attended if return_weights else Attended(attended.output, None)
     return attended
 
 
-def _short_way(
-    query: Tensor,
-    key: Tensor | PreparedKey,
-    value: Tensor,
-    score: Score,
-    mask: Mask | Tensor | None,
-    bias: Tensor | PositionBias | None,
-    told: bool,
-) -> Tensor | None:
-    """The output of a call that needs no plan; None for others, and where weights are `told` by the same backend."""
-    if type(score) is Additive:
-        return quick_additive(query, key, value, score, mask) if bias is None else None
-    if type(mask) is Window:
-        return quick_band(query, key, value, score, mask) if bias is None else None
-    short = None if told else quick(query, key, value, score, mask, bias)
-    return quick_band(query, key, value, score, mask) if short is None and bias is None else short
-
-
-def _nothing(call: Call) -> Attended:
-    """No keys, or no queries: zeros, with gradient zero for all that the call holds."""
-    anchor = call.query.new_zeros(())
-    for _, tensor in call.named_tensors():
-        anchor = anchor + tensor.flatten()[:0].sum()
-    output = call.query.new_zeros(*call.lead, call.num_queries, call.value.shape[-1]) + anchor
-    weights = call.query.new_zeros(call.rows.shape) + anchor if call.return_weights else None
-    return Attended(output, weights)
-
-
-def _tell(observer: Observer, call: Call, attended: Attended, backend: str) -> None:
+def notify(observer: Observer, call: Call, attended: Attended, backend: str) -> None:
+    """Tell an observer what a call did."""
+    assert attended.weights is not None
     with torch.no_grad():
-        weights = attended.weights if attended.weights is not None else weights_of(call)
         mask = None if call.mask is None else call.mask.tile(call.rows).expand(call.rows.shape)
-    observer(Observed(mask, weights.detach(), backend))
+        observer(Observed(mask, attended.weights.detach(), backend))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import BackendError
-from heedful.ops.arguments import checked
+from heedful.ops.arguments import validated
 from heedful.ops.backends import BACKENDS
 from heedful.ops.backends.band.backend import OPEN, band_of
 from heedful.ops.backends.band.blocks import Job, attend_blocks
@@ -77,7 +77,7 @@ def band_weights(
     features = key.features if isinstance(key, PreparedKey) else key
     # Nothing is mixed: values of no features.
     value = (features if isinstance(features, Tensor) else query)[..., :0]
-    call = checked(query, key, value, score, mask, bias, normalizer, 0.0, enable_gqa, True)
+    call = validated(query, key, value, score, mask, bias, normalizer, 0.0, enable_gqa, True)
     band = band_of(call)
     refusal = BACKENDS["band"].supports(call) or (OPEN if band is None else None)
     if refusal is not None:

@@ -36,10 +36,45 @@ class Attended(NamedTuple):
 
 
 @dataclass(eq=False, slots=True)
-class Call:
-    """Arguments whose shapes, dtypes and devices are known to fit; what is often asked of them is worked out once.
+class CallShape:
+    """What follows from the signature of a call alone, worked out once for all calls of that signature.
 
-    Nobody changes one: it is not frozen only because setting the fields of what is frozen takes several times as long.
+    Never changed once made; not frozen, as `Call` is not.
+    """
+
+    rows: Rows
+    """All rows of the call."""
+    groups: int
+    """How many query heads share a key head."""
+    pair_features: int
+    """Features that one query-key pair combines."""
+    value_features: int
+    needs_gradient: bool
+    """Whether anything is kept for a backward pass."""
+    cast_to: torch.dtype | None = None
+    """What autocast makes of query, key and value."""
+    lead: tuple[int, ...] = field(init=False)
+    """Leading axes of the scores, (*batch, heads)."""
+    lead_size: int = field(init=False)
+    num_queries: int = field(init=False)
+    num_keys: int = field(init=False)
+    cells: int = field(init=False)
+    """How many scores the call has."""
+
+    def __post_init__(self) -> None:
+        rows = self.rows
+        self.lead = rows.lead
+        self.lead_size = math.prod(rows.lead)
+        self.num_queries = rows.num_queries
+        self.num_keys = rows.num_keys
+        self.cells = self.lead_size * rows.num_queries * rows.num_keys
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """Validated arguments: shapes, dtypes and devices are known to fit. Never changed once made.
+
+    It is not frozen only because setting the fields of a frozen dataclass takes several times as long.
     """
 
     query: Tensor
@@ -50,37 +85,62 @@ class Call:
     bias: Tensor | PositionBias | None
     normalizer: Normalizer
     dropout_p: float
-    groups: int
-    """How many query heads share a key head."""
     return_weights: bool
-    rows: Rows
-    """All rows of the call."""
-    lead: tuple[int, ...] = field(init=False)
-    """Leading axes of the scores, (*batch, heads)."""
-    lead_size: int = field(init=False)
-    num_queries: int = field(init=False)
-    num_keys: int = field(init=False)
-    cells: int = field(init=False)
-    """How many scores the call has."""
-    pair_features: int = field(init=False)
-    """Features that one query-key pair combines."""
-    value_features: int = field(init=False)
-    _tensors: dict[str, Tensor] = field(init=False)
-    _known_finite: bool | None = field(init=False)
-    _needs_gradient: bool | None = field(init=False)
-    # What was computed once; functools.cached_property takes a lock, which torch.compile cannot trace.
+    shape: CallShape
+    # Computed once on demand; functools.cached_property takes a lock, which torch.compile cannot trace.
+    _prepared_query: Tensor | None = field(default=None, init=False, repr=False)
+    _prepared_key: Tensor | None = field(default=None, init=False, repr=False)
+    _known_finite: bool | None = field(default=None, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        rows = self.rows
-        self.lead = rows.lead
-        self.lead_size = math.prod(rows.lead)
-        self.num_queries = rows.num_queries
-        self.num_keys = rows.num_keys
-        self.cells = self.lead_size * rows.num_queries * rows.num_keys
-        self.pair_features = self.score.pair_features(self.query.shape[-1])
-        self.value_features = self.value.shape[-1]
-        self._tensors = {}
-        self._known_finite = self._needs_gradient = None
+    @property
+    def rows(self) -> Rows:
+        """All rows of the call."""
+        return self.shape.rows
+
+    @property
+    def groups(self) -> int:
+        """How many query heads share a key head."""
+        return self.shape.groups
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Leading axes of the scores, (*batch, heads)."""
+        return self.shape.lead
+
+    @property
+    def lead_size(self) -> int:
+        """Product of the leading axes."""
+        return self.shape.lead_size
+
+    @property
+    def num_queries(self) -> int:
+        """Length of the query."""
+        return self.shape.num_queries
+
+    @property
+    def num_keys(self) -> int:
+        """Length of key and value."""
+        return self.shape.num_keys
+
+    @property
+    def cells(self) -> int:
+        """How many scores the call has."""
+        return self.shape.cells
+
+    @property
+    def pair_features(self) -> int:
+        """Features that one query-key pair combines."""
+        return self.shape.pair_features
+
+    @property
+    def value_features(self) -> int:
+        """Features of a value."""
+        return self.shape.value_features
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether anything is kept for a backward pass."""
+        return self.shape.needs_gradient
 
     @property
     def key_features(self) -> Tensor:
@@ -89,18 +149,19 @@ class Call:
 
     @property
     def prepared_query(self) -> Tensor:
-        if "query" not in self._tensors:
-            self._tensors["query"] = self.score.prepare_query(self.query)
-        return self._tensors["query"]
+        """The query after the score's per-token work; computed once."""
+        if self._prepared_query is None:
+            self._prepared_query = self.score.prepare_query(self.query)
+        return self._prepared_query
 
     @property
     def prepared_key(self) -> Tensor:
-        """Prepared keys with the heads of the key."""
+        """The key after the score's per-token work, with the heads of the key; computed once."""
         if isinstance(self.key, PreparedKey):
             return self.key.features
-        if "key" not in self._tensors:
-            self._tensors["key"] = self.score.prepare_key(self.key).features
-        return self._tensors["key"]
+        if self._prepared_key is None:
+            self._prepared_key = self.score.prepare_key(self.key).features
+        return self._prepared_key
 
     @property
     def masks(self) -> bool:
@@ -108,14 +169,9 @@ class Call:
         return self.mask is not None or self.bias is not None
 
     @property
-    def looked_at(self) -> bool:
-        """Whether the numbers of the call can be looked at before it runs."""
-        return can_look(self.query)
-
-    @property
     def known_finite(self) -> bool:
-        """Whether inputs and prepared features were seen to be finite; False where they cannot be looked at."""
-        if not self.looked_at:
+        """Whether inputs and prepared features were read and are finite; False where they cannot be read. Read once."""
+        if not can_look(self.query):
             return False
         if self._known_finite is None:
             self._known_finite = self._look()
@@ -130,15 +186,6 @@ class Call:
         if self.prepared_key is not self.key_features:
             tensors.append(self.prepared_key)
         return all_finite(*tensors)
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Whether anything will be kept for a backward pass."""
-        if self._needs_gradient is None:
-            self._needs_gradient = torch.is_grad_enabled() and any(
-                tensor.requires_grad for tensor in self.tensors()
-            )
-        return self._needs_gradient
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor that a gradient may reach."""

@@ -26,6 +26,11 @@ class Cells(abc.ABC):
     lead: tuple[int, ...]
     """Sizes of the axes before (query, key): `(*batch, heads)` or `(*batch,)`."""
 
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """(*lead, *cells): what an answer about all cells broadcasts to."""
+
     @abc.abstractmethod
     def query_index(self) -> Tensor:
         """Index of each cell's query; broadcasts against `key_index`, and has as many axes."""
@@ -90,6 +95,11 @@ class Pairs(Cells):
     num_keys: int
     lead: tuple[int, ...]
     lead_index: tuple[Tensor, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        cells = torch.broadcast_shapes(self.query.shape, self.key.shape)
+        return tuple(cells) if self.lead_index is not None else (*self.lead, *cells)
 
     def query_index(self) -> Tensor:
         return self.query

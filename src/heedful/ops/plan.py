@@ -2,30 +2,73 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from heedful.errors import BackendError, unknown_choice
-from heedful.ops.arguments import checked
+from heedful.ops.arguments import validated
 from heedful.ops.backends import BACKENDS, Backend
-from heedful.ops.backends.base import score_bytes
-from heedful.ops.call import Call
+from heedful.ops.backends.base import WHOLE_BYTES, score_bytes
+from heedful.ops.call import Attended, Call, CallShape
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import PreparedKey, ScaledDot, Score
+from heedful.ops.signature import Signature
 
-# What a backend may hold at one time where another holds less: below this it fits comfortably in memory.
-WHOLE_BYTES = 64 * 2**20
-# By what a call takes at least: once one is found that takes less than the next one can, nobody else is asked.
-_BY_CALL = sorted(BACKENDS.values(), key=lambda backend: backend.cost.call)
+# By what any call costs at least: once one takes less than the next can, the others need not be asked, so that a small
+# call on PyTorch's kernel imports no compiler.
+_BY_CALL_COST = sorted(BACKENDS.values(), key=lambda one: one.cost.call)
+MAX_ROUTES = 4096
+"""Signatures remembered at a time: a training on sequences of many lengths meets some thousands."""
 
-# Those that need the least where lengths are great; the last serves every call.
-_LINEAR_FIRST = ("edges", "band", "sdpa", "flex", "chunked", "reference")
+
+class Route(NamedTuple):
+    """How calls of one signature are computed."""
+
+    backend: str
+    run: Callable[[Call], Attended]
+    shape: CallShape
+
+
+_routes: dict[Signature, Route] = {}
+find_route = _routes.get
+"""The route remembered for a signature, or None."""
+
+
+def add_route(signature: Signature | None, call: Call, backend: str) -> Route:
+    """Choose a backend for a validated call, and remember it where the call has a signature.
+
+    Raises:
+        BackendError: the backend named cannot serve the call.
+    """
+    chosen = choose(call, backend)
+    run = chosen.bind(call) if call.cells else _run_without_cells
+    route = Route(chosen.name, run, call.shape)
+    if signature is not None:
+        if len(_routes) >= MAX_ROUTES:
+            _routes.clear()
+        _routes[signature] = route
+    return route
+
+
+def forget_routes() -> None:
+    """Forget all routes: for tests that change what a choice depends on beside the signature."""
+    _routes.clear()
+
+
+def _run_without_cells(call: Call) -> Attended:
+    """No keys, or no queries: zeros, with gradient zero for all that the call holds."""
+    anchor = call.query.new_zeros(())
+    for _, tensor in call.named_tensors():
+        anchor = anchor + tensor.flatten()[:0].sum()
+    output = call.query.new_zeros(*call.lead, call.num_queries, call.value.shape[-1]) + anchor
+    weights = call.query.new_zeros(call.rows.shape) + anchor if call.return_weights else None
+    return Attended(output, weights)
 
 
 @dataclass(frozen=True)
@@ -35,8 +78,8 @@ class Plan:
     >>> import torch
     >>> from heedful import plan, scores
     >>> x = torch.ones(5, 8)
-    >>> told = plan(x, x, x, score=scores.Dot(), backend="reference")
-    >>> told.reason, told.bytes_for_backward, told.flops
+    >>> planned = plan(x, x, x, score=scores.Dot(), backend="reference")
+    >>> planned.reason, planned.bytes_for_backward, planned.flops
     ('asked for by name', 0, 800)
     """
 
@@ -74,9 +117,9 @@ def plan(
     return_weights: bool = False,
     backend: str = "auto",
 ) -> Plan:
-    """Tell how `attend` would compute the same arguments, without computing them.
+    """Tell how `attend` would compute the same arguments, without computing them or reading their numbers.
 
-    Under a mask it looks whether all is finite, what the score prepares included. Raises what `attend` raises.
+    Raises what `attend` raises.
 
     >>> import torch
     >>> from heedful import plan, normalizers
@@ -86,12 +129,12 @@ def plan(
     >>> print(plan(x, x, x, normalizer=normalizers.Sparsemax()).rejected["sdpa"])
     it normalizes by softmax, not by sparsemax
     """
-    call = checked(
+    call = validated(
         query, key, value, score, mask, bias, normalizer, dropout_p, enable_gqa, return_weights
     )
     chosen = choose(call, backend)
     rejected = {
-        name: other.supports(call) or _served_but(other, chosen, call, backend)
+        name: other.supports(call) or _why_slower(other, chosen, call, backend)
         for name, other in BACKENDS.items()
         if other is not chosen
     }
@@ -106,7 +149,11 @@ def plan(
 
 
 def choose(call: Call, backend: str) -> Backend:
-    """The backend for a call; BackendError where the one named cannot serve."""
+    """The backend for a call: among those that serve it in little memory, the one expected to take least time.
+
+    Raises:
+        BackendError: the backend named cannot serve the call.
+    """
     if backend != "auto":
         named = BACKENDS.get(backend)
         if named is None:
@@ -119,42 +166,24 @@ def choose(call: Call, backend: str) -> Backend:
             )
         return named
     if torch.compiler.is_exporting():
-        return _without_sizes(call)
-    waiting: list[tuple[float, Backend]] = []
-    for candidate in _BY_CALL:
-        served = _first(waiting, call, candidate.cost.call)
-        if served is not None:
-            return served
-        seconds = candidate.seconds(call)
-        # By hand, since torch.compile cannot sort numbers that depend on lengths which may change.
-        place = len([other for other, _ in waiting if other <= seconds])
-        waiting.insert(place, (seconds, candidate))
-    return _first(waiting, call, math.inf) or _smallest(call)
+        # A size that is compared would become a limit of the exported program.
+        return min(_serving(call), key=lambda one: one.length_rank)
+    best: Backend | None = None
+    least = 0.0
+    for one in (
+        _BY_CALL_COST
+    ):  # no sorting by seconds: torch.compile cannot sort numbers that follow from symbolic sizes
+        if best is not None and one.cost.call >= least:
+            break
+        if one.supports(call) is None and one.bytes_at_once(call) <= WHOLE_BYTES:
+            seconds = one.seconds(call)
+            if best is None or seconds < least:
+                best, least = one, seconds
+    return best or min(_serving(call), key=lambda one: one.bytes_at_once(call))
 
 
-def _without_sizes(call: Call) -> Backend:
-    """The backend for a program of which any length may be asked: a compared size would be a limit of it."""
-    serving = {name: one for name, one in BACKENDS.items() if one.supports(call) is None}
-    return next(serving[name] for name in _LINEAR_FIRST if name in serving)
-
-
-def _first(waiting: list[tuple[float, Backend]], call: Call, seconds: float) -> Backend | None:
-    """Take from those that wait, the fastest first, until one serves that is expected to take less than `seconds`."""
-    while waiting and waiting[0][0] < seconds:
-        _, backend = waiting.pop(0)
-        # To tell whether a backend serves may take a look at every number.
-        if _fits(backend, call) and backend.supports(call) is None:
-            return backend
-    return None
-
-
-def _fits(backend: Backend, call: Call) -> bool:
-    return backend.bytes_at_once(call) <= WHOLE_BYTES
-
-
-def _smallest(call: Call) -> Backend:
-    serving = [backend for backend in BACKENDS.values() if backend.supports(call) is None]
-    return min(serving, key=lambda backend: backend.bytes_at_once(call))
+def _serving(call: Call) -> list[Backend]:
+    return [one for one in BACKENDS.values() if one.supports(call) is None]
 
 
 def flops(call: Call, cells: int) -> int:
@@ -181,10 +210,10 @@ def _reason(call: Call, chosen: Backend, asked: str) -> str:
     return chosen.why
 
 
-def _served_but(other: Backend, chosen: Backend, call: Call, asked: str) -> str:
+def _why_slower(other: Backend, chosen: Backend, call: Call, asked: str) -> str:
     if asked != "auto":
         return f"{chosen.name} was asked for by name"
-    if _fits(chosen, call) and not _fits(other, call):
+    if other.bytes_at_once(call) > WHOLE_BYTES >= chosen.bytes_at_once(call):
         return f"it serves the call too, but holds {other.bytes_at_once(call):,} bytes at once"
     times = other.seconds(call) / max(chosen.seconds(call), 1e-9)
     return f"it serves the call too, but {chosen.name} is expected to cost less: this takes {times:.2g} times as long"

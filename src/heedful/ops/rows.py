@@ -58,8 +58,8 @@ class Rows(Cells):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the whole call's scores: (*lead, query, key)."""
-        return (*self.lead, self.num_queries, self.num_keys)
+        """Shape of the rectangle's scores: (*lead, rows, keys)."""
+        return (*self.lead, self.stop - self.start, self.key_stop - self.key_start)
 
     def block(self, start: int, stop: int) -> Rows:
         """The same call and keys, other rows."""

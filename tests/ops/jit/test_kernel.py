@@ -188,7 +188,7 @@ def fail_once(part, parts, state):
 
 
 def test_a_failure_that_does_not_come_back_is_not_lost() -> None:
-    with pytest.raises(RuntimeError, match="part 0 of 1 of the kernel test_runtime.fail_once"):
+    with pytest.raises(RuntimeError, match="part 0 of 1 of the kernel test_kernel.fail_once"):
         launch(fail_once, torch.zeros(1), work=0)
 
 
@@ -221,10 +221,10 @@ def test_little_work_is_not_shared_and_much_follows_torch() -> None:
 
 def test_it_is_known_how_long_each_kernel_took_to_be_ready() -> None:
     launch(mark, torch.zeros(3, 1)[:, 0], work=0, parts=1)
-    seconds = compile_seconds()["test_runtime.mark"]
+    seconds = compile_seconds()["test_kernel.mark"]
     assert 0 < seconds < 60
     launch(mark, torch.zeros(3, 1)[:, 0], work=0, parts=1)
-    assert compile_seconds()["test_runtime.mark"] == seconds
+    assert compile_seconds()["test_kernel.mark"] == seconds
 
 
 def test_whether_kernels_can_run_may_be_asked_while_tracing() -> None:

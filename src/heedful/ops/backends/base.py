@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from heedful.ops.call import Attended, Call
 
+WHOLE_BYTES = 64 * 2**20
+"""What a backend may hold at one time where another holds less: below this it fits comfortably in memory."""
 MASKED_CALL = 40e-6
 """Seconds to build the mask of all pairs, however few, and to look for what is not finite behind it; with gradients
 twice that."""
@@ -40,13 +43,22 @@ class Cost:
 
 
 class Backend(abc.ABC):
-    """One way to compute attention. All give the same result where they serve."""
+    """One way to compute attention. All give the same result where they serve.
+
+    Whether and how a backend serves a call follows from the call's signature alone (`heedful.ops.signature`): shapes,
+    strides, dtypes, devices, gradient mode and the settings of score, mask, bias and normalizer. So `supports`,
+    `seconds`, `bytes_at_once` and `bind` are asked once for a signature. Numbers are read in `run` alone, which falls
+    back to plain mathematics where they are not what the backend can compute with.
+    """
 
     name: ClassVar[str]
     why: ClassVar[str]
     """In a few words, what choosing it buys."""
     cost: ClassVar[Cost]
-    """Measured constants. `seconds` never falls below `cost.call`: small calls ask no backend that starts slowly."""
+    """Measured constants."""
+    length_rank: ClassVar[int]
+    """Where lengths are unknown (torch.export), of those that serve the one with the lowest rank is taken: those whose
+    time and memory grow least with length have the lowest."""
 
     @abc.abstractmethod
     def supports(self, call: Call) -> str | None:
@@ -57,10 +69,7 @@ class Backend(abc.ABC):
         return False
 
     def seconds(self, call: Call) -> float:
-        """What the call is expected to take, forward and, where a gradient is wanted, backward.
-
-        Asked before `supports`, so any call is answered; infinity where it is sure not to serve.
-        """
+        """Seconds the call is expected to take, forward and, where a gradient is wanted, backward."""
         masked = 0.0 if call.mask is None else MASKED_CALL * (2 if call.needs_gradient else 1)
         return self.seconds_for(call, self.cells(call)) + masked
 
@@ -99,7 +108,11 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def run(self, call: Call) -> Attended:
-        """Compute the call, which `supports` accepted."""
+        """Compute a call that `supports` accepted, with its weights where `call.return_weights`."""
+
+    def bind(self, call: Call) -> Callable[[Call], Attended]:
+        """What `run` does for all calls of the signature of `call`, with all that is static worked out beforehand."""
+        return self.run
 
 
 def as_given(device: torch.device) -> AbstractContextManager[object]:
@@ -121,8 +134,9 @@ def wide_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def score_bytes(call: Call) -> int:
-    """Bytes of all scores of a call, times hidden where an additive pair spreads them out."""
-    pair = call.pair_features if call.score.pair_kind == "additive" else 1
+    """Bytes of all scores of a call, times features where a pair that is no inner product spreads them out."""
+    # A pair of somebody's own may spread its features out, as the additive one does.
+    pair = 1 if call.score.pair_kind == "dot" else call.pair_features
     return call.cells * pair * wide_dtype(call.query.dtype).itemsize
 
 

@@ -55,6 +55,7 @@ class Chunked(Backend):
     """Every combination in memory of block × keys; rows stay whole, so every normalizer stays exact."""
 
     name: ClassVar[str] = "chunked"
+    length_rank: ClassVar[int] = 4
     why: ClassVar[str] = (
         "blocks of queries, recomputed in the backward pass, so that memory is block × keys"
     )

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn.attention import flex_attention as flex
 
 from heedful.ops.backends.base import Backend, Cost, as_given
+from heedful.ops.backends.plain import attend_plainly
+from heedful.ops.backends.reference import weights_of
 from heedful.ops.backends.sdpa import (
     four_axes,
+    kernel_refusal,
     query_and_scale,
-    refusal_of_numbers,
-    weights_of,
 )
 from heedful.ops.call import Attended, Call, bias_at
 from heedful.ops.cells import Pairs
@@ -36,6 +37,7 @@ class Flex(Backend):
     """
 
     name: ClassVar[str] = "flex"
+    length_rank: ClassVar[int] = 3
     why: ClassVar[str] = "FlexAttention's kernel skips the blocks that the mask hides whole"
     # A call compiles once a kind of mask and looks at the mask each time: sdpa is asked first where both are fused.
     cost: ClassVar[Cost] = Cost(
@@ -64,7 +66,7 @@ class Flex(Backend):
             return "its kernel has no float64"
         if call.mask is not None and any(isinstance(part, Edges) for part in call.mask.parts()):
             return "it looks at one cell at a time, and to look for it in a list of edges takes too long"
-        return refusal_of_numbers(call)
+        return kernel_refusal(call)
 
     def is_fused(self, call: Call) -> bool:
         return True
@@ -81,6 +83,9 @@ class Flex(Backend):
         return (inputs + output) * call.query.element_size() + log_sums
 
     def run(self, call: Call) -> Attended:
+        if call.masks and not call.known_finite:
+            # Its products would carry what is not finite from behind the mask.
+            return attend_plainly(call)
         query, scale = query_and_scale(call)
         key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
         with as_given(query.device):

@@ -34,6 +34,7 @@ class Reference(Backend):
     """Every score × mask × normalizer × bias, differentiable any number of times, under any transform."""
 
     name: ClassVar[str] = "reference"
+    length_rank: ClassVar[int] = 5
     why: ClassVar[str] = "plain mathematics on whole rows"
     cost: ClassVar[Cost] = Cost(
         call=35e-6,
@@ -146,6 +147,14 @@ def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, 
         bad_query = rows.of_pairs(operands.bad_query[..., None])
         spoilt = (keep & (bad_query | operands.bad_key[..., None, :])).any(-1, keepdim=True)
     return call.normalizer.weights(scores, keep), spoilt
+
+
+def weights_of(call: Call) -> Tensor:
+    """The weights of a call by plain mathematics, from features prepared once, for kernels that form none."""
+    operands = prepare(call)
+    with as_given(call.query.device):
+        weights, _ = row_weights(operands, call.rows, operands.query)
+    return weights.to(call.query.dtype)
 
 
 def cleanse(tensor: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes
-from heedful.ops.backends.reference import Reference, prepare, row_weights
+from heedful.ops.backends.base import Backend, Cost, score_bytes
+from heedful.ops.backends.plain import attend_plainly
+from heedful.ops.backends.reference import weights_of
 from heedful.ops.call import Attended, Call, bias_at, bias_tensors
-from heedful.ops.finite import all_finite, inside_func
-from heedful.ops.masks import Causal
+from heedful.ops.finite import all_finite, can_look, inside_func, is_eager, reading
+from heedful.ops.jit.operators import is_watched
+from heedful.ops.masks import Causal, Dense, Mask, Padding
+from heedful.ops.masks.base import conjuncts
 from heedful.ops.normalizers import Softmax
-from heedful.ops.scores import Dot, ScaledDot
+from heedful.ops.scores import Dot, PreparedKey, ScaledDot
+
+MOST_KEPT_CELLS = 2**18
+"""Queries × keys up to which a mask that follows from positions is kept from call to call."""
 
 # Where PyTorch's kernel does not take a call, it forms the scores like plain mathematics does.
 UNFUSED = Cost(
@@ -32,6 +40,7 @@ class SDPA(Backend):
     """Scores whose pair is an inner product, under softmax."""
 
     name: ClassVar[str] = "sdpa"
+    length_rank: ClassVar[int] = 2
     why: ClassVar[str] = "PyTorch's fused kernel serves this call exactly"
     cost: ClassVar[Cost] = Cost(
         call=15e-6,
@@ -47,7 +56,7 @@ class SDPA(Backend):
             return f"it computes inner products, and the {call.score.name} score's pair is {call.score.pair_kind}"
         if not isinstance(call.normalizer, Softmax):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
-        return refusal_of_numbers(call)
+        return kernel_refusal(call)
 
     def is_fused(self, call: Call) -> bool:
         """Whether PyTorch has a kernel for it that never builds queries × keys."""
@@ -77,63 +86,201 @@ class SDPA(Backend):
         return (inputs + output + dense + weights) * width
 
     def run(self, call: Call) -> Attended:
-        query, scale = query_and_scale(call)
-        key, value = call.prepared_key.to(query.dtype), call.value
-        key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
-        causal = bool(_is_causal(call))  # While traced, lengths are tensors.
-        added = None if causal else _added(call)
-        empty = None
-        if added is not None and not added.is_cpu:
-            added, empty = _open_empty_rows(added)
-        if _widens(call):
+        return self.bind(call)(call)
+
+    def bind(self, call: Call) -> Callable[[Call], Attended]:
+        return FusedCall(call)
+
+
+class FusedCall:
+    """Calls of PyTorch's kernel that share a signature: what is static of them, worked out once."""
+
+    __slots__ = (
+        "four_axes", "gqa", "in_autocast", "is_causal", "is_plain", "key_lead", "lead", "look_at_value", "mask",
+        "reads_numbers", "scale", "widens",
+    )  # fmt: skip
+
+    def __init__(self, call: Call) -> None:
+        plain = type(call.score) is ScaledDot or type(call.score) is Dot
+        self.scale = (
+            call.score.scale_for(call.query.shape[-1])
+            if isinstance(call.score, ScaledDot) and plain
+            else 1.0
+        )
+        self.gqa = call.groups > 1
+        self.lead = call.lead
+        self.key_lead = (*self.lead[:-1], self.lead[-1] // call.groups) if self.gqa else self.lead
+        sides = (call.query.shape[:-2], self.lead), (call.key_features.shape[:-2], self.key_lead), (
+            call.value.shape[:-2], self.key_lead
+        )  # fmt: skip
+        self.four_axes = len(self.lead) == 2 and all(tuple(got) == lead for got, lead in sides)
+        self.widens = _widens(call)
+        self.in_autocast = call.query.device.type != "meta" and torch.is_autocast_enabled(
+            call.query.device.type
+        )
+        # The kernel scales for free; every other score brings its factor inside its prepared features.
+        self.is_plain = plain
+        self.is_causal = bool(_is_causal(call))  # while traced, lengths are tensors
+        self.mask = None if self.is_causal else mask_builder(call)
+        self.reads_numbers = call.masks
+        # Under a causal mask the last queries see all keys, unless there are more keys than queries.
+        self.look_at_value = self.is_causal and call.num_keys > call.num_queries
+
+    def __call__(self, call: Call) -> Attended:
+        query, key, value = call.query, call.key, call.value
+        if not self.is_plain:
+            query, key = call.prepared_query, call.prepared_key.to(call.prepared_query.dtype)
+        elif isinstance(key, PreparedKey):
+            key = key.features
+        if self.reads_numbers and not query.is_cpu and not call.known_finite:
+            return attend_plainly(call)
+        if self.widens:
             # At the sizes of sentences PyTorch's half-precision CPU kernel takes ten times as long as float32.
             query, key, value = query.float(), key.float(), value.float()
-        with as_given(query.device):
-            output = F.scaled_dot_product_attention(
-                four_axes(query, call.lead),
-                four_axes(key, key_lead),
-                four_axes(value.to(query.dtype), key_lead),
-                attn_mask=added
-                if added is None or added.ndim == 2
-                else four_axes(added, _shared(added, call)),
-                dropout_p=call.dropout_p,
-                is_causal=causal,
-                scale=scale,
-                enable_gqa=call.groups > 1,
-            )
-        output = output.reshape(*call.lead, call.num_queries, value.shape[-1]).to(call.query.dtype)
-        if empty is not None:
-            output = torch.where(empty, 0.0, output)
-        if call.masks and not all_finite(output):
-            # Finite numbers behind the mask were so large that a product with them overflowed, and the kernel adds
-            # its minus infinity to that.
-            return Reference().run(call)
-        return Attended(output, weights_of(call) if call.return_weights else None)
+        added = None if self.mask is None else self.mask(call, query.dtype)
+        if self.in_autocast:
+            with torch.autocast(query.device.type, enabled=False):
+                output = self._attend(call, query, key, value, added)
+        else:
+            output = self._attend(call, query, key, value, added)
+        if self.reads_numbers and not self._is_clean(call, output, query, key):
+            return attend_plainly(call)
+        if self.widens:
+            output = output.to(call.query.dtype)
+        # What the class's own constructor does, in a third of the time.
+        return tuple.__new__(Attended, (output, weights_of(call) if call.return_weights else None))
+
+    def _attend(
+        self, call: Call, query: Tensor, key: Tensor, value: Tensor, added: Tensor | None
+    ) -> Tensor:
+        if self.four_axes and (added is None or added.is_cpu):
+            return _kernel(
+                query, key, value, added, call.dropout_p, self.is_causal,
+                scale=self.scale, enable_gqa=self.gqa,
+            )  # fmt: skip
+        empty = None
+        if added is not None:
+            if not added.is_cpu:
+                added, empty = _open_empty_rows(added)
+            if added.ndim > 2:
+                added = four_axes(added, _shared(added, self.lead))
+        output = _kernel(
+            four_axes(query, self.lead), four_axes(key, self.key_lead), four_axes(value, self.key_lead),
+            added, call.dropout_p, self.is_causal, scale=self.scale, enable_gqa=self.gqa,
+        )  # fmt: skip
+        output = output.reshape(*self.lead, call.num_queries, value.shape[-1])
+        return output if empty is None else torch.where(empty, 0.0, output)
+
+    def _is_clean(self, call: Call, output: Tensor, query: Tensor, key: Tensor) -> bool:
+        """Whether nothing hidden can have come through.
+
+        The kernel adds minus infinity to each hidden score, takes exp, sums, and multiplies every value by its weight.
+        A hidden score is minus infinity after that, or NaN where the products were NaN or plus infinity. NaN makes the
+        row's sum NaN, and with it the output. Minus infinity gives the weight 0, whose product with a value that is not
+        finite is NaN. So a finite output holds nothing hidden, and every value was finite.
+
+        The backward pass multiplies gradients of scores, 0 where hidden, by keys and queries, and those of prepared
+        features by what they were made from. These may still be infinite under a finite output, since a score of minus
+        infinity weighs 0 wherever it comes from. So where a gradient is wanted they are read too.
+        """
+        if not output.requires_grad:
+            total = reading(output)
+        elif self.is_plain:
+            total = reading(output) + reading(query, key)
+        else:
+            total = reading(output) if call.known_finite else math.nan
+        if self.look_at_value and output.requires_grad:
+            total += reading(call.value)
+        # NaN for what is not finite; a sum of large finite numbers may overflow, and is looked at one by one.
+        return total - total == 0.0 or (all_finite(output) and call.known_finite)
 
 
-def refusal_of_numbers(call: Call) -> str | None:
-    """Why a kernel outside our mathematics cannot have this call's numbers, or None where it can."""
+MaskBuilder = Callable[[Call, torch.dtype], Tensor | None]
+"""Mask and bias of a call as the one tensor that the kernel adds to scores of a dtype, or keeps by."""
+
+
+def mask_builder(call: Call) -> MaskBuilder | None:
+    """How the mask and bias of calls of this signature are built; None where nothing is hidden or added."""
+    mask, bias = call.mask, call.bias
+    if mask is None and bias is None:
+        return None
+    if len(call.lead) == 2 and call.query.is_cpu and is_eager() and not is_watched(call.query):
+        if mask is None and isinstance(bias, Tensor) and bias.dtype == call.query.dtype:
+            return lambda call, _: call.bias  # type: ignore[return-value]
+        if bias is None and type(mask) is Dense:
+            return lambda call, _: call.mask.keep  # type: ignore[union-attr]
+        if bias is None and mask is not None:
+            return _cached_builder(call, mask) or _build
+    return _build
+
+
+def _cached_builder(call: Call, mask: Mask) -> MaskBuilder | None:
+    """For masks that follow from positions, joined to one padding or none: tensors that are kept from call to call."""
+    parts = conjuncts(mask)
+    paddings = [place for place, part in enumerate(parts) if type(part) is Padding]
+    fixed = tuple(part for part in parts if part.is_static)
+    if len(paddings) + len(fixed) != len(parts) or len(paddings) > 1:
+        return None
+    if fixed and call.num_queries * call.num_keys > MOST_KEPT_CELLS:
+        return None
+    if not paddings:
+        return partial(_fixed, fixed)
+    padding = parts[paddings[0]]
+    if not isinstance(padding, Padding) or padding.key_lengths.shape != call.lead[:1]:
+        return None
+    return partial(_padded, fixed, paddings[0])
+
+
+def _fixed(fixed: tuple[Mask, ...], call: Call, dtype: torch.dtype) -> Tensor:
+    return additive_mask(fixed, call.num_queries, call.num_keys, dtype)
+
+
+def _padded(fixed: tuple[Mask, ...], place: int, call: Call, dtype: torch.dtype) -> Tensor | None:
+    padding = conjuncts(call.mask)[place] if fixed else call.mask
+    assert isinstance(padding, Padding)
+    hidden = padding.added(call.lead[0], call.num_keys, dtype)
+    if hidden is None or not fixed:
+        return hidden
+    return hidden + additive_mask(fixed, call.num_queries, call.num_keys, dtype)
+
+
+@lru_cache(64)
+def additive_mask(
+    fixed: tuple[Mask, ...], num_queries: int, num_keys: int, dtype: torch.dtype
+) -> Tensor:
+    """0 where masks that hold no tensor keep, minus infinity elsewhere: (query, key) on the CPU, kept between calls."""
+    with torch.inference_mode(False):  # of what is made in it, autograd could keep nothing later
+        keep = torch.ones(num_queries, num_keys, dtype=torch.bool, device="cpu")
+        for mask in fixed:
+            keep &= mask.dense(num_queries, num_keys, device="cpu")
+        return torch.zeros(keep.shape, dtype=dtype, device="cpu").masked_fill_(~keep, -torch.inf)
+
+
+def _build(call: Call, dtype: torch.dtype) -> Tensor | None:
+    """Any mask and bias."""
+    rows = call.rows
+    keep = None if call.mask is None else call.mask.tile(rows)
+    if call.bias is None:
+        return keep
+    # In half precision, biases as far apart as those of distant positions would be rounded to the same number.
+    bias = bias_at(call.bias, rows).to(dtype)
+    return bias if keep is None else torch.where(keep, bias, -torch.inf)
+
+
+_kernel = F.scaled_dot_product_attention
+
+
+def kernel_refusal(call: Call) -> str | None:
+    """Why a kernel outside our mathematics cannot serve the call, or None where it can."""
     if inside_func():
         return "torch.func has no rule for its kernel, nor for the second derivative of it"
-    if not call.masks:
-        return None
-    if not call.looked_at:
+    if call.masks and not can_look(call.query):
         return "while a call is traced it cannot be seen whether masked inputs are finite"
-    if not call.known_finite:
-        return "the inputs hold NaN or infinity, which its products carry from behind the mask"
     return None
 
 
 def _widens(call: Call) -> bool:
     return call.query.is_cpu and call.query.dtype in (torch.bfloat16, torch.float16)
-
-
-def weights_of(call: Call) -> Tensor:
-    """The weights by plain mathematics, for a backend that does not form them."""
-    operands = prepare(call)
-    with as_given(call.query.device):
-        weights, _ = row_weights(operands, call.rows, operands.query)
-    return weights.to(call.query.dtype)
 
 
 def query_and_scale(call: Call) -> tuple[Tensor, float]:
@@ -155,18 +302,6 @@ def _is_causal(call: Call) -> bool:
     )
 
 
-def _added(call: Call) -> Tensor | None:
-    """Mask and bias as the one tensor that the kernel adds or keeps by."""
-    rows = call.rows
-    keep = None if call.mask is None else call.mask.tile(rows)
-    if call.bias is None:
-        return keep
-    # In half precision, biases as far apart as those of distant positions would be rounded to the same number.
-    dtype = torch.float32 if _widens(call) else query_and_scale(call)[0].dtype
-    bias = bias_at(call.bias, rows).to(dtype)
-    return bias if keep is None else torch.where(keep, bias, -torch.inf)
-
-
 def _open_empty_rows(added: Tensor) -> tuple[Tensor, Tensor | None]:
     """Let rows that may attend to nothing see everything, and mark them: the caller writes 0 over their output.
 
@@ -180,11 +315,11 @@ def _open_empty_rows(added: Tensor) -> tuple[Tensor, Tensor | None]:
     return opened, empty
 
 
-def _shared(added: Tensor, call: Call) -> tuple[int, ...]:
+def _shared(added: Tensor, lead: tuple[int, ...]) -> tuple[int, ...]:
     """Leading axes for the added tensor: four axes broadcast by themselves, more must be folded whole."""
-    if len(call.lead) > 2:
-        return call.lead
-    missing = len(call.lead) + 2 - added.ndim
+    if len(lead) > 2:
+        return lead
+    missing = len(lead) + 2 - added.ndim
     return (*(1,) * missing, *added.shape[:-2])
 
 

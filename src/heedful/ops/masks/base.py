@@ -13,10 +13,11 @@ from heedful.errors import DtypeError, MaskError, ShapeError
 from heedful.ops.cells import Cells
 from heedful.ops.masks.bounds import UNBOUNDED, Bounds
 from heedful.ops.rows import Rows
+from heedful.ops.static import CallPart
 from heedful.ops.validate import expect_tensor
 
 
-class Mask(abc.ABC):
+class Mask(CallPart, abc.ABC):
     """Which query may attend to which key; combined with `&`, `|` and `~`.
 
     >>> from heedful.ops.masks import Causal, Window
@@ -48,16 +49,40 @@ class Mask(abc.ABC):
         """The masks that this one is combined from; itself, where it is not."""
         yield self
 
-    def check(self, rows: Rows) -> None:  # noqa: B027 - most masks fit every call
+    def check(self, rows: Rows) -> None:
         """Raise MaskError or ShapeError when the mask does not fit the call."""
 
     @abc.abstractmethod
     def at(self, cells: Cells) -> Tensor:
         """Whether each cell is kept: boolean, broadcastable to (*lead, *cells). The one definition of a mask."""
 
+    def keeps(self, cells: Cells) -> Tensor:
+        """What `at` says, once its dtype and shape are seen to be as promised.
+
+        Raises:
+            MaskError: `at` of a mask of somebody's own returned no boolean tensor, or one of another shape.
+        """
+        found = self.at(cells)
+        if not isinstance(found, Tensor) or found.dtype is not torch.bool:
+            got = f"{found.dtype}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise MaskError(
+                f"{type(self).__name__}.at(cells) returned {got}; it must return a boolean tensor (True = may attend)."
+            )
+        wanted = cells.shape
+        if found.ndim > len(wanted) or any(
+            size not in (1, full)
+            for size, full in zip(found.shape[::-1], wanted[::-1], strict=False)
+        ):
+            raise MaskError(
+                f"{type(self).__name__}.at(cells) returned shape {tuple(found.shape)}, which does not broadcast to "
+                f"{tuple(wanted)}, (*batch, heads, *cells); build it from cells.query_index(), cells.key_index() and "
+                f"cells.of_sequences(...), which have these axes."
+            )
+        return found
+
     def tile(self, rows: Rows) -> Tensor:
         """The block for `rows`: boolean, broadcastable to (*lead, rows, keys)."""
-        return self.at(rows)
+        return self.keeps(rows)
 
     def bounds(self, rows: Rows) -> Bounds:
         """The tightest window known to hold all that is kept."""
@@ -150,7 +175,7 @@ class And(Mask):
         self.right.check(rows)
 
     def at(self, cells: Cells) -> Tensor:
-        return self.left.at(cells) & self.right.at(cells)
+        return self.left.keeps(cells) & self.right.keeps(cells)
 
     def bounds(self, rows: Rows) -> Bounds:
         return self.left.bounds(rows) & self.right.bounds(rows)
@@ -168,7 +193,7 @@ class Or(And):
     """Either mask keeps."""
 
     def at(self, cells: Cells) -> Tensor:
-        return self.left.at(cells) | self.right.at(cells)
+        return self.left.keeps(cells) | self.right.keeps(cells)
 
     def bounds(self, rows: Rows) -> Bounds:
         return self.left.bounds(rows) | self.right.bounds(rows)
@@ -193,7 +218,7 @@ class Not(Mask):
         self.inner.check(rows)
 
     def at(self, cells: Cells) -> Tensor:
-        return ~self.inner.at(cells)
+        return ~self.inner.keeps(cells)
 
     def bounds(self, rows: Rows) -> Bounds:
         return self.inner.bounds_outside(rows)
@@ -204,6 +229,13 @@ class Not(Mask):
     @property
     def follows_distance(self) -> bool:
         return self.inner.follows_distance
+
+
+def conjuncts(mask: Mask | None) -> tuple[Mask, ...]:
+    """The masks that `&` joined; all of them have to keep a cell."""
+    if type(mask) is And:
+        return (*conjuncts(mask.left), *conjuncts(mask.right))
+    return () if mask is None else (mask,)
 
 
 def check_pair_shape(name: str, tensor: Tensor, rows: Rows) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class Causal(Mask):
     """
 
     align: Align | None = None
+    is_static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.align is not None and self.align not in ALIGNMENTS:
@@ -75,6 +76,7 @@ class Window(Mask):
     left: int | None
     right: int | None
     align: Align = "top_left"
+    is_static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.align not in ALIGNMENTS:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from heedful.errors import DtypeError, ShapeError
 from heedful.ops.cells import Cells
-from heedful.ops.masks.base import And, Mask, check_per_sequence
-from heedful.ops.masks.positional import Causal
+from heedful.ops.masks.base import Mask, check_per_sequence
 from heedful.ops.rows import Rows
 from heedful.ops.validate import expect_tensor
 
@@ -71,16 +70,6 @@ class Padding(Mask):
         if not torch.is_inference_mode_enabled():  # Autograd keeps nothing that was made in it.
             object.__setattr__(self, "_built", (wanted, lengths.clone(), added))
         return added
-
-
-def causal_padding(mask: Mask) -> Padding | None:
-    """The padding of a mask that is `Causal` and a padding, and nothing else."""
-    if type(mask) is not And:
-        return None
-    left, right = mask.left, mask.right
-    if type(left) is Padding and type(right) is Causal:
-        return left
-    return right if type(left) is Causal and type(right) is Padding else None
 
 
 @dataclass(frozen=True, eq=False)

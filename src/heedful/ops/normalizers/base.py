@@ -8,8 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from heedful.ops.static import CallPart
 
-class Normalizer(abc.ABC):
+
+class Normalizer(CallPart, abc.ABC):
     """Turn the scores of a query against all its keys into weights.
 
     Scores arrive in float32 or wider. Weights are exactly 0 where `keep` is False, and a row that keeps nothing is

@@ -23,6 +23,7 @@ class Sigmoid(Normalizer):
     """
 
     name: ClassVar[str] = "sigmoid"
+    is_static: ClassVar[bool] = True
 
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
         # Twice: a dropped score may be NaN, and the slope there would carry it into the gradient.
@@ -39,6 +40,7 @@ class ReLU(Normalizer):
     """
 
     name: ClassVar[str] = "relu"
+    is_static: ClassVar[bool] = True
 
     def cells_kept(self, masked: bool) -> int:
         return 2

@@ -22,6 +22,7 @@ class Softmax(Normalizer):
     """
 
     name: ClassVar[str] = "softmax"
+    is_static: ClassVar[bool] = True
 
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
         return mask_zero(torch.softmax(mask_low(scores, keep), -1), keep)

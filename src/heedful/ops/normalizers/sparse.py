@@ -29,6 +29,7 @@ class Sparsemax(Normalizer):
     """
 
     name: ClassVar[str] = "sparsemax"
+    is_static: ClassVar[bool] = True
     cell_seconds: ClassVar[float] = 3e-9
 
     def cells_kept(self, masked: bool) -> int:

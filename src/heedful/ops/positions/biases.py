@@ -12,9 +12,10 @@ from torch import Tensor
 from heedful.errors import OptionError, ShapeError
 from heedful.ops.cells import Cells
 from heedful.ops.rows import Rows
+from heedful.ops.static import CallPart
 
 
-class PositionBias(abc.ABC):
+class PositionBias(CallPart, abc.ABC):
     """A bias that follows from positions; pass it to `attend` as `bias`.
 
     >>> from heedful import attend, positions
@@ -61,12 +62,13 @@ class PositionBias(abc.ABC):
 class ALiBi(PositionBias):
     r"""−slope_h · |i − j| (Press et al. 2022, https://arxiv.org/abs/2108.12409).
 
-    `slopes` is (heads,). `query_start` is the position of query 0 (when decoding, the length of the cache).
+        `slopes` is (heads,). `query_start` is the position of query 0 (when decoding, the length of the cache).
 
-    >>> import torch
-    >>> from heedful.ops.rows import Rows
-    >>> ALiBi(torch.tensor([0.5])).tile(Rows.all(2, 2, (1,), torch.device("cpu"))).tolist()
-    [[-0.0, -0.5], [-0.5, -0.0]]
+        >>> import torch
+        >>> from heedful.ops.rows import Rows
+    from heedful.ops.static import CallPart
+        >>> ALiBi(torch.tensor([0.5])).tile(Rows.all(2, 2, (1,), torch.device("cpu"))).tolist()
+        [[-0.0, -0.5], [-0.5, -0.0]]
     """
 
     slopes: Tensor
@@ -102,14 +104,15 @@ class ALiBi(PositionBias):
 class RelativeBuckets(PositionBias):
     r"""b[h, bucket(j − i)]: near distances have a bucket each, far ones share them logarithmically.
 
-    Raffel et al. 2020, https://arxiv.org/abs/1910.10683 (T5). `table` is (heads, buckets), learned; with
-    `bidirectional` half of the buckets serve keys after the query, otherwise those all count as distance 0.
+        Raffel et al. 2020, https://arxiv.org/abs/1910.10683 (T5). `table` is (heads, buckets), learned; with
+        `bidirectional` half of the buckets serve keys after the query, otherwise those all count as distance 0.
 
-    >>> import torch
-    >>> from heedful.ops.rows import Rows
-    >>> bias = RelativeBuckets(torch.arange(8.0)[None], bidirectional=True, max_distance=16)
-    >>> bias.tile(Rows.all(1, 4, (1,), torch.device("cpu"))).tolist()
-    [[0.0, 5.0, 6.0, 6.0]]
+        >>> import torch
+        >>> from heedful.ops.rows import Rows
+    from heedful.ops.static import CallPart
+        >>> bias = RelativeBuckets(torch.arange(8.0)[None], bidirectional=True, max_distance=16)
+        >>> bias.tile(Rows.all(1, 4, (1,), torch.device("cpu"))).tolist()
+        [[0.0, 5.0, 6.0, 6.0]]
     """
 
     table: Tensor

@@ -44,7 +44,7 @@ class Additive(Score):
     vector: Tensor
     activation: Literal["tanh", "leaky_relu"] = "tanh"
     name: ClassVar[str] = "additive"
-    pair_kind: ClassVar[PairKind] = "additive"
+    _known_pair_kind: ClassVar[PairKind] = "additive"
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:

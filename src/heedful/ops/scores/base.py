@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from heedful.errors import ShapeError
+from heedful.errors import OptionError, ShapeError, unknown_choice
+from heedful.ops.static import CallPart
 
-PairKind = Literal["dot", "additive"]
+PairKind = Literal["dot", "additive", "custom"]
+PAIR_KINDS: tuple[PairKind, ...] = ("dot", "additive", "custom")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +43,18 @@ class PreparedKey:
         return replace(self, features=features)
 
 
-class Score(abc.ABC):
+class Score(CallPart, abc.ABC):
     r"""e(s, h) = pair(prepare_query(s), prepare_key(h)).
 
     A score is a value that holds its tensors. `prepare` runs in two halves, so that a rotation of
     positions fits between them: `project` (the learned maps) and `finish` (what must come last).
+
+    `pair_kind` tells backends how prepared features are combined. "dot": by an inner product, which is what `pair`
+    does unless a class defines its own. "additive": as `Additive` does. A class that defines a `pair` of its own is
+    "custom" without having to say so: it is served by backends that call `pair` (reference, chunked, band in blocks).
+
+    Raises:
+        OptionError: when a class is defined with an unknown `pair_kind`, or with one that contradicts its `pair`.
 
     >>> import torch
     >>> from heedful import scores
@@ -56,7 +65,21 @@ class Score(abc.ABC):
     """
 
     name: ClassVar[str]
-    pair_kind: ClassVar[PairKind]
+    pair_kind: ClassVar[PairKind] = "dot"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        owner = next(one for one in cls.__mro__ if "pair" in vars(one))
+        kind: PairKind = "dot" if owner is Score else vars(owner).get("_known_pair_kind", "custom")
+        declared = vars(cls).get("pair_kind")
+        if declared is not None and declared not in PAIR_KINDS:
+            raise unknown_choice(f"pair_kind of {cls.__name__}", declared, PAIR_KINDS)
+        if declared not in (None, "custom", kind):
+            raise OptionError(
+                f"{cls.__name__} declares pair_kind={declared!r}, but its pair is {kind}, so backends would compute "
+                f"something else; leave pair_kind out."
+            )
+        cls.pair_kind = declared or kind
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors the score holds, for device and dtype checks."""
@@ -115,14 +138,9 @@ class Score(abc.ABC):
         """Do the per-token work on keys: (..., key, key_dim) -> PreparedKey."""
         return PreparedKey(self.finish_key(self.project_key(key)), self.key_kind)
 
-    @abc.abstractmethod
     def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        """Combine prepared features: (..., query, p), (..., key, p) -> (..., query, key)."""
-
-
-def dot_pair(query: Tensor, key: Tensor) -> Tensor:
-    """All inner products: (..., query, p), (..., key, p) -> (..., query, key)."""
-    return query @ key.transpose(-2, -1)
+        """Combine prepared features: (..., query, p), (..., key, p) -> (..., query, key); inner products by default."""
+        return query @ key.transpose(-2, -1)
 
 
 def expect_features(

@@ -9,10 +9,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from heedful.errors import OptionError
-from heedful.ops.scores.base import PairKind, PreparedKey, Score, dot_pair, expect_equal_features
+from heedful.ops.scores.base import PreparedKey, Score, expect_equal_features
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Dot(Score):
     r"""e(s, h) = sᵀh (Luong et al. 2015, https://arxiv.org/abs/1508.04025, "dot").
 
@@ -24,7 +24,7 @@ class Dot(Score):
     """
 
     name: ClassVar[str] = "dot"
-    pair_kind: ClassVar[PairKind] = "dot"
+    is_static: ClassVar[bool] = True
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         features = key.features if isinstance(key, PreparedKey) else key
@@ -33,11 +33,8 @@ class Dot(Score):
     def keeps_finite(self, query_features: int) -> bool:
         return True
 
-    def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        return dot_pair(query, key)
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class ScaledDot(Dot):
     r"""e(s, h) = sᵀh · scale, with scale = 1/√d_k unless given (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
@@ -52,6 +49,7 @@ class ScaledDot(Dot):
 
     scale: float | None = None
     name: ClassVar[str] = "scaled_dot"
+    is_static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.scale is not None:

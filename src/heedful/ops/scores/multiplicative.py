@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from heedful.errors import ShapeError
-from heedful.ops.scores.base import PairKind, PreparedKey, Score, dot_pair, expect_features
+from heedful.ops.scores.base import PreparedKey, Score, expect_features
 from heedful.ops.validate import expect_tensor
 
 
@@ -28,7 +28,6 @@ class Bilinear(Score):
 
     weight: Tensor
     name: ClassVar[str] = "bilinear"
-    pair_kind: ClassVar[PairKind] = "dot"
 
     def __post_init__(self) -> None:
         _expect_matrix("weight", self.weight, "query_dim, key_dim")
@@ -54,9 +53,6 @@ class Bilinear(Score):
     def project_query(self, query: Tensor) -> Tensor:
         return query @ self.weight
 
-    def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        return dot_pair(query, key)
-
 
 @dataclass(frozen=True, eq=False)
 class LowRank(Score):
@@ -77,7 +73,6 @@ class LowRank(Score):
     query_factor: Tensor
     key_factor: Tensor
     name: ClassVar[str] = "low_rank"
-    pair_kind: ClassVar[PairKind] = "dot"
 
     def __post_init__(self) -> None:
         _expect_matrix("query_factor", self.query_factor, "query_dim, rank")
@@ -117,9 +112,6 @@ class LowRank(Score):
 
     def project_key(self, key: Tensor) -> Tensor:
         return key @ self.key_factor
-
-    def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        return dot_pair(query, key)
 
 
 def _expect_matrix(name: str, tensor: Tensor, axes: str) -> None:

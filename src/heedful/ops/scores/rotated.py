@@ -9,7 +9,7 @@ from torch import Tensor
 
 from heedful.errors import OptionError
 from heedful.ops.positions.rotary import Rotary
-from heedful.ops.scores.base import PairKind, PreparedKey, Score
+from heedful.ops.scores.base import PreparedKey, Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,6 @@ class Rotated(Score):
     query_start: int | Tensor = 0
     key_start: int | Tensor = 0
     name: ClassVar[str] = "rotated"
-    pair_kind: ClassVar[PairKind] = "dot"
 
     def __post_init__(self) -> None:
         if self.inner.pair_kind != "dot":
@@ -81,6 +80,3 @@ class Rotated(Score):
 
     def finish_key(self, key: Tensor) -> Tensor:
         return self.inner.finish_key(key)
-
-    def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        return self.inner.pair(query, key)

@@ -11,10 +11,8 @@ from torch.nn import functional as F
 
 from heedful.errors import DtypeError, OptionError
 from heedful.ops.scores.base import (
-    PairKind,
     PreparedKey,
     Score,
-    dot_pair,
     expect_equal_features,
     expect_features,
 )
@@ -36,7 +34,6 @@ class Cosine(Score):
 
     temperature: float | Tensor
     name: ClassVar[str] = "cosine"
-    pair_kind: ClassVar[PairKind] = "dot"
 
     def __post_init__(self) -> None:
         _expect_number("temperature", self.temperature)
@@ -57,9 +54,6 @@ class Cosine(Score):
     def finish_key(self, key: Tensor) -> Tensor:
         return _unit(key)
 
-    def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        return dot_pair(query, key)
-
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(Score):
@@ -79,7 +73,6 @@ class Gaussian(Score):
 
     bandwidth: float | Tensor
     name: ClassVar[str] = "gaussian"
-    pair_kind: ClassVar[PairKind] = "dot"
 
     def __post_init__(self) -> None:
         _expect_number("bandwidth", self.bandwidth)
@@ -113,9 +106,6 @@ class Gaussian(Score):
         scaled = _wide(key) / per_head(self.bandwidth)
         square = scaled.square().sum(-1, keepdim=True) / -2
         return torch.cat([scaled, square, torch.ones_like(square)], -1)
-
-    def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        return dot_pair(query, key)
 
 
 def per_head(parameter: float | Tensor) -> float | Tensor:

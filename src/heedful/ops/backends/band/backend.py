@@ -18,8 +18,8 @@ from heedful.ops.backends.band.fused import windowed, windowed_by_pieces
 from heedful.ops.backends.band.layout import Band
 from heedful.ops.backends.base import Backend, Cost, as_given, threads, wide_dtype
 from heedful.ops.backends.chunked import Chunked
-from heedful.ops.backends.reference import cleanse, prepare, token_bytes
-from heedful.ops.backends.sdpa import four_axes, query_and_scale, weights_of
+from heedful.ops.backends.reference import cleanse, prepare, token_bytes, weights_of
+from heedful.ops.backends.sdpa import four_axes, query_and_scale
 from heedful.ops.call import Attended, Call, bias_tensors
 from heedful.ops.finite import inside_func, is_traced
 from heedful.ops.jit.kernel import unavailable
@@ -50,6 +50,7 @@ class Banded(Backend):
     """
 
     name: ClassVar[str] = "band"
+    length_rank: ClassVar[int] = 1
     why: ClassVar[str] = (
         "only the cells inside the window are computed, in blocks along the diagonal"
     )

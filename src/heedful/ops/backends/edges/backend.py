@@ -29,6 +29,7 @@ class EdgeByEdge(Backend):
     """Every score, under softmax and a mask that is a list of edges, or that `&` makes of one and other masks."""
 
     name: ClassVar[str] = "edges"
+    length_rank: ClassVar[int] = 0
     why: ClassVar[str] = "only the edges listed are computed, one pass a query"
     cost: ClassVar[Cost] = Cost(
         call=105e-6,
@@ -42,6 +43,8 @@ class EdgeByEdge(Backend):
     def supports(self, call: Call) -> str | None:
         if not isinstance(call.normalizer, Softmax):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
+        if call.score.pair_kind == "custom":
+            return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
         traced = torch.compiler.is_compiling()
         if inside_func() or (traced and (call.return_weights or not is_traced(call.query))):
             return "only its compiled kernels can be traced, by torch.compile alone, and they return no weights"

@@ -1,0 +1,17 @@
+"""Plain mathematics for any call, in bounded memory: what faster backends fall back to when they read numbers."""
+
+from __future__ import annotations
+
+from heedful.ops.backends.base import WHOLE_BYTES
+from heedful.ops.backends.chunked import Chunked
+from heedful.ops.backends.reference import Reference
+from heedful.ops.call import Attended, Call
+
+
+def attend_plainly(call: Call) -> Attended:
+    """Compute a call by `reference`, or by `chunked` where all scores at once would take too much memory."""
+    reference = Reference()
+    fits = reference.bytes_at_once(call) <= WHOLE_BYTES
+    if fits or Chunked().supports(call) is not None:
+        return reference.run(call)
+    return Chunked().run(call)

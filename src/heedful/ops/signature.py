@@ -1,0 +1,130 @@
+"""The static signature of a call: all that the choice of a backend and its preparation depend on.
+
+Two calls of equal signature differ in the numbers that their tensors hold and in nothing else: shapes, strides,
+dtypes, devices, gradient mode, autocast, number of threads and the settings of score, mask, bias and normalizer are
+the same. So arguments are validated and a backend is chosen once for each signature; later calls look both up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.compiler import is_dynamo_compiling
+from torch.nn import Parameter
+
+from heedful.ops.masks import Mask
+from heedful.ops.normalizers import Normalizer
+from heedful.ops.positions import PositionBias
+from heedful.ops.scores import PreparedKey, Score
+
+Signature = tuple[Hashable, ...]
+
+# Any other class of tensor may give an operation another meaning.
+_PLAIN_TENSORS = frozenset({Tensor, Parameter})
+_FIELDS: dict[type, tuple[str, ...] | None] = {}
+
+_func_level = torch._C._functorch.get_dynamic_layer_stack_depth
+_jit_state = torch._C._get_tracing_state
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_any_autocast = torch._C._is_any_autocast_enabled
+
+
+class _Unsigned(Exception):  # noqa: N818 - a signal inside this file, never an error of a caller
+    """A value whose static part is unknown."""
+
+
+def call_signature(
+    query: Tensor,
+    key: Tensor | PreparedKey,
+    value: Tensor,
+    score: Score,
+    mask: Mask | Tensor | None,
+    bias: Tensor | PositionBias | None,
+    normalizer: Normalizer,
+    dropout_p: float,
+    enable_gqa: bool,
+    backend: str,
+) -> Signature | None:
+    """The signature of a call of `attend`; None for a call that has to be validated and planned each time.
+
+    These are calls under torch.compile, torch.export, torch.jit.trace, torch.func, forward-mode differentiation or a
+    dispatch mode, calls on subclasses of Tensor, and calls whose arguments are of a wrong type.
+
+    >>> import torch
+    >>> from heedful.ops.normalizers import Softmax
+    >>> from heedful.ops.scores import ScaledDot
+    >>> x, others = torch.ones(2, 3), (ScaledDot(), None, None, Softmax(), 0.0, False, "auto")
+    >>> call_signature(x, x, x, *others) == call_signature(2 * x, x, x, *others)
+    True
+    >>> call_signature(x, x, x, *others) == call_signature(x.double(), x, x, *others)
+    False
+    """
+    # is_dynamo_compiling comes first: the other questions are not for torch.compile to trace.
+    if is_dynamo_compiling() or (
+        _func_level()
+        or _dispatch_modes()
+        or _jit_state() is not None
+        or forward_ad._current_level >= 0
+    ):
+        return None
+    prepared_by: str | None = None
+    keys: Any = key
+    if type(key) is PreparedKey:
+        prepared_by, keys = key.score, key.features
+    plain = _PLAIN_TENSORS
+    if type(query) not in plain or type(keys) not in plain or type(value) not in plain:
+        return None
+    try:
+        return (
+            query.shape, query.stride(), query.dtype, query.device, query.requires_grad,
+            keys.shape, keys.stride(), keys.dtype, keys.device, keys.requires_grad, prepared_by,
+            value.shape, value.stride(), value.dtype, value.device, value.requires_grad,
+            score if score.is_static else _part(score),
+            mask if mask is None else _mask_or_bias(mask),
+            bias if bias is None else _mask_or_bias(bias),
+            normalizer if normalizer.is_static else _part(normalizer),
+            dropout_p, enable_gqa, backend, torch.is_grad_enabled(), torch.get_num_threads(),
+            _autocast(query.device.type) if _any_autocast() else None,
+            query.is_cuda and torch.cuda.is_current_stream_capturing(),
+        )  # fmt: skip
+    except (AttributeError, RuntimeError, _Unsigned):
+        # An argument of a wrong type, a tensor without strides, a value of a class that cannot be compared.
+        return None
+
+
+def _mask_or_bias(value: Any) -> Hashable:
+    if type(value) in _PLAIN_TENSORS:
+        return value.shape, value.stride(), value.dtype, value.device, value.requires_grad
+    return value if value.is_static else _part(value)
+
+
+def _part(value: Any) -> Hashable:
+    """The class and fields of a score, mask, bias or normalizer, tensors by what is static of them."""
+    kind = type(value)
+    if kind not in _FIELDS:
+        # A subclass that is no dataclass of its own may hold more than the fields of the class it extends.
+        known = is_dataclass(kind) and "__dataclass_params__" in vars(kind)
+        _FIELDS[kind] = tuple(field.name for field in fields(kind) if field.init) if known else None
+    names = _FIELDS[kind]
+    if names is None:
+        raise _Unsigned
+    return kind, *[_field(getattr(value, name)) for name in names]
+
+
+def _field(value: Any) -> Hashable:
+    if type(value) in _PLAIN_TENSORS:
+        return value.shape, value.stride(), value.dtype, value.device, value.requires_grad
+    if isinstance(value, Tensor):
+        raise _Unsigned
+    if isinstance(value, Mask | Score | Normalizer | PositionBias):
+        return value if value.is_static else _part(value)
+    return value  # type: ignore[no-any-return]
+
+
+def _autocast(device: str) -> Hashable:
+    return torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
