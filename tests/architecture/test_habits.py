@@ -1,16 +1,27 @@
-"""Habits that a reader relies on: nothing below the command prints or reads the environment, files stay short."""
+"""Habits that a reader relies on: nothing below the command prints or reads the environment, functions stay short."""
 
 from __future__ import annotations
 
 import ast
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.architecture.sources import PACKAGE, label, source_files
 
-LONGEST_FILE = 300
+LONG_FILE = 300
+LONG_FILES = {
+    "src/heedful/tasks/configuration.py": "one section of settings after the other",
+}
+"""Files longer than that which hold one idea all the same, and which."""
 LONGEST_FUNCTION = 40
+
+
+class LongFileWarning(UserWarning):
+    """A file past `LONG_FILE` lines: is it two ideas?"""
+
 
 BELOW_THE_COMMAND = [
     path
@@ -31,59 +42,66 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-@pytest.mark.parametrize("path", source_files(), ids=label)
-def test_a_file_holds_one_idea(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+def faults(paths: list[Path], find: Callable[[ast.Module], Iterable[str]]) -> dict[str, list[str]]:
+    """What `find` finds in each file, of the files in which it finds anything."""
+    found = {label(path): sorted(find(tree_of(path))) for path in paths}
+    return {name: each for name, each in found.items() if each}
 
 
-@pytest.mark.parametrize("path", source_files(), ids=label)
-def test_functions_are_short(path: Path) -> None:
-    functions = (
-        node
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-    long = {f"{f.name}, line {f.lineno}": body_lines(f) for f in functions}
-    assert {name: lines for name, lines in long.items() if lines > LONGEST_FUNCTION} == {}
-
-
-@pytest.mark.parametrize("path", BELOW_THE_COMMAND, ids=label)
-def test_nothing_below_the_command_prints_or_reads_the_environment(path: Path) -> None:
-    used = {
-        f"{node.id if isinstance(node, ast.Name) else node.attr}, line {node.lineno}"
-        for node in ast.walk(tree_of(path))
-        if (isinstance(node, ast.Name) and node.id in {"print", "input"})
-        or (isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"})
+@pytest.mark.filterwarnings("always::tests.architecture.test_habits.LongFileWarning")
+def test_long_files_are_known() -> None:
+    lines = {
+        label(path): len(path.read_text(encoding="utf-8").splitlines()) for path in source_files()
     }
-    assert used == set()
+    long = {name for name, count in lines.items() if count > LONG_FILE}
+    for name in sorted(long - LONG_FILES.keys()):
+        warnings.warn(f"{name} has {lines[name]} lines: one idea?", LongFileWarning, stacklevel=1)
+    assert LONG_FILES.keys() <= lines.keys(), "a file that is listed is gone"
 
 
-@pytest.mark.parametrize("path", source_files(), ids=label)
-def test_nothing_is_pickled(path: Path) -> None:
-    tree = tree_of(path)
-    imported = {
-        alias.name.split(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    } | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    calls = {
-        ast.unparse(node.func)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    }
-    assert imported & {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"} == set()
-    assert calls & {"torch.load", "torch.save"} == set()
+def test_functions_are_short() -> None:
+    def long(tree: ast.Module) -> Iterator[str]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = body_lines(node)
+                if lines > LONGEST_FUNCTION:
+                    yield f"{node.name}, line {node.lineno}: {lines} lines"
+
+    assert faults(source_files(), long) == {}
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in source_files() if p.relative_to(PACKAGE).parts[0] == "ops"], ids=label
-)
-def test_ops_own_no_parameters(path: Path) -> None:
-    bases = {
-        ast.unparse(base)
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.ClassDef)
-        for base in node.bases
-    }
-    assert not any(base.endswith("Module") for base in bases)
+def test_nothing_below_the_command_prints_or_reads_the_environment() -> None:
+    def used(tree: ast.Module) -> Iterator[str]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id in {"print", "input"}:
+                yield f"{node.id}, line {node.lineno}"
+            if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}:
+                yield f"{node.attr}, line {node.lineno}"
+
+    assert faults(BELOW_THE_COMMAND, used) == {}
+
+
+def test_nothing_is_pickled() -> None:
+    def pickles(tree: ast.Module) -> Iterator[str]:
+        modules = {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                yield from {alias.name.split(".")[0] for alias in node.names} & modules
+            elif isinstance(node, ast.ImportFrom):
+                yield from {node.module or ""} & modules
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                yield from {ast.unparse(node.func)} & {"torch.load", "torch.save"}
+
+    assert faults(source_files(), pickles) == {}
+
+
+def test_ops_own_no_parameters() -> None:
+    def modules(tree: ast.Module) -> Iterator[str]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                yield from (
+                    node.name for base in node.bases if ast.unparse(base).endswith("Module")
+                )
+
+    ops = [path for path in source_files() if path.relative_to(PACKAGE).parts[0] == "ops"]
+    assert faults(ops, modules) == {}

@@ -52,9 +52,91 @@ def wrong_imports(path: Path, tree: ast.Module | None = None) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", source_files(), ids=label)
-def test_imports_go_down_only(path: Path) -> None:
-    assert wrong_imports(path) == []
+def test_imports_go_down_only() -> None:
+    assert [wrong for path in source_files() for wrong in wrong_imports(path)] == []
+
+
+OPS_LEVELS: tuple[tuple[str, ...], ...] = (
+    ("static", "validate", "blas", "observe", "cells", "double_backward"),
+    ("finite", "rows"),
+    ("jit",),
+    ("csr", "products", "recurrence"),
+    ("positions",),
+    ("masks", "normalizers", "scores"),
+    ("call", "signature"),
+    ("arguments",),
+    ("backends.base",),
+    ("backends.additive",),
+    ("backends.reference",),
+    ("backends.chunked",),
+    ("backends.plain",),
+    ("backends.additive.backend", "backends.edges", "backends.sdpa"),
+    ("backends.band", "backends.flex"),
+    ("backends",),
+    ("plan",),
+    ("attend", "band_weights"),
+)
+"""The parts of ops from the lowest up: each may import those above it in this list, and its own files."""
+KERNELS = "backends"
+"""Where kernels lie: from outside ops, nothing of it is imported but what `BACKEND_ENTRIES` names."""
+
+
+def level(module: str) -> tuple[int, str]:
+    """The level of a module of ops, and the entry of `OPS_LEVELS` that names it: the longest that does."""
+    name = module.removeprefix("heedful.ops").removeprefix(".")
+    found = [
+        (len(entry), number, entry)
+        for number, entries in enumerate(OPS_LEVELS)
+        for entry in entries
+        if name == entry or name.startswith(f"{entry}.")
+    ]
+    assert found, f"{module} is on no level: add it to OPS_LEVELS"
+    _, number, entry = max(found)
+    return number, entry
+
+
+def wrong_imports_inside_ops(path: Path, tree: ast.Module | None = None) -> list[str]:
+    """Return, for one file of ops, every import from its own level or a higher one."""
+    modules = {dotted(other) for other in source_files()}
+    own = level(dotted(path))
+    wrong = []
+    for module, line in imports(path, tree):
+        while module not in modules and "." in module:
+            module = module.rpartition(".")[0]
+        if not module.startswith("heedful.ops."):
+            continue
+        other = level(module)
+        if other[1] != own[1] and other[0] >= own[0]:
+            wrong.append(f"{label(path)}:{line}: {own[1]} imports {other[1]}, which is no lower")
+    return wrong
+
+
+def ops_files() -> list[Path]:
+    return [
+        path
+        for path in source_files()
+        if ((PACKAGE / "ops") in path.parents and path.name != "__init__.py")
+        or path == PACKAGE / "ops" / "backends" / "__init__.py"
+    ]
+
+
+def test_imports_inside_ops_go_down_only() -> None:
+    assert [wrong for path in ops_files() for wrong in wrong_imports_inside_ops(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("ops/masks/edges.py", "from heedful.ops.backends.edges import pair"),
+        ("ops/scores/additive.py", "from heedful.ops.backends.additive.scores import fast_pair"),
+        ("ops/jit/kernel.py", "from heedful.ops.masks import Mask"),
+        ("ops/backends/sdpa.py", "from heedful.ops.backends import BACKENDS"),
+        ("ops/backends/sdpa.py", "from heedful.ops.plan import choose"),
+        ("ops/backends/base.py", "from heedful.ops.backends.reference import Reference"),
+    ],
+)
+def test_the_check_inside_ops_finds_a_wrong_import(place: str, line: str) -> None:
+    assert wrong_imports_inside_ops(PACKAGE / place, ast.parse(line))
 
 
 def test_every_part_has_a_rule() -> None:

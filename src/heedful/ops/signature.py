@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling
-from torch.nn import Parameter
 
+from heedful.ops.jit.operators import PLAIN_TENSORS
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer
 from heedful.ops.positions import PositionBias
@@ -24,8 +24,6 @@ from heedful.ops.scores import PreparedKey, Score
 
 Signature = tuple[Hashable, ...]
 
-# Any other class of tensor may give an operation another meaning.
-_PLAIN_TENSORS = frozenset({Tensor, Parameter})
 _FIELDS: dict[type, tuple[str, ...] | None] = {}
 
 _func_level = torch._C._functorch.get_dynamic_layer_stack_depth
@@ -76,7 +74,7 @@ def call_signature(
     keys: Any = key
     if type(key) is PreparedKey:
         prepared_by, keys = key.score, key.features
-    plain = _PLAIN_TENSORS
+    plain = PLAIN_TENSORS
     if type(query) not in plain or type(keys) not in plain or type(value) not in plain:
         return None
     try:
@@ -98,7 +96,7 @@ def call_signature(
 
 
 def _mask_or_bias(value: Any) -> Hashable:
-    if type(value) in _PLAIN_TENSORS:
+    if type(value) in PLAIN_TENSORS:
         return value.shape, value.stride(), value.dtype, value.device, value.requires_grad
     return value if value.is_static else _part(value)
 
@@ -117,7 +115,7 @@ def _part(value: Any) -> Hashable:
 
 
 def _field(value: Any) -> Hashable:
-    if type(value) in _PLAIN_TENSORS:
+    if type(value) in PLAIN_TENSORS:
         return value.shape, value.stride(), value.dtype, value.device, value.requires_grad
     if isinstance(value, Tensor):
         raise _Unsigned

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.jit.kernel import kernel, launch
-from heedful.ops.jit.operators import Operator, is_watched
+from heedful.ops.jit.operators import Operator, needs_dispatch
 
 
 @kernel
@@ -118,12 +118,12 @@ def test_without_a_derivative_it_says_so_when_one_is_asked_for() -> None:
 
 def test_who_must_see_an_operator() -> None:
     tensor = torch.ones(2)
-    assert not is_watched(tensor, torch.nn.Parameter(tensor), 3)
+    assert not needs_dispatch(tensor, torch.nn.Parameter(tensor), 3)
     with torch.autocast("cpu"):
-        assert is_watched(tensor)
+        assert needs_dispatch(tensor)
     with torch._subclasses.FakeTensorMode():
-        assert is_watched(tensor)
-    assert is_watched(torch.Tensor._make_subclass(type("Mine", (Tensor,), {}), tensor))
+        assert needs_dispatch(tensor)
+    assert needs_dispatch(torch.Tensor._make_subclass(type("Mine", (Tensor,), {}), tensor))
 
 
 def test_a_mode_sees_the_operator() -> None:

@@ -16,7 +16,7 @@ from heedful.ops.backends.plain import attend_plainly
 from heedful.ops.backends.reference import weights_of
 from heedful.ops.call import Attended, Call, bias_at, bias_tensors
 from heedful.ops.finite import all_finite, can_look, inside_func, is_eager, reading
-from heedful.ops.jit.operators import is_watched
+from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.masks import Causal, Dense, Mask, Padding
 from heedful.ops.masks.base import conjuncts
 from heedful.ops.normalizers import Softmax
@@ -204,7 +204,7 @@ def mask_builder(call: Call) -> MaskBuilder | None:
     mask, bias = call.mask, call.bias
     if mask is None and bias is None:
         return None
-    if len(call.lead) == 2 and call.query.is_cpu and is_eager() and not is_watched(call.query):
+    if len(call.lead) == 2 and call.query.is_cpu and is_eager() and not needs_dispatch(call.query):
         if mask is None and isinstance(bias, Tensor) and bias.dtype == call.query.dtype:
             return lambda call, _: call.bias  # type: ignore[return-value]
         if bias is None and type(mask) is Dense:

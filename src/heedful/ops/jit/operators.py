@@ -14,6 +14,9 @@ from torch import Tensor
 
 Outputs = Tensor | tuple[Tensor, ...]
 
+PLAIN_TENSORS = frozenset({Tensor, torch.nn.Parameter})
+"""Classes of tensors that are their numbers and nothing more: any other may give an operation another meaning."""
+
 _library = torch.library.Library("heedful", "FRAGMENT")
 
 
@@ -58,27 +61,29 @@ class Operator:
 
     def __call__(self, *arguments: Any) -> Any:
         """Compute it."""
-        if is_watched(*arguments):
+        if needs_dispatch(*arguments):
             return self.dispatched(*arguments)
-        if torch.is_grad_enabled() and any(
-            isinstance(a, Tensor) and a.requires_grad for a in arguments
-        ):
-            return self.function.apply(*arguments)
+        if torch.is_grad_enabled():
+            for argument in arguments:
+                if isinstance(argument, Tensor) and argument.requires_grad:
+                    return self.function.apply(*arguments)
         return self.run(*arguments)
 
 
-def is_watched(*arguments: object) -> bool:
-    """Whether somebody must see an operator: a tracer, a mode, autocast, or a tensor that is more than its numbers."""
-    if torch.compiler.is_compiling():
-        return True
-    if torch._C._len_torch_dispatch_stack():
+def needs_dispatch(*arguments: object) -> bool:
+    """Whether an operator has to go through PyTorch's dispatcher.
+
+    True under tracing, a dispatch mode, autocast, or for a tensor subclass.
+    """
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return True
     if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
         return True
-    return any(
-        isinstance(a, Tensor) and type(a) is not Tensor and type(a) is not torch.nn.Parameter
-        for a in arguments
-    )
+    # any() with a generator would enter a function for each argument.
+    for argument in arguments:  # noqa: SIM110
+        if isinstance(argument, Tensor) and type(argument) not in PLAIN_TENSORS:
+            return True
+    return False
 
 
 def _function(

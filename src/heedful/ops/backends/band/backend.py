@@ -23,7 +23,7 @@ from heedful.ops.backends.sdpa import four_axes, query_and_scale
 from heedful.ops.call import Attended, Call, bias_tensors
 from heedful.ops.finite import inside_func, is_traced
 from heedful.ops.jit.kernel import unavailable
-from heedful.ops.jit.operators import is_watched
+from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.masks.bounds import UNBOUNDED
 from heedful.ops.normalizers import Softmax
@@ -214,7 +214,7 @@ def _fused(call: Call, band: Band) -> Tensor:
     ]
     added = Added.of(call, band, wide)
     window = added.window(scale)
-    if added.needs_no_tiles or is_watched(*operands):
+    if added.needs_no_tiles or needs_dispatch(*operands):
         output = windowed(operands, window, added.all_tiles())
     else:
         output = windowed_by_pieces(operands, window, added.pieces, added.tensors())

@@ -15,7 +15,7 @@ from heedful.ops.backends.band.launch import MARGIN, Piece, Window, near_size, n
 from heedful.ops.backends.band.layout import Band
 from heedful.ops.call import Call, bias_at, bias_tensors
 from heedful.ops.cells import Pairs
-from heedful.ops.jit.operators import is_watched
+from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.masks import Causal, Mask, Padding
 from heedful.ops.masks import Window as WindowMask
 from heedful.ops.masks.base import And
@@ -78,7 +78,7 @@ class Added:
         plain = _is_interval(self.near) and not (
             self.call.bias is not None and _is_near(self.call.bias)
         )
-        if plain and not is_watched():
+        if plain and not needs_dispatch():
             return interval(left, right, scale, self.dtype)
         return Window(left, right, scale, self._near())
 
