@@ -88,9 +88,11 @@ NORMALIZER_EXAMPLES: dict[str, Callable[[Lead, Dtype], Normalizer]] = {
 BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     "reference": lambda score, normalizer: True,
     "chunked": lambda score, normalizer: True,
-    "sdpa": lambda score, normalizer: score != "additive" and normalizer == "softmax",
+    "sdpa": lambda score, normalizer: SCORES[score].pair_kind == "dot" and normalizer == "softmax",
     "band": lambda score, normalizer: True,
-    "edges": lambda score, normalizer: normalizer == "softmax",
+    "edges": lambda score, normalizer: (
+        SCORES[score].pair_kind != "custom" and normalizer == "softmax"
+    ),
     # For CUDA; test_flex.py runs its plain form.
     "flex": lambda score, normalizer: False,
 }

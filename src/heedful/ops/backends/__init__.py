@@ -12,7 +12,14 @@ from heedful.ops.backends.sdpa import SDPA
 
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
-    for backend in (SDPA(), Flex(), Banded(), EdgeByEdge(), Chunked(), Reference())
+    for backend in (
+        SDPA(),
+        Flex(),
+        Banded(),
+        EdgeByEdge(),
+        Chunked(),
+        Reference(),
+    )
 }
 """Every backend by name."""
 

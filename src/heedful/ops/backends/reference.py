@@ -53,7 +53,9 @@ class Reference(Backend):
             return 0
         width = wide_dtype(call.query.dtype).itemsize
         cells = call.cells * width * call.normalizer.cells_kept(call.masks)
-        if call.score.pair_kind == "additive":
+        if (
+            call.score.pair_kind != "dot"
+        ):  # a pair of somebody's own may spread features out, as the additive one does
             cells += call.cells * call.pair_features * width
         if call.dropout_p:
             cells += call.cells * (width + 1)

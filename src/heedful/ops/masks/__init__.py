@@ -17,4 +17,14 @@ MASKS: dict[str, type[Mask]] = {
 }
 """Every mask by name; `&`, `|` and `~` combine them."""
 
-__all__ = ["MASKS", "Causal", "Dense", "Edges", "Mask", "Padding", "Segments", "Window", "as_mask"]
+__all__ = [
+    "MASKS",
+    "Causal",
+    "Dense",
+    "Edges",
+    "Mask",
+    "Padding",
+    "Segments",
+    "Window",
+    "as_mask",
+]

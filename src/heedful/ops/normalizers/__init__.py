@@ -8,8 +8,23 @@ from heedful.ops.normalizers.softmax import Softmax
 from heedful.ops.normalizers.sparse import Entmax, Sparsemax
 
 NORMALIZERS: dict[str, type[Normalizer]] = {
-    normalizer.name: normalizer for normalizer in (Softmax, Sparsemax, Entmax, Sigmoid, ReLU)
+    normalizer.name: normalizer
+    for normalizer in (
+        Softmax,
+        Sparsemax,
+        Entmax,
+        Sigmoid,
+        ReLU,
+    )
 }
 """Every normalizer by name."""
 
-__all__ = ["NORMALIZERS", "Entmax", "Normalizer", "ReLU", "Sigmoid", "Softmax", "Sparsemax"]
+__all__ = [
+    "NORMALIZERS",
+    "Entmax",
+    "Normalizer",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Sparsemax",
+]

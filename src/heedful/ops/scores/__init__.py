@@ -10,7 +10,16 @@ from heedful.ops.scores.rotated import Rotated
 from heedful.ops.scores.similarity import Cosine, Gaussian
 
 SCORES: dict[str, type[Score]] = {
-    score.name: score for score in (Dot, ScaledDot, Bilinear, LowRank, Cosine, Gaussian, Additive)
+    score.name: score
+    for score in (
+        Dot,
+        ScaledDot,
+        Bilinear,
+        LowRank,
+        Cosine,
+        Gaussian,
+        Additive,
+    )
 }
 """Every score by name; `Rotated` wraps one of them."""
 
