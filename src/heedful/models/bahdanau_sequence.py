@@ -13,7 +13,7 @@ from torch import Tensor
 from heedful.nn.recurrent import Hidden
 from heedful.nn.recurrent_steps import BY_HAND, SEEN, Into
 from heedful.ops.backends.additive.steps import AdditiveSteps, steps_for
-from heedful.ops.double_backward import seen_gradients
+from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.products import crossed, product
 
 
@@ -177,7 +177,7 @@ class _Sequence(torch.autograd.Function):
         after = 9 + parts
         if torch.is_grad_enabled():  # to be differentiated again
             inputs = (saved[-1], *saved[:after])
-            return None, None, *seen_gradients(partial(_seen, ctx.cell), inputs, upstream)
+            return None, None, *differentiable_gradients(partial(_seen, ctx.cell), inputs, upstream)
         made = _Made(
             Memory(*saved[:4]),
             Weights(*saved[4:9]),

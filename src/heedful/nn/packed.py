@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from heedful.nn.dropout import dropout
 from heedful.nn.recurrent_steps import BY_HAND, SEEN, Hidden, Into
-from heedful.ops.double_backward import seen_gradients
+from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.products import crossed, linear, product
 
 
@@ -104,7 +104,11 @@ class _Packed(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         kind, steps, saved = ctx.kind, ctx.steps, ctx.saved_tensors
         if torch.is_grad_enabled():  # to be differentiated again
-            return None, None, *seen_gradients(partial(_seen, kind, steps), saved[:3], upstream)
+            return (
+                None,
+                None,
+                *differentiable_gradients(partial(_seen, kind, steps), saved[:3], upstream),
+            )
         return None, None, *_backward(kind, steps, ctx.parts, (saved[1], *saved[3:]), upstream)
 
 

@@ -1,4 +1,4 @@
-"""Second derivatives of functions whose first derivatives are written by hand."""
+"""Gradients computed from readable mathematics, for backward passes that must themselves be differentiable."""
 
 from __future__ import annotations
 
@@ -8,33 +8,48 @@ import torch
 from torch import Tensor
 
 
-def own_name(tensor: Tensor) -> Tensor:
-    """Return the same tensor by a name of its own, for `torch.autograd.grad` to differentiate by.
+def alias_for_grad(tensor: Tensor) -> Tensor:
+    """Return a view of the whole tensor, for `torch.autograd.grad` to differentiate with respect to.
 
-    One operand may be made from another; differentiated by the operand itself, each would get the other's share too.
+    One operand may be computed from another. Differentiating with respect to the operands themselves would then
+    count the path from one through the other; their aliases are independent.
     """
     return tensor.view_as(tensor)
 
 
-def seen_gradients(
+def differentiable_gradients(
     function: Callable[..., Sequence[Tensor]],
     tensors: Sequence[Tensor | None],
     upstream: Sequence[Tensor],
 ) -> tuple[Tensor | None, ...]:
-    """Gradients by autograd of what `function`, the readable form, makes of tensors; autograd sees them in turn.
+    """Return the gradients of `function(*tensors)` by autograd.
 
-    For a backward pass that is asked to be differentiated, which is where gradients are enabled.
+    Called in a backward pass. Where gradients are enabled there (`create_graph=True`), the result is differentiable
+    too; otherwise no graph is kept.
+
+    Args:
+        function: computes the outputs by operations that autograd can differentiate twice.
+        tensors: its arguments; None is passed on.
+        upstream: the gradient of each output.
+
+    Returns:
+        One gradient for each of `tensors`; None where it is None or requires no gradient.
 
     >>> x = torch.tensor(3.0, requires_grad=True)
-    >>> (slope,) = seen_gradients(lambda x: [x**3], [x], [torch.ones(())])
+    >>> (slope,) = differentiable_gradients(lambda x: [x**3], [x], [torch.ones(())])
     >>> slope is not None and torch.autograd.grad(slope, x)
     (tensor(18.),)
     """
+    create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        own = [None if tensor is None else own_name(tensor) for tensor in tensors]
-        made = function(*own)
-        wanted = [each for each in own if each is not None and each.requires_grad]
+        aliases = [None if tensor is None else alias_for_grad(tensor) for tensor in tensors]
+        outputs = function(*aliases)
+        wanted = [alias for alias in aliases if alias is not None and alias.requires_grad]
         found = iter(
-            torch.autograd.grad(made, wanted, upstream, create_graph=True, allow_unused=True)
+            torch.autograd.grad(
+                outputs, wanted, upstream, create_graph=create_graph, allow_unused=True
+            )
         )
-    return tuple(next(found) if each is not None and each.requires_grad else None for each in own)
+    return tuple(
+        next(found) if alias is not None and alias.requires_grad else None for alias in aliases
+    )

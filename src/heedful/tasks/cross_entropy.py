@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.double_backward import seen_gradients
+from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.products import product
 
 BLOCK_BYTES = 8 * 2**20
@@ -117,7 +117,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             def whole(states: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor]:
                 return (_whole(F.linear(states, weight, bias), ctx.wanted, ctx.smoothing),)
 
-            return *seen_gradients(whole, saved[3:], (upstream,)), None, None, None
+            return *differentiable_gradients(whole, saved[3:], (upstream,)), None, None, None
         states, weight, bias = (
             None if sums is None else (sums * upstream).to(dtype)
             for sums, dtype in zip(saved[:3], ctx.dtypes, strict=True)

@@ -17,7 +17,7 @@ from heedful.ops.backends.additive.launch import attend_backward, attend_forward
 from heedful.ops.backends.additive.maps import map_both, suits, unmap_both
 from heedful.ops.backends.reference import Operands
 from heedful.ops.call import Call
-from heedful.ops.double_backward import seen_gradients
+from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.masks import Padding
 from heedful.ops.normalizers import Softmax
 from heedful.ops.products import crossed, product
@@ -82,7 +82,7 @@ class _Attention(torch.autograd.Function):
             def readable(*own: Any) -> tuple[Tensor]:
                 return (plain(own[:4], (own[4], own[5]), lengths),)
 
-            return None, *seen_gradients(readable, tensors, (upstream,))
+            return None, *differentiable_gradients(readable, tensors, (upstream,))
         features = a, b, dense(tensors[2]), tensors[3].contiguous()
         of_a, of_b, of_value, of_vector = attend_backward(features, lengths, output, sums, upstream)
         of_query, of_key, *of_maps = both_unmapped(ctx, tensors, of_a, of_b)

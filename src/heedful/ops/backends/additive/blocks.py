@@ -19,7 +19,7 @@ from torch import Tensor
 from heedful.ops.backends.additive.scores import has_fast_pair, scores_backward, scores_forward
 from heedful.ops.backends.reference import Operands, attend_rows
 from heedful.ops.call import Attended, bias_at
-from heedful.ops.double_backward import own_name
+from heedful.ops.double_backward import alias_for_grad
 from heedful.ops.normalizers import Softmax
 from heedful.ops.products import stacked
 from heedful.ops.rows import Rows
@@ -244,7 +244,7 @@ def _plain_gradients(
     job: Job, tensors: tuple[Tensor, ...], upstream: Tensor, of_weights: Tensor | None
 ) -> list[Tensor | None]:
     """The gradients as functions of the tensors that autograd knows, by the formulas of `reference`."""
-    own = [own_name(tensor) for tensor in tensors]
+    own = [alias_for_grad(tensor) for tensor in tensors]
     query, key, value, vector = own
     call = job.operands.call
     assert isinstance(call.score, Additive)

@@ -18,7 +18,7 @@ from heedful.ops.backends.chunked import held_bytes
 from heedful.ops.backends.reference import Operands, attend_rows
 from heedful.ops.call import Attended, Call
 from heedful.ops.cells import Cells
-from heedful.ops.double_backward import own_name
+from heedful.ops.double_backward import alias_for_grad
 from heedful.ops.positions import PositionBias
 from heedful.ops.rows import Rows
 
@@ -175,7 +175,7 @@ def _all_at_once(
     job: Job, inputs: tuple[Tensor, ...], wanted: list[int], gradient: Attended
 ) -> list[Tensor | None]:
     names = list(job.tensors())
-    inputs = (*(own_name(tensor) for tensor in inputs[: len(names)]), *inputs[len(names) :])
+    inputs = (*(alias_for_grad(tensor) for tensor in inputs[: len(names)]), *inputs[len(names) :])
     made: list[Tensor] = []
     directions: list[Tensor] = []
     for rows in job.blocks():

@@ -20,7 +20,7 @@ from heedful.ops.backends.band.launch import (
     run_forward,
 )
 from heedful.ops.backends.band.plain import plain_attention
-from heedful.ops.double_backward import own_name
+from heedful.ops.double_backward import alias_for_grad
 from heedful.ops.finite import all_finite, is_batched
 from heedful.ops.jit.operators import Operator
 
@@ -126,7 +126,7 @@ class Job:
     ) -> list[Tensor | None]:
         """Gradients that can themselves be differentiated."""
         with torch.enable_grad():
-            own = [own_name(one) for one in inputs]
+            own = [alias_for_grad(one) for one in inputs]
             output = plain_attention(own, self.window, self.pieces())
             asked = [one for one, wants in zip(own, wanted, strict=True) if wants]
             found = iter(torch.autograd.grad(output, asked, direction, create_graph=True))

@@ -12,7 +12,7 @@ from heedful.ops.backends.edges.dropout import NEVER, Dropping, kept
 from heedful.ops.backends.edges.launch import SAFE_EXPONENT, run_backward, run_forward
 from heedful.ops.backends.edges.plain import EdgePair, EdgeTensors, plain_attention
 from heedful.ops.csr.rows import CompressedRows
-from heedful.ops.double_backward import own_name
+from heedful.ops.double_backward import alias_for_grad
 from heedful.ops.finite import inside_func
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.operators import Operator
@@ -115,7 +115,7 @@ def _differentiable(
     arguments: Sequence[Any], wanted: Sequence[bool], direction: Tensor
 ) -> list[Tensor | None]:
     """Gradients by plain mathematics, which can themselves be differentiated."""
-    own = [own_name(one) if isinstance(one, Tensor) else one for one in arguments]
+    own = [alias_for_grad(one) if isinstance(one, Tensor) else one for one in arguments]
     rows, pair, given, _, dropped = _split(own)
     keep = None if not dropped.probability else kept(dropped, rows.count, given.query)
     output = plain_attention(rows, pair, given, keep)
