@@ -1,4 +1,4 @@
-"""Listening to attention from outside, without changing what it computes."""
+"""Observe the attention of any code from outside, without changing what it computes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
 
+import torch
 from torch import Tensor
 
 
@@ -22,7 +23,40 @@ class Observed:
     backend: str
 
 
-Observer = Callable[[Observed], None]
+@dataclass(frozen=True, eq=False)
+class ObservedEdges:
+    """What one attention over listed edges did, as the layers for graphs compute it."""
+
+    edge_index: Tensor
+    """(2, edges), int64: row 0 the key, row 1 the query, in the order listed; self loops that were added come last."""
+    weights: Tensor
+    """(batch, edges, heads), before dropout."""
+    num_queries: int
+    num_keys: int
+    backend: str
+
+    def dense(self) -> Observed:
+        """Return the same as a matrix: weights (batch, heads, query, key), mask (query, key).
+
+        The weights of an edge listed twice are added. Takes memory that grows as queries × keys.
+
+        >>> index, weights = torch.tensor([[0, 2], [1, 1]]), torch.tensor([[[0.25], [0.75]]])
+        >>> dense = ObservedEdges(index, weights, num_queries=2, num_keys=3, backend="plain").dense()
+        >>> dense.weights.tolist()
+        [[[[0.0, 0.0, 0.0], [0.25, 0.0, 0.75]]]]
+        """
+        key, query = self.edge_index
+        batch, _, heads = self.weights.shape
+        cells = self.weights.new_zeros(batch, heads, self.num_queries * self.num_keys)
+        places = query * self.num_keys + key
+        sizes = (self.num_queries, self.num_keys)
+        weights = cells.index_add(-1, places, self.weights.transpose(1, 2)).unflatten(-1, sizes)
+        mask = torch.zeros(sizes, dtype=torch.bool, device=places.device)
+        mask[query, key] = True
+        return Observed(mask, weights, self.backend)
+
+
+Observer = Callable[[Observed | ObservedEdges], None]
 _observer: ContextVar[Observer | None] = ContextVar("heedful_observer", default=None)
 # How many blocks are open, in all threads. torch.compile cannot read a ContextVar, but it guards a plain number: code
 # compiled outside such a block is compiled again inside one.
@@ -32,9 +66,10 @@ _lock = Lock()
 
 @contextmanager
 def observing(observer: Observer) -> Iterator[None]:
-    """Call `observer` after every `attend` inside the block, in this thread.
+    """Call `observer` after every attention inside the block, in this thread.
 
-    Code under torch.compile is observed too, unless it was compiled with `fullgraph=True`: then it fails, loudly.
+    It receives `Observed` from `attend`, and `ObservedEdges` from a layer for graphs. Code under torch.compile is
+    observed too; code compiled with `fullgraph=True` raises instead.
 
     >>> import torch
     >>> from heedful import attend
@@ -55,7 +90,7 @@ def observing(observer: Observer) -> Iterator[None]:
 
 
 def current_observer() -> Observer | None:
-    """The observer of the innermost block, or None."""
+    """Return the observer of the innermost block, or None."""
     return _observer.get() if _open_blocks else None
 
 

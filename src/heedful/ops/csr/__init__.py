@@ -1,1 +1,1 @@
-"""Edges in compressed sparse rows."""
+"""Lists of edges as compressed sparse rows."""

@@ -1,4 +1,4 @@
-"""Edges in compressed rows: what the kernels for graphs walk along."""
+"""Compressed sparse rows: a list of edges sorted by query, the layout that kernels on graphs read."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from heedful.ops.jit.operators import Operator
 
 @dataclass(frozen=True, eq=False)
 class CompressedRows:
-    """Edges sorted by query: those of query i are at `start[i]` to `start[i + 1]`, exclusive.
+    """Edges sorted by query: those of query i are at positions `start[i]` to `start[i + 1]`, exclusive.
 
-    Sorted in a traced program, where no size may depend on numbers, they may be followed by places of no edge.
+    Rows sorted inside a traced program have as many positions as edges were listed, since no shape there may depend
+    on values; behind the last row there may then be positions of no edge, which hold 0.
 
     >>> rows = compress(torch.tensor([5, 6, 7]), torch.tensor([1, 0, 1]), num_queries=2)
     >>> rows.start.tolist(), rows.keys.tolist(), rows.edges.tolist()
@@ -30,21 +31,21 @@ class CompressedRows:
     keys: Tensor
     """(edges,), int32: the key of each edge."""
     edges: Tensor
-    """(edges,), int32: where each edge stands in the list that was sorted."""
+    """(edges,), int32: the index of each edge in the list that was sorted."""
     _queries: list[Tensor] = field(default_factory=list, repr=False)
 
     @property
     def count(self) -> int:
-        """How many edges there are."""
+        """The number of positions."""
         return self.keys.shape[0]
 
     @property
     def num_queries(self) -> int:
-        """How many rows there are, empty ones too."""
+        """The number of rows, empty ones included."""
         return self.start.shape[0] - 1
 
     def queries(self) -> Tensor:
-        """The query of each edge, (edges,), int64; computed once."""
+        """Return the query of each edge, (edges,), int64. Computed once."""
         if not self._queries:
             index = torch.arange(self.num_queries, device=self.start.device)
             counts = self.start.diff()
@@ -61,23 +62,27 @@ def compress(
     loops: int | None = None,
     num_keys: int | None = None,
 ) -> CompressedRows:
-    """Sort edges by query, those of a query in the order given; an edge listed twice stays twice.
+    """Sort edges by query; those of one query keep their order, and an edge listed twice stays twice.
 
-    With `loops`, edges from a node to itself are left out and the first `loops` nodes get one each instead, numbered
-    from the number of edges on. Shapes: keys (edges,), queries (edges,), of int32 or int64. While a program is traced
-    nobody has looked at the indices, and `num_keys` says which there may be.
+    Args:
+        keys: (edges,), int32 or int64.
+        queries: (edges,), of the same dtype.
+        num_queries: how many rows there are.
+        loops: replace all edges from a node to itself by one for each of the first `loops` nodes; their indices in
+            the list begin at the number of edges. None changes nothing.
+        num_keys: needed inside a traced program, where indices are checked when it runs.
     """
-    if is_traced(keys):
+    if is_compiling_for_cpu(keys):
         assert num_keys is not None
         how = "all" if loops is None else "loops"
-        return _traced(keys, queries, num_queries, num_keys, how, loops or 0)
+        return _compiled_rows(keys, queries, num_queries, num_keys, how, loops or 0)
     if keys.is_cpu and can_look(keys) and unavailable() is None:
         return CompressedRows(*rows_of(keys, queries, num_queries, loops))
     edges = torch.arange(keys.shape[0] + (loops or 0), device=keys.device)
     if loops is not None:
         nodes = torch.arange(loops, device=keys.device, dtype=keys.dtype)
-        apart = keys != queries
-        edges = edges[torch.cat([apart, torch.ones_like(nodes, dtype=torch.bool)])]
+        between = keys != queries
+        edges = edges[torch.cat([between, torch.ones_like(nodes, dtype=torch.bool)])]
         keys, queries = torch.cat([keys, nodes]), torch.cat([queries, nodes])
     return _sorted_rows(keys, queries, edges[queries[edges].argsort(stable=True)], num_queries)
 
@@ -85,17 +90,20 @@ def compress(
 def compress_unique(
     keys: Tensor, queries: Tensor, num_queries: int, num_keys: int
 ) -> CompressedRows:
-    """Sort edges by query and then by key; an edge listed twice is there once."""
-    if is_traced(keys):
-        return _traced(keys, queries, num_queries, num_keys, "unique")
+    """Sort edges by query and then by key, and keep one of each.
+
+    Shapes: keys (edges,), queries (edges,), int32 or int64.
+    """
+    if is_compiling_for_cpu(keys):
+        return _compiled_rows(keys, queries, num_queries, num_keys, "unique")
     if keys.is_cpu and can_look(keys) and unavailable() is None:
         edges = sorted_by(queries, num_queries, sorted_by(keys, num_keys)[1])[1]
     else:
         by_key = keys.argsort(stable=True)
         edges = by_key[queries[by_key].argsort(stable=True)]
-    wanted = torch.stack([queries[edges], keys[edges]])
-    again = (wanted[:, 1:] == wanted[:, :-1]).all(0)
-    first = torch.cat([again.new_ones(min(1, edges.shape[0])), ~again])
+    pairs = torch.stack([queries[edges], keys[edges]])
+    repeated = (pairs[:, 1:] == pairs[:, :-1]).all(0)
+    first = torch.cat([repeated.new_ones(min(1, edges.shape[0])), ~repeated])
     return _sorted_rows(keys, queries, edges[first], num_queries)
 
 
@@ -106,12 +114,12 @@ def _sorted_rows(keys: Tensor, queries: Tensor, edges: Tensor, num_queries: int)
     return CompressedRows(start, keys[edges].int(), edges.int())
 
 
-def is_traced(tensor: Tensor) -> bool:
-    """Whether a program is being traced that will find the kernels."""
+def is_compiling_for_cpu(tensor: Tensor) -> bool:
+    """Return whether torch.compile or torch.export traces a program that can use the compiled kernels."""
     return torch.compiler.is_compiling() and tensor.is_cpu and unavailable() is None
 
 
-def _traced(
+def _compiled_rows(
     keys: Tensor, queries: Tensor, num_queries: int, num_keys: int, how: str, loops: int = 0
 ) -> CompressedRows:
     start, placed, edges, rows = _ROWS(keys, queries, num_queries, num_keys, how, loops)
@@ -127,9 +135,12 @@ def _run(
         rows = compress_unique(keys, queries, num_queries, num_keys)
     else:
         rows = compress(keys, queries, num_queries, loops if how == "loops" else None)
-    made = rows.start, rows.keys, rows.edges, rows.queries()
     lacking = keys.shape[0] + loops - rows.count
-    return made[0], *(torch.nn.functional.pad(one, (0, lacking)) for one in made[1:])
+    padded = (
+        torch.nn.functional.pad(one, (0, lacking))
+        for one in (rows.keys, rows.edges, rows.queries())
+    )
+    return rows.start, *padded
 
 
 def _fake(
@@ -142,7 +153,7 @@ def _fake(
 
 
 def check_range(what: str, index: Tensor, size: int, name: str) -> None:
-    """Raise ShapeError where an index is none of `size` nodes."""
+    """Raise ShapeError where an index is outside 0 to size - 1."""
     if not index.shape[0]:
         return
     low, high = int(index.min()), int(index.max())

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Sorting the edges of a graph by a node of theirs: counting, then placing, both linear in the number of edges."""
+"""Counting sort of edges by one of their nodes, in time linear in the number of edges."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from heedful.ops.jit.kernel import kernel, launch
 
 @kernel(borrows=True)
 def count_and_place(part, parts, nodes, order, start, placed):
-    """Stable order of `nodes`, and where each node's edges start in it; `order` lists the edges to place, or all."""
+    """Sort edges by node, stably, in the order that `order` lists them, or by index where it is empty."""
     for node in nodes:
         start[node + 1] += 1
     for node in range(start.shape[0] - 1):
         start[node + 1] += start[node]
-    # Placing moves each start to its end, which is the next node's start.
+    # Placing moves each start to the end of its node, which is where the next node starts.
     for place in range(nodes.shape[0]):
         edge = order[place] if order.shape[0] > 0 else place
         node = nodes[edge]
@@ -28,9 +28,15 @@ def count_and_place(part, parts, nodes, order, start, placed):
 
 
 def sorted_by(nodes: Tensor, count: int, order: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Where each of `count` nodes' edges start, (count + 1,), and the edges so ordered, (edges,) of int32.
+    """Sort edges by node.
 
-    Edges of one node stay in the order of `order`, or of their number.
+    Args:
+        nodes: (edges,), the node of each edge.
+        count: how many nodes there are.
+        order: (edges,), int32: the edges in the order that those of one node keep; None for the order of `nodes`.
+
+    Returns:
+        Where the edges of each node start, (count + 1,), int64, and the sorted edges, (edges,), int32.
 
     >>> start, edges = sorted_by(torch.tensor([1, 0, 1]), 2)
     >>> start.tolist(), edges.tolist()
@@ -46,7 +52,7 @@ def sorted_by(nodes: Tensor, count: int, order: Tensor | None = None) -> tuple[T
 
 @kernel(borrows=True)
 def place_rows(part, parts, keys, queries, loops, start, placed_keys, placed_edges):
-    """Sort edges by query in one pass over them; with `loops`, in place of i → i one such edge a node, listed last."""
+    """Sort edges by query; `loops` below 0 keeps self loops, else one for each of `loops` nodes replaces them."""
     listed = queries.shape[0]
     for edge in range(listed):
         if loops < 0 or keys[edge] != queries[edge]:
@@ -73,10 +79,7 @@ def place_rows(part, parts, keys, queries, loops, start, placed_keys, placed_edg
 def rows_of(
     keys: Tensor, queries: Tensor, num_queries: int, loops: int | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Where each query's edges start (num_queries + 1,), and the key and the number of each edge, sorted by query.
-
-    With `loops`, edges from a node to itself are left out, and the first `loops` nodes get one each, numbered from
-    the number of edges on.
+    """Return `start`, `keys` and `edges` of `CompressedRows`; arguments as for `compress`.
 
     >>> start, keys, edges = rows_of(torch.tensor([1, 0, 0]), torch.tensor([1, 1, 0]), 2, loops=2)
     >>> start.tolist(), keys.tolist(), edges.tolist()

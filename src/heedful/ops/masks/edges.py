@@ -14,7 +14,7 @@ from heedful.ops.csr.rows import (
     check_range,
     compress,
     compress_unique,
-    is_traced,
+    is_compiling_for_cpu,
 )
 from heedful.ops.masks.base import Mask
 from heedful.ops.rows import Rows
@@ -23,11 +23,19 @@ from heedful.ops.validate import expect_tensor
 
 @dataclass(frozen=True, eq=False)
 class Edges(Mask):
-    """Query i sees key j where the edge j → i is listed; an edge listed twice counts once.
+    """Query i may attend to key j where the edge j → i is listed. As a mask, an edge listed twice counts once.
 
-    `edge_index` is an integer tensor (2, edges), row 0 the source = key, row 1 the target = query, as in
-    PyTorch Geometric. They are sorted when first needed, once. An index outside `num_keys` or `num_queries` raises
-    ShapeError.
+    The edges are sorted when first needed, and kept so: a graph that is used again is not sorted again.
+
+    Args:
+        edge_index: (2, edges), int64 or int32; row 0 the source (key), row 1 the target (query), as in PyTorch
+            Geometric.
+        num_queries: how many target nodes there are.
+        num_keys: how many source nodes there are.
+
+    Raises:
+        ShapeError: another shape, or an index outside `num_keys` or `num_queries`.
+        DtypeError: another dtype.
 
     >>> import torch
     >>> Edges(torch.tensor([[0, 1], [1, 1]]), num_queries=2, num_keys=3).dense(2, 3).int().tolist()
@@ -37,7 +45,7 @@ class Edges(Mask):
     edge_index: Tensor
     num_queries: int
     num_keys: int
-    _made: dict[str, CompressedRows] = field(default_factory=dict, init=False, repr=False)
+    _sorted: dict[str, CompressedRows] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         index = self.edge_index
@@ -49,37 +57,39 @@ class Edges(Mask):
                 f"edge_index has shape {tuple(index.shape)}; it wants (2, edges): sources (keys), then targets "
                 f"(queries)."
             )
-        if not is_traced(index):  # traced, the operator that sorts them looks
+        # In a traced program, the operator that sorts the edges checks them.
+        if not is_compiling_for_cpu(index):
             check_range("source (key)", index[0], self.num_keys, "num_keys")
             check_range("target (query)", index[1], self.num_queries, "num_queries")
 
     def rows(self) -> CompressedRows:
-        """The edges sorted by query; one listed twice stays twice. Computed once."""
+        """Return the edges sorted by query; one listed twice stays twice. Computed once."""
         return self._rows("listed")
 
     def rows_with_loops(self) -> CompressedRows:
-        """The same with exactly one edge from each node to itself, numbered from the number of edges on.
+        """Return the edges sorted by query, with exactly one self loop for each node that is both query and key.
 
-        Where there are more queries than keys or fewer, the nodes are those that are both.
+        The indices of the loops begin at the number of edges. Computed once.
         """
         return self._rows("loops")
 
     def unique_rows(self) -> CompressedRows:
-        """The edges sorted by query and then key, each once: what the mask means. Computed once."""
+        """Return the edges sorted by query and then key, each once: the cells of the mask. Computed once."""
         return self._rows("unique")
 
     def _rows(self, how: str) -> CompressedRows:
-        if how in self._made:
-            return self._made[how]
+        if how in self._sorted:
+            return self._sorted[how]
         keys, queries, sizes = *self.edge_index, (self.num_queries, self.num_keys)
         if how == "unique":
-            made = compress_unique(keys, queries, *sizes)
+            rows = compress_unique(keys, queries, *sizes)
         else:
             loops = min(sizes) if how == "loops" else None
-            made = compress(keys, queries, self.num_queries, loops, self.num_keys)
-        if not is_traced(self.edge_index):  # what one traced program sorts is its own
-            self._made[how] = made
-        return made
+            rows = compress(keys, queries, self.num_queries, loops, self.num_keys)
+        # Rows sorted in a traced program are values of that program.
+        if not is_compiling_for_cpu(self.edge_index):
+            self._sorted[how] = rows
+        return rows
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.edge_index,)

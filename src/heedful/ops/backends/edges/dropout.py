@@ -1,4 +1,4 @@
-"""Dropout of edge weights whose random numbers follow from a seed and a place, so that none are kept."""
+"""Dropout of edge weights whose random numbers are a function of a seed and a position, so that none are stored."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 WORDS = 2**32
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-"""SplitMix64's numbers (Steele et al. 2014, https://doi.org/10.1145/2660193.2660195)."""
+"""Constants of SplitMix64 (Steele et al. 2014, https://doi.org/10.1145/2660193.2660195)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Dropping:
-    """With what probability weights are dropped, and where their random numbers begin."""
+class EdgeDropout:
+    """The probability of dropping a weight, and the seed of the random numbers."""
 
     seed: Tensor | None
     """(1,), int64; None where nothing is dropped."""
@@ -22,45 +22,58 @@ class Dropping:
 
     @property
     def limit(self) -> int:
-        """Random 32-bit words below it drop."""
+        """A weight is dropped where its random 32-bit number is below this."""
         return round(self.probability * WORDS)
 
     @property
-    def growth(self) -> float:
-        """What a weight that stays is multiplied by."""
-        stay = WORDS - self.limit
-        return WORDS / stay if stay else 0.0
+    def scale(self) -> float:
+        """What the remaining weights are multiplied by: 1 / (1 - probability), or 0 where all are dropped."""
+        kept = WORDS - self.limit
+        return WORDS / kept if kept else 0.0
 
 
-NEVER = Dropping(None, 0.0)
+NO_DROPOUT = EdgeDropout(None, 0.0)
 
 
-def dropping(probability: float) -> Dropping:
+def draw_dropout(probability: float) -> EdgeDropout:
     """Draw a seed from PyTorch's generator.
 
-    >>> dropping(0.0) is NEVER
+    >>> draw_dropout(0.0) is NO_DROPOUT
     True
     """
-    return Dropping(torch.randint(2**62, (1,)), probability) if probability else NEVER
+    if not probability:
+        return NO_DROPOUT
+    return EdgeDropout(torch.randint(2**62, (1,)), probability)
 
 
-def kept(dropped: Dropping, edges: int, query: Tensor) -> Tensor:
-    """What the kernel multiplies each weight by, 0 or the growth: (batch, edges, heads), like `query`."""
+def dropout_factors(dropout: EdgeDropout, edges: int, query: Tensor) -> Tensor | None:
+    """Return the factors by which the kernels multiply weights, (batch, edges, heads): 0 or the scale.
+
+    Args:
+        dropout: probability and seed.
+        edges: how many edges there are.
+        query: (batch, queries, heads, features); gives sizes, dtype and device.
+
+    Returns:
+        The factors; None where nothing is dropped.
+    """
+    if not dropout.probability:
+        return None
     batch, _, heads, _ = query.shape
-    assert dropped.seed is not None
-    seed = dropped.seed.to(query.device)
-    place = torch.arange(1, batch * edges * heads + 1, device=query.device)
-    bits = _scrambled(seed + place * _signed(GOLDEN), 30) * _signed(FIRST)
-    bits = _scrambled(_scrambled(bits, 27) * _signed(SECOND), 31)
-    stays: Tensor = (bits >> 32) & (WORDS - 1) >= dropped.limit
-    factors: Tensor = stays.view(batch, edges, heads).to(query.dtype)
-    return factors.mul_(dropped.growth)
+    assert dropout.seed is not None
+    seed = dropout.seed.to(query.device)
+    position = torch.arange(1, batch * edges * heads + 1, device=query.device)
+    bits = _mixed(seed + position * _signed(GOLDEN), 30) * _signed(FIRST)
+    bits = _mixed(_mixed(bits, 27) * _signed(SECOND), 31)
+    kept: Tensor = (bits >> 32) & (WORDS - 1) >= dropout.limit
+    factors: Tensor = kept.view(batch, edges, heads).to(query.dtype)
+    return factors.mul_(dropout.scale)
 
 
-def _scrambled(bits: Tensor, shift: int) -> Tensor:
-    # Shifting right fills with the sign; the kernel's numbers have none.
-    scrambled: Tensor = bits ^ ((bits >> shift) & (2 ** (64 - shift) - 1))
-    return scrambled
+def _mixed(bits: Tensor, shift: int) -> Tensor:
+    # int64 shifts right with its sign; SplitMix64's numbers are unsigned.
+    mixed: Tensor = bits ^ ((bits >> shift) & (2 ** (64 - shift) - 1))
+    return mixed
 
 
 def _signed(number: int) -> int:

@@ -1,4 +1,4 @@
-"""Hands attention on a graph to its kernels, forward and backward."""
+"""Launches the kernels of attention over edges, forward and backward."""
 
 from __future__ import annotations
 
@@ -7,67 +7,82 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.additive.scores_forward import LANES
-from heedful.ops.backends.edges.backward import backward_space, edges_backward
-from heedful.ops.backends.edges.dropout import Dropping
-from heedful.ops.backends.edges.forward import edges_forward, forward_space
-from heedful.ops.backends.edges.pair import DOT, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS
-from heedful.ops.backends.edges.plain import EdgePair, EdgeTensors
+from heedful.ops.backends.edges.arguments import EdgePair, EdgeTensors
+from heedful.ops.backends.edges.backward import backward_workspace, edges_backward
+from heedful.ops.backends.edges.dropout import EdgeDropout
+from heedful.ops.backends.edges.forward import edges_forward, forward_workspace
+from heedful.ops.backends.edges.pair import DOT, LANES, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS
 from heedful.ops.csr.rows import CompressedRows
 from heedful.ops.jit.kernel import launch, parts_for
 from heedful.ops.jit.source import Compiled
 
-NANOSECONDS, EDGE_NANOSECONDS, BACKWARD = 0.13, 11.0, 2.2
-"""What a feature of an edge and the edge itself take forward on one thread, and how many times as long backward."""
-HIDDEN_NANOSECONDS = 0.6
-"""What a feature takes that goes through tanh or the leaky rectifier."""
+FEATURE_NANOSECONDS, HIDDEN_NANOSECONDS, EDGE_NANOSECONDS = 0.13, 0.6, 11.0
+"""Forward time of one thread for a feature of an edge, for one that goes through tanh or LeakyReLU, and for an edge."""
+BACKWARD_FACTOR = 2.2
+"""How many times as long as the forward pass the backward pass takes."""
 KINDS = {"dot": DOT, "leaky_relu": LEAKY_RELU, "tanh": TANH}
 SAFE_EXPONENT = {torch.float32: 40.0, torch.float64: 350.0}
-"""Up to this size e^2x is finite in each dtype the kernels know."""
+"""The dtypes of the kernels. Up to this x, e^2x is finite in each."""
 
 
 def run_forward(
-    rows: CompressedRows, pair: EdgePair, given: EdgeTensors, dropped: Dropping
-) -> tuple[Tensor, Tensor]:
-    """Output (batch, queries, heads, values) and logsumexp (batch, queries, heads)."""
-    batch, queries, heads, width = given.query.shape
-    output = given.query.new_empty(batch, queries, heads, given.value.shape[3])
-    logsumexp = given.query.new_empty(batch, queries, heads)
-    work = _work(rows, pair, given)
+    rows: CompressedRows,
+    pair: EdgePair,
+    tensors: EdgeTensors,
+    dropout: EdgeDropout,
+    needs_weights: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return output, logsumexp and weights.
+
+    Shapes: (batch, queries, heads, value features), (batch, queries, heads), and (batch, edges, heads), before
+    dropout, or (0,) where they are not needed. A position of no edge (see `CompressedRows`) has weight 0.
+    """
+    batch, queries, heads, width = tensors.query.shape
+    output = tensors.query.new_empty(batch, queries, heads, tensors.value.shape[3])
+    logsumexp = tensors.query.new_empty(batch, queries, heads)
+    shape = (batch, rows.count, heads) if needs_weights else (0,)
+    weights = tensors.query.new_zeros(shape)
+    work = _nanoseconds(rows, pair, tensors)
     parts = parts_for(work)
-    spaces = given.query.new_empty(parts, forward_space(heads, width, given.extra))
-    kernel, arguments = _prepared(edges_forward, rows, pair, given, dropped)
-    launch(kernel, *arguments, output.view(-1), logsumexp.view(-1), spaces, work=work, parts=parts)
-    return output, logsumexp
+    workspaces = tensors.query.new_empty(parts, forward_workspace(heads, width, tensors.edge_dim))
+    kernel, arguments = _prepared(edges_forward, rows, pair, tensors, dropout)
+    launch(
+        kernel, *arguments, output.view(-1), logsumexp.view(-1), weights.view(-1) if needs_weights else None,
+        workspaces, work=work, parts=parts,
+    )  # fmt: skip
+    return output, logsumexp, weights
 
 
 def run_backward(
     rows: CompressedRows,
     pair: EdgePair,
-    given: EdgeTensors,
+    tensors: EdgeTensors,
+    dropout: EdgeDropout,
+    results: tuple[Tensor, Tensor, Tensor],
     shared: bool,
-    dropped: Dropping,
-    after: tuple[Tensor, Tensor, Tensor],
 ) -> tuple[Tensor, ...]:
-    """Gradients of all seven tensors, empty where there is no tensor.
+    """Return the gradients of all seven tensors, empty where there is none.
 
-    `after` are output, logsumexp and the gradient of the output. Where key and value are one tensor (`shared`), its
-    whole gradient is the key's, and the value's is empty.
+    Args:
+        rows, pair, tensors, dropout: as in the forward pass.
+        results: output, logsumexp and the gradient of the output.
+        shared: whether key and value are one tensor. Then the gradient of key is its whole gradient, and that of
+            value is empty.
     """
-    _, _, heads, width = given.query.shape
-    query, key, value, vector, edge_features, edge_weight, bias = vars(given).values()
-    work = BACKWARD * _work(rows, pair, given)
-    # Each part has sums of its own for the keys; to clear and add them up costs about what half an edge a key costs.
+    _, _, heads, width = tensors.query.shape
+    query, key, value, vector, edge_features, edge_weight, bias = vars(tensors).values()
+    work = BACKWARD_FACTOR * _nanoseconds(rows, pair, tensors)
+    # Each part sums the gradients of all keys in memory of its own: clearing and adding them costs half an edge a key.
     parts = min(parts_for(work), max(2, 2 * rows.count // max(key.shape[1], 1)))
     dquery, dkeys = torch.empty_like(query), key.new_zeros(parts, key.numel())
     dvalues = dkeys if shared else value.new_zeros(parts, value.numel())
     dvectors = query.new_zeros(parts, heads * width)
     dweights = query.new_zeros(parts, 0 if edge_weight is None else edge_weight.numel())
     dfeatures, dbias = (torch.zeros_like(_or_empty(one, query)) for one in (edge_features, bias))
-    kernel, arguments = _prepared(edges_backward, rows, pair, given, dropped)
+    workspaces = query.new_empty(parts, backward_workspace(heads, width, tensors.edge_dim))
+    kernel, arguments = _prepared(edges_backward, rows, pair, tensors, dropout)
     launch(
-        kernel, *arguments, *(tensor.view(-1) for tensor in after),
-        query.new_empty(parts, backward_space(heads, width, given.extra)), dquery.view(-1), dkeys, dvalues,
+        kernel, *arguments, *(one.view(-1) for one in results), workspaces, dquery.view(-1), dkeys, dvalues,
         dvectors, dfeatures.view(-1), dweights, dbias.view(-1), work=work, parts=parts,
     )  # fmt: skip
     empty = query.new_empty(0)
@@ -86,29 +101,30 @@ def _prepared(
     build: Callable[[int, bool, bool, bool], Compiled],
     rows: CompressedRows,
     pair: EdgePair,
-    given: EdgeTensors,
-    dropped: Dropping,
+    tensors: EdgeTensors,
+    dropout: EdgeDropout,
 ) -> tuple[Compiled, tuple[Tensor | int | float, ...]]:
-    """The kernel for a call, and the arguments that forward and backward share."""
-    query, key, value, vector, edge_features, edge_weight, bias = vars(given).values()
+    """Return the kernel for a call, and the arguments that forward and backward share."""
+    query, key, value, vector, edge_features, edge_weight, bias = vars(tensors).values()
     batch, queries, heads, width = query.shape
-    mixed, extra = value.shape[3], given.extra
+    value_width, edge_dim = value.shape[3], tensors.edge_dim
     kind = KINDS[pair.kind]
-    if kind == TANH and not extra and _in_range(query, key):
-        # tanh(q + k) = 1 - 2 / (1 + e^2q e^2k): no function is left to compute for a pair.
+    if kind == TANH and not edge_dim and _in_range(query, key):
+        # tanh(q + k) = 1 - 2 / (1 + e^2q e^2k): no transcendental function is left to compute per edge.
         kind, query, key = TANH_OF_EXPONENTIALS, (2 * query).exp(), (2 * key).exp()
-    plain = not extra and bias is None and not dropped.probability
-    kernel = build(kind, width % LANES == 0 and kind != TANH, mixed % LANES == 0, plain)
-    tensors = [
+    simple = not edge_dim and bias is None and not dropout.probability
+    kernel = build(kind, width % LANES == 0 and kind != TANH, value_width % LANES == 0, simple)
+    flat = [
         _or_empty(one, query).view(-1)
         for one in (query, key, value, vector, edge_features, edge_weight)
     ]
     bias_step = 0 if bias is None or bias.shape[0] == 1 else bias[0].numel()
-    seed = rows.start if dropped.seed is None else dropped.seed  # any number, where none is read
+    # The kernel reads no seed where nothing is dropped, but takes one.
+    seed = rows.start if dropout.seed is None else dropout.seed
     return kernel, (
-        rows.start, rows.keys, rows.edges, batch, queries, key.shape[1], heads, width, mixed, extra,
-        pair.negative_slope, *tensors, int(pair.mixes_edges and extra > 0), int(key is not value),
-        _or_empty(bias, query).view(-1), bias_step, seed, dropped.limit, dropped.growth,
+        rows.start, rows.keys, rows.edges, batch, queries, key.shape[1], heads, width, value_width, edge_dim,
+        pair.negative_slope, *flat, int(pair.edges_in_values and edge_dim > 0), int(key is not value),
+        _or_empty(bias, query).view(-1), bias_step, seed, dropout.limit, dropout.scale,
     )  # fmt: skip
 
 
@@ -127,9 +143,10 @@ def _summed(parts: Tensor, like: Tensor) -> Tensor:
     return (parts[0] if parts.shape[0] == 1 else parts.sum(0)).view_as(like)
 
 
-def _work(rows: CompressedRows, pair: EdgePair, given: EdgeTensors) -> float:
-    """Nanoseconds forward on one thread."""
-    batch, _, heads, width = given.query.shape
-    each = NANOSECONDS if pair.kind == "dot" else HIDDEN_NANOSECONDS
-    features = width * (each + given.extra * NANOSECONDS) + given.value.shape[3] * NANOSECONDS
-    return batch * rows.count * heads * (features + EDGE_NANOSECONDS)
+def _nanoseconds(rows: CompressedRows, pair: EdgePair, tensors: EdgeTensors) -> float:
+    """Return the estimated forward time on one thread."""
+    batch, _, heads, width = tensors.query.shape
+    each = FEATURE_NANOSECONDS if pair.kind == "dot" else HIDDEN_NANOSECONDS
+    key_features = width * (each + tensors.edge_dim * FEATURE_NANOSECONDS)
+    value_features = tensors.value.shape[3] * FEATURE_NANOSECONDS
+    return batch * rows.count * heads * (key_features + value_features + EDGE_NANOSECONDS)

@@ -1,54 +1,128 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""What one edge and one head do: helpers of the kernels for attention on a graph.
+"""One head of a block of edges: scores, weighted sums of values and their gradients, as helpers of the kernels.
 
-All feature arrays are flat, a node after the other and its heads side by side, so that an edge gathers one stretch
-of memory; offsets say where a head of a node begins. `width` is how many features a head has. Kernels know it when
-they are compiled (see `edges_forward`), so the loops below unroll.
+Feature arrays are flat: node after node, the heads of a node side by side, so that an edge reads one contiguous row.
+Local names: `h` is a head, `b` a graph of the batch, `e` an edge of the block, `c` a feature, `d` an edge feature;
+`base` is the first node of the graph and `first` the position of the block's first edge in the compressed rows.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from heedful.ops.backends.additive.scores_forward import LANES
 from heedful.ops.jit.exponential import LOWEST, exponential
 from heedful.ops.jit.kernel import inlined, prefetch, stretch
 
 DOT, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS = 0, 1, 2, 3
-"""Ways to combine a query and a key: Σqk, Σv·LeakyReLU(q + k), Σv·tanh(q + k), and the latter from e^2q and e^2k."""
+"""Pair functions: Σqk, Σv·LeakyReLU(q + k), Σv·tanh(q + k), and the last one computed from e^2q and e^2k."""
 SUMS = frozenset({"contract", "reassoc", "nsz"})
-"""Sums may be reordered; a division stays a division, for an estimate of 1/∞ would be refined to NaN."""
-AHEAD = 16
-"""How many edges before its turn a node's row is asked for from memory: they lie anywhere."""
+"""fastmath flags: sums may be reordered. Not `arcp`: an approximate reciprocal of infinity is refined to NaN."""
+PREFETCH_DISTANCE = 16
+"""Edges to prefetch ahead; rows are scattered in memory."""
 BLOCK = 32
-"""Edges of a node that are scored, normalized and mixed at a time; their rows stay in the inner cache meanwhile."""
+"""Edges of a query that are processed together; their rows stay in the L1 cache between the passes over them."""
 LINE = 64
 """Bytes of a cache line."""
+LANES = 16
+"""Numbers that `load` and `store` take at a time."""
+
+
+class Graph(NamedTuple):
+    """Compressed rows; see `CompressedRows`."""
+
+    start: Any
+    keys: Any
+    edges: Any
+
+
+class Sizes(NamedTuple):
+    """Sizes of a call."""
+
+    batch: Any
+    queries: Any
+    keys: Any
+    heads: Any
+    width: Any
+    """Features of a head of query and key."""
+    value_width: Any
+    """Features of a head of the value."""
+    edge_dim: Any
+    """Features of an edge; 0 where edges have none."""
+
+
+class Options(NamedTuple):
+    """What is computed. The first and the last two are constants when a kernel is compiled, so branches fold."""
+
+    kind: Any
+    slope: Any
+    """Slope of the LeakyReLU below 0."""
+    edges_in_values: Any
+    """Whether projected edge features are added to values as well as to keys."""
+    guarded: Any
+    """Whether a weight may be 0 because a bias or dropout hides the edge; its value may then be NaN."""
+    separate_values: Any
+    """Whether value is another tensor than key, so that its rows are prefetched too."""
+    score_lanes: Any
+    """Whether scores are computed 16 features at a time."""
+    value_lanes: Any
+    """Whether values are summed 16 features at a time."""
+
+
+class Inputs(NamedTuple):
+    """Flat input tensors; empty where there is none."""
+
+    query: Any
+    key: Any
+    value: Any
+    vector: Any
+    edge_features: Any
+    edge_weight: Any
+    bias: Any
+    bias_step: Any
+    """Distance between the biases of two graphs of the batch; 0 where they share one."""
+
+
+class Dropout(NamedTuple):
+    """Dropout of weights; see `EdgeDropout`."""
+
+    seed: Any
+    limit: Any
+    scale: Any
 
 
 @inlined(borrows=True)
-def ask_for(array, begin, size):
-    """Ask for `size` numbers from `begin` on."""
+def prefetch_row(array, begin, size):
+    """Prefetch `size` numbers from `begin` on."""
     for place in range(begin, begin + size, LINE // array.itemsize):
         prefetch(array, place)
 
 
 @inlined(borrows=True)
-def share_of_rows(start, part, parts):
-    """The rows of one part: as many edges and rows together as every other part has."""
-    rows = start.shape[0] - 1
-    whole = start[rows] + rows
+def prefetch_block(array, base, first, count, keys, size):
+    """Prefetch the rows, of `size` numbers, of `count` edges that come `PREFETCH_DISTANCE` edges later."""
+    last = keys.shape[0] - 1
+    for e in range(count):
+        node = base + np.int64(stretch(keys, min(first + e + PREFETCH_DISTANCE, last))[0])
+        prefetch_row(array, node * size, size)
+
+
+@inlined(borrows=True)
+def queries_of_part(start, part, parts):
+    """Return the range of queries of one part; each part has about as many edges and queries together."""
+    queries = start.shape[0] - 1
+    total = start[queries] + queries
     return (
-        first_row(start, whole * part // parts),
-        first_row(start, whole * (part + 1) // parts),
+        first_query(start, total * part // parts),
+        first_query(start, total * (part + 1) // parts),
     )
 
 
 @inlined(borrows=True)
-def first_row(start, wanted):
-    """The first row with at least `wanted` edges and rows before it."""
+def first_query(start, wanted):
+    """Return the first query with at least `wanted` edges and queries before it."""
     low, high = 0, start.shape[0] - 1
     while low < high:
         middle = (low + high) // 2
@@ -60,43 +134,33 @@ def first_row(start, wanted):
 
 
 @inlined(borrows=True)
-def row_at(base, place, keys, whole, offset):
-    """Where the features, from `offset` on, of the key of the edge at a place are."""
-    return (base + np.int64(stretch(keys, place)[0])) * whole + offset
-
-
-@inlined(borrows=True)
-def ask_for_block(array, base, first, count, keys, whole):
-    """Ask for the rows of as many edges, `AHEAD` places on."""
-    last = keys.shape[0] - 1
-    for e in range(count):
-        ahead = base + np.int64(stretch(keys, min(first + e + AHEAD, last))[0])
-        ask_for(array, ahead * whole, whole)
+def row_at(base, position, keys, size, offset):
+    """Return the index of feature `offset` of the key of the edge at a position; a node has `size` features."""
+    return (base + np.int64(stretch(keys, position)[0])) * size + offset
 
 
 @inlined(fastmath=SUMS, borrows=True)
-def score_head(h, base, first, count, keys, sizes, how, query, key, vector, scores):
-    """Scores of one head of some edges, whose keys lie anywhere, or were added to their edges' features."""
-    _, _, _, heads, width, _, extra = sizes
-    kind, slope = how[0], how[1]
-    whole = heads * width
+def score_loop(h, base, first, count, keys, sizes, options, query, key, vector, scores):
+    """Write the scores of one head. `key` holds a row for each edge of the block where edges have features."""
+    heads, width, slope = sizes.heads, sizes.width, options.slope
+    size = heads * width
     ours, weights = stretch(query, h * width), stretch(vector, h * width)
-    # an integer would widen float32 to float64
+    # An integer literal would widen float32 to float64.
     zero, one = query.dtype.type(0), query.dtype.type(1)
     for e in range(count):
-        if extra > 0:
-            theirs = stretch(key, e * whole + h * width)
+        if sizes.edge_dim > 0:
+            theirs = stretch(key, e * size + h * width)
         else:
-            theirs = stretch(key, row_at(base, first + e, keys, whole, h * width))
+            theirs = stretch(key, row_at(base, first + e, keys, size, h * width))
         total = zero
-        if kind == DOT:
+        if options.kind == DOT:
             for c in range(width):
                 total += ours[c] * theirs[c]
-        elif kind == LEAKY_RELU:
+        elif options.kind == LEAKY_RELU:
             for c in range(width):
                 hidden = ours[c] + theirs[c]
                 total += weights[c] * (hidden if hidden > 0 else hidden * slope)
-        elif kind == TANH:
+        elif options.kind == TANH:
             for c in range(width):
                 total += weights[c] * math.tanh(ours[c] + theirs[c])
         else:
@@ -107,8 +171,8 @@ def score_head(h, base, first, count, keys, sizes, how, query, key, vector, scor
 
 
 @inlined(borrows=True)
-def raise_scores(scores, count, top):
-    """Put e^(score - top) in place of each score."""
+def exponentiate(scores, count, top):
+    """Replace each score by exp(score - top)."""
     padded = (count + LANES - 1) // LANES * LANES
     for e in range(count, padded):
         scores[e] = -np.inf
@@ -123,122 +187,122 @@ def raise_scores(scores, count, top):
 
 
 @inlined(fastmath=SUMS, borrows=True)
-def head_gradient(h, base, first, count, keys, sizes, how, changes, given, sums):
-    """Add what changes of the scores of one head of some edges ask of query, key and vector."""
-    _, _, _, heads, width, _, extra = sizes
-    (kind, slope, _, guarded), (query, key, vector) = how[:4], given
-    whole, one = heads * width, query.dtype.type(1)
+def score_gradient_loop(
+    h, base, first, count, keys, sizes, options, dscores, query, key, vector, dquery, dkey, dvector
+):
+    """Add to the gradients of query, key and vector what the gradients of one head's scores contribute."""
+    heads, width, slope = sizes.heads, sizes.width, options.slope
+    size, one = heads * width, query.dtype.type(1)
     ours, weights = stretch(query, h * width), stretch(vector, h * width)
-    dours, dweights = stretch(sums[0], h * width), stretch(sums[2], h * width)
+    dours, dweights = stretch(dquery, h * width), stretch(dvector, h * width)
     for e in range(count):
-        change = changes[e]
-        if guarded and change == 0:
+        dscore = dscores[e]
+        if options.guarded and dscore == 0:
             continue
-        if extra > 0:
-            place = e * whole + h * width
+        if sizes.edge_dim > 0:
+            place = e * size + h * width
         else:
-            place = row_at(base, first + e, keys, whole, h * width)
-        theirs, dtheirs = stretch(key, place), stretch(sums[1], place)
-        if kind == DOT:
+            place = row_at(base, first + e, keys, size, h * width)
+        theirs, dtheirs = stretch(key, place), stretch(dkey, place)
+        if options.kind == DOT:
             for c in range(width):
-                dours[c] += change * theirs[c]
-                dtheirs[c] += change * ours[c]
-        elif kind == LEAKY_RELU:
+                dours[c] += dscore * theirs[c]
+                dtheirs[c] += dscore * ours[c]
+        elif options.kind == LEAKY_RELU:
             for c in range(width):
                 hidden = ours[c] + theirs[c]
-                inner = change * weights[c] * (one if hidden > 0 else slope)
-                dweights[c] += change * (hidden if hidden > 0 else hidden * slope)
+                inner = dscore * weights[c] * (one if hidden > 0 else slope)
+                dweights[c] += dscore * (hidden if hidden > 0 else hidden * slope)
                 dours[c] += inner
                 dtheirs[c] += inner
         else:
             for c in range(width):
-                if kind == TANH:
-                    bent = math.tanh(ours[c] + theirs[c])
-                    steepness = one - bent * bent
+                if options.kind == TANH:
+                    activated = math.tanh(ours[c] + theirs[c])
+                    derivative = one - activated * activated
                 else:
                     rest = one / (one + ours[c] * theirs[c])
-                    bent = one - rest - rest
-                    steepness = (one + bent) * (rest + rest)
-                inner = change * weights[c] * steepness
-                dweights[c] += change * bent
+                    activated = one - rest - rest
+                    derivative = (one + activated) * (rest + rest)
+                inner = dscore * weights[c] * derivative
+                dweights[c] += dscore * activated
                 dours[c] += inner
                 dtheirs[c] += inner
 
 
 @inlined(borrows=True)
-def mix_head(h, base, first, count, keys, sizes, how, value, projected, weights, mean):
-    """Add the values of one head of some edges, weighted."""
-    heads, mixed = sizes[3], sizes[5]
-    theirs = stretch(mean, h * mixed)
+def mix_loop(h, base, first, count, keys, sizes, options, value, projected, weights, output):
+    """Add the weighted values of one head to its output."""
+    heads, width = sizes.heads, sizes.value_width
+    total = stretch(output, h * width)
     for e in range(count):
         weight = weights[e]
-        if how[3] and weight == 0:
+        if options.guarded and weight == 0:
             continue
-        ours = stretch(value, row_at(base, first + e, keys, heads * mixed, h * mixed))
-        for c in range(mixed):
-            theirs[c] += weight * ours[c]
-        if how[2]:
-            added = stretch(projected, (e * heads + h) * mixed)
-            for c in range(mixed):
-                theirs[c] += weight * added[c]
+        theirs = stretch(value, row_at(base, first + e, keys, heads * width, h * width))
+        for c in range(width):
+            total[c] += weight * theirs[c]
+        if options.edges_in_values:
+            added = stretch(projected, (e * heads + h) * width)
+            for c in range(width):
+                total[c] += weight * added[c]
 
 
 @inlined(fastmath=SUMS, borrows=True)
-def reach_head(h, base, first, count, keys, sizes, how, value, projected, direction, reached):
-    """Inner products of the output's gradient and the values of one head of some edges."""
-    heads, mixed = sizes[3], sizes[5]
-    ours = stretch(direction, h * mixed)
+def value_product_loop(
+    h, base, first, count, keys, sizes, options, value, projected, doutput, products
+):
+    """Write the inner product of one head's output gradient and each value."""
+    heads, width = sizes.heads, sizes.value_width
+    ours = stretch(doutput, h * width)
     for e in range(count):
-        theirs = stretch(value, row_at(base, first + e, keys, heads * mixed, h * mixed))
-        total = direction.dtype.type(0)
-        for c in range(mixed):
+        theirs = stretch(value, row_at(base, first + e, keys, heads * width, h * width))
+        total = doutput.dtype.type(0)
+        for c in range(width):
             total += ours[c] * theirs[c]
-        if how[2]:
-            theirs = stretch(projected, (e * heads + h) * mixed)
-            for c in range(mixed):
-                total += ours[c] * theirs[c]
-        reached[e] = total
+        if options.edges_in_values:
+            added = stretch(projected, (e * heads + h) * width)
+            for c in range(width):
+                total += ours[c] * added[c]
+        products[e] = total
 
 
 @inlined(borrows=True)
-def spread_head(h, base, first, count, keys, sizes, how, weights, direction, dvalue):
-    """Add the output's gradient, weighted, to the values' gradients of one head of some edges."""
-    heads, mixed = sizes[3], sizes[5]
-    ours = stretch(direction, h * mixed)
+def value_gradient_loop(h, base, first, count, keys, sizes, options, weights, doutput, dvalue):
+    """Add one head's weighted output gradient to the gradients of the values."""
+    heads, width = sizes.heads, sizes.value_width
+    ours = stretch(doutput, h * width)
     for e in range(count):
         weight = weights[e]
-        if how[3] and weight == 0:
+        if options.guarded and weight == 0:
             continue
-        theirs = stretch(dvalue, row_at(base, first + e, keys, heads * mixed, h * mixed))
-        for c in range(mixed):
+        theirs = stretch(dvalue, row_at(base, first + e, keys, heads * width, h * width))
+        for c in range(width):
             theirs[c] += weight * ours[c]
 
 
 @inlined(borrows=True)
-def project_block(b, first, count, graph, sizes, held, projected, hidden):
-    """Project the features of some edges, (edges, heads * features), and add each to its key."""
-    _, keys, edges = graph
-    _, _, key_count, heads, width, _, extra = sizes
-    key, edge_features, edge_weight = held[1], held[4], held[5]
-    whole = heads * width
+def project_block(base, first, count, graph, sizes, inputs, projected, summed):
+    """Write the projected features of a block's edges, (edges, heads * features), and their sum with the keys."""
+    edge_dim, size = sizes.edge_dim, sizes.heads * sizes.width
     for e in range(count):
-        features = stretch(edge_features, edges[first + e] * extra)
-        out, total = stretch(projected, e * whole), stretch(hidden, e * whole)
-        ours = stretch(key, row_at(b * key_count, first + e, keys, whole, 0))
-        for c in range(whole):
+        features = stretch(inputs.edge_features, graph.edges[first + e] * edge_dim)
+        out, total = stretch(projected, e * size), stretch(summed, e * size)
+        ours = stretch(inputs.key, row_at(base, first + e, graph.keys, size, 0))
+        for c in range(size):
             out[c] = 0
-        for d in range(extra):
-            feature, weights = features[d], stretch(edge_weight, d * whole)
-            for c in range(whole):
+        for d in range(edge_dim):
+            feature, weights = features[d], stretch(inputs.edge_weight, d * size)
+            for c in range(size):
                 out[c] += feature * weights[c]
-        for c in range(whole):
+        for c in range(size):
             total[c] = ours[c] + out[c]
 
 
 @inlined(borrows=True)
-def is_dropped(seed, place, limit):
-    """Whether dropout takes the weight at a place: 32 random bits of (seed, place), SplitMix64, below `limit`."""
-    bits = np.uint64(seed) + np.uint64(place + 1) * np.uint64(0x9E3779B97F4A7C15)
+def is_dropped(seed, position, limit):
+    """Return whether dropout zeroes the weight at a position: 32 bits of SplitMix64(seed, position) below `limit`."""
+    bits = np.uint64(seed) + np.uint64(position + 1) * np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (bits ^ (bits >> np.uint64(31))) >> np.uint64(32) < np.uint64(limit)

@@ -1,22 +1,22 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""The loops over features of the kernels for graphs, for heads of a multiple of 16 features.
+"""The loops of `pair`, 16 features at a time where the width of a head is a multiple of 16, and the choice of them.
 
-They take sixteen features at a time, and of these all edges of a block: what belongs to the query stays in registers.
-Arguments and results are those of the functions of the same names in `edges_pair`, which take any number.
+Sixteen features of the query stay in registers while all edges of a block are processed. Arguments and results are
+those of the loop of the same name in `pair`.
 """
 
 from __future__ import annotations
 
-from heedful.ops.backends.additive.scores_forward import LANES
 from heedful.ops.backends.edges.pair import (
     DOT,
+    LANES,
     LEAKY_RELU,
-    head_gradient,
-    mix_head,
-    reach_head,
+    mix_loop,
     row_at,
-    score_head,
-    spread_head,
+    score_gradient_loop,
+    score_loop,
+    value_gradient_loop,
+    value_product_loop,
 )
 from heedful.ops.jit.kernel import (
     inlined,
@@ -30,22 +30,21 @@ from heedful.ops.jit.kernel import (
 
 
 @inlined(borrows=True)
-def score_in_lanes(h, base, first, count, keys, sizes, how, query, key, vector, scores):
-    """Scores of one head of some edges."""
-    _, _, _, heads, width, _, extra = sizes
-    kind, slope = how[0], how[1]
+def score_lanes(h, base, first, count, keys, sizes, options, query, key, vector, scores):
+    """Write the scores of one head."""
+    heads, width, slope = sizes.heads, sizes.width, options.slope
     one = query.dtype.type(1)
     for c in range(h * width, (h + 1) * width, LANES):
         ours = load(query, c)
-        weights = ours if kind == DOT else load(vector, c)
+        weights = ours if options.kind == DOT else load(vector, c)
         for e in range(count):
-            if extra > 0:
+            if sizes.edge_dim > 0:
                 theirs = load(key, e * heads * width + c)
             else:
                 theirs = load(key, row_at(base, first + e, keys, heads * width, c))
-            if kind == DOT:
+            if options.kind == DOT:
                 total = sum_of(ours * theirs)
-            elif kind == LEAKY_RELU:
+            elif options.kind == LEAKY_RELU:
                 hidden = ours + theirs
                 total = sum_of(weights * where_positive(hidden, hidden, hidden * slope))
             else:
@@ -55,133 +54,142 @@ def score_in_lanes(h, base, first, count, keys, sizes, how, query, key, vector, 
 
 
 @inlined(borrows=True)
-def gradient_in_lanes(h, base, first, count, keys, sizes, how, changes, given, sums):
-    """Add what changes of the scores of one head of some edges ask of query, key and vector."""
-    _, _, _, heads, width, _, extra = sizes
-    kind, slope, _, guarded = how[:4]
-    query, key, vector = given
+def score_gradient_lanes(
+    h, base, first, count, keys, sizes, options, dscores, query, key, vector, dquery, dkey, dvector
+):
+    """Add to the gradients of query, key and vector what the gradients of one head's scores contribute."""
+    heads, width, slope = sizes.heads, sizes.width, options.slope
     one, zero = query.dtype.type(1), query.dtype.type(0)
     for c in range(h * width, (h + 1) * width, LANES):
-        ours, dours = load(query, c), load(sums[0], c)
-        weights = ours if kind == DOT else load(vector, c)
-        bent = spread(zero)
+        ours, dours = load(query, c), load(dquery, c)
+        weights = ours if options.kind == DOT else load(vector, c)
+        dweights = spread(zero)
         for e in range(count):
-            change = changes[e]
-            if guarded and change == 0:
+            dscore = dscores[e]
+            if options.guarded and dscore == 0:
                 continue
-            if extra > 0:
-                theirs, dtheirs = (
-                    stretch(key, e * heads * width + c),
-                    stretch(sums[1], e * heads * width + c),
-                )
+            if sizes.edge_dim > 0:
+                place = e * heads * width + c
             else:
-                theirs = stretch(key, row_at(base, first + e, keys, heads * width, c))
-                dtheirs = stretch(sums[1], row_at(base, first + e, keys, heads * width, c))
-            if kind == DOT:
-                dours = dours + load(theirs, 0) * change
-                inner = ours * change
-            elif kind == LEAKY_RELU:
-                hidden = ours + load(theirs, 0)
-                inner = weights * where_positive(hidden, change, change * slope)
-                bent = bent + where_positive(hidden, hidden, hidden * slope) * change
+                place = row_at(base, first + e, keys, heads * width, c)
+            theirs, dtheirs = load(key, place), stretch(dkey, place)
+            if options.kind == DOT:
+                dours = dours + theirs * dscore
+                inner = ours * dscore
+            elif options.kind == LEAKY_RELU:
+                hidden = ours + theirs
+                inner = weights * where_positive(hidden, dscore, dscore * slope)
+                dweights = dweights + where_positive(hidden, hidden, hidden * slope) * dscore
                 dours = dours + inner
             else:
-                rest = one / (ours * load(theirs, 0) + one)
-                value = one - rest - rest
-                inner = weights * ((value + one) * (rest + rest)) * change
-                bent = bent + value * change
+                rest = one / (ours * theirs + one)
+                activated = one - rest - rest
+                inner = weights * ((activated + one) * (rest + rest)) * dscore
+                dweights = dweights + activated * dscore
                 dours = dours + inner
             store(dtheirs, 0, load(dtheirs, 0) + inner)
-        store(sums[0], c, dours)
-        if kind != DOT:
-            store(sums[2], c, load(sums[2], c) + bent)
+        store(dquery, c, dours)
+        if options.kind != DOT:
+            store(dvector, c, load(dvector, c) + dweights)
 
 
 @inlined(borrows=True)
-def mix_in_lanes(h, base, first, count, keys, sizes, how, value, projected, weights, mean):
-    """Add the values of one head of some edges, weighted."""
-    heads, mixed = sizes[3], sizes[5]
-    for c in range(h * mixed, (h + 1) * mixed, LANES):
-        total = load(mean, c)
+def mix_lanes(h, base, first, count, keys, sizes, options, value, projected, weights, output):
+    """Add the weighted values of one head to its output."""
+    heads, width = sizes.heads, sizes.value_width
+    for c in range(h * width, (h + 1) * width, LANES):
+        total = load(output, c)
         for e in range(count):
             weight = weights[e]
-            if how[3] and weight == 0:
+            if options.guarded and weight == 0:
                 continue
-            total = total + load(value, row_at(base, first + e, keys, heads * mixed, c)) * weight
-            if how[2]:
-                total = total + load(projected, e * heads * mixed + c) * weight
-        store(mean, c, total)
+            total = total + load(value, row_at(base, first + e, keys, heads * width, c)) * weight
+            if options.edges_in_values:
+                total = total + load(projected, e * heads * width + c) * weight
+        store(output, c, total)
 
 
 @inlined(borrows=True)
-def reach_in_lanes(h, base, first, count, keys, sizes, how, value, projected, direction, reached):
-    """Inner products of the output's gradient and the values of one head of some edges."""
-    heads, mixed = sizes[3], sizes[5]
-    for c in range(h * mixed, (h + 1) * mixed, LANES):
-        ours = load(direction, c)
+def value_product_lanes(
+    h, base, first, count, keys, sizes, options, value, projected, doutput, products
+):
+    """Write the inner product of one head's output gradient and each value."""
+    heads, width = sizes.heads, sizes.value_width
+    for c in range(h * width, (h + 1) * width, LANES):
+        ours = load(doutput, c)
         for e in range(count):
-            theirs = load(value, row_at(base, first + e, keys, heads * mixed, c))
-            if how[2]:
-                theirs = theirs + load(projected, e * heads * mixed + c)
+            theirs = load(value, row_at(base, first + e, keys, heads * width, c))
+            if options.edges_in_values:
+                theirs = theirs + load(projected, e * heads * width + c)
             total = sum_of(ours * theirs)
-            reached[e] = total if c == h * mixed else reached[e] + total
+            products[e] = total if c == h * width else products[e] + total
 
 
 @inlined(borrows=True)
-def spread_in_lanes(h, base, first, count, keys, sizes, how, weights, direction, dvalue):
-    """Add the output's gradient, weighted, to the values' gradients of one head of some edges."""
-    heads, mixed = sizes[3], sizes[5]
-    for c in range(h * mixed, (h + 1) * mixed, LANES):
-        ours = load(direction, c)
+def value_gradient_lanes(h, base, first, count, keys, sizes, options, weights, doutput, dvalue):
+    """Add one head's weighted output gradient to the gradients of the values."""
+    heads, width = sizes.heads, sizes.value_width
+    for c in range(h * width, (h + 1) * width, LANES):
+        ours = load(doutput, c)
         for e in range(count):
-            if how[3] and weights[e] == 0:
+            if options.guarded and weights[e] == 0:
                 continue
-            theirs = stretch(dvalue, row_at(base, first + e, keys, heads * mixed, c))
+            theirs = stretch(dvalue, row_at(base, first + e, keys, heads * width, c))
             store(theirs, 0, load(theirs, 0) + ours * weights[e])
 
 
 @inlined(borrows=True)
-def score(h, base, first, count, keys, sizes, how, query, key, vector, scores):
-    """Scores of one head of some edges."""
-    if how[5]:
-        score_in_lanes(h, base, first, count, keys, sizes, how, query, key, vector, scores)
+def score(h, base, first, count, keys, sizes, options, query, key, vector, scores):
+    """Write the scores of one head."""
+    if options.score_lanes:
+        score_lanes(h, base, first, count, keys, sizes, options, query, key, vector, scores)
     else:
-        score_head(h, base, first, count, keys, sizes, how, query, key, vector, scores)
+        score_loop(h, base, first, count, keys, sizes, options, query, key, vector, scores)
 
 
 @inlined(borrows=True)
-def gradient(h, base, first, count, keys, sizes, how, changes, given, sums):
-    """Add what changes of the scores of one head of some edges ask of query, key and vector."""
-    if how[5]:
-        gradient_in_lanes(h, base, first, count, keys, sizes, how, changes, given, sums)
+def score_gradient(
+    h, base, first, count, keys, sizes, options, dscores, query, key, vector, dquery, dkey, dvector
+):
+    """Add to the gradients of query, key and vector what the gradients of one head's scores contribute."""
+    if options.score_lanes:
+        score_gradient_lanes(
+            h, base, first, count, keys, sizes, options, dscores, query, key, vector, dquery, dkey, dvector
+        )  # fmt: skip
     else:
-        head_gradient(h, base, first, count, keys, sizes, how, changes, given, sums)
+        score_gradient_loop(
+            h, base, first, count, keys, sizes, options, dscores, query, key, vector, dquery, dkey, dvector
+        )  # fmt: skip
 
 
 @inlined(borrows=True)
-def mix(h, base, first, count, keys, sizes, how, value, projected, weights, mean):
-    """Add the values of one head of some edges, weighted."""
-    if how[6]:
-        mix_in_lanes(h, base, first, count, keys, sizes, how, value, projected, weights, mean)
+def mix(h, base, first, count, keys, sizes, options, value, projected, weights, output):
+    """Add the weighted values of one head to its output."""
+    if options.value_lanes:
+        mix_lanes(h, base, first, count, keys, sizes, options, value, projected, weights, output)
     else:
-        mix_head(h, base, first, count, keys, sizes, how, value, projected, weights, mean)
+        mix_loop(h, base, first, count, keys, sizes, options, value, projected, weights, output)
 
 
 @inlined(borrows=True)
-def reach(h, base, first, count, keys, sizes, how, value, projected, direction, reached):
-    """Inner products of the output's gradient and the values of one head of some edges."""
-    if how[6]:
-        reach_in_lanes(
-            h, base, first, count, keys, sizes, how, value, projected, direction, reached
+def value_products(
+    h, base, first, count, keys, sizes, options, value, projected, doutput, products
+):
+    """Write the inner product of one head's output gradient and each value."""
+    if options.value_lanes:
+        value_product_lanes(
+            h, base, first, count, keys, sizes, options, value, projected, doutput, products
         )
     else:
-        reach_head(h, base, first, count, keys, sizes, how, value, projected, direction, reached)
+        value_product_loop(
+            h, base, first, count, keys, sizes, options, value, projected, doutput, products
+        )
 
 
 @inlined(borrows=True)
-def distribute(h, base, first, count, keys, sizes, how, weights, direction, dvalue):
-    """Add the output's gradient, weighted, to the values' gradients of one head of some edges."""
-    if how[6]:
-        spread_in_lanes(h, base, first, count, keys, sizes, how, weights, direction, dvalue)
+def value_gradient(h, base, first, count, keys, sizes, options, weights, doutput, dvalue):
+    """Add one head's weighted output gradient to the gradients of the values."""
+    if options.value_lanes:
+        value_gradient_lanes(h, base, first, count, keys, sizes, options, weights, doutput, dvalue)
     else:
-        spread_head(h, base, first, count, keys, sizes, how, weights, direction, dvalue)
+        value_gradient_loop(h, base, first, count, keys, sizes, options, weights, doutput, dvalue)
