@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from heedful import attend, masks
 from heedful.errors import OptionError, ShapeError
-from heedful.explore import record, recording
+from heedful.explore import draw_html, heat_map, record, recording
 from heedful.explore.record import layer_number
+from heedful.nn import GATv2
 
 
 class Look(nn.Module):
@@ -293,3 +294,63 @@ def test_modules_without_a_number_are_counted_in_order() -> None:
         ("encoder", 1),
         ("cross", 0),
     ]
+
+
+class Convolutions(nn.Module):
+    """Two layers over a graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([GATv2(4, 2, heads=2), GATv2(4, 2, heads=2)])
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = conv(x, index)
+        return x
+
+
+INDEX = torch.tensor([[0, 1, 1, 2], [1, 2, 2, 0]])
+"""The edge from 1 to 2 twice."""
+
+
+def test_layers_for_graphs_are_recorded_as_matrices_and_as_edges() -> None:
+    model, x = Convolutions(), data(3, 4)
+    names = ["a", "b", "c"]
+    with recording(model) as recorder:
+        model(x, INDEX)
+    found = recorder.records({"self": (names, names)})
+    assert [(one.module_path, one.layer) for one in found] == [("convs.0", 0), ("convs.1", 1)]
+    first, edges = found[0], recorder.edge_records()[0]
+    assert first.allowed[0].tolist() == [
+        [True, False, True],
+        [True, True, False],
+        [False, True, True],
+    ]
+    assert (edges.module_path, edges.layer, edges.backend) == ("convs.0", 0, first.backend)
+    assert edges.edge_index[:, :4].tolist() == INDEX.tolist()
+    wanted = model.convs[0].weights(x, INDEX)  # type: ignore[operator]
+    assert edges.weights.tolist() == wanted.weights.tolist()
+    assert first.weights[:, 2, 1] == pytest.approx(edges.weights[1] + edges.weights[2])
+    assert "a" in heat_map(first, style="ascii").plain
+    assert "convs.0" in draw_html(found)
+
+
+def test_a_graph_too_large_to_draw_keeps_its_edges() -> None:
+    model = Convolutions()
+    with recording(model) as recorder, torch.no_grad():
+        model(data(600, 4), INDEX)
+    with pytest.raises(
+        OptionError, match=r"604 edges from 600 to 600 nodes is too large.*edge_records"
+    ):
+        recorder.records()
+    with recording(model) as recorder, torch.no_grad():
+        model(data(600, 4), INDEX)
+        model.convs[1](data(512, 4), INDEX)
+    assert [one.edge_index.shape for one in recorder.edge_records()] == [
+        (2, 604),
+        (2, 604),
+        (2, 516),
+    ]
+    with pytest.warns(UserWarning, match="too large to draw") as heard:
+        (small,) = recorder.records()
+    assert (small.module_path, small.weights.shape, len(heard)) == ("convs.1", (2, 512, 512), 2)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from heedful import DtypeError, OptionError, ShapeError, masks
 from heedful.nn import GAT, GATv2, GraphTransformer
+from heedful.ops.observe import ObservedEdges, observing
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it compiles parts of itself in a way that PyTorch gives up
@@ -125,14 +126,50 @@ def test_edges_made_once_stand_for_edge_index(name: str) -> None:
 
 @pytest.mark.parametrize("edge_dim", [None, 2])
 @pytest.mark.parametrize("name", PAIRS)
-def test_weights(name: str, edge_dim: int | None) -> None:
+def test_weights_and_their_gradients(name: str, edge_dim: int | None) -> None:
     ours, theirs = same_weights(name, in_channels=5, out_channels=3, heads=2, edge_dim=edge_dim)
-    x, index = torch.randn(NODES, 5).double(), edge_index()
+    x, index = torch.randn(NODES, 5).double().requires_grad_(), edge_index()
     features = None if edge_dim is None else torch.randn(EDGES, edge_dim).double()
-    wanted_index, wanted = theirs(x, index, features, return_attention_weights=True)[1]
-    got = ours.weights(x, index, features)
-    assert torch.equal(got.edge_index, wanted_index)
-    torch.testing.assert_close(got.weights, wanted)
+    _, (wanted_index, wanted) = theirs(x, index, features, return_attention_weights=True)
+    output, (got_index, got) = ours(x, index, features, return_attention_weights=True)
+    assert torch.equal(output, ours(x, index, features))
+    assert torch.equal(got_index, wanted_index)
+    torch.testing.assert_close(got, wanted)
+    assert torch.equal(ours.weights(x, index, features).weights, got)
+    slopes = (torch.autograd.grad(one.square().sum(), x)[0] for one in (got, wanted))
+    torch.testing.assert_close(*slopes)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_weights_are_those_before_dropout(name: str) -> None:
+    layer = PAIRS[name][0](5, 3, heads=2, dropout=0.5)
+    x, index = torch.randn(NODES, 5), edge_index()
+    trained = layer.weights(x, index).weights
+    assert torch.equal(trained, layer.eval().weights(x, index).weights)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_an_observer_sees_the_layer(name: str) -> None:
+    layer, _ = same_weights(name, in_channels=(5, 4), out_channels=3, heads=2)
+    x = (torch.randn(7, 5).double(), torch.randn(NODES, 4).double())
+    index = edge_index(7, NODES)
+    seen: list[ObservedEdges] = []
+    with observing(seen.append):  # type: ignore[arg-type]
+        observed = layer(x, index)
+    assert torch.equal(observed, layer(x, index))
+    (one,) = seen
+    wanted = layer.weights(x, index)
+    assert torch.equal(one.edge_index, wanted.edge_index)
+    assert torch.equal(one.weights[0], wanted.weights)
+    assert (one.num_queries, one.num_keys, one.backend) == (NODES, 7, "compiled")
+    sums = one.dense().weights.sum(-1)
+    torch.testing.assert_close(sums, (sums > 0).double())
+
+
+@pytest.mark.parametrize("name", ["gat", "gatv2"])
+def test_edge_features_may_be_left_out(name: str) -> None:
+    ours, theirs = same_weights(name, in_channels=5, out_channels=3, heads=2, edge_dim=2)
+    assert_agree(ours, theirs, torch.randn(NODES, 5).double(), edge_index())
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -158,7 +195,9 @@ def test_what_does_not_fit() -> None:
     x, index = torch.randn(NODES, 5), edge_index()
     with pytest.raises(OptionError, match="made without edge_dim"):
         GAT(5, 3)(x, index, torch.randn(EDGES, 2))
-    with pytest.raises(OptionError, match="edge_attr is missing"):
+    with pytest.raises(OptionError, match="made without edge_dim"):
+        GraphTransformer(5, 3)(x, index, torch.randn(EDGES, 2))
+    with pytest.raises(OptionError, match=r"edge_attr is missing.*give \(edges, 2\)"):
         GraphTransformer(5, 3, edge_dim=2)(x, index)
     with pytest.raises(ShapeError, match=r"there are 30 edges"):
         GATv2(5, 3, edge_dim=2)(x, index, torch.randn(7, 2))
@@ -179,6 +218,8 @@ def test_what_does_not_fit() -> None:
             layer(x, index, torch.ones(EDGES, 3).long())
     with pytest.raises(OptionError, match="heads is 0"):
         GAT(5, 3, heads=0)
+    with pytest.raises(OptionError, match="edge_dim is 0"):
+        GraphTransformer(5, 3, edge_dim=0)
     with pytest.raises(OptionError, match="outside"):
         GraphTransformer(5, 3, dropout=1.0)
     with pytest.raises(OptionError, match="did you mean 'mean'"):
@@ -195,6 +236,7 @@ def test_autocast(name: str, edge_dim: int | None) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         got = ours(x, index, features)
         weights = ours.weights(x, index, features).weights
+    assert weights.dtype == torch.float32
     assert got.dtype == torch.float32  # narrow in the linear maps alone
     torch.testing.assert_close(got, theirs(x, index, features), rtol=0.05, atol=0.1)
     assert weights.isfinite().all()

@@ -214,15 +214,19 @@ def test_indices_that_name_no_node_are_refused_when_a_program_runs() -> None:
         compiled(nodes, INDEX + 1)
 
 
-def test_no_weights_along_edges_while_traced() -> None:
-    query, key, value = (one.detach() for one in operands(2, 3, length=20))
+@pytest.mark.parametrize("edges", [EDGES, masks.Edges(INDEX, 20, 20)], ids=["sorted", "new"])
+def test_weights_along_edges_compile(edges: masks.Edges) -> None:
+    if edges is EDGES:
+        edges.unique_rows()
 
-    def function(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        weights = attend(query, key, value, mask=EDGES, return_weights=True).weights
+    def output_and_weights(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        output, weights = attend(
+            query, key, value, mask=edges, backend="edges", return_weights=True
+        )
         assert weights is not None
-        return weights
+        return torch.cat([output, weights.sin()], -1)
 
-    assert "edge_attention" not in graph_of(function, query, key, value)
+    assert_compiles(output_and_weights, *operands(2, 3, length=20), operator="edge_attention")
 
 
 @pytest.mark.parametrize("mask", [None, masks.Causal(), masks.Window(4, 4)], ids=str)

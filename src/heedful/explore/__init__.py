@@ -1,6 +1,7 @@
 """What a model attended to: one schema, what makes it, and what draws it."""
 
 from heedful.explore.chart import Series
+from heedful.explore.edge_record import EdgeRecord
 from heedful.explore.html import draw_html
 from heedful.explore.record import Recorder, record, recording
 from heedful.explore.renderers import RENDERERS, save
@@ -23,6 +24,7 @@ __all__ = [
     "AttentionRecord",
     "Chart",
     "Code",
+    "EdgeRecord",
     "Maps",
     "MetricTable",
     "Paragraph",

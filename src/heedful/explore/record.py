@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from heedful.errors import OptionError, ShapeError, unknown_choice
+from heedful.explore.edge_record import EdgeRecord
 from heedful.explore.schema import AttentionRecord
-from heedful.ops.observe import Observed, observing
+from heedful.ops.observe import Observed, ObservedEdges, observing
 
-__all__ = ["AttentionRecord", "Recorder", "Tokens", "record", "recording"]
+__all__ = ["AttentionRecord", "EdgeRecord", "Recorder", "Tokens", "record", "recording"]
 
 Tokens = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 """For each kind of attention its query tokens and its key tokens."""
@@ -41,7 +43,7 @@ class _Place:
 
 
 class Recorder:
-    """Collects every call of `attend` that a model makes; `records` hands them over.
+    """Collects every attention that a model computes; `records` and `edge_records` return them.
 
     Made by `recording`; calls from the same place in the same module are joined along queries, as a
     recurrent decoder's steps are. Where a later step sees more keys (a cache), the keys that an earlier
@@ -51,6 +53,8 @@ class Recorder:
     def __init__(self, *, row: int | None = None) -> None:
         self._row = row
         self._places: dict[tuple[str, int], _Place] = {}
+        self._edges: list[EdgeRecord] = []
+        self._kinds: dict[str, str] = {}
         self._stack: list[tuple[str, nn.Module]] = []
         # How often the innermost module called attend in its present forward: two calls in one
         # forward are two places, one call in each of two forwards are two steps of one place.
@@ -64,14 +68,35 @@ class Recorder:
         self._stack.pop()
         self._counts.pop()
 
-    def _observe(self, seen: Observed) -> None:
+    def _observe(self, seen: Observed | ObservedEdges) -> None:
         path = self._stack[-1][0] if self._stack else ""
         number = self._counts[-1]
         self._counts[-1] += 1
+        name = path if number == 0 else f"{path}#{number + 1}"
+        kind = self._kinds.setdefault(name, self._kind())
+        if isinstance(seen, ObservedEdges):
+            edges = self._edge_record(seen, name, kind)
+            self._edges.append(edges)
+            if not edges.is_drawn:
+                return
+            seen = seen.dense()
         if (path, number) not in self._places:
-            name = path if number == 0 else f"{path}#{number + 1}"
-            self._places[path, number] = _Place(name, self._kind())
+            self._places[path, number] = _Place(name, kind)
         self._places[path, number].calls.append(self._one_example(seen))
+
+    def _edge_record(self, seen: ObservedEdges, path: str, kind: str) -> EdgeRecord:
+        """Take one example of the batch; its layer is numbered when all layers are known."""
+        weights = seen.weights[self._example_of(seen.weights.shape[0])]
+        return EdgeRecord(
+            module_path=path,
+            kind=kind,
+            layer=0,
+            edge_index=seen.edge_index.cpu().numpy(),
+            weights=weights.detach().float().cpu().clone().numpy(),
+            num_queries=seen.num_queries,
+            num_keys=seen.num_keys,
+            backend=seen.backend,
+        )
 
     def _kind(self) -> str:
         """The `.kind` of the innermost module that has one."""
@@ -91,18 +116,22 @@ class Recorder:
             weights, mask = weights.unsqueeze(-3), mask.unsqueeze(-3)
         heads, queries, keys = weights.shape[-3:]
         weights, mask = (x.reshape(-1, heads, queries, keys) for x in (weights, mask))
-        row, batch = self._row, weights.shape[0]
-        if row is None and batch != 1:
+        row = self._example_of(weights.shape[0])
+        # Copies: a model may go on to write into tensors that it handed to attend.
+        return _Call(weights[row].clone().numpy(), mask[row].clone().numpy(), seen.backend)
+
+    def _example_of(self, batch: int) -> int:
+        """Return which example of a batch to keep."""
+        if self._row is None and batch != 1:
             raise ShapeError(
                 f"a record shows one example, and this batch has {batch}; "
                 f"choose one with row=0 to row={batch - 1}, or run the model on one example."
             )
-        if row is not None and not 0 <= row < batch:
-            raise ShapeError(f"row={row} is not in this batch of {batch}; give 0 to {batch - 1}.")
-        # Copies: a model may go on to write into tensors that it handed to attend.
-        return _Call(
-            weights[row or 0].clone().numpy(), mask[row or 0].clone().numpy(), seen.backend
-        )
+        if self._row is not None and not 0 <= self._row < batch:
+            raise ShapeError(
+                f"row={self._row} is not in this batch of {batch}; give 0 to {batch - 1}."
+            )
+        return self._row or 0
 
     def _leading_axis_is_heads(self, weights: torch.Tensor) -> bool:
         """Whether (x, Q, K) is heads rather than a batch: only the calling module can tell."""
@@ -117,32 +146,55 @@ class Recorder:
     def records(self, tokens: Tokens | None = None) -> list[AttentionRecord]:
         """Return one record a place, in the order in which the model came to them.
 
+        Attention on a graph too large to be drawn (`edge_record.MOST_CELLS`) is left out with a warning; its weights
+        are in `edge_records`.
+
         Args:
             tokens: for each kind its (query tokens, key tokens); a kind not named gets numbers.
 
         Raises:
-            OptionError: a kind in `tokens` that the model does not have, or nothing was recorded.
+            OptionError: a kind in `tokens` that the model does not have, or nothing was recorded that can be drawn.
             ShapeError: tokens that do not fit the weights.
         """
+        notes = dict.fromkeys(edges.note for edges in self._edges if not edges.is_drawn)
         if not self._places:
             raise OptionError(
-                "this model made no call of heedful.attend, so there are no attention weights to show; "
+                f"{'; '.join(notes)}; read its weights with edge_records()."
+                if notes
+                else "this model made no call of heedful.attend, so there are no attention weights to show; "
                 "a model without attention has none."
             )
+        for note in notes:
+            warnings.warn(f"{note}; read its weights with edge_records().", stacklevel=2)
         for kind in tokens or {}:
             if kind not in self.kinds:
                 raise unknown_choice("kind of attention", kind, self.kinds)
-        unnumbered: dict[str, int] = {}
+        layers = _layers(self._kinds)
         found = []
         for place in self._places.values():
-            layer = layer_number(place.path)
-            if layer is None:
-                layer = unnumbered.get(place.kind, 0)
-                unnumbered[place.kind] = layer + 1
+            layer = layers[place.path]
             given = (tokens or {}).get(place.kind)
             for repeat, calls in enumerate(_runs(place.calls, given)):
                 found.append(_build(place, calls, layer + repeat, given))
         return found
+
+    def edge_records(self) -> list[EdgeRecord]:
+        """Return one record for each attention on a graph, in order: its edges and their weights, however many."""
+        layers = _layers(self._kinds)
+        return [replace(edges, layer=layers[edges.module_path]) for edges in self._edges]
+
+
+def _layers(kinds: Mapping[str, str]) -> dict[str, int]:
+    """Return the layer of each path: the number in it, or its place among the paths of its kind without a number."""
+    unnumbered: dict[str, int] = {}
+    layers = {}
+    for path, kind in kinds.items():
+        number = layer_number(path)
+        if number is None:
+            number = unnumbered.get(kind, 0)
+            unnumbered[kind] = number + 1
+        layers[path] = number
+    return layers
 
 
 def _runs(
@@ -203,13 +255,13 @@ def layer_number(path: str) -> int | None:
 
 @contextlib.contextmanager
 def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]:
-    """Record every attend call that `model` makes inside the `with` block.
+    """Record every attention that `model` computes inside the `with` block.
 
     Whatever happens inside, no hook stays on the model. The model computes what it would have
     computed: observing asks for weights, and asking for weights never changes an output.
 
     Args:
-        model: any module; it need not be Heedful's, if it calls `heedful.attend`.
+        model: any module; it need not be Heedful's, if it calls `heedful.attend` or holds layers for graphs.
         row: which example of a batch to keep; needed only when there are several.
     """
     recorder = Recorder(row=row)

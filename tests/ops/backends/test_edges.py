@@ -94,12 +94,14 @@ def assert_agree(
         )
         for mine, true in zip(mine_all, true_all, strict=True):
             torch.testing.assert_close(mine, true, **tolerance)
-    unasked = torch.autograd.grad(output, leaves, directions[0].to(output.dtype), allow_unused=True)
-    (asked, truth) = (one for one in (unasked, torch.autograd.grad(wanted[0], leaves, directions[0], allow_unused=True)))
-    for mine, true in zip(asked, truth, strict=True):
-        assert (mine is None) == (true is None)
-        if mine is not None and true is not None:
-            torch.testing.assert_close(mine, true, **tolerance)
+    unasked = torch.autograd.grad(
+        output, leaves, directions[0].to(output.dtype), allow_unused=True, materialize_grads=True
+    )
+    truth = torch.autograd.grad(
+        wanted[0], leaves, directions[0], allow_unused=True, materialize_grads=True
+    )
+    for one, true in zip(unasked, truth, strict=True):
+        torch.testing.assert_close(one, true, **tolerance)
 
 
 PAIRS = [EdgePair("dot"), EdgePair("leaky_relu", 0.3), EdgePair("leaky_relu", 2.0), EdgePair("tanh")]  # fmt: skip
@@ -203,8 +205,11 @@ def test_a_query_hidden_from_all_keys_gives_zero() -> None:
     assert weights is not None
     assert bool((output == 0).all())
     assert bool((weights == 0).all())
+    leaves = leaves_of(tensors)
     for result in (output, weights):
-        found = torch.autograd.grad(result.sum(), leaves_of(tensors), retain_graph=True, materialize_grads=True, allow_unused=True)  # fmt: skip
+        found = torch.autograd.grad(
+            result.sum(), leaves, retain_graph=True, materialize_grads=True, allow_unused=True
+        )
         assert all(bool((one == 0).all()) for one in found)
 
 
@@ -292,12 +297,13 @@ def test_plain_mathematics_serves_without_kernels(monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(mine, other)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
 def test_the_plan_tells_what_runs_and_why() -> None:
-    rows, pair, tensors = _with(EdgePair("dot"))
+    rows, tensors = case(EdgePair("dot"))
     plans: list[EdgePlan] = [plan_edges(tensors, rows)]
     assert (plans[0].backend, list(plans[0].rejected)) == ("compiled", ["plain"])
-    assert "480 numbers" in plans[0].rejected["plain"]  # 2 graphs, 40 edges, 3 heads, 6 features, of which no two
-    query = tensors.query.detach()
+    assert "1,440 numbers" in plans[0].rejected["plain"]  # 2 graphs, 40 edges, 3 heads, 6 features
+    query, detached = tensors.query.detach(), tensors.key.detach()
 
     def under_func(one: Tensor) -> Tensor:
         plans.append(plan_edges(EdgeTensors(one[None], tensors.key, tensors.value), rows))
@@ -308,7 +314,7 @@ def test_the_plan_tells_what_runs_and_why() -> None:
         plans.append(plan_edges(tensors, rows))
 
     def recorded(one: Tensor) -> Tensor:
-        plans.append(plan_edges(EdgeTensors(one, tensors.key, tensors.value), rows))
+        plans.append(plan_edges(EdgeTensors(one, detached, detached), rows))
         return one
 
     torch.jit.trace(recorded, query, check_trace=False)
@@ -318,6 +324,7 @@ def test_the_plan_tells_what_runs_and_why() -> None:
         assert str(plan) == f"plain: {plan.reason}\nnot compiled: {plan.rejected['compiled']}"
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_transforms_of_torch_func_and_forward_mode() -> None:
     rows, pair, tensors = _with(EdgePair("leaky_relu"))
 

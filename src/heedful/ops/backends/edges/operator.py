@@ -84,10 +84,10 @@ def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
     return tuple(made)
 
 
-def _save(ctx: Any, inputs: Sequence[Any], results: Any) -> None:
-    output, logsumexp, _ = results
+def _save(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
+    attended, logsumexp, _ = output
     seed, probability = inputs[14:16]
-    ctx.save_for_backward(*inputs[:10], seed, output, logsumexp)
+    ctx.save_for_backward(*inputs[:10], seed, attended, logsumexp)
     ctx.settings = (*inputs[10:14], probability)
     ctx.mark_non_differentiable(logsumexp)
     ctx.set_materialize_grads(False)
