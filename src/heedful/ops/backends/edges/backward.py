@@ -156,10 +156,7 @@ def block_backward(
         value_gradient(
             h, base, first, count, keys, sizes, options, weights, doutput, gradients.value
         )
-        if options.guarded and gradients.bias.shape[0] > 0:
-            dbias = stretch(gradients.bias, b * inputs.bias_step + first * heads + h)
-            for e in range(count):
-                dbias[e * heads] += ours[e]
+        bias_gradient(b, h, first, count, heads, options, inputs, ours, gradients)
         score_gradient(
             h, base, first, count, keys, sizes, options, ours,
             query, key, inputs.vector, dquery, dkey, gradients.vector,
@@ -197,6 +194,15 @@ def differentiate_softmax(
         # The value of an edge of weight 0 may be NaN.
         weights[e] = weights.dtype.type(0) if options.guarded and weight == 0 else dscore
         products[e] = weight * scale
+
+
+@inlined(borrows=True)
+def bias_gradient(b, h, first, count, heads, options, inputs, dscores, gradients):
+    """Add the gradients of one head's scores to those of its biases, where there are any."""
+    if options.guarded and gradients.bias.shape[0] > 0:
+        dbias = stretch(gradients.bias, b * inputs.bias_step + first * heads + h)
+        for e in range(count):
+            dbias[e * heads] += dscores[e]
 
 
 @inlined(borrows=True)
