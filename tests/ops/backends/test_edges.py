@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from heedful import attend, masks
 from heedful.ops.backends.edges import attend as entry
 from heedful.ops.backends.edges.attend import (
     EdgePair,
@@ -20,7 +21,7 @@ from heedful.ops.backends.edges.dropout import NO_DROPOUT, draw_dropout, dropout
 from heedful.ops.backends.edges.plain import plain_attention
 from heedful.ops.csr import rows as csr_rows
 from heedful.ops.csr.rows import CompressedRows, compress, compress_unique
-from heedful.ops.observe import ObservedEdges, observing
+from heedful.ops.observe import Observed, ObservedEdges, observing
 
 Dtype = torch.dtype
 
@@ -364,3 +365,16 @@ def test_an_observer_receives_edges_as_listed() -> None:
     assert bool((dense.weights[:, :, ~dense.mask] == 0).all())
     mixed = torch.einsum("bhqk,bkhc->bqhc", dense.weights, tensors.value)
     torch.testing.assert_close(mixed, output)
+
+
+def test_attend_over_edges_is_observed_once() -> None:
+    x, edges = torch.randn(2, 9, 4), masks.Edges(torch.randint(9, (2, 20)), 9, 9)
+    seen: list[object] = []
+    with observing(seen.append):
+        observed = attend(x, x, x, mask=edges, backend="edges").output
+    output, weights = attend(x, x, x, mask=edges, backend="edges", return_weights=True)
+    assert torch.equal(observed, output)
+    assert weights is not None
+    (one,) = seen
+    assert isinstance(one, Observed)
+    torch.testing.assert_close(one.weights, weights)

@@ -44,11 +44,10 @@ class EdgeByEdge(Backend):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
         if call.score.pair_kind == "custom":
             return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
-        traced = torch.compiler.is_compiling()
-        if inside_func() or (traced and not is_compiling_for_cpu(call.query)):
-            return (
-                "only its compiled kernels can be traced, by torch.compile and torch.export alone"
-            )
+        if inside_func():
+            return "torch.func cannot transform its compiled kernels"
+        if torch.compiler.is_compiling() and not is_compiling_for_cpu(call.query):
+            return "a traced program can hold its compiled kernels alone, and they cannot run here"
         if edges_of(call.mask) is None:
             return (
                 "its mask lists no edges, as masks.Edges does, alone or joined to other masks by &"
