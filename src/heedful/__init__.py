@@ -22,8 +22,7 @@ from heedful.errors import (
 )
 
 if TYPE_CHECKING:
-    from heedful import models, nn
-    from heedful.ops import masks, normalizers, positions, scores
+    from heedful import masks, models, nn, normalizers, positions, scores
     from heedful.ops.attend import attend
     from heedful.ops.band_weights import BandWeights, band_weights
     from heedful.ops.call import Attended
@@ -53,30 +52,25 @@ __all__ = [
     "scores",
 ]
 
-# Where each name that needs PyTorch lies. They are imported when first asked for: PyTorch takes seconds,
-# and `heedful --help` or the answer to a misspelt option should not wait for it.
+# Imported at first use: importing PyTorch takes seconds, which `heedful --help` should not wait for.
+_MODULES = {"masks", "models", "nn", "normalizers", "positions", "scores"}
 _PLACES = {
-    "Attended": ("heedful.ops.call", "Attended"),
-    "BandWeights": ("heedful.ops.band_weights", "BandWeights"),
-    "Plan": ("heedful.ops.plan", "Plan"),
-    "attend": ("heedful.ops.attend", "attend"),
-    "band_weights": ("heedful.ops.band_weights", "band_weights"),
-    "masks": ("heedful.ops.masks", None),
-    "models": ("heedful.models", None),
-    "nn": ("heedful.nn", None),
-    "normalizers": ("heedful.ops.normalizers", None),
-    "plan": ("heedful.ops.plan", "plan"),
-    "positions": ("heedful.ops.positions", None),
-    "scores": ("heedful.ops.scores", None),
+    "Attended": "heedful.ops.call",
+    "BandWeights": "heedful.ops.band_weights",
+    "Plan": "heedful.ops.plan",
+    "attend": "heedful.ops.attend",
+    "band_weights": "heedful.ops.band_weights",
+    "plan": "heedful.ops.plan",
 }
+"""Name -> module that defines it."""
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"heedful.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module 'heedful' has no attribute {name!r}")
-    place, attribute = _PLACES[name]
-    module = importlib.import_module(place)
-    value = module if attribute is None else getattr(module, attribute)
+    value = getattr(importlib.import_module(_PLACES[name]), name)
     globals()[name] = value
     return value
 

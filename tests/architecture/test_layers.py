@@ -28,8 +28,13 @@ MAY_IMPORT = {
     "compare": EVERYTHING_BELOW_TASKS | {"data", "tasks", "train", "explore"},
     "cli": EVERYTHING_BELOW_TASKS
     | {"data", "tasks", "train", "explore", "bench", "compare", "probe"},
+    # Public names of the values that `attend` takes.
+    "masks": {"ops"},
+    "normalizers": {"ops"},
+    "positions": {"ops"},
+    "scores": {"ops"},
     # The top of the package offers the library; the command and what only it needs are imported by name.
-    "__init__": {"errors", "ops", "nn", "models"},
+    "__init__": {"errors", "ops", "nn", "models", "masks", "normalizers", "positions", "scores"},
     "__main__": {"cli"},
 }
 
