@@ -10,7 +10,7 @@ import torch
 from claims.attention import ambiguous_accuracy, look
 from claims.common import is_done, parameters, quiet, resumed, save, train_tagger
 from heedful.data.builtin import saw
-from heedful.nn.normalizers import NORMALIZER_NAMES
+from heedful.nn.normalizers import NORMALIZER_BUILDERS
 from heedful.nn.scores import SCORE_MODULES
 from heedful.ops.scores import Dot, ScaledDot
 
@@ -51,7 +51,7 @@ def main() -> None:
     variants = {f"score {name}": {**base, "score": name} for name in SCORES}
     variants |= {
         f"normalizer {name}": {**base, "normalizer": name}
-        for name in NORMALIZER_NAMES
+        for name in NORMALIZER_BUILDERS
         if name != "softmax"
     }
     for width in WIDTHS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from heedful.errors import HeedfulError, OptionError, ShapeError
+from heedful.models.config import choices_of
 from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS, Encoder
 from heedful.models.encoders.inputs import (
     CHARACTER_READERS,
@@ -166,10 +167,8 @@ def fields() -> list[Any]:
 
 @pytest.mark.parametrize(("kind", "name"), fields())
 def test_every_value_of_every_field_does_something(kind: str, name: str) -> None:
-    annotation = ENCODER_CONFIGS[kind].model_fields[name].annotation
-    values = VALUES.get(name, [True, False])
-    if get_origin(annotation) is Literal:
-        values = list(get_args(annotation))
+    choices = choices_of(ENCODER_CONFIGS[kind].model_fields[name])
+    values = choices or VALUES.get(name, [True, False])
     seen = []
     for value in values:
         options: dict[str, Any] = {name: value}

@@ -12,12 +12,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from heedful.errors import OptionError, ShapeError
+from heedful.errors import OptionError
 from heedful.models import MODELS, RecurrentConfig, RecurrentEncoderDecoder
-from heedful.models.recurrent import EQUAL_SIZES
 from heedful.models.recurrent_decoders import AttentionDecoder
-from heedful.nn.normalizers import NORMALIZER_NAMES
-from heedful.nn.scores import SCORE_MODULES, build_score
+from heedful.nn.normalizers import NORMALIZER_BUILDERS
+from heedful.nn.scores import SCORE_MODULES
 
 KINDS = ["gru", "lstm", "rnn"]
 WAYS = [
@@ -134,25 +133,16 @@ def test_beams_that_change_places_do_not_copy_the_memory() -> None:
     assert state.select(torch.tensor([0, 0, 0, 2])).memory is not state.memory
 
 
-def test_equal_sizes_are_told_as_the_scores_tell_them() -> None:
-    for name in SCORE_MODULES:
-        if name in EQUAL_SIZES:
-            with pytest.raises(ShapeError, match="needs queries and keys of one size"):
-                build_score(name, 4, 5)
-        else:
-            build_score(name, 4, 5)
-
-
 @pytest.mark.parametrize("score", SCORE_MODULES)
 def test_memory_is_resized_only_where_the_score_needs_equal_sizes(score: str) -> None:
     both, one = make(attention=score).decoder, make(attention=score, bidirectional=False).decoder
     assert isinstance(both, AttentionDecoder)
     assert isinstance(one, AttentionDecoder)
-    assert (both.resize is not None) == (score in EQUAL_SIZES)
+    assert (both.resize is not None) == SCORE_MODULES[score].needs_equal_dims
     assert one.resize is None
 
 
-@pytest.mark.parametrize("normalizer", NORMALIZER_NAMES)
+@pytest.mark.parametrize("normalizer", NORMALIZER_BUILDERS)
 def test_every_normalizer_can_be_named(normalizer: str) -> None:
     source, target = tokens()
     decoded = make(normalizer=normalizer)(source, LENGTHS, target, return_weights=True)

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 import torch
 from pydantic import ValidationError
 
 from heedful.errors import OptionError, ShapeError
 from heedful.models import Transformer, TransformerConfig
+from heedful.models.config import choices_of
 from heedful.nn import (
     ACTIVATIONS,
-    NORMALIZER_NAMES,
+    NORMALIZER_BUILDERS,
     NORMS,
     POSITIONS,
     SCORE_MODULES,
@@ -25,7 +24,7 @@ SOURCE, TARGET = 13, 17
 CHOICES = [
     {},
     *({"score": name} for name in SCORE_MODULES),
-    *({"normalizer": name} for name in NORMALIZER_NAMES),
+    *({"normalizer": name} for name in NORMALIZER_BUILDERS),
     *({"activation": name} for name in ACTIVATIONS),
     *({"positions": name} for name in POSITIONS),
     *(
@@ -285,15 +284,14 @@ def test_half_precision_by_autocast_and_by_weights_stays_near(dtype):
     ("field", "table"),
     [
         ("score", SCORE_MODULES),
-        ("normalizer", NORMALIZER_NAMES),
+        ("normalizer", NORMALIZER_BUILDERS),
         ("activation", ACTIVATIONS),
         ("positions", POSITIONS),
         ("norm", NORMS),
     ],
 )
 def test_choices_are_those_of_the_tables(field, table):
-    annotation = TransformerConfig.model_fields[field].annotation
-    assert set(get_args(annotation)) == set(table)
+    assert choices_of(TransformerConfig.model_fields[field]) == tuple(table)
 
 
 def test_every_field_is_described():
@@ -304,14 +302,14 @@ def test_every_field_is_described():
 def test_configuration_is_strict_and_frozen():
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         TransformerConfig(widht=8)
-    with pytest.raises(ValidationError, match="Input should be"):
+    with pytest.raises(ValidationError, match="unknown score 'aditive'; did you mean 'additive'"):
         TransformerConfig(score="aditive")
     with pytest.raises(ValidationError, match="frozen"):
         TransformerConfig().width = 3
 
 
 def test_options_that_do_not_go_together_are_named():
-    with pytest.raises(ShapeError, match="heads=3 does not divide width=8"):
+    with pytest.raises(ShapeError, match="num_heads=3 does not divide embed_dim=8"):
         built(heads=3)
     with pytest.raises(OptionError, match="inner product"):
         built(positions="rotary", score="additive")

@@ -6,7 +6,7 @@ import torch
 from heedful import attend, masks, plan
 from heedful.errors import OptionError, ShapeError
 from heedful.nn import (
-    NORMALIZER_NAMES,
+    NORMALIZER_BUILDERS,
     SCORE_MODULES,
     Attention,
     LearnedEntmax,
@@ -21,9 +21,9 @@ DOTS = [name for name in SCORE_MODULES if name != "additive"]
 SHARED = [None, 2]
 
 
-def built(score="scaled_dot", *, width=8, heads=4, **options):
+def built(score="scaled_dot", *, embed_dim=8, num_heads=4, **options):
     torch.manual_seed(3)
-    attention = MultiHeadAttention(width, heads, score=score, **options)
+    attention = MultiHeadAttention(embed_dim, num_heads, score=score, **options)
     with torch.no_grad():
         for parameter in attention.parameters():
             parameter += 0.1 * torch.randn_like(parameter)  # so that heads and biases differ
@@ -62,10 +62,10 @@ def test_attention_takes_a_bias_a_normalizer_and_dropout():
 # Several heads: contracts of every score
 
 
-@pytest.mark.parametrize("key_heads", SHARED)
+@pytest.mark.parametrize("num_kv_heads", SHARED)
 @pytest.mark.parametrize("score", SCORE_MODULES)
-def test_one_call_is_projections_and_attend(score, key_heads):
-    attention = built(score, key_heads=key_heads)
+def test_one_call_is_projections_and_attend(score, num_kv_heads):
+    attention = built(score, num_kv_heads=num_kv_heads)
     query, key = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
 
     def heads(projected):
@@ -86,15 +86,15 @@ def test_one_call_is_projections_and_attend(score, key_heads):
     assert got.weights.shape == (2, 4, 3, 5)
 
 
-@pytest.mark.parametrize("key_heads", SHARED)
+@pytest.mark.parametrize("num_kv_heads", SHARED)
 @pytest.mark.parametrize("score", SCORE_MODULES)
 @pytest.mark.parametrize("rotary", [False, True])
-def test_step_by_step_with_a_cache_is_the_whole(score, key_heads, rotary):
+def test_step_by_step_with_a_cache_is_the_whole(score, num_kv_heads, rotary):
     if rotary and score == "additive":
         pytest.skip("rotary positions need an inner product")
     features = build_score(score, 4, 4).projected_dim
     options = {"rotary": Rotary(features)} if rotary else {}
-    attention = built(score, width=16, key_heads=key_heads, **options)
+    attention = built(score, embed_dim=16, num_kv_heads=num_kv_heads, **options)
     x = torch.randn(3, 6, 16)
     whole = attention(x, mask=masks.Causal()).output
     cache, steps = None, []
@@ -107,10 +107,10 @@ def test_step_by_step_with_a_cache_is_the_whole(score, key_heads, rotary):
     torch.testing.assert_close(torch.cat(steps, 1), whole, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("key_heads", SHARED)
+@pytest.mark.parametrize("num_kv_heads", SHARED)
 @pytest.mark.parametrize("score", SCORE_MODULES)
-def test_a_prepared_memory_serves_many_calls_and_rows_can_be_selected(score, key_heads):
-    attention = built(score, key_heads=key_heads)
+def test_a_prepared_memory_serves_many_calls_and_rows_can_be_selected(score, num_kv_heads):
+    attention = built(score, num_kv_heads=num_kv_heads)
     query, key, value = torch.randn(3, 2, 8), torch.randn(3, 5, 8), torch.randn(3, 5, 8)
     cache = attention.prepare(key, value)
     wanted = attention(query, key, value).output
@@ -125,10 +125,10 @@ def test_a_prepared_memory_serves_many_calls_and_rows_can_be_selected(score, key
     )
 
 
-@pytest.mark.parametrize("key_heads", SHARED)
+@pytest.mark.parametrize("num_kv_heads", SHARED)
 @pytest.mark.parametrize("score", SCORE_MODULES)
-def test_a_batch_is_a_loop_and_padding_never_matters(score, key_heads):
-    attention = built(score, key_heads=key_heads)
+def test_a_batch_is_a_loop_and_padding_never_matters(score, num_kv_heads):
+    attention = built(score, num_kv_heads=num_kv_heads)
     query, key = torch.randn(3, 4, 8), torch.randn(3, 6, 8)
     lengths = torch.tensor([6, 1, 4])
     padded = key.clone()
@@ -145,10 +145,10 @@ def test_a_batch_is_a_loop_and_padding_never_matters(score, key_heads):
         assert bool((batch.weights[row, ..., length:] == 0).all())
 
 
-@pytest.mark.parametrize("key_heads", SHARED)
+@pytest.mark.parametrize("num_kv_heads", SHARED)
 @pytest.mark.parametrize("score", SCORE_MODULES)
-def test_gradients_of_inputs_and_parameters(score, key_heads):
-    attention = built(score, width=4, heads=2, key_heads=key_heads and 1).double()
+def test_gradients_of_inputs_and_parameters(score, num_kv_heads):
+    attention = built(score, embed_dim=4, num_heads=2, num_kv_heads=num_kv_heads and 1).double()
     query = torch.randn(1, 2, 4, dtype=torch.float64, requires_grad=True)
     key = torch.randn(1, 3, 4, dtype=torch.float64, requires_grad=True)
     names = [name for name, _ in attention.named_parameters()]
@@ -163,16 +163,19 @@ def test_gradients_of_inputs_and_parameters(score, key_heads):
 
 @pytest.mark.parametrize("score", SCORE_MODULES)
 def test_save_and_load(score):
-    first, second = built(score, key_heads=2), MultiHeadAttention(8, 4, key_heads=2, score=score)
+    first, second = (
+        built(score, num_kv_heads=2),
+        MultiHeadAttention(8, 4, num_kv_heads=2, score=score),
+    )
     x = torch.randn(2, 3, 8)
     assert not torch.allclose(first(x).output, second(x).output)
     second.load_state_dict(first.state_dict())
     assert torch.equal(first(x).output, second(x).output)
 
 
-@pytest.mark.parametrize("name", NORMALIZER_NAMES)
+@pytest.mark.parametrize("name", NORMALIZER_BUILDERS)
 def test_every_normalizer(name):
-    attention = built(heads=2, normalizer=build_normalizer(name, heads=2))
+    attention = built(num_heads=2, normalizer=build_normalizer(name, num_heads=2))
     x = torch.randn(2, 3, 8)
     output, weights, _ = attention(x, mask=masks.Causal(), return_weights=True)
     assert bool((weights.triu(1) == 0).all())
@@ -190,7 +193,7 @@ def test_a_row_that_sees_nothing_gives_the_output_bias():
 
 
 def test_other_widths_batch_axes_and_dtypes():
-    attention = built(width=8, heads=2, key_width=6, value_width=5, head_width=3)
+    attention = built(embed_dim=8, num_heads=2, kdim=6, vdim=5, head_dim=3)
     query, key, value = torch.randn(2, 7, 3, 8), torch.randn(2, 7, 4, 6), torch.randn(2, 7, 4, 5)
     output, weights, cache = attention(query, key, value, return_weights=True)
     assert (output.shape, weights.shape) == ((2, 7, 3, 8), (2, 7, 2, 3, 4))
@@ -199,7 +202,7 @@ def test_other_widths_batch_axes_and_dtypes():
     half = attention.bfloat16()(query.bfloat16(), key.bfloat16(), value.bfloat16()).output
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), output, atol=0.1, rtol=0.1)
-    assert MultiHeadAttention(8, 2, key_width=6).value_projection.in_features == 6
+    assert MultiHeadAttention(8, 2, kdim=6).value_projection.in_features == 6
 
 
 def test_one_tensor_is_projected_at_once_and_the_parts_are_the_same():
@@ -213,9 +216,9 @@ def test_one_tensor_is_projected_at_once_and_the_parts_are_the_same():
 @pytest.mark.parametrize(
     "options",
     [
-        {"heads": 2},
-        {"key_heads": 1},
-        {"head_width": 3},
+        {"num_heads": 2},
+        {"num_kv_heads": 1},
+        {"head_dim": 3},
         {"score": "dot"},
         {"normalizer": Sigmoid()},
         {"dropout": 0.5},
@@ -251,21 +254,21 @@ def test_self_attention_of_plain_options_is_left_to_the_fused_call():
 
 
 def test_sizes_that_do_not_divide_are_named():
-    with pytest.raises(ShapeError, match="heads=3 does not divide width=8"):
+    with pytest.raises(ShapeError, match="num_heads=3 does not divide embed_dim=8"):
         MultiHeadAttention(8, 3)
-    with pytest.raises(ShapeError, match="key_heads=3 does not divide heads=4"):
-        MultiHeadAttention(8, 4, key_heads=3)
-    with pytest.raises(ShapeError, match="heads=0 does not divide width=8"):
+    with pytest.raises(ShapeError, match="num_kv_heads=3 does not divide num_heads=4"):
+        MultiHeadAttention(8, 4, num_kv_heads=3)
+    with pytest.raises(ShapeError, match="num_heads=0 does not divide embed_dim=8"):
         MultiHeadAttention(8, 0)
-    assert MultiHeadAttention(8, 3, head_width=5).output_projection.in_features == 15
+    assert MultiHeadAttention(8, 3, head_dim=5).output_projection.in_features == 15
 
 
 def test_options_that_do_not_exist_are_named():
     with pytest.raises(OptionError, match="did you mean 'bilinear'"):
         MultiHeadAttention(8, 4, score="bilinaer")
-    with pytest.raises(OptionError, match=r"dropout=1.0 is no probability in \[0, 1\)"):
+    with pytest.raises(OptionError, match=r"dropout=1.0 is not a probability in \[0, 1\)"):
         MultiHeadAttention(8, 4, dropout=1.0)
-    with pytest.raises(OptionError, match=r"dropout=-1 is no probability"):
+    with pytest.raises(OptionError, match=r"dropout=-1 is not a probability"):
         Attention(build_score("dot", 2, 2), dropout=-1)
     with pytest.raises(OptionError, match=r"rotary positions want .* inner product"):
         MultiHeadAttention(8, 4, score="additive", rotary=Rotary(2))

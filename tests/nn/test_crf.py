@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import ShapeError
-from heedful.nn.crf import LinearChain
+from heedful.nn import LinearChain
 
 LENGTHS = torch.tensor([4, 1, 3])
 
@@ -98,7 +98,11 @@ def test_half_precision_is_summed_in_float32() -> None:
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"wanted \(batch, length, 3\)"):
         LinearChain(3).decode(torch.zeros(1, 2, 4), torch.tensor([2]))
-    with pytest.raises(ShapeError, match="labels"):
+    with pytest.raises(ShapeError, match=r"labels have shape \(1, 3\), wanted .* \(1, 2\)"):
+        LinearChain(3)(torch.zeros(1, 2, 3), torch.zeros(1, 3).long(), torch.tensor([2]))
+    with pytest.raises(ShapeError, match=r"lengths have shape \(2,\), wanted .* \(1,\)"):
+        LinearChain(3).log_partition(torch.zeros(1, 2, 3), torch.tensor([2, 1]))
+    with pytest.raises(ShapeError, match="labels=0"):
         LinearChain(0)
 
 
@@ -123,5 +127,5 @@ def test_what_is_not_allowed_is_never_given_and_costs_nothing_to_learn(chain: Li
     for name, allowed in (("transitions", may), ("first", first), ("last", last)):
         assert torch.equal(after[name][~allowed], before[name][~allowed])
         assert (after[name][allowed] != before[name][allowed]).all()
-    with pytest.raises(ShapeError, match=r"what is allowed has shape \(2,\); wanted \(3, 3\)"):
+    with pytest.raises(ShapeError, match=r"transitions has shape \(2,\), wanted \(3, 3\)"):
         chain.allow(first[:2], first, last)

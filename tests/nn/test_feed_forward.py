@@ -47,7 +47,7 @@ def test_every_argument_changes_something():
 def test_mistakes_are_named():
     with pytest.raises(OptionError, match="unknown activation 'relo'; did you mean 'relu'"):
         FeedForward(4, 8, activation="relo")
-    with pytest.raises(ShapeError, match="got 5 features and was built for 4"):
+    with pytest.raises(ShapeError, match="got inputs of 5 features, wanted"):
         FeedForward(4, 8)(torch.zeros(2, 5))
 
 

@@ -4,17 +4,17 @@ import pytest
 import torch
 
 from heedful.errors import OptionError
-from heedful.nn import NORMALIZER_NAMES, LearnedEntmax, NormalizerModule, build_normalizer
+from heedful.nn import NORMALIZER_BUILDERS, LearnedEntmax, NormalizerModule, build_normalizer
 from heedful.ops.normalizers import NORMALIZERS
 
 
 def test_every_normalizer_can_be_named():
-    assert set(NORMALIZERS) <= set(NORMALIZER_NAMES)
+    assert set(NORMALIZERS) <= set(NORMALIZER_BUILDERS)
 
 
-@pytest.mark.parametrize("name", NORMALIZER_NAMES)
+@pytest.mark.parametrize("name", NORMALIZER_BUILDERS)
 def test_built_by_name(name):
-    built = build_normalizer(name, heads=2)
+    built = build_normalizer(name, num_heads=2)
     value = built() if isinstance(built, NormalizerModule) else built
     assert value.name == name.removeprefix("learned_")
     weights = value.weights(torch.randn(1, 2, 3, 4), None)
@@ -27,7 +27,7 @@ def test_an_unknown_name_names_the_nearest():
 
 
 def test_learned_entmax_learns_its_alpha_for_each_head():
-    module = LearnedEntmax(heads=2, initial=1.3)
+    module = LearnedEntmax(num_heads=2, initial=1.3)
     torch.testing.assert_close(module().alpha, torch.tensor([1.3, 1.3]))
     module().weights(torch.randn(1, 2, 3, 4), None).square().sum().backward()
     assert module.raw_alpha.grad.abs().min() > 0

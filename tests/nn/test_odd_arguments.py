@@ -24,7 +24,7 @@ from heedful.nn import (
 @pytest.mark.parametrize("score", SCORE_MODULES)
 @pytest.mark.parametrize(("batch", "queries", "keys"), [(0, 2, 3), (2, 0, 3), (2, 3, 0), (0, 0, 0)])
 def test_nothing_in_nothing_out(score: str, batch: int, queries: int, keys: int) -> None:
-    attention = MultiHeadAttention(8, 2, key_width=6, score=score, kind="cross")
+    attention = MultiHeadAttention(8, 2, kdim=6, score=score, kind="cross")
     query, key = torch.randn(batch, queries, 8), torch.randn(batch, keys, 6)
     output, weights, cache = attention(query, key, return_weights=True)
     assert output.shape == (batch, queries, 8)
@@ -64,38 +64,38 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
         OptionError,
         "cache holds keys prepared by the score scaled_dot, but those to append are by cosine",
     ),
-    "no width": (lambda: MultiHeadAttention(0, 2), ShapeError, "width=0"),
+    "no width": (lambda: MultiHeadAttention(0, 2), ShapeError, "embed_dim=0"),
     "no key heads": (
-        lambda: MultiHeadAttention(8, 2, key_heads=0),
+        lambda: MultiHeadAttention(8, 2, num_kv_heads=0),
         ShapeError,
-        "key_heads=0 does not divide heads=2",
+        "num_kv_heads=0 does not divide num_heads=2",
     ),
     "no head width": (
-        lambda: MultiHeadAttention(8, 2, head_width=0),
+        lambda: MultiHeadAttention(8, 2, head_dim=0),
         ShapeError,
-        "head_width=0 .* at least 1",
+        "head_dim=0 .* at least 1",
     ),
     "no hidden features": (
-        lambda: build_score("additive", 4, 4, hidden=0),
+        lambda: build_score("additive", 4, 4, hidden_dim=0),
         ShapeError,
-        "hidden=0 .* at least 1",
+        "hidden_dim=0 .* at least 1",
     ),
     "no query features": (lambda: build_score("dot", 0, 0), ShapeError, "query_dim=0"),
-    "nothing widened": (lambda: FeedForward(8, 0), ShapeError, "hidden=0 .* at least 1"),
+    "nothing widened": (lambda: FeedForward(8, 0), ShapeError, "dim_feedforward=0 .* at least 1"),
     "a value for a score module": (
         lambda: MultiHeadAttention(8, 2, score=scores.Dot()),  # type: ignore[arg-type]
         OptionError,
-        r"score is Dot\(\); .*build_score",
+        r"score is Dot\(\), .*build_score",
     ),
     "a name for a score module": (
         lambda: Attention("dot"),  # type: ignore[arg-type]
         OptionError,
-        r"score is 'dot'; .*build_score",
+        r"score is 'dot', .*build_score",
     ),
     "a name for a normalizer": (
         lambda: MultiHeadAttention(8, 2, normalizer="sparsemax"),  # type: ignore[arg-type]
         OptionError,
-        r"normalizer is 'sparsemax'; .*build_normalizer",
+        r"normalizer is 'sparsemax', .*build_normalizer",
     ),
     "a class for a normalizer": (
         lambda: Attention(build_score("dot", 4, 4), normalizer=normalizers.Softmax),  # type: ignore[arg-type]

@@ -12,7 +12,10 @@ from heedful.nn import (
     RelativePositions,
     SinusoidalPositions,
     build_bias,
+    build_input_positions,
+    build_rotary,
 )
+from heedful.ops.positions import Rotary
 
 INPUT = {
     "sinusoidal": lambda how="add": SinusoidalPositions(4, how=how),
@@ -92,6 +95,32 @@ def test_bias_by_name(name):
     assert (bias is not None) == (name in ("alibi", "relative"))
 
 
+def test_each_scheme_enters_in_one_place_and_none_in_none():
+    for name in POSITIONS:
+        built = [
+            build_input_positions(name, 4, max_length=6),
+            build_rotary(name, 4),
+            build_bias(name, 2, bidirectional=True),
+        ]
+        assert sum(part is not None for part in built) == (name != "none"), name
+
+
+def test_options_reach_what_is_built():
+    learned = build_input_positions("learned", 4, max_length=6, how="concat")
+    assert (learned.max_length, learned.embed_dim, learned.how) == (6, 4, "concat")
+    assert build_input_positions("sinusoidal", 4, max_length=6, how="concat").how == "concat"
+    assert build_rotary("rotary", 8) == Rotary(8)
+    assert build_rotary("rotary", 8, score="low_rank") == Rotary(4)
+    assert build_bias("alibi", 3, bidirectional=True).slopes.shape == (3,)
+    relative = build_bias("relative", 3, bidirectional=False)
+    assert (relative.table.shape[0], relative.bidirectional) == (3, False)
+
+
 def test_an_unknown_name_names_the_nearest():
-    with pytest.raises(OptionError, match="did you mean 'rotary'"):
-        build_bias("rotery", 2, bidirectional=True)
+    for build in (
+        lambda name: build_bias(name, 2, bidirectional=True),
+        lambda name: build_rotary(name, 4),
+        lambda name: build_input_positions(name, 4, max_length=6),
+    ):
+        with pytest.raises(OptionError, match="did you mean 'rotary'"):
+            build("rotery")

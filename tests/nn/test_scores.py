@@ -19,7 +19,7 @@ def test_every_score_has_its_module():
 @pytest.mark.parametrize("name", SCORE_MODULES)
 @pytest.mark.parametrize("heads", [None, 3])
 def test_gives_the_score_it_is_named_after_and_trains(name, heads):
-    module = build_score(name, 4, 4, heads=heads)
+    module = build_score(name, 4, 4, num_heads=heads)
     score = module()
     assert score.name == name
     assert isinstance(score, SCORES[name])
@@ -52,7 +52,7 @@ def test_an_unknown_name_names_the_nearest():
 
 @pytest.mark.parametrize("name", ["additive", "low_rank"])
 def test_hidden_is_the_size_that_is_paired(name):
-    module = build_score(name, 4, 6, hidden=7)
+    module = build_score(name, 4, 6, hidden_dim=7)
     assert module().prepare_key(torch.randn(2, 6)).features.shape == (2, 7)
     assert build_score(name, 4, 6)().prepare_key(torch.randn(2, 6)).features.shape != (2, 7)
 
@@ -60,7 +60,7 @@ def test_hidden_is_the_size_that_is_paired(name):
 @pytest.mark.parametrize("name", SCORE_MODULES)
 @pytest.mark.parametrize("heads", [None, 2])
 def test_projected_dim_is_what_rotary_positions_turn(name, heads):
-    module = build_score(name, 6, 6, heads=heads)
+    module = build_score(name, 6, 6, num_heads=heads)
     assert module().project_query(torch.randn(1, 2, 3, 6)).shape[-1] == module.projected_dim
     assert module().project_key(torch.randn(1, 2, 3, 6)).shape[-1] == module.projected_dim
 
@@ -68,7 +68,7 @@ def test_projected_dim_is_what_rotary_positions_turn(name, heads):
 @pytest.mark.parametrize("name", ["bilinear", "low_rank", "scaled_dot", "cosine"])
 def test_random_inputs_start_with_scores_of_unit_size(name):
     torch.manual_seed(0)
-    score = build_score(name, 32, 32, heads=8)()
+    score = build_score(name, 32, 32, num_heads=8)()
     query, key = torch.randn(4, 8, 30, 32), torch.randn(4, 8, 30, 32)
     scores = score.pair(score.prepare_query(query), score.prepare_key(key).features)
     assert 0.7 < float(scores.detach().std()) < 1.4
@@ -77,7 +77,7 @@ def test_random_inputs_start_with_scores_of_unit_size(name):
 @pytest.mark.parametrize("name", SCORE_MODULES)
 def test_save_load_and_draw_anew(name):
     torch.manual_seed(0)
-    first, second = build_score(name, 4, 4, heads=2), build_score(name, 4, 4, heads=2)
+    first, second = build_score(name, 4, 4, num_heads=2), build_score(name, 4, 4, num_heads=2)
     second.load_state_dict(first.state_dict())
     query, key = torch.randn(1, 2, 3, 4), torch.randn(1, 2, 5, 4)
     before = attend(query, key, key, score=first()).output

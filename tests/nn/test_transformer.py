@@ -7,7 +7,7 @@ from heedful import masks
 from heedful.errors import OptionError, ShapeError
 from heedful.nn import (
     ACTIVATIONS,
-    NORMALIZER_NAMES,
+    NORMALIZER_BUILDERS,
     NORMS,
     SCORE_MODULES,
     TransformerDecoderLayer,
@@ -20,10 +20,10 @@ KINDS = {"encoder": TransformerEncoderLayer, "decoder": TransformerDecoderLayer}
 # One option at a time, from the tables.
 OPTIONS = [
     *({"score": name} for name in SCORE_MODULES if name != "scaled_dot"),
-    *({"normalizer": name} for name in NORMALIZER_NAMES if name != "softmax"),
+    *({"normalizer": name} for name in NORMALIZER_BUILDERS if name != "softmax"),
     *({"activation": name} for name in ACTIVATIONS if name != "relu"),
     {"norm": "post"},
-    {"key_heads": 1},
+    {"num_kv_heads": 1},
     {"rotary": Rotary(4)},
     {"bias": False},
 ]
@@ -182,7 +182,7 @@ def test_mistakes_are_named():
             kind(8, 2, 12, norm="pree")
         with pytest.raises(OptionError, match="unknown normalizer"):
             kind(8, 2, 12, normalizer="soft")
-        with pytest.raises(ShapeError, match="heads=3 does not divide width=8"):
+        with pytest.raises(ShapeError, match="num_heads=3 does not divide embed_dim=8"):
             kind(8, 3, 12)
         with pytest.raises(OptionError, match="inner product"):
             kind(8, 2, 12, score="additive", rotary=Rotary(4))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from heedful.models.encoders import ENCODERS
-from heedful.models.encoders.local import NoContextConfig, WindowEncoder
+from heedful.models.encoders.local import NoContextConfig, NoContextEncoder
 from heedful.probe import cost
 from heedful.probe.encoders import Spec
 from heedful.probe.results import Line
@@ -35,7 +35,7 @@ def test_what_waits_for_each_token_grows_with_their_number(
 ) -> None:
     now = [0.0]
 
-    class Waiting(WindowEncoder):
+    class Waiting(NoContextEncoder):
         def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
             now[0] += 1e-3 * inputs.shape[1] ** power
             return super().encode(inputs, lengths)

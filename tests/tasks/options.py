@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
 from pydantic.fields import FieldInfo
+
+from heedful.models.config import choices_of
 
 
 def small(*, hidden: int, batch_tokens: int) -> dict[str, dict[str, Any]]:
@@ -43,10 +45,9 @@ def values_of(
     name: str, fields: Mapping[str, FieldInfo], written: Mapping[str, list[Any]]
 ) -> list[Any]:
     """Every choice of a field that is a choice or yes or no; of any other, the values that are written down."""
-    annotation = fields[name].annotation
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return [True, False] if annotation is bool else written[name]
+    if choices := choices_of(fields[name]):
+        return list(choices)
+    return [True, False] if fields[name].annotation is bool else written[name]
 
 
 def assert_each_does_something(

@@ -174,7 +174,7 @@ def test_attention_pooling_is_the_written_formula_and_ignores_padding(score: str
 
 
 def test_heads_divide_the_width() -> None:
-    with pytest.raises(ShapeError, match="4 heads do not divide a width of 6"):
+    with pytest.raises(ShapeError, match="num_heads=4 does not divide embed_dim=6"):
         AttentionPooling(6, 4)
 
 

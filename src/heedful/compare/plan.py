@@ -13,10 +13,10 @@ from heedful.compare.budget import Budget, parse_budget
 from heedful.compare.evidence import Judge
 from heedful.compare.judges import JUDGES
 from heedful.errors import OptionError, unknown_choice
+from heedful.models.config import Section
 from heedful.models.encoders import ENCODERS
 from heedful.tasks.base import Figure, Task
 from heedful.tasks.configuration import Values, build
-from heedful.tasks.sections import Section
 from heedful.tasks.table import TASKS
 
 

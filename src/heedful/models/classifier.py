@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from heedful.models.config import OneOf, Section
 from heedful.models.encoders import ENCODERS, EncoderSection
-from heedful.models.encoders.base import EncoderConfig
 from heedful.models.encoders.inputs import (
     TokenBatch,
     TokenInputs,
     TokenInputsConfig,
     VectorTable,
 )
-from heedful.models.encoders.recurrent import RecurrentStates, Score
+from heedful.models.encoders.recurrent import RecurrentStates
+from heedful.models.fields import Normalizer, Score
 from heedful.models.frequency import (
     FrequencyConfig,
     keep_probability,
@@ -30,10 +31,10 @@ from heedful.nn.normalizers import build_normalizer
 from heedful.nn.pooling import POOLS, AttentionPooling
 
 
-class PoolingConfig(EncoderConfig):
+class PoolingConfig(Section):
     """How the states of a sequence become one vector."""
 
-    kind: Literal["attention", "mean", "max", "last"] = Field(
+    kind: Annotated[str, OneOf("pooling", POOLS, "attention")] = Field(
         "attention",
         description="What a learned query attends to, or the states' mean, maximum or last.",
     )
@@ -41,9 +42,7 @@ class PoolingConfig(EncoderConfig):
         4, ge=1, description="Queries of attention; they must divide the states' width."
     )
     score: Score = Field("additive", description="How attention compares its query and a state.")
-    normalizer: Literal["softmax", "sparsemax", "entmax", "learned_entmax", "sigmoid", "relu"] = (
-        Field("softmax", description="How attention's scores become weights.")
-    )
+    normalizer: Normalizer = Field("softmax", description="How attention's scores become weights.")
     dropout: float = Field(
         0.3, ge=0, lt=1, description="Probability of dropping a feature of the vector."
     )
@@ -93,7 +92,7 @@ class SequenceModel(nn.Module):
                 self.encoder.width,
                 pooling.heads,
                 score=pooling.score,
-                normalizer=build_normalizer(pooling.normalizer, heads=pooling.heads),
+                normalizer=build_normalizer(pooling.normalizer, num_heads=pooling.heads),
             )
         self.pool = pooling.kind
         self.dropout = Dropout(pooling.dropout)

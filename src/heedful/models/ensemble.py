@@ -9,11 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heedful.models.classifier import SequenceModel
-from heedful.models.encoders.base import EncoderConfig
+from heedful.models.config import Section
 from heedful.models.encoders.inputs import TokenBatch
 
 
-class EnsembleConfig(EncoderConfig):
+class EnsembleConfig(Section):
     """How many networks answer together."""
 
     members: int = Field(

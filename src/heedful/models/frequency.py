@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from heedful.models.encoders.base import EncoderConfig
+from heedful.models.config import Section
 from heedful.models.encoders.inputs import PADDING, TokenBatch
 
 
-class FrequencyConfig(EncoderConfig):
+class FrequencyConfig(Section):
     """What is done about frequent words; nothing unless it is asked for."""
 
     down_weight: float = Field(

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.errors import OptionError, unknown_choice
+from heedful.errors import OptionError
 from heedful.models.bahdanau import BahdanauDecoder
 from heedful.models.base import Decoded, EncoderDecoder
+from heedful.models.config import Section
+from heedful.models.fields import Normalizer, ScoreOrNone
 from heedful.models.frequency import FrequencyConfig
 from heedful.models.recurrent_decoders import (
     DecoderSizes,
@@ -22,22 +24,17 @@ from heedful.models.recurrent_decoders import (
 )
 from heedful.nn.attention import Attention
 from heedful.nn.dropout import Dropout
-from heedful.nn.normalizers import NORMALIZER_NAMES, build_normalizer
+from heedful.nn.normalizers import build_normalizer
 from heedful.nn.recurrent import Hidden, RecurrentEncoder, States
 from heedful.nn.scores import SCORE_MODULES, build_score
 
-EQUAL_SIZES = frozenset({"dot", "scaled_dot", "cosine", "gaussian"})
-"""The scores that need queries and keys of one size."""
 
-
-class RecurrentConfig(BaseModel):
+class RecurrentConfig(Section):
     """The shape of a recurrent encoder–decoder.
 
     >>> RecurrentConfig(kind="lstm", attention="bilinear", order="luong").hidden
     256
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["gru", "lstm", "rnn"] = Field("gru", description="The recurrent cell.")
     embedding: int = Field(256, ge=1, description="Features of a token's embedding.")
@@ -50,11 +47,9 @@ class RecurrentConfig(BaseModel):
     encoder_layers: int = Field(1, ge=1, description="Recurrent layers of the encoder.")
     decoder_layers: int = Field(1, ge=1, description="Recurrent layers of the decoder.")
     bidirectional: bool = Field(True, description="The encoder reads in both directions.")
-    attention: str = Field(
+    attention: ScoreOrNone = Field(
         "additive",
-        description="The attention's score ("
-        + ", ".join(SCORE_MODULES)
-        + '), or "none": the source is one vector.',
+        description='The attention\'s score; with "none" the source is one vector.',
     )
     order: Literal["bahdanau", "luong"] = Field(
         "bahdanau",
@@ -69,10 +64,7 @@ class RecurrentConfig(BaseModel):
         ge=1,
         description="Hidden features of additive attention, rank of low_rank; the other scores have none.",
     )
-    normalizer: str = Field(
-        "softmax",
-        description="What turns scores into weights: " + ", ".join(NORMALIZER_NAMES) + ".",
-    )
+    normalizer: Normalizer = Field("softmax", description="What turns scores into weights.")
     feed_context: bool = Field(
         True,
         description="Without attention: the encoder's final state is also fed to the decoder at every step.",
@@ -92,20 +84,6 @@ class RecurrentConfig(BaseModel):
     share_embeddings: bool = Field(
         False, description="Source and target use one embedding (they need one vocabulary)."
     )
-
-    @field_validator("attention")
-    @classmethod
-    def _known_attention(cls, name: str) -> str:
-        if name != "none" and name not in SCORE_MODULES:
-            raise unknown_choice("attention", name, ["none", *SCORE_MODULES])
-        return name
-
-    @field_validator("normalizer")
-    @classmethod
-    def _known_normalizer(cls, name: str) -> str:
-        if name not in NORMALIZER_NAMES:
-            raise unknown_choice("normalizer", name, NORMALIZER_NAMES)
-        return name
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +123,14 @@ def _build_decoder(config: RecurrentConfig, memory: int) -> RecurrentDecoder:
     if config.attention == "none":
         return FixedContextDecoder(sizes, feed_context=config.feed_context)
     resize = None
-    key_width = memory
-    if config.attention in EQUAL_SIZES and memory != config.hidden:
+    key_dim = memory
+    if SCORE_MODULES[config.attention].needs_equal_dims and memory != config.hidden:
         resize = nn.Linear(memory, config.hidden, bias=False)
         nn.init.xavier_uniform_(resize.weight)
-        key_width = config.hidden
-    score = build_score(config.attention, config.hidden, key_width, hidden=config.attention_hidden)
+        key_dim = config.hidden
+    score = build_score(
+        config.attention, config.hidden, key_dim, hidden_dim=config.attention_hidden
+    )
     attention = Attention(score, normalizer=build_normalizer(config.normalizer), kind="cross")
     order = BahdanauDecoder if config.order == "bahdanau" else LuongDecoder
     return order(attention, resize, sizes)

@@ -12,7 +12,7 @@ from heedful.errors import OptionError
 from heedful.models.base import Decoded, EncoderDecoder
 from heedful.models.frequency import FrequencyConfig
 from heedful.models.transformer_config import TransformerConfig
-from heedful.models.transformer_stacks import TransformerDecoder, TransformerEncoder
+from heedful.models.transformer_stacks import PositionedDecoder, PositionedEncoder
 from heedful.nn.linear import Linear
 from heedful.nn.transformer import DecoderLayerCache
 from heedful.ops import masks
@@ -122,8 +122,8 @@ class Transformer(EncoderDecoder[TransformerState]):
                 f"share_embeddings wants one vocabulary, but the source has {source_vocabulary_size} tokens and the "
                 f"target {target_vocabulary_size}; share the vocabulary or set share_embeddings to false."
             )
-        self.encoder = TransformerEncoder(config)
-        self.decoder = TransformerDecoder(config)
+        self.encoder = PositionedEncoder(config)
+        self.decoder = PositionedDecoder(config)
         self.output_projection = (
             None
             if config.tie_embeddings
@@ -160,8 +160,13 @@ class Transformer(EncoderDecoder[TransformerState]):
     ) -> Decoded:
         memory, mask, bias = self.encode(source, source_lengths)
         embedded = self._embed(self.target_embedding, target)
-        states, weights = self.decoder(
-            embedded, memory, mask, memory_bias=bias, return_weights=return_weights
+        states, weights, _ = self.decoder(
+            embedded,
+            self.decoder.prepare(memory),
+            memory_mask=mask,
+            memory_bias=bias,
+            mask=masks.Causal(),
+            return_weights=return_weights,
         )
         return Decoded(states, weights)
 
@@ -175,12 +180,12 @@ class Transformer(EncoderDecoder[TransformerState]):
 
     def step(self, token: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         embedded = self._embed(self.target_embedding, token[:, None])
-        states, layers = self.decoder.step(
+        states, _, layers = self.decoder(
             embedded,
             state.layers,
-            state.memory_mask,
-            state.position,
+            memory_mask=state.memory_mask,
             memory_bias=state.memory_bias,
+            position=state.position,
         )
         return states[:, 0], replace(state, layers=layers, position=state.position + 1)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from heedful.models.config import Section
+from heedful.models.fields import Activation, Norm, Normalizer, Positions, Score
 
 
-class TransformerConfig(BaseModel):
+class TransformerConfig(Section):
     """Sizes and options of a `Transformer`; the defaults suit some ten thousand sentence pairs.
 
     >>> TransformerConfig(width=256, heads=8).norm
     'pre'
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["transformer"] = Field("transformer", description="Which model this configures.")
     width: int = Field(128, ge=1, description="Features of embeddings and layers.")
@@ -32,25 +33,19 @@ class TransformerConfig(BaseModel):
         lt=1,
         description="Probability of dropping an attention weight; above 0 attention is slower.",
     )
-    norm: Literal["pre", "post"] = Field(
-        "pre", description="Normalise before or after each part of a layer."
-    )
-    activation: Literal["relu", "gelu", "gated"] = Field(
+    norm: Norm = Field("pre", description="Normalise before or after each part of a layer.")
+    activation: Activation = Field(
         "relu", description="Activation of the feed-forward maps; gated is SwiGLU."
     )
-    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "relative", "none"] = Field(
-        "sinusoidal", description="How tokens get their positions."
-    )
+    positions: Positions = Field("sinusoidal", description="How tokens get their positions.")
     positions_how: Literal["add", "concat", "every_layer"] = Field(
         "add",
         description="Sinusoidal or learned positions: added to the embeddings, concatenated to "
         "them, or added before every layer.",
     )
-    score: Literal[
-        "dot", "scaled_dot", "bilinear", "low_rank", "cosine", "gaussian", "additive"
-    ] = Field("scaled_dot", description="How a query and a key are compared.")
-    normalizer: Literal["softmax", "sparsemax", "entmax", "learned_entmax", "sigmoid", "relu"] = (
-        Field("softmax", description="How scores become weights; entmax has alpha 1.5.")
+    score: Score = Field("scaled_dot", description="How a query and a key are compared.")
+    normalizer: Normalizer = Field(
+        "softmax", description="How scores become weights; entmax has alpha 1.5."
     )
     max_length: int = Field(
         512, ge=1, description="Longest sequence in tokens, for learned positions alone."

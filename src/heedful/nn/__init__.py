@@ -1,10 +1,12 @@
-"""Modules: owners of parameters that call the functions of `heedful.ops`."""
+"""Modules for attention: they own parameters and call the functions of `heedful.ops`."""
 
 from __future__ import annotations
 
 from heedful.nn.attention import Attention
 from heedful.nn.cache import KeyValueCache
-from heedful.nn.convert import from_torch, state_from_torch, state_to_torch, to_torch
+from heedful.nn.convert import from_torch, to_torch
+from heedful.nn.convert_state import state_from_torch, state_to_torch
+from heedful.nn.crf import LinearChain
 from heedful.nn.dropout import Dropout, dropout
 from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
 from heedful.nn.graph import GAT, GATv2
@@ -12,7 +14,7 @@ from heedful.nn.graph_edges import EdgeWeights
 from heedful.nn.graph_transformer import GraphTransformer
 from heedful.nn.multi_head import MultiHeadAttention, MultiHeadOutput
 from heedful.nn.normalizers import (
-    NORMALIZER_NAMES,
+    NORMALIZER_BUILDERS,
     LearnedEntmax,
     NormalizerModule,
     build_normalizer,
@@ -23,9 +25,12 @@ from heedful.nn.positions import (
     BiasPositions,
     InputPositions,
     LearnedPositions,
+    PositionScheme,
     RelativePositions,
     SinusoidalPositions,
     build_bias,
+    build_input_positions,
+    build_rotary,
 )
 from heedful.nn.recurrent import RecurrentEncoder, States
 from heedful.nn.scores import SCORE_MODULES, ScoreModule, ScoreSizes, build_score
@@ -36,11 +41,17 @@ from heedful.nn.transformer import (
     TransformerDecoderLayer,
     TransformerEncoderLayer,
 )
+from heedful.nn.transformer_stacks import (
+    DecoderOutput,
+    Transformer,
+    TransformerDecoder,
+    TransformerEncoder,
+)
 
 __all__ = [
     "ACTIVATIONS",
     "GAT",
-    "NORMALIZER_NAMES",
+    "NORMALIZER_BUILDERS",
     "NORMS",
     "POSITIONS",
     "SCORE_MODULES",
@@ -49,6 +60,7 @@ __all__ = [
     "BiasPositions",
     "DecoderLayerCache",
     "DecoderLayerOutput",
+    "DecoderOutput",
     "Dropout",
     "EdgeWeights",
     "FeedForward",
@@ -58,19 +70,26 @@ __all__ = [
     "KeyValueCache",
     "LearnedEntmax",
     "LearnedPositions",
+    "LinearChain",
     "MultiHeadAttention",
     "MultiHeadOutput",
     "NormalizerModule",
+    "PositionScheme",
     "RecurrentEncoder",
     "RelativePositions",
     "ScoreModule",
     "ScoreSizes",
     "SinusoidalPositions",
     "States",
+    "Transformer",
+    "TransformerDecoder",
     "TransformerDecoderLayer",
+    "TransformerEncoder",
     "TransformerEncoderLayer",
     "build_bias",
+    "build_input_positions",
     "build_normalizer",
+    "build_rotary",
     "build_score",
     "dropout",
     "from_torch",

@@ -1,4 +1,4 @@
-"""Attention with one head: the owner of a score that calls `attend`."""
+"""Single-head attention with any score."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from heedful.ops.scores import PreparedKey, Score
 
 
 class Attention(nn.Module):
-    r"""Attention with one head and any score; keys and values are used as they come.
+    r"""Single-head attention with any score; keys and values are not projected.
 
     .. math:: y_i = \sum_j \mathrm{normalize}_j(e(s_i, h_j))\, v_j
 
     Args:
-        score: owner of the score's parameters, as `build_score` makes it.
-        normalizer: how scores become weights.
-        dropout: probability of dropping a weight while training.
-        kind: what the explorer calls the module: "encoder", "decoder", "cross" or "self".
+        score: score module, see `build_score`.
+        normalizer: maps scores to weights.
+        dropout: dropout probability of the weights in training mode.
+        kind: label of the module in the explorer: "encoder", "decoder", "cross" or "self".
 
     Shapes: query (*batch, query, query_dim), key (*batch, key, key_dim), value (*batch, key, value_dim);
     output (*batch, query, value_dim), weights (*batch, query, key).
 
     Raises:
-        OptionError: for a dropout outside [0, 1), a score that is no module, or a normalizer that is neither a value
-            nor the owner of one.
-        ShapeError: when the inputs do not fit the score or each other.
+        OptionError: dropout outside [0, 1), or a score or normalizer of the wrong type.
+        ShapeError: the inputs do not fit the score or each other.
 
     >>> import torch
     >>> from heedful.nn import build_score
@@ -58,7 +57,7 @@ class Attention(nn.Module):
         self.kind = kind
 
     def prepare(self, key: Tensor) -> PreparedKey:
-        """Do the per-token work on keys once, for many calls."""
+        """Prepare keys once for many calls."""
         score: Score = self.score()
         return score.prepare_key(key)
 
@@ -86,33 +85,33 @@ class Attention(nn.Module):
 
 
 def checked_score(score: object) -> ScoreModule:
-    """Return an owner of a score's parameters as it is; refuse anything else with OptionError."""
+    """Return a score module unchanged; raise OptionError for anything else."""
     if isinstance(score, ScoreModule):
         return score
     raise OptionError(
-        f"score is {score!r}; give a ScoreModule, as heedful.nn.build_score(name, query_dim, key_dim) makes it."
+        f"score is {score!r}, wanted a ScoreModule; build one with heedful.nn.build_score(name, query_dim, key_dim)."
     )
 
 
 def checked_normalizer(normalizer: object) -> Normalizer | NormalizerModule:
-    """Return a normalizer, or the owner of one, as it is; refuse anything else with OptionError."""
+    """Return a normalizer or normalizer module unchanged; raise OptionError for anything else."""
     if isinstance(normalizer, Normalizer | NormalizerModule):
         return normalizer
     raise OptionError(
-        f"normalizer is {normalizer!r}; give a value of heedful.normalizers, or what "
-        f"heedful.nn.build_normalizer(name) makes."
+        f"normalizer is {normalizer!r}, wanted a value of heedful.normalizers or a NormalizerModule; build one with "
+        f"heedful.nn.build_normalizer(name)."
     )
 
 
 def probability(dropout: float) -> float:
-    """Return a dropout that is a probability below 1; refuse another with OptionError."""
+    """Return `dropout` unchanged; raise OptionError outside [0, 1)."""
     if not 0 <= dropout < 1:
-        raise OptionError(f"dropout={dropout} is no probability in [0, 1).")
+        raise OptionError(f"dropout={dropout} is not a probability in [0, 1).")
     return dropout
 
 
 def normalizer_value(normalizer: Normalizer | NormalizerModule) -> Normalizer:
-    """Return the value that `attend` takes, from a value or the owner of one."""
+    """Return the normalizer as a value for `attend`."""
     if isinstance(normalizer, NormalizerModule):
         made: Normalizer = normalizer()
         return made

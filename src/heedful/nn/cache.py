@@ -1,4 +1,4 @@
-"""What multi-head attention keeps from call to call."""
+"""The key-value cache of multi-head attention."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from heedful.ops.scores import PreparedKey
 
 @dataclass(frozen=True, eq=False)
 class KeyValueCache:
-    """Prepared keys and projected values of one multi-head attention.
+    """Prepared keys and projected values of one `MultiHeadAttention`.
 
-    Axes are (*batch, key_heads, length, features). A cache is a value: appending or selecting gives a new one.
+    Shapes: (*batch, num_kv_heads, length, features). A cache is immutable: `append` and `select` return a new one.
 
     >>> from heedful.nn import MultiHeadAttention
-    >>> attention = MultiHeadAttention(8, heads=2)
+    >>> attention = MultiHeadAttention(8, num_heads=2)
     >>> cache = attention(torch.randn(3, 5, 8)).cache
     >>> token = torch.randn(2, 1, 8)
     >>> attention(token, token, cache=cache.select(torch.tensor([0, 2]))).cache.length
@@ -30,7 +30,7 @@ class KeyValueCache:
 
     @property
     def length(self) -> int:
-        """How many keys the cache holds."""
+        """Number of keys in the cache."""
         return self.value.shape[-2]
 
     def select(self, index: Tensor) -> KeyValueCache:
@@ -42,8 +42,8 @@ class KeyValueCache:
         """Return the keys of `self` followed by those of `later`.
 
         Raises:
-            OptionError: when another score prepared those of `later`.
-            ShapeError: when another axis than the length differs.
+            OptionError: the keys of `later` were prepared by another score.
+            ShapeError: an axis other than the length differs.
         """
         held, new = self.key, later.key
         if held.score != new.score:
@@ -58,7 +58,7 @@ class KeyValueCache:
             if (*old.shape[:-2], old.shape[-1]) != (*more.shape[:-2], more.shape[-1]):
                 raise ShapeError(
                     f"the cache holds {name} {tuple(old.shape)}, but those to append are {tuple(more.shape)}; all "
-                    f"axes but the length want to be equal: pick the cache's rows with cache.select(index)."
+                    f"axes but the length must be equal; select the rows of the cache with cache.select(index)."
                 )
         features = torch.cat([self.key.features, later.key.features], dim=-2)
         value = torch.cat([self.value, later.value], dim=-2)

@@ -1,125 +1,23 @@
-"""Weights from and to PyTorch's own attention and Transformer layers; the outputs agree."""
+"""Conversion of attention and Transformer modules from and to PyTorch, with equal outputs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import overload
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import OptionError
+from heedful.nn.convert_state import state_from_torch, state_to_torch
 from heedful.nn.feed_forward import ACTIVATIONS
 from heedful.nn.multi_head import MultiHeadAttention
 from heedful.nn.scores import ScaledDotScore
 from heedful.nn.transformer import TransformerDecoderLayer, TransformerEncoderLayer
+from heedful.nn.transformer_stacks import Transformer, TransformerDecoder, TransformerEncoder
 from heedful.ops.normalizers import Softmax
-
-SIDES = ("query", "key", "value")
-PACKED = {"in_proj_weight": "weight", "in_proj_bias": "bias"}
-LAYER_PARTS = {
-    "self_attn": "self_attention",
-    "multihead_attn": "cross_attention",
-    "linear1": "feed_forward.widen",
-    "linear2": "feed_forward.narrow",
-    "norm1": "attention_norm",
-}
-NORMS_OF_ENCODER = {"norm2": "feed_forward_norm"}
-NORMS_OF_DECODER = {"norm2": "cross_norm", "norm3": "feed_forward_norm"}
-
-
-def state_from_torch(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename and unpack a state dict of PyTorch's modules into one of Heedful's.
-
-    Takes that of `nn.MultiheadAttention`, `nn.TransformerEncoderLayer` or `nn.TransformerDecoderLayer`, also where
-    they stand inside a larger module (a stack). Other entries pass unchanged.
-
-    Raises:
-        OptionError: for `add_bias_kv`, which has no counterpart.
-
-    >>> sorted(state_from_torch(nn.MultiheadAttention(4, 2, bias=False).state_dict()))
-    ['key_projection.weight', 'output_projection.weight', 'query_projection.weight', 'value_projection.weight']
-    """
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        prefix, _, last = name.rpartition(".")
-        prefix = f"{prefix}." if prefix else ""
-        if last in ("bias_k", "bias_v"):
-            raise OptionError(
-                f"{name}: add_bias_kv has no counterpart; convert a module without it."
-            )
-        if last in PACKED:
-            for side, part in zip(SIDES, tensor.chunk(3), strict=True):
-                renamed[f"{prefix}{side}_projection.{PACKED[last]}"] = part
-        elif last in ("q_proj_weight", "k_proj_weight", "v_proj_weight"):
-            side = next(side for side in SIDES if side[0] == last[0])
-            renamed[f"{prefix}{side}_projection.weight"] = tensor
-        else:
-            renamed[re.sub(r"(^|\.)out_proj\.", r"\1output_projection.", name)] = tensor
-    return {_rename_part(name, state, forward=True): tensor for name, tensor in renamed.items()}
-
-
-def state_to_torch(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename and pack a state dict of Heedful's modules into one of PyTorch's: `state_from_torch` backwards.
-
-    Raises:
-        OptionError: for weights that PyTorch's modules have no place for: the parameters of a score or normalizer.
-
-    >>> sorted(state_to_torch(MultiHeadAttention(4, 2, bias=False).state_dict()))
-    ['in_proj_weight', 'out_proj.weight']
-    """
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        found = re.match(r"(.*?)(query|key|value)_projection\.(weight|bias)$", name)
-        if re.search(r"(^|\.)(score|normalizer)\.", name):
-            raise OptionError(
-                f"{name}: PyTorch's modules have the scaled dot and softmax alone, without parameters."
-            )
-        if found is None:
-            renamed[re.sub(r"(^|\.)output_projection\.", r"\1out_proj.", name)] = tensor
-        elif found[2] == "query":
-            renamed.update(_packed(state, prefix=found[1], kind=found[3]))
-    return {_rename_part(name, state, forward=False): tensor for name, tensor in renamed.items()}
-
-
-def _packed(state: Mapping[str, Tensor], *, prefix: str, kind: str) -> dict[str, Tensor]:
-    """The three projections of one attention, packed as PyTorch packs them."""
-    tensors = [state[f"{prefix}{side}_projection.{kind}"] for side in SIDES]
-    if len({tensor.shape for tensor in tensors}) == 1:
-        return {f"{prefix}in_proj_{kind}": torch.cat(tensors)}
-    if len({tensor.shape[0] for tensor in tensors}) > 1:
-        raise OptionError(
-            f"{prefix}key_projection has fewer rows than {prefix}query_projection: PyTorch's modules "
-            f"have no key heads that query heads share."
-        )
-    return {
-        f"{prefix}{side[0]}_proj_{kind}": tensor
-        for side, tensor in zip(SIDES, tensors, strict=True)
-    }
-
-
-def _rename_part(name: str, state: Mapping[str, Tensor], *, forward: bool) -> str:
-    """Rename the part of a layer that `name` lies in; whether the layer is a decoder's shows in `state`."""
-    cross = "multihead_attn." if forward else "cross_attention."
-    for is_decoder in (False, True):
-        norms = NORMS_OF_DECODER if is_decoder else NORMS_OF_ENCODER
-        parts = {**LAYER_PARTS, **norms}
-        if not forward:
-            parts = {ours: theirs for theirs, ours in parts.items()}
-        for old, new in parts.items():
-            found = re.match(rf"((?:.*\.)?){re.escape(old)}\.(.*)$", name)
-            if found is None:
-                continue
-            layer = found[1]
-            if is_decoder == any(other.startswith(f"{layer}{cross}") for other in state):
-                return f"{layer}{new}.{found[2]}"
-    return name
-
-
-Ours = MultiHeadAttention | TransformerEncoderLayer | TransformerDecoderLayer
-Theirs = nn.MultiheadAttention | nn.TransformerEncoderLayer | nn.TransformerDecoderLayer
 
 
 @overload
@@ -128,48 +26,80 @@ def from_torch(module: nn.MultiheadAttention) -> MultiHeadAttention: ...
 def from_torch(module: nn.TransformerEncoderLayer) -> TransformerEncoderLayer: ...
 @overload
 def from_torch(module: nn.TransformerDecoderLayer) -> TransformerDecoderLayer: ...
-def from_torch(module: Theirs) -> Ours:
-    """Build the Heedful module with the options and weights of a PyTorch one.
+@overload
+def from_torch(module: nn.TransformerEncoder) -> TransformerEncoder: ...
+@overload
+def from_torch(module: nn.TransformerDecoder) -> TransformerDecoder: ...
+@overload
+def from_torch(module: nn.Transformer) -> Transformer: ...
+@overload
+def from_torch(module: nn.Module) -> nn.Module: ...
+def from_torch(module: nn.Module) -> nn.Module:
+    """Build the Heedful module with the options, weights, dtype, device and mode of a PyTorch module.
 
-    Sequences have the batch first in Heedful, whatever the `batch_first` of `module`. Masks mean True = may attend
-    (`attn_mask` and `key_padding_mask` of PyTorch's modules mean the opposite).
+    Converts `torch.nn.MultiheadAttention`, `TransformerEncoderLayer`, `TransformerDecoderLayer`, `TransformerEncoder`,
+    `TransformerDecoder` and `Transformer`. The result takes inputs with the batch first, also where `module` has
+    `batch_first=False`. A mask is True where attention is allowed: the opposite of `attn_mask` and `key_padding_mask`.
 
     Raises:
-        OptionError: for options without a counterpart: `add_bias_kv`, `add_zero_attn`, another activation than ReLU
-            and GELU.
+        OptionError: another class of module, also a subclass, which may compute something else; options without a
+            counterpart: `add_bias_kv`, `add_zero_attn`, activations other than ReLU and exact GELU; a stack without
+            layers, or with a norm that is not `torch.nn.LayerNorm`.
 
-    >>> theirs = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True, norm_first=True)
+    >>> layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    >>> theirs = nn.TransformerEncoder(layer, num_layers=2)
     >>> x = torch.randn(3, 5, 8)
     >>> torch.allclose(from_torch(theirs)(x), theirs(x), atol=1e-5)
     True
     """
-    ours = (
-        _attention_like(module)
-        if isinstance(module, nn.MultiheadAttention)
-        else _layer_like(module)
+    converted: nn.Module = _converter(FROM_TORCH, module, "torch.nn", state_from_torch)(module)
+    converted.training = module.training
+    return converted
+
+
+def _converter(
+    table: Mapping[type[nn.Module], Callable[[Any], nn.Module]],
+    module: nn.Module,
+    package: str,
+    state: Callable[..., object],
+) -> Callable[[Any], nn.Module]:
+    """The converter of exactly this class: a subclass may compute something else."""
+    if type(module) in table:
+        return table[type(module)]
+    base = next((kind for kind in type(module).__mro__ if kind in table), None)
+    what = f"{type(module).__module__}.{type(module).__qualname__}"
+    subclass = (
+        f", a subclass of {package}.{base.__name__} that may compute something else" if base else ""
     )
-    sample = next(module.parameters())
-    ours.to(device=sample.device, dtype=sample.dtype).train(module.training)
-    ours.load_state_dict(state_from_torch(module.state_dict()))
-    return ours
+    raise OptionError(
+        f"{what}{subclass} cannot be converted; give an instance of {package}."
+        f"{{{', '.join(kind.__name__ for kind in table)}}}, or convert its weights with {state.__name__}."
+    )
 
 
-def _attention_like(module: nn.MultiheadAttention) -> MultiHeadAttention:
+def _with_state(new: nn.Module, old: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+    """Give `new` the weights `state`, and dtype, device and mode of `old`."""
+    sample = next(old.parameters())
+    new.to(device=sample.device, dtype=sample.dtype).train(old.training)
+    new.load_state_dict(state)
+    return new
+
+
+def _attention_from(module: nn.MultiheadAttention) -> nn.Module:
     if module.add_zero_attn:
         raise OptionError("add_zero_attn has no counterpart; convert a module without it.")
-    return MultiHeadAttention(
+    ours = MultiHeadAttention(
         module.embed_dim,
         module.num_heads,
-        key_width=module.kdim,
-        value_width=module.vdim,
+        kdim=module.kdim,
+        vdim=module.vdim,
         dropout=module.dropout,
         bias=module.in_proj_bias is not None,
     )
+    return _with_state(ours, module, state_from_torch(module.state_dict()))
 
 
-def _layer_like(
-    module: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer,
-) -> TransformerEncoderLayer | TransformerDecoderLayer:
+def _layer_from(module: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer) -> nn.Module:
     kind = (
         TransformerEncoderLayer
         if isinstance(module, nn.TransformerEncoderLayer)
@@ -188,7 +118,39 @@ def _layer_like(
     for part in ours.modules():
         if isinstance(part, nn.LayerNorm):
             part.eps = module.norm1.eps
-    return ours
+    return _with_state(ours, module, state_from_torch(module.state_dict()))
+
+
+def _encoder_from(module: nn.TransformerEncoder) -> nn.Module:
+    return TransformerEncoder(map(from_torch, module.layers), norm=_final_norm(module.norm))
+
+
+def _decoder_from(module: nn.TransformerDecoder) -> nn.Module:
+    return TransformerDecoder(map(from_torch, module.layers), norm=_final_norm(module.norm))
+
+
+def _transformer_from(module: nn.Transformer) -> nn.Module:
+    return Transformer(from_torch(module.encoder), from_torch(module.decoder))
+
+
+def _final_norm(norm: nn.Module | None) -> nn.LayerNorm | None:
+    """A copy of the norm after the last layer."""
+    if norm is None or type(norm) is nn.LayerNorm:
+        return copy.deepcopy(norm)
+    raise OptionError(
+        f"the norm after the last layer is {norm!r}; only torch.nn.LayerNorm and None can be converted."
+    )
+
+
+FROM_TORCH: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+    nn.MultiheadAttention: _attention_from,
+    nn.TransformerEncoderLayer: _layer_from,
+    nn.TransformerDecoderLayer: _layer_from,
+    nn.TransformerEncoder: _encoder_from,
+    nn.TransformerDecoder: _decoder_from,
+    nn.Transformer: _transformer_from,
+}
+"""Class of PyTorch -> converter to Heedful."""
 
 
 def _activation_name(activation: object) -> str:
@@ -208,58 +170,67 @@ def to_torch(module: MultiHeadAttention) -> nn.MultiheadAttention: ...
 def to_torch(module: TransformerEncoderLayer) -> nn.TransformerEncoderLayer: ...
 @overload
 def to_torch(module: TransformerDecoderLayer) -> nn.TransformerDecoderLayer: ...
-def to_torch(module: Ours) -> Theirs:
-    """Build the PyTorch module, batch first, with the options and weights of a Heedful one.
+@overload
+def to_torch(module: TransformerEncoder) -> nn.TransformerEncoder: ...
+@overload
+def to_torch(module: TransformerDecoder) -> nn.TransformerDecoder: ...
+@overload
+def to_torch(module: Transformer) -> nn.Transformer: ...
+@overload
+def to_torch(module: nn.Module) -> nn.Module: ...
+def to_torch(module: nn.Module) -> nn.Module:
+    """Build the PyTorch module with the options, weights, dtype, device and mode of a Heedful module.
+
+    The inverse of `from_torch`. The result is batch first. A `torch.nn.TransformerEncoder` is built without nested
+    tensors, so that its outputs do not depend on the mode.
 
     Raises:
-        OptionError: for what PyTorch's modules do not have: another score or normalizer than scaled dot and softmax,
-            shared key heads, heads that do not make up the width, rotary positions, the gated activation.
+        OptionError: another class of module; or what PyTorch's modules do not have: a score other than scaled dot, a
+            normalizer other than softmax, shared key heads, heads that do not make up `embed_dim`, rotary positions,
+            the gated activation, a final norm that is not `torch.nn.LayerNorm`.
 
     >>> ours = MultiHeadAttention(8, 2)
     >>> x = torch.randn(3, 5, 8)
     >>> torch.allclose(to_torch(ours)(x, x, x)[0], ours(x).output, atol=1e-5)
     True
     """
-    theirs = (
-        _attention_for(module) if isinstance(module, MultiHeadAttention) else _layer_for(module)
-    )
-    sample = next(module.parameters())
-    theirs.to(device=sample.device, dtype=sample.dtype).train(module.training)
-    theirs.load_state_dict(state_to_torch(module.state_dict()))
-    return theirs
+    converted: nn.Module = _converter(TO_TORCH, module, "heedful.nn", state_to_torch)(module)
+    converted.training = module.training
+    return converted
 
 
-def _attention_for(module: MultiHeadAttention) -> nn.MultiheadAttention:
+def _attention_to(module: MultiHeadAttention) -> nn.Module:
     _check_plain(module)
-    return nn.MultiheadAttention(
-        module.width,
-        module.heads,
+    theirs = nn.MultiheadAttention(
+        module.embed_dim,
+        module.num_heads,
         dropout=module.dropout,
         bias=module.query_projection.bias is not None,
-        kdim=module.key_width,
-        vdim=module.value_width,
+        kdim=module.kdim,
+        vdim=module.vdim,
         batch_first=True,
     )
+    return _with_state(theirs, module, state_to_torch(module.state_dict()))
 
 
-def _layer_for(
-    module: TransformerEncoderLayer | TransformerDecoderLayer,
-) -> nn.TransformerEncoderLayer | nn.TransformerDecoderLayer:
+def _layer_to(module: TransformerEncoderLayer | TransformerDecoderLayer) -> nn.Module:
     for part in module.modules():
         if isinstance(part, MultiHeadAttention):
             _check_plain(part)
     inner, attention = module.feed_forward, module.self_attention
     if inner.activation == "gated":
-        raise OptionError("PyTorch's layers have no gated activation; only relu and gelu convert.")
+        raise OptionError(
+            "PyTorch's layers have no gated activation; this layer cannot be converted."
+        )
     kind = (
         nn.TransformerEncoderLayer
         if isinstance(module, TransformerEncoderLayer)
         else nn.TransformerDecoderLayer
     )
     theirs = kind(
-        attention.width,
-        attention.heads,
-        inner.hidden,
+        attention.embed_dim,
+        attention.num_heads,
+        inner.dim_feedforward,
         dropout=module.dropout.probability,
         activation=ACTIVATIONS[inner.activation],
         layer_norm_eps=module.attention_norm.eps,
@@ -270,19 +241,62 @@ def _layer_for(
     for part in theirs.modules():
         if isinstance(part, nn.MultiheadAttention):
             part.dropout = attention.dropout
+    return _with_state(theirs, module, state_to_torch(module.state_dict()))
+
+
+def _encoder_to(module: TransformerEncoder) -> nn.Module:
+    layers: list[Any] = [to_torch(layer) for layer in module.layers]
+    norm = _final_norm(module.norm)
+    theirs = nn.TransformerEncoder(layers[0], len(layers), norm, enable_nested_tensor=False)
+    theirs.layers = nn.ModuleList(layers)
     return theirs
+
+
+def _decoder_to(module: TransformerDecoder) -> nn.Module:
+    layers: list[Any] = [to_torch(layer) for layer in module.layers]
+    theirs = nn.TransformerDecoder(layers[0], len(layers), _final_norm(module.norm))
+    theirs.layers = nn.ModuleList(layers)
+    return theirs
+
+
+def _transformer_to(module: Transformer) -> nn.Module:
+    encoder, decoder = to_torch(module.encoder), to_torch(module.decoder)
+    attention = decoder.layers[0].self_attn
+    # The constructor initializes the parameters of what it gets, so encoder and decoder are put in afterwards.
+    empty = nn.Identity()
+    theirs = nn.Transformer(
+        attention.embed_dim,
+        attention.num_heads,
+        custom_encoder=empty,
+        custom_decoder=empty,
+        batch_first=True,
+    )
+    theirs.encoder, theirs.decoder = encoder, decoder
+    return theirs
+
+
+TO_TORCH: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+    MultiHeadAttention: _attention_to,
+    TransformerEncoderLayer: _layer_to,
+    TransformerDecoderLayer: _layer_to,
+    TransformerEncoder: _encoder_to,
+    TransformerDecoder: _decoder_to,
+    Transformer: _transformer_to,
+}
+"""Class of Heedful -> converter to PyTorch."""
 
 
 def _check_plain(module: MultiHeadAttention) -> None:
     obstacles = {
-        "another score than scaled_dot": not isinstance(module.score, ScaledDotScore),
-        "another normalizer than Softmax()": not isinstance(module.normalizer, Softmax),
-        "key heads shared by query heads": module.key_heads != module.heads,
-        "heads that do not make up the width": module.heads * module.head_width != module.width,
+        "scores other than scaled_dot": not isinstance(module.score, ScaledDotScore),
+        "normalizers other than softmax": not isinstance(module.normalizer, Softmax),
+        "shared key heads": module.num_kv_heads != module.num_heads,
+        "heads that do not make up embed_dim": module.num_heads * module.head_dim
+        != module.embed_dim,
         "rotary positions": module.rotary is not None,
     }
     for obstacle, stands in obstacles.items():
         if stands:
             raise OptionError(
-                f"PyTorch's modules have no place for {obstacle}; keep this one in Heedful."
+                f"PyTorch's modules do not have {obstacle}; this module cannot be converted."
             )

@@ -1,4 +1,4 @@
-"""The feed-forward half of a Transformer layer: every position is widened, bent and narrowed by itself."""
+"""The position-wise feed-forward network of a Transformer layer."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gated": _gated,
 }
-"""What bends the widened features; `gated` widens twice as much and halves again."""
+"""Activations by name; `gated` maps 2 n features to n."""
 
 
 class FeedForward(nn.Module):
-    r"""Two linear maps around an activation, position by position.
+    r"""Position-wise feed-forward network: two linear maps with an activation between them.
 
     .. math:: y = W_2\,\mathrm{activation}(W_1 x + b_1) + b_2
 
@@ -36,17 +36,17 @@ class FeedForward(nn.Module):
     (https://arxiv.org/abs/1706.03762), `gelu` Hendrycks and Gimpel 2016 (https://arxiv.org/abs/1606.08415).
 
     Args:
-        width: features of the input and of the output.
-        hidden: features between the two maps.
+        embed_dim: features of the input and of the output.
+        dim_feedforward: features between the two maps.
         activation: a name from `ACTIVATIONS`.
-        dropout: probability of dropping a hidden feature while training.
-        bias: whether the linear maps add a bias.
+        dropout: dropout probability of the hidden features in training mode.
+        bias: whether the linear maps have a bias.
 
-    Shapes: (..., width) -> (..., width).
+    Shapes: (..., embed_dim) -> (..., embed_dim).
 
     Raises:
-        OptionError: for an unknown activation.
-        ShapeError: when the input's last axis is not `width`, or for a size below 1.
+        OptionError: unknown activation, or dropout outside [0, 1).
+        ShapeError: a size is below 1, or the last axis of the input is not `embed_dim`.
 
     >>> import torch
     >>> FeedForward(8, 32, activation="gated")(torch.zeros(2, 3, 8)).shape
@@ -55,8 +55,8 @@ class FeedForward(nn.Module):
 
     def __init__(
         self,
-        width: int,
-        hidden: int,
+        embed_dim: int,
+        dim_feedforward: int,
         *,
         activation: str = "relu",
         dropout: float = 0.0,
@@ -65,28 +65,29 @@ class FeedForward(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise unknown_choice("activation", activation, ACTIVATIONS)
-        check_sizes({"width": width, "hidden": hidden})
-        self.width = width
-        self.hidden = hidden
+        check_sizes({"embed_dim": embed_dim, "dim_feedforward": dim_feedforward})
+        self.embed_dim = embed_dim
+        self.dim_feedforward = dim_feedforward
         self.activation = activation
-        self.widen = Linear(width, hidden * (2 if activation == "gated" else 1), bias=bias)
-        self.narrow = Linear(hidden, width, bias=bias)
+        inner = dim_feedforward * (2 if activation == "gated" else 1)
+        self.widen = Linear(embed_dim, inner, bias=bias)
+        self.narrow = Linear(dim_feedforward, embed_dim, bias=bias)
         self.dropout = Dropout(dropout)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew (Xavier uniform) and set the biases to 0."""
+        """Initialize the weights (Xavier uniform) and set the biases to 0."""
         for layer in (self.widen, self.narrow):
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Map (..., width) to (..., width)."""
-        if inputs.shape[-1] != self.width:
+        """Map (..., embed_dim) to (..., embed_dim)."""
+        if inputs.shape[-1] != self.embed_dim:
             raise ShapeError(
-                f"FeedForward got {inputs.shape[-1]} features and was built for {self.width}; "
-                f"build it with width={inputs.shape[-1]}, or hand in (..., {self.width})."
+                f"FeedForward got inputs of {inputs.shape[-1]} features, wanted (..., {self.embed_dim}); build it "
+                f"with embed_dim={inputs.shape[-1]}, or project the inputs first."
             )
         hidden = ACTIVATIONS[self.activation](self.widen(inputs))
         output: Tensor = self.narrow(self.dropout(hidden))

@@ -1,4 +1,4 @@
-"""Multi-head attention: owner of projections and a score, with a cache of prepared keys as a value."""
+"""Multi-head attention with any score and normalizer, and a key-value cache passed as a value."""
 
 from __future__ import annotations
 
@@ -28,66 +28,67 @@ from heedful.ops.scores import Rotated, Score
 
 
 class MultiHeadOutput(NamedTuple):
-    """What `MultiHeadAttention` returns, always these three.
+    """The return value of `MultiHeadAttention`.
 
-    >>> output, weights, cache = MultiHeadAttention(8, heads=2)(torch.randn(3, 5, 8))
+    >>> output, weights, cache = MultiHeadAttention(8, num_heads=2)(torch.randn(3, 5, 8))
     >>> output.shape, weights is None, cache.length
     (torch.Size([3, 5, 8]), True, 5)
     """
 
     output: Tensor
-    """(*batch, query, width)."""
+    """(*batch, query, embed_dim)."""
     weights: Tensor | None
-    """(*batch, heads, query, key), or None unless asked for."""
+    """(*batch, num_heads, query, key), or None without `return_weights`."""
     cache: KeyValueCache
     """The keys and values attended to."""
 
 
 class MultiHeadAttention(nn.Module):
-    r"""Attention in several learned projections at once (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
+    r"""Multi-head attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762) with any score and normalizer.
 
     .. math:: y = W_o\,[\mathrm{attend}(W_q^1 x, W_k^1 h, W_v^1 h); \dots; \mathrm{attend}(W_q^n x, W_k^n h, W_v^n h)]
 
     Args:
-        width: features of the queries and of the output.
-        heads: how many query heads.
-        key_heads: how many key and value heads, each shared by `heads / key_heads` query heads (Ainslie et al. 2023,
-            https://arxiv.org/abs/2305.13245); None: as many as `heads`.
-        key_width: features of the keys that come in; None: `width`.
-        value_width: features of the values that come in; None: `key_width`.
-        head_width: features of a head; None: `width / heads`.
-        score: a name from `SCORE_MODULES`, or a module built for queries (heads, ..., head_width) and keys alike.
-        normalizer: how scores become weights.
-        dropout: probability of dropping a weight while training.
-        bias: whether the four projections add a bias.
-        rotary: positions turned into queries and keys (Su et al. 2021, https://arxiv.org/abs/2104.09864), for
-            scores paired by inner product.
-        kind: what the explorer calls the module: "encoder", "decoder", "cross" or "self".
+        embed_dim: features of the queries and of the output.
+        num_heads: number of query heads.
+        num_kv_heads: number of key and value heads, each shared by `num_heads / num_kv_heads` query heads
+            (grouped-query attention, Ainslie et al. 2023, https://arxiv.org/abs/2305.13245). Default: `num_heads`.
+        head_dim: features of a head. Default: `embed_dim / num_heads`.
+        kdim: features of the input keys. Default: `embed_dim`.
+        vdim: features of the input values. Default: `kdim` (`torch.nn.MultiheadAttention`: `embed_dim`), since
+            without a value the keys are the values.
+        score: a name from `SCORE_MODULES`, or a module built for queries and keys of (num_heads, ..., head_dim).
+        normalizer: maps scores to weights.
+        dropout: dropout probability of the weights in training mode.
+        bias: whether the four projections have a bias.
+        rotary: rotary position embedding of queries and keys (Su et al. 2021, https://arxiv.org/abs/2104.09864);
+            needs a score that is an inner product.
+        kind: label of the module in the explorer: "encoder", "decoder", "cross" or "self".
 
-    Shapes: query (*batch, query, width), key (*batch, key, key_width), value (*batch, key, value_width);
-    output (*batch, query, width), weights (*batch, heads, query, key).
+    Shapes: query (*batch, query, embed_dim), key (*batch, key, kdim), value (*batch, key, vdim);
+    output (*batch, query, embed_dim), weights (*batch, num_heads, query, key).
 
     Raises:
-        ShapeError: when `heads` does not divide `width` (and no `head_width` is given), when `key_heads` does not
-            divide `heads`, for a size below 1, when an input has other features than the module was built for, or
-            when a cache has other batch rows than the keys that are to follow it.
-        OptionError: for an unknown score, a score or normalizer of another kind than said above, a dropout outside
-            [0, 1), or rotary with a score that has no inner product.
+        ShapeError: `num_heads` does not divide `embed_dim` and `head_dim` is not given; `num_kv_heads` does not divide
+            `num_heads`; a size is below 1; the features of an input do not match; or the batch axes of a cache do
+            not match those of the appended keys.
+        OptionError: unknown score; a score or normalizer of the wrong type; dropout outside [0, 1); or rotary with a
+            score that is not an inner product.
 
-    >>> attention = MultiHeadAttention(8, heads=2)
+    >>> attention = MultiHeadAttention(8, num_heads=2)
     >>> attention(torch.randn(3, 5, 8)).output.shape
     torch.Size([3, 5, 8])
     """
 
     def __init__(
         self,
-        width: int,
-        heads: int,
+        embed_dim: int,
+        num_heads: int,
         *,
-        key_heads: int | None = None,
-        key_width: int | None = None,
-        value_width: int | None = None,
-        head_width: int | None = None,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        kdim: int | None = None,
+        vdim: int | None = None,
         score: str | ScoreModule = "scaled_dot",
         normalizer: Normalizer | NormalizerModule = Softmax(),
         dropout: float = 0.0,
@@ -96,37 +97,42 @@ class MultiHeadAttention(nn.Module):
         kind: str = "self",
     ):
         super().__init__()
-        self.width, self.heads = width, heads
-        self.key_heads = heads if key_heads is None else key_heads
-        self.key_width = width if key_width is None else key_width
-        self.value_width = self.key_width if value_width is None else value_width
-        self.head_width = (
-            _divide("width", width, "heads", heads) if head_width is None else head_width
+        self.embed_dim, self.num_heads = embed_dim, num_heads
+        self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = self.kdim if vdim is None else vdim
+        self.head_dim = (
+            _divide("embed_dim", embed_dim, "num_heads", num_heads)
+            if head_dim is None
+            else head_dim
         )
-        _divide("heads", heads, "key_heads", self.key_heads)
-        widths = ("width", "key_width", "value_width", "head_width")
-        check_sizes({name: getattr(self, name) for name in widths})
+        _divide("num_heads", num_heads, "num_kv_heads", self.num_kv_heads)
+        sizes = ("embed_dim", "kdim", "vdim", "head_dim")
+        check_sizes({name: getattr(self, name) for name in sizes})
         if isinstance(score, str):
-            sizes = {"heads": heads, "key_heads": self.key_heads}
-            score = build_score(score, self.head_width, self.head_width, **sizes)
+            score = build_score(
+                score,
+                self.head_dim,
+                self.head_dim,
+                num_heads=num_heads,
+                num_kv_heads=self.num_kv_heads,
+            )
         self.score = checked_score(score)
         self.normalizer = checked_normalizer(normalizer)
         self.dropout = probability(dropout)
         self.rotary = rotary
         self.kind = kind
         if rotary is not None:
-            Rotated(
-                self.score(), rotary
-            )  # refuses now, not in the first call, a score it cannot rotate
-        grouped_width = self.key_heads * self.head_width
-        self.query_projection = Linear(width, heads * self.head_width, bias=bias)
-        self.key_projection = Linear(self.key_width, grouped_width, bias=bias)
-        self.value_projection = Linear(self.value_width, grouped_width, bias=bias)
-        self.output_projection = Linear(heads * self.head_width, width, bias=bias)
+            Rotated(self.score(), rotary)  # raises here rather than in the first call
+        query_dim, key_dim = num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        self.query_projection = Linear(embed_dim, query_dim, bias=bias)
+        self.key_projection = Linear(self.kdim, key_dim, bias=bias)
+        self.value_projection = Linear(self.vdim, key_dim, bias=bias)
+        self.output_projection = Linear(query_dim, embed_dim, bias=bias)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the projections anew (Xavier uniform), set their biases to 0, and draw the score anew."""
+        """Initialize the projections (Xavier uniform, zero bias) and the parameters of the score."""
         projections = (self.query_projection, self.key_projection, self.value_projection)
         for projection in (*projections, self.output_projection):
             nn.init.xavier_uniform_(projection.weight)
@@ -135,9 +141,9 @@ class MultiHeadAttention(nn.Module):
         self.score.reset_parameters()
 
     def prepare(self, key: Tensor, value: Tensor | None = None) -> KeyValueCache:
-        """Project and prepare a memory once: the cache serves any number of calls without keys.
+        """Project and prepare keys and values for any number of calls with `cache` and without `key`.
 
-        `value` None: the keys are the values too.
+        Without `value` the keys are the values.
         """
         (projected_key, projected_value) = self._project(
             (self.key_projection, self.value_projection), (key, key if value is None else value)
@@ -155,11 +161,16 @@ class MultiHeadAttention(nn.Module):
         cache: KeyValueCache | None = None,
         return_weights: bool = False,
     ) -> MultiHeadOutput:
-        """Attend from `query` to keys and values.
+        """Attend from `query` to keys and values; without `value` the keys are the values.
 
-        Without `key` and `cache` the queries attend to themselves. With `key` alone, to it; with `key` and `cache`,
-        to the cache followed by `key` (decoding: pass the new tokens as query and key); with `cache` alone, to the
-        cache as it is. `value` None: the keys are the values too. The cache returned is what was attended to.
+        What is attended to:
+
+        - neither `key` nor `cache`: the queries (self-attention);
+        - `key`: the keys;
+        - `key` and `cache`: the cached keys followed by `key` (decoding: pass the new tokens as query and key);
+        - `cache`: the cached keys.
+
+        The returned cache holds everything that was attended to.
         """
         start = 0 if cache is None or key is None else cache.length
         if key is None and cache is not None:
@@ -185,7 +196,7 @@ class MultiHeadAttention(nn.Module):
             bias=bias,
             normalizer=normalizer_value(self.normalizer),
             dropout_p=self.dropout if self.training else 0.0,
-            enable_gqa=self.key_heads != self.heads,
+            enable_gqa=self.num_kv_heads != self.num_heads,
             return_weights=return_weights,
         )
         merged = output.transpose(-3, -2).flatten(-2)
@@ -203,7 +214,7 @@ class MultiHeadAttention(nn.Module):
     def _project(
         self, projections: tuple[nn.Linear, ...], inputs: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        """Project each input and split it into heads; inputs that are one tensor share one multiplication."""
+        """Project each input and split it into heads; if all inputs are one tensor, with one multiplication."""
         for projection, given, what in zip(projections, inputs, _names(projections), strict=True):
             _check_features(what, given, projection.in_features)
         if all(given is inputs[0] for given in inputs) and len(inputs) > 1:
@@ -218,10 +229,10 @@ class MultiHeadAttention(nn.Module):
                 projection(given) for projection, given in zip(projections, inputs, strict=True)
             )
         return tuple(
-            # Sizes in full: how many heads cannot be inferred where there is no token.
-            part.view(
-                *part.shape[:-1], part.shape[-1] // self.head_width, self.head_width
-            ).transpose(-3, -2)
+            # Explicit sizes: view cannot infer the number of heads from an empty tensor.
+            part.view(*part.shape[:-1], part.shape[-1] // self.head_dim, self.head_dim).transpose(
+                -3, -2
+            )
             for part in parts
         )
 
@@ -234,7 +245,7 @@ def _check_features(what: str, given: Tensor, wanted: int) -> None:
     if given.ndim < 2 or given.shape[-1] != wanted:
         raise ShapeError(
             f"{what} has shape {tuple(given.shape)}, wanted (*batch, length, {wanted}); "
-            f"build the module with the width that {what} has, or project {what} first."
+            f"build the module for the features of {what}, or project {what} first."
         )
 
 

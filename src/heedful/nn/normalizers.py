@@ -1,82 +1,90 @@
-"""Normalizers by name, and the one that owns a parameter."""
+"""Normalizers by name, and normalizers with parameters."""
 
 from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from heedful.errors import OptionError, unknown_choice
-from heedful.ops.normalizers import Entmax, Normalizer, ReLU, Sigmoid, Softmax, Sparsemax
+from heedful.ops.normalizers import NORMALIZERS, Entmax, Normalizer
 
 
 class NormalizerModule(nn.Module, abc.ABC):
-    """Owner of a normalizer's parameters. `module()` returns the normalizer value that `attend` takes.
+    """Base class of normalizers with parameters. `module()` returns the value for `attend`.
 
-    >>> build_normalizer("learned_entmax", heads=4)().name
+    >>> build_normalizer("learned_entmax", num_heads=4)().name
     'entmax'
     """
 
     @abc.abstractmethod
     def forward(self) -> Normalizer:
-        """Return the normalizer made of the parameters as they are now."""
+        """Return the normalizer with the current parameters."""
 
 
 class LearnedEntmax(NormalizerModule):
-    r"""Entmax whose :math:`\alpha` is learned, one a head (Correia et al. 2019, https://arxiv.org/abs/1909.00015).
+    r"""Entmax with a learned :math:`\alpha` per head (Correia et al. 2019, https://arxiv.org/abs/1909.00015).
 
     .. math:: \alpha = 1 + \sigma(a)
 
-    :math:`\alpha` stays between 1 (softmax) and 2 (sparsemax).
+    with a parameter :math:`a`, so :math:`\alpha` lies between 1 (softmax) and 2 (sparsemax).
 
     Args:
-        heads: how many heads; None for attention without a head axis.
-        initial: the :math:`\alpha` to start from.
+        num_heads: number of heads; None for attention without a head axis.
+        initial: initial :math:`\alpha`.
 
     Raises:
-        OptionError: when `initial` is not strictly between 1 and 2.
+        OptionError: `initial` is not strictly between 1 and 2.
 
-    >>> LearnedEntmax(heads=2)().alpha
+    >>> LearnedEntmax(num_heads=2)().alpha
     tensor([1.5000, 1.5000], grad_fn=<AddBackward0>)
     """
 
-    def __init__(self, heads: int | None = None, *, initial: float = 1.5):
+    def __init__(self, num_heads: int | None = None, *, initial: float = 1.5):
         super().__init__()
         if not 1 < initial < 2:
             raise OptionError(
                 f"initial={initial} must lie strictly between 1 (softmax) and 2 (sparsemax)."
             )
         raw = math.log((initial - 1) / (2 - initial))
-        self.raw_alpha = nn.Parameter(torch.full([] if heads is None else [heads], raw))
+        self.raw_alpha = nn.Parameter(torch.full([] if num_heads is None else [num_heads], raw))
 
     def forward(self) -> Entmax:
         return Entmax(torch.sigmoid(self.raw_alpha) + 1)
 
 
-NORMALIZER_NAMES = ("softmax", "sparsemax", "entmax", "learned_entmax", "sigmoid", "relu")
-"""Every normalizer a module can be built with, by its name in configurations and on the command line."""
+NormalizerBuilder = Callable[[int | None], Normalizer | NormalizerModule]
+"""num_heads -> normalizer; `num_heads` is None for attention without a head axis."""
 
 
-def build_normalizer(name: str, *, heads: int | None = None) -> Normalizer | NormalizerModule:
-    """Build the normalizer `name`; "entmax" has alpha 1.5, "learned_entmax" learns one for each head.
+def _without_parameters(kind: type[Normalizer]) -> NormalizerBuilder:
+    return lambda _: kind()
+
+
+NORMALIZER_BUILDERS: dict[str, NormalizerBuilder] = {
+    **{name: _without_parameters(kind) for name, kind in NORMALIZERS.items()},
+    "learned_entmax": LearnedEntmax,
+}
+"""Builders of normalizers by name: every entry of `heedful.normalizers.NORMALIZERS` with its default options, and
+those with parameters."""
+
+
+def build_normalizer(name: str, *, num_heads: int | None = None) -> Normalizer | NormalizerModule:
+    """Build a normalizer by name. "entmax" has alpha 1.5; "learned_entmax" has a learned alpha per head.
+
+    Args:
+        name: a name from `NORMALIZER_BUILDERS`.
+        num_heads: number of heads; None for attention without a head axis.
 
     Raises:
-        OptionError: for an unknown name.
+        OptionError: unknown name.
 
     >>> build_normalizer("sparsemax")
     Sparsemax()
     """
-    fixed: dict[str, Normalizer] = {
-        "softmax": Softmax(),
-        "sparsemax": Sparsemax(),
-        "entmax": Entmax(1.5),
-        "sigmoid": Sigmoid(),
-        "relu": ReLU(),
-    }
-    if name in fixed:
-        return fixed[name]
-    if name == "learned_entmax":
-        return LearnedEntmax(heads)
-    raise unknown_choice("normalizer", name, NORMALIZER_NAMES)
+    if name not in NORMALIZER_BUILDERS:
+        raise unknown_choice("normalizer", name, NORMALIZER_BUILDERS)
+    return NORMALIZER_BUILDERS[name](num_heads)

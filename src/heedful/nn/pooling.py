@@ -1,4 +1,4 @@
-"""One vector for a sequence of states: their mean, maximum, last, or what a learned query attends to."""
+"""Pooling of a sequence of states into one vector: mean, maximum, last state, or attention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heedful.ops.normalizers import Normalizer, Softmax
 
 
 def mean_pool(values: Tensor, lengths: Tensor) -> Tensor:
-    """Return the mean of the real states: (batch, length, width), (batch,) -> (batch, width).
+    """Mean over the unpadded states: (batch, length, embed_dim), (batch,) -> (batch, embed_dim).
 
     >>> mean_pool(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2])).tolist()
     [[2.0]]
@@ -25,7 +25,7 @@ def mean_pool(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def max_pool(values: Tensor, lengths: Tensor) -> Tensor:
-    """Return the greatest of each feature over the real states: (batch, width).
+    """Maximum of each feature over the unpadded states: (batch, length, embed_dim), (batch,) -> (batch, embed_dim).
 
     >>> max_pool(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2])).tolist()
     [[3.0]]
@@ -34,7 +34,7 @@ def max_pool(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def last_pool(values: Tensor, lengths: Tensor) -> Tensor:
-    """Return the last real state: (batch, width).
+    """Last unpadded state: (batch, length, embed_dim), (batch,) -> (batch, embed_dim).
 
     >>> last_pool(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2])).tolist()
     [[3.0]]
@@ -43,27 +43,29 @@ def last_pool(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 POOLS = {"mean": mean_pool, "max": max_pool, "last": last_pool}
-"""The poolings that have no parameters."""
+"""Poolings without parameters, by name."""
 
 
 class AttentionPooling(nn.Module):
-    r"""A learned query attends to the states: :math:`y = \sum_j \mathrm{normalize}_j(e(q, h_j) + b_j)\, h_j`
+    r"""Attention of a learned query to the states: :math:`y = \sum_j \mathrm{normalize}_j(e(q, h_j) + b_j)\, h_j`
 
-    Yang et al. 2016 (https://aclanthology.org/N16-1174), with any score. Each head has its query and looks at its
-    share of the features.
+    Yang et al. 2016 (https://aclanthology.org/N16-1174), with any score. Each head has a query of its own and
+    attends to its share of the features.
 
     Args:
-        width: features of the states.
-        heads: how many queries; they must divide `width`.
+        embed_dim: features of the states.
+        num_heads: number of queries; must divide `embed_dim`.
         score: a name from `SCORE_MODULES`.
-        normalizer: how scores become weights.
+        normalizer: maps scores to weights.
 
-    Shapes: values (batch, length, width), lengths (batch,), bias (batch, length) -> output (batch, width), weights
-    (batch, heads, 1, length).
+    Shapes: values (batch, length, embed_dim), lengths (batch,), bias (batch, length) -> output (batch, embed_dim),
+    weights (batch, num_heads, 1, length).
 
-    Raises: ShapeError when `heads` does not divide `width`; OptionError for an unknown score.
+    Raises:
+        ShapeError: `num_heads` does not divide `embed_dim`.
+        OptionError: unknown score.
 
-    >>> pooling = AttentionPooling(6, heads=2)
+    >>> pooling = AttentionPooling(6, num_heads=2)
     >>> pooling(torch.ones(3, 5, 6), torch.tensor([5, 1, 2])).output.shape
     torch.Size([3, 6])
     """
@@ -72,20 +74,20 @@ class AttentionPooling(nn.Module):
 
     def __init__(
         self,
-        width: int,
-        heads: int = 1,
+        embed_dim: int,
+        num_heads: int = 1,
         *,
         score: str = "additive",
         normalizer: Normalizer | NormalizerModule = Softmax(),
     ):
         super().__init__()
-        if heads < 1 or width % heads:
+        if num_heads < 1 or embed_dim % num_heads:
             raise ShapeError(
-                f"{heads} heads do not divide a width of {width}; take a divisor of it."
+                f"num_heads={num_heads} does not divide embed_dim={embed_dim}; choose a divisor of {embed_dim}."
             )
-        self.heads, self.head_width = heads, width // heads
-        self.query = nn.Parameter(torch.randn(heads, 1, self.head_width))
-        self.score = build_score(score, self.head_width, self.head_width, heads=heads)
+        self.num_heads, self.head_dim = num_heads, embed_dim // num_heads
+        self.query = nn.Parameter(torch.randn(num_heads, 1, self.head_dim))
+        self.score = build_score(score, self.head_dim, self.head_dim, num_heads=num_heads)
         self.normalizer = normalizer
 
     def forward(
@@ -96,7 +98,7 @@ class AttentionPooling(nn.Module):
         *,
         return_weights: bool = False,
     ) -> Attended:
-        parts = values.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
+        parts = values.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
         query = self.query.expand(len(values), -1, -1, -1)
         found = attend(
             query,

@@ -1,4 +1,4 @@
-"""Sizes that modules are built with."""
+"""Validation of the sizes of modules."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from heedful.errors import ShapeError
 
 
 def check_sizes(sizes: Mapping[str, int | None]) -> None:
-    """Refuse a size below 1 with ShapeError; None stands for a default.
+    """Raise ShapeError for a size below 1; None means a default.
 
-    >>> check_sizes({"width": 8, "hidden": None})
+    >>> check_sizes({"embed_dim": 8, "hidden_dim": None})
     """
     for name, size in sizes.items():
         if size is not None and size < 1:
-            raise ShapeError(f"{name}={size} is no size; give at least 1.")
+            raise ShapeError(f"{name}={size} is not a size; give at least 1.")

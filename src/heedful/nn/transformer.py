@@ -1,4 +1,4 @@
-"""Transformer layers: attention and feed-forward, each inside a residual connection with a norm."""
+"""Transformer layers: attention and a feed-forward network, each with a residual connection and a layer norm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NORMS = ("pre", "post")
 
 
 class _Layer(nn.Module):
-    """What both kinds of layer share: where the norms stand and how attention is built."""
+    """Shared by both kinds of layer: the residual connection with pre-norm or post-norm."""
 
     def __init__(self, *, dropout: float, norm: str):
         super().__init__()
@@ -48,26 +48,26 @@ class TransformerEncoderLayer(_Layer):
         \text{post:}\quad & x' = N_1(x + A(x)), \quad y = N_2(x' + F(x'))
 
     Args:
-        width: features of the input and of the output.
-        heads: how many attention heads.
-        hidden: hidden features of the feed-forward map.
-        dropout: probability of dropping, inside the feed-forward map and before each residual sum.
+        embed_dim: features of the input and of the output (`d_model` of `torch.nn.TransformerEncoderLayer`).
+        num_heads: number of attention heads.
+        dim_feedforward: hidden features of the feed-forward network.
+        dropout: dropout probability inside the feed-forward network and before each residual sum.
         activation: a name from `heedful.nn.ACTIVATIONS`.
-        norm: "pre" (Xiong et al. 2020, https://arxiv.org/abs/2002.04745; the last layer then wants a norm after it)
-            or "post".
+        norm: "pre" (Xiong et al. 2020, https://arxiv.org/abs/2002.04745; needs a norm after the last layer) or
+            "post".
         score: a name from `heedful.nn.SCORE_MODULES`.
-        normalizer: a name from `heedful.nn.NORMALIZER_NAMES`.
-        key_heads: key heads that groups of query heads share; None: as many as `heads`.
-        rotary: positions turned into queries and keys.
-        attention_dropout: probability of dropping an attention weight; None: as `dropout`. Above 0, PyTorch's fused
-            attention cannot serve.
-        bias: whether linear maps and norms add a bias.
+        normalizer: a name from `heedful.nn.NORMALIZER_BUILDERS`.
+        num_kv_heads: number of key and value heads, shared by groups of query heads. Default: `num_heads`.
+        rotary: rotary position embedding of queries and keys.
+        attention_dropout: dropout probability of the attention weights. Default: `dropout`. PyTorch's fused attention
+            does not run with dropout.
+        bias: whether linear maps and norms have a bias.
 
-    Shapes: (*batch, length, width) -> the same.
+    Shapes: (*batch, length, embed_dim) -> the same.
 
     Raises:
-        OptionError: for an unknown name, or rotary with a score that has no inner product.
-        ShapeError: when `heads` does not divide `width`, or for inputs of another width.
+        OptionError: unknown name, or rotary with a score that is not an inner product.
+        ShapeError: `num_heads` does not divide `embed_dim`, or the features of the inputs do not match.
 
     >>> import torch
     >>> TransformerEncoderLayer(8, 2, 16)(torch.randn(3, 5, 8)).shape
@@ -76,37 +76,37 @@ class TransformerEncoderLayer(_Layer):
 
     def __init__(
         self,
-        width: int,
-        heads: int,
-        hidden: int,
+        embed_dim: int,
+        num_heads: int,
+        dim_feedforward: int,
         *,
         dropout: float = 0.1,
         activation: str = "relu",
         norm: str = "pre",
         score: str = "scaled_dot",
         normalizer: str = "softmax",
-        key_heads: int | None = None,
+        num_kv_heads: int | None = None,
         rotary: Rotary | None = None,
         attention_dropout: float | None = None,
         bias: bool = True,
     ):
         super().__init__(dropout=dropout, norm=norm)
         self.self_attention = MultiHeadAttention(
-            width,
-            heads,
-            key_heads=key_heads,
+            embed_dim,
+            num_heads,
+            num_kv_heads=num_kv_heads,
             score=score,
-            normalizer=build_normalizer(normalizer, heads=heads),
+            normalizer=build_normalizer(normalizer, num_heads=num_heads),
             dropout=dropout if attention_dropout is None else attention_dropout,
             bias=bias,
             rotary=rotary,
             kind="encoder",
         )
         self.feed_forward = FeedForward(
-            width, hidden, activation=activation, dropout=dropout, bias=bias
+            embed_dim, dim_feedforward, activation=activation, dropout=dropout, bias=bias
         )
-        self.attention_norm = nn.LayerNorm(width, bias=bias)
-        self.feed_forward_norm = nn.LayerNorm(width, bias=bias)
+        self.attention_norm = nn.LayerNorm(embed_dim, bias=bias)
+        self.feed_forward_norm = nn.LayerNorm(embed_dim, bias=bias)
 
     def forward(
         self,
@@ -115,7 +115,7 @@ class TransformerEncoderLayer(_Layer):
         mask: Mask | Tensor | None = None,
         bias: Tensor | PositionBias | None = None,
     ) -> Tensor:
-        """Map (*batch, length, width) to the same; `mask` and `bias` as in `attend`."""
+        """Map (*batch, length, embed_dim) to the same; `mask` and `bias` as in `attend`."""
 
         def attention(queries: Tensor) -> Tensor:
             output: Tensor = self.self_attention(queries, mask=mask, bias=bias).output
@@ -127,7 +127,7 @@ class TransformerEncoderLayer(_Layer):
 
 @dataclass(frozen=True, eq=False)
 class DecoderLayerCache:
-    """What a decoder layer keeps from step to step: its own earlier tokens, and the prepared memory."""
+    """Cache of a decoder layer: keys and values of the earlier tokens, and of the memory."""
 
     self_attention: KeyValueCache | None
     """None before the first token."""
@@ -142,14 +142,14 @@ class DecoderLayerCache:
 
 
 class DecoderLayerOutput(NamedTuple):
-    """What `TransformerDecoderLayer` returns, always these three."""
+    """The return value of `TransformerDecoderLayer`."""
 
     output: Tensor
-    """(*batch, length, width)."""
+    """(*batch, length, embed_dim)."""
     weights: Tensor | None
-    """Cross-attention weights (*batch, heads, length, memory), or None unless asked for."""
+    """Cross-attention weights (*batch, num_heads, length, memory), or None without `return_weights`."""
     cache: DecoderLayerCache
-    """What the next tokens need."""
+    """The cache for the next tokens."""
 
 
 class TransformerDecoderLayer(_Layer):
@@ -159,14 +159,14 @@ class TransformerDecoderLayer(_Layer):
         \text{pre:}\quad & x' = x + A(N_1(x)), \quad x'' = x' + C(N_2(x'), m), \quad y = x'' + F(N_3(x'')) \\
         \text{post:}\quad & x' = N_1(x + A(x)), \quad x'' = N_2(x' + C(x', m)), \quad y = N_3(x'' + F(x''))
 
-    Args: as `TransformerEncoderLayer`; `rotary` turns the self-attention alone.
+    Args: as `TransformerEncoderLayer`; `rotary` applies to the self-attention only.
 
-    Shapes: (*batch, length, width), memory (*batch, memory, width) -> (*batch, length, width).
+    Shapes: inputs (*batch, length, embed_dim), memory (*batch, memory, embed_dim) -> (*batch, length, embed_dim).
 
     Raises:
-        OptionError: for an unknown name, rotary with a score that has no inner product, or when not exactly one of
-            memory and cache is given.
-        ShapeError: when `heads` does not divide `width`, or for inputs of another width.
+        OptionError: unknown name, rotary with a score that is not an inner product, or not exactly one of memory and
+            cache given.
+        ShapeError: `num_heads` does not divide `embed_dim`, or the features of the inputs do not match.
 
     >>> import torch
     >>> layer = TransformerDecoderLayer(8, 2, 16, dropout=0.0)
@@ -180,16 +180,16 @@ class TransformerDecoderLayer(_Layer):
 
     def __init__(
         self,
-        width: int,
-        heads: int,
-        hidden: int,
+        embed_dim: int,
+        num_heads: int,
+        dim_feedforward: int,
         *,
         dropout: float = 0.1,
         activation: str = "relu",
         norm: str = "pre",
         score: str = "scaled_dot",
         normalizer: str = "softmax",
-        key_heads: int | None = None,
+        num_kv_heads: int | None = None,
         rotary: Rotary | None = None,
         attention_dropout: float | None = None,
         bias: bool = True,
@@ -198,11 +198,11 @@ class TransformerDecoderLayer(_Layer):
 
         def attention(kind: str, turned: Rotary | None) -> MultiHeadAttention:
             return MultiHeadAttention(
-                width,
-                heads,
-                key_heads=key_heads,
+                embed_dim,
+                num_heads,
+                num_kv_heads=num_kv_heads,
                 score=score,
-                normalizer=build_normalizer(normalizer, heads=heads),
+                normalizer=build_normalizer(normalizer, num_heads=num_heads),
                 dropout=dropout if attention_dropout is None else attention_dropout,
                 bias=bias,
                 rotary=turned,
@@ -212,14 +212,14 @@ class TransformerDecoderLayer(_Layer):
         self.self_attention = attention("decoder", rotary)
         self.cross_attention = attention("cross", None)
         self.feed_forward = FeedForward(
-            width, hidden, activation=activation, dropout=dropout, bias=bias
+            embed_dim, dim_feedforward, activation=activation, dropout=dropout, bias=bias
         )
-        self.attention_norm = nn.LayerNorm(width, bias=bias)
-        self.cross_norm = nn.LayerNorm(width, bias=bias)
-        self.feed_forward_norm = nn.LayerNorm(width, bias=bias)
+        self.attention_norm = nn.LayerNorm(embed_dim, bias=bias)
+        self.cross_norm = nn.LayerNorm(embed_dim, bias=bias)
+        self.feed_forward_norm = nn.LayerNorm(embed_dim, bias=bias)
 
     def prepare(self, memory: Tensor) -> DecoderLayerCache:
-        """Do the per-token work on the memory once, for every step."""
+        """Project and prepare the memory once for all decoding steps."""
         return DecoderLayerCache(None, self.cross_attention.prepare(memory))
 
     def forward(
@@ -234,19 +234,17 @@ class TransformerDecoderLayer(_Layer):
         cache: DecoderLayerCache | None = None,
         return_weights: bool = False,
     ) -> DecoderLayerOutput:
-        """Map inputs given a memory, or given a cache that holds the memory and the tokens before.
+        """Map inputs, given a memory, or a cache that holds the memory and the earlier tokens.
 
-        `mask` and `bias` are those of the self-attention, over the cached tokens and the new ones; `memory_mask` and
-        `memory_bias` are those of the attention to the memory. Without a cache the mask is the caller's to give
-        (`masks.Causal()`): the layer does not hide the future by itself.
+        `mask` and `bias` apply to the self-attention, over cached and new tokens. `memory_mask` and `memory_bias` apply
+        to the cross-attention. The layer adds no causal mask: pass `mask=masks.Causal()`.
 
-        A cache may hold the memory once for several consecutive rows of `inputs` (the beams of a sentence), with
-        `memory_mask` likewise: (batch * beams, 1, width) then attends to a memory of `batch` rows, and neither is
-        copied.
+        Several consecutive rows of `inputs` (the beams of a sentence) may share one row of the memory: inputs of
+        (batch * beams, 1, embed_dim) attend to a cached memory and `memory_mask` of `batch` rows, without copies.
         """
         if (memory is None) == (cache is None):
             raise OptionError(
-                "a decoder layer takes its memory or a cache that holds it: pass exactly one of them."
+                "a decoder layer takes either memory or a cache that holds it: pass exactly one of them."
             )
         if cache is None:
             assert memory is not None
@@ -281,7 +279,7 @@ class TransformerDecoderLayer(_Layer):
 
 
 def _share_rows(queries: Tensor, cache: KeyValueCache) -> Tensor:
-    """Put the single queries of rows that share a memory side by side: (batch * n, 1, w) -> (batch, n, w)."""
+    """Group the queries of rows that share a memory: (batch * n, 1, features) -> (batch, n, features)."""
     rows = cache.value.shape[0]
     if queries.ndim != 3 or queries.shape[0] == rows:
         return queries

@@ -14,8 +14,10 @@ from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from heedful.errors import OptionError, nearest
+from heedful.models.config import choices_of
 
 Configuration = TypeVar("Configuration", bound=BaseModel)
 Values = dict[str, Any]
@@ -145,7 +147,7 @@ def _section(configuration: BaseModel, prefix: str) -> list[str]:
     sections: list[str] = []
     for name, field in type(configuration).model_fields.items():
         value = getattr(configuration, name)
-        comment = [f"# {line}" for line in _paragraph(field.description)]
+        comment = [f"# {line}" for line in _paragraph(_described(field))]
         if isinstance(value, BaseModel):
             body = _section(value, f"{prefix}{name}.")
             sections += ["", *comment, f"[{prefix}{name}]", *body]
@@ -154,6 +156,13 @@ def _section(configuration: BaseModel, prefix: str) -> list[str]:
         else:
             keys += ["", *comment, f"{name} = {_literal(value)}"]
     return keys[1:] + sections if prefix else keys + sections
+
+
+def _described(field: FieldInfo) -> str:
+    """The description of a field, with its choices unless it names them all."""
+    text, names = field.description or "", choices_of(field)
+    missing = [name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+    return f"{text} One of: {', '.join(names)}." if missing and len(names) > 1 else text
 
 
 def _literal(value: object) -> str:
@@ -269,7 +278,8 @@ def _explain(kind: type[BaseModel], detail: Any, where: Any) -> str:
         return start + _unknown(section, str(keys[-1]), kind, names)
     got = detail.get("input")
     message = detail["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(got, (dict, BaseModel)) else f" (got {got!r})"
+    is_shown = isinstance(got, (dict, BaseModel)) or repr(got) in message
+    shown = "" if is_shown else f" (got {got!r})"
     return f"{start}{name}: {message}{shown}" if name else f"{start}{message}"
 
 

@@ -1,16 +1,12 @@
-"""Parts of a configuration that every task has."""
+"""The training section of a configuration, which every task has."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Section(BaseModel):
-    """A frozen part of a configuration in which an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from heedful.models.config import Section
 
 
 class TrainingConfig(Section):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from heedful.data.label_formats import FORMATS
+from heedful.models.config import OneOf, Section
 from heedful.models.encoders import EncoderSection
 from heedful.models.encoders.inputs import TokenInputsConfig
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig
-from heedful.tasks.sections import Section, TrainingConfig
+from heedful.tasks.sections import TrainingConfig
 
 
 class TaggingData(Section):
@@ -25,7 +27,7 @@ class TaggingData(Section):
         description="Which column holds the labels. CoNLL-U: upos, xpos, feats, deprel, ... or a feature "
         'such as Number. CoNLL columns: a number, or "last". JSON lines: a key. Empty: upos, last, tags.',
     )
-    format: Literal["auto", "conllu", "columns", "jsonl"] = Field(
+    format: Annotated[str, OneOf("format", FORMATS, "auto")] = Field(
         "auto", description="The files' format; auto tells it by the names."
     )
     tokens: str = Field("tokens", description="The key of the tokens in JSON lines.")

@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from heedful.errors import OptionError
 from heedful.models.classifier import PoolingConfig
+from heedful.models.config import Section
 from heedful.models.encoders import EncoderSection
-from heedful.models.encoders.inputs import TokenInputsConfig
+from heedful.models.encoders.inputs import Characters, TokenInputsConfig
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig
 from heedful.models.ensemble import EnsembleConfig
 from heedful.models.frequency import FrequencyConfig
-from heedful.tasks.sections import Section, TrainingConfig
+from heedful.tasks.sections import TrainingConfig
 
 
 class TextData(Section):
@@ -83,7 +84,7 @@ class TextVocabulary(Section):
 class TextInputs(TokenInputsConfig):
     """How a token becomes features."""
 
-    characters: Literal["none", "convolution", "lstm"] = Field(
+    characters: Characters = Field(
         "none", description="How a token's characters are read; unknown words live by it."
     )
     word_dropout: float = Field(

@@ -6,9 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from heedful.data.learning import LEARNERS
 from heedful.errors import OptionError
 from heedful.models import FrequencyConfig, RecurrentConfig, TransformerConfig
-from heedful.tasks.sections import Section, TrainingConfig
+from heedful.models.config import OneOf, Section
+from heedful.tasks.sections import TrainingConfig
 
 
 class DataConfig(Section):
@@ -31,7 +33,7 @@ class DataConfig(Section):
 class VocabularyConfig(Section):
     """How text is cut into tokens."""
 
-    kind: Literal["bpe", "unigram", "word", "char"] = Field(
+    kind: Annotated[str, OneOf("kind of vocabulary", LEARNERS)] = Field(
         "bpe", description='Sub-words ("bpe", "unigram"), "word" or "char".'
     )
     size: int = Field(8000, ge=8, description="Most entries that a vocabulary may have.")

@@ -9,20 +9,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heedful.models.encoders.base import Encoder, EncoderConfig
-from heedful.models.encoders.recurrent import Score
+from heedful.models.fields import Activation, Norm, Normalizer, Positions, Score
 from heedful.nn.dropout import Dropout
 from heedful.nn.feed_forward import FeedForward
 from heedful.nn.linear import Linear
 from heedful.nn.multi_head import MultiHeadAttention
 from heedful.nn.normalizers import build_normalizer
-from heedful.nn.positions import InputPositions, LearnedPositions, SinusoidalPositions, build_bias
-from heedful.nn.scores import build_score
+from heedful.nn.positions import build_bias, build_input_positions, build_rotary
 from heedful.nn.transformer import TransformerEncoderLayer
+from heedful.nn.transformer_stacks import run_encoder_layers
 from heedful.ops import masks
 from heedful.ops.positions import Rotary
-
-Positions = Literal["sinusoidal", "learned", "rotary", "alibi", "relative", "none"]
-Normalizer = Literal["softmax", "sparsemax", "entmax", "learned_entmax", "sigmoid", "relu"]
 
 
 class AttendingConfig(EncoderConfig):
@@ -58,10 +55,8 @@ class TransformerEncoderConfig(AttendingConfig):
     kind: Literal["transformer"] = Field(
         "transformer", description="Which encoder this configures."
     )
-    norm: Literal["pre", "post"] = Field(
-        "pre", description="Normalise before or after each part of a layer."
-    )
-    activation: Literal["relu", "gelu", "gated"] = Field(
+    norm: Norm = Field("pre", description="Normalise before or after each part of a layer.")
+    activation: Activation = Field(
         "relu", description="Activation of the feed-forward maps; gated is SwiGLU."
     )
     attention_dropout: float = Field(
@@ -80,21 +75,17 @@ class _Attending(Encoder):
         self.widen = Linear(input_width, config.width)
         nn.init.xavier_uniform_(self.widen.weight)
         nn.init.zeros_(self.widen.bias)
-        self.positions: InputPositions | None = None
-        if config.positions == "sinusoidal":
-            self.positions = SinusoidalPositions(config.width)
-        elif config.positions == "learned":
-            self.positions = LearnedPositions(config.max_length, config.width)
+        self.positions = build_input_positions(
+            config.positions, config.width, max_length=config.max_length
+        )
         self.bias = build_bias(
             config.positions, config.heads, bidirectional=config.mask != "causal"
         )
         self.dropout = Dropout(config.dropout)
 
     def _rotary(self) -> Rotary | None:
-        if self.config.positions != "rotary":
-            return None
-        head_width = self.config.width // self.config.heads
-        return Rotary(build_score(self.config.score, head_width, head_width).projected_dim)
+        config = self.config
+        return build_rotary(config.positions, config.width // config.heads, score=config.score)
 
     def _start(self, inputs: Tensor) -> Tensor:
         states = self.widen(inputs)
@@ -123,6 +114,8 @@ class AttentionEncoder(_Attending):
     torch.Size([2, 5, 8])
     """
 
+    configuration = AttentionConfig
+
     def __init__(self, config: AttentionConfig, input_width: int):
         super().__init__(config, input_width)
         self.residual = config.residual
@@ -131,7 +124,7 @@ class AttentionEncoder(_Attending):
                 config.width,
                 config.heads,
                 score=config.score,
-                normalizer=build_normalizer(config.normalizer, heads=config.heads),
+                normalizer=build_normalizer(config.normalizer, num_heads=config.heads),
                 rotary=self._rotary(),
                 kind="encoder",
             )
@@ -163,6 +156,8 @@ class TransformerStates(_Attending):
     torch.Size([2, 5, 8])
     """
 
+    configuration = TransformerEncoderConfig
+
     def __init__(self, config: TransformerEncoderConfig, input_width: int):
         super().__init__(config, input_width)
         self.layers = nn.ModuleList(
@@ -185,7 +180,5 @@ class TransformerStates(_Attending):
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         states, mask = self._start(inputs), self._mask(inputs.shape[1], lengths)
         bias = None if self.bias is None else self.bias()
-        for layer in self.layers:
-            states = layer(states, mask=mask, bias=bias)
-        output: Tensor = self.norm(states)
+        output: Tensor = self.norm(run_encoder_layers(self.layers, states, mask=mask, bias=bias))
         return output

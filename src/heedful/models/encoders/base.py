@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from heedful.errors import ShapeError
+from heedful.models.config import Section
 from heedful.nn.recurrent import States
 
 __all__ = ["Encoder", "EncoderConfig", "States", "real_tokens"]
 
 
-class EncoderConfig(BaseModel):
-    """A frozen configuration; each kind of encoder has its own."""
+class EncoderConfig(Section):
+    """Base class of encoder configurations. A subclass narrows `kind` to a Literal of the encoder's names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: str
 
 
 class Encoder(nn.Module, abc.ABC):
@@ -37,6 +38,8 @@ class Encoder(nn.Module, abc.ABC):
     (torch.Size([2, 3, 6]), torch.Size([1, 2, 6]), False)
     """
 
+    configuration: ClassVar[type[EncoderConfig]]
+    """Class of the first argument of the constructor; its `kind` holds the encoder's names."""
     input_width: int
     width: int
     """Features of a state."""

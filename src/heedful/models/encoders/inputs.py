@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heedful.errors import OptionError
-from heedful.models.encoders.base import EncoderConfig, real_tokens
+from heedful.models.config import OneOf, Section
+from heedful.models.encoders.base import real_tokens
 from heedful.nn.dropout import Dropout
 from heedful.nn.lstm import LSTMEncoder
 
@@ -33,34 +34,6 @@ class TokenBatch(NamedTuple):
     """(distinct, longest), long."""
     character_lengths: Tensor
     """(distinct,), long, 1 or more."""
-
-
-class TokenInputsConfig(EncoderConfig):
-    """How a token becomes features."""
-
-    word_width: int = Field(
-        128, ge=0, description="Features of a word's own embedding; 0: words by characters alone."
-    )
-    characters: Literal["none", "convolution", "lstm"] = Field(
-        "lstm", description="How a word's characters are read; it is what unknown words live by."
-    )
-    character_embedding: int = Field(32, ge=1, description="Features of a character.")
-    character_width: int = Field(128, ge=2, description="Features read off the characters; even.")
-    vectors: str = Field(
-        "",
-        description="A file of pre-trained word vectors (word2vec, GloVe or fastText as text, .gz too), read "
-        "beside the words' own embeddings; only training reads it, the run keeps what it needs.",
-    )
-    vectors_frozen: bool = Field(True, description="Leave the pre-trained vectors as they are.")
-    vectors_unseen: int = Field(
-        20_000,
-        ge=0,
-        description="Of the file's words that training never saw, so many are kept for texts to come.",
-    )
-    word_dropout: float = Field(
-        0.2, ge=0, lt=1, description="Share of words that training takes for unknown ones."
-    )
-    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
 
 
 class CharacterReader(nn.Module, abc.ABC):
@@ -136,6 +109,38 @@ CHARACTER_READERS: dict[str, type[CharacterConvolution] | type[CharacterLSTM]] =
     "convolution": CharacterConvolution,
     "lstm": CharacterLSTM,
 }
+
+
+Characters = Annotated[str, OneOf("characters", CHARACTER_READERS, "none")]
+"""Type of the field that names a reader of characters."""
+
+
+class TokenInputsConfig(Section):
+    """How a token becomes features."""
+
+    word_width: int = Field(
+        128, ge=0, description="Features of a word's own embedding; 0: words by characters alone."
+    )
+    characters: Characters = Field(
+        "lstm", description="How a word's characters are read; it is what unknown words live by."
+    )
+    character_embedding: int = Field(32, ge=1, description="Features of a character.")
+    character_width: int = Field(128, ge=2, description="Features read off the characters; even.")
+    vectors: str = Field(
+        "",
+        description="A file of pre-trained word vectors (word2vec, GloVe or fastText as text, .gz too), read "
+        "beside the words' own embeddings; only training reads it, the run keeps what it needs.",
+    )
+    vectors_frozen: bool = Field(True, description="Leave the pre-trained vectors as they are.")
+    vectors_unseen: int = Field(
+        20_000,
+        ge=0,
+        description="Of the file's words that training never saw, so many are kept for texts to come.",
+    )
+    word_dropout: float = Field(
+        0.2, ge=0, lt=1, description="Share of words that training takes for unknown ones."
+    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
 
 
 class VectorTable(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -51,19 +51,18 @@ class ConvolutionConfig(EncoderConfig):
 
 
 class WindowEncoder(Encoder):
-    r"""A feed-forward network over :math:`[x_{t-k}; \dots; x_{t+k}]`; k = 0 sees the token alone.
+    r"""A feed-forward network over :math:`[x_{t-k}; \dots; x_{t+k}]`, with zeros beyond the ends of a sequence.
 
-    Beyond the ends of a sequence stand zeros.
-
-    >>> encoder = WindowEncoder(NoContextConfig(hidden=4), 3).eval()
-    >>> values = encoder(torch.tensor([[[1.0, 2, 3], [7, 7, 7], [1, 2, 3]]]), torch.tensor([3])).values
-    >>> torch.equal(values[0, 0], values[0, 2])
-    True
+    >>> encoder = WindowEncoder(WindowConfig(hidden=4, size=1), 3)
+    >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
+    torch.Size([2, 5, 4])
     """
 
-    def __init__(self, config: NoContextConfig | WindowConfig, input_width: int):
+    configuration: ClassVar[type[EncoderConfig]] = WindowConfig
+
+    def __init__(self, config: WindowConfig, input_width: int):
         super().__init__(input_width, config.hidden)
-        self.size = config.size if isinstance(config, WindowConfig) else 0
+        self.size = config.size
         widths = [input_width * (2 * self.size + 1), *[config.hidden] * config.layers]
         self.layers = nn.ModuleList(Linear(before, after) for before, after in pairwise(widths))
         for name, parameter in self.layers.named_parameters():
@@ -86,6 +85,24 @@ class WindowEncoder(Encoder):
         return states
 
 
+class NoContextEncoder(WindowEncoder):
+    """A feed-forward network over each token alone: a window of size 0.
+
+    >>> encoder = NoContextEncoder(NoContextConfig(hidden=4), 3).eval()
+    >>> values = encoder(torch.tensor([[[1.0, 2, 3], [7, 7, 7], [1, 2, 3]]]), torch.tensor([3])).values
+    >>> torch.equal(values[0, 0], values[0, 2])
+    True
+    """
+
+    configuration = NoContextConfig
+
+    def __init__(self, config: NoContextConfig, input_width: int):
+        window = WindowConfig(
+            size=0, hidden=config.hidden, layers=config.layers, dropout=config.dropout
+        )
+        super().__init__(window, input_width)
+
+
 class ConvolutionEncoder(Encoder):
     r"""Layers :math:`x' = x + \mathrm{relu}(\mathrm{conv}(\mathrm{norm}(x)))` (after Collobert et al. 2011).
 
@@ -95,6 +112,8 @@ class ConvolutionEncoder(Encoder):
     >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
     torch.Size([2, 5, 4])
     """
+
+    configuration = ConvolutionConfig
 
     def __init__(self, config: ConvolutionConfig, input_width: int):
         super().__init__(input_width, config.hidden)

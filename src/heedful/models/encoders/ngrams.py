@@ -40,6 +40,8 @@ class NGramsEncoder(Encoder):
     torch.Size([2, 4, 5])
     """
 
+    configuration = NGramsConfig
+
     def __init__(self, config: NGramsConfig, input_width: int):
         widths = config.widths
         if not widths or min(widths) < 1 or len(set(widths)) < len(widths):

@@ -9,19 +9,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heedful.models.encoders.base import Encoder, EncoderConfig, States
+from heedful.models.fields import Score
 from heedful.nn.dropout import Dropout
 from heedful.nn.lstm import LSTMEncoder
 from heedful.nn.multi_head import MultiHeadAttention
 from heedful.nn.recurrent import RecurrentEncoder
 from heedful.ops import masks
 
-Score = Literal["dot", "scaled_dot", "bilinear", "low_rank", "cosine", "gaussian", "additive"]
-
 
 class RecurrentEncoderConfig(EncoderConfig):
     """Sizes of an RNN, LSTM or GRU."""
 
-    kind: Literal["lstm", "gru", "rnn"] = Field(
+    kind: Literal["rnn", "lstm", "gru"] = Field(
         "lstm", description="Which encoder this configures."
     )
     hidden: int = Field(200, ge=1, description="Features of a state, in each direction.")
@@ -52,6 +51,8 @@ class RecurrentStates(Encoder):
     >>> states.values.shape, states.summary[0].shape
     (torch.Size([2, 5, 8]), torch.Size([2, 2, 8]))
     """
+
+    configuration = RecurrentEncoderConfig
 
     def __init__(self, config: RecurrentEncoderConfig, input_width: int):
         super().__init__(input_width, config.hidden * (2 if config.bidirectional else 1))
@@ -92,6 +93,7 @@ class RecurrentAttention(Encoder):
     """
 
     attends = True
+    configuration = RecurrentAttentionConfig
 
     def __init__(self, config: RecurrentAttentionConfig, input_width: int):
         lstm = RecurrentStates(

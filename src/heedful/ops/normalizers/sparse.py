@@ -53,11 +53,11 @@ class Entmax(Normalizer):
         OptionError: α below 1, or a tensor that holds 1 or less: 1 + sigmoid(·) reaches 1 by rounding, so clamp it.
 
     >>> import torch
-    >>> Entmax(1.5).weights(torch.tensor([[1.0, 0.8, -3.0]]), None)
+    >>> Entmax().weights(torch.tensor([[1.0, 0.8, -3.0]]), None)
     tensor([[0.5705, 0.4295, 0.0000]])
     """
 
-    alpha: float | Tensor
+    alpha: float | Tensor = 1.5
     name: ClassVar[str] = "entmax"
     cell_seconds: ClassVar[float] = 10e-9
 

@@ -1,0 +1,81 @@
+"""Base class of configurations, and fields whose choices are the names of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from heedful.errors import unknown_choice
+
+
+class Section(BaseModel):
+    """A frozen configuration in which an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OneOf:
+    """Annotation of a text field that must be a name in a table.
+
+    The names are read at each use, so that an entry added to the table is a choice at once.
+
+    Args:
+        what: what the names are of, for error messages.
+        table: the table, or any collection of names.
+        others: names that are allowed besides.
+
+    >>> from typing import Annotated
+    >>> from heedful.nn import SCORE_MODULES
+    >>> class Config(Section):
+    ...     score: Annotated[str, OneOf("score", SCORE_MODULES)] = "dot"
+    >>> Config(score="bilinaer")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    pydantic_core._pydantic_core.ValidationError: 1 validation error for Config
+    score
+      Value error, unknown score 'bilinaer'; did you mean 'bilinear'? The choices are: dot, scaled_dot, ...
+    """
+
+    def __init__(self, what: str, table: Collection[str], *others: str):
+        self.what, self.table, self.others = what, table, others
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that are allowed."""
+        return (*self.others, *self.table)
+
+    def _check(self, name: str) -> str:
+        if name not in self.names:
+            raise unknown_choice(self.what, name, self.names)
+        return name
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "enum": list(self.names)}
+
+
+def choices_of(field: FieldInfo) -> tuple[str, ...]:
+    """Return the names that a field of a configuration may have; none if it takes any value.
+
+    >>> from typing import Annotated
+    >>> class Config(Section):
+    ...     score: Annotated[str, OneOf("score", ["dot", "additive"])] = "dot"
+    ...     order: Literal["before", "after"] = "before"
+    ...     layers: int = 1
+    >>> [choices_of(field) for field in Config.model_fields.values()]
+    [('dot', 'additive'), ('before', 'after'), ()]
+    """
+    for annotation in field.metadata:
+        if isinstance(annotation, OneOf):
+            return annotation.names
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
