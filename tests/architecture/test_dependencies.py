@@ -15,7 +15,11 @@ DISTRIBUTIONS = {
     "lightning": "lightning",
 }
 # Imported for us by the library named first, when we use the part of it named here.
-IMPORTED_BY = {"torch.utils.tensorboard": "tensorboard", "tensorboard": "tensorboard"}
+IMPORTED_BY = {
+    "pydantic_core": "pydantic",
+    "torch.utils.tensorboard": "tensorboard",
+    "tensorboard": "tensorboard",
+}
 
 
 def normalized(name: str) -> str:

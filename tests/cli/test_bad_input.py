@@ -94,7 +94,7 @@ TRAINING: list[Case] = [
      2, r"unknown --attention 'aditive'; did you mean 'additive'\?"),
     ("a transformer without attention", nothing,
      (*TRAIN, *FILES, "--out", "new", "--attention", "none"),
-     2, r"--attention none goes with --model gru, lstm or rnn"),
+     2, r"--attention none goes with --model gru or lstm or rnn"),
     ("a score that the sizes forbid", nothing,
      (*TRAIN, *FILES, "--out", "new", "--set", "model.heads=5"), 1, r"heads"),
     ("a misspelt key in a file", write("bad.toml", "[training]\nepochs = 3\nseeed = 1\n"),

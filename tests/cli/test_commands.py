@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from heedful.cli.options import ENCODER_NAMES
+from heedful.cli.choices import TABLES
 from heedful.cli.tasks.translate_report import varied
 from heedful.data.builtin.corpus import Corpus
 from heedful.data.files import Pairs
+from heedful.models import MODELS
 from heedful.models.encoders import ENCODERS
+from heedful.nn.scores import SCORE_MODULES
 from heedful.tasks.translate import TRANSLATE
 from heedful.tasks.translation import Translator
 from heedful.train.events import Validated
@@ -343,5 +345,22 @@ def test_examples_of_a_report_are_unlike_each_other() -> None:
     assert varied(Pairs(["x" * 100], ["y"]), 4) == []
 
 
-def test_the_help_names_every_encoder() -> None:
-    assert ENCODER_NAMES.split(", ") == list(ENCODERS)
+@pytest.mark.parametrize(
+    ("command", "table"),
+    [
+        (("train", "tag"), ENCODERS),
+        (("train", "classify"), ENCODERS),
+        (("config", "regress"), ENCODERS),
+        (("compare",), ENCODERS),
+        (("probe",), ENCODERS),
+        (("train", "translate"), MODELS),
+        (("config", "translate"), SCORE_MODULES),
+    ],
+    ids=" ".join,
+)
+def test_the_help_names_every_entry_of_a_table(
+    command: tuple[str, ...], table: dict[str, object]
+) -> None:
+    shown = " ".join(run_command(*command, "--help").stdout.split())
+    assert ", ".join(table) in shown
+    assert not re.search(rf"\{{({'|'.join(TABLES)})\}}", shown)

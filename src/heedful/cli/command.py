@@ -14,6 +14,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand
 
+from heedful.cli.choices import with_choices
 from heedful.errors import HeedfulError, OptionError
 
 FAILED: Final = 1
@@ -32,6 +33,13 @@ class HeedfulCommand(TyperCommand):
         # A line of \b tells the formatter to leave the lines of the paragraph as they are.
         kept = help and help.replace("\nExample:\n", "\n\b\nExample:\n")
         super().__init__(*args, help=kept, **options)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with the names of tables in place of their placeholders."""
+        for parameter in self.params:
+            if text := getattr(parameter, "help", None):
+                parameter.help = with_choices(text)  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take `--train A B` as two values of one option."""

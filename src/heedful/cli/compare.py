@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from heedful.cli.options import (
-    ENCODER_NAMES,
     Json,
     LabelColumn,
     Quiet,
@@ -57,7 +56,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help=f"Contenders that differ in their encoder alone: {ENCODER_NAMES}.",
+            help="Contenders that differ in their encoder alone: {encoders}.",
             show_default=False,
         ),
     ] = None,

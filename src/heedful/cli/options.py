@@ -47,25 +47,20 @@ Sets = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="transformer, lstm, gru or rnn.", metavar="NAME", show_default="transformer"),
+    typer.Option(help="{models}.", metavar="NAME", show_default="transformer"),
 ]
 Attention = Annotated[
     str | None,
     typer.Option(
-        help="How a query and a key are scored: none, additive, dot, scaled_dot, bilinear, low_rank, "
-        "… (a wrong name lists them all).",
+        help="How a query and a key are scored: {scores}; or none: no attention.",
         metavar="NAME",
         show_default="scaled_dot for a transformer, else additive",
     ),
 ]
-ENCODER_NAMES = (
-    "none, window, convolution, ngrams, rnn, lstm, gru, attention, transformer, lstm+attention"
-)
-"""As in the table of encoders, which is imported only when a model is made."""
 Encoder = Annotated[
     str | None,
     typer.Option(
-        help=f"What a token knows of its context: {ENCODER_NAMES}.",
+        help="What a token knows of its context: {encoders}.",
         metavar="NAME",
         show_default="lstm",
     ),

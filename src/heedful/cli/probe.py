@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heedful.cli import lists
-from heedful.cli.options import ENCODER_NAMES, Json, Overwrite, Plot, Quiet
+from heedful.cli.options import Json, Overwrite, Plot, Quiet
 from heedful.cli.output import Output
 from heedful.cli.predict import check_new
 from heedful.errors import OptionError
@@ -32,7 +32,7 @@ def probe(
         typer.Option(
             metavar="A,B,...",
             help="Encoders, each with options after colons: transformer:positions=rotary:heads=8. "
-            f"There are {ENCODER_NAMES}.",
+            "There are {encoders}.",
         ),
     ] = ENCODERS,
     measure: Annotated[

@@ -194,8 +194,9 @@ def _model(choices: TranslationChoices, section: object) -> list[str]:
 def _attention(name: str, kind: str) -> str:
     names = [*SCORE_MODULES] if kind == TRANSFORMER else ["none", *SCORE_MODULES]
     if kind == TRANSFORMER and name == "none":
+        others = " or ".join(other for other in MODELS if other != TRANSFORMER)
         raise OptionError(
-            "a transformer is made of attention; --attention none goes with --model gru, lstm or rnn"
+            f"a transformer is made of attention; --attention none goes with --model {others}"
         )
     if name not in names:
         raise unknown_choice("--attention", name, names)
