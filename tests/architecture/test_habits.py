@@ -29,6 +29,9 @@ BELOW_THE_COMMAND = [
     if path.relative_to(PACKAGE).parts[0] not in {"cli", "__main__.py"}
 ]
 
+SETTINGS_OF_NUMBA = "src/heedful/ops/jit/cache.py"
+"""Numba's own settings, which it reads from the environment, decide which instructions compiled code holds."""
+
 
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
@@ -78,7 +81,9 @@ def test_nothing_below_the_command_prints_or_reads_the_environment() -> None:
             if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}:
                 yield f"{node.attr}, line {node.lineno}"
 
-    assert faults(BELOW_THE_COMMAND, used) == {}
+    found = faults(BELOW_THE_COMMAND, used)
+    assert all(each.startswith("environ, ") for each in found.pop(SETTINGS_OF_NUMBA))
+    assert found == {}
 
 
 def test_nothing_is_pickled() -> None:

@@ -7,6 +7,7 @@ none goes stale. Where no folder can be written, or read, there is just no disk 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import importlib.util
@@ -151,6 +152,30 @@ def _are_here(symbols: tuple[str, ...]) -> bool:
     return all(llvm.address_of_symbol(name) is not None for name in symbols)
 
 
+NUMBA_SETTINGS = (
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+    "NUMBA_ENABLE_AVX",
+    "NUMBA_OPT",
+    "NUMBA_LOOP_VECTORIZE",
+    "NUMBA_SLP_VECTORIZE",
+    "NUMBA_BOUNDSCHECK",
+)
+"""The variables that change the machine code that Numba makes, or the instructions it may use."""
+NUMBA_FILE = ".numba_config.yaml"
+"""Where Numba reads the same settings from, in the current folder."""
+
+
+def _numba_settings() -> list[str | bytes]:
+    """The settings that Numba will read, without the half second that importing it takes."""
+    settings: list[str | bytes] = [
+        f"{name}={os.environ[name]}" for name in NUMBA_SETTINGS if name in os.environ
+    ]
+    with contextlib.suppress(OSError):
+        settings.append(Path(NUMBA_FILE).read_bytes())
+    return settings
+
+
 @cache
 def _environment() -> str | None:
     """All besides the source that machine code depends on, None where the compiler is not installed."""
@@ -159,11 +184,14 @@ def _environment() -> str | None:
             return None
         import llvmlite.binding as llvm
 
-        parts = [version(name) for name in ("heedful", "numba", "llvmlite", "numpy")]
+        parts: list[str | bytes] = [
+            version(name) for name in ("heedful", "numba", "llvmlite", "numpy")
+        ]
         features = llvm.get_host_cpu_features().flatten()
     except (ImportError, OSError, ValueError, PackageNotFoundError):
         return None
     parts += [sys.version, llvm.get_process_triple(), llvm.get_host_cpu_name(), features]
+    parts += _numba_settings()
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
