@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from heedful.errors import OptionError
 from heedful.models import MODELS, RecurrentConfig, RecurrentEncoderDecoder
 from heedful.models.recurrent_decoders import AttentionDecoder
+from heedful.nn import recurrent_precision
 from heedful.nn.normalizers import NORMALIZER_BUILDERS
-from heedful.nn.scores import SCORE_MODULES
+from heedful.nn.scores import SCORE_MODULES, build_score
 
 KINDS = ["gru", "lstm", "rnn"]
 WAYS = [
@@ -211,6 +212,40 @@ def test_half_precision_products_leave_the_carried_state_whole(
     torch.testing.assert_close(got.float(), wanted, atol=0.4, rtol=0.1)
     got.float().square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+class Joined(nn.Module):
+    """Instead of a readout: all that the recurrence made, unchanged."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return torch.cat([part.float() for part in parts], dim=-1)
+
+
+@pytest.mark.parametrize(("attention", "order"), WAYS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_decoders_stay_in_float32_where_a_processor_has_no_half_lstm(
+    kind: str, attention: str, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurrent_precision, "runs_lstm_in", lambda dtype: False)
+    source, target = tokens()
+    for layers in (1, 2):
+        model = make(kind=kind, attention=attention, order=order, decoder_layers=layers).float()
+        decoder = model.decoder
+        decoder.readout = Joined()
+        state = model.start(source, LENGTHS)
+        embedded = model.target_embedding(target).detach()
+        given = list(decoder.layers.parameters())
+        found = []
+        for enabled, inputs in ((True, embedded.bfloat16()), (False, embedded.bfloat16().float())):
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                stepped = decoder(inputs, state.hidden, state.memory)
+            # Luong's attention comes after the recurrence, and is under autocast.
+            states = stepped.states if order == "bahdanau" else stepped.states[..., -5:]
+            made = [states, *stepped.hidden]
+            loss = sum(part.square().sum() for part in made)
+            found.append([*made, *torch.autograd.grad(loss, given, retain_graph=True)])
+        assert all(part.dtype == torch.float32 for part in found[0])
+        assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
 def test_embeddings_are_shared_and_tied() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ from heedful.models.recurrent_decoders import (
 )
 from heedful.nn.attention import Attention
 from heedful.nn.recurrent import CELLS, CellStep, Hidden, build_layers
+from heedful.nn.recurrent_precision import recurrent_precision
 from heedful.nn.scores import AdditiveScore
 from heedful.ops.finite import is_eager
 from heedful.ops.normalizers import Softmax
@@ -26,6 +29,19 @@ from heedful.ops.products import linear
 def _layers_first(per_layer: list[Hidden]) -> Hidden:
     """A hidden state for each layer -> one with the layers as its first axis."""
     return tuple(torch.stack(parts) for parts in zip(*per_layer, strict=True))
+
+
+class _Steps(NamedTuple):
+    """What the recurrence made of some target positions, before the readout."""
+
+    tops: Tensor
+    """(batch, target, hidden), the states of the last layer."""
+    contexts: Tensor
+    """(batch, target, memory width)."""
+    weights: Tensor | None
+    """(batch, target, source), or None."""
+    hidden: Hidden
+    """The recurrent state after the last position: (layers, batch, hidden), one or (h, c)."""
 
 
 class BahdanauDecoder(AttentionDecoder):
@@ -58,17 +74,29 @@ class BahdanauDecoder(AttentionDecoder):
     ) -> Stepped:
         """Read the tokens one after the other."""
         assert isinstance(memory, AttendedMemory)
+        inputs, precision = recurrent_precision(embedded, self.layers.all_weights[0][0])
+        with precision:
+            steps = self._steps(inputs, hidden, memory, return_weights)
+        weights = None if steps.weights is None else steps.weights[:, None, None]
+        return Stepped(self.readout(steps.tops, steps.contexts, embedded), steps.hidden, weights)
+
+    def _steps(
+        self, embedded: Tensor, hidden: Hidden, memory: AttendedMemory, return_weights: bool
+    ) -> _Steps:
+        """All that depends on the state before, which is everything but the readout."""
         input_weight, _, input_bias, _ = self.layers.all_weights[0]
         embedding_weight, context_weight = torch.split(input_weight, self.split, dim=1)
         # The embeddings' share of the gates does not wait for the loop; time first, so slices are dense.
         shares = linear(embedded.transpose(0, 1), embedding_weight, input_bias)
         if self._is_one_function(shares):
             made = self._sequence(shares, context_weight, hidden, memory)
-            weights = made.weights.transpose(0, 1)[:, None, None] if return_weights else None
-            outputs = made.tops.transpose(0, 1), made.contexts.transpose(0, 1)
-            after = tuple(part.unsqueeze(0) for part in made.final)
-            return Stepped(self.readout(*outputs, embedded), after, weights)
-        return self._loop(embedded, shares, context_weight, hidden, memory, return_weights)
+            return _Steps(
+                made.tops.transpose(0, 1),
+                made.contexts.transpose(0, 1),
+                made.weights.transpose(0, 1) if return_weights else None,
+                tuple(part.unsqueeze(0) for part in made.final),
+            )
+        return self._loop(shares, context_weight, hidden, memory, return_weights)
 
     def _is_one_function(self, shares: Tensor) -> bool:
         """Whether all steps can be one function: it knows how, and nobody must see the single ones."""
@@ -111,13 +139,12 @@ class BahdanauDecoder(AttentionDecoder):
 
     def _loop(
         self,
-        embedded: Tensor,
         shares: Tensor,
         context_weight: Tensor,
         hidden: Hidden,
         memory: AttendedMemory,
         return_weights: bool,
-    ) -> Stepped:
+    ) -> _Steps:
         """Any score, normalizer and number of layers, one step after the other: the truth for the other way."""
         # Cast once under autocast, which remembers whole parameters and not parts of them.
         context_weight = context_weight.to(shares.dtype)
@@ -139,9 +166,12 @@ class BahdanauDecoder(AttentionDecoder):
             tops.append(per_layer[-1][0])
             contexts.append(context)
             rows.append(attended.weights)
-        states = self.readout(torch.stack(tops, 1), torch.stack(contexts, 1), embedded)
-        weights = torch.cat(rows, 1)[:, None, None] if return_weights else None
-        return Stepped(states, _layers_first(per_layer), weights)
+        return _Steps(
+            torch.stack(tops, 1),
+            torch.stack(contexts, 1),
+            torch.cat(rows, 1) if return_weights else None,
+            _layers_first(per_layer),
+        )
 
     def _climb(
         self, gates: Tensor, before: list[Hidden], stack: list[list[nn.Parameter]]

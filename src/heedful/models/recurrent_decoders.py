@@ -19,6 +19,7 @@ from heedful.nn.recurrent import (
     build_layers,
     from_hidden,
 )
+from heedful.nn.recurrent_precision import recurrent_precision
 from heedful.ops.masks import Dense
 from heedful.ops.scores import PreparedKey
 
@@ -128,6 +129,13 @@ class RecurrentDecoder(nn.Module, abc.ABC):
     ) -> Stepped:
         """Read the embedded tokens in order, starting from `hidden`."""
 
+    def _run_layers(self, inputs: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+        """Run PyTorch's fused layers: (batch, target, features) -> (batch, target, hidden), the state after."""
+        inputs, precision = recurrent_precision(inputs, self.layers.all_weights[0][0])
+        with precision:
+            outputs, final = self.layers(inputs, from_hidden(hidden))
+        return outputs, as_hidden(final)
+
 
 class FixedContextDecoder(RecurrentDecoder):
     """No attention: all that is known of the source is one vector (Sutskever et al. 2014, Cho et al. 2014).
@@ -163,8 +171,8 @@ class FixedContextDecoder(RecurrentDecoder):
         fed = [embedded]
         if self.feed_context:
             fed.append(memory.context.unsqueeze(1).expand(-1, embedded.shape[1], -1))
-        outputs, final = self.layers(torch.cat(fed, dim=-1), from_hidden(hidden))
-        return Stepped(self.readout(outputs, *fed), as_hidden(final), None)
+        outputs, final = self._run_layers(torch.cat(fed, dim=-1), hidden)
+        return Stepped(self.readout(outputs, *fed), final, None)
 
 
 class AttentionDecoder(RecurrentDecoder):
@@ -213,7 +221,7 @@ class LuongDecoder(AttentionDecoder):
     ) -> Stepped:
         """Read all tokens in one call of the fused layers and one of attention."""
         assert isinstance(memory, AttendedMemory)
-        outputs, final = self.layers(embedded, from_hidden(hidden))
+        outputs, final = self._run_layers(embedded, hidden)
         attended = self.attention(
             outputs,
             memory.key,
@@ -223,4 +231,4 @@ class LuongDecoder(AttentionDecoder):
             return_weights=return_weights,
         )
         weights = None if attended.weights is None else attended.weights[:, None, None]
-        return Stepped(self.readout(attended.output, outputs), as_hidden(final), weights)
+        return Stepped(self.readout(attended.output, outputs), final, weights)

@@ -30,11 +30,9 @@ class LSTMEncoder(RecurrentEncoder):
     def __init__(self, input_width: int, hidden: int, *, bidirectional: bool = True):
         super().__init__("lstm", input_width, hidden, bidirectional=bidirectional)
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> States:
-        """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
+    def _encode(self, inputs: Tensor, lengths: Tensor) -> States:
         if inputs.device.type != "cpu":
-            return super().forward(inputs, lengths)
-        self._check(inputs, lengths)
+            return super()._encode(inputs, lengths)
         batch, longest, _ = inputs.shape
         positions = torch.arange(longest)
         padding = positions >= lengths[:, None]

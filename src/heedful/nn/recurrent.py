@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from heedful.errors import DtypeError, OptionError, ShapeError, unknown_choice
 from heedful.nn.packed import packed_layers
+from heedful.nn.recurrent_precision import recurrent_precision
 from heedful.nn.recurrent_steps import Hidden as Hidden
 from heedful.nn.recurrent_steps import gru_cell, lstm_cell, rnn_cell
 from heedful.ops.finite import is_eager
@@ -171,6 +172,8 @@ class RecurrentEncoder(nn.Module):
     Shapes: inputs (batch, length, input_width), lengths (batch,) -> `States` with values
     (batch, length, hidden × directions). What inputs hold at padding never matters. On a CPU, where
     gradients are on, `heedful.nn.packed` does it, whose pass back is faster; `by_hand` False asks for PyTorch's own.
+    Under autocast on a processor whose LSTM does not run in half precision, it computes in float32
+    (`heedful.nn.recurrent_precision`).
 
     Raises:
         OptionError: an unknown kind, a size below 1, a dropout outside [0, 1).
@@ -205,6 +208,12 @@ class RecurrentEncoder(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor) -> States:
         """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
         self._check(inputs, lengths)
+        inputs, precision = recurrent_precision(inputs, self.layers.all_weights[0][0])
+        with precision:
+            return self._encode(inputs, lengths)
+
+    def _encode(self, inputs: Tensor, lengths: Tensor) -> States:
+        """Encode inputs and lengths that were checked, in the precision of the surroundings."""
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
         if self._is_by_hand(inputs):
             states, final = packed_layers(self.kind, self.layers, packed)
