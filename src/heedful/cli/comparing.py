@@ -35,7 +35,7 @@ from heedful.compare.show import table
 from heedful.compare.summary import summarize
 from heedful.errors import OptionError, RunError, count
 from heedful.tasks.run_folder import write_text
-from heedful.train.events import Event, Progress, Validated
+from heedful.train.events import Event, Progress, Started, Validated
 
 
 def compare_for_a_person(
@@ -129,6 +129,7 @@ class _Watch:
         self.plan, self.output = plan, output
         self.reported = 0.0
         self.title = ""
+        self.noted: set[str] = set()
         self.bar = doing_bar(output)
         self.task = self.bar.add_task("", total=None, doing="starting")
 
@@ -146,6 +147,8 @@ class _Watch:
                 self.title = f"[{event.number}/{event.of}] {event.job.name}"
                 self.reported = time.monotonic()
                 self.bar.reset(self.task, total=None, description=self.title, doing="starting")
+            case Started():
+                self._note(event)
             case Progress():
                 self._advance(event)
             case Validated():
@@ -154,6 +157,13 @@ class _Watch:
                 self.bar.update(self.task, doing=state)
             case JobEnded():
                 self._end(event)
+
+    def _note(self, event: Started) -> None:
+        """Show a notice once, for the first training that gives it."""
+        for notice in event.notices:
+            if notice not in self.noted:
+                self.noted.add(notice)
+                self.output.say(f"{self.title}: note: {notice}")
 
     def _advance(self, event: Progress) -> None:
         state = f"step {event.step:,}/{event.steps:,}, {event.tokens_per_second:,.0f} tokens/s"

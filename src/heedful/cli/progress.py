@@ -91,6 +91,8 @@ class TrainingProgress:
             f"{event.valid_examples:,} validation {self.task.examples}; {sizes}; "
             f"{event.parameters:,} parameters"
         )
+        for notice in event.notices:
+            self.output.say(f"note: {notice}")
         if event.first_step:
             self.output.say(f"going on from step {event.first_step:,} of {total:,}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class Started:
     steps_per_epoch: int
     first_step: int
     """0, or the step that a resumed run goes on from."""
+    notices: Sequence[str]
+    """A line each: settings that do less on this machine than they are expected to."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from heedful.train.events import Event, Finished, Progress, Started, Validated
 from heedful.train.fabric import build_fabric
 from heedful.train.keep import Keeper
 from heedful.train.memory import keep_freed_memory, set_threads
+from heedful.train.precision import precision_notices
 from heedful.train.schedule import factor
 from heedful.train.validation import validate
 
@@ -107,6 +108,9 @@ class _Training:
             epochs=self.options.epochs,
             steps_per_epoch=self.steps_per_epoch,
             first_step=self.position.step,
+            notices=precision_notices(
+                self.options.precision, self.fabric.device.type, self.trained.model
+            ),
         )
         while self._goes_on():
             yield from self._train_epoch()

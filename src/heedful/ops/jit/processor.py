@@ -13,6 +13,20 @@ def has_wide_vectors() -> bool:
     return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
+def has_bfloat16_arithmetic() -> bool:
+    """Whether products in bfloat16 have instructions of their own: AVX512_BF16 or AMX, on ARM the BF16 extension.
+
+    PyTorch multiplies in bfloat16 through oneDNN, which can be limited to fewer instructions than the processor has
+    (`ONEDNN_MAX_CPU_ISA`). oneDNN alone does not tell: it takes any processor with AVX-512, and converts there.
+    """
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    if supported is None or not torch.backends.mkldnn.is_available() or not supported():
+        return False
+    if platform.machine().lower() in {"aarch64", "arm64"}:
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def maker() -> str:
     """The processor's maker as it names itself, where the system tells."""
     if platform.system() != "Linux":

@@ -1,0 +1,34 @@
+"""What a training in half precision should say of the processor before it starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from heedful.nn.recurrent_precision import runs_lstm_in
+from heedful.ops.jit.processor import has_bfloat16_arithmetic
+
+
+def precision_notices(precision: str, device_type: str, model: nn.Module) -> tuple[str, ...]:
+    """Return a line for each thing that half precision does not do for this model on this processor.
+
+    There is nothing to say of an accelerator, nor of a precision that is not half. On a CPU half precision is
+    "bf16-mixed": "16-mixed" is refused before.
+
+    >>> precision_notices("32-true", "cpu", nn.LSTM(3, 4))
+    ()
+    """
+    if precision != "bf16-mixed" or device_type != "cpu":
+        return ()
+    notices = []
+    if not has_bfloat16_arithmetic():
+        notices.append(
+            "training.precision is 'bf16-mixed', but this processor has no bfloat16 arithmetic: training will not "
+            "be faster than in float32, and may be many times slower; set training.precision to '32-true'"
+        )
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    if recurrent and not runs_lstm_in(torch.bfloat16):
+        notices.append(
+            "recurrent layers stay in float32: PyTorch has no LSTM in bfloat16 for this processor"
+        )
+    return tuple(notices)
