@@ -72,7 +72,7 @@ def choices_of(field: FieldInfo) -> tuple[str, ...]:
     ...     score: Annotated[str, OneOf("score", ["dot", "additive"])] = "dot"
     ...     order: Literal["before", "after"] = "before"
     ...     layers: int = 1
-    >>> [choices_of(field) for field in Config.model_fields.values()]
+    >>> [choices_of(field) for field in type(Config()).model_fields.values()]
     [('dot', 'additive'), ('before', 'after'), ()]
     """
     for annotation in field.metadata:
