@@ -17,7 +17,7 @@ from heedful.models import MODELS, RecurrentConfig, RecurrentEncoderDecoder
 from heedful.models.recurrent_decoders import AttentionDecoder
 from heedful.nn import recurrent_precision
 from heedful.nn.normalizers import NORMALIZER_BUILDERS
-from heedful.nn.scores import SCORE_MODULES, build_score
+from heedful.nn.scores import SCORE_MODULES
 
 KINDS = ["gru", "lstm", "rnn"]
 WAYS = [
