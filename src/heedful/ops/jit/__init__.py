@@ -1,1 +1,1 @@
-"""Compiled CPU kernels: compiling, caching, vectors, tiles and threads. Knows nothing of attention."""
+"""Compiled CPU kernels: compilation, disk cache, SIMD vectors, register tiles and threads. Independent of attention."""

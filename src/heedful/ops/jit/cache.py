@@ -1,8 +1,9 @@
-"""Machine code on disk, so that a kernel is compiled once and later processes need not even import Numba.
+"""Disk cache of compiled kernels: later processes skip compilation and do not import Numba.
 
-One file a kernel and signature, never changed: written beside and moved into place, so that any number of processes may
-start at once; with a digest, so that half a file is no file; named by all that the code depends on, so that
-none goes stale. Where no folder can be written, or read, there is just no disk cache.
+There is one file per kernel and signature, and it is never modified. It is written to a temporary file and put in place
+by an atomic rename, so concurrent processes are safe. It holds a SHA-256 digest of its content, so a truncated or
+corrupt file is ignored. Its name is a content hash of the source, the compiler and the processor, so no file is stale.
+Where no folder is readable or writable there is no disk cache, and every process compiles.
 """
 
 from __future__ import annotations
@@ -27,21 +28,28 @@ from heedful.ops.jit.source import Compiled
 FORMAT = b"heedful kernel 1\n"
 FOLDER = "heedful-kernels"
 RELEASE = "NRT_MemInfo_call_dtor"
-"""Called when the last view of an array that a kernel allocated is gone: never, where it allocates none."""
+"""Numba's destructor of arrays that a kernel allocates.
+
+Most kernels refer to it; only those that allocate call it.
+"""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A compiled kernel: machine code, what in it is called, what it needs, and where Numba has linked it."""
+    """A compiled kernel."""
 
     symbol: str
+    """Name of the entry function in the object file."""
     externals: tuple[str, ...]
+    """Symbols that the object file needs from the process."""
     machine_code: bytes
+    """The object file."""
     address: int = 0
+    """Address of the entry as linked by Numba; 0 when read from disk."""
 
 
 def loaded(kernel: Compiled, signature: str) -> int | None:
-    """Return the address of a kernel loaded from disk, None where there is none that fits."""
+    """Load a kernel from disk and return the address of its entry, or None on a cache miss."""
     name = _file_name(kernel, signature)
     if name is None:
         return None
@@ -56,25 +64,25 @@ def loaded(kernel: Compiled, signature: str) -> int | None:
 
 
 def save(kernel: Compiled, signature: str, made: Made) -> None:
-    """Write a kernel to the first folder that can be written."""
+    """Write a kernel to the first writable cache folder; do nothing if there is none."""
     name = _file_name(kernel, signature)
     if name is None:
         return
-    head = json.dumps({"symbol": made.symbol, "externals": made.externals}).encode()
-    payload = head + b"\n" + made.machine_code
-    whole = FORMAT + hashlib.sha256(payload).digest() + payload
+    header = json.dumps({"symbol": made.symbol, "externals": made.externals}).encode()
+    payload = header + b"\n" + made.machine_code
+    content = FORMAT + hashlib.sha256(payload).digest() + payload
     for folder in _folders():
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(folder / name, whole)
+            _write(folder / name, content)
         except OSError:
             continue
         return
 
 
 def worked_before() -> bool:
-    """Whether just these versions have compiled something on this processor already."""
-    if _environment() is None:
+    """Whether the cache holds kernels compiled by the installed versions for this processor."""
+    if _environment_digest() is None:
         return False
     for folder in _folders():
         try:
@@ -86,49 +94,50 @@ def worked_before() -> bool:
 
 
 def _read(path: Path) -> Made | None:
-    whole = path.read_bytes()
+    content = path.read_bytes()
     start = len(FORMAT) + hashlib.sha256().digest_size
-    digest, payload = whole[len(FORMAT) : start], whole[start:]
-    if whole[: len(FORMAT)] != FORMAT or hashlib.sha256(payload).digest() != digest:
+    digest, payload = content[len(FORMAT) : start], content[start:]
+    if content[: len(FORMAT)] != FORMAT or hashlib.sha256(payload).digest() != digest:
         return None
-    head, _, machine_code = payload.partition(b"\n")
-    fields = json.loads(head)
+    header, _, machine_code = payload.partition(b"\n")
+    fields = json.loads(header)
     return Made(fields["symbol"], tuple(fields["externals"]), machine_code)
 
 
-def _write(path: Path, whole: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(whole)
+            file.write(content)
         os.replace(temporary, path)
     except OSError:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-_engines: list[Any] = []  # what they hold is running: they must live as long as the process
+_engines: list[Any] = []  # own the linked machine code, so they are kept until the process ends
 
 
 def linked(made: Made) -> int | None:
-    """Return where a kernel lies in memory now, None where it needs what only Numba can give.
+    """Link a kernel into the process and return the address of its entry, or None if a symbol is missing.
 
-    Freshly compiled ones are linked here too. Numba's own linking takes, of two functions of one name, the first that
-    it met, which is the kernel as optimized alone: slower, by 2.5 times in one case, than the one optimized with its
-    entry.
+    Freshly compiled kernels are linked here too. Numba's linker resolves duplicate function names to the first module,
+    which holds the kernel as optimized on its own. The version optimized together with its entry is faster, in one
+    case by 2.5 times.
     """
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    # LLVM ends the process over a symbol that it cannot find. On Windows Numba brings mathematics that is not listed.
+    # LLVM aborts the process on an unresolved symbol, so all are checked first. On Windows Numba also registers
+    # mathematical functions that the list of externals leaves out.
     if RELEASE in made.externals and not any("lloc" in name for name in made.externals):
-        _offer(RELEASE)
-    if sys.platform == "win32" or not _are_here(made.externals):
+        _define_stub(RELEASE)
+    if sys.platform == "win32" or not _are_defined(made.externals):
         from heedful.ops.jit.numba_entry import bring_symbols
 
         bring_symbols()
-    if not _are_here(made.externals):
+    if not _are_defined(made.externals):
         return None
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
@@ -138,15 +147,16 @@ def linked(made: Made) -> int | None:
     return int(engine.get_function_address(made.symbol))
 
 
-def _offer(name: str) -> None:
+def _define_stub(name: str) -> None:
+    """Define a symbol that is referenced but never called, so that linking needs no import of Numba."""
     import llvmlite.binding as llvm
 
     if llvm.address_of_symbol(name) is None:
-        harmless = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
-        llvm.add_symbol(name, harmless)
+        stub = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
+        llvm.add_symbol(name, stub)
 
 
-def _are_here(symbols: tuple[str, ...]) -> bool:
+def _are_defined(symbols: tuple[str, ...]) -> bool:
     import llvmlite.binding as llvm
 
     return all(llvm.address_of_symbol(name) is not None for name in symbols)
@@ -177,8 +187,8 @@ def _numba_settings() -> list[str | bytes]:
 
 
 @cache
-def _environment() -> str | None:
-    """All besides the source that machine code depends on, None where the compiler is not installed."""
+def _environment_digest() -> str | None:
+    """Hash versions, target and processor features; None if Numba or llvmlite is not installed."""
     try:
         if importlib.util.find_spec("numba") is None:
             return None
@@ -205,6 +215,7 @@ def _file_name(kernel: Compiled, signature: str) -> str | None:
 
 @cache
 def _builder_digest() -> str:
+    """Hash the modules that generate code for kernels, since they shape the machine code too."""
     digest = hashlib.sha256()
     for name in (
         "numba_entry.py",
@@ -221,7 +232,7 @@ def _builder_digest() -> str:
 
 @cache
 def _bases() -> tuple[Path, ...]:
-    """The folder beside this file, as Python keeps its own compiled files; then the user's folder for caches."""
+    """Cache locations in order of preference: `__pycache__` beside this file, then the user's cache folder."""
     import platformdirs
 
     return (
@@ -231,6 +242,6 @@ def _bases() -> tuple[Path, ...]:
 
 
 def _folders() -> Iterator[Path]:
-    environment = _environment()
+    environment = _environment_digest()
     if environment is not None:
         yield from (base / FOLDER / environment for base in _bases())

@@ -1,8 +1,8 @@
-"""Compiles the hot loops on first use, and runs them on as many threads as PyTorch may use.
+"""Compile kernels on first use and launch them on PyTorch's threads.
 
-A kernel is handed one block of 8-byte words: next part, parts, failed part, and for each tensor its address,
-sizes and, where it is not contiguous, strides. Filling that takes a third of the time of making NumPy arrays, and one
-pointer is what PyTorch's thread pool hands on.
+A kernel takes one pointer, to a block of 8-byte words: the counter of the next part, the number of parts, the failed
+part, then one word per scalar, and per tensor its address, its sizes and, if it is not contiguous, its strides. Filling
+a block takes a third of the time of creating NumPy arrays, and PyTorch's thread pool passes on a single pointer.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from heedful.ops.jit.threads import forked_with, share
 
 Argument = Tensor | int | float | bool | None
 
-# A part should hold at least this much work: waking a sleeping thread takes a good part of it.
+# Least work per part: waking a sleeping thread costs a good part of this.
 NANOSECONDS_A_PART = 25_000.0
-# A kernel this short keeps the interpreter's lock: to give it away and wait for it takes longer.
+# Shorter kernels run without releasing the GIL: releasing and reacquiring it takes longer.
 NANOSECONDS_UNDER_LOCK = 20_000.0
 
 _COUNTERS = 3  # next part, parts, failed part + 1
 
-_preparing = forked_with(threading.RLock())
+_compile_lock = forked_with(threading.RLock())
 _seconds: dict[str, float] = {}
-_reason: list[str | None] = []
+_unavailable_reason: list[str | None] = []
 
 
 def unavailable() -> str | None:
-    """Return None when compiled kernels can run here, else the reason why not.
+    """Return None if compiled kernels can run in this process, else the reason why they cannot.
 
-    The first call imports Numba, unless kernels compiled by just these versions on this processor are on disk.
+    The first call imports Numba, unless the disk cache holds kernels for the installed versions and this processor.
     """
-    if not _reason:
-        _reason.append(_find_reason())
-    return _reason[0]
+    if not _unavailable_reason:
+        _unavailable_reason.append(_find_reason())
+    return _unavailable_reason[0]
 
 
 def _find_reason() -> str | None:
@@ -51,17 +51,17 @@ def _find_reason() -> str | None:
         return None
     try:
         from heedful.ops.jit.numba_entry import disabled
-    except Exception as error:  # a broken installation raises anything; what it was is told
+    except Exception as error:  # a broken installation can raise anything; the reason quotes it
         return f"Numba cannot be imported ({type(error).__name__}: {error})"
     return disabled()
 
 
-# While tracing it is asked, not traced.
+# torch.compile evaluates this while tracing and treats the result as a constant.
 torch.compiler.assume_constant_result(unavailable)
 
 
 class Entry:
-    """A kernel compiled for arguments of given types: what is called, and how its words are laid out."""
+    """A kernel compiled for given argument types: its address and the layout of its argument block."""
 
     def __init__(self, address: int, words: str) -> None:
         self.address = address
@@ -72,7 +72,7 @@ class Entry:
         self.blocks: list[tuple[array[int], int]] = []
 
     def block(self) -> tuple[array[int], int]:
-        """Return words that nobody else uses now, and their address."""
+        """Take a free argument block, or allocate one, and return it with its address."""
         try:
             return self.blocks.pop()
         except IndexError:
@@ -92,12 +92,16 @@ def kernel(
     fastmath: frozenset[str] = KEEPS_NAN,
     borrows: bool = False,
 ) -> Compiled | Callable[[Callable[..., None]], Compiled]:
-    """Mark `f(part, parts, *arrays_and_scalars)` to be compiled when first run, by `launch`.
+    """Mark `f(part, parts, *arrays_and_scalars)` as a kernel, compiled by its first `launch`.
 
-    It returns nothing and does the share `part` of `parts` of the work. A tensor that is contiguous is a contiguous
-    array to it, any other a strided one; an argument may be None. Division by zero gives infinity. LLVM's `fastmath`
-    flags let sums be reordered, while NaN and infinity keep their meaning, unless the author chooses otherwise.
-    One that `borrows` makes no array of its own: views are not counted, which would take most of an inner loop.
+    The function computes share `part` of `parts` of the work and returns nothing. Contiguous tensors arrive as
+    C-contiguous arrays and others as strided arrays; an argument may be None. Division by zero gives infinity.
+
+    Args:
+        function: the kernel; omitted when the decorator is called with options.
+        fastmath: LLVM's fast-math flags. The default allows sums to be reordered and keeps NaN and infinity exact.
+        borrows: the kernel allocates no array, so reference counting of views is left out. Counting would otherwise
+            take most of the time of an inner loop.
     """
     if function is None:
         return lambda given: Compiled(given, fastmath, False, borrows)
@@ -116,69 +120,72 @@ def inlined(
     fastmath: frozenset[str] = KEEPS_NAN,
     borrows: bool = False,
 ) -> Compiled | Callable[[Callable[..., Any]], Compiled]:
-    """Mark a helper that kernels call, compiled into them."""
+    """Mark a helper function that is inlined into the kernels that call it; options as for `kernel`."""
     if function is None:
         return lambda given: Compiled(given, fastmath, True, borrows)
     return Compiled(function, fastmath, True, borrows)
 
 
 dense = Provided("dense")
-"""In a kernel: `dense(a[i])` tells the compiler that the last axis of a view has no gaps, so that loops over it
-use vector instructions. The caller has checked `stride(-1) == 1`."""
+"""In a kernel: `dense(a[i])` declares a view of one axis contiguous, so that loops over it are vectorized. The caller
+has checked `stride(-1) == 1`."""
 
 prefetch = Provided("prefetch")
-"""In a kernel: `prefetch(array, index)` asks for the cache line of an element of a contiguous array of one axis, for
-rows that lie anywhere in memory: without it a loop over them waits for each."""
+"""In a kernel: `prefetch(array, index)` prefetches the cache line of an element of a contiguous 1-D array. For rows
+scattered in memory, where a loop would otherwise stall on every cache miss."""
 
 stretch = Provided("stretch")
-"""In a kernel: `stretch(array, begin)` is a contiguous array of one axis from its element `begin` on, at the cost of an
-addition: a slice clamps its ends, and an index that may be negative keeps a loop from being vectorized. Its length is
-that of the whole array and means nothing; the caller stays inside."""
+"""In a kernel: `stretch(array, begin)` is a view of a contiguous 1-D array from element `begin` on, without bounds
+checks, at the cost of one addition. A slice would clamp its bounds, and an index that may be negative prevents
+vectorization. The view's length is that of the original array and must not be used; the caller stays in bounds."""
 
 load, store, spread = Provided("load"), Provided("store"), Provided("spread")
-"""In a kernel: `load(array, begin)` is 16 numbers of a contiguous array of one axis as one value, for + - * and / with
-its like or a number; `store(array, begin, lanes)` writes it, `spread(number)` is one number 16 times. For loops whose
-sums must stay in registers, which the compiler cannot be brought to do by itself."""
+"""In a kernel: SIMD vectors of 16 lanes. `load(array, begin)` reads one from a contiguous 1-D array, `store(array,
+begin, lanes)` writes one, `spread(number)` broadcasts a scalar to all lanes. Vectors support + - * / with vectors and
+scalars. For loops whose accumulators must stay in registers, which LLVM's vectorizer does not achieve."""
 sum_of, highest_of = Provided("sum_of"), Provided("highest_of")
-"""In a kernel: one number of 16; NaN is never the highest."""
+"""In a kernel: horizontal reductions of a vector to a scalar, by sum and by maximum; the maximum ignores NaN."""
 where_positive = Provided("where_positive")
-"""In a kernel: `where_positive(x, a, b)` takes a where x > 0 and b elsewhere, of lanes; a and b may be numbers."""
+"""In a kernel: `where_positive(x, a, b)` selects per lane a where x > 0, else b; a and b are vectors or scalars."""
 
 limited, floor_of, power_of_two = (
     Provided("limited"),
     Provided("floor_of"),
     Provided("power_of_two"),
 )
-"""In a kernel: lanes kept between two numbers (NaN stays), rounded down, and 2^n of whole numbers n in float32."""
+"""In a kernel, per lane: clamp to a range (NaN is kept), floor, and 2^n of float32 lanes with integer values n."""
 product_tile, product_row = Provided("product_tile"), Provided("product_row")
-"""In a kernel: `product_tile(left, right, result, depth, count, fresh)` writes, or else adds, `count` (at most 8) rows
-of 32 columns of a matrix product; `product_row` one row of 64. Each matrix is (array of one axis, where it begins,
-distance of rows) and for the left one also the distance of columns."""
+"""In a kernel: `product_tile(left, right, result, depth, count, fresh)` computes a register tile of a matrix product,
+`count` (at most 8) rows of 32 columns with inner size `depth`, and `product_row` one row of 64 columns. `fresh` writes
+the result, otherwise it is accumulated. Each matrix is a tuple (1-D array, offset, row stride), and `left` has its
+column stride as a fourth item."""
 turn = Provided("turn")
-"""In a kernel: `turn(source, begin, stride, target, place, step)` transposes a square of 16 x 16 numbers."""
+"""In a kernel: `turn(source, begin, stride, target, place, step)` transposes a 16 x 16 block. `begin` and `place` are
+offsets, `stride` and `step` row strides."""
 higher_of, weight_of = Provided("higher_of"), Provided("weight_of")
-"""In a kernel, of lanes: the higher of each two; e^x, exactly 0 where it would fall below the normal numbers."""
+"""In a kernel, per lane: the maximum of two vectors; e^x, flushed to exactly 0 below the smallest normal number."""
 
 
 def parts_for(work: float) -> int:
-    """Return among how many parts `launch` shares work of so many nanoseconds on one thread."""
+    """Return into how many parts `launch` splits work that takes this many nanoseconds on one thread."""
     if work < 2 * NANOSECONDS_A_PART:
         return 1
     return max(1, min(torch.get_num_threads(), int(work / NANOSECONDS_A_PART)))
 
 
 def launch(kernel: Compiled, *arguments: Argument, work: float, parts: int | None = None) -> None:
-    """Run every part of a kernel on tensors (on the CPU, memory shared) and scalars, and wait for all.
+    """Run all parts of a kernel and wait for them.
 
     Args:
-        kernel: made by `kernel`.
-        arguments: what it takes after `part` and `parts`. Tensors may require a gradient; none is recorded.
-        work: nanoseconds that one thread would take, estimated.
-        parts: given where the caller has allocated something for each of `parts_for(work)` parts.
+        kernel: a function decorated with `kernel`.
+        arguments: its arguments after `part` and `parts`: CPU tensors, whose memory is shared, scalars and None.
+            Tensors may require a gradient, but none is recorded.
+        work: estimated nanoseconds on one thread.
+        parts: the number of parts, if the caller has allocated memory for each; `parts_for(work)` by default.
 
     Raises:
-        TypeError: an argument that is neither a tensor on the CPU of a dtype with a NumPy equal, nor a scalar.
-        Exception: whatever a part raised.
+        TypeError: an argument is neither a CPU tensor of a supported dtype nor a scalar.
+        Exception: any exception raised in a part.
     """
     key: list[object] = []
     words: list[float] = [0, parts_for(work) if parts is None else parts, 0]
@@ -198,7 +205,7 @@ def launch(kernel: Compiled, *arguments: Argument, work: float, parts: int | Non
     types = tuple(key)
     entry = kernel.entries.get(types)
     if entry is None:
-        entry = _prepared(kernel, types, arguments)
+        entry = _compiled_entry(kernel, types, arguments)
     block = entry.block()
     counters, address = block
     entry.pack_into(counters, 0, *words)
@@ -211,18 +218,19 @@ def launch(kernel: Compiled, *arguments: Argument, work: float, parts: int | Non
     failed = counters[2]
     entry.blocks.append(block)
     if failed:
-        _raise_again(kernel, failed - 1, int(words[1]), arguments)
+        _reraise(kernel, failed - 1, int(words[1]), arguments)
 
 
 def compile_seconds() -> Mapping[str, float]:
-    """Return, for each kernel run so far in this process, how long it took to compile it or load it from disk."""
+    """Return the seconds spent compiling each kernel, or loading it from disk, in this process so far."""
     return dict(_seconds)
 
 
-def _prepared(
+def _compiled_entry(
     kernel: Compiled, types: tuple[object, ...], arguments: tuple[Argument, ...]
 ) -> Entry:
-    with _preparing:
+    """Load a kernel from disk, or compile and save it, once per process and combination of argument types."""
+    with _compile_lock:
         entry: Entry | None = kernel.entries.get(types)
         if entry is not None:
             return entry
@@ -240,10 +248,15 @@ def _prepared(
         return entry
 
 
-def _raise_again(kernel: Compiled, part: int, parts: int, arguments: tuple[Argument, ...]) -> None:
-    """Machine code can say that a part failed, not why: the same part is run once more, as Numba calls it."""
+def _reraise(kernel: Compiled, part: int, parts: int, arguments: tuple[Argument, ...]) -> None:
+    """Raise the exception of a failed part, by running it again through Numba's dispatcher.
+
+    The compiled entry reports only which part failed, not the exception.
+    """
     from heedful.ops.jit.numba_entry import dispatcher
 
     given = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
     dispatcher(kernel)(part, parts, *given)
-    raise RuntimeError(f"part {part} of {parts} of the kernel {kernel.name} failed, and not again")
+    raise RuntimeError(
+        f"part {part} of {parts} of the kernel {kernel.name} failed, but ran without error when repeated"
+    )

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-decorators=false, disallow-untyped-calls=false
-"""What needs Numba: a kernel compiled behind an entry that takes one block of words. Imported on first need."""
+"""Compilation with Numba: a kernel behind a C entry that takes an argument block. Imported only to compile."""
 
 from __future__ import annotations
 
@@ -19,28 +19,27 @@ from heedful.ops.jit.tiles import PROVIDED as TILES
 from heedful.ops.jit.vector_math import PROVIDED as LANE_MATH
 from heedful.ops.jit.vectors import PROVIDED as LANES
 
-intrinsic: Any = (
-    typed_intrinsic  # its types leave out that the typing context is not passed by the caller
-)
-njit: Any = numba.njit  # nor do they know that it can leave out the counting of references
+# Numba's annotations include the typing context among the caller's arguments, and miss the option `_nrt`.
+intrinsic: Any = typed_intrinsic
+njit: Any = numba.njit
 WORD = ir.IntType(64)
 _dispatchers: dict[Compiled, Any] = {}
 
 
 def disabled() -> str | None:
-    """Return why Numba, which is here, compiles nothing; None where it does."""
+    """Return why the installed Numba does not compile, or None if it does."""
     if getattr(numba.config, "DISABLE_JIT", 0):
-        return "Numba is told to compile nothing (NUMBA_DISABLE_JIT)"
+        return "Numba's compiler is disabled (NUMBA_DISABLE_JIT)"
     return None
 
 
 def bring_symbols() -> None:
-    """Make what compiled code may call of Numba's (memory for arrays, on Windows mathematics) known to LLVM."""
+    """Register Numba's runtime functions with LLVM: array allocation and, on Windows, mathematical functions."""
     cpu_target.target_context.refresh()
 
 
 def compiled(kernel: Compiled, signature: str) -> Made:
-    """Compile a kernel for arguments of these types."""
+    """Compile a kernel for the argument types of a signature (see `signature_text`)."""
     entry = _entry(dispatcher(kernel), tuple(_numba_type(word) for word in signature.split()))
     library = entry._library
     module = library._final_module
@@ -55,12 +54,12 @@ def compiled(kernel: Compiled, signature: str) -> Made:
 
 
 def dispatcher(function: Compiled) -> Any:
-    """Return Numba's form of a kernel or helper, in which the helpers it names are Numba's too."""
+    """Return the Numba dispatcher of a kernel or helper; helpers and intrinsics it calls are resolved too."""
     if function not in _dispatchers:
         source = function.function
-        used = {name: _known(value) for name, value in function.uses().items()}
-        cells = tuple(CellType(used[name]) for name in source.__code__.co_freevars)
-        names = {**source.__globals__, **used}
+        resolved = {name: _resolve(value) for name, value in function.uses().items()}
+        cells = tuple(CellType(resolved[name]) for name in source.__code__.co_freevars)
+        names = {**source.__globals__, **resolved}
         copy = FunctionType(source.__code__, names, source.__name__, source.__defaults__, cells)
         _dispatchers[function] = njit(
             nogil=True,
@@ -72,7 +71,8 @@ def dispatcher(function: Compiled) -> Any:
     return _dispatchers[function]
 
 
-def _known(value: object) -> object:
+def _resolve(value: object) -> object:
+    """Replace a helper by its dispatcher and a placeholder by its intrinsic."""
     if isinstance(value, Compiled):
         return dispatcher(value)
     return PROVIDED[value.name] if isinstance(value, Provided) else value
@@ -92,9 +92,9 @@ def _numba_type(word: str) -> Any:
 
 
 def _entry(kernel: Any, argument_types: tuple[Any, ...]) -> Any:
-    """Return a C function of the block's address that claims parts until none is left.
+    """Return a C function of the block's address that claims parts from an atomic counter until none is left.
 
-    So it does not matter how many threads run it, or whether they start at once.
+    So any number of threads may run it, and they need not start together.
     """
     arguments = _arguments(argument_types)
 
@@ -112,9 +112,10 @@ def _entry(kernel: Any, argument_types: tuple[Any, ...]) -> Any:
     return numba.cfunc(types.void(types.voidptr))(entry)
 
 
-def _word(builder: Any, block: Any, place: int) -> Any:
+def _word(builder: Any, block: Any, index: int) -> Any:
+    """The address of a word of the block."""
     words = builder.bitcast(block, WORD.as_pointer())
-    return builder.gep(words, [ir.Constant(WORD, place)])
+    return builder.gep(words, [ir.Constant(WORD, index)])
 
 
 @intrinsic
@@ -145,31 +146,31 @@ def _fail(typing: Any, block: Any, part: Any) -> Any:
 
 @intrinsic
 def _dense(typing: Any, array: Any) -> Any:
-    """A view whose last axis has no gaps, seen as contiguous (it has one axis)."""
+    """Retype a 1-D view whose elements are adjacent as C-contiguous."""
     contiguous = types.Array(array.dtype, 1, "C")
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         source = make_array(signature.args[0])(context, builder, given[0])
-        seen = make_array(contiguous)(context, builder)
+        view = make_array(contiguous)(context, builder)
         for name in ("meminfo", "parent", "nitems", "itemsize", "data", "shape", "strides"):
-            setattr(seen, name, getattr(source, name))
-        return seen._getvalue()
+            setattr(view, name, getattr(source, name))
+        return view._getvalue()
 
     return contiguous(array), build
 
 
 @intrinsic
 def _prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line that holds an element of a contiguous array, without waiting for it."""
+    """Prefetch the cache line of an element of a contiguous array."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         source = make_array(signature.args[0])(context, builder, given[0])
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        instruction = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        place = builder.bitcast(builder.gep(source.data, [given[1]]), byte)
-        # To read, to be kept close, data and not code.
-        builder.call(instruction, [place, number(0), number(3), number(1)])
+        pointer, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
+        instruction = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        address = builder.bitcast(builder.gep(source.data, [given[1]]), pointer)
+        # Read access, highest temporal locality, data cache.
+        builder.call(instruction, [address, integer(0), integer(3), integer(1)])
         return context.get_dummy_value()
 
     return types.void(array, index), build
@@ -177,15 +178,15 @@ def _prefetch(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def _stretch(typing: Any, array: Any, begin: Any) -> Any:
-    """A contiguous array of one axis from an element on, whose ends are not looked at."""
+    """A view of a contiguous 1-D array from an element on, without bounds checks."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         source = make_array(signature.args[0])(context, builder, given[0])
-        seen = make_array(array)(context, builder)
+        view = make_array(array)(context, builder)
         for name in ("meminfo", "parent", "nitems", "itemsize", "shape", "strides"):
-            setattr(seen, name, getattr(source, name))
-        seen.data = builder.gep(source.data, [given[1]], inbounds=True)
-        return seen._getvalue()
+            setattr(view, name, getattr(source, name))
+        view.data = builder.gep(source.data, [given[1]], inbounds=True)
+        return view._getvalue()
 
     return array(array, begin), build
 
@@ -201,33 +202,33 @@ PROVIDED = {
 
 
 def _arguments(argument_types: tuple[Any, ...]) -> Any:
-    """Return what makes, in compiled code, the tuple (part, parts, *arrays and scalars) from a block."""
+    """Return an intrinsic that unpacks a block into the tuple (part, parts, *arrays and scalars)."""
 
     @intrinsic
     def arguments(typing: Any, block: Any, part: Any) -> Any:
-        whole = types.Tuple((types.int64, types.int64, *argument_types))
+        unpacked = types.Tuple((types.int64, types.int64, *argument_types))
 
         def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             reader = _Reader(context, builder, given[0])
             values = [given[1], builder.load(_word(builder, given[0], 1))]
             values += [reader.value(kind) for kind in argument_types]
-            return context.make_tuple(builder, whole, values)
+            return context.make_tuple(builder, unpacked, values)
 
-        return whole(block, types.int64), build
+        return unpacked(block, types.int64), build
 
     return arguments
 
 
 class _Reader:
-    """Reads one argument after the other from a block."""
+    """Emits code that reads the arguments of a block in order."""
 
     def __init__(self, context: Any, builder: Any, block: Any) -> None:
         self.context, self.builder, self.block = context, builder, block
-        self.place = 3
+        self.next_word = 3  # after the counters
 
     def word(self) -> Any:
-        address = _word(self.builder, self.block, self.place)
-        self.place += 1
+        address = _word(self.builder, self.block, self.next_word)
+        self.next_word += 1
         return self.builder.load(address)
 
     def value(self, kind: Any) -> Any:

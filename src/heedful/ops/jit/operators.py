@@ -1,7 +1,7 @@
-"""Compiled computations as operators of PyTorch, so that torch.compile, torch.export and autocast can handle them.
+"""Kernels as custom PyTorch operators, for torch.compile, torch.export and autocast.
 
-What traces a program must meet an operator that it need not look into; a program that runs as it stands should not pay
-for one: the dispatcher takes 13 µs a call with a gradient and 5 without, a plain autograd function 4, a call 1.
+A tracer needs an opaque operator. Eager code skips it, because of the dispatcher's overhead: a call takes 13 µs with a
+gradient and 5 µs without through the dispatcher, 4 µs through a plain autograd function, and 1 µs as a function call.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ from torch import Tensor
 Outputs = Tensor | tuple[Tensor, ...]
 
 PLAIN_TENSORS = frozenset({Tensor, torch.nn.Parameter})
-"""Classes of tensors that are their numbers and nothing more: any other may give an operation another meaning."""
+"""Tensor classes without `__torch_function__` or `__torch_dispatch__`; a subclass may override an operation."""
 
 _library = torch.library.Library("heedful", "FRAGMENT")
 
 
 class Operator:
-    """`heedful::name`, callable: through PyTorch's dispatcher where something traces or casts, else straight.
+    """A custom operator `heedful::name` that calls its implementation directly unless dispatch is needed.
+
+    Under autocast the floating-point inputs are cast to float32.
 
     Args:
-        schema: `name(Tensor a, int b) -> Tensor`, in the language of `torch.library`.
-        run: computes it on the CPU, from tensors and scalars in the schema's order. Results are new memory.
-        fake: the same from tensors that have no values: empty results of the right shape, strides and dtype.
-        keep: stores on a context, from all inputs and the output, what `backward` will want.
-        backward: from that context and the gradients of the outputs, the gradient of each input, None for a
-            scalar. In it, gradients are recorded where a second derivative is wanted: then it must take
-            differentiable operations, and may take others where they are not.
-        on_gpu: whether `run` takes tensors on CUDA too.
-
-    Under autocast the floating-point inputs become float32 first.
+        schema: `name(Tensor a, int b) -> Tensor`, as for `torch.library.define`.
+        run: the CPU implementation, with the schema's arguments. Its results must not alias its inputs.
+        fake: the fake (meta) implementation: empty results of the right shape, strides and dtype.
+        keep: `keep(ctx, inputs, output)` saves tensors and values for `backward`.
+        backward: `backward(ctx, *output_gradients)` returns one gradient per input, None for scalars. Under double
+            backward it runs with gradients enabled and must use differentiable operations; otherwise it need not.
+        on_gpu: whether `run` also supports CUDA tensors.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Operator:
         self.dispatched: Any = getattr(getattr(torch.ops.heedful, self.name), "default")  # noqa: B009
 
     def __call__(self, *arguments: Any) -> Any:
-        """Compute it."""
+        """Run the operator; schema and result as registered."""
         if needs_dispatch(*arguments):
             return self.dispatched(*arguments)
         if torch.is_grad_enabled():
@@ -71,15 +70,15 @@ class Operator:
 
 
 def needs_dispatch(*arguments: object) -> bool:
-    """Whether an operator has to go through PyTorch's dispatcher.
+    """Whether an operator must go through PyTorch's dispatcher.
 
-    True under tracing, a dispatch mode, autocast, or for a tensor subclass.
+    True under tracing, a dispatch mode or autocast, or if an argument is a tensor subclass.
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return True
     if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
         return True
-    # any() with a generator would enter a function for each argument.
+    # A loop is faster than any() with a generator, which enters a frame per argument.
     for argument in arguments:  # noqa: SIM110
         if isinstance(argument, Tensor) and type(argument) not in PLAIN_TENSORS:
             return True
@@ -92,9 +91,9 @@ def _function(
     keep: Callable[[Any, Sequence[Any], Any], None] | None,
     backward: Callable[..., Any] | None,
 ) -> Any:
-    """The same formula for autograd without the dispatcher.
+    """Build an autograd function from the same implementation, for calls that skip the dispatcher.
 
-    PyTorch would take `keep` apart from the forward pass too, as `setup_context`, at four times the cost of a call.
+    `keep` is called inside `forward`: passing it as `setup_context` makes a call four times as slow.
     """
 
     def forward(ctx: Any, *arguments: Any) -> Outputs:

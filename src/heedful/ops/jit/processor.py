@@ -1,4 +1,4 @@
-"""What processor this is, as far as it decides which code is fast on it."""
+"""Properties of the processor that decide which code is fastest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def has_wide_vectors() -> bool:
-    """Whether its vectors hold 16 numbers of float32, and there are 32 of them: AVX-512."""
+    """Whether the processor has AVX-512: 32 vector registers of 16 float32 lanes."""
     return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
@@ -28,7 +28,7 @@ def has_bfloat16_arithmetic() -> bool:
 
 
 def maker() -> str:
-    """The processor's maker as it names itself, where the system tells."""
+    """The processor's vendor id, such as "AuthenticAMD"; an empty string if unknown."""
     if platform.system() != "Linux":
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Memory in which kernels work, kept from call to call."""
+"""Scratch memory for kernels, cached per thread."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import torch
 from torch import Tensor
 
 MOST_KEPT = 4 * 2**20
-"""Numbers of scratch that a thread keeps from call to call: memory fresh from the system costs more than the work."""
-_kept = threading.local()
+"""Most float32 elements cached per thread. Fresh pages from the system cost more than the computation in them."""
+_cache = threading.local()
 
 
 def scratch(parts: int, numbers: int) -> Tensor:
-    """Memory for each part in float32, (parts, numbers), its contents of no meaning, until the thread asks again."""
-    last: Tensor | None = getattr(_kept, "last", None)
+    """Return uninitialized float32 memory, (parts, numbers), one row per part.
+
+    It is valid until the next call in the same thread, which may return the same memory.
+    """
+    last: Tensor | None = getattr(_cache, "last", None)
     if last is not None and last.shape == (parts, numbers):
         return last
     size = parts * numbers
-    memory: Tensor | None = getattr(_kept, "memory", None)
+    memory: Tensor | None = getattr(_cache, "memory", None)
     if memory is None or len(memory) < size:
         memory = torch.empty(size, dtype=torch.float32, device="cpu")
         if size > MOST_KEPT:
             return memory.view(parts, numbers)
-        _kept.memory = memory
+        _cache.memory = memory
     last = memory[:size].view(parts, numbers)
-    _kept.last = last
+    _cache.last = last
     return last

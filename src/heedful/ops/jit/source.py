@@ -1,4 +1,4 @@
-"""What a kernel is before it is compiled: its function, the helpers it uses, and what tells its versions apart."""
+"""Kernels before compilation: the Python function, its helpers, a content hash of both, and argument signatures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Reordering sums and fusing a product into a sum is allowed; NaN and infinity keep their meaning.
+# Allows reassociation of sums and fused multiply-add; NaN and infinity stay exact.
 KEEPS_NAN = frozenset({"contract", "reassoc", "nsz", "arcp"})
 
 ELEMENTS = {
@@ -30,14 +30,17 @@ ELEMENTS = {
 
 @dataclass(frozen=True)
 class Provided:
-    """Something that kernels may call and that only Numba can express."""
+    """Placeholder for a Numba intrinsic that kernels call, so that defining kernels does not import Numba."""
 
     name: str
 
 
 @dataclass(eq=False)
 class Compiled:
-    """A Python function that Numba compiles when it is first needed; `entries` holds what was made of it."""
+    """A function that Numba compiles on first use.
+
+    `borrows` leaves out reference counting (see `kernel`). `entries` maps argument types to compiled entries.
+    """
 
     function: Callable[..., Any]
     fastmath: frozenset[str]
@@ -47,11 +50,11 @@ class Compiled:
 
     @property
     def name(self) -> str:
-        """The function's name after that of its module's last part."""
+        """The last part of the module's name and the function's name, such as `steps.lstm_step`."""
         return f"{self.function.__module__.rpartition('.')[2]}.{self.function.__name__}"
 
     def uses(self) -> dict[str, object]:
-        """Return what its code names outside itself: globals, and variables of functions around it."""
+        """Return the globals and closure variables that the function refers to, by name."""
         code, cells = self.function.__code__, self.function.__closure__ or ()
         outside = self.function.__globals__
         return {name: outside[name] for name in code.co_names if name in outside} | {
@@ -59,17 +62,17 @@ class Compiled:
         }
 
     def all_functions(self) -> Iterator[Compiled]:
-        """Yield it and the helpers that it calls, those called by helpers too."""
-        found, waiting = {self}, [self]
-        while waiting:
-            one = waiting.pop()
+        """Yield this function and all helpers that it calls, directly or indirectly."""
+        seen, pending = {self}, [self]
+        while pending:
+            one = pending.pop()
             yield one
-            new = {v for v in one.uses().values() if isinstance(v, Compiled)} - found
-            found |= new
-            waiting += sorted(new, key=lambda helper: helper.name)
+            new = {v for v in one.uses().values() if isinstance(v, Compiled)} - seen
+            seen |= new
+            pending += sorted(new, key=lambda helper: helper.name)
 
     def source_digest(self) -> str | None:
-        """Digest all that its machine code depends on, None where a source file cannot be read."""
+        """Hash sources, constants and options of this function and its helpers; None if a source is unreadable."""
         digest = hashlib.sha256()
         for one in self.all_functions():
             code = one.function.__code__
@@ -81,8 +84,8 @@ class Compiled:
                 for name, value in one.uses().items()
                 if isinstance(value, int | float | str | tuple | np.number)
             )
-            place = (code.co_qualname, code.co_firstlineno, sorted(one.fastmath), one.borrows)
-            digest.update(repr((source, place, constants)).encode())
+            identity = (code.co_qualname, code.co_firstlineno, sorted(one.fastmath), one.borrows)
+            digest.update(repr((source, identity, constants)).encode())
         return digest.hexdigest()
 
 
@@ -95,13 +98,20 @@ def _file_digest(name: str) -> str | None:
 
 
 def signature_text(arguments: tuple[object, ...]) -> tuple[str, str]:
-    """Return the types of arguments as a text, and the letters by which `struct` packs their words."""
+    """Return the argument types as text and the `struct` format of their words.
+
+    The text has one item per argument: a scalar's type, "none", or a tensor's dtype, rank and layout, such as
+    "float32:2C" for a contiguous matrix and "float32:2A" for a strided one.
+
+    Raises:
+        TypeError: an argument is neither a CPU tensor of a supported dtype nor a scalar.
+    """
     types, words = [], ""
-    for place, argument in enumerate(arguments):
+    for index, argument in enumerate(arguments):
         if isinstance(argument, Tensor):
             if not argument.is_cpu or argument.dtype not in ELEMENTS:
                 raise TypeError(
-                    f"argument {place} of a kernel is {argument.dtype} on {argument.device}; "
+                    f"argument {index} of a kernel is {argument.dtype} on {argument.device}; "
                     f"wanted one of {', '.join(ELEMENTS.values())} on the CPU"
                 )
             contiguous = argument.is_contiguous()
@@ -114,6 +124,6 @@ def signature_text(arguments: tuple[object, ...]) -> tuple[str, str]:
             words += "d" if isinstance(argument, float) else "q"
         else:
             raise TypeError(
-                f"argument {place} of a kernel is a {type(argument).__name__}; wanted a tensor or a number"
+                f"argument {index} of a kernel is a {type(argument).__name__}; wanted a tensor or a number"
             )
     return " ".join(types), words

@@ -1,4 +1,4 @@
-"""How the parts of a kernel are shared: by PyTorch's own pool where it can be reached, else by Python's threads."""
+"""Run the parts of a kernel in parallel: on PyTorch's OpenMP threads if reachable, else on a Python thread pool."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Lock = TypeVar("Lock", bound="threading.Lock | threading.RLock")
 
 
 class Runnable(Protocol):
-    """A compiled kernel, as a number that C can call and as a function of a block's address."""
+    """A compiled kernel: the address of its C entry, and a callable that takes the address of an argument block."""
 
     address: int
     call: Any
@@ -27,7 +27,7 @@ _is_forked: list[bool] = []
 
 
 def share(entry: Runnable, block: int, parts: int) -> None:
-    """Run a compiled kernel on up to `parts` threads at once; each claims parts until none is left."""
+    """Run a compiled kernel on up to `parts` threads; each claims parts until none is left."""
     parallel = None if _is_forked else torch_parallel()
     if parallel is not None:
         parallel(entry.address, block, parts, 0)
@@ -37,10 +37,10 @@ def share(entry: Runnable, block: int, parts: int) -> None:
 
 @cache
 def torch_parallel() -> Any:
-    """Return `GOMP_parallel` of the OpenMP library that PyTorch runs on, None where it has none.
+    """Return `GOMP_parallel` of the OpenMP library that PyTorch uses, or None if there is none.
 
-    Looked up through PyTorch's own library, so that it is the very pool that PyTorch uses: two would fight for the
-    cores.
+    It is looked up through PyTorch's library, so that kernels share PyTorch's thread pool. Two pools would compete for
+    the cores.
     """
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
@@ -53,19 +53,19 @@ def torch_parallel() -> Any:
 
 
 def share_by_python(entry: Runnable, block: int, parts: int) -> None:
-    """Share among Python's threads, which compiled code leaves free to run."""
+    """Run a compiled kernel on a Python thread pool; compiled code releases the GIL."""
     if not _pool:
         _pool.append(ThreadPoolExecutor(max(32, os.cpu_count() or 1), "heedful"))
     others = [_pool[0].submit(entry.call, block) for _ in range(parts - 1)]
     entry.call(block)
     for other in others:
-        # What has not begun would find nothing left to do.
+        # All parts are claimed by now, so a task that has not started is cancelled.
         if not other.cancel():
             other.result()
 
 
 def forked_with(lock: Lock) -> Lock:
-    """Let a fork wait for a lock, so that the child does not find it held by a thread it has not got."""
+    """Hold a lock during `os.fork`, so that the child does not inherit it locked by a thread that it lacks."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
             before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
@@ -74,7 +74,7 @@ def forked_with(lock: Lock) -> Lock:
 
 
 def _after_fork() -> None:
-    # OpenMP's threads, and those of the pool, stayed with the parent; to wait for them would be for ever.
+    # A fork does not copy the threads of OpenMP and of the pool, so waiting for them would deadlock.
     _is_forked.append(True)
     _pool.clear()
 

@@ -1,8 +1,8 @@
 # mypy: disallow-untyped-decorators=false, disallow-untyped-calls=false
-"""Sixteen numbers at a time, as a value of compiled code. Imported by what needs Numba.
+"""SIMD vectors of 16 lanes as a Numba type, with loads, stores, arithmetic and reductions. Needs Numba.
 
-LLVM's own vectorizer keeps no sums in registers across an outer loop, and asks of every pair of arrays whether they
-overlap. Where that takes as long as the work, a kernel says itself what its lanes hold.
+LLVM's loop vectorizer does not keep accumulators in registers across an outer loop, and it emits overlap checks for
+every pair of arrays. Kernels for which this matters use explicit vectors.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from numba.np.arrayobj import make_array
 
 intrinsic: Any = typed_intrinsic
 COUNT = 16
+"""Lanes of a vector."""
 
 
 class Lanes(types.Type):
-    """COUNT numbers of a dtype; a processor with narrower registers takes several for them."""
+    """Numba type of a vector of 16 elements; LLVM splits it over several registers where they are narrower."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
@@ -31,14 +32,15 @@ class Lanes(types.Type):
 
 @register_model(Lanes)
 class LanesModel(models.PrimitiveModel):
-    """An LLVM vector."""
+    """Represents `Lanes` as an LLVM vector."""
 
     def __init__(self, manager: Any, kind: Lanes) -> None:
         element = manager.lookup(kind.dtype).get_value_type()
         super().__init__(manager, kind, ir.VectorType(element, COUNT))
 
 
-def _place(context: Any, builder: Any, kind: Any, array: Any, begin: Any) -> Any:
+def _address(context: Any, builder: Any, kind: Any, array: Any, begin: Any) -> Any:
+    """A pointer to the vector that begins at an element of a 1-D array."""
     data = make_array(kind)(context, builder, array).data
     vector = ir.VectorType(data.type.pointee, COUNT)
     return builder.bitcast(builder.gep(data, [begin]), vector.as_pointer())
@@ -47,8 +49,8 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, begin: Any) -> Any
 @intrinsic
 def _load(typing: Any, array: Any, begin: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        place = _place(context, builder, signature.args[0], *given)
-        return builder.load(place, align=array.dtype.bitwidth // 8)
+        address = _address(context, builder, signature.args[0], *given)
+        return builder.load(address, align=array.dtype.bitwidth // 8)
 
     return Lanes(array.dtype)(array, begin), build
 
@@ -56,22 +58,22 @@ def _load(typing: Any, array: Any, begin: Any) -> Any:
 @intrinsic
 def _store(typing: Any, array: Any, begin: Any, value: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        place = _place(context, builder, signature.args[0], *given[:2])
-        builder.store(given[2], place, align=array.dtype.bitwidth // 8)
+        address = _address(context, builder, signature.args[0], *given[:2])
+        builder.store(given[2], address, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, begin, value), build
 
 
 def _as_lanes(context: Any, builder: Any, value: Any, kind: Any, wanted: Lanes) -> Any:
-    """A value as lanes: a number is put into all of them."""
+    """Convert a value to a vector; a scalar is broadcast to all lanes."""
     if isinstance(kind, Lanes):
         return value
     number = context.cast(builder, value, kind, wanted.dtype)
-    none = ir.Constant(ir.VectorType(number.type, COUNT), ir.Undefined)
-    first = builder.insert_element(none, number, ir.Constant(ir.IntType(32), 0))
-    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), COUNT), [0] * COUNT)
-    return builder.shuffle_vector(first, none, everywhere)
+    undefined = ir.Constant(ir.VectorType(number.type, COUNT), ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    first_lane = ir.Constant(ir.VectorType(ir.IntType(32), COUNT), [0] * COUNT)
+    return builder.shuffle_vector(first, undefined, first_lane)
 
 
 @intrinsic
@@ -96,7 +98,8 @@ def _where_positive(typing: Any, lanes: Any, above: Any, below: Any) -> Any:
     return lanes(lanes, above, below), build
 
 
-def _reduced(builder: Any, name: str, lanes: Any, *start: Any, flags: tuple[str, ...]) -> Any:
+def _reduce(builder: Any, name: str, lanes: Any, *start: Any, flags: tuple[str, ...]) -> Any:
+    """Call LLVM's reduction `name` of a vector to a scalar."""
     element = lanes.type.element
     text = f"llvm.vector.reduce.{name}.v{COUNT}f{32 if element == ir.FloatType() else 64}"
     kind = ir.FunctionType(element, [*(one.type for one in start), lanes.type])
@@ -107,9 +110,9 @@ def _reduced(builder: Any, name: str, lanes: Any, *start: Any, flags: tuple[str,
 @intrinsic
 def _sum_of(typing: Any, lanes: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        # the start of a sum that changes nothing is minus zero
+        # -0.0 is the neutral element of addition: 0.0 would turn a sum of -0.0 into 0.0.
         start = ir.Constant(given[0].type.element, -0.0)
-        return _reduced(builder, "fadd", given[0], start, flags=("reassoc",))
+        return _reduce(builder, "fadd", given[0], start, flags=("reassoc",))
 
     return lanes.dtype(lanes), build
 
@@ -117,14 +120,14 @@ def _sum_of(typing: Any, lanes: Any) -> Any:
 @intrinsic
 def _highest_of(typing: Any, lanes: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return _reduced(builder, "fmax", given[0], flags=())
+        return _reduce(builder, "fmax", given[0], flags=())
 
     return lanes.dtype(lanes), build
 
 
 @intrinsic
 def _limited(typing: Any, lanes: Any, low: Any, high: Any) -> Any:
-    """NaN stays."""
+    """Clamp each lane to [low, high]; NaN is kept."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         value = given[0]
@@ -146,24 +149,28 @@ def _floor_of(typing: Any, lanes: Any) -> Any:
 
 @intrinsic
 def _power_of_two(typing: Any, lanes: Any) -> Any:
-    """2^n of whole numbers n in float32: they are its exponent."""
+    """2^n of float32 lanes with integer values n, by writing n into the exponent bits."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        whole = ir.VectorType(ir.IntType(32), COUNT)
-        bits = builder.add(builder.fptosi(given[0], whole), ir.Constant(whole, [127] * COUNT))
-        shifted = builder.shl(bits, ir.Constant(whole, [23] * COUNT))
+        integers = ir.VectorType(ir.IntType(32), COUNT)
+        bias, shift = (ir.Constant(integers, [number] * COUNT) for number in (127, 23))
+        exponent = builder.add(builder.fptosi(given[0], integers), bias)
+        shifted = builder.shl(exponent, shift)
         return builder.bitcast(shifted, given[0].type)
 
     return lanes(lanes), build
 
 
 def _function(builder: Any, name: str, kind: Any) -> Any:
+    """Declare LLVM's intrinsic `name` for a vector type, once per module."""
     text = f"llvm.{name}.v{COUNT}f{32 if kind.element == ir.FloatType() else 64}"
     module = builder.module
     return module.globals.get(text) or ir.Function(module, ir.FunctionType(kind, [kind]), text)
 
 
 def _operation(name: str) -> Callable[..., Any]:
+    """Overload of a binary operator whose operands are vectors, or a vector and a scalar."""
+
     @intrinsic
     def operation(typing: Any, left: Any, right: Any) -> Any:
         kind = left if isinstance(left, Lanes) else right
@@ -175,9 +182,9 @@ def _operation(name: str) -> Callable[..., Any]:
 
         return kind(left, right), build
 
-    # Without annotations, in which Numba wants the two functions to agree.
+    # Not annotated: Numba requires the signatures of an overload and its implementation to match.
     return lambda left, right: (
-        (lambda left, right: operation(left, right))  # noqa: PLW0108 - Numba wants a function
+        (lambda left, right: operation(left, right))  # noqa: PLW0108 - Numba requires a Python function
         if isinstance(left, Lanes) or isinstance(right, Lanes)
         else None
     )
