@@ -98,9 +98,9 @@ def test_a_function_that_returns_another_kind_of_number_is_not_used() -> None:
         wrong = ctypes.CFUNCTYPE(ctypes.c_float, *[ctypes.c_void_p] * 5)(lambda *arguments: 13.0)
 
     library: ctypes.CDLL = Library()  # type: ignore[assignment]
-    assert blas._proved(library, "missing", ctypes.c_double) is None
-    assert blas._proved(library, "wrong", ctypes.c_float) is None
-    assert blas._proved(library, "right", ctypes.c_double) is not None
+    assert blas._verified(library, "missing", ctypes.c_double) is None
+    assert blas._verified(library, "wrong", ctypes.c_float) is None
+    assert blas._verified(library, "right", ctypes.c_double) is not None
 
 
 def test_without_pytorchs_library_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

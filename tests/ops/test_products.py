@@ -103,7 +103,7 @@ def test_small_products_stay_where_calls_are_cheap(monkeypatch: pytest.MonkeyPat
     def refuse(*tensors: object) -> bool:
         raise AssertionError("asked about a small product")
 
-    monkeypatch.setattr(products, "_suits", refuse)
+    monkeypatch.setattr(products, "_can_use_onednn", refuse)
     assert linear(torch.ones(2, 3), torch.ones(4, 3)).shape == (2, 4)
     assert LEAST_WORK > 2 * 3 * 4
 

@@ -1,4 +1,4 @@
-"""Places of a call's scores: what masks and position biases are asked about."""
+"""Index sets of (query, key) pairs, for which masks and position biases are evaluated."""
 
 from __future__ import annotations
 
@@ -11,60 +11,61 @@ from torch import Tensor
 
 
 class Cells(abc.ABC):
-    """Some (query, key) places of one call, in any arrangement.
+    """A set of (query, key) pairs of one call, in any arrangement.
 
-    A mask or bias is defined once, by what it says `at` cells. `Rows` are a rectangle of cells, which slices what a
-    mask holds; `Pairs` are cells listed by their indices, which gathers from it.
+    A mask or bias is defined once, by its value `at` cells. `Rows` are a rectangle of cells and slice the tensors that
+    a mask holds. `Pairs` are cells given by index tensors and gather from those tensors.
 
-    Where tensors are taken apart here, axes before those named are the call's leading axes `(*batch, heads)`, each
-    of its size or 1. What comes back is broadcastable to `(*lead, *cells)`.
+    The `of_...` methods take tensors whose leading axes are the call's `(*batch, heads)`, each full or of size 1. They
+    return a tensor broadcastable to `(*lead, *cells)`.
     """
 
     num_queries: int
-    """Queries of the whole call, not of these cells alone; likewise `num_keys`."""
+    """Number of queries of the whole call, not only of these cells."""
     num_keys: int
+    """Number of keys of the whole call."""
     lead: tuple[int, ...]
     """Sizes of the axes before (query, key): `(*batch, heads)` or `(*batch,)`."""
 
     @property
     @abc.abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """(*lead, *cells): what an answer about all cells broadcasts to."""
+        """(*lead, *cells), to which a value for every cell broadcasts."""
 
     @abc.abstractmethod
     def query_index(self) -> Tensor:
-        """Index of each cell's query; broadcasts against `key_index`, and has as many axes."""
+        """Query index of each cell; broadcasts against `key_index` and has the same rank."""
 
     @abc.abstractmethod
     def key_index(self) -> Tensor:
-        """Index of each cell's key."""
+        """Key index of each cell."""
 
     @abc.abstractmethod
     def of_sequences(self, tensor: Tensor) -> Tensor:
-        """A value for each sequence, (*batch) or (*batch, heads), at the cells."""
+        """Values per sequence, (*batch) or (*batch, heads), at the cells."""
 
     @abc.abstractmethod
     def of_queries(self, tensor: Tensor) -> Tensor:
-        """A value for each query, (*batch, query) or (*batch, heads, query), at the cells."""
+        """Values per query, (*batch, query) or (*batch, heads, query), at the cells."""
 
     @abc.abstractmethod
     def of_keys(self, tensor: Tensor) -> Tensor:
-        """A value for each key, (*batch, key) or (*batch, heads, key), at the cells."""
+        """Values per key, (*batch, key) or (*batch, heads, key), at the cells."""
 
     @abc.abstractmethod
     def of_pairs(self, tensor: Tensor) -> Tensor:
-        """A value for each pair, (query, key) or (*lead, query, key), axes of size 1 shared, at the cells."""
+        """Values per pair, (query, key) or (*lead, query, key) with axes full or of size 1, at the cells."""
 
     @abc.abstractmethod
     def listed(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Whether each cell is one of the pairs listed; `queries` ascend."""
+        """Whether each cell is among the pairs (queries[i], keys[i]); `queries` is sorted in ascending order."""
 
     @abc.abstractmethod
     def head_index(self, heads: int) -> Tensor:
-        """Index into an axis of that many heads, broadcastable to (heads, *cells); without an axis for one head."""
+        """Index into an axis of `heads`, broadcastable to (heads, *cells), or to (*cells) for one head."""
 
     def over_heads(self, tensor: Tensor, trailing: int) -> Tensor:
-        """Insert a heads axis of size 1 before the `trailing` last axes where `tensor` lacks one."""
+        """Insert a heads axis of size 1 before the last `trailing` axes if `tensor` has none."""
         if tensor.ndim - trailing < len(self.lead):
             return tensor.unsqueeze(-1 - trailing)
         return tensor
@@ -72,20 +73,19 @@ class Cells(abc.ABC):
 
 @dataclass(frozen=True, eq=False)
 class Pairs(Cells):
-    """Cells by index tensors that broadcast against each other and have equally many axes.
+    """Cells given by a query index and a key index: tensors of equal rank that broadcast against each other.
 
     A block of a band has queries (blocks, rows, 1) and keys (blocks, 1, keys); edges have (edges,) and (edges,).
-    Every index must lie in the call: what stands outside it has to be clamped, and masked by whoever asks.
+    Every index must be in range. The caller clamps indices that are not, and masks those cells.
 
-    Without `lead_index` answers cover all sequences and heads: they broadcast to (*lead, *cells). With it, one index
-    tensor for each leading axis, they are about those sequences and heads and have the shape of the cells alone.
-    FlexAttention's `mask_mod(b, h, q, k)` is `mask.at(Pairs(q, k, num_queries, num_keys, (batch, heads), (b, h)))`,
-    also under the vmap in which it is called: nothing here looks at an index. A call of other than two leading axes
-    gives as many indices as it has axes.
+    Without `lead_index`, values cover all sequences and heads and broadcast to (*lead, *cells). With it, one index
+    tensor per leading axis, values are those of the given sequences and heads and have the shape (*cells).
+    FlexAttention's `mask_mod(b, h, q, k)` is `mask.at(Pairs(q, k, num_queries, num_keys, (batch, heads), (b, h)))`.
+    It works under vmap, since no method reads the values of an index.
 
     >>> from heedful.ops.masks import Padding
-    >>> places = Pairs(torch.tensor([0, 0]), torch.tensor([1, 2]), 1, 3, lead=(2,))
-    >>> Padding(torch.tensor([2, 3])).at(places).tolist()
+    >>> cells = Pairs(torch.tensor([0, 0]), torch.tensor([1, 2]), 1, 3, lead=(2,))
+    >>> Padding(torch.tensor([2, 3])).at(cells).tolist()
     [[True, False], [True, True]]
     """
 
@@ -108,21 +108,21 @@ class Pairs(Cells):
         return self.key
 
     def of_sequences(self, tensor: Tensor) -> Tensor:
-        picked = self._pick(self.over_heads(tensor, 0))
-        return picked if self.lead_index is not None else picked[(..., *(None,) * self.query.ndim)]
+        values = self._gather(self.over_heads(tensor, 0))
+        return values if self.lead_index is not None else values[(..., *(None,) * self.query.ndim)]
 
     def of_queries(self, tensor: Tensor) -> Tensor:
-        return self._pick(self.over_heads(tensor, 1), self.query)
+        return self._gather(self.over_heads(tensor, 1), self.query)
 
     def of_keys(self, tensor: Tensor) -> Tensor:
-        return self._pick(self.over_heads(tensor, 1), self.key)
+        return self._gather(self.over_heads(tensor, 1), self.key)
 
     def of_pairs(self, tensor: Tensor) -> Tensor:
-        return self._pick(tensor, self.query, self.key)
+        return self._gather(tensor, self.query, self.key)
 
     def listed(self, queries: Tensor, keys: Tensor) -> Tensor:
-        wanted = queries.long() * self.num_keys + keys
-        return torch.isin(self.query.long() * self.num_keys + self.key, wanted)
+        flat = queries.long() * self.num_keys + keys
+        return torch.isin(self.query.long() * self.num_keys + self.key, flat)
 
     def head_index(self, heads: int) -> Tensor:
         if heads == 1:
@@ -132,19 +132,19 @@ class Pairs(Cells):
         index = torch.arange(heads, device=self.query.device)
         return index[(..., *(None,) * self.query.ndim)]
 
-    def _pick(self, tensor: Tensor, *trailing: Tensor) -> Tensor:
-        """Index the trailing axes, and the leading ones where their index is given; axes of size 1 are shared."""
+    def _gather(self, tensor: Tensor, *trailing: Tensor) -> Tensor:
+        """Index the trailing axes, and the leading axes if `lead_index` is given; axes of size 1 broadcast."""
         leading = tensor.ndim - len(trailing)
         lead_index = () if self.lead_index is None else self.lead_index[len(self.lead) - leading :]
         index = (*lead_index, *trailing)
         sizes = tensor.shape[tensor.ndim - len(index) :]
-        # Zeros with the axes of the cells: where all axes are shared, the cells are not to be lost.
-        places = [
+        # Zeros of the cells' rank index an axis of size 1, so that the result keeps the axes of the cells.
+        indices = [
             one.new_zeros((1,) * one.ndim) if size == 1 else one
             for one, size in zip(index, sizes, strict=True)
         ]
-        if len(places) == tensor.ndim:
-            # FlexAttention traces an index made of tensors alone.
-            return tensor[tuple(places)]
-        behind: tuple[EllipsisType | Tensor, ...] = (..., *places)
-        return tensor[behind]
+        if len(indices) == tensor.ndim:
+            # FlexAttention can only trace indexing by tensors, without an ellipsis.
+            return tensor[tuple(indices)]
+        last_axes: tuple[EllipsisType | Tensor, ...] = (..., *indices)
+        return tensor[last_axes]

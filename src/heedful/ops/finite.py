@@ -1,4 +1,4 @@
-"""Whether a call's numbers may be looked at, and whether they are all finite."""
+"""NaN/inf checks of tensors, and whether a call may read values: not under tracing, torch.func or with fake tensors."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from heedful.ops.blas import product_of
 
 
 def inside_func() -> bool:
-    """Whether torch.func (vmap, grad, jvp ...) is at work."""
-    # Of the ways to ask, the one whose answer torch.compile knows while it traces, its own transforms included.
+    """Whether a torch.func transform (vmap, grad, jvp ...) is active."""
+    # Unlike the alternatives, torch.compile can evaluate this while tracing, also for transforms inside traced code.
     return torch._C._functorch.get_dynamic_layer_stack_depth() > 0
 
 
 def is_traced() -> bool:
-    """Whether torch.jit.trace writes down what is computed, in which sizes are tensors."""
+    """Whether torch.jit.trace is recording; sizes are then tensors."""
     return torch._C._get_tracing_state() is not None
 
 
 def is_eager() -> bool:
-    """Whether numbers alone are computed: nothing is compiled, exported or traced, no torch.func, no forward mode."""
+    """Whether the call runs eagerly: not compiled, exported or traced, without torch.func and forward-mode AD."""
     return not (
         torch.compiler.is_compiling()
         or inside_func()
@@ -34,7 +34,7 @@ def is_eager() -> bool:
 
 
 def is_batched(tensor: Tensor) -> bool:
-    """Whether it stands for several at once, as a gradient does under `is_grads_batched`."""
+    """Whether a tensor is batched by vmap, as gradients are under `is_grads_batched`."""
     functions = torch._C._functorch
     return functions.is_batchedtensor(tensor) or functions.is_legacy_batchedtensor(tensor)
 
@@ -44,27 +44,27 @@ def _is_fake(tensor: Tensor) -> bool:
 
 
 def can_look(tensor: Tensor) -> bool:
-    """Whether the values of `tensor` can be looked at now: not while they are traced, captured or only shapes."""
+    """Whether values can be read: not under tracing, torch.func or CUDA graph capture, and not of fake tensors."""
     if torch.compiler.is_compiling() or tensor.is_meta or inside_func() or _is_fake(tensor):
         return False
     return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 def all_finite(*tensors: Tensor) -> bool:
-    """Whether no tensor holds NaN or infinity."""
-    # Where large terms overflow the reading, the answers of `isfinite` decide, which take many times as long.
+    """Whether all elements of all tensors are finite."""
+    # The cheap check can overflow on large finite values. Only then `isfinite` decides, which takes many times as long.
     if tensors[0].is_cpu:
         total = sum(reading(tensor) for tensor in tensors)
     else:
-        # An accelerator is waited for once.
+        # One synchronization with the device for all tensors.
         total = torch.stack([_sum(tensor).float() for tensor in tensors]).sum().item()
     return math.isfinite(total) or all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
 def reading(one: Tensor, other: Tensor | None = None) -> float:
-    """Return a number that is finite only where all numbers of both tensors are, in the time of reading them once.
+    """Return a number that is finite only if all elements of both tensors are, in one pass over memory.
 
-    It is an inner product or a sum: NaN and infinity, whatever they meet, leave neither finite.
+    It is an inner product or a sum, through which NaN and infinity always propagate.
     """
     product = None if is_traced() else product_of(one, one if other is None else other)
     if product is not None:
@@ -73,6 +73,7 @@ def reading(one: Tensor, other: Tensor | None = None) -> float:
 
 
 def _sum(tensor: Tensor) -> Tensor:
-    plain = tensor.detach()
-    wide = plain.dtype is torch.float32 or plain.dtype is torch.float64
-    return plain.sum() if wide else plain.sum(dtype=torch.promote_types(plain.dtype, torch.float32))
+    values = tensor.detach()
+    if values.dtype is torch.float32 or values.dtype is torch.float64:
+        return values.sum()
+    return values.sum(dtype=torch.promote_types(values.dtype, torch.float32))

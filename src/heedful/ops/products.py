@@ -1,4 +1,4 @@
-"""Matrix products in float32 at the full speed of the processor."""
+"""Matrix products in float32 by the fastest library for the processor, oneDNN or PyTorch's default."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from heedful.ops.finite import is_eager
 from heedful.ops.jit.processor import has_wide_vectors, maker
 
 LEAST_WORK = 2**21
-"""Multiplications below which the fixed cost of a call to oneDNN is not won back."""
+"""Least number of multiplications for which oneDNN amortizes its overhead per call."""
 
 
 @cache
 def prefers_onednn() -> bool:
-    """Whether oneDNN multiplies float32 matrices faster than PyTorch's own choice on this processor.
+    """Whether oneDNN multiplies float32 matrices faster than PyTorch's default on this processor.
 
-    PyTorch multiplies in float32 by MKL, which gives processors of other makers than Intel code for half of their
-    512-bit registers; oneDNN asks what the processor can do, not who made it. AMD Zen 5, one core: 92 GFLOP/s by MKL,
-    205 by oneDNN. It depends on the machine alone, never on a measurement: a run that is resumed rounds as before.
+    PyTorch's default is MKL, which uses only 256 bits of AVX-512 registers on processors that are not Intel's. oneDNN
+    selects its code by the processor's features instead of its vendor. On one core of an AMD Zen 5, MKL reaches
+    92 GFLOP/s and oneDNN 205. The choice depends on the processor, not on a timing, so a resumed training rounds as
+    before.
     """
     if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
         return False
@@ -30,12 +31,12 @@ def prefers_onednn() -> bool:
 
 
 def _operator() -> Any:
-    """PyTorch's only door to oneDNN's float32 product of plain tensors: the one its compiler takes."""
+    """PyTorch's only binding of oneDNN's float32 product of plain tensors; torch.compile uses it too."""
     return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply: left · right + bias, for the inside of hand-written derivatives: autograd does not see through it.
+    """Matrix product left · right + bias for hand-written forward and backward passes: not differentiable.
 
     Shapes: (..., rows, inner), (inner, columns) and (columns,) -> (..., rows, columns).
 
@@ -43,10 +44,10 @@ def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[3.],
             [3.]])
     """
-    if left.numel() * right.shape[-1] >= LEAST_WORK and _suits(left, right, bias):
+    if left.numel() * right.shape[-1] >= LEAST_WORK and _can_use_onednn(left, right, bias):
         weight = right.t()
         if not (weight.is_contiguous() or right.is_contiguous()):
-            # part of a wider matrix: oneDNN multiplies by that in its plainest loop, a thousand times slower
+            # A slice of a wider matrix. oneDNN has only a reference loop for its strides, a thousand times slower.
             weight = weight.contiguous()
         result: Tensor = _operator()(left, weight, bias, "none", [], "")
         return result
@@ -54,7 +55,7 @@ def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def crossed(left: Tensor, right: Tensor) -> Tensor:
-    """Multiply: leftᵀ · right, summed over rows, as the gradient of a weight is; not seen by autograd.
+    """Matrix product leftᵀ · right, such as the gradient of a weight: not differentiable.
 
     Shapes: (rows, a) and (rows, b) -> (a, b).
 
@@ -62,14 +63,14 @@ def crossed(left: Tensor, right: Tensor) -> Tensor:
     tensor([[5.],
             [5.]])
     """
-    # oneDNN's door copies what comes first in the product and is transposed: better the narrower one.
+    # oneDNN's binding copies a transposed left operand, so the narrower matrix goes there.
     if left.shape[1] > right.shape[1]:
         return product(right.t(), left).t().contiguous()
     return product(left.t(), right)
 
 
 def stacked(left: Tensor, right: Tensor) -> Tensor:
-    """Multiply matrices of the same leading axes: left · right; not seen by autograd.
+    """Batched matrix product left · right: not differentiable.
 
     Shapes: (*lead, rows, inner) and (*lead, inner, columns) -> (*lead, rows, columns).
 
@@ -77,20 +78,22 @@ def stacked(left: Tensor, right: Tensor) -> Tensor:
     torch.Size([4, 2, 1])
     """
     work = left.shape[-2] * left.shape[-1] * right.shape[-1]
-    if work < LEAST_WORK or left.shape[:-2] != right.shape[:-2] or not _suits(left, right):
+    if work < LEAST_WORK or left.shape[:-2] != right.shape[:-2] or not _can_use_onednn(left, right):
         return left @ right
     lead, rows, columns = left.shape[:-2], left.shape[-2], right.shape[-1]
     lefts, rights = (t.reshape(-1, *t.shape[-2:]) for t in (left, right))
     if len(lefts) == 1:
         return product(lefts[0], rights[0]).view(*lead, rows, columns)
     result = left.new_empty(len(lefts), rows, columns)
-    for into, one, other in zip(result, lefts, rights, strict=True):
-        into.copy_(product(one, other))
+    for target, one, other in zip(result, lefts, rights, strict=True):
+        target.copy_(product(one, other))
     return result.view(*lead, rows, columns)
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    r"""`torch.nn.functional.linear`, :math:`x W^\top + b`, faster where `prefers_onednn`.
+    r"""`torch.nn.functional.linear`, :math:`x W^\top + b`, by oneDNN where `prefers_onednn`.
+
+    Differentiable to any order.
 
     Shapes: (..., inputs), (outputs, inputs) and (outputs,) -> (..., outputs).
 
@@ -98,17 +101,17 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     tensor([[3.],
             [3.]])
     """
-    # Asked before sizes are compared, since a comparison would bound the sizes that an exported program takes.
+    # Tested before comparing sizes: a comparison would add a guard on the dynamic sizes of an exported program.
     if torch.compiler.is_compiling():
         return F.linear(inputs, weight, bias)
-    if inputs.numel() * len(weight) < LEAST_WORK or not _suits(inputs, weight, bias):
+    if inputs.numel() * len(weight) < LEAST_WORK or not _can_use_onednn(inputs, weight, bias):
         return F.linear(inputs, weight, bias)
     result: Tensor = _Linear.apply(inputs, weight, bias)  # type: ignore[no-untyped-call]
     return result
 
 
 def matmul(tokens: Tensor, weight: Tensor) -> Tensor:
-    """`torch.matmul` of features with a weight, one for all (inputs, outputs) or one a head (*, inputs, outputs).
+    """`torch.matmul` of features and a weight, shared (inputs, outputs) or per head (*, inputs, outputs).
 
     >>> matmul(torch.ones(2, 3), torch.ones(3, 1)).shape
     torch.Size([2, 1])
@@ -116,11 +119,11 @@ def matmul(tokens: Tensor, weight: Tensor) -> Tensor:
     return linear(tokens, weight.t()) if weight.ndim == 2 else tokens @ weight
 
 
-def _suits(*tensors: Tensor | None) -> bool:
+def _can_use_onednn(*tensors: Tensor | None) -> bool:
     plain = all(
         tensor is None or (tensor.dtype == torch.float32 and tensor.is_cpu) for tensor in tensors
     )
-    # Compilers, transforms and autocast know PyTorch's own operators and have a plan of their own for them.
+    # Compilers, transforms and autocast have rules for PyTorch's standard operators only.
     return bool(
         plain
         and is_eager()
@@ -130,7 +133,7 @@ def _suits(*tensors: Tensor | None) -> bool:
     )
 
 
-def _seen_crossed(left: Tensor, right: Tensor) -> Tensor:
+def _differentiable_crossed(left: Tensor, right: Tensor) -> Tensor:
     return left.t() @ right
 
 
@@ -143,13 +146,14 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
-        rows = upstream.reshape(-1, len(weight))
-        fed = inputs.reshape(-1, weight.shape[1])
-        # Where a second derivative is wanted, autograd must see every step.
-        seen = torch.is_grad_enabled()
-        multiply, cross = (torch.matmul, _seen_crossed) if seen else (product, crossed)
+        gradient_rows = upstream.reshape(-1, len(weight))
+        input_rows = inputs.reshape(-1, weight.shape[1])
+        # Gradients are enabled here only under double backward, which needs differentiable operations.
+        differentiable = torch.is_grad_enabled()
+        multiply = torch.matmul if differentiable else product
+        cross = _differentiable_crossed if differentiable else crossed
         return (
             multiply(upstream, weight) if ctx.needs_input_grad[0] else None,
-            cross(rows, fed) if ctx.needs_input_grad[1] else None,
-            rows.sum(0) if ctx.needs_input_grad[2] else None,
+            cross(gradient_rows, input_rows) if ctx.needs_input_grad[1] else None,
+            gradient_rows.sum(0) if ctx.needs_input_grad[2] else None,
         )

@@ -1,4 +1,4 @@
-"""A block of query rows: the unit in which masks, biases and backends talk about a call."""
+"""A rectangle of query rows and keys of one call, the unit in which backends evaluate masks and biases."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from heedful.ops.cells import Cells, Pairs
 
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape that these broadcast to, or None where they do not.
+    """The shape to which the given shapes broadcast, or None if they do not.
 
     >>> broadcast((2, 1), (3,)), broadcast((2,), (3,))
     ((2, 3), None)
     """
-    # torch.broadcast_shapes takes longer than the attention of a decoder's step.
+    # torch.broadcast_shapes takes longer than the attention of one decoder step.
     first, ranks = shapes[0], [len(shape) for shape in shapes]
     rank = max(ranks)
-    # Of one rank only: lengths of other axes, compared, would be limits of an exported program.
+    # Shapes are compared only at equal rank: comparing dynamic sizes would add guards to an exported program.
     if min(ranks) == rank and shapes.count(first) == len(shapes):
         return first
     sizes = [1] * rank
@@ -34,10 +34,10 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class Rows(Cells):
-    """Query rows `start` to `stop` (exclusive), each with the keys `key_start` to `key_stop`: all, unless narrowed.
+    """The rectangle of queries `start` to `stop` and keys `key_start` to `key_stop`, both exclusive at the end.
 
-    Masks and position biases are asked for one such rectangle at a time, so that nothing of size
-    queries × keys need exist unless a backend wants it.
+    Masks and position biases are evaluated for one rectangle at a time, so a backend need not materialize a tensor of
+    size queries × keys.
     """
 
     start: int
@@ -53,34 +53,34 @@ class Rows(Cells):
     def all(
         cls, num_queries: int, num_keys: int, lead: tuple[int, ...], device: torch.device
     ) -> Rows:
-        """The rectangle that holds every query and key."""
+        """The rectangle of all queries and keys."""
         return cls(0, num_queries, 0, num_keys, num_queries, num_keys, lead, device)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the rectangle's scores: (*lead, rows, keys)."""
+        """(*lead, rows, keys), the shape of the rectangle's scores."""
         return (*self.lead, self.stop - self.start, self.key_stop - self.key_start)
 
     def block(self, start: int, stop: int) -> Rows:
-        """The same call and keys, other rows."""
+        """The rectangle with the same keys and the queries `start` to `stop`."""
         return replace(self, start=start, stop=stop)
 
     def narrow(self, key_start: int, key_stop: int) -> Rows:
-        """The same rows, other keys."""
+        """The rectangle with the same queries and the keys `key_start` to `key_stop`."""
         return replace(self, key_start=key_start, key_stop=key_stop)
 
     def pairs(self, query: Tensor, key: Tensor) -> Pairs:
-        """The same call, cells by index."""
+        """Cells of the same call by query and key index."""
         return Pairs(query, key, self.num_queries, self.num_keys, self.lead)
 
     @property
     def is_all(self) -> bool:
-        """Whether the rectangle holds every query."""
+        """Whether the rectangle holds all queries."""
         return self.start == 0 and self.stop == self.num_queries
 
     @property
     def has_all_keys(self) -> bool:
-        """Whether the rectangle holds every key."""
+        """Whether the rectangle holds all keys."""
         return self.key_start == 0 and self.key_stop == self.num_keys
 
     def query_index(self) -> Tensor:

@@ -1,1 +1,1 @@
-"""Step kernels of recurrent cells."""
+"""CPU kernels for single steps of recurrent cells."""
