@@ -116,9 +116,9 @@ class Rows(Cells):
             inside = (keys >= self.key_start) & (keys < self.key_stop)
             queries, keys = queries[inside], keys[inside] - self.key_start
         size = (self.stop - self.start, self.key_stop - self.key_start)
-        found = torch.zeros(size, dtype=torch.bool, device=self.device)
-        found[queries, keys] = True
-        return found
+        keep = torch.zeros(size, dtype=torch.bool, device=self.device)
+        keep[queries, keys] = True
+        return keep
 
     def head_index(self, heads: int) -> Tensor:
         index = torch.arange(heads, device=self.device)

@@ -160,8 +160,8 @@ product_tile, product_row = Provided("product_tile"), Provided("product_row")
 the result, otherwise it is accumulated. Each matrix is a tuple (1-D array, offset, row stride), and `left` has its
 column stride as a fourth item."""
 turn = Provided("turn")
-"""In a kernel: `turn(source, begin, stride, target, place, step)` transposes a 16 x 16 block. `begin` and `place` are
-offsets, `stride` and `step` row strides."""
+"""In a kernel: `turn(source, begin, stride, target, to, to_stride)` transposes a 16 x 16 block. `begin` and `to` are
+offsets, `stride` and `to_stride` row strides."""
 higher_of, weight_of = Provided("higher_of"), Provided("weight_of")
 """In a kernel, per lane: the maximum of two vectors; e^x, flushed to exactly 0 below the smallest normal number."""
 

@@ -155,11 +155,11 @@ def _phi(builder: Any, *incoming: tuple[Any, Any]) -> Any:
 
 @intrinsic
 def _transpose(
-    typing: Any, source: Any, begin: Any, stride: Any, target: Any, place: Any, step: Any
+    typing: Any, source: Any, begin: Any, stride: Any, target: Any, to: Any, to_stride: Any
 ) -> Any:
     """Transpose a 16 x 16 block in registers.
 
-    `begin` and `stride` are offset and row stride of the source, `place` and `step` those of the target.
+    `begin` and `stride` are offset and row stride of the source, `to` and `to_stride` those of the target.
     """
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
