@@ -15,7 +15,7 @@ from heedful.ops.normalizers import Normalizer
 from heedful.ops.positions import PositionBias
 from heedful.ops.rows import Rows, broadcast
 from heedful.ops.scores import PreparedKey, Score
-from heedful.ops.validate import expect_tensor
+from heedful.ops.validate import validate_tensor
 
 AXES = "(*batch, heads, length, features) or (*batch, length, features)"
 
@@ -75,8 +75,8 @@ def validated(
 def _check_types(
     query: Tensor, key: Tensor | PreparedKey, value: Tensor, score: Score, normalizer: Normalizer
 ) -> None:
-    expect_tensor("query", query, AXES)
-    expect_tensor("value", value, AXES)
+    validate_tensor("query", query, AXES)
+    validate_tensor("value", value, AXES)
     if not isinstance(key, Tensor | PreparedKey):
         raise DtypeError(
             f"key is a {type(key).__name__}; it must be a tensor {AXES}, or what score.prepare_key(key) returned."

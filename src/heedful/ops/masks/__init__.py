@@ -1,4 +1,4 @@
-"""Which query may attend to which key. A new mask is one file and one line in `MASKS`."""
+"""Masks: which query may attend to which key. A new mask is one file and one line in `MASKS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mask is, and the algebra of masks. True = may attend, everywhere."""
+"""The base class of masks, boolean combinations, and validation. True = may attend, everywhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heedful.ops.cells import Cells
 from heedful.ops.masks.bounds import UNBOUNDED, Bounds
 from heedful.ops.rows import Rows
 from heedful.ops.static import CallPart
-from heedful.ops.validate import expect_tensor
+from heedful.ops.validate import validate_tensor
 
 
 class Mask(CallPart, abc.ABC):
@@ -31,7 +31,7 @@ class Mask(CallPart, abc.ABC):
     def __or__(self, other: Mask | Tensor) -> Mask:
         return Or(self, as_mask(other))
 
-    # A boolean tensor on the left leaves the operator to the mask.
+    # `tensor & mask` and `tensor | mask`: the tensor's operator returns NotImplemented.
     def __rand__(self, other: Tensor) -> Mask:
         return And(as_mask(other), self)
 
@@ -46,55 +46,55 @@ class Mask(CallPart, abc.ABC):
         return ()
 
     def parts(self) -> Iterator[Mask]:
-        """The masks that this one is combined from; itself, where it is not."""
+        """The masks that a combination is built from; the mask itself if it is not a combination."""
         yield self
 
     def check(self, rows: Rows) -> None:
-        """Raise MaskError or ShapeError when the mask does not fit the call."""
+        """Raise MaskError or ShapeError if the mask does not fit the shapes of the call."""
 
     @abc.abstractmethod
     def at(self, cells: Cells) -> Tensor:
-        """Whether each cell is kept: boolean, broadcastable to (*lead, *cells). The one definition of a mask."""
+        """Whether each cell is kept: boolean, broadcastable to (*lead, *cells). This defines the mask."""
 
     def keeps(self, cells: Cells) -> Tensor:
-        """What `at` says, once its dtype and shape are seen to be as promised.
+        """Evaluate `at` and validate its dtype and shape.
 
         Raises:
-            MaskError: `at` of a mask of somebody's own returned no boolean tensor, or one of another shape.
+            MaskError: `at` of a custom mask returned something else than a boolean tensor, or a wrong shape.
         """
-        found = self.at(cells)
-        if not isinstance(found, Tensor) or found.dtype is not torch.bool:
-            got = f"{found.dtype}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        keep = self.at(cells)
+        if not isinstance(keep, Tensor) or keep.dtype is not torch.bool:
+            got = f"{keep.dtype}" if isinstance(keep, Tensor) else f"a {type(keep).__name__}"
             raise MaskError(
                 f"{type(self).__name__}.at(cells) returned {got}; it must return a boolean tensor (True = may attend)."
             )
         wanted = cells.shape
-        if found.ndim > len(wanted) or any(
+        if keep.ndim > len(wanted) or any(
             size not in (1, full)
-            for size, full in zip(found.shape[::-1], wanted[::-1], strict=False)
+            for size, full in zip(keep.shape[::-1], wanted[::-1], strict=False)
         ):
             raise MaskError(
-                f"{type(self).__name__}.at(cells) returned shape {tuple(found.shape)}, which does not broadcast to "
+                f"{type(self).__name__}.at(cells) returned shape {tuple(keep.shape)}, which does not broadcast to "
                 f"{tuple(wanted)}, (*batch, heads, *cells); build it from cells.query_index(), cells.key_index() and "
                 f"cells.of_sequences(...), which have these axes."
             )
-        return found
+        return keep
 
     def tile(self, rows: Rows) -> Tensor:
-        """The block for `rows`: boolean, broadcastable to (*lead, rows, keys)."""
+        """The mask of a rectangle: boolean, broadcastable to (*lead, rows, keys)."""
         return self.keeps(rows)
 
     def bounds(self, rows: Rows) -> Bounds:
-        """The tightest window known to hold all that is kept."""
+        """The tightest known bounds on the distance of kept keys from their query."""
         return UNBOUNDED
 
     def bounds_outside(self, rows: Rows) -> Bounds:
-        """The tightest window known to hold all that is not kept."""
+        """The tightest known bounds on the distance of masked keys from their query."""
         return UNBOUNDED
 
     @property
     def follows_distance(self) -> bool:
-        """Whether key index minus query index alone decides, so that blocks along a diagonal are equal."""
+        """Whether the mask depends only on key index minus query index, so that blocks along a diagonal are equal."""
         return False
 
     def dense(
@@ -113,7 +113,11 @@ class Mask(CallPart, abc.ABC):
 
 
 def as_mask(mask: object) -> Mask:
-    """Take a mask as it is and a boolean tensor as `Dense`; refuse anything else with MaskError."""
+    """Return a mask unchanged and a boolean tensor as `Dense`.
+
+    Raises:
+        MaskError: `mask` is neither a mask nor a tensor.
+    """
     if isinstance(mask, Mask):
         return mask
     if isinstance(mask, Tensor):
@@ -125,11 +129,12 @@ def as_mask(mask: object) -> Mask:
 
 @dataclass(frozen=True, eq=False)
 class Dense(Mask):
-    """A boolean tensor: (query, key), or one axis for each axis of the call, each of size 1 or its size.
+    """A boolean tensor of shape (query, key) or (*batch, heads, query, key), each axis full or of size 1.
 
-    Integer and floating-point tensors are refused (DtypeError): it would be in doubt whether 1 keeps or
-    drops, and what is added to scores is a bias. A rank between the two is refused (MaskError): it would
-    be in doubt whether its first axis is batch or heads.
+    Raises:
+        DtypeError: `keep` is not boolean. In an integer mask 1 could mean keep or drop, and floating-point numbers
+            added to the scores are a bias.
+        MaskError: `keep` has another rank, so its first axis could be batch or heads. Raised by `attend`.
 
     >>> import torch
     >>> Dense(torch.tensor([[True, False]])).dense(1, 2).tolist()
@@ -139,7 +144,7 @@ class Dense(Mask):
     keep: Tensor
 
     def __post_init__(self) -> None:
-        expect_tensor("mask", self.keep, "(query, key) or (*batch, heads, query, key)")
+        validate_tensor("mask", self.keep, "(query, key) or (*batch, heads, query, key)")
         if self.keep.dtype != torch.bool:
             raise DtypeError(
                 f"a mask is boolean (True = may attend), but this one is {self.keep.dtype}; write `mask.bool()` if 1 "
@@ -158,7 +163,7 @@ class Dense(Mask):
 
 @dataclass(frozen=True, eq=False)
 class And(Mask):
-    """Both masks keep."""
+    """Keeps a pair if both masks keep it."""
 
     left: Mask
     right: Mask
@@ -190,7 +195,7 @@ class And(Mask):
 
 @dataclass(frozen=True, eq=False)
 class Or(And):
-    """Either mask keeps."""
+    """Keeps a pair if either mask keeps it."""
 
     def at(self, cells: Cells) -> Tensor:
         return self.left.keeps(cells) | self.right.keeps(cells)
@@ -204,7 +209,7 @@ class Or(And):
 
 @dataclass(frozen=True, eq=False)
 class Not(Mask):
-    """The mask does not keep."""
+    """Keeps a pair if the inner mask does not."""
 
     inner: Mask
 
@@ -232,14 +237,19 @@ class Not(Mask):
 
 
 def conjuncts(mask: Mask | None) -> tuple[Mask, ...]:
-    """The masks that `&` joined; all of them have to keep a cell."""
+    """The operands of nested `&`; a cell is kept if all of them keep it."""
     if type(mask) is And:
         return (*conjuncts(mask.left), *conjuncts(mask.right))
     return () if mask is None else (mask,)
 
 
 def check_pair_shape(name: str, tensor: Tensor, rows: Rows) -> None:
-    """Raise unless `tensor` is (query, key) or has exactly the axes (*lead, query, key), each 1 or full."""
+    """Validate a mask or bias: (query, key) or (*lead, query, key), each axis full or of size 1.
+
+    Raises:
+        MaskError: a mask of another rank.
+        ShapeError: a bias of another rank, or an axis of another size.
+    """
     wanted = rows.shape
     got = tuple(tensor.shape)
     if tensor.ndim not in (2, len(wanted)):
@@ -258,7 +268,11 @@ def check_pair_shape(name: str, tensor: Tensor, rows: Rows) -> None:
 
 
 def check_per_sequence(name: str, shape: tuple[int, ...], rows: Rows) -> None:
-    """Raise unless `shape`, a value for each sequence, is (*batch) or (*batch, heads), each 1 or full."""
+    """Validate the leading shape of values per sequence: (*batch) or (*batch, heads), each axis full or of size 1.
+
+    Raises:
+        ShapeError: another rank or size.
+    """
     lead = rows.lead
     if len(shape) not in (len(lead), len(lead) - 1):
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""How far from its query a mask can keep a key."""
+"""Bounds on the distance between a query and the keys that a mask keeps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class Bounds(NamedTuple):
-    """Query i sees no key before i − left and none after i + right; None is unbounded, and sides may be negative.
+    """Query i attends at most to keys i − left … i + right. None is unbounded; a side may be negative.
 
-    `&` and `|` are what holds where both masks keep, and where either does.
+    `&` gives the bounds of the intersection of two masks, `|` those of their union.
 
     >>> Bounds(2, None) & Bounds(5, 0), Bounds(2, None) | Bounds(5, 0)
     (Bounds(left=2, right=0), Bounds(left=5, right=None))

@@ -18,7 +18,7 @@ from heedful.ops.csr.rows import (
 )
 from heedful.ops.masks.base import Mask
 from heedful.ops.rows import Rows
-from heedful.ops.validate import expect_tensor
+from heedful.ops.validate import validate_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Edges(Mask):
 
     def __post_init__(self) -> None:
         index = self.edge_index
-        expect_tensor("edge_index", index, "(2, edges)")
+        validate_tensor("edge_index", index, "(2, edges)")
         if index.dtype not in (torch.int64, torch.int32):
             raise DtypeError(f"edge_index is {index.dtype}; it holds indices, so make it int64.")
         if index.ndim != 2 or index.shape[0] != 2:

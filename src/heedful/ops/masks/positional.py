@@ -1,4 +1,4 @@
-"""Masks that follow from the positions of query and key alone."""
+"""Masks that depend only on the positions of query and key: `Causal` and `Window`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ ALIGNMENTS: tuple[Align, ...] = ("top_left", "bottom_right")
 
 
 def offset(align: Align | None, cells: Cells) -> int:
-    """Position of query 0 among the keys: 0, or such that the last query meets the last key."""
+    """Key index aligned with query 0: 0, or num_keys − num_queries for "bottom_right"."""
     return cells.num_keys - cells.num_queries if align == "bottom_right" else 0
 
 
 @dataclass(frozen=True)
 class Causal(Mask):
-    """Query i sees key j where j ≤ i: nothing from the future.
+    """Query i attends to key j if j ≤ i.
 
-    With unequal lengths it must be said which positions meet, else MaskError: `align="top_left"` (query 0 and
-    key 0), or `align="bottom_right"` (the last of each, as when decoding with a cache).
+    With unequal lengths an alignment is required: `align="top_left"` puts query 0 at key 0, `align="bottom_right"` the
+    last query at the last key, as when decoding with a cache.
+
+    Raises:
+        OptionError: an unknown alignment.
+        MaskError: the lengths differ and `align` is None. Raised by `attend`.
 
     >>> Causal(align="bottom_right").dense(2, 3).int().tolist()
     [[1, 1, 0], [1, 1, 1]]
@@ -65,9 +69,12 @@ class Causal(Mask):
 
 @dataclass(frozen=True)
 class Window(Mask):
-    """Query i sees keys i − left to i + right, both inclusive; None is unbounded.
+    """Query i attends to keys i − left … i + right, both inclusive; None is unbounded.
 
-    With unequal lengths `align` says which positions meet, as for `Causal`; query 0 and key 0 unless told.
+    With unequal lengths `align` is as for `Causal`, "top_left" by default.
+
+    Raises:
+        OptionError: an unknown alignment, or a side that is not None or an integer of at least 0.
 
     >>> Window(1, 0).dense(3, 3).int().tolist()
     [[1, 0, 0], [1, 1, 0], [0, 1, 1]]

@@ -1,4 +1,4 @@
-"""Masks that differ from sequence to sequence: padding and packed segments."""
+"""Masks that differ between the sequences of a batch: padding and packed segments."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from heedful.errors import DtypeError, ShapeError
 from heedful.ops.cells import Cells
 from heedful.ops.masks.base import Mask, check_per_sequence
 from heedful.ops.rows import Rows
-from heedful.ops.validate import expect_tensor
+from heedful.ops.validate import validate_tensor
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Padding(Mask):
-    """Every query sees the first `key_lengths` keys of its sequence.
+    """Every query attends to the first `key_lengths` keys of its sequence.
 
-    `key_lengths` is an integer tensor, one length a sequence: (*batch), or (*batch, heads). Another dtype is
-    refused with DtypeError. Lengths are not looked at: one beyond the keys hides none, one below 1 hides all.
+    `key_lengths` is an integer tensor of one length per sequence, (*batch) or (*batch, heads). Its values are not
+    validated: a length above the number of keys masks none, one below 1 masks all.
+
+    Raises:
+        DtypeError: `key_lengths` is not an integer tensor.
 
     >>> import torch
     >>> Padding(torch.tensor([1, 2])).dense(1, 3, lead=(2,)).int().tolist()
@@ -30,13 +33,13 @@ class Padding(Mask):
     """
 
     key_lengths: Tensor
-    _built: ClassVar[tuple[tuple[int, int, torch.dtype], Tensor, Tensor] | None] = None
+    _cached: ClassVar[tuple[tuple[int, int, torch.dtype], Tensor, Tensor] | None] = None
 
     def __getstate__(self) -> dict[str, Tensor]:
         return {"key_lengths": self.key_lengths}
 
     def __post_init__(self) -> None:
-        expect_tensor("key_lengths", self.key_lengths, "(*batch,) or (*batch, heads)")
+        validate_tensor("key_lengths", self.key_lengths, "(*batch,) or (*batch, heads)")
         if self.key_lengths.dtype not in INTEGERS:
             raise DtypeError(
                 f"key_lengths counts keys, so it is an integer tensor, but this one is {self.key_lengths.dtype}; a "
@@ -53,31 +56,37 @@ class Padding(Mask):
         return cells.key_index() < cells.of_sequences(self.key_lengths)
 
     def added(self, batch: int, num_keys: int, dtype: torch.dtype) -> Tensor | None:
-        """What is added to scores on a processor: 0, or minus infinity where hidden, (batch, 1, 1, key).
+        """The mask as a CPU tensor to add to scores, 0 or -inf where masked: (batch, 1, 1, key).
 
-        Kept from one call to the next, since all layers of a model attend under one mask, and built again where the
-        lengths were changed in place. None unless they are one number a sequence.
+        It is cached, since all layers of a model share one mask, and rebuilt if the lengths were changed in place. None
+        unless the lengths are (batch,) on the CPU.
         """
-        wanted = batch, num_keys, dtype
-        built = self._built
-        if built is not None and built[0] == wanted and torch.equal(built[1], self.key_lengths):
-            return built[2]
+        cache_key = batch, num_keys, dtype
+        cached = self._cached
+        if (
+            cached is not None
+            and cached[0] == cache_key
+            and torch.equal(cached[1], self.key_lengths)
+        ):
+            return cached[2]
         lengths = self.key_lengths
         if lengths.shape != (batch,) or not lengths.is_cpu:
             return None
-        hidden = torch.arange(num_keys, device="cpu") >= lengths[:, None, None, None]
-        added = torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, -torch.inf)
-        if not torch.is_inference_mode_enabled():  # Autograd keeps nothing that was made in it.
-            object.__setattr__(self, "_built", (wanted, lengths.clone(), added))
+        masked = torch.arange(num_keys, device="cpu") >= lengths[:, None, None, None]
+        added = torch.zeros_like(masked, dtype=dtype).masked_fill_(masked, -torch.inf)
+        if not torch.is_inference_mode_enabled():  # autograd cannot save inference tensors
+            object.__setattr__(self, "_cached", (cache_key, lengths.clone(), added))
         return added
 
 
 @dataclass(frozen=True, eq=False)
 class Segments(Mask):
-    """Query i sees key j where their segment ids are equal: several sequences packed into one row.
+    """Query i attends to key j if their segment ids are equal: several sequences packed into one row.
 
-    `query_ids` is (*batch, query) or (*batch, heads, query), `key_ids` likewise with keys: integers or booleans, else
-    DtypeError.
+    `query_ids` is (*batch, query) or (*batch, heads, query), and `key_ids` (*batch, key) or (*batch, heads, key).
+
+    Raises:
+        DtypeError: ids are neither integers nor booleans.
 
     >>> import torch
     >>> ids = torch.tensor([0, 0, 1])
@@ -90,7 +99,7 @@ class Segments(Mask):
 
     def __post_init__(self) -> None:
         for name, ids in (("query_ids", self.query_ids), ("key_ids", self.key_ids)):
-            expect_tensor(name, ids, "(*batch, length) or (*batch, heads, length)")
+            validate_tensor(name, ids, "(*batch, length) or (*batch, heads, length)")
             if ids.dtype not in (*INTEGERS, torch.bool):
                 raise DtypeError(
                     f"{name} is {ids.dtype}; it names segments, so make it an integer tensor."

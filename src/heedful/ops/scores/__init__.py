@@ -1,4 +1,4 @@
-"""How a query and a key are compared. A new score is one file and one line in `SCORES`."""
+"""Scores: how a query and a key are compared. A new score is one file and one line in `SCORES`."""
 
 from __future__ import annotations
 

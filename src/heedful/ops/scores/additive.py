@@ -1,4 +1,4 @@
-"""The additive score: a small feed-forward network that sees both tokens."""
+"""The additive (Bahdanau) score: a feed-forward network with one hidden layer of query and key."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from heedful.errors import ShapeError, unknown_choice
 from heedful.ops.products import matmul
 from heedful.ops.rows import broadcast
-from heedful.ops.scores.base import PairKind, PreparedKey, Score, expect_features
-from heedful.ops.validate import expect_tensor
+from heedful.ops.scores.base import PairKind, PreparedKey, Score, validate_features
+from heedful.ops.validate import validate_tensor
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -27,9 +27,14 @@ class Additive(Score):
     r"""e(s, h) = vᵀ φ(W_qᵀ s + W_kᵀ h) (Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473).
 
     `query_weight` W_q is (*, query_dim, hidden), `key_weight` W_k (*, key_dim, hidden), `vector` v (*, hidden);
-    leading axes broadcast against heads. φ is tanh, or leaky_relu with slope 0.2 (Brody et al. 2022,
-    https://arxiv.org/abs/2105.14491, GATv2). A bias inside φ belongs to either projection: append a
-    constant feature, or add it to the prepared key.
+    leading axes broadcast against heads. φ is tanh, or leaky_relu with slope 0.2 (GATv2, Brody et al. 2022,
+    https://arxiv.org/abs/2105.14491). For a bias inside φ, append a constant feature to the keys, or add the bias to
+    the prepared keys.
+
+    Raises:
+        DtypeError: a parameter is not a tensor.
+        OptionError: an unknown activation.
+        ShapeError: too few axes, or hidden sizes that differ.
 
     >>> import torch
     >>> from heedful import attend
@@ -49,9 +54,9 @@ class Additive(Score):
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise unknown_choice("activation", self.activation, ACTIVATIONS)
-        expect_tensor("query_weight", self.query_weight, "(*, query_dim, hidden)")
-        expect_tensor("key_weight", self.key_weight, "(*, key_dim, hidden)")
-        expect_tensor("vector", self.vector, "(*, hidden)")
+        validate_tensor("query_weight", self.query_weight, "(*, query_dim, hidden)")
+        validate_tensor("key_weight", self.key_weight, "(*, key_dim, hidden)")
+        validate_tensor("vector", self.vector, "(*, hidden)")
         shapes = [tuple(tensor.shape) for tensor in self.tensors()]
         if len(shapes[0]) < 2 or len(shapes[1]) < 2 or len(shapes[2]) < 1:
             raise ShapeError(
@@ -87,14 +92,14 @@ class Additive(Score):
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         weight = self.query_weight
-        expect_features("query", query, weight.shape[-2], "Additive's query_weight", weight)
+        validate_features("query", query, weight.shape[-2], "Additive's query_weight", weight)
         if isinstance(key, PreparedKey):
-            expect_features(
+            validate_features(
                 "prepared key", key.features, weight.shape[-1], "Additive's hidden size"
             )
         else:
             weight = self.key_weight
-            expect_features("key", key, weight.shape[-2], "Additive's key_weight", weight)
+            validate_features("key", key, weight.shape[-2], "Additive's key_weight", weight)
 
     def project_query(self, query: Tensor) -> Tensor:
         return matmul(query, self.query_weight)
@@ -106,5 +111,5 @@ class Additive(Score):
         hidden = ACTIVATIONS[self.activation](query[..., :, None, :] + key[..., None, :, :])
         vector = self.vector.to(hidden.dtype)
         if vector.ndim == 1:
-            return hidden @ vector  # one product for all batches and heads
+            return hidden @ vector  # one matrix-vector product for all batches and heads
         return (hidden @ vector[..., None, :, None]).squeeze(-1)

@@ -1,4 +1,4 @@
-"""What a score is: work done once a token (prepare) and work done once a query-key pair (pair)."""
+"""The base class of scores: work per token (prepare) and work per query-key pair (pair)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ PAIR_KINDS: tuple[PairKind, ...] = ("dot", "additive", "custom")
 
 @dataclass(frozen=True, eq=False)
 class PreparedKey:
-    """Keys on which the per-token work of one score is already done.
+    """Keys after the per-token work of a score, to pass to `attend` in place of keys.
 
-    Pass it to `attend` in place of a key: a decoder prepares its memory once for all its steps, and
-    a cache holds prepared keys.
+    A decoder prepares its memory once for all steps, and a key cache holds prepared keys.
 
     >>> import torch
     >>> from heedful import attend, scores
@@ -36,25 +35,25 @@ class PreparedKey:
     features: Tensor
     """(*batch, heads, key, prepared) or (*batch, key, prepared)."""
     score: str
-    """The `key_kind` of the score that prepared them; `attend` refuses them to a score of another kind."""
+    """The `key_kind` of the score that prepared them; `attend` rejects a score of another kind."""
 
     def with_features(self, features: Tensor) -> PreparedKey:
-        """The same kind of prepared key with other features (beams selected, a cache grown)."""
+        """Return prepared keys of the same kind with other features, as after beam selection or growing a cache."""
         return replace(self, features=features)
 
 
 class Score(CallPart, abc.ABC):
     r"""e(s, h) = pair(prepare_query(s), prepare_key(h)).
 
-    A score is a value that holds its tensors. `prepare` runs in two halves, so that a rotation of
-    positions fits between them: `project` (the learned maps) and `finish` (what must come last).
+    A score is an immutable value that holds its tensors. `prepare` has two steps, `project` (the learned maps) and
+    `finish` (such as normalizing), so that rotary positions can be applied between them.
 
-    `pair_kind` tells backends how prepared features are combined. "dot": by an inner product, which is what `pair`
-    does unless a class defines its own. "additive": as `Additive` does. A class that defines a `pair` of its own is
-    "custom" without having to say so: it is served by backends that call `pair` (reference, chunked, band in blocks).
+    `pair_kind` tells backends how `pair` combines prepared features. "dot" is an inner product, the default
+    implementation. "additive" is that of `Additive`. A class that overrides `pair` is "custom" by default: only
+    backends that call `pair` compute it (reference, chunked, and the block path of band).
 
     Raises:
-        OptionError: when a class is defined with an unknown `pair_kind`, or with one that contradicts its `pair`.
+        OptionError: a subclass declares an unknown `pair_kind`, or one that contradicts its `pair`.
 
     >>> import torch
     >>> from heedful import scores
@@ -86,67 +85,76 @@ class Score(CallPart, abc.ABC):
         return ()
 
     def maps(self) -> tuple[Tensor | None, Tensor | None]:
-        """The learned matrices that `prepare` multiplies queries and keys by, None where there is none."""
+        """The learned matrices by which `prepare` multiplies queries and keys; None if there is none."""
         return None, None
 
     def query_lead(self) -> tuple[int, ...]:
-        """Leading axes `*` of what acts on queries, which broadcast against heads; () when shared by all."""
+        """Leading axes `*` of the parameters applied to queries, which broadcast against heads; () if shared by all."""
         return ()
 
     def key_lead(self) -> tuple[int, ...]:
-        """Likewise of what acts on keys."""
+        """Leading axes `*` of the parameters applied to keys."""
         return ()
 
     def pair_features(self, query_features: int) -> int:
-        """How many features a pair combines, for queries of that many features."""
+        """Number of prepared features that `pair` combines, for queries of `query_features` features."""
         return query_features
 
     def keeps_finite(self, query_features: int) -> bool:
-        """Whether what it prepares of finite numbers is sure to be finite."""
+        """Whether finite queries and keys are guaranteed to have finite prepared features."""
         return False
 
     @property
     def key_kind(self) -> str:
-        """What a prepared key remembers of the score, so that a score that would misread it can refuse it."""
+        """Identifies how keys are prepared; stored in `PreparedKey` and compared by `attend`."""
         return self.name
 
     @abc.abstractmethod
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
-        """Raise ShapeError when the feature sizes do not fit the score."""
+        """Raise ShapeError if the numbers of features do not fit the score."""
 
     def project_query(self, query: Tensor) -> Tensor:
-        """Apply the learned map of queries; the first half of preparing."""
+        """First step of `prepare_query`: the learned map of queries."""
         return query
 
     def project_key(self, key: Tensor) -> Tensor:
-        """Apply the learned map of keys; the first half of preparing."""
+        """First step of `prepare_key`: the learned map of keys."""
         return key
 
     def finish_query(self, query: Tensor) -> Tensor:
-        """Do what must come after a rotation of positions; the second half of preparing."""
+        """Second step of `prepare_query`, applied after rotary positions."""
         return query
 
     def finish_key(self, key: Tensor) -> Tensor:
-        """Do what must come after a rotation of positions; the second half of preparing."""
+        """Second step of `prepare_key`, applied after rotary positions."""
         return key
 
     def prepare_query(self, query: Tensor) -> Tensor:
-        """Do the per-token work on queries: (..., query, query_dim) -> (..., query, prepared)."""
+        """Prepare queries: (..., query, query_dim) -> (..., query, prepared)."""
         return self.finish_query(self.project_query(query))
 
     def prepare_key(self, key: Tensor) -> PreparedKey:
-        """Do the per-token work on keys: (..., key, key_dim) -> PreparedKey."""
+        """Prepare keys: (..., key, key_dim) -> PreparedKey of features (..., key, prepared)."""
         return PreparedKey(self.finish_key(self.project_key(key)), self.key_kind)
 
     def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        """Combine prepared features: (..., query, p), (..., key, p) -> (..., query, key); inner products by default."""
+        """Scores of prepared features: (..., query, p), (..., key, p) -> (..., query, key).
+
+        Inner products, unless overridden.
+        """
         return query @ key.transpose(-2, -1)
 
 
-def expect_features(
+def validate_features(
     what: str, tensor: Tensor, wanted: int, owner: str, held: Tensor | None = None
 ) -> None:
-    """Raise ShapeError unless the last axis of `tensor` has the wanted size, which `held` by the owner tells."""
+    """Check that `tensor` has `wanted` features.
+
+    `what` and `owner` name the argument and the score in the error; `held` is the parameter that sets the size.
+
+    Raises:
+        ShapeError: the last axis has another size.
+    """
     got = tensor.shape[-1]
     if got != wanted:
         shape = "" if held is None else f" {tuple(held.shape)}"
@@ -155,8 +163,12 @@ def expect_features(
         )
 
 
-def expect_equal_features(score: Score, query: Tensor, key: Tensor) -> None:
-    """Raise ShapeError unless query and key have the same feature size."""
+def validate_equal_features(score: Score, query: Tensor, key: Tensor) -> None:
+    """Check that query and key have equally many features.
+
+    Raises:
+        ShapeError: their last axes differ.
+    """
     if query.shape[-1] != key.shape[-1]:
         raise ShapeError(
             f"query has {query.shape[-1]} features and key {key.shape[-1]} (shapes {tuple(query.shape)} and "

@@ -1,4 +1,4 @@
-"""Scores without parameters: the inner product, plain and scaled."""
+"""Scores without parameters: the inner product and the scaled inner product."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from heedful.errors import OptionError
-from heedful.ops.scores.base import PreparedKey, Score, expect_equal_features
+from heedful.ops.scores.base import PreparedKey, Score, validate_equal_features
 
 
 @dataclass(frozen=True)
 class Dot(Score):
     r"""e(s, h) = sᵀh (Luong et al. 2015, https://arxiv.org/abs/1508.04025, "dot").
 
-    Query and key have the same number of features; else ShapeError.
+    Query and key need the same number of features; otherwise `attend` raises ShapeError.
 
     >>> import torch
     >>> float(Dot().pair(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])))
@@ -28,7 +28,7 @@ class Dot(Score):
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         features = key.features if isinstance(key, PreparedKey) else key
-        expect_equal_features(self, query, features)
+        validate_equal_features(self, query, features)
 
     def keeps_finite(self, query_features: int) -> bool:
         return True
@@ -36,9 +36,10 @@ class Dot(Score):
 
 @dataclass(frozen=True)
 class ScaledDot(Dot):
-    r"""e(s, h) = sᵀh · scale, with scale = 1/√d_k unless given (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
+    r"""e(s, h) = sᵀh · scale, scale = 1/√d_k by default (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
-    A scale that is no finite number is refused with OptionError.
+    Raises:
+        OptionError: `scale` is not a finite number.
 
     >>> import torch
     >>> score = ScaledDot()
@@ -53,12 +54,13 @@ class ScaledDot(Dot):
 
     def __post_init__(self) -> None:
         if self.scale is not None:
-            # Kernels take a plain float, and what they are told is kept by it: NumPy's would be taken for it and stay.
-            object.__setattr__(self, "scale", _number(self.scale))
+            # Converted to a Python float, because the scale is passed to kernels and is part of cache keys. A NumPy
+            # scalar equals the float as a key, so it would be cached in its place.
+            object.__setattr__(self, "scale", _finite_float(self.scale))
 
     def scale_for(self, features: int) -> float:
-        """The factor used for queries of that many features."""
-        # To the last bit what PyTorch's kernel takes where it is given no scale.
+        """The scale for queries of `features` features."""
+        # Bitwise equal to the default scale of PyTorch's kernel.
         return 1.0 / math.sqrt(max(features, 1)) if self.scale is None else self.scale
 
     def keeps_finite(self, query_features: int) -> bool:
@@ -68,7 +70,7 @@ class ScaledDot(Dot):
         return query * self.scale_for(query.shape[-1])
 
 
-def _number(scale: object) -> float:
+def _finite_float(scale: object) -> float:
     learned = isinstance(scale, Tensor) and scale.requires_grad
     try:
         number = math.nan if learned else float(scale)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Multiplicative scores: a learned map between the query's space and the key's."""
+"""Multiplicative scores: a learned bilinear form of query and key, of full or low rank."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import ClassVar
 from torch import Tensor
 
 from heedful.errors import ShapeError
-from heedful.ops.scores.base import PreparedKey, Score, expect_features
-from heedful.ops.validate import expect_tensor
+from heedful.ops.scores.base import PreparedKey, Score, validate_features
+from heedful.ops.validate import validate_tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Bilinear(Score):
     r"""e(s, h) = sᵀ W h (Luong et al. 2015, https://arxiv.org/abs/1508.04025, "general"; "multiplicative").
 
-    `weight` is (*, query_dim, key_dim); leading axes broadcast against heads. Sizes that do not fit raise
-    ShapeError.
+    `weight` W is (*, query_dim, key_dim); leading axes broadcast against heads.
+
+    Raises:
+        DtypeError: `weight` is not a tensor.
+        ShapeError: `weight` has fewer than two axes, or does not fit query or key. The latter is raised by `attend`.
 
     >>> import torch
     >>> from heedful import attend
@@ -30,7 +33,7 @@ class Bilinear(Score):
     name: ClassVar[str] = "bilinear"
 
     def __post_init__(self) -> None:
-        _expect_matrix("weight", self.weight, "query_dim, key_dim")
+        _validate_matrix("weight", self.weight, "query_dim, key_dim")
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.weight,)
@@ -46,9 +49,9 @@ class Bilinear(Score):
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         weight = self.weight
-        expect_features("query", query, weight.shape[-2], "Bilinear with weight", weight)
+        validate_features("query", query, weight.shape[-2], "Bilinear with weight", weight)
         features = key.features if isinstance(key, PreparedKey) else key
-        expect_features("key", features, weight.shape[-1], "Bilinear with weight", weight)
+        validate_features("key", features, weight.shape[-1], "Bilinear with weight", weight)
 
     def project_query(self, query: Tensor) -> Tensor:
         return query @ self.weight
@@ -59,8 +62,12 @@ class LowRank(Score):
     r"""e(s, h) = (sᵀU)(hᵀV)ᵀ, a bilinear score of rank at most `rank` ("reduced-rank multiplicative").
 
     `query_factor` U is (*, query_dim, rank), `key_factor` V is (*, key_dim, rank); leading axes broadcast
-    against heads. With U and V per head this is what multi-head attention learns (Vaswani et al. 2017,
-    https://arxiv.org/abs/1706.03762, without the scale).
+    against heads. With one U and V per head this is the score of multi-head attention without its scale (Vaswani et
+    al. 2017, https://arxiv.org/abs/1706.03762).
+
+    Raises:
+        DtypeError: a factor is not a tensor.
+        ShapeError: a factor has fewer than two axes, or the ranks differ.
 
     >>> import torch
     >>> score = LowRank(torch.randn(3, 2), torch.randn(4, 2))
@@ -75,8 +82,8 @@ class LowRank(Score):
     name: ClassVar[str] = "low_rank"
 
     def __post_init__(self) -> None:
-        _expect_matrix("query_factor", self.query_factor, "query_dim, rank")
-        _expect_matrix("key_factor", self.key_factor, "key_dim, rank")
+        _validate_matrix("query_factor", self.query_factor, "query_dim, rank")
+        _validate_matrix("key_factor", self.key_factor, "key_dim, rank")
         if self.query_factor.shape[-1] != self.key_factor.shape[-1]:
             raise ShapeError(
                 f"query_factor has rank {self.query_factor.shape[-1]} and key_factor {self.key_factor.shape[-1]}; "
@@ -100,12 +107,12 @@ class LowRank(Score):
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         factor = self.query_factor
-        expect_features("query", query, factor.shape[-2], "LowRank with query_factor", factor)
+        validate_features("query", query, factor.shape[-2], "LowRank with query_factor", factor)
         factor = self.key_factor
         if isinstance(key, PreparedKey):
-            expect_features("prepared key", key.features, factor.shape[-1], "LowRank's rank")
+            validate_features("prepared key", key.features, factor.shape[-1], "LowRank's rank")
         else:
-            expect_features("key", key, factor.shape[-2], "LowRank with key_factor", factor)
+            validate_features("key", key, factor.shape[-2], "LowRank with key_factor", factor)
 
     def project_query(self, query: Tensor) -> Tensor:
         return query @ self.query_factor
@@ -114,7 +121,7 @@ class LowRank(Score):
         return key @ self.key_factor
 
 
-def _expect_matrix(name: str, tensor: Tensor, axes: str) -> None:
-    expect_tensor(name, tensor, f"(*, {axes})")
+def _validate_matrix(name: str, tensor: Tensor, axes: str) -> None:
+    validate_tensor(name, tensor, f"(*, {axes})")
     if tensor.ndim < 2:
         raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; give it (*, {axes}).")

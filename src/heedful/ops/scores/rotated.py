@@ -1,4 +1,4 @@
-"""A score whose prepared features are rotated by position."""
+"""Rotary positions applied inside a score's prepare step."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from heedful.ops.scores.base import PreparedKey, Score
 
 @dataclass(frozen=True, eq=False)
 class Rotated(Score):
-    r"""e(s_i, h_j) of `inner` after rotating position i's and j's features: it depends on i − j alone.
+    r"""The score `inner` of features rotated by position: it depends on positions i and j only through i − j.
 
-    The rotation acts between the two halves of `prepare`: after the learned maps, before normalising or
-    appending features. `query_start` and `key_start` are the position of the first query and key, or
-    tensors (length,) of positions; a cache of prepared keys continues with `key_start` = its length.
-    A score whose pair is not an inner product is refused with OptionError: its value would not depend on
-    i − j alone.
+    The rotation is applied between the two steps of `prepare`: after the learned maps, before normalizing or
+    appending features. `query_start` and `key_start` are the positions of the first query and key, or tensors
+    (length,) of positions. To append to a cache of prepared keys, set `key_start` to its length.
+
+    Raises:
+        OptionError: `inner` is not an inner product of prepared features, so its value would not depend on i − j alone.
 
     >>> import torch
     >>> from heedful import attend, positions, scores

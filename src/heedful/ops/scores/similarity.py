@@ -1,4 +1,4 @@
-"""Scores that compare by angle or by distance: cosine and the Gaussian kernel."""
+"""Scores by angle or distance: cosine similarity and the Gaussian kernel."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from heedful.errors import DtypeError, OptionError
 from heedful.ops.scores.base import (
     PreparedKey,
     Score,
-    expect_equal_features,
-    expect_features,
+    validate_equal_features,
+    validate_features,
 )
 
 
@@ -22,8 +22,11 @@ from heedful.ops.scores.base import (
 class Cosine(Score):
     r"""e(s, h) = τ · sᵀh / (‖s‖‖h‖) (Graves et al. 2014, https://arxiv.org/abs/1410.5401, "content addressing").
 
-    `temperature` τ is a number or a tensor (*) that broadcasts against heads; it multiplies. A vector of
-    zeros has cosine 0 with everything.
+    `temperature` τ is a factor, a number or a tensor (*) that broadcasts against heads. The cosine with a zero vector
+    is 0.
+
+    Raises:
+        DtypeError: `temperature` is neither a number nor a tensor.
 
     >>> import torch
     >>> score = Cosine(10.0)
@@ -36,7 +39,7 @@ class Cosine(Score):
     name: ClassVar[str] = "cosine"
 
     def __post_init__(self) -> None:
-        _expect_number("temperature", self.temperature)
+        _validate_number("temperature", self.temperature)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.temperature,) if isinstance(self.temperature, Tensor) else ()
@@ -46,7 +49,7 @@ class Cosine(Score):
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         features = key.features if isinstance(key, PreparedKey) else key
-        expect_equal_features(self, query, features)
+        validate_equal_features(self, query, features)
 
     def finish_query(self, query: Tensor) -> Tensor:
         return _unit(query) * per_head(self.temperature)
@@ -57,12 +60,15 @@ class Cosine(Score):
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(Score):
-    r"""e(s, h) = −‖s − h‖² / 2σ²: with softmax, kernel regression (Nadaraya 1964, Watson 1964).
+    r"""e(s, h) = −‖s − h‖² / 2σ²; with softmax this is kernel regression (Nadaraya 1964, Watson 1964).
 
-    `bandwidth` σ > 0 is a number or a tensor (*) that broadcasts against heads. The square is expanded,
-    sᵀh/σ² − ‖h‖²/2σ² − ‖s‖²/2σ², and both squares travel as one more feature each, so the pair is a
-    plain inner product. Inputs far from the origin compared with σ lose precision: centre them, or use
-    float64.
+    `bandwidth` σ > 0 is a number or a tensor (*) that broadcasts against heads. The square is expanded as
+    sᵀh/σ² − ‖h‖²/2σ² − ‖s‖²/2σ². Each squared norm becomes one more prepared feature, so the pair is an inner
+    product. Precision is lost for inputs far from the origin relative to σ: centre them, or use float64.
+
+    Raises:
+        DtypeError: `bandwidth` is neither a number nor a tensor.
+        OptionError: `bandwidth` is a number that is not above 0.
 
     >>> import torch
     >>> score = Gaussian(2.0)
@@ -75,7 +81,7 @@ class Gaussian(Score):
     name: ClassVar[str] = "gaussian"
 
     def __post_init__(self) -> None:
-        _expect_number("bandwidth", self.bandwidth)
+        _validate_number("bandwidth", self.bandwidth)
         if not isinstance(self.bandwidth, Tensor) and not self.bandwidth > 0:
             raise OptionError(f"bandwidth is {self.bandwidth}; it must be above 0.")
 
@@ -93,9 +99,9 @@ class Gaussian(Score):
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
         if isinstance(key, PreparedKey):
-            expect_features("prepared key", key.features, query.shape[-1] + 2, "Gaussian")
+            validate_features("prepared key", key.features, query.shape[-1] + 2, "Gaussian")
         else:
-            expect_equal_features(self, query, key)
+            validate_equal_features(self, query, key)
 
     def finish_query(self, query: Tensor) -> Tensor:
         scaled = _wide(query) / per_head(self.bandwidth)
@@ -109,11 +115,11 @@ class Gaussian(Score):
 
 
 def per_head(parameter: float | Tensor) -> float | Tensor:
-    """Give a parameter (*) the axes (*, 1, 1), so that it broadcasts against (*, length, features)."""
+    """Reshape a parameter (*) to (*, 1, 1), which broadcasts against (*, length, features)."""
     return parameter[..., None, None] if isinstance(parameter, Tensor) else parameter
 
 
-def _expect_number(name: str, value: object) -> None:
+def _validate_number(name: str, value: object) -> None:
     if not isinstance(value, Tensor | float | int):
         raise DtypeError(
             f"{name} is a {type(value).__name__}; give a number, or a tensor (*) with one a head."
@@ -121,13 +127,11 @@ def _expect_number(name: str, value: object) -> None:
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    # The squares are sums, and half precision holds neither them nor their cancellation.
+    """Cast half precision to float32, for sums of squares, which overflow and cancel in half precision."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def _unit(tensor: Tensor) -> Tensor:
-    """Each token's features divided by their norm; a token of zeros stays zeros."""
-    wide = _wide(
-        tensor
-    )  # half precision cannot hold the norm of features near the ends of its range
+    """Normalize features to unit length; a zero vector stays zero."""
+    wide = _wide(tensor)
     return F.normalize(wide, dim=-1, eps=torch.finfo(wide.dtype).tiny).to(tensor.dtype)
