@@ -146,7 +146,7 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "additive query": (lambda: call(score=scores.Additive(ones(3, 2), ones(8, 2), ones(2))), ShapeError, r"query has 8 features .*query_weight \(3, 2\) wants 3"),
     "additive prepared": (lambda: call(key=scores.PreparedKey(ones(2, 4, 7, 8), "additive"), score=scores.Additive(ones(8, 2), ones(8, 2), ones(2))), ShapeError, r"prepared key has 8 features .*wants 2"),
     "rotated additive": (lambda: scores.Rotated(scores.Additive(ones(2, 2), ones(2, 2), ones(2)), positions.Rotary(2)), OptionError, r"want a score whose pair is an inner product, but additive is not; give it positions by addition"),
-    "rotary features": (lambda: call(score=scores.Rotated(scores.Dot(), positions.Rotary(16))), ShapeError, r"Rotary turns 16 features, but these have 8"),
+    "rotary features": (lambda: call(score=scores.Rotated(scores.Dot(), positions.Rotary(16))), ShapeError, r"Rotary rotates 16 features, but these have 8"),
     "rotary odd": (lambda: positions.Rotary(3), ShapeError, r"features is 3; make it even"),
     "rotary positions": (lambda: positions.Rotary(2).rotate(ones(3, 2), torch.arange(2)), ShapeError, r"positions have shape \(2,\); give \(3,\), one a token"),
     "sinusoidal odd": (lambda: positions.sinusoidal(3, 5), ShapeError, r"features is 5; make it even"),

@@ -1,4 +1,4 @@
-"""How scores become weights. A new normalizer is one file and one line in `NORMALIZERS`."""
+"""Normalizers: from scores to weights. A new normalizer is one file and one line in `NORMALIZERS`."""
 
 from __future__ import annotations
 

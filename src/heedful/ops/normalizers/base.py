@@ -1,4 +1,4 @@
-"""What a normalizer is: scores of whole rows in, weights out."""
+"""The base class of normalizers, which map rows of scores to rows of weights, and masking helpers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from heedful.ops.static import CallPart
 
 
 class Normalizer(CallPart, abc.ABC):
-    """Turn the scores of a query against all its keys into weights.
+    """Map the scores of a query against all its keys to weights.
 
-    Scores arrive in float32 or wider. Weights are exactly 0 where `keep` is False, and a row that keeps nothing is
-    all zeros, with gradient 0.
+    Scores are in float32 or wider. Weights are exactly 0 where `keep` is False. A fully masked row has weights 0 and
+    gradient 0.
 
     >>> from heedful import normalizers
     >>> keep = torch.tensor([True, True, False])
@@ -26,28 +26,28 @@ class Normalizer(CallPart, abc.ABC):
     name: ClassVar[str]
 
     cell_seconds: ClassVar[float] = 0.0
-    """What it takes on each score beyond what softmax takes, in seconds of one thread."""
+    """Cost per score beyond that of softmax, in seconds of one thread; used by `plan`."""
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors the normalizer holds, for device checks."""
         return ()
 
     def cells_kept(self, masked: bool) -> int:
-        """How many tensors of the size of the scores are kept for the backward pass."""
+        """Number of tensors of the size of the scores that are saved for backward."""
         return 2 if masked else 1
 
     @abc.abstractmethod
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
-        """Normalize (..., query, key) along its last axis; `keep` is boolean and broadcasts, None keeps all."""
+        """Normalize scores (..., query, key) over keys; `keep` is boolean and broadcasts to them, None keeps all."""
 
 
 def mask_low(scores: Tensor, keep: Tensor | None) -> Tensor:
-    """Replace dropped scores by the lowest finite number: exp of it is 0, and no NaN can arise from it."""
+    """Replace masked scores by the lowest finite number: its exp is 0, and unlike -inf it cannot lead to NaN."""
     if keep is None:
         return scores
     return torch.where(keep, scores, torch.finfo(scores.dtype).min)
 
 
 def mask_zero(values: Tensor, keep: Tensor | None) -> Tensor:
-    """Replace dropped entries by 0."""
+    """Replace masked entries by 0."""
     return values if keep is None else torch.where(keep, values, 0.0)

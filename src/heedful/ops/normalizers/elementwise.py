@@ -1,4 +1,4 @@
-"""Normalizers that look at one pair at a time: weights need not sum to 1."""
+"""Elementwise normalizers, whose weights need not sum to 1: `Sigmoid` and `ReLU`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heedful.ops.normalizers.base import Normalizer, mask_zero
 class Sigmoid(Normalizer):
     r"""w_j = 1 / (1 + exp(−e_j)) (Ramapuram et al. 2024, https://arxiv.org/abs/2409.04431).
 
-    That paper adds −log(number of keys) to the scores: pass it as `bias`.
+    The paper adds −log(number of keys) to the scores; pass that as `bias`.
 
     >>> import torch
     >>> Sigmoid().weights(torch.zeros(1, 2), None).tolist()
@@ -26,13 +26,13 @@ class Sigmoid(Normalizer):
     is_static: ClassVar[bool] = True
 
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
-        # Twice: a dropped score may be NaN, and the slope there would carry it into the gradient.
+        # Masked before and after: a masked score may be NaN, which sigmoid's derivative would pass to the gradient.
         return mask_zero(torch.sigmoid(mask_zero(scores, keep)), keep)
 
 
 @dataclass(frozen=True)
 class ReLU(Normalizer):
-    r"""w_j = max(e_j, 0) / n, n the number of keys kept (Wortsman et al. 2023, https://arxiv.org/abs/2309.08586).
+    r"""w_j = max(e_j, 0) / n, with n unmasked keys (Wortsman et al. 2023, https://arxiv.org/abs/2309.08586).
 
     >>> import torch
     >>> ReLU().weights(torch.tensor([[4.0, -1.0]]), None).tolist()
@@ -49,5 +49,5 @@ class ReLU(Normalizer):
         positive = torch.relu(mask_zero(scores, keep))
         if keep is None:
             return positive / max(scores.shape[-1], 1)
-        attended = keep.expand(*keep.shape[:-1], scores.shape[-1]).sum(-1, keepdim=True)
-        return positive / attended.clamp(min=1)
+        count = keep.expand(*keep.shape[:-1], scores.shape[-1]).sum(-1, keepdim=True)
+        return positive / count.clamp(min=1)

@@ -1,4 +1,4 @@
-"""Softmax over the keys that are kept."""
+"""Softmax over the unmasked keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heedful.ops.normalizers.base import Normalizer, mask_low, mask_zero
 
 @dataclass(frozen=True)
 class Softmax(Normalizer):
-    r"""w_j = exp(e_j) / Σ exp(e_k) over the keys k that are kept.
+    r"""w_j = exp(e_j) / Σ_k exp(e_k) over the unmasked keys k.
 
     >>> import torch
     >>> keep = torch.tensor([[True, True, False], [False, False, False]])

@@ -1,4 +1,4 @@
-"""Sparse relatives of softmax: most weights are exactly 0, and the rest still sum to 1."""
+"""Sparse alternatives to softmax, with most weights exactly 0: sparsemax and entmax. Weights sum to 1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from heedful.ops.normalizers.sparse_plain import plain_entmax, plain_sparsemax
 class Sparsemax(Normalizer):
     r"""w = argmin over the simplex of ‖w − e‖² (Martins & Astudillo 2016, https://arxiv.org/abs/1602.02068).
 
-    w_j = max(e_j − τ, 0) with τ such that the weights sum to 1. Exact; differentiable twice.
+    w_j = max(e_j − τ, 0), with τ such that the weights sum to 1. Exact, and supports double backward.
 
     >>> import torch
     >>> Sparsemax().weights(torch.tensor([[1.0, 0.8, -1.0]]), None)
@@ -36,7 +36,7 @@ class Sparsemax(Normalizer):
         return 1 if unavailable() is None else 2
 
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
-        if _by_kernel(scores):
+        if _can_use_kernel(scores):
             return sparse_by_rows(scores, keep, 2.0)
         return plain_sparsemax(scores, keep)
 
@@ -45,12 +45,13 @@ class Sparsemax(Normalizer):
 class Entmax(Normalizer):
     r"""w_j = [(α−1)e_j − τ]₊^{1/(α−1)}, τ such that Σw = 1 (Peters et al. 2019, https://arxiv.org/abs/1905.05702).
 
-    `alpha` is a number, 1 (softmax) or more, or a tensor (*) above 1 that broadcasts against heads and is learned
-    (Correia et al. 2019, https://arxiv.org/abs/1909.00015). α = 2 is sparsemax. All are differentiable twice, also
+    `alpha` is a number of at least 1, or a learned tensor (*) above 1 that broadcasts against heads (Correia et al.
+    2019, https://arxiv.org/abs/1909.00015). α = 1 is softmax, α = 2 is sparsemax. Double backward is supported, also
     with respect to α.
 
     Raises:
-        OptionError: α below 1, or a tensor that holds 1 or less: 1 + sigmoid(·) reaches 1 by rounding, so clamp it.
+        OptionError: a number below 1, or a tensor with an element of 1 or less. Note that 1 + sigmoid(·) can round to
+            1, so clamp it.
 
     >>> import torch
     >>> Entmax().weights(torch.tensor([[1.0, 0.8, -3.0]]), None)
@@ -79,17 +80,17 @@ class Entmax(Normalizer):
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
         if not isinstance(self.alpha, Tensor) and self.alpha == 1:
             return Softmax().weights(scores, keep)
-        self._check_learned()
-        if _by_kernel(scores):
+        self._validate_learned()
+        if _can_use_kernel(scores):
             return sparse_by_rows(scores, keep, self.alpha)
         if not isinstance(self.alpha, Tensor) and self.alpha == 2:
             return plain_sparsemax(scores, keep)
         return plain_entmax(scores, keep, self.alpha)
 
-    def _check_learned(self) -> None:
+    def _validate_learned(self) -> None:
         alpha = self.alpha
-        # Where α is 1, 1 / (α − 1) is infinite and weights would be 0 or 1, without a sign. An accelerator is not
-        # waited for.
+        # At α = 1 the exponent 1 / (α − 1) is infinite, and the weights would silently become 0 or 1. Not checked on an
+        # accelerator, where reading α would synchronize.
         if not isinstance(alpha, Tensor) or not alpha.is_cpu or not can_look(alpha):
             return
         if not bool((alpha > 1).all()):
@@ -99,5 +100,5 @@ class Entmax(Normalizer):
             )
 
 
-def _by_kernel(scores: Tensor) -> bool:
+def _can_use_kernel(scores: Tensor) -> bool:
     return scores.is_cpu and can_look(scores) and scores.numel() > 0 and unavailable() is None

@@ -1,4 +1,4 @@
-"""Sparsemax and entmax by compiled kernels, with derivatives in closed form, of any order."""
+"""Sparsemax and entmax by compiled CPU kernels, with closed-form derivatives of any order."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from heedful.ops.normalizers.sparse_kernel import sparse_gradient, sparse_weight
 
 
 def sparse_by_rows(scores: Tensor, keep: Tensor | None, alpha: float | Tensor) -> Tensor:
-    """[(α−1)e − τ]₊^{1/(α−1)} over what is kept: (..., query, key) on the CPU; a tensor `alpha` broadcasts to heads."""
+    """[(α−1)e − τ]₊^{1/(α−1)} of CPU scores (..., query, key) where `keep`; a tensor `alpha` broadcasts to heads."""
     if not isinstance(alpha, Tensor):
         alpha = torch.tensor(alpha, dtype=torch.float64, device="cpu")
-    weights: Tensor = _ByRows.apply(scores, keep, alpha)  # type: ignore[no-untyped-call]
+    weights: Tensor = _SparseFunction.apply(scores, keep, alpha)  # type: ignore[no-untyped-call]
     return weights
 
 
-class _ByRows(torch.autograd.Function):
-    """Keeps the weights and nothing else.
+class _SparseFunction(torch.autograd.Function):
+    """Saves only the weights and α for backward.
 
-    Where its own derivative is wanted, backward is written in differentiable operations on those weights, which lead
-    back to this function.
+    Under double backward the gradient is computed by differentiable operations on the saved weights, whose own
+    gradient goes through this function again.
     """
 
     @staticmethod
@@ -35,22 +35,23 @@ class _ByRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
         weights, alpha = ctx.saved_tensors
-        wants_scores, _, wants_alpha = ctx.needs_input_grad
-        by_scores = by_alpha = None
-        if wants_alpha:
-            by_alpha = _gradient_of_alpha(weights, gradient, alpha)
-        if wants_scores and torch.is_grad_enabled():
+        needs_scores, _, needs_alpha = ctx.needs_input_grad
+        scores_gradient = alpha_gradient = None
+        if needs_alpha:
+            alpha_gradient = _gradient_of_alpha(weights, gradient, alpha)
+        if needs_scores and torch.is_grad_enabled():
             slope, total = _slopes(weights, alpha)
             gradient = mask_zero(gradient, weights != 0)
             mean = (slope * gradient).sum(-1, keepdim=True) / total
-            by_scores = slope * (gradient - mean)
-        elif wants_scores:
-            by_scores = sparse_gradient(weights, gradient, _excess_of_rows(alpha, weights.shape))
-        return by_scores, None, by_alpha
+            scores_gradient = slope * (gradient - mean)
+        elif needs_scores:
+            excess = _excess_of_rows(alpha, weights.shape)
+            scores_gradient = sparse_gradient(weights, gradient, excess)
+        return scores_gradient, None, alpha_gradient
 
 
 def _excess_of_rows(alpha: Tensor, shape: torch.Size) -> Tensor:
-    """α − 1 in float64: one number, or one for each row of scores of this shape."""
+    """α − 1 in float64: (1,), or one element per row of scores of this shape."""
     excess = alpha.detach().double() - 1
     if excess.numel() == 1:
         return excess.reshape(1)
@@ -58,7 +59,7 @@ def _excess_of_rows(alpha: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _slopes(weights: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """The slope s = w^{2−α} where there is weight, else 0, and its sum over each row, 1 for a row without any."""
+    """The slope s = w^{2−α} where w ≠ 0, else 0, and its sum over each row, replaced by 1 where that is 0."""
     support = weights != 0
     exponent = 2 - (alpha.to(weights.dtype)[..., None, None] if alpha.ndim else alpha)
     slope = mask_zero(torch.where(support, weights, 1.0) ** exponent.to(weights.dtype), support)
@@ -67,7 +68,7 @@ def _slopes(weights: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gradient_of_alpha(weights: Tensor, gradient: Tensor, alpha: Tensor) -> Tensor:
-    """Σ_i g_i ∂w_i/∂α (Correia et al. 2019, proposition 1), summed over all that shares an α.
+    """Σ_i g_i ∂w_i/∂α (Correia et al. 2019, proposition 1), summed over the axes on which α is shared.
 
     ∂w/∂α = (w − r)/(α−1)² + (h − r·Σh)/(α−1), with r = s/Σs and h = −w ln w.
     """

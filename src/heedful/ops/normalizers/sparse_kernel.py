@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Sparsemax and entmax of whole rows, forward and backward, a row at a time in the inner cache."""
+"""CPU kernels of sparsemax and entmax, forward and backward, one row at a time so that it stays in cache."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from heedful.ops.jit.kernel import inlined, kernel, launch, parts_for
 from heedful.ops.jit.source import KEEPS_NAN
 
 BLOCK = 16
-"""Scores that are looked at together for whether any can have weight."""
-# Nanoseconds a score takes on one thread: sparsemax and α = 1.5, and powers of any other α.
+"""Scores that are tested together for whether any can have weight."""
+# Nanoseconds per score on one thread: for α = 1.5 and 2, and for other α, which need general powers.
 SIMPLE, POWERS = 1.0, 10.0
 
 
 def sparse_weights(scores: Tensor, keep: Tensor | None, excess: Tensor) -> Tensor:
-    """[(α−1)e − τ]₊^{1/(α−1)} with τ such that each row sums to 1, 0 where `keep` is False.
+    """[(α−1)e − τ]₊^{1/(α−1)}, 0 where `keep` is False, with τ such that each row sums to 1.
 
-    `scores` is (..., key) on the CPU, `keep` broadcasts to it; `excess`, α − 1 in float64, is (1,) or one number
-    a row. A row that keeps nothing is 0; one that keeps what is not finite is NaN.
+    `scores` is (..., key) on the CPU, and `keep` broadcasts to it. `excess` is α − 1 in float64, (1,) or one element
+    per row. A fully masked row is 0. A row with an unmasked NaN or +inf is NaN, and so is one whose unmasked scores
+    are all -inf.
     """
     length = scores.shape[-1]
     rows = scores.reshape(-1, length)
     weights = torch.empty_like(rows)
-    kept = place = None
+    mask = mask_row = None
     if keep is not None:
-        # What is shared by many rows is not copied for each: every row is told where its own lies.
-        kept = keep.expand(*keep.shape[:-1], length).reshape(-1, length)
-        place = (
-            torch.arange(len(kept), device="cpu")
+        # A mask row shared by several rows of scores is not copied: each row has an index into the mask's rows.
+        mask = keep.expand(*keep.shape[:-1], length).reshape(-1, length)
+        mask_row = (
+            torch.arange(len(mask), device="cpu")
             .view(keep.shape[:-1])
             .expand(scores.shape[:-1])
             .reshape(-1)
@@ -39,20 +40,19 @@ def sparse_weights(scores: Tensor, keep: Tensor | None, excess: Tensor) -> Tenso
     work = rows.numel() * _nanoseconds(excess)
     parts = parts_for(work)
     candidates = rows.new_empty(parts, length + BLOCK, dtype=torch.float64)
-    at = rows.new_empty(parts, length + BLOCK, dtype=torch.int32)
-    launch(
-        weights_by_row, rows, kept, place, excess, weights, candidates, at, work=work, parts=parts
-    )
+    columns = rows.new_empty(parts, length + BLOCK, dtype=torch.int32)
+    arguments = rows, mask, mask_row, excess, weights, candidates, columns
+    launch(weights_by_row, *arguments, work=work, parts=parts)
     return weights.view(scores.shape)
 
 
 def sparse_gradient(weights: Tensor, gradient: Tensor, excess: Tensor) -> Tensor:
-    """The gradient of the scores from that of the weights: s·(g − ⟨s, g⟩/⟨s, 1⟩), s = w^{2−α} where there is weight."""
+    """Gradient of the scores from that of the weights: s·(g − ⟨s, g⟩/⟨s, 1⟩), with s = w^{2−α} where w ≠ 0, else 0."""
     length = weights.shape[-1]
-    found = torch.empty_like(weights, memory_format=torch.contiguous_format)
-    rows = weights.reshape(-1, length), gradient.reshape(-1, length), found.view(-1, length)
+    result = torch.empty_like(weights, memory_format=torch.contiguous_format)
+    rows = weights.reshape(-1, length), gradient.reshape(-1, length), result.view(-1, length)
     launch(gradient_by_row, *rows, excess, work=weights.numel() * _nanoseconds(excess))
-    return found
+    return result
 
 
 def _nanoseconds(excess: Tensor) -> float:
@@ -60,151 +60,159 @@ def _nanoseconds(excess: Tensor) -> float:
 
 
 @kernel
-def weights_by_row(part, parts, scores, keep, place, excess, weights, candidates, at):
-    """Write the weights of one part's rows."""
+def weights_by_row(part, parts, scores, keep, mask_row, excess, weights, candidates, columns):
+    """Write the weights of one part's rows.
+
+    `candidates` and `columns` are scratch memory per part. `mask_row` maps rows of scores to rows of `keep`.
+    """
     rows = scores.shape[0]
     for row in range(rows * part // parts, rows * (part + 1) // parts):
-        alone = excess[row if len(excess) > 1 else 0]
+        row_excess = excess[row if len(excess) > 1 else 0]
         if keep is None:
-            high, sound = highest(scores[row])
+            top, finite = row_max(scores[row])
         else:
-            high, sound = highest_kept(scores[row], keep[place[row]])
+            top, finite = kept_max(scores[row], keep[mask_row[row]])
         for j in range(weights.shape[1]):
             weights[row, j] = 0.0
-        if high == -math.inf and sound:
+        if top == -math.inf and finite:
             continue
-        if not sound:
-            high = true_highest(scores[row], keep, place, row)
-        if math.isinf(high) or math.isnan(high):
+        if not finite:
+            top = kept_max_or_nan(scores[row], keep, mask_row, row)
+        if math.isinf(top) or math.isnan(top):
             for j in range(weights.shape[1]):
-                if keep is None or keep[place[row], j]:
+                if keep is None or keep[mask_row[row], j]:
                     weights[row, j] = math.nan
             continue
         if keep is None:
-            count = gather(scores[row], high, alone, candidates[part], at[part])
+            count = gather(scores[row], top, row_excess, candidates[part], columns[part])
         else:
             count = gather_kept(
-                scores[row], keep[place[row]], high, alone, candidates[part], at[part]
+                scores[row], keep[mask_row[row]], top, row_excess, candidates[part], columns[part]
             )
-        write_row(weights[row], candidates[part], at[part], count, alone)
+        write_weights(weights[row], candidates[part], columns[part], count, row_excess)
 
 
 @inlined(fastmath=KEEPS_NAN | {"nnan"})
 def larger(a, b):
-    """The larger of two numbers; told that neither is NaN, the compiler finds the largest of a row by vectors."""
+    """The larger of two numbers. With `nnan` LLVM vectorizes a reduction by it; the caller handles NaN."""
     return a if a > b else b
 
 
 @inlined
-def highest(row):
-    """The highest score, and whether all are finite (else the highest is not to be relied on)."""
-    high, sound = row.dtype.type(-math.inf), True
+def row_max(row):
+    """The maximum of a row and whether all scores are finite; if not, the maximum may be wrong."""
+    top, finite = row.dtype.type(-math.inf), True
     for j in range(len(row)):
-        high = larger(high, row[j])
-        sound &= abs(row[j]) < math.inf
-    return high, sound
+        top = larger(top, row[j])
+        finite &= abs(row[j]) < math.inf
+    return top, finite
 
 
 @inlined
-def highest_kept(row, keep):
-    """The highest score that is kept, minus infinity where none is, and whether all that are kept are finite."""
+def kept_max(row, keep):
+    """`row_max` of the unmasked scores; the maximum of a fully masked row is -inf."""
     low = row.dtype.type(-math.inf)
-    high, sound = low, True
+    top, finite = low, True
     for j in range(len(row)):
-        high = larger(high, row[j] if keep[j] else low)
-        sound &= (abs(row[j]) < math.inf) | (not keep[j])
-    return high, sound
+        top = larger(top, row[j] if keep[j] else low)
+        finite &= (abs(row[j]) < math.inf) | (not keep[j])
+    return top, finite
 
 
 @inlined
-def true_highest(row, keep, place, at):
-    """The highest score that is kept, NaN where one is NaN."""
-    high = row.dtype.type(-math.inf)
+def kept_max_or_nan(row, keep, mask_row, index):
+    """The maximum of the unmasked scores, or NaN if one of them is NaN."""
+    top = row.dtype.type(-math.inf)
     for j in range(len(row)):
-        if keep is None or keep[place[at], j]:
+        if keep is None or keep[mask_row[index], j]:
             if math.isnan(row[j]):
                 return row[j]
-            if row[j] > high:
-                high = row[j]
-    return high
+            if row[j] > top:
+                top = row[j]
+    return top
 
 
 @inlined
-def gather(row, high, excess, candidates, at):
-    """List what can have weight: scores less than 1/(α−1) below the highest, as (α−1)(e − highest), −1 to 0."""
-    floor = row.dtype.type(high - 1 / excess)
+def gather(row, top, excess, candidates, columns):
+    """Collect the scores e that can have weight: those at most 1/(α−1) below the maximum m.
+
+    Writes z = (α−1)(e − m), between −1 and 0, to `candidates` and their indices to `columns`; returns their number.
+    Entries are written unconditionally and only the counter depends on the comparison, which avoids branches.
+    """
+    floor = row.dtype.type(top - 1 / excess)
     count, whole = 0, len(row) // BLOCK * BLOCK
     for start in range(0, whole, BLOCK):
-        some = False
+        any_above = False
         for j in range(start, start + BLOCK):
-            some |= row[j] >= floor
-        if some:
+            any_above |= row[j] >= floor
+        if any_above:
             for j in range(start, start + BLOCK):
-                candidates[count] = (float(row[j]) - high) * excess
-                at[count] = j
+                candidates[count] = (float(row[j]) - top) * excess
+                columns[count] = j
                 count += row[j] >= floor
     for j in range(whole, len(row)):
-        candidates[count] = (float(row[j]) - high) * excess
-        at[count] = j
+        candidates[count] = (float(row[j]) - top) * excess
+        columns[count] = j
         count += row[j] >= floor
     return count
 
 
 @inlined
-def gather_kept(row, keep, high, excess, candidates, at):
-    """`gather` of what is kept."""
-    floor = row.dtype.type(high - 1 / excess)
+def gather_kept(row, keep, top, excess, candidates, columns):
+    """`gather` of the unmasked scores."""
+    floor = row.dtype.type(top - 1 / excess)
     count, whole = 0, len(row) // BLOCK * BLOCK
     for start in range(0, whole, BLOCK):
-        some = False
+        any_above = False
         for j in range(start, start + BLOCK):
-            some |= (row[j] >= floor) & keep[j]
-        if some:
+            any_above |= (row[j] >= floor) & keep[j]
+        if any_above:
             for j in range(start, start + BLOCK):
-                candidates[count] = (float(row[j]) - high) * excess
-                at[count] = j
+                candidates[count] = (float(row[j]) - top) * excess
+                columns[count] = j
                 count += (row[j] >= floor) & keep[j]
     for j in range(whole, len(row)):
-        candidates[count] = (float(row[j]) - high) * excess
-        at[count] = j
+        candidates[count] = (float(row[j]) - top) * excess
+        columns[count] = j
         count += (row[j] >= floor) & keep[j]
     return count
 
 
 @inlined
-def write_row(weights, candidates, at, count, excess):
-    """Find the threshold, and write what lies above it."""
+def write_weights(weights, candidates, columns, count, excess):
+    """Find the threshold τ and write the weights of the candidates above it."""
     if excess > 1:
-        threshold = halve(candidates, count, 1 / excess)
+        threshold = bisect(candidates, count, 1 / excess)
     else:
-        threshold, count = climb(candidates, at, count, excess)
+        threshold, count = newton(candidates, columns, count, excess)
     for c in range(count):
         above = candidates[c] - threshold
         if above > 0:
             if excess == 1:
-                weights[at[c]] = above
+                weights[columns[c]] = above
             elif excess == 0.5:
-                weights[at[c]] = above * above
+                weights[columns[c]] = above * above
             else:
-                weights[at[c]] = above ** (1 / excess)
+                weights[columns[c]] = above ** (1 / excess)
 
 
 @inlined
-def climb(candidates, at, count, excess):
-    """τ for α ≤ 2, by Newton's steps on the norm (Σ[z − τ]₊^p)^{1/p} = 1, p = 1/(α−1); what falls below τ is dropped.
+def newton(candidates, columns, count, excess):
+    """τ for α ≤ 2, by Newton's method on (Σ[z − τ]₊^p)^{1/p} = 1 with p = 1/(α−1).
 
-    The norm is convex and falls as τ rises, so from the left each step stops short of the solution: τ only rises. Under
-    sparsemax these are the steps of Michelot 1986, which end at the solution after finitely many.
+    The norm is convex and decreasing in τ, so steps from the left never overshoot and τ increases monotonically.
+    Candidates below τ are removed on the way. For sparsemax this is the algorithm of Michelot 1986, which reaches the
+    solution in finitely many steps.
     """
     threshold, power = -1.0, 1 / excess
     for _ in range(100):
-        total, slope, left = 0.0, 0.0, 0
+        total, slope, remaining = 0.0, 0.0, 0
         for c in range(count):
             above = candidates[c] - threshold
             if above > 0:
-                candidates[left] = candidates[c]
-                at[left] = at[c]
-                left += 1
+                candidates[remaining] = candidates[c]
+                columns[remaining] = columns[c]
+                remaining += 1
                 if excess == 1:
                     total += above
                     slope += 1
@@ -215,7 +223,7 @@ def climb(candidates, at, count, excess):
                     raised = above ** (power - 1)
                     total += raised * above
                     slope += raised
-        count = left
+        count = remaining
         step = (total - total ** (1 - excess)) / slope
         threshold += step
         if step < 1e-15:
@@ -224,8 +232,8 @@ def climb(candidates, at, count, excess):
 
 
 @inlined
-def halve(candidates, count, power):
-    """τ for α > 2, by halving −1 to 0."""
+def bisect(candidates, count, power):
+    """τ for α > 2, by bisection on [−1, 0]."""
     threshold, width = -1.0, 1.0
     for _ in range(60):
         width /= 2
@@ -240,36 +248,36 @@ def halve(candidates, count, power):
 
 
 @kernel
-def gradient_by_row(part, parts, weights, gradient, found, excess):
-    """Write the gradients of one part's rows of scores."""
+def gradient_by_row(part, parts, weights, gradient, result, excess):
+    """Write the gradient of the scores for one part's rows to `result`."""
     rows, length = weights.shape
     zero = weights.dtype.type(0)
     for row in range(rows * part // parts, rows * (part + 1) // parts):
-        slopes(weights[row], found[row], excess[row if len(excess) > 1 else 0])
-        total, mixed = zero, zero
+        slopes(weights[row], result[row], excess[row if len(excess) > 1 else 0])
+        total, weighted = zero, zero
         for j in range(length):
-            slope = found[row, j]
+            slope = result[row, j]
             total += slope
-            # A gradient may be NaN where there is no weight.
-            mixed += slope * gradient[row, j] if slope != 0 else zero
-        mean = mixed / total if total != 0 else zero
+            # The upstream gradient may be NaN where the weight is 0.
+            weighted += slope * gradient[row, j] if slope != 0 else zero
+        mean = weighted / total if total != 0 else zero
         for j in range(length):
-            slope = found[row, j]
-            found[row, j] = slope * (gradient[row, j] - mean) if slope != 0 else zero
+            slope = result[row, j]
+            result[row, j] = slope * (gradient[row, j] - mean) if slope != 0 else zero
 
 
 @inlined
-def slopes(weights, found, excess):
-    """w^{2−α} where there is weight, else 0."""
+def slopes(weights, result, excess):
+    """Write s = w^{2−α} where w ≠ 0, else 0, to `result`."""
     zero, one = weights.dtype.type(0), weights.dtype.type(1)
     if excess == 1:
         for j in range(len(weights)):
-            # Not 1 but NaN for a weight that is NaN.
-            found[j] = one + zero * weights[j] if weights[j] != 0 else zero
+            # 1, but NaN for a weight that is NaN.
+            result[j] = one + zero * weights[j] if weights[j] != 0 else zero
     elif excess == 0.5:
         for j in range(len(weights)):
-            found[j] = math.sqrt(weights[j])
+            result[j] = math.sqrt(weights[j])
     else:
         power = weights.dtype.type(1 - excess)
         for j in range(len(weights)):
-            found[j] = weights[j] ** power if weights[j] != 0 else zero
+            result[j] = weights[j] ** power if weights[j] != 0 else zero

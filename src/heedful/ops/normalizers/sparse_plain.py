@@ -1,4 +1,4 @@
-"""Sparsemax and entmax by plain mathematics, which autograd, torch.func and torch.compile see through."""
+"""Sparsemax and entmax in PyTorch operations, differentiable and usable under torch.func and torch.compile."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 from heedful.ops.normalizers.base import mask_low, mask_zero
 
-# A score this far below the row's highest can have no weight under sparsemax or entmax up to alpha = 2, and numbers
-# this size can be squared and summed without loss where the lowest finite number cannot.
+# Scores are clamped to this distance below the row's maximum. Under entmax up to α = 2 they have no weight there, and
+# unlike the lowest finite number the clamped value can be squared and summed without overflow.
 FAR_BELOW = 1e4
 BISECTIONS = {torch.float32: 30, torch.float64: 60}
 
 
 def plain_sparsemax(scores: Tensor, keep: Tensor | None) -> Tensor:
-    """Sparsemax by sorting; differentiable twice."""
+    """Sparsemax by sorting; supports double backward."""
     shifted = shift(scores, keep)
     support = sparsemax_support(shifted.detach())
     count = support.sum(-1, keepdim=True).clamp(min=1)
@@ -23,14 +23,14 @@ def plain_sparsemax(scores: Tensor, keep: Tensor | None) -> Tensor:
 
 
 def plain_entmax(scores: Tensor, keep: Tensor | None, alpha: float | Tensor) -> Tensor:
-    """Entmax by sorting (α = 1.5) or bisection; differentiable twice, also with respect to α."""
+    """Entmax by sorting (α = 1.5) or bisection; supports double backward, also with respect to α."""
     excess = alpha.to(scores.dtype)[..., None, None] - 1 if isinstance(alpha, Tensor) else alpha - 1
     scaled = shift(scores, keep) * excess
     with torch.no_grad():
         exact = not isinstance(alpha, Tensor) and alpha == 1.5
         threshold = entmax15_threshold(scaled) if exact else bisect(scaled, excess)
-    # Newton steps from the solution change nothing of its value, but carry its first (one step) and second
-    # (two steps) derivatives: the implicit function theorem, written as arithmetic that autograd knows.
+    # A Newton step at the solution leaves its value unchanged and, by the implicit function theorem, gives it the
+    # right first derivative; a second step gives the second derivative.
     for _ in range(2):
         power, slope = powers(scaled - threshold, excess)
         threshold = threshold + (power.sum(-1, keepdim=True) - 1) / slope.sum(-1, keepdim=True)
@@ -38,9 +38,9 @@ def plain_entmax(scores: Tensor, keep: Tensor | None, alpha: float | Tensor) -> 
 
 
 def shift(scores: Tensor, keep: Tensor | None) -> Tensor:
-    """Subtract each row's highest score, and pull what cannot matter up to a number that is safe to square.
+    """Subtract each row's maximum, and clamp scores far below it (see `FAR_BELOW`).
 
-    The subtracted number is a constant for autograd: the weights do not depend on it.
+    The maximum is detached, since the weights do not depend on it.
     """
     low = mask_low(scores, keep)
     shifted = low - low.detach().amax(-1, keepdim=True)
@@ -48,7 +48,7 @@ def shift(scores: Tensor, keep: Tensor | None) -> Tensor:
 
 
 def sparsemax_support(shifted: Tensor) -> Tensor:
-    """Which entries of each row have weight: those above the threshold that sorting finds."""
+    """The support of each row, the entries above the threshold found by sorting."""
     ordered = shifted.sort(-1, descending=True).values
     rank = torch.arange(1, ordered.shape[-1] + 1, device=ordered.device, dtype=ordered.dtype)
     cumulative = ordered.cumsum(-1) - 1
@@ -58,18 +58,18 @@ def sparsemax_support(shifted: Tensor) -> Tensor:
 
 
 def entmax15_threshold(scaled: Tensor) -> Tensor:
-    """τ for α = 1.5, where the condition is a quadratic in τ once the support is known."""
+    """τ for α = 1.5, by sorting: on a known support the condition on τ is a quadratic equation."""
     ordered = scaled.sort(-1, descending=True).values
     rank = torch.arange(1, ordered.shape[-1] + 1, device=ordered.device, dtype=ordered.dtype)
     mean = ordered.cumsum(-1) / rank
-    spread = rank * (ordered.square().cumsum(-1) / rank - mean.square())
-    threshold = mean - ((1 - spread) / rank).clamp(min=0).sqrt()
+    variance_sum = rank * (ordered.square().cumsum(-1) / rank - mean.square())
+    threshold = mean - ((1 - variance_sum) / rank).clamp(min=0).sqrt()
     count = (threshold <= ordered).sum(-1, keepdim=True).clamp(min=1)
     return threshold.gather(-1, count - 1)
 
 
 def bisect(scaled: Tensor, excess: float | Tensor) -> Tensor:
-    """τ by halving: with the highest entry 0 it lies between −1 and −n^{−(α−1)}, where the sum is ≥ 1 and ≤ 1."""
+    """τ by bisection: with maximum 0 it lies in [−1, −n^{−(α−1)}], where the sum falls from ≥ 1 to ≤ 1."""
     count = scaled.shape[-1]
     low = scaled.new_full((*scaled.shape[:-1], 1), -1.0)
     width = (1.0 - (1.0 / count) ** excess) if count else 0.0
@@ -82,7 +82,7 @@ def bisect(scaled: Tensor, excess: float | Tensor) -> Tensor:
 
 
 def powers(above: Tensor, excess: float | Tensor) -> tuple[Tensor, Tensor]:
-    """[x]₊^{1/(α−1)} and its derivative with respect to x, with gradient 0 (never NaN) outside the support."""
+    """[x]₊^{1/(α−1)} and its derivative with respect to x; outside the support the gradient is 0, never NaN."""
     support = above > 0
     inside = torch.where(support, above, 1.0)
     power = mask_zero(inside ** (1 / excess), support)

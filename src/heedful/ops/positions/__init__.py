@@ -1,4 +1,4 @@
-"""How order enters attention: added to the input, inside `prepare`, or as a bias on the scores."""
+"""Positions: added to the input, applied inside `prepare` (rotary), or as a bias on the scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Positions as a bias on the scores, made one block of rows at a time."""
+"""Position biases, computed one block of scores at a time: ALiBi and relative buckets (T5)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heedful.ops.static import CallPart
 
 
 class PositionBias(CallPart, abc.ABC):
-    """A bias that follows from positions; pass it to `attend` as `bias`.
+    """A bias on the scores that depends on positions; pass it to `attend` as `bias`.
 
     >>> from heedful import attend, positions
     >>> x = torch.ones(4, 3, 8)
@@ -26,13 +26,14 @@ class PositionBias(CallPart, abc.ABC):
     """
 
     query_start: int
+    """Position of query 0, as for decoding with a cache, whose length it is then."""
 
     @abc.abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors the bias holds, for device checks; the first has heads as its first axis."""
 
     def check(self, rows: Rows) -> None:
-        """Raise ShapeError unless the call has a heads axis of the right size."""
+        """Raise ShapeError unless the call's heads axis has the number of heads of the bias."""
         heads = self.tensors()[0].shape[0]
         if heads != 1 and (not rows.lead or rows.lead[-1] != heads):
             raise ShapeError(
@@ -46,15 +47,15 @@ class PositionBias(CallPart, abc.ABC):
 
     @abc.abstractmethod
     def at(self, cells: Cells) -> Tensor:
-        """The bias at each cell, (heads, *cells), or (*cells) when there is one head."""
+        """The bias at each cell: (heads, *cells), or (*cells) for one head."""
 
     def tile(self, rows: Rows) -> Tensor:
-        """The bias for `rows`, (heads, rows, keys), or (rows, keys) when there is one head."""
+        """The bias of a rectangle: (heads, rows, keys), or (rows, keys) for one head."""
         return self.at(rows)
 
     @property
     def follows_distance(self) -> bool:
-        """Whether key index minus query index alone decides, so that blocks along a diagonal are equal."""
+        """Whether the bias depends only on key index minus query index, so that blocks along a diagonal are equal."""
         return True
 
 
@@ -62,13 +63,15 @@ class PositionBias(CallPart, abc.ABC):
 class ALiBi(PositionBias):
     r"""−slope_h · |i − j| (Press et al. 2022, https://arxiv.org/abs/2108.12409).
 
-        `slopes` is (heads,). `query_start` is the position of query 0 (when decoding, the length of the cache).
+    `slopes` is (heads,). `query_start` is the position of query 0: when decoding, the length of the cache.
 
-        >>> import torch
-        >>> from heedful.ops.rows import Rows
-    from heedful.ops.static import CallPart
-        >>> ALiBi(torch.tensor([0.5])).tile(Rows.all(2, 2, (1,), torch.device("cpu"))).tolist()
-        [[-0.0, -0.5], [-0.5, -0.0]]
+    Raises:
+        ShapeError: `slopes` has another rank.
+
+    >>> import torch
+    >>> from heedful.ops.rows import Rows
+    >>> ALiBi(torch.tensor([0.5])).tile(Rows.all(2, 2, (1,), torch.device("cpu"))).tolist()
+    [[-0.0, -0.5], [-0.5, -0.0]]
     """
 
     slopes: Tensor
@@ -80,7 +83,12 @@ class ALiBi(PositionBias):
 
     @classmethod
     def for_heads(cls, heads: int) -> ALiBi:
-        """The paper's slopes: a geometric sequence from 2^(−8/heads); between powers of two, every other one.
+        """The paper's slopes: for heads = 2^n a geometric sequence with start and ratio 2^(−8/heads).
+
+        For other numbers of heads, those of the power of two below, then every other one of the power above.
+
+        Raises:
+            OptionError: `heads` is below 1.
 
         >>> ALiBi.for_heads(4).slopes.tolist()
         [0.25, 0.0625, 0.015625, 0.00390625]
@@ -102,17 +110,21 @@ class ALiBi(PositionBias):
 
 @dataclass(frozen=True, eq=False)
 class RelativeBuckets(PositionBias):
-    r"""b[h, bucket(j − i)]: near distances have a bucket each, far ones share them logarithmically.
+    r"""b[h, bucket(j − i)] (T5, Raffel et al. 2020, https://arxiv.org/abs/1910.10683).
 
-        Raffel et al. 2020, https://arxiv.org/abs/1910.10683 (T5). `table` is (heads, buckets), learned; with
-        `bidirectional` half of the buckets serve keys after the query, otherwise those all count as distance 0.
+    `table` b is (heads, buckets), learned. Half of the buckets hold one small distance each, the others ranges that
+    grow logarithmically up to `max_distance`. With `bidirectional`, half of all buckets are for keys after the query;
+    otherwise those keys count as distance 0.
 
-        >>> import torch
-        >>> from heedful.ops.rows import Rows
-    from heedful.ops.static import CallPart
-        >>> bias = RelativeBuckets(torch.arange(8.0)[None], bidirectional=True, max_distance=16)
-        >>> bias.tile(Rows.all(1, 4, (1,), torch.device("cpu"))).tolist()
-        [[0.0, 5.0, 6.0, 6.0]]
+    Raises:
+        ShapeError: `table` has another rank or too few buckets.
+        OptionError: `max_distance` is too small for the number of buckets.
+
+    >>> import torch
+    >>> from heedful.ops.rows import Rows
+    >>> bias = RelativeBuckets(torch.arange(8.0)[None], bidirectional=True, max_distance=16)
+    >>> bias.tile(Rows.all(1, 4, (1,), torch.device("cpu"))).tolist()
+    [[0.0, 5.0, 6.0, 6.0]]
     """
 
     table: Tensor
@@ -137,7 +149,7 @@ class RelativeBuckets(PositionBias):
         return (self.table,)
 
     def bucket(self, distance: Tensor) -> Tensor:
-        """The bucket of each distance j − i."""
+        """The bucket index of each distance j − i."""
         buckets = self.table.shape[1]
         first = torch.zeros_like(distance)
         if self.bidirectional:

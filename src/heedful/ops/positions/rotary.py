@@ -1,4 +1,4 @@
-"""Rotary positions: features turn by an angle that grows with position."""
+"""Rotary position embedding: pairs of features are rotated by an angle proportional to position."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from heedful.ops.positions.sinusoidal import frequencies
 
 @dataclass(frozen=True)
 class Rotary:
-    r"""Turn each pair of features (x_{2i}, x_{2i+1}) at position t by t·ω_i, ω_i = base^(−2i/features).
+    r"""Rotate each pair of features (x_{2i}, x_{2i+1}) at position t by t·ω_i, ω_i = base^(−2i/features).
 
-    Su et al. 2021, https://arxiv.org/abs/2104.09864. Inner products then depend on distance alone. Features past
-    `features` stay as they are (partial rotation). Odd or too many `features` raise ShapeError.
+    Su et al. 2021, https://arxiv.org/abs/2104.09864. Inner products then depend on positions only through their
+    difference. Only the first `features` features are rotated (partial rotation).
+
+    Raises:
+        ShapeError: `features` is odd or below 2.
 
     >>> import torch
     >>> rotary = Rotary(4)
@@ -32,19 +35,24 @@ class Rotary:
         frequencies(self.features, self.base, None)
 
     def rotate(self, values: Tensor, start: int | Tensor = 0) -> Tensor:
-        """Turn (..., length, features): positions count from `start`, or are the tensor (length,) given."""
+        """Rotate (..., length, features); `start` is the first position, or a tensor (length,) of positions.
+
+        Raises:
+            ShapeError: too few features, or positions of another shape.
+        """
         length, features = values.shape[-2:]
         if features < self.features:
             raise ShapeError(
-                f"Rotary turns {self.features} features, but these have {features} (shape {tuple(values.shape)}); "
+                f"Rotary rotates {self.features} features, but these have {features} (shape {tuple(values.shape)}); "
                 f"make Rotary(features={features}) or fewer."
             )
-        cosine, sine = self._waves(length, start, values)
+        cosine, sine = self._cos_sin(length, start, values)
         first, second = values[..., 0 : self.features : 2], values[..., 1 : self.features : 2]
-        turned = torch.stack([first * cosine - second * sine, first * sine + second * cosine], -1)
-        return torch.cat([turned.flatten(-2), values[..., self.features :]], -1)
+        rotated = torch.stack([first * cosine - second * sine, first * sine + second * cosine], -1)
+        return torch.cat([rotated.flatten(-2), values[..., self.features :]], -1)
 
-    def _waves(self, length: int, start: int | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _cos_sin(self, length: int, start: int | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine of the angles, (length, features / 2), computed in float64."""
         if isinstance(start, Tensor):
             if start.shape != (length,):
                 raise ShapeError(

@@ -1,4 +1,4 @@
-"""Sinusoidal positions: a fixed pattern of waves for each position."""
+"""Sinusoidal position embedding."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from heedful.errors import ShapeError
 
 
 def frequencies(features: int, base: float, device: torch.device | None) -> Tensor:
-    """base^(−2i/features) for i = 0 … features/2 − 1, in float64: the angle a position adds to each pair."""
+    """Angular frequencies ω_i = base^(−2i/features), i = 0 … features/2 − 1, in float64: (features / 2,).
+
+    Raises:
+        ShapeError: `features` is odd or below 2.
+    """
     if features % 2 or features < 2:
         raise ShapeError(
-            f"positions by waves come in pairs of features, but features is {features}; make it even."
+            f"sines and cosines come in pairs of features, but features is {features}; make it even, 2 or more."
         )
     exponent = torch.arange(0, features, 2, dtype=torch.float64, device=device) / features
     return base**-exponent
@@ -29,8 +33,11 @@ def sinusoidal(
 ) -> Tensor:
     r"""p[t, 2i] = sin(t·ω_i), p[t, 2i+1] = cos(t·ω_i), ω_i = base^(−2i/features).
 
-    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5. Positions `start` to `start + length − 1`
-    give (length, features); odd `features` raise ShapeError.
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5. The result is (length, features) for positions
+    t = `start` … `start + length − 1`.
+
+    Raises:
+        ShapeError: `features` is odd or below 2.
 
     >>> sinusoidal(2, 2)
     tensor([[0.0000, 1.0000],
