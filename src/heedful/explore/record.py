@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from heedful.errors import OptionError, ShapeError, unknown_choice
 from heedful.explore.edge_record import EdgeRecord
+from heedful.explore.joining import Call, Place, joined, runs
 from heedful.explore.schema import AttentionRecord
 from heedful.ops.observe import Observed, ObservedEdges, observing
 
@@ -22,24 +21,6 @@ __all__ = ["AttentionRecord", "EdgeRecord", "Recorder", "Tokens", "record", "rec
 
 Tokens = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 """For each kind of attention its query tokens and its key tokens."""
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One call of attend, for one example: weights and mask (heads, queries, keys)."""
-
-    weights: NDArray[Any]
-    allowed: NDArray[numpy.bool_]
-    backend: str
-
-
-@dataclass
-class _Place:
-    """One attend in one module; it is called once, or once a step."""
-
-    path: str
-    kind: str
-    calls: list[_Call] = field(default_factory=list)
 
 
 class Recorder:
@@ -52,7 +33,7 @@ class Recorder:
 
     def __init__(self, *, row: int | None = None) -> None:
         self._row = row
-        self._places: dict[tuple[str, int], _Place] = {}
+        self._places: dict[tuple[str, int], Place] = {}
         self._edges: list[EdgeRecord] = []
         self._kinds: dict[str, str] = {}
         self._stack: list[tuple[str, nn.Module]] = []
@@ -81,7 +62,7 @@ class Recorder:
                 return
             seen = seen.dense()
         if (path, number) not in self._places:
-            self._places[path, number] = _Place(name, kind)
+            self._places[path, number] = Place(name, kind)
         self._places[path, number].calls.append(self._one_example(seen))
 
     def _edge_record(self, seen: ObservedEdges, path: str, kind: str) -> EdgeRecord:
@@ -106,7 +87,7 @@ class Recorder:
                 return kind
         return "self"
 
-    def _one_example(self, seen: Observed) -> _Call:
+    def _one_example(self, seen: Observed) -> Call:
         """Take one example of the batch: (*lead, Q, K) -> (heads, Q, K)."""
         weights = seen.weights.detach().float().cpu()
         mask = torch.ones_like(weights, dtype=torch.bool)
@@ -118,7 +99,7 @@ class Recorder:
         weights, mask = (x.reshape(-1, heads, queries, keys) for x in (weights, mask))
         row = self._example_of(weights.shape[0])
         # Copies: a model may go on to write into tensors that it handed to attend.
-        return _Call(weights[row].clone().numpy(), mask[row].clone().numpy(), seen.backend)
+        return Call(weights[row].clone().numpy(), mask[row].clone().numpy(), seen.backend)
 
     def _example_of(self, batch: int) -> int:
         """Return which example of a batch to keep."""
@@ -174,8 +155,8 @@ class Recorder:
         for place in self._places.values():
             layer = layers[place.path]
             given = (tokens or {}).get(place.kind)
-            for repeat, calls in enumerate(_runs(place.calls, given)):
-                found.append(_build(place, calls, layer + repeat, given))
+            for repeat, calls in enumerate(runs(place.calls, given)):
+                found.append(joined(place, calls, layer + repeat, given))
         return found
 
     def edge_records(self) -> list[EdgeRecord]:
@@ -195,52 +176,6 @@ def _layers(kinds: Mapping[str, str]) -> dict[str, int]:
             unnumbered[kind] = number + 1
         layers[path] = number
     return layers
-
-
-def _runs(
-    calls: list[_Call], tokens: tuple[Sequence[str], Sequence[str]] | None
-) -> list[list[_Call]]:
-    """Split the calls of a place into those to join: one run, unless each alone fits the tokens.
-
-    The latter is a module shared by several layers, whose calls are layers and not steps.
-    """
-    if tokens is not None and len(calls) > 1:
-        wanted = (len(tokens[0]), len(tokens[1]))
-        if all(call.weights.shape[1:] == wanted for call in calls):
-            return [[call] for call in calls]
-    return [calls]
-
-
-def _build(
-    place: _Place,
-    calls: list[_Call],
-    layer: int,
-    tokens: tuple[Sequence[str], Sequence[str]] | None,
-) -> AttentionRecord:
-    keys = max(call.weights.shape[2] for call in calls)
-    weights = numpy.concatenate([_widen(call.weights, keys) for call in calls], axis=1)
-    allowed = numpy.concatenate([_widen(call.allowed, keys) for call in calls], axis=1)
-    query_tokens, key_tokens = tokens or (_numbers(weights.shape[1]), _numbers(keys))
-    backends = list(dict.fromkeys(call.backend for call in calls))
-    return AttentionRecord(
-        module_path=place.path,
-        kind=place.kind,
-        layer=layer,
-        query_tokens=query_tokens,
-        key_tokens=key_tokens,
-        weights=weights,
-        mask=allowed,
-        backend=", ".join(backends),
-    )
-
-
-def _widen(values: NDArray[Any], keys: int) -> NDArray[Any]:
-    """Pad the last axis with 0 (False): keys that came after this step."""
-    return numpy.pad(values, ((0, 0), (0, 0), (0, keys - values.shape[2])))
-
-
-def _numbers(count: int) -> list[str]:
-    return [str(number + 1) for number in range(count)]
 
 
 def layer_number(path: str) -> int | None:
