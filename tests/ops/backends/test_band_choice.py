@@ -6,15 +6,13 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from tests.ops.test_band_whole import MASKS, D
 from torch import Tensor
 
 from heedful import attend, masks, plan, scores
 from heedful.ops.backends.band import backend as band
 from heedful.ops.masks import Mask
 from heedful.ops.observe import observing
-from heedful.ops.quick import quick
-from heedful.ops.quick_band import quick_band
+from tests.ops.backends.test_band_whole import MASKS, D
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +26,6 @@ def test_narrow_vectors_leave_all_calls_without_a_window_to_pytorch(
     monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: False)
     operands = sizes(1000)
     for mask in (None, masks.Causal(), masks.Padding(torch.tensor([9]))):
-        assert quick_band(*operands, scores.ScaledDot(), mask) is None
-        assert quick(*operands, scores.ScaledDot(), mask, None) is not None
         assert plan(*operands, mask=mask).backend == "sdpa"
         assert plan(*operands, mask=mask, backend="band").backend == "band"
     assert plan(*operands, mask=masks.Window(5, 5)).backend == "band"
@@ -60,10 +56,6 @@ def test_short_calls_go_to_pytorch_and_others_to_the_compiled_kernels(
         }[name]
         told = plan(*operands, mask=mask)
         assert told.backend == wanted
-        plain = quick(*operands, scores.ScaledDot(), mask, None)
-        compiled = quick_band(*operands, scores.ScaledDot(), mask)
-        assert (plain is None) == (wanted == "band")
-        assert (compiled is None) == (wanted == "sdpa")
         unseen = attend(*operands, mask=mask).output
         asked = attend(*operands, mask=mask, return_weights=True).output
         with observing(lambda seen: None):
@@ -76,7 +68,7 @@ def test_short_calls_go_to_pytorch_and_others_to_the_compiled_kernels(
 @pytest.mark.parametrize("features", [8, 32, 40, 64, 256, 1024])
 @pytest.mark.parametrize("length", [32, 100, 1000])
 @pytest.mark.parametrize("threads", [1, 2, 16])
-def test_whatever_the_short_way_takes_is_planned_so(
+def test_from_where_a_call_is_not_short_it_is_planned_for_the_kernels(
     features: int, length: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("heedful.ops.backends.band.backend.threads", lambda: threads)

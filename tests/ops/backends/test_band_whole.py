@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from heedful import attend, masks, plan, positions, scores
-from heedful.ops.backends.band import fused as band_dot
-from heedful.ops.backends.band.layout import Band
+from heedful.ops.backends.band import fused
+from heedful.ops.backends.band.window import Band
 from heedful.ops.masks import Mask
 from heedful.ops.masks.bounds import Bounds
 from tests.ops.compare import assert_all_same, assert_same
@@ -127,16 +127,16 @@ def test_what_is_hidden_or_not_finite_reaches_what_it_reaches_by_the_definition(
 def test_gradients_of_what_is_not_finite_come_a_few_blocks_at_a_time(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    rows: list[int] = []
 
-    def watched(operands: object, window: object, pieces: object) -> Tensor:
-        found = plain(operands, window, pieces)  # type: ignore[arg-type]
-        seen.append(found.shape[2])
-        return found
+    def counted(*arguments: object) -> list[fused.PlainBlock]:
+        blocks = list(plain(*arguments))  # type: ignore[arg-type]
+        rows.append(sum(block.stop - block.start for block in blocks))
+        return blocks
 
-    plain = band_dot.plain_attention
-    monkeypatch.setattr(band_dot, "plain_attention", watched)
-    monkeypatch.setattr(band_dot, "PLAIN_BYTES", 2 * B * H * 32 * 100 * 8)
+    plain = fused.plain_blocks
+    monkeypatch.setattr(fused, "plain_blocks", counted)
+    monkeypatch.setattr(fused, "PLAIN_BYTES", 2 * B * H * 32 * 100 * 8)
     operands = [one.detach().clone() for one in tensors(100, 100)]
     operands[1][:, :, 99] = torch.nan  # behind the padding, or the last that is seen
     leaves = [one.requires_grad_() for one in operands]
@@ -148,7 +148,16 @@ def test_gradients_of_what_is_not_finite_come_a_few_blocks_at_a_time(
     for got, wanted in zip(*results, strict=True):
         torch.testing.assert_close(got, wanted, equal_nan=True)
     if name == "none":
-        assert seen == [100, 64, 36]  # forward all at once, keeping nothing
+        assert rows == [100, 64, 36]  # the forward pass all at once, since it saves nothing
+
+
+@pytest.mark.parametrize(
+    "mask", [~masks.Window(None, 50), ~masks.Window(50, None)], ids=["far ahead", "far behind"]
+)
+def test_an_open_window_beyond_all_keys_gives_zeros(mask: Mask) -> None:
+    operands = tensors(40, 40)
+    assert_equals_reference(operands, mask)
+    assert not bool(attend(*operands, mask=mask, backend="band").output.any())
 
 
 def test_second_derivatives() -> None:

@@ -115,9 +115,8 @@ class FusedCall:
         )  # fmt: skip
         self.four_axes = len(self.lead) == 2 and all(tuple(got) == lead for got, lead in sides)
         self.widens = _widens(call)
-        self.in_autocast = call.query.device.type != "meta" and torch.is_autocast_enabled(
-            call.query.device.type
-        )
+        kind = call.query.device.type
+        self.in_autocast = kind != "meta" and torch.is_autocast_enabled(kind)
         # The kernel scales for free; every other score brings its factor inside its prepared features.
         self.is_plain = plain
         self.is_causal = bool(_is_causal(call))  # while traced, lengths are tensors

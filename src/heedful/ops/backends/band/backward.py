@@ -1,5 +1,9 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Windowed softmax attention by inner products, backward: scores computed again, block by block as forward."""
+"""Banded softmax attention over inner products, backward kernel.
+
+Visits the same blocks as the forward kernel, recomputes their scores, and takes the weights from the logsumexp that
+the forward kernel kept.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,13 @@ from heedful.ops.backends.band.forward import (
     LANES,
     ROWS,
     WIDTH,
-    add_near,
+    add_distance_bias,
     add_tile,
+    add_weighted_values,
     clear,
     keys_of_block,
-    mix,
     multiply_rows,
-    turn_rows,
+    transpose_rows,
 )
 from heedful.ops.jit.kernel import (
     inlined,
@@ -29,95 +33,111 @@ from heedful.ops.jit.kernel import (
 )
 
 SPAN = 160
-"""Keys of a stretch at most: two rectangles of theirs stay in the inner caches."""
+"""Largest number of keys in a span: its scores and their gradients stay in the inner caches."""
 
 
 def backward_space(features: int, values: int) -> int:
-    """How many numbers of work space a part needs."""
+    """Scratch numbers that each part of the work needs."""
     return ROWS * (2 * features + values + 2 * SPAN + 2)
 
 
 @kernel(borrows=True)
 def band_backward(
-    part, parts, grain, first_block, blocks, places, queries, keys, features, values, tile_keys,
+    part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
     query_step, key_step, value_step, left, right, scale, base,
-    query, key, value, near, added, output, logsumexp, direction, to_query, to_key, to_value, spaces,
+    query, key, value, distance_bias, tiles, output, logsumexp, output_gradient,
+    query_gradient, key_gradient, value_gradient, scratch,
 ):  # fmt: skip
-    """Add up gradients for one part of the blocks of all heads."""
+    """Add up gradients for one part of the blocks of all heads. `tiles` is empty where there are none."""
     sizes, steps = (queries, keys, features, values, tile_keys), (query_step, key_step, value_step)
-    units = places.shape[0] // COLUMNS
-    total = units * blocks // grain
+    heads = head_table.shape[0] // COLUMNS
+    total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
-    space = stretch(spaces, part * (spaces.shape[0] // parts))
-    # Each part adds up gradients of keys and values of its own, unless no two meet.
-    copy = 0 if to_key.shape[0] == 1 else part
+    part_scratch = stretch(scratch, part * (scratch.shape[0] // parts))
+    # Each part adds to its own copy of the gradients of keys and values, unless no two parts share a key head.
+    copy = 0 if key_gradient.shape[0] == 1 else part
     for item in range(begin, end):
-        unit, number = item // blocks, item % blocks
+        head, tile = item // blocks, item % blocks
         backward_block(
-            stretch(places, COLUMNS * unit), first_block + number, number, sizes, steps,
-            (left, right, base), query.dtype.type(scale), (query, key, value, near, added),
-            (output, logsumexp, direction), (to_query, to_key[copy], to_value[copy]), space,
+            stretch(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps,
+            (left, right, base), query.dtype.type(scale), (query, key, value, distance_bias, tiles),
+            (output, logsumexp, output_gradient), (query_gradient, key_gradient[copy], value_gradient[copy]),
+            part_scratch,
         )  # fmt: skip
 
 
 @inlined(borrows=True)
 def backward_block(
-    place, block, number, sizes, steps, band, scale, held, after, wanted, space
-):  # fmt: skip
-    """Gradient of one block's queries, and what it adds to those of its keys and values."""
+    head, block, tile, sizes, steps, band, scale, inputs, results, gradients, scratch
+):
+    """Write the gradient of one block's queries and add to the gradients of its keys and values."""
     features, values = sizes[2], sizes[3]
     first = block * ROWS
     rows = min(ROWS, sizes[0] - first)
-    row, query_at = place[5] * sizes[0] + first, place[0] + first * steps[0]
-    turned, upstream = space, stretch(space, ROWS * features)
+    row, query_at = head[5] * sizes[0] + first, head[0] + first * steps[0]
+    transposed, upstream = scratch, stretch(scratch, ROWS * features)
     scores = stretch(upstream, ROWS * values)
-    slopes, total = stretch(scores, ROWS * SPAN), stretch(scores, 2 * ROWS * SPAN)
-    state = stretch(total, ROWS * features)
-    turn_rows(held[0], query_at, steps[0], rows, features, scale, turned)
-    turn_rows(after[2], row * values, values, rows, values, held[0].dtype.type(1), upstream)
-    prepare_state(row, rows, values, after[0], after[1], after[2], state)
-    clear(total, ROWS * features)
-    start, stop = keys_of_block(first, place[7], band)
+    slopes, sums = stretch(scores, ROWS * SPAN), stretch(scores, 2 * ROWS * SPAN)
+    state = stretch(sums, ROWS * features)
+    transpose_rows(inputs[0], query_at, steps[0], rows, features, scale, transposed)
+    transpose_rows(
+        results[2], row * values, values, rows, values, inputs[0].dtype.type(1), upstream
+    )
+    prepare_state(row, rows, values, results[0], results[1], results[2], state)
+    clear(sums, ROWS * features)
+    start, stop = keys_of_block(first, head[7], band)
     for begin in range(start, stop, SPAN):
         count = min(SPAN, stop - begin)
-        at = place[4] + (number * sizes[4] + begin - (first - band[0])) * ROWS
-        near_at = place[3] + first - begin + band[2]
-        scores_again(place, begin, count, near_at, at, features, steps[1], held, turned, scores)
-        value_at, key_at = place[2] + begin * steps[2], place[1] + begin * steps[1]
-        multiply_rows(held[2], value_at, steps[2], count, upstream, values, slopes)
+        tile_at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
+        bias_at = head[3] + first - begin + band[2]
+        recompute_scores(
+            head, begin, count, bias_at, tile_at, features, steps[1], inputs, transposed, scores
+        )
+        value_at, key_at = head[2] + begin * steps[2], head[1] + begin * steps[1]
+        multiply_rows(inputs[2], value_at, steps[2], count, upstream, values, slopes)
         differentiate(scores, slopes, count, state, scale)
-        at = place[6] * sizes[1] + begin
-        to_key, to_value = stretch(wanted[1], at * features), stretch(wanted[2], at * values)
-        add_to_keys(scores, count, after[2], row * values, values, rows, values, to_value)
-        add_to_keys(slopes, count, held[0], query_at, steps[0], rows, features, to_key)
-        mix(slopes, count, held[1], key_at, steps[1], features, total)
-    hand_out(rows, features, total, stretch(wanted[0], row * features))
+        at = head[6] * sizes[1] + begin
+        key_gradient, value_gradient = (
+            stretch(gradients[1], at * features),
+            stretch(gradients[2], at * values),
+        )
+        add_weighted_queries(
+            scores, count, results[2], row * values, values, rows, values, value_gradient
+        )
+        add_weighted_queries(
+            slopes, count, inputs[0], query_at, steps[0], rows, features, key_gradient
+        )
+        add_weighted_values(slopes, count, inputs[1], key_at, steps[1], features, sums)
+    write_query_gradient(rows, features, sums, stretch(gradients[0], row * features))
 
 
 @inlined(borrows=True)
-def scores_again(place, begin, count, near_at, added_at, features, step, held, turned, scores):
-    """Scores of a block of queries and a stretch of keys, as forward."""
-    multiply_rows(held[1], place[1] + begin * step, step, count, turned, features, scores)
-    add_near(scores, count, held[3], near_at)
-    if held[4].shape[0] > 0:
-        add_tile(scores, count, stretch(held[4], added_at))
+def recompute_scores(
+    head, begin, count, bias_at, tile_at, features, step, inputs, transposed, scores
+):
+    """Scores of a block of queries and a span of keys, as in the forward kernel."""
+    multiply_rows(inputs[1], head[1] + begin * step, step, count, transposed, features, scores)
+    add_distance_bias(scores, count, inputs[3], bias_at)
+    if inputs[4].shape[0] > 0:
+        add_tile(scores, count, stretch(inputs[4], tile_at))
 
 
 @inlined(borrows=True)
-def prepare_state(row, rows, values, output, logsumexp, direction, state):
-    """Of each query the logarithm of its sum of exponentials, and output times gradient."""
+def prepare_state(row, rows, values, output, logsumexp, output_gradient, state):
+    """State holds, for each query, its logsumexp and the inner product of its output and the output's gradient."""
     clear(state, 2 * ROWS)
     for r in range(rows):
-        ours, theirs = stretch(output, (row + r) * values), stretch(direction, (row + r) * values)
+        row_output = stretch(output, (row + r) * values)
+        row_gradient = stretch(output_gradient, (row + r) * values)
         total = output.dtype.type(0)
         for v in range(values):
-            total += ours[v] * theirs[v]
+            total += row_output[v] * row_gradient[v]
         state[r], state[ROWS + r] = logsumexp[row + r], total
 
 
 @inlined(borrows=True)
 def differentiate(scores, slopes, count, state, scale):
-    """Scores become weights, and gradients of weights become gradients of products."""
+    """Scores become weights; gradients of the weights become gradients of the unscaled inner products."""
     for j in range(0, ROWS, LANES):
         top, mean, factor = load(state, j), load(state, ROWS + j), spread(scale)
         for i in range(j, count * ROWS + j, ROWS):
@@ -127,18 +147,18 @@ def differentiate(scores, slopes, count, state, scale):
 
 
 @inlined(borrows=True)
-def add_to_keys(weights, count, source, at, step, rows, width, into):
-    """into[k, v] += Σ_q weights[k, q] source[q, v]."""
+def add_weighted_queries(weights, count, source, at, step, rows, width, result):
+    """result[k, v] += Σ_q weights[k, q] source[q, v]."""
     for v in range(0, width, WIDTH):
         for k in range(0, count, GROUP):
             product_tile(
-                (weights, k * ROWS, ROWS, 1), (source, at + v, step), (into, k * width + v, width),
+                (weights, k * ROWS, ROWS, 1), (source, at + v, step), (result, k * width + v, width),
                 rows, min(GROUP, count - k), False,
             )  # fmt: skip
 
 
 @inlined(borrows=True)
-def hand_out(rows, features, total, to_query):
-    """Write the gradient of the queries there are."""
+def write_query_gradient(rows, features, sums, query_gradient):
+    """Write the gradient of the block's queries."""
     for i in range(0, rows * features, LANES):
-        store(to_query, i, load(total, i))
+        store(query_gradient, i, load(sums, i))

@@ -1,10 +1,14 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Windowed softmax attention by inner products, forward: a block of queries along the diagonal after the other.
+"""Banded softmax attention over inner products, forward kernel.
 
-Scores stand transposed, (key, query): a row of them is a key's, with the queries of the block in two vectors. Highest
-score and sum of a query are then taken without looking across a vector, and both products have rows to load as they
-lie in memory. What a mask or bias of distance adds is one list of numbers, read from a place that moves with key and
-query; minus infinity in it hides.
+One block is ROWS queries of one head and every key that any of them may attend to. The keys are visited in spans of
+at most SPAN, with a running maximum and sum per query (online softmax: Milakov and Gimelshein 2018,
+https://arxiv.org/abs/1805.02867).
+
+Scores are stored transposed, (key, query): each row is two vectors of queries. The maximum and the sum over keys need
+no reduction within a vector, and both matrix products load rows that are contiguous in memory. A mask or bias that
+depends on the distance between query and key is one array, read at an offset that moves with key and query. Minus
+infinity hides a pair.
 """
 
 from __future__ import annotations
@@ -27,106 +31,118 @@ from heedful.ops.jit.kernel import (
 )
 
 LANES = 16
+"""Numbers in a vector."""
 ROWS = 32
 """Queries of a block: two vectors."""
 GROUP, WIDTH = 8, 32
-"""Rows and columns of the rectangles of products whose sums stay in registers; features are made up to whole widths."""
+"""Rows and columns of a product tile whose sums stay in registers. Features are padded to a multiple of WIDTH."""
 SPAN = 320
-"""Keys of a stretch at most: their scores stay in the inner caches."""
+"""Largest number of keys in a span: its scores stay in the inner caches."""
 COLUMNS = 8
-"""What is told of each head of queries: where its query, key and value, what distance adds and what else is added begin
-in memory; which it is among heads of queries, and among heads of keys; how many keys it may see."""
+"""Columns of the head table, one row for each query head of each batch entry: offsets of its query, key, value,
+distance bias and bias tiles; its index among the query heads; the index of its key head; the number of keys it may
+attend to."""
 
 
 def forward_space(features: int, values: int) -> int:
-    """How many numbers of work space a part needs."""
+    """Scratch numbers that each part of the work needs."""
     return ROWS * (features + SPAN + values + 4)
 
 
 @kernel(borrows=True)
 def band_forward(
-    part, parts, grain, first_block, blocks, places, queries, keys, features, values, tile_keys,
+    part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
     query_step, key_step, value_step, left, right, scale, base,
-    query, key, value, near, added, output, logsumexp, checks, spaces,
+    query, key, value, distance_bias, tiles, output, logsumexp, weights, checks, scratch,
 ):  # fmt: skip
-    """Attend for one part of the blocks of all heads."""
+    """Attend for one part of the blocks of all heads. `tiles` and `weights` are empty where there are none."""
     sizes, steps = (queries, keys, features, values, tile_keys), (query_step, key_step, value_step)
-    units = places.shape[0] // COLUMNS
-    total = units * blocks // grain
+    heads = head_table.shape[0] // COLUMNS
+    total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
     zero = query.dtype.type(0)
     check = spread(zero)
     for item in range(begin, end):
-        unit, number = item // blocks, item % blocks
+        head, tile = item // blocks, item % blocks
         check = check + forward_block(
-            stretch(places, COLUMNS * unit), first_block + number, number, sizes, steps, (left, right, base),
-            query.dtype.type(scale), (query, key, value, near, added), output, logsumexp,
-            stretch(spaces, part * (spaces.shape[0] // parts)),
+            stretch(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps, (left, right, base),
+            query.dtype.type(scale), (query, key, value, distance_bias, tiles), (output, logsumexp, weights),
+            stretch(scratch, part * (scratch.shape[0] // parts)),
         )  # fmt: skip
     store(checks, part * LANES, check)
 
 
 @inlined(borrows=True)
 def keys_of_block(first, keys, band):
-    """First and last (exclusive) key that any of a block of queries may see."""
+    """First and last (exclusive) key that any query of the block starting at `first` may attend to."""
     start = max(0, first - band[0])
     return start, max(start, min(keys, first + ROWS + band[1]))
 
 
 @inlined(borrows=True)
-def forward_block(
-    place, block, number, sizes, steps, band, scale, held, output, logsumexp, space
-):  # fmt: skip
-    """Output of one block of one head; returns the sum of its numbers by lanes."""
-    query, key, value, near, added = held
+def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results, scratch):
+    """Compute one block of one head; returns the sum of the numbers written, by lane."""
+    query, key, value, distance_bias, tiles = inputs
+    output, logsumexp, weights = results
     features, values = sizes[2], sizes[3]
     first = block * ROWS
     rows = min(ROWS, sizes[0] - first)
-    turned, scores = space, stretch(space, ROWS * features)
-    mean, state = stretch(scores, ROWS * SPAN), stretch(scores, ROWS * (SPAN + values))
-    turn_rows(query, place[0] + first * steps[0], steps[0], rows, features, scale, turned)
+    transposed, scores = scratch, stretch(scratch, ROWS * features)
+    sums, state = stretch(scores, ROWS * SPAN), stretch(scores, ROWS * (SPAN + values))
+    transpose_rows(query, head[0] + first * steps[0], steps[0], rows, features, scale, transposed)
     start_state(state)
-    start, stop = keys_of_block(first, place[7], band)
+    start, stop = keys_of_block(first, head[7], band)
     spans = (stop - start + SPAN - 1) // SPAN
     size = 1 if spans == 0 else ((stop - start + spans - 1) // spans + GROUP - 1) // GROUP * GROUP
-    clear(mean, ROWS * values)
+    clear(sums, ROWS * values)
+    row = head[5] * sizes[0] + first
+    row_weights = stretch(weights, row * sizes[1] + start)
     for begin in range(start, stop, size):
         count = min(size, stop - begin)
-        multiply_rows(key, place[1] + begin * steps[1], steps[1], count, turned, features, scores)
-        add_near(scores, count, near, place[3] + first - begin + band[2])
-        if added.shape[0] > 0:
-            at = place[4] + (number * sizes[4] + begin - (first - band[0])) * ROWS
-            add_tile(scores, count, stretch(added, at))
-        soften(scores, count, state)
+        multiply_rows(
+            key, head[1] + begin * steps[1], steps[1], count, transposed, features, scores
+        )
+        add_distance_bias(scores, count, distance_bias, head[3] + first - begin + band[2])
+        if tiles.shape[0] > 0:
+            at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
+            add_tile(scores, count, stretch(tiles, at))
+        if weights.shape[0] > 0:
+            write_scores(scores, count, rows, stretch(row_weights, begin - start), sizes[1])
+        update_softmax(scores, count, state)
         if begin > start:
-            rescale(mean, values, stretch(state, 2 * ROWS))
-        mix(scores, count, value, place[2] + begin * steps[2], steps[2], values, mean)
-    unit_row = place[5] * sizes[0] + first
-    return finish(
-        rows, values, state, mean, stretch(output, unit_row * values), stretch(logsumexp, unit_row)
-    )
+            rescale(sums, values, stretch(state, 2 * ROWS))
+        add_weighted_values(
+            scores, count, value, head[2] + begin * steps[2], steps[2], values, sums
+        )
+    row_logsumexp = stretch(logsumexp, row)
+    check = write_rows(rows, values, state, sums, stretch(output, row * values), row_logsumexp)
+    if weights.shape[0] > 0:
+        check = check + normalize_scores(
+            row_weights, rows, stop - start, sizes[1], row_logsumexp, state
+        )
+    return check  # fmt: skip
 
 
 @inlined(borrows=True)
-def turn_rows(source, at, step, rows, features, scale, turned):
-    """Rows of features as features of rows, scaled; zeros for rows that there are not."""
+def transpose_rows(source, at, step, rows, features, scale, transposed):
+    """Write rows of features as scaled columns, (feature, row); rows beyond the last one are zeros."""
     if rows == ROWS:
         for f in range(0, features, LANES):
             for row in range(0, ROWS, LANES):
-                turn(source, at + row * step + f, step, turned, f * ROWS + row, ROWS)
+                turn(source, at + row * step + f, step, transposed, f * ROWS + row, ROWS)
         for i in range(0, ROWS * features, LANES):
-            store(turned, i, load(turned, i) * scale)
+            store(transposed, i, load(transposed, i) * scale)
     else:
-        clear(turned, ROWS * features)
+        clear(transposed, ROWS * features)
         for row in range(rows):
-            ours, theirs = stretch(source, at + row * step), stretch(turned, row)
+            from_row, to_column = stretch(source, at + row * step), stretch(transposed, row)
             for f in range(features):
-                theirs[f * ROWS] = ours[f] * scale
+                to_column[f * ROWS] = from_row[f] * scale
 
 
 @inlined(borrows=True)
 def clear(array, count):
-    """Zeros."""
+    """Write zeros."""
     zero = array.dtype.type(0)
     for i in range(count):
         array[i] = zero
@@ -134,41 +150,60 @@ def clear(array, count):
 
 @inlined(borrows=True)
 def start_state(state):
-    """Highest scores, sums, and factors of what was summed before."""
+    """Initialize the running maximum and sum of each query.
+
+    state is (4, ROWS): maximum, sum, factor of the previous sums, and the maximum with 0 in place of minus infinity.
+    """
     for i in range(ROWS):
         state[i] = -np.inf
         state[ROWS + i] = 0
 
 
 @inlined(borrows=True)
-def multiply_rows(source, at, step, count, turned, features, into):
-    """into[k, q] = Σ_f source[k, f] turned[f, q] for some rows of the source."""
+def multiply_rows(source, at, step, count, transposed, features, result):
+    """result[k, q] = Σ_f source[k, f] transposed[f, q] for `count` rows of the source."""
     for k in range(0, count, GROUP):
         product_tile(
-            (source, at + k * step, step, 1), (turned, 0, ROWS), (into, k * ROWS, ROWS),
+            (source, at + k * step, step, 1), (transposed, 0, ROWS), (result, k * ROWS, ROWS),
             features, min(GROUP, count - k), True,
         )  # fmt: skip
 
 
 @inlined(borrows=True)
-def add_near(scores, count, near, at):
-    """Add what follows from distance."""
+def add_distance_bias(scores, count, distance_bias, at):
+    """Add the bias of each distance; the entry of key k + 1 lies one before that of key k."""
     for k in range(count):
         here = k * ROWS
-        store(scores, here, load(scores, here) + load(near, at - k))
-        store(scores, here + LANES, load(scores, here + LANES) + load(near, at - k + LANES))
+        store(scores, here, load(scores, here) + load(distance_bias, at - k))
+        store(
+            scores, here + LANES, load(scores, here + LANES) + load(distance_bias, at - k + LANES)
+        )
 
 
 @inlined(borrows=True)
-def add_tile(scores, count, added):
-    """Add what masks and biases of other kinds say of these pairs."""
+def add_tile(scores, count, tile):
+    """Add the masks and biases that depend on more than the distance."""
     for i in range(0, count * ROWS, LANES):
-        store(scores, i, load(scores, i) + load(added, i))
+        store(scores, i, load(scores, i) + load(tile, i))
 
 
 @inlined(borrows=True)
-def soften(scores, count, state):
-    """Exponentials below the highest score so far, their sums, and the factor of what was summed before."""
+def write_scores(scores, count, rows, weights, step):
+    """weights[q, k] = scores[k, q] for the pairs of a span; the rows of weights lie `step` apart."""
+    for row in range(0, rows, LANES):
+        for k in range(0, count, LANES):
+            if row + LANES <= rows and k + LANES <= count:
+                turn(scores, k * ROWS + row, ROWS, weights, row * step + k, step)
+            else:
+                for r in range(row, min(rows, row + LANES)):
+                    to_row = stretch(weights, r * step)
+                    for c in range(k, min(count, k + LANES)):
+                        to_row[c] = scores[c * ROWS + r]
+
+
+@inlined(borrows=True)
+def update_softmax(scores, count, state):
+    """Replace scores by exponentials below the running maximum; update maximum, sum and factor of the previous sums."""
     top, other = load(state, 0), load(state, LANES)
     for k in range(count):
         top = higher_of(load(scores, k * ROWS), top)
@@ -200,37 +235,61 @@ def soften(scores, count, state):
 
 
 @inlined(borrows=True)
-def rescale(mean, values, factors):
-    """Bring what was summed before to the new highest score."""
+def rescale(sums, values, factors):
+    """Multiply the weighted sums of previous spans to refer to the new maximum."""
     for row in range(ROWS):
-        ours, factor = stretch(mean, row * values), factors[row]
+        row_sums, factor = stretch(sums, row * values), factors[row]
         for v in range(values):
-            ours[v] *= factor
+            row_sums[v] *= factor
 
 
 @inlined(borrows=True)
-def mix(weights, count, source, at, step, width, into):
-    """into[q, v] += Σ_k weights[k, q] source[k, v]."""
+def add_weighted_values(weights, count, source, at, step, width, result):
+    """result[q, v] += Σ_k weights[k, q] source[k, v]."""
     for v in range(0, width, WIDTH):
         for q in range(0, ROWS, GROUP):
             product_tile(
-                (weights, q, 1, ROWS), (source, at + v, step), (into, q * width + v, width),
+                (weights, q, 1, ROWS), (source, at + v, step), (result, q * width + v, width),
                 count, GROUP, False,
             )  # fmt: skip
 
 
 @inlined(borrows=True)
-def finish(rows, values, state, mean, output, logsumexp):
-    """Divide by the sums; a row that sees nothing stays 0."""
+def write_rows(rows, values, state, sums, output, logsumexp):
+    """Divide the weighted sums by the sums of exponentials; a row without any key gets output and logsumexp 0."""
     one, zero = output.dtype.type(1), output.dtype.type(0)
     check = spread(zero)
     for row in range(rows):
         top, total = state[row], state[ROWS + row]
-        nothing = total == zero
-        part = spread(zero if nothing else one / total)
-        logsumexp[row] = zero if nothing else top + math.log(total)
+        is_empty = total == zero
+        part = spread(zero if is_empty else one / total)
+        logsumexp[row] = zero if is_empty else top + math.log(total)
         for v in range(0, values, LANES):
-            result = load(mean, row * values + v) * part
+            result = load(sums, row * values + v) * part
             store(output, row * values + v, result)
             check = check + result
+    return check
+
+
+@inlined(borrows=True)
+def normalize_scores(weights, rows, count, step, logsumexp, buffer):
+    """weights[q, k] = e^(weights[q, k] − logsumexp[q]), in place; returns their sum by lane."""
+    zero = weights.dtype.type(0)
+    check = spread(zero)
+    whole = count // LANES * LANES
+    for row in range(rows):
+        row_weights, subtracted = stretch(weights, row * step), spread(logsumexp[row])
+        for k in range(0, whole, LANES):
+            weight = weight_of(load(row_weights, k) - subtracted)
+            store(row_weights, k, weight)
+            check = check + weight
+        if whole < count:
+            # The remainder goes through a vector of its own; -inf in the unused lanes becomes 0.
+            for i in range(LANES):
+                buffer[i] = row_weights[whole + i] if whole + i < count else -np.inf
+            weight = weight_of(load(buffer, 0) - subtracted)
+            store(buffer, 0, weight)
+            check = check + weight
+            for i in range(count - whole):
+                row_weights[whole + i] = buffer[i]
     return check

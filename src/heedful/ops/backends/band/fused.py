@@ -1,206 +1,396 @@
-"""Windowed softmax attention by inner products: compiled kernels as one operator, plain mathematics where they fail."""
+"""Banded softmax attention over inner products: compiled kernels as one operator, and the same as plain mathematics.
+
+The plain form is differentiable any number of times. It serves second derivatives, gradients of the weights, and calls
+in which something that is not finite must be kept behind a mask.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from heedful.ops.backends.band.bias import BiasTiles, band_spec, key_limits
 from heedful.ops.backends.band.forward import ROWS
 from heedful.ops.backends.band.launch import (
+    BandSpec,
     Gradients,
     Piece,
-    Window,
     num_blocks,
     run_backward,
     run_forward,
+    tile_keys,
 )
-from heedful.ops.backends.band.plain import plain_attention
-from heedful.ops.double_backward import alias_for_grad
+from heedful.ops.backends.band.layout import BandLayout
+from heedful.ops.backends.base import as_given
+from heedful.ops.backends.reference import cleanse, repeat_bad
+from heedful.ops.call import Attended, Call, repeat_heads
+from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.finite import all_finite, is_batched
-from heedful.ops.jit.operators import Operator
+from heedful.ops.jit.operators import Operator, needs_dispatch
+from heedful.ops.normalizers import Softmax
 
 PLAIN_BYTES = 2**24
-"""What the scores may take of which plain mathematics forms gradients at a time; it keeps some others of that size."""
+"""Largest size of the scores that the plain form differentiates at a time; several tensors of that size exist."""
+Operands = tuple[Tensor, Tensor, Tensor]
+"""Query, key and value (batch, heads, length, features), features contiguous and a multiple of WIDTH."""
+Results = tuple[Tensor, Tensor, Tensor]
+"""Output (batch, heads, query, value), logsumexp (batch, heads, query), and weights (batch, heads, query, key) or (0,)
+where they are not wanted."""
 Pieces = Callable[[], Iterable[Piece | range]]
-"""What makes the pieces of a call, once for each pass: a range is of blocks that see nothing."""
+"""Yields all blocks, anew in each pass; a range holds blocks in which every pair is hidden."""
 
 
-def windowed(operands: Sequence[Tensor], window: Window, added: Tensor | None) -> Tensor:
-    """Output (batch, heads, query, value) of query, key, value (batch, heads, length, features), in whole vectors.
+def fused_attention(call: Call, layout: BandLayout) -> Attended:
+    """Output and weights of a call by the compiled kernels; `layout` is that of any call of the same signature."""
+    query, key = _prepared(call) if layout.prepares else (call.query, call.key_features)
+    with as_given(call.query.device):
+        return _attend(call, layout, query, key)
 
-    `added` is that of a `Piece` of all blocks. What is not finite behind a mask reaches nothing, as everywhere.
+
+def _attend(call: Call, layout: BandLayout, query: Tensor, key: Tensor) -> Attended:
+    operands = (
+        layout.kernel_operand(query, call.lead),
+        layout.kernel_operand(key, layout.key_lead),
+        layout.kernel_operand(call.value, layout.key_lead),
+    )
+    spec = layout.spec
+    if spec is None:
+        spec = band_spec(call, layout.band, layout.split, layout.scale, layout.dtype)
+    limits = key_limits(call, layout.split.paddings) if layout.split.paddings else None
+    tiles = (
+        BiasTiles.of(call, layout.band, layout.split, layout.dtype) if layout.has_tiles else None
+    )
+    if tiles is None or needs_dispatch(*operands):
+        added = None if tiles is None else tiles.whole()
+        output, weights = banded(operands, spec, limits, added, call.return_weights)
+    else:
+        arguments = BandArguments(
+            replace(spec, key_limits=limits), tiles.pieces, call.return_weights
+        )
+        output, weights = _BandedByPieces.apply(*operands, arguments, *tiles.tensors())  # type: ignore[no-untyped-call]
+    if output.shape[-1] > call.value_features:
+        output = output[..., : call.value_features]
+    if len(call.lead) != 2:
+        output = output.reshape(*call.lead, *output.shape[-2:])
+        weights = None if weights is None else weights.reshape(*call.lead, *weights.shape[-2:])
+    dtype = call.query.dtype
+    return Attended(output.to(dtype), None if weights is None else weights.to(dtype))
+
+
+def _prepared(call: Call) -> tuple[Tensor, Tensor]:
+    """Prepared query and key. A token that holds NaN or infinity is NaN throughout.
+
+    The score must not see such tokens where a gradient is wanted: in its derivative, 0 times NaN is not 0.
     """
-    output: Tensor = _attention(
-        *operands, window.near, added, window.limits, window.left, window.right, window.scale,
-        window.hides,
-    )[0]  # fmt: skip
-    return output
+    if not call.needs_gradient or call.known_finite:
+        return call.prepared_query, call.prepared_key
+    query = _prepare_finite(call.query, call.score.prepare_query)
+    if not isinstance(call.key, Tensor):
+        return query, call.prepared_key
+    return query, _prepare_finite(call.key, lambda key: call.score.prepare_key(key).features)
 
 
-def windowed_by_pieces(
-    operands: Sequence[Tensor], window: Window, pieces: Pieces, held: Sequence[Tensor]
-) -> Tensor:
-    """The same where what is added is too much to exist at once; `held` is what pieces are made of, in both passes."""
-    job = Job(window, pieces)
-    output: Tensor = _InPieces.apply(*operands, job, *held)  # type: ignore[no-untyped-call]
-    return output
+def _prepare_finite(tensor: Tensor, prepare: Callable[[Tensor], Tensor]) -> Tensor:
+    clean, bad = cleanse(tensor)
+    return torch.where(bad[..., None], torch.nan, prepare(clean))
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What both passes want to know besides tensors."""
+def banded(
+    operands: Operands,
+    spec: BandSpec,
+    limits: Tensor | None,
+    tiles: Tensor | None,
+    needs_weights: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Output (batch, heads, query, value) and weights (batch, heads, query, key) or None, by the operator.
 
-    window: Window
+    `limits` are `BandSpec.key_limits`, those of `spec` are not read; `tiles` are `Piece.tiles` of all blocks.
+    """
+    output, _, weights = _attention(
+        *operands, spec.distance_bias, tiles, limits, spec.left, spec.right, spec.scale, spec.masked,
+        needs_weights,
+    )  # fmt: skip
+    return output, weights if needs_weights else None
+
+
+class PlainBlock(NamedTuple):
+    """A block of the plain form: queries `start` to `stop` (exclusive) and keys `first` to `last` (exclusive)."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    output: Tensor
+    """(batch, heads, stop − start, value)."""
+    weights: Tensor
+    """(batch, heads, stop − start, last − first)."""
+
+
+def plain_blocks(
+    operands: Sequence[Tensor], spec: BandSpec, pieces: Iterable[Piece | range]
+) -> Iterator[PlainBlock]:
+    """What the kernels compute, by plain mathematics, one block after the other."""
+    query, key, value = operands
+    groups = query.shape[1] // key.shape[1]
+    (query, bad_query), (key, bad_key), (value, bad_value) = (
+        cleanse(one) if spec.masked else (one, torch.zeros_like(one[..., 0], dtype=torch.bool))
+        for one in operands
+    )
+    bad_key = repeat_bad(bad_key | bad_value, groups)
+    key, value = repeat_heads(key, groups), repeat_heads(value, groups)
+    for start, stop, first, last, bias in _biases(query.shape[2], key.shape[2], spec, pieces):
+        keep = bias != -torch.inf
+        products = query[:, :, start:stop] @ key[:, :, first:last].mT
+        weights = Softmax().weights(products * spec.scale + torch.where(keep, bias, 0.0), keep)
+        output = weights @ value[:, :, first:last]
+        bad = bad_query[:, :, start:stop, None] | bad_key[:, :, None, first:last]
+        bad_row = (keep & bad).any(-1, keepdim=True)
+        output = torch.where(bad_row, torch.nan, output)
+        weights = torch.where(bad_row & (weights != 0), torch.nan, weights)
+        yield PlainBlock(start, stop, first, last, output, weights)
+
+
+def _biases(
+    queries: int, keys: int, spec: BandSpec, pieces: Iterable[Piece | range]
+) -> Iterator[tuple[int, int, int, int, Tensor]]:
+    """For each block its queries, its keys, and what is added, (batch or 1, heads or 1, query, key)."""
+    device = spec.distance_bias.device
+    for piece in pieces:
+        for block in piece if isinstance(piece, range) else piece.blocks:
+            start, stop = block * ROWS, min(queries, block * ROWS + ROWS)
+            first = min(keys, max(0, start - spec.left))
+            last = max(first, min(keys, stop + spec.right))
+            row = torch.arange(start, stop, device=device)[:, None]
+            column = torch.arange(first, last, device=device)
+            if isinstance(piece, range):
+                bias = spec.distance_bias.new_full((1, 1, stop - start, last - first), -torch.inf)
+            else:
+                bias = spec.distance_bias[None, :, row - column + spec.base]
+                if piece.tiles is not None:
+                    at = first - (start - spec.left)
+                    tile = piece.tiles[:, :, block - piece.first, at : at + last - first]
+                    bias = bias + tile[..., : stop - start].mT
+            if spec.key_limits is not None:
+                bias = torch.where(column < spec.key_limits[:, :, None, None], bias, -torch.inf)
+            yield start, stop, first, last, bias
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BandArguments:
+    """Non-tensor arguments of forward and backward."""
+
+    spec: BandSpec
     pieces: Pieces
+    needs_weights: bool
 
     @classmethod
-    def whole(
-        cls, query: Tensor, near: Tensor, added: Tensor | None, limits: Tensor | None, *sides: Any
-    ) -> Job:
+    def of_whole(
+        cls, query: Tensor, distance_bias: Tensor, tiles: Tensor | None, limits: Tensor | None,
+        left: int, right: int, scale: float, masked: bool, needs_weights: bool,
+    ) -> BandArguments:  # fmt: skip
         """All blocks as one piece."""
-        left, right, scale, hides = sides
-        piece = Piece(0, num_blocks(query.shape[2]), added)
-        return cls(Window(left, right, scale, near.contiguous(), limits, hides), lambda: (piece,))
+        piece = Piece(0, num_blocks(query.shape[2]), tiles)
+        spec = BandSpec(left, right, scale, distance_bias.contiguous(), limits, masked)
+        return cls(spec, (piece,).__iter__, needs_weights)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Output and logsumexp."""
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Results:
+        """Attend to all blocks."""
         shape = query.shape[:3]
         output, logsumexp = query.new_empty(*shape, value.shape[3]), query.new_empty(shape)
-        sums: list[Tensor] = []
+        weights = (
+            query.new_zeros(*shape, key.shape[2]) if self.needs_weights else query.new_empty(0)
+        )
+        results, is_finite = (output, logsumexp, weights), True
         for piece in self.pieces():
             if isinstance(piece, range):
                 for one in (output, logsumexp):
                     one[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
                 continue
-            sums.append(run_forward(query, key, value, self.window, piece, output, logsumexp))
-        if not (all(math.isfinite(one.sum().item()) for one in sums) or all_finite(output)):
-            # Something hidden came through, or what is seen is not finite: the mathematics knows which.
-            with torch.no_grad():
-                output = plain_attention((query, key, value), self.window, self.pieces())
-        return output, logsumexp
+            checks = run_forward(query, key, value, self.spec, piece, results)
+            is_finite = is_finite and math.isfinite(checks.sum().item())
+        if is_finite or all_finite(output, *([weights] if self.needs_weights else [])):
+            return results
+        # Something came from behind the mask, or what is kept is not finite: the plain form distinguishes them.
+        with torch.no_grad():
+            output, weights = self._plain((query, key, value))
+        return output, logsumexp, weights
+
+    def _plain(self, operands: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Output and weights by plain mathematics; (0,) for weights that are not wanted."""
+        keys = operands[1].shape[2]
+        outputs, weights = [], []
+        for block in plain_blocks(operands, self.spec, self.pieces()):
+            outputs.append(block.output)
+            if self.needs_weights:
+                weights.append(F.pad(block.weights, (block.first, keys - block.last)))
+        output = torch.cat(outputs, 2)
+        return output, torch.cat(weights, 2) if self.needs_weights else output.new_empty(0)
 
     def backward(
-        self, inputs: tuple[Tensor, ...], output: Tensor, logsumexp: Tensor, direction: Tensor
-    ) -> tuple[Tensor, ...]:
+        self, operands: Operands, output: Tensor, logsumexp: Tensor,
+        output_gradient: Tensor | None, weights_gradient: Tensor | None,
+    ) -> Operands:  # fmt: skip
         """Gradients of query, key and value."""
-        query, key, value = inputs
-        into = Gradients.of(query, key, value, self.window)
-        after = (output, logsumexp, direction.resolve_neg().contiguous())
+        if output_gradient is None or weights_gradient is not None:
+            return self._plain_backward(operands, output_gradient, weights_gradient)
+        gradients = Gradients.of(*operands, self.spec)
+        results = (output, logsumexp, output_gradient.resolve_neg().contiguous())
         for piece in self.pieces():
             if isinstance(piece, range):
-                into.query[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
+                gradients.query[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
             else:
-                run_backward(query, key, value, self.window, piece, after, into)
-        found = into.totals()
-        if all_finite(*found):
-            return found
-        return self._backward_plainly(inputs, direction)
+                run_backward(*operands, self.spec, piece, results, gradients)
+        totals = gradients.totals()
+        if all_finite(*totals):
+            return totals
+        return self._plain_backward(operands, output_gradient, None)
 
-    def _backward_plainly(self, inputs: Sequence[Tensor], direction: Tensor) -> tuple[Tensor, ...]:
-        """Gradients by plain mathematics, of as many blocks at a time as leave scores few."""
-        query, key, _ = inputs
-        reach = min(key.shape[2], self.window.tile_keys)
+    def _plain_backward(
+        self, operands: Operands, output_gradient: Tensor | None, weights_gradient: Tensor | None
+    ) -> Operands:
+        """Gradients by plain mathematics, of as many blocks at a time as `PLAIN_BYTES` allows."""
+        query, key, _ = operands
+        reach = min(key.shape[2], tile_keys(self.spec.left, self.spec.right))
         scores = query.shape[0] * query.shape[1] * ROWS * reach * query.element_size()
-        leaves = [one.detach().requires_grad_() for one in inputs]
-        totals = tuple(torch.zeros_like(one) for one in leaves)
+        leaves = [one.detach().requires_grad_() for one in operands]
+        query_total, key_total, value_total = totals = [torch.zeros_like(one) for one in leaves]
         for piece in self.pieces():
             if isinstance(piece, range):
                 continue
-            for part in piece.cut(max(1, PLAIN_BYTES // max(1, scores))):
+            for part in piece.split(max(1, PLAIN_BYTES // max(1, scores))):
+                made: list[Tensor] = []
+                upstream: list[Tensor] = []
                 with torch.enable_grad():
-                    made = plain_attention(leaves, self.window, (part,))
-                first = part.first * ROWS
-                asked = direction[:, :, first : first + made.shape[2]]
-                found = torch.autograd.grad(made, leaves, asked)
-                for total, more in zip(totals, found, strict=True):
-                    total += more
-        return totals
+                    for block in plain_blocks(leaves, self.spec, (part,)):
+                        rows = slice(block.start, block.stop)
+                        if output_gradient is not None:
+                            made.append(block.output)
+                            upstream.append(output_gradient[:, :, rows])
+                        if weights_gradient is not None:
+                            made.append(block.weights)
+                            upstream.append(weights_gradient[:, :, rows, block.first : block.last])
+                found = torch.autograd.grad(made, leaves, upstream, allow_unused=True)
+                for total, gradient in zip(totals, found, strict=True):
+                    if gradient is not None:  # The weights do not depend on the value.
+                        total += gradient
+        return query_total, key_total, value_total
 
-    def differentiable(
-        self, inputs: Sequence[Tensor], wanted: Sequence[bool], direction: Tensor
-    ) -> list[Tensor | None]:
-        """Gradients that can themselves be differentiated."""
-        with torch.enable_grad():
-            own = [alias_for_grad(one) for one in inputs]
-            output = plain_attention(own, self.window, self.pieces())
-            asked = [one for one, wants in zip(own, wanted, strict=True) if wants]
-            found = iter(torch.autograd.grad(output, asked, direction, create_graph=True))
-        return [next(found) if wants else None for wants in wanted]
+    def differentiable_backward(
+        self, operands: Operands, output_gradient: Tensor | None, weights_gradient: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """Gradients of query, key and value that can themselves be differentiated."""
+        upstream = [output_gradient, weights_gradient]
+
+        def function(*operands: Tensor) -> list[Tensor]:
+            made = self._plain(operands)
+            return [one for one, wanted in zip(made, upstream, strict=True) if wanted is not None]
+
+        return differentiable_gradients(
+            function, operands, [one for one in upstream if one is not None]
+        )
 
 
-class _InPieces(torch.autograd.Function):
+def _is_differentiated(*gradients: Tensor | None) -> bool:
+    """Whether the backward pass is itself differentiated, or vectorized over several gradients."""
+    return torch.is_grad_enabled() or any(
+        gradient is not None and is_batched(gradient) for gradient in gradients
+    )
+
+
+class _BandedByPieces(torch.autograd.Function):
+    """Query, key, value, the arguments, and the tensors that tiles are made of, to output and weights (or None).
+
+    For tiles that are too large to exist at once: each pass makes them again.
+    """
+
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, job: Job, *held: Tensor
-    ) -> Tensor:
-        output, logsumexp = job.forward(query, key, value)
-        # Kept so that autograd sees it where one is changed before the backward pass reads it.
-        # It keeps none that was made in inference mode.
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, arguments: BandArguments, *held: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        output, logsumexp, weights = arguments.forward(query, key, value)
+        # Saved so that autograd refuses a backward pass after one of them has been changed. It cannot save what was
+        # made in inference mode.
         watched = [one for one in held if not one.is_inference()]
         ctx.save_for_backward(query, key, value, output, logsumexp, *watched)
-        ctx.job, ctx.held = job, len(held)
-        return output
+        ctx.arguments, ctx.held = arguments, len(held)
+        ctx.set_materialize_grads(False)
+        return output, weights if arguments.needs_weights else None
 
     @staticmethod
-    def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         query, key, value, output, logsumexp = ctx.saved_tensors[:5]
-        inputs, rest = (query, key, value), (None,) * (1 + ctx.held)
-        if torch.is_grad_enabled() or is_batched(direction):
-            wanted = ctx.needs_input_grad[:3]
-            return (*ctx.job.differentiable(inputs, wanted, direction), *rest)
-        return (*ctx.job.backward(inputs, output, logsumexp, direction), *rest)
+        operands, rest = (query, key, value), (None,) * (1 + ctx.held)
+        found: Sequence[Tensor | None] = (None, None, None)
+        if all(gradient is None for gradient in gradients):
+            pass
+        elif _is_differentiated(*gradients):
+            found = ctx.arguments.differentiable_backward(operands, *gradients)
+        else:
+            found = ctx.arguments.backward(operands, output, logsumexp, *gradients)
+        return (*found, *rest)
 
 
-def _forward(query: Tensor, key: Tensor, value: Tensor, *told: Any) -> tuple[Tensor, Tensor]:
-    return Job.whole(query, *told).forward(query, key, value)
+def _run(query: Tensor, key: Tensor, value: Tensor, *arguments: Any) -> Results:
+    return BandArguments.of_whole(query, *arguments).forward(query, key, value)
 
 
-def _fake_forward(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return query.new_empty(*query.shape[:3], value.shape[3]), query.new_empty(query.shape[:3])
+def _fake_run(query: Tensor, key: Tensor, value: Tensor, *arguments: Any) -> Results:
+    shape, needs_weights = query.shape[:3], arguments[-1]
+    weights = query.new_empty(*shape, key.shape[2]) if needs_weights else query.new_empty(0)
+    return query.new_empty(*shape, value.shape[3]), query.new_empty(shape), weights
 
 
-def _gradients(*arguments: Any) -> tuple[Tensor, ...]:
-    return Job.whole(arguments[0], *arguments[3:10]).backward(arguments[:3], *arguments[10:])
+def _run_backward(*arguments: Any) -> Operands:
+    whole = BandArguments.of_whole(arguments[0], *arguments[3:11])
+    return whole.backward(arguments[:3], *arguments[11:])
 
 
-def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
-    return tuple(one.new_empty(one.shape) for one in arguments[:3])
+def _fake_run_backward(*arguments: Any) -> Operands:
+    query, key, value = (one.new_empty(one.shape) for one in arguments[:3])
+    return query, key, value
 
 
-def _keep(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
-    ctx.save_for_backward(*inputs[:6], *output)
-    ctx.sides = inputs[6:10]
-    ctx.mark_non_differentiable(output[1])
+def _save(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
+    attended, logsumexp, weights = output
+    ctx.save_for_backward(*inputs[:6], attended, logsumexp)
+    ctx.rest = inputs[6:]
+    needs_weights = inputs[-1]
+    ctx.mark_non_differentiable(*([logsumexp] if needs_weights else [logsumexp, weights]))
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, direction: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    query, key, value, near, added, limits, output, logsumexp = ctx.saved_tensors
+def _backward(
+    ctx: Any, output_gradient: Tensor | None, _: Tensor | None, weights_gradient: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    *inputs, output, logsumexp = ctx.saved_tensors
+    operands, gradients = tuple(inputs[:3]), (output_gradient, weights_gradient)
     found: Sequence[Tensor | None] = (None, None, None)
-    if direction is not None and (torch.is_grad_enabled() or is_batched(direction)):
-        job = Job.whole(query, near, added, limits, *ctx.sides)
-        found = job.differentiable((query, key, value), ctx.needs_input_grad[:3], direction)
-    elif direction is not None:
-        told = (near, added, limits, *ctx.sides, output, logsumexp, direction)
-        found = _attention_backward(query, key, value, *told)
-    return (*found, *(None,) * 7)
+    if output_gradient is None and weights_gradient is None:
+        pass
+    elif _is_differentiated(*gradients):
+        arguments = BandArguments.of_whole(inputs[0], *inputs[3:], *ctx.rest)
+        found = arguments.differentiable_backward(operands, *gradients)
+    else:
+        found = _attention_backward(*inputs, *ctx.rest, output, logsumexp, *gradients)
+    return (*found, *(None,) * 8)
 
 
 _INPUTS = (
-    "Tensor query, Tensor key, Tensor value, Tensor near, Tensor? added, Tensor? limits, "
-    "SymInt left, SymInt right, float scale, bool hides"
+    "Tensor query, Tensor key, Tensor value, Tensor distance_bias, Tensor? tiles, Tensor? key_limits, "
+    "SymInt left, SymInt right, float scale, bool masked, bool needs_weights"
 )
 _attention = Operator(
-    f"windowed_attention({_INPUTS}) -> (Tensor, Tensor)", _forward, _fake_forward, _keep, _backward
+    f"windowed_attention({_INPUTS}) -> (Tensor, Tensor, Tensor)", _run, _fake_run, _save, _backward
 )
 _attention_backward = Operator(
-    f"windowed_attention_backward({_INPUTS}, Tensor output, Tensor logsumexp, Tensor direction) "
-    "-> (Tensor, Tensor, Tensor)",
-    _gradients,
-    _fake_gradients,
+    f"windowed_attention_backward({_INPUTS}, Tensor output, Tensor logsumexp, Tensor? output_gradient, "
+    "Tensor? weights_gradient) -> (Tensor, Tensor, Tensor)",
+    _run_backward,
+    _fake_run_backward,
 )

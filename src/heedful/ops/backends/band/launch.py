@@ -1,4 +1,4 @@
-"""Hands windowed attention to its kernels, forward and backward."""
+"""Runs the kernels of banded attention on tensors, forward and backward."""
 
 from __future__ import annotations
 
@@ -20,211 +20,212 @@ from heedful.ops.backends.band.forward import (
 from heedful.ops.jit.kernel import launch, parts_for
 
 FEATURE_NANOSECONDS, CELL_NANOSECONDS = 0.0105, 0.3
-"""What a feature of a pair, and the softmax of a pair, take forward on one core."""
+"""Forward time on one core of one feature of a query-key pair, and of the softmax of one pair."""
 BACKWARD = 2.4
+"""Backward time divided by forward time."""
 MARGIN = ROWS
-"""How far beyond the window, on either side, a block of queries and its keys may lie apart."""
+"""Distances on either side of the window that a block of queries and its keys can reach."""
 
 
-@dataclass(frozen=True, eq=False)
-class Window:
-    """What the kernels are told besides query, key and value."""
+@dataclass(frozen=True, eq=False, slots=True)
+class BandSpec:
+    """Window, key limits and distance bias of a banded call.
+
+    Query i may attend to the keys i − `left` to i + `right`, both inclusive; a side may be negative.
+    """
 
     left: int
     right: int
     scale: float
-    near: Tensor
-    """(heads or 1, `near_size`): what is added to the score of query q and key k, at q − k + right + MARGIN."""
-    limits: Tensor | None = None
-    """(batch or 1, heads or 1): the keys before this one alone may be seen, as under padding; None: every one."""
-    hides: bool = True
-    """Whether there is a mask or bias; without one, what is not finite goes wherever the products carry it."""
+    """Factor of the inner products."""
+    distance_bias: Tensor
+    """(heads or 1, `distance_bias_size`): what is added to the score of query q and key k, at q − k + `base`."""
+    key_limits: Tensor | None = None
+    """(batch or 1, heads or 1): the number of keys that may be attended to, as under padding. None: all of them."""
+    masked: bool = True
+    """Whether a mask or bias may hide pairs. Without one, NaN and infinity follow IEEE arithmetic."""
 
     @property
     def base(self) -> int:
-        """Where distance 0 is in `near`."""
+        """Index of distance 0 in `distance_bias`."""
         return self.right + MARGIN
-
-    @property
-    def tile_keys(self) -> int:
-        """Keys of a tile of what else is added: those of a block's window."""
-        return tile_keys(self.left, self.right)
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Some blocks of queries, and what is added to their scores besides what follows from distance."""
+    """Consecutive blocks of queries, and the bias of their pairs that depends on more than the distance."""
 
     first: int
     count: int
-    added: Tensor | None
-    """(batch or 1, heads or 1, blocks, `tile_keys`, ROWS), the last three contiguous."""
+    tiles: Tensor | None
+    """(batch or 1, heads or 1, blocks, `tile_keys`, ROWS), the last three contiguous; minus infinity hides a pair."""
 
-    def cut(self, step: int) -> Iterator[Piece]:
-        """The same, at most so many blocks at a time."""
-        for start in range(0, self.count, step):
-            stop = min(start + step, self.count)
-            added = None if self.added is None else self.added[:, :, start:stop]
-            yield Piece(self.first + start, stop - start, added)
+    @property
+    def blocks(self) -> range:
+        """Indices of the blocks."""
+        return range(self.first, self.first + self.count)
+
+    def split(self, size: int) -> Iterator[Piece]:
+        """The same blocks as pieces of at most `size`."""
+        for start in range(0, self.count, size):
+            stop = min(start + size, self.count)
+            tiles = None if self.tiles is None else self.tiles[:, :, start:stop]
+            yield Piece(self.first + start, stop - start, tiles)
 
 
-def near_size(left: int, right: int) -> int:
-    """How many numbers `Window.near` has a head."""
+def distance_bias_size(left: int, right: int) -> int:
+    """Number of distances in `BandSpec.distance_bias`."""
     return left + right + 1 + 2 * MARGIN
 
 
 def tile_keys(left: int, right: int) -> int:
-    """How many keys a tile of `Piece.added` has."""
+    """Number of keys in a tile of `Piece.tiles`: the window of a block."""
     return ROWS + left + right
 
 
 def num_blocks(queries: int) -> int:
-    """How many blocks so many queries make."""
+    """Number of blocks of that many queries."""
     return -(-queries // ROWS)
 
 
 def run_forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    window: Window,
-    piece: Piece,
-    output: Tensor,
-    logsumexp: Tensor,
-) -> Tensor:
-    """Fill output (batch, heads, queries, values) and logsumexp (batch, heads, queries) of the piece's blocks.
+    query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece,
+    results: tuple[Tensor, Tensor, Tensor],
+) -> Tensor:  # fmt: skip
+    """Fill output (batch, heads, query, value), logsumexp (batch, heads, query) and weights of the piece's blocks.
 
-    Tensors are (batch, heads, length, features), those contiguous, whole vectors of them. Returns sums of the
-    numbers written, which show whether all are finite.
+    Query, key and value are (batch, heads, length, features), features contiguous and a multiple of WIDTH. Weights are
+    (batch, heads, query, key) and zero, or (0,) where they are not wanted: computing them leaves the other results as
+    they are. Returns sums of all numbers written, which are finite only where those are.
     """
-    work = _work(query, key, value, window, piece)
+    output, logsumexp, weights = results
+    work = _work(query, key, value, spec, piece)
     parts = parts_for(work)
     checks = output.new_empty(parts * LANES)
-    space = output.new_empty(parts * forward_space(query.shape[3], value.shape[3]))
+    scratch = output.new_empty(parts * forward_space(query.shape[3], value.shape[3]))
     launch(
-        band_forward, 1, *_arguments(query, key, value, window, piece), output.view(-1), logsumexp.view(-1), checks,
-        space, work=work, parts=parts,
+        band_forward, 1, *_kernel_arguments(query, key, value, spec, piece), output.view(-1), logsumexp.view(-1),
+        weights.view(-1), checks, scratch, work=work, parts=parts,
     )  # fmt: skip
     return checks
 
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Where the backward pass of several pieces writes to: those of keys and values in a copy for each part."""
+    """Memory for the gradients of a backward pass over several pieces."""
 
     query: Tensor
     key: Tensor
+    """(copies, *key.shape): one copy for each part of the work, unless no two parts share a key head."""
     value: Tensor
-    by_unit: bool
+    """(copies, *value.shape)."""
+    by_head: bool
+    """Whether a part computes whole key heads."""
 
     @classmethod
-    def of(cls, query: Tensor, key: Tensor, value: Tensor, window: Window) -> Gradients:
-        """Zeros where they are added up; nothing yet for the query."""
+    def of(cls, query: Tensor, key: Tensor, value: Tensor, spec: BandSpec) -> Gradients:
+        """Zeros for key and value, which the kernel adds to; uninitialized memory for the query."""
         whole = Piece(0, num_blocks(query.shape[2]), None)
-        parts = parts_for(BACKWARD * _work(query, key, value, window, whole))
-        units = key.shape[0] * key.shape[1]
-        by_unit = parts == 1 or units % parts == 0 or units >= 4 * parts
-        copies = 1 if by_unit else parts
+        parts = parts_for(BACKWARD * _work(query, key, value, spec, whole))
+        key_heads = key.shape[0] * key.shape[1]
+        by_head = parts == 1 or key_heads % parts == 0 or key_heads >= 4 * parts
+        copies = 1 if by_head else parts
         return cls(
             query.new_empty(query.shape),
             key.new_zeros(copies, *key.shape),
             value.new_zeros(copies, *value.shape),
-            by_unit,
+            by_head,
         )
 
     def totals(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of query, key and value."""
+        """Gradients of query, key and value, summed over the copies."""
         key, value = (one[0] if len(one) == 1 else one.sum(0) for one in (self.key, self.value))
         return self.query, key, value
 
 
 def run_backward(
-    query: Tensor, key: Tensor, value: Tensor, window: Window, piece: Piece,
-    after: tuple[Tensor, Tensor, Tensor], into: Gradients,
+    query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece,
+    results: tuple[Tensor, Tensor, Tensor], gradients: Gradients,
 ) -> None:  # fmt: skip
-    """Add the gradients of the piece's blocks; `after` are output, logsumexp and the gradient of the output."""
-    work = BACKWARD * _work(query, key, value, window, piece)
-    parts, copies = parts_for(work), into.key.shape[0]
+    """Add the gradients of the piece's blocks; `results` are output, logsumexp and the gradient of the output."""
+    work = BACKWARD * _work(query, key, value, spec, piece)
+    parts, copies = parts_for(work), gradients.key.shape[0]
     if copies > 1:
         parts = min(parts, copies)
-    units = key.shape[0] * key.shape[1]
-    grain = query.shape[0] * query.shape[1] // units * piece.count if into.by_unit else 1
-    space = query.new_empty(parts * backward_space(query.shape[3], value.shape[3]))
+    groups = query.shape[1] // key.shape[1]
+    grain = groups * piece.count if gradients.by_head else 1
+    scratch = query.new_empty(parts * backward_space(query.shape[3], value.shape[3]))
     launch(
-        band_backward, grain, *_arguments(query, key, value, window, piece), *(one.view(-1) for one in after),
-        into.query.view(-1), into.key.view(copies, -1), into.value.view(copies, -1), space, work=work, parts=parts,
+        band_backward, grain, *_kernel_arguments(query, key, value, spec, piece), *(one.view(-1) for one in results),
+        gradients.query.view(-1), gradients.key.view(copies, -1), gradients.value.view(copies, -1), scratch,
+        work=work, parts=parts,
     )  # fmt: skip
 
 
-def _arguments(
-    query: Tensor, key: Tensor, value: Tensor, window: Window, piece: Piece
+def _kernel_arguments(
+    query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece
 ) -> tuple[Tensor | int | float, ...]:
-    """What both kernels want to know."""
-    added = piece.added
-    sides = tuple((tuple(one.shape[:2]), tuple(one.stride()[:2])) for one in (query, key, value))
-    places = _places(
-        sides,
-        (window.near.shape[0], window.near.shape[1]),
-        None if added is None else (tuple(added.shape[:2]), tuple(added.stride()[:2])),
-        key.shape[2],
-    )
-    if window.limits is not None:
-        places = _limited(places, query.shape[:2], window.limits, key.shape[2])
-    return (
-        piece.first, piece.count, places, query.shape[2], key.shape[2], query.shape[3], value.shape[3],
-        window.tile_keys, query.stride(2), key.stride(2), value.stride(2), window.left, window.right, window.scale,
-        window.base, _flat(query), _flat(key), _flat(value), window.near.view(-1),
-        query.new_empty(0) if added is None else _flat(added),
+    """The arguments that both kernels share, from `first_block` to `tiles`."""
+    tiles = piece.tiles
+    table = _head_table(
+        query.shape, query.stride(), key.shape, key.stride(), value.stride(), spec.distance_bias.shape,
+        None if tiles is None else (tiles.shape, tiles.stride()),
     )  # fmt: skip
-
-
-Side = tuple[tuple[int, ...], tuple[int, ...]]
+    if spec.key_limits is not None:
+        table = table.clone()
+        table[:, :, COLUMNS - 1] = spec.key_limits.clamp(0, key.shape[2])
+    return (
+        piece.first, piece.count, table.view(-1), query.shape[2], key.shape[2], query.shape[3], value.shape[3],
+        tile_keys(spec.left, spec.right), query.stride(2), key.stride(2), value.stride(2), spec.left, spec.right,
+        spec.scale, spec.base, *_storage(query, key, value), spec.distance_bias.view(-1),
+        query.new_empty(0) if tiles is None else _storage(tiles)[0],
+    )  # fmt: skip
 
 
 @lru_cache(256)
-def _places(
-    sides: tuple[Side, ...], near: tuple[int, int], added: Side | None, keys: int
-) -> Tensor:
-    """Of each head of each entry of the batch, what `COLUMNS` tells."""
-    (batch, heads), _ = sides[0]
-    groups = heads // sides[1][0][1]
+def _head_table(
+    query_shape: tuple[int, ...], query_stride: tuple[int, ...],
+    key_shape: tuple[int, ...], key_stride: tuple[int, ...], value_stride: tuple[int, ...],
+    bias_shape: tuple[int, ...], tiles: tuple[tuple[int, ...], tuple[int, ...]] | None,
+) -> Tensor:  # fmt: skip
+    """The head table (batch, heads, COLUMNS), without key limits."""
+    batch, heads, key_heads = query_shape[0], query_shape[1], key_shape[1]
     entry = torch.arange(batch, device="cpu")[:, None]
     head = torch.arange(heads, device="cpu")[None, :]
+    key_head = head // (heads // key_heads)
+    tile_stride = [0, 0]
+    if tiles is not None:
+        tile_stride = [step if size > 1 else 0 for size, step in zip(*tiles, strict=True)]
     columns = [
-        entry * strides[0] + (head if sizes[1] == heads else head // groups) * strides[1]
-        for sizes, strides in sides
+        entry * query_stride[0] + head * query_stride[1],
+        entry * key_stride[0] + key_head * key_stride[1],
+        entry * value_stride[0] + key_head * value_stride[1],
+        head * bias_shape[1] if bias_shape[0] > 1 else head * 0,
+        entry * tile_stride[0] + head * tile_stride[1],
+        entry * heads + head,
+        entry * key_heads + key_head,
+        torch.tensor(key_shape[2], device="cpu"),
     ]
-    columns.append((head if near[0] > 1 else head * 0) * near[1])
-    if added is None:
-        columns.append(head * 0)
-    else:
-        steps = [stride if size > 1 else 0 for size, stride in zip(*added, strict=True)]
-        columns.append(entry * steps[0] + head * steps[1])
-    columns += [entry * heads + head, entry * (heads // groups) + head // groups]
-    columns.append(torch.tensor(keys, device="cpu"))
-    return torch.stack([one.expand(batch, heads) for one in columns], -1).reshape(-1)
+    return torch.stack([column.expand(batch, heads) for column in columns], -1)
 
 
-def _limited(places: Tensor, lead: tuple[int, ...], limits: Tensor, keys: int) -> Tensor:
-    """The same where not every head may see all keys."""
-    told = places.view(*lead, COLUMNS).clone()
-    told[:, :, COLUMNS - 1] = limits.clamp(0, keys)
-    return told.view(-1)
+def _storage(*tensors: Tensor) -> list[Tensor]:
+    """For each view all memory between its first and its last number, as one axis."""
+    found = []
+    for tensor in tensors:
+        if tensor.is_contiguous():
+            found.append(tensor.detach().view(-1))
+            continue
+        span = 1 if tensor.numel() else 0
+        for size, step in zip(tensor.shape, tensor.stride(), strict=True):
+            span += (size - 1) * step if tensor.numel() else 0
+        found.append(tensor.detach().as_strided((span,), (1,)))
+    return found
 
 
-def _flat(tensor: Tensor) -> Tensor:
-    """All the memory that a view reaches, as one axis."""
-    tensor = tensor.detach()
-    if tensor.is_contiguous():
-        return tensor.view(-1)
-    sizes, strides = tensor.shape, tensor.stride()
-    span = 1 + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-    return tensor.as_strided((span if tensor.numel() else 0,), (1,))
-
-
-def _work(query: Tensor, key: Tensor, value: Tensor, window: Window, piece: Piece) -> float:
-    """Nanoseconds forward on one thread."""
-    keys = min(key.shape[2], window.left + window.right + ROWS)
+def _work(query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece) -> float:
+    """Nanoseconds of the forward pass on one thread."""
+    keys = min(key.shape[2], spec.left + spec.right + ROWS)
     cells = query.shape[0] * query.shape[1] * piece.count * ROWS * keys
     features = query.shape[3] + value.shape[3]
     return cells * (features * FEATURE_NANOSECONDS + CELL_NANOSECONDS)

@@ -1,71 +1,89 @@
-"""Which cells of a call a bounded window leaves."""
+"""What the fused path needs of a call besides its tensors: computed once, reused for every call of one signature."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from heedful.ops.masks.bounds import Bounds
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from heedful.ops.backends.band.bias import (
+    MaskSplit,
+    band_spec,
+    has_distance_tensors,
+    has_pair_bias,
+    split_mask,
+)
+from heedful.ops.backends.band.forward import WIDTH
+from heedful.ops.backends.band.launch import BandSpec
+from heedful.ops.backends.band.window import Band
+from heedful.ops.backends.base import wide_dtype
+from heedful.ops.call import Call
+from heedful.ops.scores import Dot, ScaledDot
 
 
-@dataclass(frozen=True)
-class Band:
-    """The cells of a call that its mask may keep: query i and the keys i − left to i + right that exist."""
+@dataclass(frozen=True, eq=False, slots=True)
+class BandLayout:
+    """The static part of a call that the compiled kernels serve.
 
-    left: int
-    right: int
-    num_queries: int
-    num_keys: int
+    It follows from shapes, dtypes, the kind and scale of the score, and the masks without their tensors. Key lengths,
+    tiles and biases are read from each call.
+    """
+
+    band: Band
+    """Sides no longer than the lengths."""
+    split: MaskSplit
+    scale: float
+    """Factor of the inner products."""
+    prepares: bool
+    """Whether the score changes query or key before the inner product."""
+    dtype: torch.dtype
+    """In which the kernels compute: float32 or wider."""
+    key_lead: tuple[int, ...]
+    """Leading axes of key and value, (*batch, key heads)."""
+    batch: int
+    """Batch axes folded into one."""
+    spec: BandSpec | None
+    """Window and distance bias without key limits; None where they depend on tensors of the call."""
+    has_tiles: bool
+    """Whether mask or bias depend on more than distance and key lengths."""
 
     @classmethod
-    def of(cls, bounds: Bounds, num_queries: int, num_keys: int) -> Band | None:
-        """None where the bounds leave a side open."""
-        if bounds.left is None or bounds.right is None:
-            return None
-        return cls(bounds.left, bounds.right, num_queries, num_keys)
+    def of(cls, call: Call, band: Band) -> BandLayout:
+        """The layout of a call under a nonempty band."""
+        score, lead = call.score, call.lead
+        scale = score.scale_for(call.query.shape[-1]) if type(score) is ScaledDot else 1.0
+        band, split, dtype = band.fitted(), split_mask(call.mask), wide_dtype(call.query.dtype)
+        dynamic = has_distance_tensors(call, split)
+        return cls(
+            band=band,
+            split=split,
+            scale=scale,
+            prepares=type(score) is not ScaledDot and type(score) is not Dot,
+            dtype=dtype,
+            key_lead=(*lead[:-1], lead[-1] // call.groups) if call.groups > 1 else lead,
+            batch=math.prod(lead[:-1]),
+            spec=None if dynamic else band_spec(call, band, split, scale, dtype),
+            has_tiles=bool(split.others) or has_pair_bias(call),
+        )
 
-    @classmethod
-    def reaching(cls, bounds: Bounds, num_queries: int, num_keys: int) -> Band:
-        """The same where an open side reaches as far as there are queries or keys."""
-        left = num_queries - 1 if bounds.left is None else bounds.left
-        right = num_keys - 1 if bounds.right is None else bounds.right
-        return cls(left, right, num_queries, num_keys).fitted()
+    def kernel_operand(self, tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
+        """Query, key or value as the kernels read it: (batch, heads, length, features) in `dtype`.
 
-    @property
-    def cells(self) -> int:
-        """How many cells there are.
-
-        >>> Band(1, 0, 4, 4).cells, Band(3, 3, 4, 4).cells
-        (7, 16)
+        `lead` are the leading axes (*batch, heads) that it has or broadcasts to. Features are contiguous and padded
+        with zeros to a multiple of WIDTH.
         """
-        queries, keys = self.num_queries, self.num_keys
-        if not self.width:
-            return 0
-        behind = self._beyond(queries - 1 - self.left) - self._beyond(-self.left - 1)
-        before = self._beyond(keys - 1 - self.right) - self._beyond(keys - 1 - self.right - queries)
-        return queries * keys - behind - before
-
-    def _beyond(self, most: int) -> int:
-        """The sum of min(keys, 1) to min(keys, most): what a side hides from queries one behind the other."""
-        within = max(0, min(most, self.num_keys))
-        return within * (within + 1) // 2 + self.num_keys * max(0, most - self.num_keys)
-
-    @property
-    def width(self) -> int:
-        """Cells of a row that meets no end of the keys."""
-        return max(0, self.left + self.right + 1)
-
-    @property
-    def seeing(self) -> range:
-        """The queries that have any cell."""
-        if not self.width:
-            return range(0)
-        return range(max(0, -self.right), min(self.num_queries, self.num_keys + self.left))
-
-    def keys(self, start: int, stop: int) -> tuple[int, int]:
-        """First and last (exclusive) key of queries `start` to `stop`."""
-        return max(0, start - self.left), min(self.num_keys, stop + self.right)
-
-    def fitted(self) -> Band:
-        """The same where the sides reach no farther than the lengths: no distance is greater, whatever the window."""
-        left, right = min(self.left, self.num_queries - 1), min(self.right, self.num_keys - 1)
-        return Band(left, right, self.num_queries, self.num_keys)
+        if tensor.dtype != self.dtype:
+            tensor = tensor.to(self.dtype)
+        if tensor.shape[:-2] != lead:
+            tensor = tensor.expand(*lead, *tensor.shape[-2:])
+        if len(lead) != 2:
+            heads = lead[-1] if lead else 1
+            tensor = tensor.reshape(self.batch, heads, *tensor.shape[-2:])
+        missing = -tensor.shape[-1] % WIDTH
+        if missing:
+            return F.pad(tensor, (0, missing))
+        tensor = tensor.resolve_neg()
+        return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
