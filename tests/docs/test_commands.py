@@ -84,6 +84,14 @@ def test_ci_runs_the_readme_test_command_word_for_word() -> None:
     assert readme_set_up_commands()[1] in [line.strip() for line in script.splitlines()]
 
 
+def test_ci_names_tests_that_are_there() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    named = re.findall(r"^ +(tests/[\w/]+\.py)(?:::(\w+))?", script, re.MULTILINE)
+    assert len(named) > 10
+    for path, test in named:
+        assert f"def {test}" in (ROOT / path).read_text(encoding="utf-8"), path
+
+
 def test_ci_can_be_run_and_stops_at_the_first_failure() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
