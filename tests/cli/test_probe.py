@@ -59,7 +59,7 @@ BAD = [
     (("--encoders", "lsmt"), 2, r"unknown encoder 'lsmt'; did you mean 'lstm'\?"),
     (("--encoders", ","), 2, r"name an encoder: none,window"),
     (("--encoders", "transformer:headz=2"), 2, r"did you mean 'heads'"),
-    (("--encoders", "transformer:heads=3"), 1, r"heads=3 does not divide width=32"),
+    (("--encoders", "transformer:heads=3"), 2, r"heads = 3 does not divide width = 32"),
     (("--measure", "recal"), 2, r"unknown measure 'recal'; did you mean 'recall'\?"),
     (("--measure", ""), 2, r"name a measure: recall"),
     (("--lengths", "8,x"), 2, r"--lengths 8,x: whole numbers above 0 with commas"),

@@ -214,6 +214,19 @@ def test_wrong_shapes_are_refused(encoder: Encoder) -> None:
         encoder(torch.zeros(1, 2, 4), torch.tensor([2, 2]))
 
 
+@pytest.mark.parametrize("kind", ["attention", "transformer"])
+def test_heads_that_do_not_divide_the_width_are_refused_in_the_names_of_the_settings(
+    kind: str,
+) -> None:
+    with pytest.raises(ValidationError, match="heads = 3 does not divide width = 8"):
+        build(kind, heads=3)
+
+
+def test_heads_that_do_not_divide_the_states_of_an_lstm_are_refused() -> None:
+    with pytest.raises(OptionError, match="encoder.heads = 3 does not divide the width of the"):
+        build("lstm+attention", heads=3)
+
+
 def test_a_misspelt_field_is_refused() -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
         ENCODER_CONFIGS["lstm"](hiden=3)

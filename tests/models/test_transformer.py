@@ -309,8 +309,10 @@ def test_configuration_is_strict_and_frozen():
 
 
 def test_options_that_do_not_go_together_are_named():
-    with pytest.raises(ShapeError, match="num_heads=3 does not divide embed_dim=8"):
+    with pytest.raises(ValidationError, match="heads = 3 does not divide width = 8"):
         built(heads=3)
+    with pytest.raises(ValidationError, match="key_heads = 3 does not divide heads = 2"):
+        built(key_heads=3)
     with pytest.raises(OptionError, match="inner product"):
         built(positions="rotary", score="additive")
     with pytest.raises(ShapeError, match="make it even"):

@@ -14,6 +14,7 @@ from sklearn.metrics import confusion_matrix, f1_score, mean_absolute_error, r2_
 from heedful.data.texts import Text, Texts
 from heedful.errors import DataError, OptionError, ShapeError
 from heedful.explore.texts import TEXT_SALIENCY, record_answer
+from heedful.models.classifier import SequenceModel, SequenceSizes
 from heedful.models.encoders import ENCODERS
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.models.frequency import subsample
@@ -176,6 +177,9 @@ def test_attention_pooling_is_the_written_formula_and_ignores_padding(score: str
 def test_heads_divide_the_width() -> None:
     with pytest.raises(ShapeError, match="num_heads=4 does not divide embed_dim=6"):
         AttentionPooling(6, 4)
+    config = classifier(pooling={"heads": 3})
+    with pytest.raises(OptionError, match="pooling.heads = 3 does not divide the width of the"):
+        SequenceModel(config.inputs, config.encoder, config.pooling, SequenceSizes(10, 5, 3))
 
 
 def batch_of(words: list[list[int]], lengths: list[int]) -> TokenBatch:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.models.config import OneOf, Section
+from heedful.models.config import OneOf, Section, check_divides
 from heedful.models.encoders import ENCODERS, EncoderSection
 from heedful.models.encoders.inputs import (
     TokenBatch,
@@ -88,6 +88,8 @@ class SequenceModel(nn.Module):
         self.encoder = ENCODERS[encoder.kind](encoder, self.inputs.width)
         self.pooling: AttentionPooling | None = None
         if pooling.kind == "attention":
+            width = self.encoder.width
+            check_divides("pooling.heads", pooling.heads, "the width of the states", width)
             self.pooling = AttentionPooling(
                 self.encoder.width,
                 pooling.heads,

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from heedful.errors import unknown_choice
+from heedful.errors import OptionError, unknown_choice
 
 
 class Section(BaseModel):
@@ -79,3 +79,18 @@ def choices_of(field: FieldInfo) -> tuple[str, ...]:
         if isinstance(annotation, OneOf):
             return annotation.names
     return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+
+
+def check_divides(name: str, divisor: int, of: str, number: int) -> None:
+    """Raise OptionError unless the setting `name` divides `of`: heads share out features evenly.
+
+    The modules check the same, but name their arguments and not the settings of a configuration.
+
+    >>> check_divides("heads", 3, "width", 32)
+    Traceback (most recent call last):
+    heedful.errors.OptionError: heads = 3 does not divide width = 32; choose heads among the divisors of 32
+    """
+    if number % divisor:
+        raise OptionError(
+            f"{name} = {divisor} does not divide {of} = {number}; choose {name} among the divisors of {number}"
+        )

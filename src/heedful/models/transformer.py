@@ -91,7 +91,6 @@ class Transformer(EncoderDecoder[TransformerState]):
     Raises:
         OptionError: when embeddings are to be shared between vocabularies of two sizes, or for options that do not
             go together.
-        ShapeError: when `heads` does not divide `width`.
 
     >>> model = Transformer(TransformerConfig(width=8, feed_forward=16, heads=2), 20, 30)
     >>> source, target = torch.randint(20, (3, 5)), torch.randint(30, (3, 4))

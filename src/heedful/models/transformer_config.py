@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from heedful.models.config import Section
+from heedful.models.config import Section, check_divides
 from heedful.models.fields import Activation, Norm, Normalizer, Positions, Score
 
 
@@ -56,3 +56,10 @@ class TransformerConfig(Section):
     share_embeddings: bool = Field(
         False, description="Use one embedding for both sides; needs one shared vocabulary."
     )
+
+    @model_validator(mode="after")
+    def _heads_share_out_the_width(self) -> Self:
+        check_divides("heads", self.heads, "width", self.width)
+        if self.key_heads is not None:
+            check_divides("key_heads", self.key_heads, "heads", self.heads)
+        return self

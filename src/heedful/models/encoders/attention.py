@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from heedful.models.config import check_divides
 from heedful.models.encoders.base import Encoder, EncoderConfig
 from heedful.models.fields import Activation, Norm, Normalizer, Positions, Score
 from heedful.nn.dropout import Dropout
@@ -40,6 +41,11 @@ class AttendingConfig(EncoderConfig):
         512, ge=1, description="Longest sequence in tokens, for learned positions alone."
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Probability of dropping a feature.")
+
+    @model_validator(mode="after")
+    def _heads_share_out_the_width(self) -> Self:
+        check_divides("heads", self.heads, "width", self.width)
+        return self
 
 
 class AttentionConfig(AttendingConfig):

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from heedful.models.config import check_divides
 from heedful.models.encoders.base import Encoder, EncoderConfig, States
 from heedful.models.fields import Score
 from heedful.nn.dropout import Dropout
@@ -105,6 +106,7 @@ class RecurrentAttention(Encoder):
             ),
             input_width,
         )
+        check_divides("encoder.heads", config.heads, "the width of the states", lstm.width)
         super().__init__(input_width, lstm.width)
         self.lstm = lstm
         self.attention = MultiHeadAttention(
