@@ -54,7 +54,9 @@ def call_of(
     normalizer: normalizers.Normalizer = normalizers.Softmax(),
 ) -> Call:
     query, key, value = (torch.randn(*lead, LENGTH, D, dtype=torch.float64) for _ in range(3))
-    return validated(query, key, value, scores.ScaledDot(), mask, bias, normalizer, 0.0, False, True)
+    return validated(
+        query, key, value, scores.ScaledDot(), mask, bias, normalizer, 0.0, False, True
+    )
 
 
 def assert_serves(layout: BandLayout | Band, call: Call) -> None:
