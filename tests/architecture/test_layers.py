@@ -135,8 +135,8 @@ def test_imports_inside_ops_go_down_only() -> None:
         ("ops/masks/edges.py", "from heedful.ops.backends.edges import pair"),
         ("ops/scores/additive.py", "from heedful.ops.backends.additive.scores import fast_pair"),
         ("ops/jit/kernel.py", "from heedful.ops.masks import Mask"),
-        ("ops/backends/sdpa.py", "from heedful.ops.backends import BACKENDS"),
-        ("ops/backends/sdpa.py", "from heedful.ops.plan import choose"),
+        ("ops/backends/sdpa/backend.py", "from heedful.ops.backends import BACKENDS"),
+        ("ops/backends/sdpa/backend.py", "from heedful.ops.plan import choose"),
         ("ops/backends/base.py", "from heedful.ops.backends.reference import Reference"),
     ],
 )
@@ -157,7 +157,7 @@ def test_every_part_has_a_rule() -> None:
     ("place", "line"),
     [
         ("ops/attend.py", "from heedful.nn import attention"),
-        ("ops/backends/sdpa.py", "from ...nn import attention"),
+        ("ops/backends/sdpa/backend.py", "from ...nn import attention"),
         ("nn/attention.py", "from ..models.base import Decoded"),
         ("data/files.py", "import heedful.ops.masks"),
         ("train/loop.py", "from heedful import explore"),

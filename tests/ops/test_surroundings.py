@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from heedful import attend, masks, normalizers, scores
-from heedful.ops.backends.sdpa import additive_mask
+from heedful.ops.backends.sdpa.mask import additive_mask
 from heedful.ops.masks import Mask
 from tests.ops.compare import assert_same
 

@@ -8,7 +8,7 @@ from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.edges.backend import EdgeByEdge
 from heedful.ops.backends.flex import Flex
 from heedful.ops.backends.reference import Reference
-from heedful.ops.backends.sdpa import SDPA
+from heedful.ops.backends.sdpa.backend import SDPA
 
 BACKENDS: dict[str, Backend] = {
     backend.name: backend

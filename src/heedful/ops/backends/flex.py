@@ -14,7 +14,7 @@ from torch.nn.attention import flex_attention as flex
 from heedful.ops.backends.base import Backend, Cost, as_given
 from heedful.ops.backends.plain import attend_plainly
 from heedful.ops.backends.reference import weights_of
-from heedful.ops.backends.sdpa import (
+from heedful.ops.backends.torch_kernels import (
     four_axes,
     kernel_refusal,
     query_and_scale,

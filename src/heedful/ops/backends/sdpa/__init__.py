@@ -1,0 +1,1 @@
+"""PyTorch's fused scaled_dot_product_attention."""

@@ -1,0 +1,39 @@
+"""What the backends over PyTorch's own kernels share: calls they refuse, the scale, and the layout of operands."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from heedful.ops.call import Call
+from heedful.ops.finite import can_look, inside_func
+from heedful.ops.scores import Dot, ScaledDot
+
+
+def kernel_refusal(call: Call) -> str | None:
+    """Why a kernel outside our mathematics cannot serve the call, or None where it can."""
+    if inside_func():
+        return "torch.func has no rule for its kernel, nor for the second derivative of it"
+    if call.masks and not can_look(call.query):
+        return "while a call is traced it cannot be seen whether masked inputs are finite"
+    return None
+
+
+def query_and_scale(call: Call) -> tuple[Tensor, float]:
+    """The prepared query, and the factor that the kernel shall multiply its products by."""
+    # The kernel scales for free; every other score brings its factor inside its prepared features.
+    if type(call.score) is ScaledDot:
+        return call.query, call.score.scale_for(call.query.shape[-1])
+    if type(call.score) is Dot:
+        return call.query, 1.0
+    return call.prepared_query, 1.0
+
+
+def four_axes(tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
+    """Fold or add leading axes until there are (batch, heads): the fused kernels want just four axes."""
+    if tuple(tensor.shape[:-2]) != lead:
+        tensor = tensor.expand(*lead, *tensor.shape[-2:])
+    if len(lead) == 2:
+        return tensor
+    if len(lead) < 2:
+        return tensor.reshape(*(1,) * (2 - len(lead)), *lead, *tensor.shape[-2:])
+    return tensor.flatten(0, len(lead) - 2)
