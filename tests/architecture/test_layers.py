@@ -157,7 +157,7 @@ def test_every_part_has_a_rule() -> None:
     ("place", "line"),
     [
         ("ops/attend.py", "from heedful.nn import attention"),
-        ("ops/backends/sdpa/backend.py", "from ...nn import attention"),
+        ("ops/backends/flex.py", "from ...nn import attention"),
         ("nn/attention.py", "from ..models.base import Decoded"),
         ("data/files.py", "import heedful.ops.masks"),
         ("train/loop.py", "from heedful import explore"),

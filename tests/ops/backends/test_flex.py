@@ -96,20 +96,30 @@ def test_what_it_does_not_serve_it_says_before_it_runs(monkeypatch: pytest.Monke
     with pytest.raises(BackendError, match="for CUDA"):
         attend(x, x, x, backend="flex")
     monkeypatch.setattr(Flex, "supports", Flex.refusal)
-    bad = x.clone()
-    bad[0, 2] = torch.nan
     edges = masks.Edges(torch.tensor([[0], [1]]), 3, 3)
     told = {
         "no dropout": plan(x, x, x, dropout_p=0.1),
         "no float64": plan(x.double(), x.double(), x.double()),
         "list of edges": plan(x, x, x, mask=~(masks.Causal() & edges)),
         "not by sparsemax": plan(x, x, x, normalizer=normalizers.Sparsemax()),
-        "NaN or infinity": plan(x, bad, x, mask=masks.Causal()),
     }
     for words, plans in told.items():
         assert words in plans.rejected["flex"]
     additive = example("additive", dtype=SINGLE)
     assert "pair is additive" in plan(**additive.arguments()).rejected["flex"]  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("plain_form")
+def test_what_is_not_finite_behind_a_mask_goes_to_plain_mathematics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Flex, "supports", Flex.refusal)
+    x = torch.randn(2, 3, 8)
+    bad = x.clone()
+    bad[:, 2] = torch.nan
+    padding = masks.Padding(torch.tensor([2, 1]))
+    got = attend(x, bad, bad, mask=padding, backend="flex").output
+    assert_same(got, attend(x, x, x, mask=padding, backend="reference").output)
 
 
 @pytest.mark.usefixtures("plain_form")
