@@ -92,8 +92,18 @@ class FusedCall:
     """Calls of PyTorch's kernel that share a signature: what is static of them, worked out once."""
 
     __slots__ = (
-        "four_axes", "gqa", "in_autocast", "is_causal", "is_plain", "key_lead", "lead", "look_at_value", "mask",
-        "reads_numbers", "scale", "widens",
+        "checks_value",
+        "four_axes",
+        "gqa",
+        "in_autocast",
+        "is_causal",
+        "is_masked",
+        "is_plain",
+        "key_lead",
+        "lead",
+        "mask",
+        "scale",
+        "widens",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
@@ -117,9 +127,9 @@ class FusedCall:
         self.is_plain = plain
         self.is_causal = bool(_is_causal(call))  # while traced, lengths are tensors
         self.mask = None if self.is_causal else mask_builder(call)
-        self.reads_numbers = call.masks
+        self.is_masked = call.masks
         # Under a causal mask the last queries see all keys, unless there are more keys than queries.
-        self.look_at_value = self.is_causal and call.num_keys > call.num_queries
+        self.checks_value = self.is_causal and call.num_keys > call.num_queries
 
     def __call__(self, call: Call) -> Attended:
         query, key, value = call.query, call.key, call.value
@@ -127,7 +137,7 @@ class FusedCall:
             query, key = call.prepared_query, call.prepared_key.to(call.prepared_query.dtype)
         elif isinstance(key, PreparedKey):
             key = key.features
-        if self.reads_numbers and not query.is_cpu and not call.known_finite:
+        if self.is_masked and not query.is_cpu and not call.known_finite:
             return attend_plainly(call)
         if self.widens:
             # At the sizes of sentences PyTorch's half-precision CPU kernel takes ten times as long as float32.
@@ -138,7 +148,7 @@ class FusedCall:
                 output = self._attend(call, query, key, value, added)
         else:
             output = self._attend(call, query, key, value, added)
-        if self.reads_numbers and not self._is_clean(call, output, query, key):
+        if self.is_masked and not self._is_clean(call, output, query, key):
             return attend_plainly(call)
         if self.widens:
             output = output.to(call.query.dtype)
@@ -184,7 +194,7 @@ class FusedCall:
             total = reading(output) + reading(query, key)
         else:
             total = reading(output) if call.known_finite else math.nan
-        if self.look_at_value and output.requires_grad:
+        if self.checks_value and output.requires_grad:
             total += reading(call.value)
         # NaN for what is not finite; a sum of large finite numbers may overflow, and is looked at one by one.
         return total - total == 0.0 or (all_finite(output) and call.known_finite)
