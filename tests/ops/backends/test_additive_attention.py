@@ -1,4 +1,4 @@
-"""Additive attention as one kernel: outputs and all gradients against `reference` in float64, and who takes it."""
+"""Additive attention as one kernel: outputs and all gradients against `reference` in float64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from heedful.ops.backends.additive import attention as additive_softmax
 from heedful.ops.backends.additive import launch as additive_attend
 from heedful.ops.jit import cache as runtime_store
 from heedful.ops.jit import kernel as runtime
-from heedful.ops.quick_additive import quick_additive
 from tests.ops.compare import assert_same
 
 pytestmark = pytest.mark.skipif(runtime.unavailable() is not None, reason="kernels cannot run here")
@@ -69,14 +68,14 @@ def assert_agree(
         assert_same(one.double(), other, dtype=torch.float32)
 
 
-@pytest.mark.parametrize("backend", ["auto", "chunked"])
+@pytest.mark.parametrize("backend", ["auto", "additive"])
 @pytest.mark.parametrize("prepared", [False, True])
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_shape(name: str, prepared: bool, backend: str) -> None:
     assert_agree(drawn(name), prepared=prepared, backend=backend)
 
 
-@pytest.mark.parametrize("backend", ["auto", "chunked"])
+@pytest.mark.parametrize("backend", ["auto", "additive"])
 @pytest.mark.parametrize("queries", [1, 20])
 def test_padding(queries: int, backend: str) -> None:
     tensors = [torch.randn(4, queries, 6), *(torch.randn(4, 70, 6) for _ in range(2))]
@@ -171,45 +170,39 @@ def test_only_what_is_asked_for_is_differentiated() -> None:
         assert gradient.shape == leaf.shape
 
 
-def short(tensors: Leaves, **options: object) -> Tensor | None:
-    score = scores.Additive(*tensors[3:], activation=options.pop("activation", "tanh"))  # type: ignore[arg-type]
-    return quick_additive(*tensors[:3], score, options.get("mask"))  # type: ignore[arg-type]
-
-
-def test_what_takes_the_short_way_and_what_the_long_one() -> None:
-    tensors = drawn("few queries")
-    assert short(tensors) is not None
-    assert short([torch.nn.Parameter(tensor) for tensor in tensors]) is not None
-    assert short(tensors, mask=masks.Padding(torch.full((2, 2), 3))) is not None
-    assert short(tensors, mask=masks.Padding(torch.full((2,), 3))) is None
-    assert short(tensors, mask=masks.Causal()) is None
-    assert short(tensors, activation="leaky_relu") is None
-    for place in range(6):
-        other = [*tensors]
-        other[place] = tensors[place].double()
-        assert short(other) is None
-    assert short([tensors[0][:1], *tensors[1:]]) is None
-    assert short([tensors[0][..., :4], *tensors[1:]]) is None
-    assert short([*tensors[:2], tensors[2][..., :3, :], *tensors[3:]]) is None
-    assert short([*tensors[:2], tensors[2][..., :0], *tensors[3:]]) is None
+def test_maps_are_part_of_the_step_of_autograd_where_all_heads_share_them() -> None:
+    tensors = [tensor.requires_grad_() for tensor in drawn("few queries")]
     score = scores.Additive(*tensors[3:])
-    foreign = scores.PreparedKey(tensors[1], "dot")
-    assert quick_additive(tensors[0], foreign, tensors[2], score, None) is None
-    narrow = scores.PreparedKey(score.prepare_key(tensors[1]).features[..., :1], score.key_kind)
-    assert quick_additive(tensors[0], narrow, tensors[2], score, None) is None
+    for key, others in ((tensors[1], 0), (score.prepare_key(tensors[1]), 1)):
+        output = attend(tensors[0], key, tensors[2], score=score, backend="additive").output
+        assert output.grad_fn is not None
+        before = {step for step, _ in output.grad_fn.next_functions if step is not None}
+        leaves = [step for step in before if type(step).__name__ == "AccumulateGrad"]
+        assert len(before) - len(leaves) == others
+    assert plan(*tensors[:3], score=score).backend == "additive"
+
+
+def test_half_precision_and_autocast_are_prepared_first() -> None:
+    tensors = drawn("few queries")
+    score = scores.Additive(*tensors[3:])
+    wanted = attend(*tensors[:3], score=score, backend="reference").output
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert short(tensors) is None
-    assert plan(*tensors[:3], score=score).backend == "chunked"
+        lowered = attend(*tensors[:3], score=score, backend="additive").output
+    assert lowered.dtype == torch.bfloat16
+    assert_same(lowered.float(), wanted, dtype=torch.bfloat16)
+    half = [tensor.bfloat16() for tensor in tensors]
+    got = attend(*half[:3], score=scores.Additive(*half[3:]), backend="additive").output
+    assert_same(got.float(), wanted, dtype=torch.bfloat16)
 
 
 PROGRAM = """
 import sys, torch
-from heedful import attend, masks, scores
+from heedful import attend, normalizers, scores
 from heedful.ops.jit import kernel as runtime
 x = torch.ones(2, 9, 32, requires_grad=True)
 score = scores.Additive(torch.ones(32, 32), torch.ones(32, 32), torch.ones(32, requires_grad=True))
 attend(x, x, x, score=score).output.sum().backward()
-attend(x, x, x, score=score, mask=masks.Causal(), backend="chunked").output.sum().backward()
+attend(x, x, x, score=score, normalizer=normalizers.ReLU(), backend="chunked").output.sum().backward()
 if __name__ == "__main__":
     print("numba" in sys.modules, sorted(runtime.compile_seconds()))
 """
@@ -222,8 +215,8 @@ def test_loaded_from_disk_without_numba() -> None:
     told = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=240
     )
-    assert told.stdout.startswith("False ['additive_attend"), told.stdout
-    assert "additive_backward.additive_backward" in told.stdout
+    assert told.stdout.startswith("False ['backward.additive_backward"), told.stdout
+    assert "matrices.gradients_kernel" in told.stdout
 
 
 def test_the_comparison_sees_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

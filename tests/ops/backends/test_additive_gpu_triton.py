@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from heedful import attend, masks, normalizers, positions, scores
-from heedful.ops.backends.additive import attention as additive_softmax
 from heedful.ops.backends.additive import gpu as additive_gpu
 from heedful.ops.backends.additive import scores as additive
 from heedful.ops.masks import Mask
@@ -39,7 +38,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("scores_forward", "scores_backward"):
         monkeypatch.setattr(additive_gpu, name, _told(name, asked))
     monkeypatch.setattr(additive, "takes_triton", lambda device: True)
-    monkeypatch.setattr(additive_softmax, "is_fused", lambda call: False)  # is for processors alone
     return asked
 
 
@@ -147,5 +145,4 @@ def test_without_triton_a_gpu_goes_by_the_formula(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(additive_gpu, "_reason", [])
     assert "Triton cannot be imported" in str(additive.refusal(torch.device("cuda")))
     monkeypatch.setattr(additive, "takes_triton", lambda device: True)
-    monkeypatch.setattr(additive_softmax, "is_fused", lambda call: False)  # is for processors alone
     compared(tensors("batch"))

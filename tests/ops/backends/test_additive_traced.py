@@ -128,7 +128,6 @@ def test_a_transform_inside_is_plain_mathematics() -> None:
 
 def test_without_kernels_it_is_traced_as_plain_mathematics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(additive, "refusal", lambda device: "switched off")
-    monkeypatch.setattr("heedful.ops.scores.additive.refusal", lambda device: "switched off")
     tensors, graphs = inputs(), list[GraphModule]()
     assert_same(compiled(attention(), graphs)(*tensors), attention()(*tensors))
     assert operators(graphs[0]) == []

@@ -1,1 +1,1 @@
-"""Attention by additive scores."""
+"""Attention by additive scores: one definition of the pair, and the kernels made of it."""

@@ -1,58 +1,130 @@
-"""Additive scores under softmax as one step of autograd: the maps of queries and keys, the kernel, and their gradients.
+"""Additive attention under softmax as one step of autograd: maps of queries and keys, kernel, and all gradients.
 
-The whole of it is one `torch.autograd.Function`, since a step of autograd for each product takes as long as the
-attention of a short sequence. Between the passes it keeps what goes in, the prepared features, the outputs and a number
-a row.
+It is one `torch.autograd.Function`, since a step of autograd for each product takes as long as the attention of a short
+sequence. Kept between the passes are the inputs, the features, the outputs, and one number a row.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.additive.blocks import serves
-from heedful.ops.backends.additive.launch import attend_backward, attend_forward, dense
+from heedful.ops.backends.additive.launch import attend_backward, attend_forward
+from heedful.ops.backends.additive.layout import dense
 from heedful.ops.backends.additive.maps import map_both, suits, unmap_both
-from heedful.ops.backends.reference import Operands
-from heedful.ops.call import Call
-from heedful.ops.double_backward import differentiable_gradients
-from heedful.ops.masks import Padding
+from heedful.ops.backends.additive.scores import SLOPES, additive_scores
+from heedful.ops.backends.additive.visible import EVERYTHING, Visible
+from heedful.ops.backends.base import as_given
+from heedful.ops.blas import product_of
+from heedful.ops.call import Attended
+from heedful.ops.double_backward import seen_gradients
+from heedful.ops.finite import all_finite, is_batched
 from heedful.ops.normalizers import Softmax
 from heedful.ops.products import crossed, product
-from heedful.ops.scores import Additive
+from heedful.ops.rows import Rows
+from heedful.ops.scores.additive import ACTIVATIONS
 
 Maps = tuple[Tensor | None, Tensor | None]
+BLOCK_BYTES = 2 * 2**20
+"""Bytes of scores that exist at a time where gradients arrive at the weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class AdditiveOptions:
+    """What a call of the additive kernels takes besides differentiable tensors."""
+
+    visible: Visible = EVERYTHING
+    activation: str = "tanh"
+    needs_weights: bool = False
+    hides: bool = False
+    """Whether something not finite may be hidden, so that results have to be looked at."""
+
+
+PLAIN = AdditiveOptions()
 
 
 def attend_additively(
-    query: Tensor, key: Tensor, value: Tensor, vector: Tensor, maps: Maps, lengths: Tensor | None
-) -> Tensor:
-    """softmax(vᵀ tanh(W_qᵀ q + W_kᵀ k)) · values, in float32 on a processor.
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vector: Tensor,
+    maps: Maps = (None, None),
+    options: AdditiveOptions = PLAIN,
+) -> Attended | None:
+    r"""Additive attention, :math:`\mathrm{softmax}(v^\top \varphi(W_q^\top q + W_k^\top k)) \cdot` values.
 
-    `maps` W are (features, hidden), or None where queries or keys are prepared. `lengths`, int64 in the shape of the
-    leading axes, tells how many keys each sequence sees; what lies beyond is not read, and a row that sees nothing
-    gives 0.
+    Float32 or float64 tensors on a processor. `query` is (*lead, query, features), `key` (*lead, key, features),
+    `value` (*lead, key, width), `vector` (*lead, hidden); leading axes broadcast. `maps` are (features, hidden), or
+    None where queries or keys are features already. A row that sees no key gives 0.
+
+    Returns:
+        Outputs (*lead, query, width) and, if asked for, weights (*lead, query, key). None where `options.hides` and a
+        number that is not finite could have passed from behind a mask to an output, or would to a gradient.
 
     >>> import torch
     >>> query, key, value = torch.zeros(1, 4), torch.zeros(3, 4), torch.tensor([[1.0], [3.0], [9.0]])
-    >>> attend_additively(query, key, value, torch.ones(4), (None, None), torch.tensor(2))
+    >>> first_two = AdditiveOptions(Visible(lengths=torch.tensor(2)))
+    >>> attend_additively(query, key, value, torch.ones(4), options=first_two).output
     tensor([[2.]])
     """
-    tensors = (query, key, value, vector, *maps)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        output: Tensor = _Attention.apply(lengths, *tensors)  # type: ignore[no-untyped-call]
-        return output
-    features = both_mapped(query, key, maps)
-    return attend_forward(*features, dense(value), vector.contiguous(), lengths)[0]
-
-
-def both_mapped(query: Tensor, key: Tensor, maps: Maps) -> tuple[Tensor, Tensor]:
-    """Features of queries and keys."""
     query_weight, key_weight = maps
-    if query_weight is not None and suits(query, query_weight) and suits(key, key_weight):
-        return map_both(query, query_weight, dense(key), key_weight)
+    if query.is_neg() or key.is_neg() or value.is_neg() or vector.is_neg():
+        # Kernels read memory, where lazily negated numbers have the other sign.
+        query, key, value = query.resolve_neg(), key.resolve_neg(), value.resolve_neg()
+        vector = vector.resolve_neg()
+    learns = torch.is_grad_enabled() and (
+        query.requires_grad
+        or key.requires_grad
+        or value.requires_grad
+        or vector.requires_grad
+        or (query_weight is not None and query_weight.requires_grad)
+        or (key_weight is not None and key_weight.requires_grad)
+    )
+    if learns:
+        with torch.no_grad():
+            a, b = both_mapped(query, key, query_weight, key_weight)
+        # Gradients of weights 0 are multiplied by the features, and by what these were made of.
+        if options.hides and not is_finite(a, b):
+            return None
+        output, weights = _Attention.apply(  # type: ignore[no-untyped-call]
+            options, a, b, query, key, value, vector, query_weight, key_weight
+        )
+    else:
+        a, b = both_mapped(query, key, query_weight, key_weight)
+        output, _, weights = attend_forward(
+            a,
+            b,
+            value if value.stride(-1) == 1 else value.contiguous(),
+            vector if vector.stride(-1) == 1 else vector.contiguous(),
+            options.visible,
+            SLOPES[options.activation],
+            options.needs_weights,
+        )
+    # Hidden scores are replaced, hidden values multiplied by 0: where one is not finite, neither is the output.
+    if options.hides and not is_finite(output, output):
+        return None
+    # What the class's own constructor does, in a third of the time.
+    return tuple.__new__(Attended, (output, weights))
+
+
+def is_finite(one: Tensor, other: Tensor) -> bool:
+    """Whether all numbers of both tensors are finite, by one inner product where that tells."""
+    total = product_of(one, other)
+    return (total is not None and math.isfinite(total)) or all_finite(one, other)
+
+
+def both_mapped(
+    query: Tensor, key: Tensor, query_weight: Tensor | None, key_weight: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Features of queries and keys."""
+    if query_weight is not None and suits(query, query_weight, key, key_weight):
+        key = key if key.stride(-1) == 1 else key.contiguous()
+        return map_both(query, query_weight, key, key_weight)
     return mapped(query, query_weight), mapped(key, key_weight)
 
 
@@ -64,48 +136,59 @@ def mapped(tensor: Tensor, weight: Tensor | None) -> Tensor:
 
 
 class _Attention(torch.autograd.Function):
-    """`attend_additively` for autograd; the second derivative is taken by plain mathematics."""
+    """`attend_additively` for autograd; features are given, and their gradients are those of what they were made of."""
 
     @staticmethod
-    def forward(ctx: Any, lengths: Tensor | None, *tensors: Any) -> Tensor:
-        query, key, value, vector, query_weight, key_weight = tensors
-        a, b = both_mapped(query, key, (query_weight, key_weight))
-        output, sums = attend_forward(a, b, dense(value), vector.contiguous(), lengths)
-        ctx.save_for_backward(lengths, *tensors, a, b, output, sums)
-        return output
+    def forward(
+        ctx: Any, options: AdditiveOptions, a: Tensor, b: Tensor, *tensors: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        value, vector = tensors[2:4]
+        output, sums, weights = attend_forward(
+            a,
+            b,
+            dense(value),
+            dense(vector),
+            options.visible,
+            SLOPES[options.activation],
+            options.needs_weights,
+        )
+        ctx.options = options
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, a, b, output, sums)
+        return output, weights
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        lengths, *tensors, a, b, output, sums = ctx.saved_tensors
-        if torch.is_grad_enabled():
-
-            def readable(*own: Any) -> tuple[Tensor]:
-                return (plain(own[:4], (own[4], own[5]), lengths),)
-
-            return None, *differentiable_gradients(readable, tensors, (upstream,))
-        features = a, b, dense(tensors[2]), tensors[3].contiguous()
-        of_a, of_b, of_value, of_vector = attend_backward(features, lengths, output, sums, upstream)
-        of_query, of_key, *of_maps = both_unmapped(ctx, tensors, of_a, of_b)
-        return None, of_query, of_key, of_value, of_vector, *of_maps
+    def backward(
+        ctx: Any, upstream: Tensor | None, of_weights: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        *tensors, a, b, output, sums = ctx.saved_tensors
+        options, above = ctx.options, (upstream, of_weights)
+        with as_given(a.device):
+            if torch.is_grad_enabled() or any(t is not None and is_batched(t) for t in above):
+                return None, None, None, *differentiable_gradients_of(options, tensors, above)
+            if of_weights is not None or upstream is None:
+                found = gradients_in_blocks(options, (a, b, *tensors[2:4]), above)
+            else:
+                features = a, b, dense(tensors[2]), dense(tensors[3])
+                slope = SLOPES[options.activation]
+                found = attend_backward(features, options.visible, slope, output, sums, upstream)
+            of_a, of_b, of_value, of_vector = found
+            of_query, of_key, *of_maps = both_unmapped(
+                ctx.needs_input_grad[3:], tensors, of_a, of_b
+            )
+        return None, None, None, of_query, of_key, of_value, of_vector, *of_maps
 
 
 def both_unmapped(
-    ctx: Any, tensors: list[Tensor], of_a: Tensor, of_b: Tensor
+    wanted: Sequence[bool], tensors: list[Tensor], of_a: Tensor, of_b: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Gradients of queries, keys and their maps from those of their features."""
     query, key, _, _, query_weight, key_weight = tensors
-    wanted = ctx.needs_input_grad
-    if (
-        query_weight is not None
-        and all(
-            (wanted[1], wanted[2] or key_weight is None, wanted[5], wanted[6] or key_weight is None)
-        )
-        and suits(query, query_weight)
-        and suits(key, key_weight)
-    ):
+    is_whole = wanted[0] and wanted[4] and (key_weight is None or (wanted[1] and wanted[5]))
+    if query_weight is not None and is_whole and suits(query, query_weight, key, key_weight):
         return unmap_both(query, query_weight, key, key_weight, of_a, of_b)
-    of_query, of_query_weight = unmapped(query, query_weight, of_a, wanted[1])
-    of_key, of_key_weight = unmapped(key, key_weight, of_b, wanted[2])
+    of_query, of_query_weight = unmapped(query, query_weight, of_a, wanted[0])
+    of_key, of_key_weight = unmapped(key, key_weight, of_b, wanted[1])
     return of_query, of_key, of_query_weight, of_key_weight
 
 
@@ -122,51 +205,67 @@ def unmapped(
     return below, crossed(tensor.reshape(-1, tensor.shape[-1]), above)
 
 
-def plain(tensors: tuple[Tensor, ...], maps: Maps, lengths: Tensor | None) -> Tensor:
-    """`attend_additively` by plain mathematics, which autograd can differentiate again."""
-    query, key, value, vector = tensors
-    query_weight, key_weight = maps
-    a = query if query_weight is None else query @ query_weight
-    b = key if key_weight is None else key @ key_weight
-    scores = (torch.tanh(a[..., :, None, :] + b[..., None, :, :]) * vector[..., None, None, :]).sum(
-        -1
-    )
-    if lengths is None:
-        return torch.softmax(scores, -1) @ value
-    keep = torch.arange(key.shape[-2], device=key.device) < lengths[..., None, None]
-    weights = torch.softmax(scores.masked_fill(~keep, torch.finfo(scores.dtype).min), -1)
-    return torch.where(keep, weights, 0.0) @ value
+# Plain mathematics
 
 
-def is_fused(call: Call) -> bool:
-    """Whether a call under the additive score is one that the kernel computes whole."""
-    return (
-        isinstance(call.score, Additive)
-        and call.score.activation == "tanh"
-        and type(call.normalizer) is Softmax
-        and call.bias is None
-        and (call.mask is None or type(call.mask) is Padding)
-        and not call.dropout_p
-        and call.query.is_cpu
-        and call.query.dtype != torch.float64
-    )
+def plain_rows(
+    options: AdditiveOptions, scores: Tensor, value: Tensor, rows: Rows
+) -> tuple[Tensor, Tensor]:
+    """Outputs and weights of some rows from their scores (*lead, rows, key)."""
+    keep, bias = options.visible.tile(rows)
+    scores = scores.expand(*rows.lead, *scores.shape[-2:])
+    weights = Softmax().weights(scores if bias is None else scores + bias, keep)
+    return weights @ value, weights
 
 
-def takes(operands: Operands) -> bool:
-    """Whether a call that is made ready may go this way."""
-    return serves(operands) and is_fused(operands.call)
+def differentiable_gradients_of(
+    options: AdditiveOptions, tensors: Sequence[Any], above: Sequence[Tensor | None]
+) -> tuple[Tensor | None, ...]:
+    """Gradients of query, key, value, vector and maps that autograd can differentiate again."""
+    arrived = [place for place, gradient in enumerate(above) if gradient is not None]
+
+    def readable(*own: Any) -> list[Tensor]:
+        query, key, value, vector, query_weight, key_weight = own
+        a = query if query_weight is None else query @ query_weight
+        b = key if key_weight is None else key @ key_weight
+        hidden = ACTIVATIONS[options.activation](a[..., :, None, :] + b[..., None, :, :])
+        scores = (hidden * vector[..., None, None, :]).sum(-1)
+        results = plain_rows(options, scores, value, all_rows(scores, value))
+        return [results[place] for place in arrived]
+
+    return seen_gradients(readable, tensors, [g for g in above if g is not None])
 
 
-def attend_ready(operands: Operands) -> Tensor:
-    """The output of a call that `takes` accepts, in the dtype that was given."""
-    call, lengths = operands.call, None
-    assert isinstance(call.score, Additive)
-    if isinstance(call.mask, Padding):
-        lengths = call.mask.key_lengths.long()
-        lengths = lengths.reshape(*lengths.shape, *(1,) * (len(call.lead) - lengths.ndim))
-        lengths = lengths.expand(call.lead).contiguous()
-    vector = call.score.vector.to(operands.query.dtype)
-    output = attend_additively(
-        operands.query, operands.key, operands.value, vector, (None, None), lengths
-    )
-    return output.to(call.query.dtype)
+def gradients_in_blocks(
+    options: AdditiveOptions, features: tuple[Tensor, ...], above: Sequence[Tensor | None]
+) -> tuple[Tensor, ...]:
+    """Gradients of features, values and vectors from those of outputs and weights, by blocks of scores."""
+    own = [tensor.detach().requires_grad_() for tensor in features]
+    a, b, value, vector = own
+    sums = [torch.zeros_like(tensor) for tensor in own]
+    count = a.shape[-2]
+    lead = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2], value.shape[:-2], vector.shape[:-1])
+    rows = Rows.all(count, b.shape[-2], tuple(lead), a.device)
+    step = max(1, BLOCK_BYTES // max(1, math.prod(lead) * b.shape[-2] * a.itemsize))
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        with torch.enable_grad():
+            scores = additive_scores(a[..., start:stop, :], b, vector, options.activation)
+            results = plain_rows(options, scores, value, rows.block(start, stop))
+        given = [
+            (result, g[..., start:stop, :])
+            for result, g in zip(results, above, strict=True)
+            if g is not None
+        ]
+        if given:
+            made, arrived = zip(*given, strict=True)
+            found = torch.autograd.grad(made, own, arrived, materialize_grads=True)
+            for total, gradient in zip(sums, found, strict=True):
+                total += gradient
+    return tuple(sums)
+
+
+def all_rows(scores: Tensor, value: Tensor) -> Rows:
+    """Every row of a call of which all scores are given."""
+    lead = torch.broadcast_shapes(scores.shape[:-2], value.shape[:-2])
+    return Rows.all(scores.shape[-2], scores.shape[-1], tuple(lead), scores.device)

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Gradients of additive attention under softmax in one pass on a CPU.
+"""Gradients of additive attention under softmax in one pass on a processor.
 
 A block of queries meets its keys a tile at a time. With the logarithm of each row's sum its weights are known as soon
 as its scores are, so a tile's scores are computed again, and nothing that grows as queries × keys is kept.
@@ -7,236 +7,184 @@ as its scores are, so a tile's scores are computed again, and nothing that grows
 
 from __future__ import annotations
 
-from heedful.ops.backends.additive.forward import (
-    MINUS_INFINITY,
-    clear,
-    features_space,
-    multiply,
-    tile_scores,
-)
+from heedful.ops.backends.additive.forward import add_bias, hide, key_range, row_range
+from heedful.ops.backends.additive.linear import add_row, clear, inner, multiply, turn_rows
 from heedful.ops.backends.additive.pair import (
     BLOCK,
     FEW_ROWS,
     KEYS,
     LANES,
     SUMS,
-    ZERO,
+    add_key_sums,
+    gradient_numbers,
+    gradient_space,
     padded_size,
+    raise_keys,
     raise_rows,
+    tile_function,
+    tile_gradients,
+    tile_scores,
+    write_row_sums,
 )
-from heedful.ops.backends.additive.pair_gradients import add_tile, pair_gradients
-from heedful.ops.jit.exponential import LOWEST, exponential_of
-from heedful.ops.jit.kernel import (
-    inlined,
-    kernel,
-    load,
-    spread,
-    store,
-    stretch,
-    sum_of,
-    turn,
-    where_positive,
-)
+from heedful.ops.jit.kernel import kernel, load, spread, store, stretch, weight_of
 
 
 def backward_numbers(rows: int, hidden: int, width: int) -> int:
-    """How many numbers of scratch a part needs."""
+    """The numbers of scratch that a part needs."""
     padded, wide = (-(-size // LANES) * LANES for size in (hidden, width))
-    tile = BLOCK // LANES * padded
-    return rows * (3 * padded + 2 * KEYS + 2) + 3 * padded + 2 * tile + KEYS * (padded + wide)
+    return gradient_numbers(rows, padded) + rows * (2 * KEYS + 1) + KEYS * wide
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def weigh_row(source, at, vector, v_at, count, target, place):
-    """Write some numbers, each times that of the vector."""
-    whole = count // LANES * LANES
-    for h in range(0, whole, LANES):
-        store(target, place + h, load(source, at + h) * load(vector, v_at + h))
-    for h in range(whole, count):
-        target[place + h] = source[at + h] * vector[v_at + h]
+@tile_function
+def weights_again(scores, begin, end, count, logsums, to):
+    """Turn a tile's scores into weights."""
+    for q in range(begin, end):
+        shift = spread(logsums[to + q])
+        for k in range(q * KEYS, q * KEYS + count, LANES):
+            store(scores, k, weight_of(load(scores, k) - shift))
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def add_row(source, count, target, place):
-    """Add some numbers."""
-    whole = count // LANES * LANES
-    for h in range(0, whole, LANES):
-        store(target, place + h, load(target, place + h) + load(source, h))
-    for h in range(whole, count):
-        target[place + h] += source[h]
+@tile_function
+def score_gradients(weights, reached, deltas, begin, end, count):
+    """Turn weights into the gradients of their scores."""
+    for q in range(begin, end):
+        delta = spread(deltas[q])
+        for k in range(q * KEYS, q * KEYS + count, LANES):
+            store(weights, k, load(weights, k) * (load(reached, k) - delta))
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def inner(left, l_at, right, r_at, count):
-    """The inner product of two rows."""
-    many = spread(ZERO)
-    whole = count // LANES * LANES
-    for c in range(0, whole, LANES):
-        many += load(left, l_at + c) * load(right, r_at + c)
-    total = sum_of(many)
-    for c in range(whole, count):
-        total += left[l_at + c] * right[r_at + c]
-    return total
-
-
-@inlined(fastmath=SUMS, borrows=True)
-def turn_values(value, at, stride, count, width, turned):
-    """Turn some rows of values, (count, width) -> (width, KEYS), filled up with zeros."""
-    blocks, whole = count // LANES * LANES, width // LANES * LANES
-    for k in range(0, blocks, LANES):
-        for c in range(0, whole, LANES):
-            turn(value, at + k * stride + c, stride, turned, c * KEYS + k, KEYS)
-    for c in range(width):
-        first = blocks if c < whole else 0
-        for k in range(first, KEYS):
-            turned[c * KEYS + k] = value[at + k * stride + c] if k < count else ZERO
-
-
-@inlined(fastmath=SUMS, borrows=True)
-def reached(upstream, u_at, value, v_at, stride, rows, count, width, turned, found):
+@tile_function
+def reach(upstream, u_at, value, v_at, stride, rows, count, width, turned, reached, at):
     """Inner products of the outputs' gradients and a tile's values: (rows, KEYS)."""
     if rows < FEW_ROWS:
         for q in range(rows):
             for k in range(count):
-                found[q * KEYS + k] = inner(
+                reached[at + q * KEYS + k] = inner(
                     upstream, u_at + q * width, value, v_at + k * stride, width
                 )
     else:
-        turn_values(value, v_at, stride, count, width, turned)
+        turn_rows(value, v_at, stride, count, width, turned)
         columns = (count + 2 * LANES - 1) // (2 * LANES) * 2 * LANES
         multiply(
-            upstream, u_at, width, 1, turned, 0, KEYS, found, 0, KEYS, rows, width, columns, True
+            upstream, u_at, width, 1, turned, 0, KEYS, reached, at, KEYS, rows, width, columns, True
         )
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def weights_again(scores, rows, count, logsums, to):
-    """Turn a tile's scores into weights, filled up with zeros."""
-    lowest, zero = spread(LOWEST), spread(ZERO)
-    for q in range(rows):
-        for k in range(count, padded_size(count)):
-            scores[q * KEYS + k] = MINUS_INFINITY
-        top = spread(logsums[to + q])
-        for k in range(q * KEYS, q * KEYS + count, LANES):
-            x = load(scores, k) - top
-            store(scores, k, where_positive(lowest - x, zero, exponential_of(x)))
-
-
-@inlined(fastmath=SUMS, borrows=True)
-def score_gradients(weights, found, deltas, rows, count):
-    """Turn weights into the gradients of their scores."""
-    for q in range(rows):
-        delta = spread(deltas[q])
-        for k in range(q * KEYS, q * KEYS + count, LANES):
-            store(weights, k, load(weights, k) * (load(found, k) - delta))
-
-
-@inlined(fastmath=SUMS, borrows=True)
-def gradient_space(scratch, rows, padded, width):
-    """Rows, keys and the vector in scratch: features, tiles, sums, and a tile of scores."""
-    space, end = features_space(scratch, rows, padded)
-    size = BLOCK // LANES * padded
-    tile, turned = stretch(scratch, end), stretch(scratch, end + size)
-    end += size + KEYS * padded
-    key_sums, row_sums = stretch(scratch, end), stretch(scratch, end + size)
-    end += size + rows * padded
-    scores, found = stretch(scratch, end), stretch(scratch, end + rows * KEYS)
-    end += 2 * rows * KEYS
-    bent, deltas, values = (
-        stretch(scratch, end),
-        stretch(scratch, end + padded),
-        stretch(scratch, end + padded + rows),
-    )
-    return (
-        space,
-        (tile, turned),
-        (space[0], row_sums, tile, key_sums, bent),
-        scores,
-        found,
-        deltas,
-        values,
-    )
-
-
-@inlined(fastmath=SUMS, borrows=True)
-def tile_gradients(given, kept, at, strides, rows, count, sizes, spaces, results, to, fresh):
-    """Gradients of a tile's keys and values, and its share of those of a block of rows and of the vector."""
-    space, tiles, sums, scores, found, deltas, turned = spaces
-    hidden, width = sizes
+@tile_function
+def attend_tile(
+    given, kept, at, strides, row, rows, key, count, seen, slope, sizes, added, a_at, spaces, results, to
+):  # fmt: skip
+    """Add the gradients of a tile's keys and values, and its share of those of a block of rows and of the vector."""
+    space, tiles, sums, scores, reached, deltas, turned = spaces
+    hidden, width, added_stride = sizes
     upstream, logsums, value = kept
-    small = tile_scores(given, at, strides, rows, count, hidden, space, tiles, scores, 0, KEYS)
-    weights_again(scores, rows, count, logsums, to[0])
-    multiply(
-        scores, 0, 1, KEYS, upstream, to[0] * width, width,
-        results[1], to[2], width, count, rows, width, fresh,
+    begin, end = row_range(row, rows, key, count, seen)
+    if begin == end:
+        return
+    small = raise_keys(given[1], at[1], strides[1], count, hidden, slope, tiles[0])
+    tile_scores(
+        given, at, strides, rows, begin, end, count, hidden, slope, small, space, tiles,
+        scores, 0, KEYS,
     )  # fmt: skip
-    reached(upstream, to[0] * width, value, at[3], strides[2], rows, count, width, turned, found)
-    score_gradients(scores, found, deltas, rows, count)
+    if len(added) > 0:
+        add_bias(scores, begin, end, count, 0, KEYS, added, a_at, added_stride)
+    if key < row + rows - 1 - seen[0] or key + count > row + seen[1] + 1:
+        hide(scores, row, rows, begin, end, key, count, seen, 0, KEYS)
+    weights_again(scores, begin, end, count, logsums, to[0])
+    u_at = (to[0] + begin) * width
+    multiply(
+        scores, begin * KEYS, 1, KEYS, upstream, u_at, width,
+        results[1], to[2], width, count, end - begin, width, False,
+    )  # fmt: skip
+    reach(
+        upstream, u_at, value, at[3], strides[2], end - begin, count, width,
+        turned, reached, begin * KEYS,
+    )  # fmt: skip
+    score_gradients(scores, reached, deltas, begin, end, count)
     clear(sums[3], 0, padded_size(hidden) // LANES * BLOCK)
-    pair_gradients(given, at, strides, rows, count, hidden, small, space[4], sums, scores)
-    add_tile(sums[3], given[2], at[2], count, hidden, results[0], to[1], fresh)
+    tile_gradients(
+        given, at, strides, begin, end, count, hidden, slope, small, space[4], sums, scores
+    )
+    add_key_sums(sums[3], given[2], at[2], count, hidden, results[0], to[1])
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def gradient_rows(given, kept, output, at, strides, rows, keys, sizes, spaces, results, to, fresh):
-    """Gradients of a block of rows, written, and its share of all others; `to` tells where row and keys begin."""
-    hidden, width = sizes
+@tile_function
+def attend_block(
+    given, kept, output, at, strides, row, rows, keys, seen, slope, sizes, added, a_at, spaces, results, to
+):  # fmt: skip
+    """Write the gradients of a block of rows, and add its share of all others; `to` is where rows and keys begin."""
+    hidden, width, _ = sizes
     query, _, vector = given
     space, _, sums, _, _, deltas, _ = spaces
-    padded = padded_size(hidden)
-    raise_rows(query, at[0], strides[0], rows, hidden, vector, at[2], space)
-    clear(sums[1], 0, rows * padded)
+    raise_rows(query, at[0], strides[0], rows, hidden, vector, at[2], slope, space)
+    clear(sums[1], 0, rows * padded_size(hidden))
     for q in range(rows):
         begin = (to[0] + q) * width
         deltas[q] = inner(kept[0], begin, output, begin, width)
-    for first in range(0, keys, KEYS):
-        count = min(KEYS, keys - first)
-        place = at[0], at[1] + first * strides[1], at[2], at[3] + first * strides[2]
-        into = to[0], to[1] + first * hidden, to[2] + first * width
-        tile_gradients(
-            given, kept, place, strides, rows, count, sizes, spaces, results, into, fresh
-        )
-    for q in range(rows):
-        into = (to[0] + q) * hidden
-        weigh_row(sums[1], q * padded, vector, at[2], hidden, results[2], into)
+    first, last = key_range(row, rows, keys, seen)
+    for key in range(first, last, KEYS):
+        place = at[0], at[1] + key * strides[1], at[2], at[3] + key * strides[2]
+        into = to[0], to[1] + key * hidden, to[2] + key * width
+        attend_tile(
+            given, kept, place, strides, row, rows, key, min(KEYS, last - key), seen, slope, sizes,
+            added, a_at + key, spaces, results, into,
+        )  # fmt: skip
+    write_row_sums(sums[1], rows, vector, at[2], hidden, results[2], to[0] * hidden)
+
+
+@tile_function
+def backward_space(scratch, rows, padded, width):
+    """Slices of scratch: a `gradient_space`, two tiles of numbers a pair, one a row, and turned values."""
+    space, tiles, sums, end = gradient_space(scratch, rows, padded)
+    size = rows * KEYS
+    return (
+        space,
+        tiles,
+        sums,
+        stretch(scratch, end),
+        stretch(scratch, end + size),
+        stretch(scratch, end + 2 * size),
+        stretch(scratch, end + 2 * size + rows),
+    )
 
 
 @kernel(fastmath=SUMS, borrows=True)
-def additive_attend_backward(
-    part, parts, query, key, value, vector, places, lengths, queries, keys, hidden,
-    query_stride, key_stride, value_stride, rows, by_unit, upstream, output, logsums,
+def additive_backward(
+    part, parts, slope, query, key, value, vector, places, lengths, queries, keys, hidden,
+    query_stride, key_stride, value_stride, before, after, added, added_places, added_stride,
+    row_first, row_stop, rows, by_unit, upstream, output, logsums,
     query_sum, key_sum, value_sum, vector_sum, scratch,
 ):  # fmt: skip
-    """Fill the sums: query's (units, queries, hidden), and a copy each of the key's (units, keys, hidden), the value's
-    (units, keys, width) and the vector's (vectors, hidden).
+    """Write rows `row_first` to `row_stop` of query_sum (units, queries, hidden), and add to copies of key_sum
+    (units, keys, hidden), value_sum (units, keys, width) and vector_sum (vectors, hidden).
 
-    `by_unit`: a part does whole units, and keys and values have one copy. Otherwise it does its rows of every unit,
-    of which there must be as many as parts, and has a copy of its own. The vector's copies are one a part.
+    The other arguments are those of `additive_forward`. `by_unit`: a part does whole units, and keys and values have
+    one copy. Otherwise it does its blocks of every unit, in a copy of its own. The vector has a copy for each part.
     """
     units, width = len(places), len(output) // len(logsums)
-    spaces = gradient_space(scratch[part], rows, (hidden + LANES - 1) // LANES * LANES, width)
-    strides = query_stride, key_stride, value_stride
+    spaces = backward_space(scratch[part], rows, (hidden + LANES - 1) // LANES * LANES, width)
+    strides, sizes = (query_stride, key_stride, value_stride), (hidden, width, added_stride)
     copy = 0 if by_unit else part
-    results = key_sum[copy], value_sum[copy], query_sum
-    first, last = (units * part // parts, units * (part + 1) // parts) if by_unit else (0, units)
-    begin, end = (
-        (0, queries) if by_unit else (queries * part // parts, queries * (part + 1) // parts)
-    )
-    own = vector_sum[part]
-    clear(own, 0, len(own))
-    for unit in range(first, last):
+    results, own = (key_sum[copy], value_sum[copy], query_sum), vector_sum[part]
+    blocks = (row_stop - row_first + rows - 1) // rows
+    for unit in range(part if by_unit else 0, units, parts if by_unit else 1):
         clear(spaces[2][4], 0, hidden)
-        seen = keys if lengths is None else max(0, min(lengths[unit], keys))
-        clear(results[0], (unit * keys + seen) * hidden, (keys - seen) * hidden)
-        clear(results[1], (unit * keys + seen) * width, (keys - seen) * width)
-        for row in range(begin, end, rows):
-            at = (
-                places[unit, 0] + row * query_stride, places[unit, 1],
-                places[unit, 2], places[unit, 3],
-            )  # fmt: skip
-            gradient_rows(
-                (query, key, vector), (upstream, logsums, value), output, at, strides,
-                min(rows, end - row), seen, (hidden, width), spaces, results,
-                (unit * queries + row, unit * keys * hidden, unit * keys * width), row == begin,
-            )  # fmt: skip
+        for turn in range(blocks if by_unit else (blocks + parts - 1) // parts):
+            block = (
+                turn if by_unit else turn * parts + (part if turn % 2 == 0 else parts - 1 - part)
+            )
+            if block < blocks:
+                offset = block * rows
+                row = row_first + offset
+                at = (
+                    places[unit, 0] + row * query_stride, places[unit, 1],
+                    places[unit, 2], places[unit, 3],
+                )  # fmt: skip
+                attend_block(
+                    (query, key, vector), (upstream, logsums, value), output, at, strides,
+                    row, min(rows, row_stop - row), max(0, min(lengths[unit], keys)),
+                    (before, after), slope, sizes, added,
+                    added_places[unit] + offset * added_stride if len(added) > 0 else 0, spaces,
+                    results, (unit * queries + row, unit * keys * hidden, unit * keys * width),
+                )  # fmt: skip
         add_row(spaces[2][4], hidden, own, places[unit, 2])

@@ -1,9 +1,9 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Additive attention under softmax in one pass on a CPU: scores, weights and the mix of values, a block at a time.
+"""Additive attention under softmax, forward, on a processor: scores, weights and the mix of values in one pass.
 
-A block of queries meets its keys `CHUNK` at a time. Between chunks it keeps for each row the highest score, the sum of
-what was raised, and the values mixed so far, which are rescaled when a higher score turns up (Milakov and Gimelshein
-2018, https://arxiv.org/abs/1805.02867).
+A block of queries meets its keys `CHUNK` at a time. Between chunks a row keeps its highest score, the sum of its
+exponentials, and the values mixed so far, which are rescaled when a higher score comes (Milakov and Gimelshein 2018,
+https://arxiv.org/abs/1805.02867).
 """
 
 from __future__ import annotations
@@ -12,111 +12,119 @@ import math
 
 import numpy as np
 
+from heedful.ops.backends.additive.linear import clear, multiply, scale
 from heedful.ops.backends.additive.pair import (
     BLOCK,
-    FEW_ROWS,
+    HALF,
     KEYS,
     LANES,
     ONE,
     SUMS,
     ZERO,
-    direct_score,
-    few_scores,
+    features_numbers,
+    features_space,
+    of_width,
     padded_size,
     raise_keys,
     raise_rows,
-    turn_tile,
-    turned_scores,
+    tile_function,
+    tile_scores,
 )
-from heedful.ops.jit.exponential import LOWEST, exponential_of
 from heedful.ops.jit.kernel import (
     highest_of,
-    inlined,
     kernel,
     load,
-    product_row,
-    product_tile,
     spread,
     store,
     stretch,
     sum_of,
+    weight_of,
     where_positive,
 )
 
 CHUNK = 512
-ROWS, NUMBERS = 128, 32768
-"""A block has at most so many rows, and their features so many numbers, for one of each to stay in the outer cache."""
 MINUS_INFINITY = np.float32(-np.inf)
-
-
-def block_rows(queries: int, hidden: int) -> int:
-    """How many queries a block has."""
-    return max(1, min(queries, ROWS, max(32, NUMBERS // hidden)))
+LARGEST = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
+"""The largest numbers of float32 and float64."""
 
 
 def forward_numbers(rows: int, keys: int, hidden: int) -> int:
-    """How many numbers of scratch a part needs."""
+    """The numbers of scratch that a part needs."""
     padded = -(-hidden // LANES) * LANES
     chunk = min(CHUNK, -(-keys // KEYS) * KEYS)
-    return rows * (2 * padded + chunk + 3) + 2 * padded + (BLOCK // LANES + KEYS) * padded
+    return features_numbers(rows, padded) + rows * (chunk + 2) + (BLOCK // LANES + KEYS) * padded
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def features_space(scratch, rows, padded):
-    """Where rows raised, rows scaled, the vector doubled, its pairs' sums and the rows' marks lie; and their end."""
-    size = rows * padded
-    end = 2 * size + 2 * padded + rows
-    space = (
-        stretch(scratch, 0),
-        stretch(scratch, size),
-        stretch(scratch, 2 * size),
-        stretch(scratch, 2 * size + padded),
-        stretch(scratch, 2 * size + 2 * padded),
-    )
-    return space, end
+# Which keys a row may see
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def tile_scores(given, at, strides, rows, count, hidden, space, tiles, scores, column, stride):
-    """Scores of some rows and at most a tile of keys, whose features begin where `at` tells; whether keys are small."""
-    query, key, vector = given
-    tile, turned = tiles
-    padded, marks = padded_size(hidden), space[4]
-    small = raise_keys(key, at[1], strides[1], count, hidden, tile)
-    if small and rows >= FEW_ROWS:
-        turn_tile(tile, count, padded, turned)
-        turned_scores(rows, count, padded, space, turned, scores, column, stride)
-    elif small:
-        few_scores(rows, count, padded, space, tile, scores, column, stride)
+@tile_function
+def key_range(row, rows, keys, seen):
+    """First and last (exclusive) key that a block of rows may see: row i sees keys i − seen[0] to i + seen[1]."""
+    first = max(0, row - seen[0])
+    return first, max(first, min(keys, row + rows + seen[1]))
+
+
+@tile_function
+def row_range(row, rows, key, count, seen):
+    """First and last (exclusive) of a block's rows that may see any of `count` keys."""
+    first = max(0, key - seen[1] - row)
+    return first, max(first, min(rows, key + count + seen[0] - row))
+
+
+@tile_function
+def hide(scores, row, rows, begin, end, key, count, seen, column, stride):
+    """Write minus infinity where a row may not see a key; rows `begin` to `end` see some."""
     for q in range(rows):
-        if not (small and marks[q] > ZERO):
-            begin = at[0] + q * strides[0]
-            for k in range(count):
-                scores[q * stride + column + k] = direct_score(
-                    query, begin, key, at[1] + k * strides[1], vector, at[2], hidden
-                )
-    return small
+        at = q * stride + column
+        first, last = count, count
+        if begin <= q < end:
+            first, last = max(0, row + q - seen[0] - key), min(count, row + q + seen[1] + 1 - key)
+        for k in range(min(first, count)):
+            scores[at + k] = MINUS_INFINITY
+        for k in range(last, count):
+            scores[at + k] = MINUS_INFINITY
 
 
-@inlined(fastmath=SUMS, borrows=True)
+@tile_function
+def add_bias(scores, begin, end, count, column, stride, added, at, added_stride):
+    """Add to the scores of rows `begin` to `end`; what is added may be minus infinity, which hides even NaN."""
+    largest, hidden = of_width(added, LARGEST), spread(added.dtype.type(MINUS_INFINITY))
+    zero, whole = spread(added.dtype.type(0)), count // LANES * LANES
+    for q in range(begin, end):
+        ours, theirs = q * stride + column, at + q * added_stride
+        for k in range(0, whole, LANES):
+            more = load(added, theirs + k)
+            # Only of minus infinity is half of it, and the largest number more, below 0.
+            is_hidden = zero - (more * HALF + largest)
+            shown = load(scores, ours + k) + more
+            store(scores, ours + k, where_positive(is_hidden, hidden, shown))
+        for k in range(whole, count):
+            more = added[theirs + k]
+            shown = scores[ours + k] + more
+            scores[ours + k] = MINUS_INFINITY if more == MINUS_INFINITY else shown
+
+
+# Softmax
+
+
+@tile_function
 def raise_weights(scores, at, count, top):
-    """Turn scores into e^{score − top}, exactly 0 far below; the sum. What fills up the lanes becomes 0."""
+    """Turn scores into e^{score − top}; what pads the lanes becomes 0. Returns their sum."""
     for k in range(count, padded_size(count)):
         scores[at + k] = MINUS_INFINITY
-    many, highest, lowest = spread(ZERO), spread(top), spread(LOWEST)
+    many, highest = spread(scores.dtype.type(0)), spread(top)
     for k in range(at, at + count, LANES):
-        x = load(scores, k) - highest
-        # the other way round NaN would become 0
-        weight = where_positive(lowest - x, spread(ZERO), exponential_of(x))
+        weight = weight_of(load(scores, k) - highest)
         store(scores, k, weight)
         many += weight
     return sum_of(many)
 
 
-@inlined(fastmath=SUMS, borrows=True)
+@tile_function
 def highest_score(scores, at, count):
-    """The highest of some scores; NaN only where all are."""
-    best = spread(MINUS_INFINITY)
+    """The highest of some scores, NaN passed over."""
+    best = spread(scores.dtype.type(MINUS_INFINITY))
     whole = count // LANES * LANES
     for k in range(at, at + whole, LANES):
         x = load(scores, k)
@@ -127,126 +135,148 @@ def highest_score(scores, at, count):
     return top
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def scale(array, at, count, factor):
-    """Multiply some numbers in place."""
-    whole = count // LANES * LANES
-    for c in range(at, at + whole, LANES):
-        store(array, c, load(array, c) * factor)
-    for c in range(at + whole, at + count):
-        array[c] *= factor
-
-
-@inlined(fastmath=SUMS, borrows=True)
-def clear(array, at, count):
-    """Write zeros."""
-    for c in range(at, at + count):
-        array[c] = ZERO
-
-
-@inlined(fastmath=SUMS, borrows=True)
-def weigh(scores, stride, rows, count, tops, totals, output, o_at, width, fresh):
-    """Softmax of a chunk's scores so far: turn them into weights, and rescale what was mixed before."""
+@tile_function
+def soften(scores, stride, rows, count, tops, totals, output, o_at, width, fresh):
+    """Turn a chunk's scores into weights below each row's highest so far, and rescale what was mixed before."""
     for q in range(rows):
         top = highest_score(scores, q * stride, count)
         if not fresh:
             top = tops[q] if tops[q] > top else top
-            factor = np.float32(math.exp(tops[q] - top))
+        # Where all is hidden yet, exponentials of −∞ − 0 are the right 0.
+        shift = ZERO if top == MINUS_INFINITY else top
+        if not fresh:
+            factor = math.exp(tops[q] - shift)
             totals[q] *= factor
             scale(output, o_at + q * width, width, factor)
-        total = raise_weights(scores, q * stride, count, top)
+        total = raise_weights(scores, q * stride, count, scores.dtype.type(shift))
         totals[q] = total if fresh else totals[q] + total
         tops[q] = top
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def multiply(
-    left, l_at, l_row, l_step, right, r_at, r_row, result, at, row, rows, depth, width, fresh
-):
-    """Write, or add, left · right: (rows, depth) · (depth, width)."""
-    column = 0
-    if rows < FEW_ROWS:
-        while column + 4 * LANES <= width:
-            for q in range(rows):
-                product_row(
-                    (left, l_at + q * l_row, l_row, l_step), (right, r_at + column, r_row),
-                    (result, at + q * row + column, row), depth, 1, fresh,
-                )  # fmt: skip
-            column += 4 * LANES
-    while column + 2 * LANES <= width:
-        for q in range(0, rows, 8):
-            product_tile(
-                (left, l_at + q * l_row, l_row, l_step), (right, r_at + column, r_row),
-                (result, at + q * row + column, row), depth, min(8, rows - q), fresh,
-            )  # fmt: skip
-        column += 2 * LANES
+@tile_function
+def keep_scores(scores, stride, rows, count, weights, w_at, w_stride):
+    """Copy a chunk's scores to where the weights are to be."""
     for q in range(rows):
-        for c in range(column, width):
-            total = ZERO if fresh else result[at + q * row + c]
-            for d in range(depth):
-                total += left[l_at + q * l_row + d * l_step] * right[r_at + d * r_row + c]
-            result[at + q * row + c] = total
+        ours, theirs = stretch(scores, q * stride), stretch(weights, w_at + q * w_stride)
+        for k in range(count):
+            theirs[k] = ours[k]
 
 
-@inlined(fastmath=SUMS, borrows=True)
-def attend_rows(given, value, at, strides, rows, keys, sizes, output, logsums, to, scratch):
-    """Outputs of a block of rows, at to[0], and the logarithms of their sums, at to[1]."""
+@tile_function
+def finish_weights(weights, at, keys, logsum):
+    """Turn a row's scores into its weights e^{score − logsum}."""
+    whole, shift = keys // LANES * LANES, spread(logsum)
+    for k in range(at, at + whole, LANES):
+        store(weights, k, weight_of(load(weights, k) - shift))
+    for k in range(at + whole, at + keys):
+        weights[k] = math.exp(weights[k] - logsum)
+
+
+@tile_function
+def chunk_scores(
+    given, at, strides, row, rows, chunk, count, seen, slope, sizes, space, tiles, added, a_at, scores
+):  # fmt: skip
+    """Scores of a block of rows and `count` keys from `chunk` on, minus infinity where a key is hidden."""
+    hidden, _, stride, _, _, added_stride = sizes
+    for column in range(0, count, KEYS):
+        key, own = chunk + column, min(KEYS, count - column)
+        begin, stop = row_range(row, rows, key, own, seen)
+        place = at[0], at[1] + key * strides[1], at[2]
+        small = raise_keys(given[1], place[1], strides[1], own, hidden, slope, tiles[0])
+        tile_scores(
+            given, place, strides, rows, begin, stop, own, hidden, slope, small, space, tiles,
+            scores, column, stride,
+        )  # fmt: skip
+        if len(added) > 0:
+            add_bias(scores, begin, stop, own, column, stride, added, a_at + key, added_stride)
+        if key < row + rows - 1 - seen[0] or key + own > row + seen[1] + 1:
+            hide(scores, row, rows, begin, stop, key, own, seen, column, stride)
+
+
+@tile_function
+def finish_rows(rows, is_empty, width, keys, tops, totals, results, to):
+    """Divide outputs by the sums of their rows, and turn scores into weights if these are asked for."""
+    output, logsums, weights = results
+    for q in range(rows):
+        if is_empty or totals[q] == ZERO:
+            clear(output, to[0] + q * width, width)
+            logsums[to[1] + q] = ZERO
+        else:
+            scale(output, to[0] + q * width, width, ONE / totals[q])
+            logsums[to[1] + q] = tops[q] + math.log(totals[q])
+        if len(weights) > 0:
+            finish_weights(weights, to[2] + q * keys, keys, logsums[to[1] + q])
+
+
+@tile_function
+def attend_block(
+    given, value, at, strides, row, rows, keys, seen, slope, sizes, added, a_at, results, to, scratch
+):  # fmt: skip
+    """Outputs of a block of rows at to[0], the logarithms of their sums at to[1], and weights at to[2] if asked for."""
     query, _, vector = given
-    hidden, width, stride, most_rows = sizes
+    output, _, weights = results
+    hidden, width, stride, most_rows, all_keys, _ = sizes
     padded = padded_size(hidden)
     space, end = features_space(scratch, most_rows, padded)
     tops, totals = stretch(scratch, end), stretch(scratch, end + most_rows)
     end += 2 * most_rows
     tiles = stretch(scratch, end), stretch(scratch, end + BLOCK // LANES * padded)
-    weights = stretch(scratch, end + (BLOCK // LANES + KEYS) * padded)
-    raise_rows(query, at[0], strides[0], rows, hidden, vector, at[2], space)
-    for first in range(0, keys, CHUNK):
-        count = min(CHUNK, keys - first)
-        for column in range(0, count, KEYS):
-            place = at[0], at[1] + (first + column) * strides[1], at[2]
-            own = min(KEYS, count - column)
-            tile_scores(
-                given, place, strides, rows, own, hidden, space, tiles, weights, column, stride
-            )
-        weigh(weights, stride, rows, count, tops, totals, output, to[0], width, first == 0)
-        multiply(
-            weights, 0, stride, 1, value, at[3] + first * strides[2], strides[2],
-            output, to[0], width, rows, count, width, first == 0,
+    scores = stretch(scratch, end + (BLOCK // LANES + KEYS) * padded)
+    raise_rows(query, at[0], strides[0], rows, hidden, vector, at[2], slope, space)
+    first, last = key_range(row, rows, keys, seen)
+    if len(weights) > 0:
+        for k in range(to[2], to[2] + rows * all_keys):
+            weights[k] = MINUS_INFINITY
+    for chunk in range(first, last, CHUNK):
+        count = min(CHUNK, last - chunk)
+        chunk_scores(
+            given, at, strides, row, rows, chunk, count, seen, slope, sizes, space, tiles,
+            added, a_at, scores,
         )  # fmt: skip
-    for q in range(rows):
-        if keys > 0:
-            scale(output, to[0] + q * width, width, ONE / totals[q])
-            logsums[to[1] + q] = tops[q] + np.float32(math.log(totals[q]))
-        else:
-            clear(output, to[0] + q * width, width)
-            logsums[to[1] + q] = ZERO
+        if len(weights) > 0:
+            keep_scores(scores, stride, rows, count, weights, to[2] + chunk, all_keys)
+        soften(scores, stride, rows, count, tops, totals, output, to[0], width, chunk == first)
+        multiply(
+            scores, 0, stride, 1, value, at[3] + chunk * strides[2], strides[2],
+            output, to[0], width, rows, count, width, chunk == first,
+        )  # fmt: skip
+    finish_rows(rows, first == last, width, all_keys, tops, totals, results, to)
 
 
 @kernel(fastmath=SUMS, borrows=True)
-def additive_attend(
-    part, parts, query, key, value, vector, places, lengths, queries, keys, hidden,
-    query_stride, key_stride, value_stride, rows, output, logsums, scratch,
+def additive_forward(
+    part, parts, slope, query, key, value, vector, places, lengths, queries, keys, hidden,
+    query_stride, key_stride, value_stride, before, after, added, added_places, added_stride,
+    row_first, row_stop, rows, output, logsums, weights, scratch,
 ):  # fmt: skip
-    """Fill output (units, queries, width) and logsums (units, queries), both flat.
+    """Fill rows `row_first` to `row_stop` of output (units, queries, width), logsums (units, queries) and, unless it is
+    empty, weights (units, queries, keys), all flat.
 
-    `places` (units, 4) tells where a unit's queries, keys, row of the vector and values begin; `lengths` (units,) how
-    many of its keys it sees, all where it is None. Each part takes an equal share of all rows, in their order.
+    `places` (units, 4) is where a unit's queries, keys, row of the vector and values begin. Row i sees the keys from
+    i − before to i + after, both inclusive, that are below lengths[unit]. `added` is empty, or what is added to the
+    scores of the first of these rows begins at added_places[unit], that of each next one `added_stride` later.
+
+    Blocks of `rows` go to parts in turn, there and back, so that each has early and late ones: under a causal mask
+    the late ones see more.
     """
     units, width = len(places), len(output) // len(logsums)
     stride = min(CHUNK, (keys + KEYS - 1) // KEYS * KEYS)
-    sizes = hidden, width, stride, rows
-    strides = query_stride, key_stride, value_stride
-    first, last = units * queries * part // parts, units * queries * (part + 1) // parts
-    for unit in range(first // queries, (last + queries - 1) // queries):
-        start, stop = max(first - unit * queries, 0), min(last - unit * queries, queries)
-        seen = keys if lengths is None else max(0, min(lengths[unit], keys))
-        for row in range(start, stop, rows):
+    sizes = hidden, width, stride, rows, keys, added_stride
+    blocks = (row_stop - row_first + rows - 1) // rows
+    for turn in range((units * blocks + parts - 1) // parts):
+        item = turn * parts + (part if turn % 2 == 0 else parts - 1 - part)
+        if item < units * blocks:
+            unit, offset = item // blocks, item % blocks * rows
+            row = row_first + offset
             at = (
                 places[unit, 0] + row * query_stride, places[unit, 1],
                 places[unit, 2], places[unit, 3],
             )  # fmt: skip
             line = unit * queries + row
-            attend_rows(
-                (query, key, vector), value, at, strides, min(rows, stop - row), seen, sizes,
-                output, logsums, (line * width, line), scratch[part],
+            attend_block(
+                (query, key, vector), value, at, (query_stride, key_stride, value_stride),
+                row, min(rows, row_stop - row), max(0, min(lengths[unit], keys)), (before, after),
+                slope, sizes, added,
+                added_places[unit] + offset * added_stride if len(added) > 0 else 0,
+                (output, logsums, weights), (line * width, line, line * keys), scratch[part],
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The additive pair on a GPU: leading axes are folded into one, as the Triton kernels want them."""
+"""Matrices of additive scores on a GPU: leading axes are folded into the one that the Triton kernels take."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from heedful.ops.rows import broadcast
 
 SLOPES = {"tanh": None, "leaky_relu": 0.2}
+"""Each nonlinearity as the kernels take it: the slope of the leaky rectifier below 0, None for tanh."""
 MOST_PLACES = 65_535
-"""How many places of the leading axes one launch may have: CUDA counts the third axis of a grid in 16 bits."""
+"""Most places of the leading axes in one launch: CUDA counts the third axis of a grid in 16 bits."""
 
 _reason: list[str | None] = []
 
@@ -29,12 +30,12 @@ def unavailable() -> str | None:
 def _find_reason() -> str | None:
     try:
         import_module("heedful.ops.backends.additive.gpu_kernels")
-    except Exception as error:  # a broken installation raises anything; what it was is told
+    except Exception as error:  # a broken installation raises anything
         return f"Triton cannot be imported ({type(error).__name__}: {error})"
     return None
 
 
-# While tracing it is asked, not traced.
+# Under torch.compile the call is evaluated, not traced.
 torch.compiler.assume_constant_result(unavailable)
 
 
@@ -74,7 +75,7 @@ def scores_backward(
 def _folded(
     query: Tensor, key: Tensor, vector: Tensor
 ) -> tuple[tuple[int, ...], tuple[Tensor, ...]]:
-    """The leading axes of all three together, and each tensor with those as one axis."""
+    """The broadcast leading axes, and each tensor with these as one axis."""
     lead = broadcast(tuple(query.shape[:-2]), tuple(key.shape[:-2]), tuple(vector.shape[:-1]))
     assert lead is not None
     places = math.prod(lead)
@@ -83,7 +84,7 @@ def _folded(
 
 
 def _launches(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """As many leading places at a time as one launch may have."""
+    """Split the leading axis by `MOST_PLACES`."""
     return zip(*(tensor.split(MOST_PLACES) for tensor in tensors), strict=True)
 
 
@@ -92,5 +93,5 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _on(device: torch.device) -> AbstractContextManager[object]:
-    """A block in which Triton launches on that device: it takes the current one."""
+    """Make the device current: Triton launches on that one."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

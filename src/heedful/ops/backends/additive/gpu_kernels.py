@@ -4,9 +4,9 @@
 """The additive pair on a GPU, as Triton kernels. Import this module only where Triton is installed.
 
 Both kernels read features with the token axis dense, so that neighbouring lanes load neighbouring numbers, and keep
-a tile of queries × keys in registers while they walk over the hidden features: nothing of size queries × keys ×
-hidden is ever written. The sum a + b is made before the exponential, which costs one more of it a pair than the
-identity of the CPU kernel, and needs no guard: exp may overflow to infinity, and 1 / infinity is the right 0.
+a tile of queries × keys in registers while they loop over the hidden features: nothing of size queries × keys ×
+hidden is written. The sum a + b is raised, pair by pair. That is one more exponential a pair than raised features
+(`pair`), and needs no limits: exp may overflow to infinity, and 1 / infinity is the right 0.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Tiles of queries × keys; the backward kernel carries FEATURES of them at once, so that it reads each gradient once
-# for as many features.
+# Tiles of queries × keys. The backward kernel keeps FEATURES of them at a time, and reads each gradient once for all.
 QUERIES, KEYS = 32, 64
 BACKWARD_QUERIES, BACKWARD_KEYS, FEATURES = 16, 32, 4
 

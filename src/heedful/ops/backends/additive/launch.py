@@ -1,4 +1,4 @@
-"""Additive attention under softmax as one compiled kernel forward and one backward: float32, tanh, on a processor.
+"""Additive attention under softmax as one compiled kernel forward and one backward, on a processor.
 
 What is kept between them is linear in the lengths: the outputs, and the logarithm of each row's sum.
 """
@@ -6,158 +6,195 @@ What is kept between them is linear in the lengths: the outputs, and the logarit
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
+import torch
 from torch import Tensor
 
-from heedful.ops.backends.additive.backward import additive_attend_backward, backward_numbers
-from heedful.ops.backends.additive.forward import additive_attend, block_rows, forward_numbers
-from heedful.ops.backends.additive.scores import flat, unit_places
+from heedful.ops.backends.additive.backward import additive_backward, backward_numbers
+from heedful.ops.backends.additive.forward import additive_forward, forward_numbers
+from heedful.ops.backends.additive.layout import (
+    Layout,
+    flat,
+    is_by_unit,
+    layout_of,
+    summed,
+    unit_places,
+)
+from heedful.ops.backends.additive.visible import Visible, unexpanded
 from heedful.ops.jit.kernel import Argument, launch, parts_for
 from heedful.ops.jit.scratch import scratch
-from heedful.ops.rows import broadcast
+from heedful.ops.jit.source import Compiled
 
-# Nanoseconds that one core takes for a feature of a pair, for a number of a value mixed in, and for a feature of a key.
+# Nanoseconds that one core takes in float32 for a feature of a pair, a number of a value mixed in, a feature of a key.
 FORWARD = 0.025, 0.01, 0.3
 BACKWARD = 0.08, 0.03, 0.7
+ROWS, NUMBERS = 128, 32768
+"""A block has at most so many rows, and so many numbers of features: they stay in the outer cache."""
 
-Sizes = tuple[tuple[int, ...], tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Arrangement:
-    """How the kernels see tensors of given sizes and strides."""
-
-    lead: tuple[int, ...]
-    units: int
-    places: Tensor
-    queries: int
-    keys: int
-    hidden: int
-    width: int
-    strides: tuple[int, int, int]
-    forward_work: float
-    """Nanoseconds of one thread."""
-    backward_work: float
-
-    def given(self, tensors: tuple[Tensor, ...], lengths: Tensor | None) -> tuple[Argument, ...]:
-        """What both kernels are told first."""
-        return (
-            *[t.view(-1) if t.is_contiguous() else flat(t) for t in tensors],
-            self.places,
-            None if lengths is None else lengths.view(-1),
-            self.queries,
-            self.keys,
-            self.hidden,
-            *self.strides,
-        )
+Four = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Query, key, value and vector, as `attend_forward` takes them."""
 
 
 @lru_cache(256)
-def _arranged(query: Sizes, key: Sizes, value: Sizes, vector: Sizes) -> Arrangement:
-    sides = [(shape[:-2], strides[:-2]) for shape, strides in (query, key)]
-    sides.append((vector[0][:-1], vector[1][:-1]))
-    sides.append((value[0][:-2], value[1][:-2]))
-    lead = broadcast(*(shape for shape, _ in sides))
-    assert lead is not None
-    (queries, hidden), (keys, width) = query[0][-2:], value[0][-2:]
-    cells, more = math.prod(lead) * queries * keys, math.prod(lead) * keys * hidden
-    forward, backward = (
-        cells * (hidden * pair + width * mix) + more * raised
-        for pair, mix, raised in (FORWARD, BACKWARD)
-    )
-    strides = query[1][-2], key[1][-2], value[1][-2]
-    places = unit_places(lead, tuple(sides))
-    return Arrangement(
-        lead, len(places), places, queries, keys, hidden, width, strides, forward, backward
-    )
+def block_rows(queries: int, hidden: int, shares: int) -> int:
+    """How many rows a block has, so that there are about equally many for each of `shares` of the rows."""
+    most = max(1, min(queries, ROWS, max(32, NUMBERS // hidden)))
+    blocks = -(-queries // most)
+    if queries // blocks >= 32:
+        blocks = -(-blocks // shares) * shares
+    return max(1, -(-queries // blocks))
 
 
-def arrangement(tensors: tuple[Tensor, ...]) -> Arrangement:
-    """How the kernels see query, key, value and vector."""
-    query, key, value, vector = ((t.shape, t.stride()) for t in tensors)
-    return _arranged(query, key, value, vector)
+@lru_cache(256)
+def work_of(layout: Layout, before: int, after: int, costs: tuple[float, float, float]) -> float:
+    """Nanoseconds of one thread."""
+    pair, mix, raised = costs
+    near = min(layout.keys, max(0, before + after + 1)) / max(1, layout.keys)
+    cells = layout.pairs * near * (layout.hidden * pair + layout.width * mix)
+    return cells + layout.units * layout.keys * layout.hidden * raised
 
 
-def dense(tensor: Tensor) -> Tensor:
-    """A tensor whose last axis has no gaps."""
-    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+@lru_cache(256)
+def forward_sizes(layout: Layout, parts: int) -> tuple[int, int]:
+    """Rows of a block, and numbers of scratch for a part."""
+    shares = parts // math.gcd(parts, layout.units)
+    rows = block_rows(layout.queries, layout.hidden, shares)
+    return rows, forward_numbers(rows, layout.keys, layout.hidden)
+
+
+@cache
+def nothing(dtype: torch.dtype) -> Tensor:
+    """An empty tensor: no weights, or nothing added."""
+    with torch.inference_mode(False):
+        return torch.empty(0, dtype=dtype, device="cpu")
 
 
 def attend_forward(
-    query: Tensor, key: Tensor, value: Tensor, vector: Tensor, lengths: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Outputs and the logarithm of each row's sum: (*lead, query, width) and (*lead, query).
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vector: Tensor,
+    visible: Visible,
+    slope: float | None = None,
+    needs_weights: bool = False,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Outputs (*lead, query, width), the logarithm of each row's sum (*lead, query), and weights if needed.
 
-    Features (*lead, query, hidden) and (*lead, key, hidden), values (*lead, key, width) and vectors (*lead, hidden) are
-    `dense`, vectors contiguous; leading axes broadcast. `lengths` (*lead,) in int64 tells how many keys are seen.
+    Query (*lead, query, hidden), key (*lead, key, hidden), value (*lead, key, width) and vector (*lead, hidden) are
+    `dense`; leading axes broadcast.
     """
-    own = arrangement((query, key, value, vector))
-    units, work = own.units, own.forward_work
+    layout = _layout(query, key, value, vector)
+    lead, units, queries = layout.lead, layout.units, layout.queries
+    work = work_of(layout, visible.before, visible.after, FORWARD)
     parts = parts_for(work)
-    rows = block_rows(min(own.queries, -(-units * own.queries // parts)), own.hidden)
-    output = query.new_empty(units * own.queries * own.width)
-    sums = query.new_empty(units * own.queries)
-    launch(
-        additive_attend,
-        *own.given((query, key, value, vector), lengths),
-        rows,
-        output,
-        sums,
-        scratch(parts, forward_numbers(rows, own.keys, own.hidden)),
-        work=work,
-        parts=parts,
+    rows, numbers = forward_sizes(layout, parts)
+    output = query.new_empty(units * queries * layout.width)
+    sums = query.new_empty(units * queries)
+    weights = query.new_empty(layout.pairs) if needs_weights else nothing(query.dtype)
+    results = rows, output, sums, weights, scratch(parts, numbers, query.dtype)
+    _launch(
+        additive_forward, (query, key, value, vector), layout, visible, slope, results, work, parts
     )
-    return output.view(*own.lead, own.queries, own.width), sums.view(*own.lead, own.queries)
+    return (
+        output.view(*lead, queries, layout.width),
+        sums.view(*lead, queries),
+        weights.view(*lead, queries, layout.keys) if needs_weights else None,
+    )
 
 
 def attend_backward(
-    tensors: tuple[Tensor, Tensor, Tensor, Tensor],
-    lengths: Tensor | None,
+    tensors: Four,
+    visible: Visible,
+    slope: float | None,
     output: Tensor,
     sums: Tensor,
     upstream: Tensor,
 ) -> tuple[Tensor, ...]:
     """Gradients of query, key, value and vector from those of the outputs."""
     query, key, value, vector = tensors
-    own = arrangement(tensors)
-    units, work = own.units, own.backward_work
+    layout = _layout(query, key, value, vector)
+    units, queries = layout.units, layout.queries
+    work = work_of(layout, visible.before, visible.after, BACKWARD)
     parts = parts_for(work)
-    by_unit = units % parts == 0 or units >= 4 * parts or own.queries < parts
+    by_unit = is_by_unit(units, queries, parts)
     copies = 1 if by_unit else parts
-    rows = block_rows(own.queries if by_unit else -(-own.queries // parts), own.hidden)
-    of_query = query.new_empty(1, units * own.queries * own.hidden)
-    of_key = query.new_empty(copies, units * own.keys * own.hidden)
-    of_value = query.new_empty(copies, units * own.keys * own.width)
-    of_vector = query.new_empty(parts, vector.numel())
-    launch(
-        additive_attend_backward,
-        *own.given((query, key, value, vector), lengths),
+    rows = block_rows(queries, layout.hidden, copies)
+    of_query = query.new_empty(1, units * queries * layout.hidden)
+    of_key = query.new_zeros(copies, units * layout.keys * layout.hidden)
+    of_value = query.new_zeros(copies, units * layout.keys * layout.width)
+    of_vector = query.new_zeros(parts, vector.numel())
+    results = (
         rows,
         by_unit,
-        upstream.contiguous().view(-1),
+        upstream.resolve_neg().contiguous().view(-1),
         output.view(-1),
         sums.view(-1),
         of_query.view(-1),
         of_key,
         of_value,
         of_vector,
-        scratch(parts, backward_numbers(rows, own.hidden, own.width)),
-        work=work,
-        parts=parts,
+        scratch(parts, backward_numbers(rows, layout.hidden, layout.width), query.dtype),
     )
-    query_shape, key_shape, value_shape, vector_shape = (t.shape for t in tensors)
+    _launch(additive_backward, tensors, layout, visible, slope, results, work, parts)
+    lead = layout.lead
     return (
-        _fitted(of_query, (*own.lead, own.queries, own.hidden), query_shape),
-        _fitted(of_key, (*own.lead, own.keys, own.hidden), key_shape),
-        _fitted(of_value, (*own.lead, own.keys, own.width), value_shape),
-        _fitted(of_vector, vector_shape, vector_shape),
+        summed(of_query, (*lead, queries, layout.hidden), query.shape),
+        summed(of_key, (*lead, layout.keys, layout.hidden), key.shape),
+        summed(of_value, (*lead, layout.keys, layout.width), value.shape),
+        summed(of_vector, vector.shape, vector.shape),
     )
 
 
-def _fitted(copies: Tensor, shape: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
-    """The sum of copies in a shape, summed over the axes that were broadcast."""
-    whole = copies if len(copies) == 1 else copies.sum(0)
-    found = whole.view(shape)
-    return found if shape == wanted else found.sum_to_size(wanted)
+def _layout(query: Tensor, key: Tensor, value: Tensor, vector: Tensor) -> Layout:
+    return layout_of(
+        query.shape,
+        query.stride(),
+        key.shape,
+        key.stride(),
+        vector.shape,
+        vector.stride(),
+        value.shape,
+        value.stride(),
+    )
+
+
+def _launch(
+    kernel: Compiled,
+    tensors: Four,
+    layout: Layout,
+    visible: Visible,
+    slope: float | None,
+    results: tuple[Argument, ...],
+    work: float,
+    parts: int,
+) -> None:
+    """Run a kernel, for each piece of what is added if anything is."""
+    query, key, value, vector = tensors
+    lengths, added = visible.lengths, visible.added
+    given = (
+        slope,
+        query.view(-1) if query.is_contiguous() else flat(query),
+        key.view(-1) if key.is_contiguous() else flat(key),
+        value.view(-1) if value.is_contiguous() else flat(value),
+        vector.view(-1) if vector.is_contiguous() else flat(vector),
+        layout.places,
+        layout.all_keys if lengths is None else lengths.view(-1),
+        layout.queries,
+        layout.keys,
+        layout.hidden,
+        *layout.strides,
+        visible.before,
+        visible.after,
+    )
+    if added is None:
+        nowhere = nothing(query.dtype), layout.all_keys, 0, 0, layout.queries
+        launch(kernel, *given, *nowhere, *results, work=work, parts=parts)
+        return
+    for first, last, piece in added.pieces():
+        tile = unexpanded(piece)
+        tile = tile.expand(*tile.shape[:-1], layout.keys).contiguous()
+        begins = unit_places(layout.lead, ((tile.shape[:-2], tile.stride()[:-2]),)).view(-1)
+        step = 0 if tile.shape[-2] == 1 else layout.keys
+        here = tile.view(-1), begins, step, first, last
+        launch(kernel, *given, *here, *results, work=work, parts=parts)

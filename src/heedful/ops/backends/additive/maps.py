@@ -1,8 +1,8 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""The maps of queries and keys to features, and their gradients, for sizes at which a call to a library takes as long
-as the product: both sides in one launch, rows shared among the threads.
+"""Small maps of queries and keys to features, and their gradients: both sides in one launch.
 
-Each matrix must stay in the caches while all of another is multiplied by it: `suits` tells for which that holds.
+For sizes at which the call of a library takes as long as the product. A matrix is read again and again from the caches,
+so it must be small: `suits`.
 """
 
 from __future__ import annotations
@@ -12,39 +12,43 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.additive.forward import multiply
-from heedful.ops.backends.additive.pair import LANES, SUMS
-from heedful.ops.jit.kernel import inlined, kernel, launch, parts_for, stretch, turn
+from heedful.ops.backends.additive.linear import multiply
+from heedful.ops.backends.additive.pair import LANES, SUMS, tile_function
+from heedful.ops.jit.kernel import kernel, launch, parts_for, stretch, turn
+from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.jit.scratch import scratch
 
 MOST = 2**17
-"""Numbers of a matrix that is read again and again."""
+"""Numbers of a matrix that stay in the caches."""
 NANOSECONDS = 0.012
-"""For a multiplication, on one core."""
+"""What a multiply-add takes one core."""
 
 
-@cache
-def _wide() -> bool:
-    """Whether a tile's sums fit into the processor's registers."""
-    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+_is_wide = cache(has_wide_vectors)
 
 
-def suits(tensor: Tensor, weight: Tensor | None) -> bool:
-    """Whether a map is one of those that are multiplied here: (..., features) by (features, hidden)."""
-    if weight is None:
-        return True
-    sizes = weight.shape
-    return (
-        tensor.is_contiguous()
-        and weight.is_contiguous()
-        and tensor.numel() <= MOST
-        and sizes[0] % (2 * LANES) == 0 == sizes[1] % (2 * LANES)
-        and sizes[0] * sizes[1] <= MOST
-        and _wide()
-    )
+def suits(
+    query: Tensor, query_weight: Tensor | None, key: Tensor, key_weight: Tensor | None
+) -> bool:
+    """Whether both maps (..., features) by (features, hidden) are multiplied here; the key may have none."""
+    if query_weight is None or not _is_wide() or query.dtype is not torch.float32:
+        return False
+    for tensor, weight in ((query, query_weight), (key, key_weight)):
+        if weight is None:
+            continue
+        features, hidden = weight.shape
+        if (
+            not (tensor.is_contiguous() and weight.is_contiguous())
+            or tensor.numel() > MOST
+            or features * hidden > MOST
+            or features % (2 * LANES)
+            or hidden % (2 * LANES)
+        ):
+            return False
+    return True
 
 
-@inlined(fastmath=SUMS, borrows=True)
+@tile_function
 def mapped(part, parts, tensor, weight, result, features, hidden):
     """A part's rows of tensor · weight."""
     rows = len(tensor) // features
@@ -59,13 +63,13 @@ def mapped(part, parts, tensor, weight, result, features, hidden):
 def additive_maps(
     part, parts, query, query_weight, features, key, key_weight, others, hidden, a, b
 ):
-    """Fill a and b: both maps; `key_weight` may be None. All flat; `others` is how many features a key has."""
+    """Fill a and b, the results of both maps; `key_weight` may be None. All flat; a key has `others` features."""
     mapped(part, parts, query, query_weight, a, features, hidden)
     if key_weight is not None:
         mapped(part, parts, key, key_weight, b, others, hidden)
 
 
-@inlined(fastmath=SUMS, borrows=True)
+@tile_function
 def unmapped(part, parts, tensor, weight, above, below, of_weight, features, hidden, turned):
     """A part's rows of above · weightᵀ, and of tensorᵀ · above."""
     for h in range(0, hidden, LANES):
@@ -101,7 +105,7 @@ def additive_unmaps(
 def map_both(
     query: Tensor, query_weight: Tensor, key: Tensor, key_weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Both maps, of tensors that `suits`: (..., features) · (features, hidden); a key without a map is returned."""
+    """Both products (..., features) · (features, hidden); a key without a map is returned as it is."""
     features, hidden = query_weight.shape
     a, b, others, work = query.new_empty(*query.shape[:-1], hidden), key, 0, query.numel() * hidden
     if key_weight is not None:
@@ -131,7 +135,7 @@ def unmap_both(
     of_a: Tensor,
     of_b: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """The gradients of query, key, and both maps from those of what `map_both` returned."""
+    """Gradients of query, key and both maps from those of the results of `map_both`."""
     features, hidden = query_weight.shape
     work, others = query.numel() * hidden, 0
     of_query, of_weight, of_key, of_other = (

@@ -1,36 +1,36 @@
-"""Additive scores by compiled kernels: Σ_h v_h φ(a_qh + b_kh), differentiable, without queries × keys × hidden."""
+"""Matrices of additive scores by compiled kernels, differentiable, without queries × keys × hidden numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from heedful.ops.backends.additive import gpu as additive_gpu
-from heedful.ops.backends.additive.scores_backward import additive_backward, backward_sizes
-from heedful.ops.backends.additive.scores_forward import (
-    LEAKY,
-    LIMITS,
-    TANH,
-    TANH_WIDE,
-    additive_forward,
-    forward_sizes,
+from heedful.ops.backends.additive.layout import Layout, dense, flat, is_by_unit, layout_of, summed
+from heedful.ops.backends.additive.matrices import (
+    gradients_kernel,
+    gradients_numbers,
+    scores_kernel,
+    scores_numbers,
 )
-from heedful.ops.jit.kernel import launch, parts_for, unavailable
+from heedful.ops.jit.kernel import Argument, launch, parts_for, unavailable
 from heedful.ops.jit.operators import Operator
-from heedful.ops.rows import broadcast
+from heedful.ops.jit.scratch import scratch
 from heedful.ops.scores import Additive, Score
+from heedful.ops.scores.additive import ACTIVATIONS
 
-FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS = 0.06, 0.1
-"""What one feature of one pair takes on one core."""
+FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS = 0.025, 0.06
+"""What one feature of a pair takes one core in float32."""
+ROWS, NUMBERS = 128, 32768
+"""A block has at most so many rows, and so many numbers of features."""
+SLOPES = additive_gpu.SLOPES
 
 
 def refusal(device: torch.device) -> str | None:
-    """None where the kernels run on tensors of that device, else why not."""
+    """None where the kernels run on tensors of the device, else the reason why not."""
     if takes_triton(device):
         return additive_gpu.unavailable()
     if device.type != "cpu":
@@ -39,12 +39,12 @@ def refusal(device: torch.device) -> str | None:
 
 
 def takes_triton(device: torch.device) -> bool:
-    """Whether tensors of that device are for the kernels of a GPU."""
+    """Whether the kernels of a GPU take tensors of the device."""
     return device.type == "cuda"
 
 
 def has_fast_pair(score: Score, device: torch.device) -> bool:
-    """Whether a compiled kernel computes the score's pair on tensors of that device."""
+    """Whether a compiled kernel computes the score's pair on tensors of the device."""
     return type(score) is Additive and refusal(device) is None
 
 
@@ -59,8 +59,8 @@ def additive_scores(query: Tensor, key: Tensor, vector: Tensor, activation: str)
     r"""s_qk = Σ_h v_h φ(a_qh + b_kh), φ tanh or leaky_relu with slope 0.2.
 
     `query` a is (*lead, query, hidden), `key` b (*lead, key, hidden) and `vector` v (*lead, hidden); leading axes
-    broadcast and are not copied, nor are views that overlap. The result is (*lead, query, key). Of the three, nothing
-    is kept for the backward pass but themselves; the second derivative is taken by plain mathematics.
+    broadcast and are not copied, nor are views that overlap. The result is (*lead, query, key). Only these three are
+    kept for the backward pass; the second derivative is taken by plain mathematics.
 
     >>> import torch
     >>> query, key = torch.zeros(2, 1, 3), torch.tensor([[1.0, 0.0, -1.0], [9.0, 0.0, 0.0]])
@@ -75,24 +75,18 @@ def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) 
     """`additive_scores` without a gradient."""
     if takes_triton(query.device):
         return additive_gpu.scores_forward(query, key, vector, activation)
-    layout = Layout(query, key, vector, activation)
-    scores = query.new_empty(layout.units, layout.queries, layout.keys)
-    work = layout.work * FORWARD_NANOSECONDS
+    query, key, vector = dense(query), dense(key), dense(vector)
+    layout = _layout(query, key, vector)
+    scores = query.new_empty(layout.pairs)
+    work = layout.pairs * layout.hidden * FORWARD_NANOSECONDS
     parts = parts_for(work)
-    rows, keys, features, numbers = forward_sizes(layout.queries, layout.keys, query.shape[-1])
-    scratch = query.new_empty(parts, numbers)
-    raised_rows, tiles = (
-        query.new_empty(parts, rows, features),
-        query.new_empty(parts, features, keys),
-    )
+    rows = _rows(-(-layout.units * layout.queries // parts), layout)
     launch(
-        additive_forward,
-        *layout.arguments,
+        scores_kernel,
+        *_arguments(query, key, vector, layout, activation),
         rows,
         scores,
-        scratch,
-        raised_rows,
-        tiles,
+        scratch(parts, scores_numbers(rows, layout.hidden), query.dtype),
         work=work,
         parts=parts,
     )
@@ -105,104 +99,61 @@ def scores_backward(
     """Gradients of query, key and vector from `upstream`, that of the scores (*lead, query, key)."""
     if takes_triton(query.device):
         return additive_gpu.scores_backward(query, key, vector, activation, upstream)
-    layout = Layout(query, key, vector, activation)
-    units, hidden = layout.units, query.shape[-1]
-    work = layout.work * BACKWARD_NANOSECONDS
+    query, key, vector = dense(query), dense(key), dense(vector)
+    layout = _layout(query, key, vector)
+    units, hidden = layout.units, layout.hidden
+    work = layout.pairs * hidden * BACKWARD_NANOSECONDS
     parts = parts_for(work)
-    by_unit = units % parts == 0 or units >= 4 * parts or layout.queries < parts
-    copies = 1 if by_unit else parts
-    query_sum = query.new_empty(units, layout.queries, hidden)
-    key_sum = query.new_empty(copies, units, layout.keys, hidden)
-    vector_sum = query.new_empty(copies, units, hidden)
-    rows, keys, features, numbers = backward_sizes(layout.queries, layout.keys, hidden)
-    scratch = query.new_empty(parts, numbers)
-    # one row more than there are: zeros, for a query that shares its division with none
-    raised_rows = query.new_empty(parts, 2, rows + 1, features)
-    tiles = query.new_empty(parts, 2, keys, features)
-    upstream = upstream.reshape(units, layout.queries, layout.keys)
+    by_unit = is_by_unit(units, layout.queries, parts)
+    rows = _rows(layout.queries if by_unit else -(-layout.queries // parts), layout)
+    of_query = query.new_empty(1, units * layout.queries * hidden)
+    of_key = query.new_zeros(1 if by_unit else parts, units * layout.keys * hidden)
+    of_vector = query.new_zeros(parts, vector.numel())
     launch(
-        additive_backward,
-        *layout.arguments,
+        gradients_kernel,
+        *_arguments(query, key, vector, layout, activation),
         rows,
         by_unit,
-        upstream,
-        query_sum,
-        key_sum,
-        vector_sum,
-        scratch,
-        raised_rows,
-        tiles,
+        upstream.resolve_neg().contiguous().view(-1),
+        of_query.view(-1),
+        of_key,
+        of_vector,
+        scratch(parts, gradients_numbers(rows, hidden), query.dtype),
         work=work,
         parts=parts,
     )
-    lead = layout.lead
     return (
-        query_sum.view(*lead, *query.shape[-2:]).sum_to_size(query.shape),
-        _total(key_sum).view(*lead, *key.shape[-2:]).sum_to_size(key.shape),
-        _total(vector_sum).view(*lead, hidden).sum_to_size(vector.shape),
+        summed(of_query, (*layout.lead, layout.queries, hidden), query.shape),
+        summed(of_key, (*layout.lead, layout.keys, hidden), key.shape),
+        summed(of_vector, vector.shape, vector.shape),
     )
 
 
-def _total(copies: Tensor) -> Tensor:
-    return copies[0] if len(copies) == 1 else copies.sum(0)
+def _layout(query: Tensor, key: Tensor, vector: Tensor) -> Layout:
+    return layout_of(
+        query.shape, query.stride(), key.shape, key.stride(), vector.shape, vector.stride()
+    )
 
 
-class Layout:
-    """How the kernels see three tensors: flat memory, and where each unit (each place of the leading axes) begins."""
-
-    def __init__(self, query: Tensor, key: Tensor, vector: Tensor, activation: str) -> None:
-        sides = [t if t.stride(-1) == 1 else t.contiguous() for t in (query, key)]
-        vector = vector.contiguous()
-        leads = [tuple(t.shape[:-2]) for t in sides] + [tuple(vector.shape[:-1])]
-        lead = broadcast(*leads)
-        assert lead is not None
-        self.lead = lead
-        self.queries, self.keys = query.shape[-2], key.shape[-2]
-        vector_rows = vector.reshape(-1, vector.shape[-1])
-        strides = [t.stride()[:-2] for t in sides] + [
-            tuple(s // vector.shape[-1] for s in vector.stride()[:-1])
-        ]
-        places = unit_places(lead, tuple(zip(leads, strides, strict=True)))
-        self.units = len(places)
-        self.work = float(self.units * self.queries * self.keys * query.shape[-1])
-        wide = query.dtype == torch.float64
-        kind = LEAKY if activation == "leaky_relu" else TANH_WIDE if wide else TANH
-        self.arguments = (
-            flat(sides[0]),
-            flat(sides[1]),
-            vector_rows,
-            places,
-            sides[0].stride(-2),
-            sides[1].stride(-2),
-            kind,
-            LIMITS[kind],
-        )
+def _rows(queries: int, layout: Layout) -> int:
+    return max(1, min(queries, layout.queries, ROWS, max(32, NUMBERS // max(1, layout.hidden))))
 
 
-@lru_cache(256)
-def unit_places(
-    lead: tuple[int, ...], sides: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-) -> Tensor:
-    """Where each unit begins in each tensor's memory, (units, tensors), from their leading sizes and strides."""
-    columns = []
-    for sizes, strides in sides:
-        place = torch.zeros((), dtype=torch.int64, device="cpu")
-        for axis, (size, stride) in enumerate(
-            zip(sizes, strides, strict=True), len(lead) - len(sizes)
-        ):
-            steps = torch.arange(lead[axis], device="cpu") * (stride if size > 1 else 0)
-            place = place + steps.view(-1, *(1,) * (len(lead) - 1 - axis))
-        columns.append(place.expand(lead).reshape(-1))
-    return torch.stack(columns, -1)
-
-
-def flat(tensor: Tensor) -> Tensor:
-    """All the memory that a view reaches, as one axis."""
-    if tensor.is_contiguous():
-        return tensor.detach().view(-1)
-    sizes, strides = tensor.shape, tensor.stride()
-    span = 1 + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-    return tensor.detach().as_strided((span if tensor.numel() else 0,), (1,))
+def _arguments(
+    query: Tensor, key: Tensor, vector: Tensor, layout: Layout, activation: str
+) -> tuple[Argument, ...]:
+    """The first arguments of both kernels."""
+    return (
+        SLOPES[activation],
+        flat(query),
+        flat(key),
+        flat(vector),
+        layout.places,
+        layout.queries,
+        layout.keys,
+        layout.hidden,
+        *layout.strides[:2],
+    )
 
 
 def plain_gradients(
@@ -210,14 +161,12 @@ def plain_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients by plain mathematics, which autograd can differentiate again."""
     hidden = query[..., :, None, :] + key[..., None, :, :]
-    if activation == "tanh":
-        value = torch.tanh(hidden)
+    value = ACTIVATIONS[activation](hidden)
+    least = SLOPES[activation]
+    if least is None:
         slope = 1 - value * value
     else:
-        value, slope = (
-            F.leaky_relu(hidden, 0.2),
-            torch.where(hidden > 0, torch.ones_like(hidden), 0.2),
-        )
+        slope = torch.where(hidden > 0, torch.ones_like(hidden), least)
     slope = slope * vector[..., None, None, :] * upstream[..., None]
     return (
         slope.sum(-2).sum_to_size(query.shape),

@@ -1,5 +1,9 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""The loops of `heedful.ops.backends.additive.steps`."""
+"""The kernels of `heedful.ops.backends.additive.steps`.
+
+Keys are raised once for all steps, which is why these loops take whole memories of raised keys instead of the tiles of
+`pair`. A feature of the query is raised to e^{-2q}, one of a key to e^{2k}, and the formulas are those of `pair`.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,17 @@ import math
 
 import numpy as np
 
+from heedful.ops.backends.additive.pair import SUMS, bend, tanh_of
 from heedful.ops.jit.kernel import dense, inlined, kernel
-
-# Sums may be reordered; a division stays a division, for an estimate of 1/∞ would be refined to NaN.
-SUMS = frozenset({"contract", "reassoc", "nsz"})
 
 
 @inlined(fastmath=SUMS)
-def score_of(query, key, vector, total):
-    """Σ_h v_h tanh(q_h + k_h) of raised features, `total` being Σ_h v_h."""
-    one = query.dtype.type(1)
-    halves = query.dtype.type(0)
+def score_of(query, key, vector):
+    """Σ_h v_h tanh(q_h + k_h) of raised features."""
+    total = query.dtype.type(0)
     for h in range(query.shape[0]):
-        halves += vector[h] / (one + query[h] * key[h])
-    return total - halves - halves
+        total += vector[h] * tanh_of(query[h], key[h])
+    return total
 
 
 @inlined(fastmath=SUMS)
@@ -39,16 +40,12 @@ def normalize(weights, keep):
 
 
 @kernel(fastmath=SUMS)
-def attend_forward(part, parts, query, key, vector, values, keep, bias, weights, context):
-    """A step of the sentences `part`, `part` + `parts`, …."""
-    total = vector.dtype.type(0)
-    for h in range(vector.shape[0]):
-        total += vector[h]
+def step_forward(part, parts, query, key, vector, values, keep, bias, weights, context):
+    """Fill weights (batch, source) and context (batch, width) of the sentences `part`, `part` + `parts`, …."""
     for b in range(part, query.shape[0], parts):
         for s in range(key.shape[1]):
             if keep[b, s]:
-                score = score_of(dense(query[b]), key[b, s], vector, total)
-                weights[b, s] = score + bias[b, s]
+                weights[b, s] = score_of(dense(query[b]), key[b, s], vector) + bias[b, s]
         normalize(weights[b], keep[b])
         mixed = dense(context[b])
         mixed[:] = vector.dtype.type(0)
@@ -62,7 +59,7 @@ def attend_forward(part, parts, query, key, vector, values, keep, bias, weights,
 
 @inlined(fastmath=SUMS)
 def score_gradients(weights, values, context, upstream):
-    """Turn `upstream`, the gradient of the weights by other ways, into the gradient of the scores."""
+    """Turn `upstream`, the gradient that arrives at the weights, into that of the scores."""
     sum_of_all = upstream.dtype.type(0)
     for s in range(weights.shape[0]):
         if weights[s] != 0:
@@ -79,22 +76,18 @@ def score_gradients(weights, values, context, upstream):
 @inlined(fastmath=SUMS)
 def feature_gradients(g, query, key, vector, query_sum, key_sum, vector_sum):
     """Add what the gradient g of one score gives to its query, key and the vector."""
-    one = query.dtype.type(1)
-    four = one + one + one + one
     for h in range(query.shape[0]):
-        r = one / (one + query[h] * key[h])
-        inner = g * vector[h] * four * r * (one - r)
-        query_sum[h] += inner
-        key_sum[h] += inner
-        # Rather than Σ g − 2 Σ g r at the end, which cancels.
-        vector_sum[h] += g * (one - r - r)
+        s, p = bend(query[h], key[h], g, None)
+        query_sum[h] += s * vector[h]
+        key_sum[h] += s * vector[h]
+        vector_sum[h] += p
 
 
 @kernel(fastmath=SUMS)
-def attend_backward(
+def step_backward(
     part, parts, query, key, vector, values, weights, context, upstream, query_sum, key_sum, copies
 ):
-    """A step back of the sentences `part`, `part` + `parts`, …."""
+    """Go one step back in the sentences `part`, `part` + `parts`, …; `copies` are the vector's sums, one a part."""
     vector_sum = dense(copies[part])
     for b in range(part, query.shape[0], parts):
         score_gradients(weights[b], values[b], dense(context[b]), upstream[b])

@@ -1,20 +1,37 @@
-"""Additive attention of a decoder that must loop: one query a sentence, step after step, to one memory."""
+"""Additive attention of a recurrent decoder: one query a sentence, step after step, to one memory.
+
+A decoder goes past the planner and calls this, since its loop is one step of autograd. `plan_steps` chooses between
+compiled and plain steps and says why; `build_steps` makes them.
+"""
 
 from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.additive.step_kernels import attend_backward, attend_forward
+from heedful.ops.backends.additive.step_kernels import step_backward, step_forward
 from heedful.ops.jit.kernel import launch, parts_for, unavailable
 
 LIMITS = {torch.float32: 40.0, torch.float64: 350.0}
-"""The largest number x whose e^{2x} is finite, with room."""
-# Nanoseconds of one thread for a feature of a key, of a value.
+"""The largest |x| of a feature that is raised: e^{±2x} and sums of two are then neither infinite nor 0."""
+# Nanoseconds of one thread for a feature of a key, forward and backward, and for a feature of a value.
 FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS, MIX_NANOSECONDS = 0.08, 0.2, 0.05
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """Which steps serve a decoder, as `heedful.plan` tells it of `attend`."""
+
+    backend: str
+    """A name of `STEPS`: "additive" for compiled steps, "reference" for plain mathematics."""
+    reason: str
+    rejected: Mapping[str, str]
+    """Why not the other."""
 
 
 class AdditiveSteps(abc.ABC):
@@ -69,7 +86,7 @@ class AdditiveSteps(abc.ABC):
 
 
 class PlainSteps(AdditiveSteps):
-    """Plain PyTorch, for any device and numbers of any size."""
+    """Plain PyTorch, for any device, dtype and size of numbers."""
 
     def forward(self, query: Tensor, weights: Tensor, context: Tensor) -> None:
         scores = torch.tanh(query[:, None] + self.key) @ self.vector + self.bias
@@ -90,10 +107,9 @@ class PlainSteps(AdditiveSteps):
 
 
 class KernelSteps(AdditiveSteps):
-    """Compiled: tanh(q + k) = 1 − 2/(1 + e^{2q}·e^{2k}), where e^{2k} is raised once for all steps.
+    """Compiled: tanh(q + k) = (e^{2k} − e^{-2q})/(e^{2k} + e^{-2q}), where e^{2k} is raised once for all steps.
 
-    Queries and keys must lie within `LIMITS`, so that neither exponential overflows (their product may:
-    1/∞ is the right 0).
+    Queries and keys must lie within `LIMITS`.
     """
 
     def __init__(
@@ -111,8 +127,8 @@ class KernelSteps(AdditiveSteps):
 
     def forward(self, query: Tensor, weights: Tensor, context: Tensor) -> None:
         launch(
-            attend_forward,
-            torch.exp(2 * query),
+            step_forward,
+            torch.exp(-2 * query),
             self.raised,
             self.vector,
             self.values,
@@ -133,8 +149,8 @@ class KernelSteps(AdditiveSteps):
     ) -> Tensor:
         gradient = torch.empty_like(query, memory_format=torch.contiguous_format)
         launch(
-            attend_backward,
-            torch.exp(2 * query),
+            step_backward,
+            torch.exp(-2 * query),
             self.raised,
             self.vector,
             self.values,
@@ -153,22 +169,60 @@ class KernelSteps(AdditiveSteps):
         return self.key_gradient, self.copies.sum(0)
 
 
-def steps_for(
+STEPS: dict[str, type[AdditiveSteps]] = {"additive": KernelSteps, "reference": PlainSteps}
+"""Every kind of steps, by the backend whose formulas they follow."""
+
+
+def plan_steps(key: Tensor, query_bound: Tensor) -> StepPlan:
+    """Choose the steps for a memory, and say why.
+
+    Args:
+        key: prepared, (batch, source, hidden).
+        query_bound: scalar, what no |feature| of a query will exceed.
+
+    >>> plan_steps(torch.zeros(1, 3, 4), torch.tensor(50.0)).rejected["additive"]
+    'a feature of a key or query may reach 50, and float32 is raised up to 40'
+    """
+    refusal = _refusal(key, query_bound)
+    if refusal is None:
+        return StepPlan(
+            "additive",
+            "compiled kernels, keys raised once for all steps",
+            {"reference": "it serves the decoder too, but takes longer"},
+        )
+    return StepPlan("reference", "plain mathematics on any numbers", {"additive": refusal})
+
+
+def _refusal(key: Tensor, query_bound: Tensor) -> str | None:
+    """Why compiled steps do not serve, or None."""
+    if not key.is_cpu:
+        return f"its kernels run on a processor, and the tensors are on {key.device.type}"
+    limit = LIMITS.get(key.dtype)
+    if limit is None:
+        return f"its kernels take float32 and float64, not {key.dtype}"
+    if not key.numel():
+        return "there is nothing to attend to"
+    reason = unavailable()
+    if reason is not None:
+        return reason
+    largest = float(torch.maximum(key.detach().abs().amax(), query_bound))
+    if largest <= limit:
+        return None
+    dtype = str(key.dtype).removeprefix("torch.")
+    return f"a feature of a key or query may reach {largest:.4g}, and {dtype} is raised up to {limit:g}"
+
+
+def build_steps(
+    plan: StepPlan,
     key: Tensor,
     vector: Tensor,
     values: Tensor,
     keep: Tensor,
-    query_bound: Tensor,
     bias: Tensor | None = None,
 ) -> AdditiveSteps:
-    """Choose the steps that serve a memory, for queries that never exceed `query_bound` (a scalar)."""
-    key, values, keep = key.contiguous(), values.contiguous(), keep.contiguous()
-    limit = LIMITS.get(key.dtype)
-    if not key.is_cpu or limit is None or not key.numel() or unavailable() is not None:
-        return PlainSteps(key, vector, values, keep, bias)
-    largest = torch.maximum(key.abs().amax(), query_bound)
-    # NaN compares as not smaller, and is left to the plain steps.
-    chosen = KernelSteps if bool(largest <= limit) else PlainSteps
+    """The steps of a plan; arguments as `AdditiveSteps` takes them, in any layout."""
     if bias is not None:
         bias = bias.contiguous()
-    return chosen(key, vector.contiguous(), values, keep, bias)
+    return STEPS[plan.backend](
+        key.contiguous(), vector.contiguous(), values.contiguous(), keep.contiguous(), bias
+    )

@@ -1,0 +1,151 @@
+"""Additive attention under softmax by fused kernels on a processor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from heedful.ops.backends.additive.attention import AdditiveOptions, Maps, attend_additively
+from heedful.ops.backends.additive.layout import dense
+from heedful.ops.backends.additive.visible import EVERYTHING, Visible
+from heedful.ops.backends.band.layout import Band
+from heedful.ops.backends.base import MASKED_CALL, Backend, Cost, as_given, wide_dtype
+from heedful.ops.backends.chunked import Chunked
+from heedful.ops.backends.reference import token_bytes
+from heedful.ops.call import Attended, Call, bias_tensors, repeat_heads
+from heedful.ops.finite import is_eager
+from heedful.ops.jit.kernel import unavailable
+from heedful.ops.masks import Causal, Mask, Padding, Window
+from heedful.ops.masks.base import And
+from heedful.ops.normalizers import Softmax
+from heedful.ops.scores import Additive, PreparedKey
+
+CHUNKED = Chunked()
+
+
+class AdditiveBackend(Backend):
+    """The additive score under softmax, with any mask and any bias that is not learned.
+
+    Keys outside the bounds of the mask are passed by; other masks, and biases, are added to the scores, some rows at a
+    time. What is not finite and may be hidden by a mask is left to `chunked`, once its numbers are seen in `run`.
+    """
+
+    name: ClassVar[str] = "additive"
+    why: ClassVar[str] = "one compiled kernel for scores, softmax and mix, which keeps no scores"
+    cost: ClassVar[Cost] = Cost(
+        call=25e-6,
+        backward_call=60e-6,
+        multiply_add=0.01e-9,
+        cell=0.5e-9,
+        transcendental=0.025e-9,
+        backward=3.0,
+    )
+
+    def supports(self, call: Call) -> str | None:
+        if type(call.score) is not Additive:
+            return f"it computes the additive pair, and the score is {call.score.name}"
+        if type(call.normalizer) is not Softmax:
+            return f"it normalizes by softmax, not by {call.normalizer.name}"
+        if call.dropout_p:
+            return "it has no dropout"
+        if any(tensor.requires_grad for tensor in bias_tensors(call.bias)):
+            return "it has no gradient of a bias"
+        if not call.query.is_cpu:
+            return (
+                f"its kernels run on a processor, and the tensors are on {call.query.device.type}"
+            )
+        if not is_eager() or not is_plain(
+            call.query, call.key_features, call.value, *call.score.tensors()
+        ):
+            return "its kernels can be neither traced nor transformed, and have no forward-mode derivative"
+        return unavailable()
+
+    def is_fused(self, call: Call) -> bool:
+        return True
+
+    def seconds(self, call: Call) -> float:
+        if type(call.score) is not Additive or type(call.normalizer) is not Softmax:
+            return math.inf
+        seconds = self.seconds_for(call, self.cells(call))
+        if call.bias is None and is_interval(call.mask):
+            return seconds
+        return seconds + MASKED_CALL * (2 if call.needs_gradient else 1)
+
+    def cost_of(self, call: Call) -> Cost:
+        if call.query.dtype != torch.float64:
+            return self.cost
+        return replace(self.cost, multiply_add=0.02e-9, transcendental=0.06e-9)
+
+    def cells(self, call: Call) -> int:
+        if call.mask is None:
+            return call.cells
+        band = Band.reaching(call.mask.bounds(call.rows), call.num_queries, call.num_keys)
+        return call.lead_size * band.cells
+
+    def bytes_at_once(self, call: Call) -> int:
+        return 0
+
+    def bytes_kept(self, call: Call) -> int:
+        if not call.needs_gradient:
+            return 0
+        width = wide_dtype(call.query.dtype).itemsize
+        rows = call.lead_size * call.num_queries * (call.value_features + 1)
+        return token_bytes(call) + rows * width
+
+    def run(self, call: Call) -> Attended:
+        score = call.score
+        assert isinstance(score, Additive)
+        hides = call.mask is not None or call.bias is not None
+        visible = Visible.of(call) if hides else EVERYTHING
+        options = AdditiveOptions(visible, score.activation, call.return_weights, hides)
+        attended = attend_additively(*operands(call, score), options)
+        if attended is None:
+            return CHUNKED.run(call)
+        dtype = call.query.dtype
+        if attended.output.dtype == dtype:
+            return attended
+        output, weights = attended
+        return Attended(output.to(dtype), None if weights is None else weights.to(dtype))
+
+
+def operands(call: Call, score: Additive) -> tuple[Tensor, Tensor, Tensor, Tensor, Maps]:
+    """Query, key, value, vector and maps as the kernels take them.
+
+    Where one map serves all heads and nothing is cast it is left to `attend_additively`, whose single step of autograd
+    then holds it; else queries and keys are prepared first.
+    """
+    query, value, vector = call.query, call.value, score.vector
+    query_weight, key_weight = score.query_weight, score.key_weight
+    is_prepared = isinstance(call.key, PreparedKey)
+    key = call.key.features if isinstance(call.key, PreparedKey) else call.key
+    dtype = query.dtype
+    if (
+        (dtype is torch.float32 or dtype is torch.float64)
+        and call.groups == 1
+        and query_weight.ndim == 2 == key_weight.ndim
+        and query_weight.dtype is key_weight.dtype is vector.dtype is key.dtype is dtype
+    ):
+        return query, key, value, vector, (query_weight, None if is_prepared else key_weight)
+    wide = wide_dtype(dtype)
+    query, key, groups = call.prepared_query.to(wide), call.prepared_key.to(wide), call.groups
+    with as_given(call.query.device):
+        key, value = repeat_heads(key, groups), repeat_heads(value.to(wide), groups)
+        return dense(query), dense(key), value, vector.to(wide), (None, None)
+
+
+def is_interval(mask: Mask | None) -> bool:
+    """Whether bounds and lengths say all that a mask says."""
+    if type(mask) is And:
+        return is_interval(mask.left) and is_interval(mask.right)
+    return mask is None or type(mask) in (Padding, Causal, Window)
+
+
+def is_plain(*tensors: Tensor) -> bool:
+    """Whether tensors hold numbers that a kernel can read, and no dispatch mode has to see the operation."""
+    return not torch._C._len_torch_dispatch_stack() and all(
+        type(tensor) is Tensor or type(tensor) is torch.nn.Parameter for tensor in tensors
+    )

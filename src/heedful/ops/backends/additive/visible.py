@@ -1,0 +1,148 @@
+"""What a mask and a bias let each query see, as the additive kernels take it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from heedful.ops.backends.base import wide_dtype
+from heedful.ops.call import Call, bias_at
+from heedful.ops.masks import Causal, Mask, Padding, Window
+from heedful.ops.masks.base import And
+from heedful.ops.positions import PositionBias
+from heedful.ops.rows import Rows
+
+PIECE_BYTES = 4 * 2**20
+"""Bytes of what is added to scores that exist at a time, unless `FEWEST_ROWS` take more."""
+FEWEST_ROWS = 32
+"""Keys are raised again for each piece of rows, which so many rows amortize."""
+ALL = 2**40
+"""A distance that reaches every key."""
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """The part of a call's mask, and its bias, that neither distance nor length decides."""
+
+    rows: Rows
+    mask: Mask | None
+    bias: Tensor | PositionBias | None
+    dtype: torch.dtype
+
+    def tile(self, rows: Rows) -> Tensor:
+        """What is added to the scores of some rows, (*, rows or 1, key), minus infinity where nothing is seen."""
+        keep = None if self.mask is None else self.mask.tile(rows)
+        if self.bias is None:
+            assert keep is not None
+            # 0 and −∞ by arithmetic: torch.where takes four times as long on a mask without a pattern.
+            return keep.to(self.dtype).sub_(1).mul_(torch.finfo(self.dtype).max).mul_(2)
+        added = bias_at(self.bias, rows).detach().resolve_neg().to(self.dtype)
+        return added if keep is None else torch.where(keep, added, -torch.inf)
+
+    def pieces(self) -> Iterator[tuple[int, int, Tensor]]:
+        """Rows first to last (exclusive) with what is added to their scores."""
+        rows, bias = self.rows, self.bias
+        count, step = rows.num_queries, rows.num_queries
+        is_there = isinstance(bias, Tensor) and bias.dtype == self.dtype and bias.is_contiguous()
+        if self.mask is not None or not is_there:
+            first = self.tile(rows.block(0, 1))
+            row = math.prod(first.shape[:-2]) * rows.num_keys * self.dtype.itemsize
+            step = min(count, max(FEWEST_ROWS, PIECE_BYTES // row))
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            yield start, stop, self.tile(rows.block(start, stop))
+
+
+@dataclass(frozen=True, eq=False)
+class Visible:
+    """Row i sees the keys from i − before to i + after, both inclusive, below its length, where `added` is finite."""
+
+    before: int = ALL
+    after: int = ALL
+    lengths: Tensor | None = None
+    """(*lead,), int64, contiguous; None where all keys count."""
+    added: Added | None = None
+
+    @classmethod
+    def of(cls, call: Call) -> Visible:
+        """What the call's mask and bias say; no numbers are looked at."""
+        mask, bias, rows = call.mask, call.bias, call.rows
+        if bias is None and (mask is None or type(mask) is Causal or type(mask) is Window):
+            return by_position(mask, call.num_queries, call.num_keys)
+        left = right = lengths = rest = None
+        if mask is not None:
+            left, right = mask.bounds(rows)
+            lengths, rest = split(mask, rows)
+        added = None
+        if rest is not None or bias is not None:
+            if isinstance(bias, Tensor):
+                bias = unexpanded(bias)
+            added = Added(rows, rest, bias, wide_dtype(call.query.dtype))
+        return cls(ALL if left is None else left, ALL if right is None else right, lengths, added)
+
+    def tile(self, rows: Rows) -> tuple[Tensor | None, Tensor | None]:
+        """For plain mathematics: what some rows may see, and what is added to their scores."""
+        keep = bias = None
+        if self.added is not None:
+            bias = self.added.tile(rows)
+            keep = bias != -torch.inf
+        distance = rows.key_index() - rows.query_index()
+        if self.before < ALL or self.after < ALL:
+            near = (distance >= -self.before) & (distance <= self.after)
+            keep = near if keep is None else keep & near
+        if self.lengths is not None:
+            inside = rows.key_index() < self.lengths[..., None, None]
+            keep = inside if keep is None else keep & inside
+        return keep, bias
+
+
+EVERYTHING = Visible()
+
+
+@lru_cache(256)
+def by_position(mask: Causal | Window | None, num_queries: int, num_keys: int) -> Visible:
+    """What a mask of positions says, none or one."""
+    if mask is None:
+        return EVERYTHING
+    left, right = mask.bounds(Rows.all(num_queries, num_keys, (), torch.device("cpu")))
+    return Visible(ALL if left is None else left, ALL if right is None else right)
+
+
+def unexpanded(tensor: Tensor) -> Tensor:
+    """The tensor with axes that were expanded, all of one number, of size 1.
+
+    >>> unexpanded(torch.zeros(1, 3).expand(4, 3)).shape
+    torch.Size([1, 3])
+    """
+    for axis, stride in enumerate(tensor.stride()):
+        if stride == 0 and tensor.shape[axis] > 1:
+            tensor = tensor.narrow(axis, 0, 1)
+    return tensor
+
+
+def split(mask: Mask, rows: Rows) -> tuple[Tensor | None, Mask | None]:
+    """The lengths of a mask's paddings, and what neither they nor its bounds say."""
+    if type(mask) is Padding:
+        # Copied: the backward pass is that of the lengths there were.
+        own = mask.key_lengths.to(torch.int64, copy=True)
+        if own.shape != rows.lead:
+            own = rows.of_sequences(own)[..., 0, 0].expand(rows.lead)
+        return own.contiguous(), None
+    if type(mask) is Causal or type(mask) is Window:
+        return None, None
+    if type(mask) is not And:
+        return None, mask
+    lengths, rest = split(mask.left, rows)
+    other_lengths, other_rest = split(mask.right, rows)
+    if lengths is None or other_lengths is None:
+        lengths = other_lengths if lengths is None else lengths
+    else:
+        lengths = torch.minimum(lengths, other_lengths)
+    if rest is None or other_rest is None:
+        return lengths, other_rest if rest is None else rest
+    return lengths, rest & other_rest
