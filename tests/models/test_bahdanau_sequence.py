@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from heedful.explore.record import recording
 from heedful.models import FrequencyConfig, RecurrentConfig, RecurrentEncoderDecoder
 from heedful.models import bahdanau as module
 from heedful.models.bahdanau import BahdanauDecoder
 from heedful.ops.backends.additive import steps as additive_step
-from heedful.ops.backends.additive.steps import KernelSteps, PlainSteps, steps_for
+from heedful.ops.backends.additive.steps import KernelSteps, PlainSteps, build_steps, plan_steps
 from heedful.ops.jit.kernel import unavailable
-from heedful.ops.observe import observing
+from heedful.ops.observe import Observed, observing
 
 KINDS = ["gru", "lstm", "rnn"]
 LENGTHS = torch.tensor([6, 3, 1, 5])
@@ -140,7 +141,7 @@ def test_who_is_served(
     with observing(lambda observed: None):
         model(source, LENGTHS, target)
     model(source, LENGTHS, target[:, :1])
-    assert seen == [whole, False, False]
+    assert seen == [whole, whole, False]
 
 
 def test_numbers_too_large_for_exponentials(steps: str) -> None:
@@ -187,17 +188,62 @@ def test_compiled_steps_are_the_plain_ones(threads: int, biased: bool) -> None:
 
 
 @pytest.mark.skipif(unavailable() is not None, reason="no compiled kernels here")
-def test_which_steps_serve() -> None:
-    def serve(dtype: torch.dtype, bound: float, scale: float = 1.0) -> type:
+def test_which_steps_serve_and_why() -> None:
+    def why_plain(dtype: torch.dtype, bound: float, scale: float = 1.0) -> str | None:
         key, *others = memory(dtype)
-        return type(steps_for(scale * key, *others, torch.tensor(bound, dtype=dtype)))
+        plan = plan_steps(scale * key, torch.tensor(bound, dtype=dtype))
+        assert plan.reason
+        kind = PlainSteps if "additive" in plan.rejected else KernelSteps
+        assert type(build_steps(plan, key, *others)) is kind
+        return plan.rejected.get("additive")
 
-    assert serve(torch.float32, 39.0) is KernelSteps
-    assert serve(torch.float32, 41.0) is PlainSteps
-    assert serve(torch.float32, 1.0, 100.0) is PlainSteps
-    assert serve(torch.float32, float("nan")) is PlainSteps
-    assert serve(torch.float64, 300.0) is KernelSteps
-    assert serve(torch.bfloat16, 1.0) is PlainSteps
+    assert why_plain(torch.float32, 39.0) is None
+    assert why_plain(torch.float64, 300.0) is None
+    assert "may reach 41, and float32 is raised up to 40" in str(why_plain(torch.float32, 41.0))
+    assert "may reach" in str(why_plain(torch.float32, 1.0, 100.0))
+    assert "may reach nan" in str(why_plain(torch.float32, float("nan")))
+    assert "not torch.bfloat16" in str(why_plain(torch.bfloat16, 1.0))
+    nothing = plan_steps(torch.zeros(0, 3, 4), torch.tensor(1.0))
+    assert nothing.rejected == {"additive": "there is nothing to attend to"}
+    shapes = plan_steps(torch.zeros(1, 3, 4, device="meta"), torch.tensor(1.0, device="meta"))
+    assert "on meta" in shapes.rejected["additive"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_observed_is_what_was_computed(kind: str, steps: str) -> None:
+    model = make(kind=kind)
+    source, target = tokens()
+    seen: list[Observed] = []
+    with observing(seen.append):
+        states = model(source, LENGTHS, target, return_weights=True)
+    plain = model(source, LENGTHS, target)
+    assert torch.equal(states.states, plain.states)
+    (observed,) = [each for each in seen if each.owner is not None]
+    assert torch.equal(observed.weights, states.weights[:, 0, 0])
+    assert observed.backend == ("additive" if steps == "compiled" else "reference")
+    assert observed.mask is not None
+    assert not observed.weights[~observed.mask].any()
+
+
+def test_a_record_of_all_steps_is_that_of_the_single_ones() -> None:
+    model = make()
+    decoder = model.decoder
+    assert isinstance(decoder, BahdanauDecoder)
+    source, target = tokens()
+    found = []
+    for whole in (True, False):
+        decoder.as_one_function = whole
+        with torch.no_grad(), recording(model, row=1) as recorder:
+            model(source, LENGTHS, target)
+        found.append(recorder.records())
+    for one, other in zip(*found, strict=True):
+        assert (one.module_path, one.kind, one.layer) == (
+            other.module_path,
+            other.kind,
+            other.layer,
+        )
+        torch.testing.assert_close(torch.tensor(one.weights), torch.tensor(other.weights))
+        assert (one.mask == other.mask).all()
 
 
 def test_frequent_tokens_are_weighed_down_as_in_the_loop(steps: str) -> None:

@@ -1,4 +1,4 @@
-"""Small calls have several blocks: chunked and band take two rows at a time in these tests, or one compiled block."""
+"""Small calls have several blocks: chunked, band and additive take two rows at a time, or one compiled block."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from heedful.ops.backends import chunked
-from heedful.ops.backends.additive import blocks as chunked_softmax
+from heedful.ops.backends.additive import visible as additive_visible
 from heedful.ops.backends.band import bias as band_added
 from heedful.ops.backends.band import blocks as band_blocks
 from heedful.ops.plan import forget_routes
@@ -25,7 +25,7 @@ def _no_routes_of_other_tests() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked, "block_rows", two_rows)
-    monkeypatch.setattr(chunked_softmax, "FEWEST_ROWS", 2)
-    monkeypatch.setattr(chunked_softmax, "BLOCK_BYTES", 2)
+    monkeypatch.setattr(additive_visible, "FEWEST_ROWS", 2)
+    monkeypatch.setattr(additive_visible, "PIECE_BYTES", 2)
     monkeypatch.setattr(band_blocks, "block_rows", two_rows)
     monkeypatch.setattr(band_added, "PIECE_BYTES", 2)

@@ -93,9 +93,15 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     "edges": lambda score, normalizer: (
         SCORES[score].pair_kind != "custom" and normalizer == "softmax"
     ),
+    "additive": lambda score, normalizer: (
+        SCORES[score].pair_kind == "additive" and normalizer == "softmax"
+    ),
     # For CUDA; test_flex.py runs its plain form.
     "flex": lambda score, normalizer: False,
 }
+WITHOUT_BIAS_GRADIENT = {"additive"}
+"""Backends that leave learned biases to others."""
+WITHOUT_DROPOUT = {"additive"}
 HERE = [name for name, serves in BACKEND_EXAMPLES.items() if serves("dot", "softmax")]
 """Backends that serve inner products on a processor."""
 

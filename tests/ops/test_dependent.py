@@ -80,4 +80,4 @@ def test_a_graph_of_the_gradient_changes_no_gradient(
 
 
 def test_every_backend_is_among_them() -> None:
-    assert {one[0] for one in served()} == {"reference", "chunked", "band", "edges"}
+    assert {one[0] for one in served()} == {"reference", "chunked", "band", "edges", "additive"}

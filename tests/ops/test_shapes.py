@@ -18,6 +18,7 @@ from tests.ops.examples import (
     KEYS,
     QUERIES,
     VALUE_DIM,
+    WITHOUT_BIAS_GRADIENT,
     Example,
     example,
     open_mask,
@@ -178,7 +179,8 @@ NOTHING = [
 def test_one_or_no_queries_and_keys(
     score: str, normalizer: str, backend: str, queries: int, keys: int
 ) -> None:
-    call = example(score, None, normalizer, queries=queries, keys=keys, bias=True)
+    learned = backend not in WITHOUT_BIAS_GRADIENT
+    call = example(score, None, normalizer, queries=queries, keys=keys, bias=learned)
     leaves = call.leaves()
     output, weights = run(leaves, backend=backend, return_weights=True)
     assert output.shape == (2, HEADS, queries, VALUE_DIM)

@@ -31,8 +31,11 @@ class Recorder:
     one could not see count as masked.
     """
 
-    def __init__(self, *, row: int | None = None) -> None:
+    def __init__(
+        self, *, row: int | None = None, paths: Mapping[nn.Module, str] | None = None
+    ) -> None:
         self._row = row
+        self._paths = paths or {}
         self._places: dict[tuple[str, int], Place] = {}
         self._edges: list[EdgeRecord] = []
         self._kinds: dict[str, str] = {}
@@ -50,6 +53,15 @@ class Recorder:
         self._counts.pop()
 
     def _observe(self, seen: Observed | ObservedEdges) -> None:
+        owner = seen.owner if isinstance(seen, Observed) else None
+        if isinstance(owner, nn.Module):
+            self._enter(self._paths.get(owner, ""), owner)
+            self._add(seen)
+            self._leave()
+        else:
+            self._add(seen)
+
+    def _add(self, seen: Observed | ObservedEdges) -> None:
         path = self._stack[-1][0] if self._stack else ""
         number = self._counts[-1]
         self._counts[-1] += 1
@@ -199,7 +211,8 @@ def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]
         model: any module; it need not be Heedful's, if it calls `heedful.attend` or holds layers for graphs.
         row: which example of a batch to keep; needed only when there are several.
     """
-    recorder = Recorder(row=row)
+    paths = {module: path for path, module in model.named_modules()}
+    recorder = Recorder(row=row, paths=paths)
     handles = []
 
     def entering(path: str) -> Callable[[nn.Module, Any], None]:
@@ -209,7 +222,7 @@ def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]
         recorder._leave()
 
     try:
-        for path, module in model.named_modules():
+        for module, path in paths.items():
             handles.append(module.register_forward_pre_hook(entering(path)))
             # always_call: a forward that raises must leave the stack too.
             handles.append(module.register_forward_hook(leaving, always_call=True))

@@ -22,7 +22,7 @@ from heedful.nn.recurrent_precision import recurrent_precision
 from heedful.nn.scores import AdditiveScore
 from heedful.ops.finite import is_eager
 from heedful.ops.normalizers import Softmax
-from heedful.ops.observe import current_observer
+from heedful.ops.observe import Observed, current_observer
 from heedful.ops.products import linear
 
 
@@ -90,6 +90,9 @@ class BahdanauDecoder(AttentionDecoder):
         shares = linear(embedded.transpose(0, 1), embedding_weight, input_bias)
         if self._is_one_function(shares):
             made = self._sequence(shares, context_weight, hidden, memory)
+            observer = current_observer()
+            if observer is not None:
+                observer(self._observed(made, memory))
             return _Steps(
                 made.tops.transpose(0, 1),
                 made.contexts.transpose(0, 1),
@@ -99,7 +102,7 @@ class BahdanauDecoder(AttentionDecoder):
         return self._loop(shares, context_weight, hidden, memory, return_weights)
 
     def _is_one_function(self, shares: Tensor) -> bool:
-        """Whether all steps can be one function: it knows how, and nobody must see the single ones."""
+        """Whether all steps can run as one function."""
         attention = self.attention
         score = attention.score
         return (
@@ -112,7 +115,13 @@ class BahdanauDecoder(AttentionDecoder):
             and not attention.dropout
             and shares.is_cpu
             and is_eager()
-            and current_observer() is None
+        )
+
+    def _observed(self, made: whole.Sequence, memory: AttendedMemory) -> Observed:
+        """All steps as one call of `attend` would tell them: (batch, target, source)."""
+        weights = made.weights.detach().transpose(0, 1)
+        return Observed(
+            memory.mask.keep.expand(weights.shape), weights, made.plan.backend, self.attention
         )
 
     def _sequence(

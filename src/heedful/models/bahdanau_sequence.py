@@ -12,7 +12,7 @@ from torch import Tensor
 
 from heedful.nn.recurrent import Hidden
 from heedful.nn.recurrent_steps import BY_HAND, SEEN, Into
-from heedful.ops.backends.additive.steps import AdditiveSteps, steps_for
+from heedful.ops.backends.additive.steps import AdditiveSteps, StepPlan, build_steps, plan_steps
 from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.products import crossed, product
 
@@ -56,6 +56,8 @@ class Sequence(NamedTuple):
     """(target, batch, source)"""
     final: Hidden
     """Each (batch, hidden)."""
+    plan: StepPlan
+    """Which steps of attention ran, and why."""
 
 
 def bahdanau_sequence(
@@ -94,11 +96,13 @@ def bahdanau_sequence(
     if torch.is_autocast_enabled(kind):
         precision = torch.get_autocast_dtype(kind)
     with torch.autocast(kind, enabled=False):
+        with torch.no_grad():
+            plan = plan_steps(memory.key, _bound(weights.query, hidden[0]))
         outputs = _Sequence.apply(  # type: ignore[no-untyped-call]
-            cell, precision, shares.to(hidden[0].dtype), *memory, *weights, *hidden
+            cell, precision, plan, shares.to(hidden[0].dtype), *memory, *weights, *hidden
         )
     tops, contexts, attention, *cells = outputs
-    return Sequence(tops, contexts, attention, (tops[-1], *(each[-1] for each in cells)))
+    return Sequence(tops, contexts, attention, (tops[-1], *(each[-1] for each in cells)), plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,13 +150,17 @@ def _bound(query_weight: Tensor, hidden: Tensor) -> Tensor:
 class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, cell: str, precision: torch.dtype, shares: Tensor, *tensors: Tensor
+        ctx: Any,
+        cell: str,
+        precision: torch.dtype,
+        plan: StepPlan,
+        shares: Tensor,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
         memory, weights, hidden = Memory(*tensors[:4]), Weights(*tensors[4:9]), tensors[9:]
         products = _Products.of(weights, precision)
-        bound = _bound(weights.query, hidden[0])
         held = memory.key, weights.vector, memory.values, memory.keep
-        steps = steps_for(*held, bound, memory.bias)
+        steps = build_steps(plan, *held, memory.bias)
         target, batch, features = *shares.shape[:2], weights.query.shape[1]
         attention = shares.new_empty(target, batch, memory.key.shape[1])
         contexts = shares.new_empty(target, batch, memory.values.shape[2])
@@ -167,7 +175,7 @@ class _Sequence(torch.autograd.Function):
             states.append(hidden)
             kept.extend(needed)
         stacks = [torch.stack(parts) for parts in zip(*states, strict=True)]
-        ctx.cell, ctx.precision, ctx.steps, ctx.parts = cell, precision, type(steps), len(stacks)
+        ctx.cell, ctx.precision, ctx.plan, ctx.parts = cell, precision, plan, len(stacks)
         ctx.save_for_backward(*tensors, attention, contexts, mixed, *stacks, *kept, shares)
         return stacks[0], contexts, attention, *stacks[1:]
 
@@ -177,7 +185,12 @@ class _Sequence(torch.autograd.Function):
         after = 9 + parts
         if torch.is_grad_enabled():  # to be differentiated again
             inputs = (saved[-1], *saved[:after])
-            return None, None, *differentiable_gradients(partial(_seen, ctx.cell), inputs, upstream)
+            return (
+                None,
+                None,
+                None,
+                *differentiable_gradients(partial(_seen, ctx.cell), inputs, upstream),
+            )
         made = _Made(
             Memory(*saved[:4]),
             Weights(*saved[4:9]),
@@ -188,7 +201,7 @@ class _Sequence(torch.autograd.Function):
             saved[after + 3 : after + 3 + parts],
             saved[after + 3 + parts : -1],
         )
-        return None, None, *_backward(ctx.cell, ctx.precision, ctx.steps, made, upstream)
+        return None, None, None, *_backward(ctx.cell, ctx.precision, ctx.plan, made, upstream)
 
 
 def _seen(cell: str, shares: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -226,7 +239,7 @@ class _Made(NamedTuple):
 def _backward(
     cell: str,
     precision: torch.dtype,
-    attention: type[AdditiveSteps],
+    plan: StepPlan,
     made: _Made,
     upstream: tuple[Tensor, ...],
 ) -> tuple[Tensor | None, ...]:
@@ -235,12 +248,7 @@ def _backward(
     products = _Products.of(weights, precision).turned()
     # Contiguous, since the kernels ask for it, and changed in place.
     contexts, rows = (each.clone(memory_format=torch.contiguous_format) for each in upstream[1:3])
-    steps = attention(
-        memory.key.contiguous(),
-        weights.vector.contiguous(),
-        memory.values.contiguous(),
-        memory.keep,
-    )
+    steps = build_steps(plan, memory.key, weights.vector, memory.values, memory.keep)
     steps.begin_backward()
     target, features = len(made.mixed), weights.query.shape[1]
     mixed = torch.empty_like(made.mixed)

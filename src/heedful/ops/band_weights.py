@@ -10,6 +10,7 @@ from torch import Tensor
 from heedful.errors import BackendError
 from heedful.ops.arguments import validated
 from heedful.ops.backends import BACKENDS
+from heedful.ops.backends.additive.scores import fast_pair
 from heedful.ops.backends.band.backend import OPEN
 from heedful.ops.backends.band.blocks import BlockedCall, attend_blocks
 from heedful.ops.backends.band.window import band_of
@@ -88,6 +89,6 @@ def band_weights(
         )
     assert band is not None
     with as_given(call.query.device):
-        weights = attend_blocks(BlockedCall(prepare(call, fast=True), band, "band")).weights
+        weights = attend_blocks(BlockedCall(prepare(call, fast_pair), band, "band")).weights
     assert weights is not None
     return BandWeights(weights, band.left, call.num_keys)

@@ -21,6 +21,8 @@ class Observed:
     weights: Tensor
     """(*lead, query, key), as normalized, before dropout."""
     backend: str
+    owner: object = None
+    """The module that attended, where it is not the innermost one that is running."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heedful.ops.backends.additive.backend import AdditiveBackend
 from heedful.ops.backends.band.backend import Banded
 from heedful.ops.backends.base import Backend
 from heedful.ops.backends.chunked import Chunked
@@ -17,6 +18,7 @@ BACKENDS: dict[str, Backend] = {
         Flex(),
         Banded(),
         EdgeByEdge(),
+        AdditiveBackend(),
         Chunked(),
         Reference(),
     )

@@ -8,9 +8,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
-from heedful.ops.backends.additive.attention import attend_ready, is_fused, takes
-from heedful.ops.backends.additive.blocks import attend_softmax, serves
-from heedful.ops.backends.additive.scores import has_fast_pair
+from heedful.ops.backends.additive.scores import fast_pair, has_fast_pair
 from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, wide_dtype
 from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
@@ -32,15 +30,6 @@ FAST_COST = Cost(
     backward=3.3,
 )
 """For a pair that runs as a compiled kernel."""
-FUSED_COST = Cost(
-    call=25e-6,
-    backward_call=60e-6,
-    multiply_add=0.01e-9,
-    cell=0.5e-9,
-    transcendental=0.025e-9,
-    backward=3.0,
-)
-"""Where softmax and the mix of values belong to the kernel too: nothing that chunked does begins sooner."""
 GENERAL_COST = Cost(
     call=50e-6,
     backward_call=350e-6,
@@ -55,11 +44,11 @@ class Chunked(Backend):
     """Every combination in memory of block × keys; rows stay whole, so every normalizer stays exact."""
 
     name: ClassVar[str] = "chunked"
-    length_rank: ClassVar[int] = 4
+    length_rank: ClassVar[int] = 5
     why: ClassVar[str] = (
         "blocks of queries, recomputed in the backward pass, so that memory is block × keys"
     )
-    cost: ClassVar[Cost] = FUSED_COST
+    cost: ClassVar[Cost] = GENERAL_COST
 
     def supports(self, call: Call) -> str | None:
         # Traced, a pair that is one operator needs no recomputation: its scores alone are ever whole.
@@ -74,31 +63,19 @@ class Chunked(Backend):
         return whole if torch.compiler.is_compiling() else min(whole, BLOCK_BYTES)
 
     def cost_of(self, call: Call) -> Cost:
-        if not is_fast(call):
-            return GENERAL_COST
-        return FUSED_COST if is_fused(call) else FAST_COST
+        return FAST_COST if is_fast(call) else GENERAL_COST
 
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:
             return 0
         weights = call.cells * wide_dtype(call.query.dtype).itemsize if call.return_weights else 0
-        if is_fast(call) and is_fused(call):
-            weights += call.lead_size * call.num_queries * 4 * (call.value_features + 1)
         return token_bytes(call) + weights
 
     def run(self, call: Call) -> Attended:
-        operands = prepare(call, fast=True)
+        operands = prepare(call, fast_pair)
         if torch.compiler.is_compiling():
             with as_given(call.query.device):
                 return attend_rows(operands, call.rows, operands.query, call.return_weights)
-        if takes(operands):
-            with as_given(call.query.device):
-                # Weights are formed beside it: that they are asked for must not show in the output.
-                beside = attend_softmax(operands).weights if call.return_weights else None
-                return Attended(attend_ready(operands), beside)
-        if serves(operands):
-            with as_given(call.query.device):
-                return attend_softmax(operands)
         step = block_rows(call)
         recompute = call.needs_gradient
         outputs, weights = [], []

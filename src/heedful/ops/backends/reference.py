@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.additive.scores import fast_pair
 from heedful.ops.backends.base import Backend, Cost, as_given, tensor_bytes, wide_dtype
 from heedful.ops.call import Attended, Call, bias_at, repeat_heads
 from heedful.ops.rows import Rows
+from heedful.ops.scores import Score
+
+Pair = Callable[[Score, Tensor, Tensor], Tensor]
+"""A score and prepared features (..., query, p), (..., key, p) to scores (..., query, key)."""
+
+
+def plain_pair(score: Score, query: Tensor, key: Tensor) -> Tensor:
+    """`score.pair`, by its formula."""
+    return score.pair(query, key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,15 +35,15 @@ class Operands:
     """(..., query): whether the query held NaN or infinity; None where it did not, or nothing could hide it."""
     bad_key: Tensor | None
     """(..., key): likewise of key or value."""
-    fast: bool = False
-    """Whether the score's pair may be a compiled kernel."""
+    pair: Pair
+    """How scores are computed from prepared features."""
 
 
 class Reference(Backend):
     """Every score × mask × normalizer × bias, differentiable any number of times, under any transform."""
 
     name: ClassVar[str] = "reference"
-    length_rank: ClassVar[int] = 5
+    length_rank: ClassVar[int] = 6
     why: ClassVar[str] = "plain mathematics on whole rows"
     cost: ClassVar[Cost] = Cost(
         call=35e-6,
@@ -84,7 +93,7 @@ def token_bytes(call: Call) -> int:
     return copies + tensor_bytes(*{id(tensor): tensor for tensor in tensors}.values())
 
 
-def prepare(call: Call, *, fast: bool = False) -> Operands:
+def prepare(call: Call, pair: Pair = plain_pair) -> Operands:
     """Do the per-token work of a call once.
 
     Where something may hide keys, what is not finite is replaced by 0 before anything is computed from it, and
@@ -112,7 +121,7 @@ def prepare(call: Call, *, fast: bool = False) -> Operands:
         repeat_heads(value, call.groups).to(wide),
         bad_query,
         bad_key,
-        fast,
+        pair,
     )
 
 
@@ -134,8 +143,7 @@ def attend_rows(operands: Operands, rows: Rows, query: Tensor, return_weights: b
 def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, Tensor | None]:
     """Weights of some rows, and which of those rows may see something that is not finite (..., rows, 1)."""
     call = operands.call
-    pair = fast_pair if operands.fast else type(call.score).pair
-    scores = pair(call.score, query, operands.key)
+    scores = operands.pair(call.score, query, operands.key)
     scores = scores.expand(*call.lead, *scores.shape[-2:])
     keep = None if call.mask is None else call.mask.tile(rows)
     if call.bias is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heedful.ops.jit.kernel import floor_of, inlined, limited, power_of_two
+from heedful.ops.jit.kernel import inlined
 
 # Range reduction and the split of ln 2 depend on the order of operations, so reassociation is not allowed.
 STRICT = frozenset({"contract"})
@@ -37,14 +37,3 @@ def exponential(x):
     series = ((((P0 * rest + P1) * rest + P2) * rest + P3) * rest + P4) * rest + P5
     scale = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
     return (series * (rest * rest) + rest + ONE) * scale
-
-
-@inlined(fastmath=STRICT, borrows=True)
-def exponential_of(x):
-    """e^x of a vector of 16 float32 lanes, by the same formula."""
-    x = limited(x, LOWEST, HIGHEST)
-    whole = floor_of(x * LOG2_E + HALF)
-    rest = x - whole * LN2_HIGH
-    rest = rest - whole * LN2_LOW
-    series = ((((rest * P0 + P1) * rest + P2) * rest + P3) * rest + P4) * rest + P5
-    return (series * (rest * rest) + rest + ONE) * power_of_two(whole)

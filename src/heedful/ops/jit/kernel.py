@@ -148,12 +148,6 @@ sum_of, highest_of = Provided("sum_of"), Provided("highest_of")
 where_positive = Provided("where_positive")
 """In a kernel: `where_positive(x, a, b)` selects per lane a where x > 0, else b; a and b are vectors or scalars."""
 
-limited, floor_of, power_of_two = (
-    Provided("limited"),
-    Provided("floor_of"),
-    Provided("power_of_two"),
-)
-"""In a kernel, per lane: clamp to a range (NaN is kept), floor, and 2^n of float32 lanes with integer values n."""
 product_tile, product_row = Provided("product_tile"), Provided("product_row")
 """In a kernel: `product_tile(left, right, result, depth, count, fresh)` computes a register tile of a matrix product,
 `count` (at most 8) rows of 32 columns with inner size `depth`, and `product_row` one row of 64 columns. `fresh` writes

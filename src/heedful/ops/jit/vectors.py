@@ -125,49 +125,6 @@ def _highest_of(typing: Any, lanes: Any) -> Any:
     return lanes.dtype(lanes), build
 
 
-@intrinsic
-def _limited(typing: Any, lanes: Any, low: Any, high: Any) -> Any:
-    """Clamp each lane to [low, high]; NaN is kept."""
-
-    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        value = given[0]
-        for order, bound, kind in (("<", given[1], low), (">", given[2], high)):
-            end = _as_lanes(context, builder, bound, kind, lanes)
-            value = builder.select(builder.fcmp_ordered(order, value, end), end, value)
-        return value
-
-    return lanes(lanes, low, high), build
-
-
-@intrinsic
-def _floor_of(typing: Any, lanes: Any) -> Any:
-    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return builder.call(_function(builder, "floor", given[0].type), given)
-
-    return lanes(lanes), build
-
-
-@intrinsic
-def _power_of_two(typing: Any, lanes: Any) -> Any:
-    """2^n of float32 lanes with integer values n, by writing n into the exponent bits."""
-
-    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(32), COUNT)
-        bias, shift = (ir.Constant(integers, [number] * COUNT) for number in (127, 23))
-        exponent = builder.add(builder.fptosi(given[0], integers), bias)
-        shifted = builder.shl(exponent, shift)
-        return builder.bitcast(shifted, given[0].type)
-
-    return lanes(lanes), build
-
-
-def _function(builder: Any, name: str, kind: Any) -> Any:
-    """Declare LLVM's intrinsic `name` for a vector type, once per module."""
-    text = f"llvm.{name}.v{COUNT}f{32 if kind.element == ir.FloatType() else 64}"
-    module = builder.module
-    return module.globals.get(text) or ir.Function(module, ir.FunctionType(kind, [kind]), text)
-
-
 def _operation(name: str) -> Callable[..., Any]:
     """Overload of a binary operator whose operands are vectors, or a vector and a scalar."""
 
@@ -206,7 +163,4 @@ PROVIDED = {
     "sum_of": _sum_of,
     "highest_of": _highest_of,
     "where_positive": _where_positive,
-    "limited": _limited,
-    "floor_of": _floor_of,
-    "power_of_two": _power_of_two,
 }

@@ -22,7 +22,7 @@ from heedful.ops.backends.additive.visible import EVERYTHING, Visible
 from heedful.ops.backends.base import as_given
 from heedful.ops.blas import product_of
 from heedful.ops.call import Attended
-from heedful.ops.double_backward import seen_gradients
+from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.finite import all_finite, is_batched
 from heedful.ops.normalizers import Softmax
 from heedful.ops.products import crossed, product
@@ -233,7 +233,7 @@ def differentiable_gradients_of(
         results = plain_rows(options, scores, value, all_rows(scores, value))
         return [results[place] for place in arrived]
 
-    return seen_gradients(readable, tensors, [g for g in above if g is not None])
+    return differentiable_gradients(readable, tensors, [g for g in above if g is not None])
 
 
 def gradients_in_blocks(

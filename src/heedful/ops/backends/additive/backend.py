@@ -12,15 +12,16 @@ from torch import Tensor
 from heedful.ops.backends.additive.attention import AdditiveOptions, Maps, attend_additively
 from heedful.ops.backends.additive.layout import dense
 from heedful.ops.backends.additive.visible import EVERYTHING, Visible
-from heedful.ops.backends.band.layout import Band
+from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.base import MASKED_CALL, Backend, Cost, as_given, wide_dtype
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import token_bytes
 from heedful.ops.call import Attended, Call, bias_tensors, repeat_heads
 from heedful.ops.finite import is_eager
 from heedful.ops.jit.kernel import unavailable
+from heedful.ops.jit.operators import PLAIN_TENSORS
 from heedful.ops.masks import Causal, Mask, Padding, Window
-from heedful.ops.masks.base import And
+from heedful.ops.masks.base import conjuncts
 from heedful.ops.normalizers import Softmax
 from heedful.ops.scores import Additive, PreparedKey
 
@@ -35,6 +36,7 @@ class AdditiveBackend(Backend):
     """
 
     name: ClassVar[str] = "additive"
+    length_rank: ClassVar[int] = 4
     why: ClassVar[str] = "one compiled kernel for scores, softmax and mix, which keeps no scores"
     cost: ClassVar[Cost] = Cost(
         call=25e-6,
@@ -139,13 +141,11 @@ def operands(call: Call, score: Additive) -> tuple[Tensor, Tensor, Tensor, Tenso
 
 def is_interval(mask: Mask | None) -> bool:
     """Whether bounds and lengths say all that a mask says."""
-    if type(mask) is And:
-        return is_interval(mask.left) and is_interval(mask.right)
-    return mask is None or type(mask) in (Padding, Causal, Window)
+    return all(type(part) in (Padding, Causal, Window) for part in conjuncts(mask))
 
 
 def is_plain(*tensors: Tensor) -> bool:
     """Whether tensors hold numbers that a kernel can read, and no dispatch mode has to see the operation."""
     return not torch._C._len_torch_dispatch_stack() and all(
-        type(tensor) is Tensor or type(tensor) is torch.nn.Parameter for tensor in tensors
+        type(tensor) in PLAIN_TENSORS for tensor in tensors
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.call import Call, bias_at
 from heedful.ops.masks import Causal, Mask, Padding, Window
-from heedful.ops.masks.base import And
+from heedful.ops.masks.base import conjuncts
 from heedful.ops.positions import PositionBias
 from heedful.ops.rows import Rows
 
@@ -126,23 +126,16 @@ def unexpanded(tensor: Tensor) -> Tensor:
 
 
 def split(mask: Mask, rows: Rows) -> tuple[Tensor | None, Mask | None]:
-    """The lengths of a mask's paddings, and what neither they nor its bounds say."""
-    if type(mask) is Padding:
-        # Copied: the backward pass is that of the lengths there were.
-        own = mask.key_lengths.to(torch.int64, copy=True)
-        if own.shape != rows.lead:
-            own = rows.of_sequences(own)[..., 0, 0].expand(rows.lead)
-        return own.contiguous(), None
-    if type(mask) is Causal or type(mask) is Window:
-        return None, None
-    if type(mask) is not And:
-        return None, mask
-    lengths, rest = split(mask.left, rows)
-    other_lengths, other_rest = split(mask.right, rows)
-    if lengths is None or other_lengths is None:
-        lengths = other_lengths if lengths is None else lengths
-    else:
-        lengths = torch.minimum(lengths, other_lengths)
-    if rest is None or other_rest is None:
-        return lengths, other_rest if rest is None else rest
-    return lengths, rest & other_rest
+    """The key lengths of a mask's paddings, (*lead,), and the masks that neither lengths nor bounds describe."""
+    lengths: Tensor | None = None
+    rest: Mask | None = None
+    for part in conjuncts(mask):
+        if type(part) is Padding:
+            # Copied, so that a later change of the lengths does not reach the backward pass.
+            own = part.key_lengths.to(torch.int64, copy=True)
+            if own.shape != rows.lead:
+                own = rows.of_sequences(own)[..., 0, 0].expand(rows.lead)
+            lengths = own if lengths is None else torch.minimum(lengths, own)
+        elif type(part) is not Causal and type(part) is not Window:
+            rest = part if rest is None else rest & part
+    return None if lengths is None else lengths.contiguous(), rest

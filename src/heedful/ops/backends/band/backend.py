@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch.autograd import forward_ad
 
+from heedful.ops.backends.additive.scores import fast_pair
 from heedful.ops.backends.band.bias import needs_tiles
 from heedful.ops.backends.band.blocks import (
     BlockedCall,
@@ -142,7 +143,7 @@ class Banded(Backend):
 
 def _attend_by_blocks(band: Band, call: Call) -> Attended:
     weights: WeightsLayout = "dense" if call.return_weights else "none"
-    operands = prepare(call, fast=True)
+    operands = prepare(call, fast_pair)
     with as_given(call.query.device):
         return attend_blocks(BlockedCall(operands, band, weights))
 
