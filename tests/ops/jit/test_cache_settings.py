@@ -10,7 +10,7 @@ from heedful.ops.jit import cache
 from tests.ops.jit.processes import run
 
 RUN = "run(); print('numba' in sys.modules)"
-KEY = cache._environment.__wrapped__
+KEY = cache._environment_digest.__wrapped__
 
 
 @pytest.fixture
