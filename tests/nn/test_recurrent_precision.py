@@ -165,3 +165,16 @@ def test_torch_compile_takes_the_answer_as_a_constant() -> None:
     for enabled in (True, False):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             assert torch.equal(compiled(inputs), doubled(inputs))
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+def test_the_hand_written_pass_trains_in_float32_under_autocast(kind: str) -> None:
+    encoder, inputs = RecurrentEncoder(kind, 3, 4), torch.randn(2, 6, 3)
+    lengths = torch.tensor([6, 3])
+    wanted = encoder(inputs, lengths).values
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        trained = encoder(inputs.bfloat16(), lengths).values
+        again = encoder(inputs, lengths).values
+    assert trained.dtype == torch.float32
+    assert torch.equal(again, wanted)
+    assert torch.autograd.grad(again.sum(), encoder.layers.weight_hh_l0)[0].dtype == torch.float32

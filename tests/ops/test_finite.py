@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops import blas, finite
-from heedful.ops.finite import all_finite, reading
+from heedful.ops.finite import all_finite, finite_probe
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda tensor: tensor,
@@ -37,14 +37,18 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_each_number_is_seen(dtype: torch.dtype, layout: str, poison: float) -> None:
     clean = LAYOUTS[layout](torch.randn(SHAPE, dtype=dtype))
     other = torch.zeros_like(clean)  # infinity times zero is seen as well
-    assert reading(clean) - reading(clean) == 0
-    assert reading(clean, other) - reading(other, clean) == 0
+    assert finite_probe(clean) - finite_probe(clean) == 0
+    assert finite_probe(clean, other) - finite_probe(other, clean) == 0
     assert all_finite(clean, other)
     for place in range(clean[:1].numel()):
         numbers = torch.randn(SHAPE, dtype=dtype)
         numbers.view(-1)[place] = poison
         spoilt = LAYOUTS[layout](numbers)
-        for found in (reading(spoilt), reading(spoilt, other), reading(other, spoilt)):
+        for found in (
+            finite_probe(spoilt),
+            finite_probe(spoilt, other),
+            finite_probe(other, spoilt),
+        ):
             assert found - found != 0
         assert not all_finite(spoilt)
         assert not all_finite(other, spoilt)
@@ -62,10 +66,10 @@ def test_numbers_too_large_to_be_summed_or_squared_are_finite() -> None:
 
 def test_tensors_of_other_sizes_are_read_too() -> None:
     for one, other in ((torch.ones(3), torch.ones(4)), (torch.ones(3), torch.ones(3).double())):
-        assert reading(one, other) in (6.0, 7.0)
-        assert reading(one, other * torch.inf) == torch.inf
-    assert reading(torch.ones(0)) == 0
-    assert reading(torch._efficientzerotensor(3), torch.ones(3)) - 3 in (0, -3)
+        assert finite_probe(one, other) in (6.0, 7.0)
+        assert finite_probe(one, other * torch.inf) == torch.inf
+    assert finite_probe(torch.ones(0)) == 0
+    assert finite_probe(torch._efficientzerotensor(3), torch.ones(3)) - 3 in (0, -3)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

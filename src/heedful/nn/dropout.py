@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import OptionError
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import in_torch_func
 
 LEVELS = 2**16
 """Probabilities on a CPU are multiples of 1 / LEVELS."""
@@ -36,7 +36,7 @@ def dropout(inputs: Tensor, probability: float) -> Tensor:
     if probability == 0:
         return inputs
     # Compilers and torch.func know PyTorch's own dropout: they may fuse it, and draw for each of their batch.
-    if inputs.device.type != "cpu" or torch.compiler.is_compiling() or inside_func():
+    if inputs.device.type != "cpu" or torch.compiler.is_compiling() or in_torch_func():
         return F.dropout(inputs, probability)
     dropped = min(max(round(probability * LEVELS), 1), LEVELS - 1)
     words = torch.empty((inputs.numel() + 3) // 4, dtype=torch.int64, device=inputs.device)

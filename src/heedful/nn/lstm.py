@@ -27,6 +27,8 @@ class LSTMEncoder(RecurrentEncoder):
     torch.Size([1, 2, 8])
     """
 
+    by_hand = False  # oneDNN's layer has a backward pass of its own, and one in half precision
+
     def __init__(self, input_width: int, hidden: int, *, bidirectional: bool = True):
         super().__init__("lstm", input_width, hidden, bidirectional=bidirectional)
 

@@ -14,7 +14,7 @@ from heedful.ops.backends.additive.scores import fast_pair
 from heedful.ops.backends.band.backend import OPEN
 from heedful.ops.backends.band.blocks import BlockedCall, attend_blocks
 from heedful.ops.backends.band.window import band_of
-from heedful.ops.backends.base import as_given
+from heedful.ops.backends.base import without_autocast
 from heedful.ops.backends.reference import prepare
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
@@ -88,7 +88,7 @@ def band_weights(
             f"every call, (*lead, query, key)."
         )
     assert band is not None
-    with as_given(call.query.device):
+    with without_autocast(call.query.device):
         weights = attend_blocks(BlockedCall(prepare(call, fast_pair), band, "band")).weights
     assert weights is not None
     return BandWeights(weights, band.left, call.num_keys)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.cells import Cells
-from heedful.ops.finite import all_finite, can_look
+from heedful.ops.finite import all_finite, can_read_values
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer
 from heedful.ops.positions import PositionBias
@@ -164,14 +164,14 @@ class Call:
         return self._prepared_key
 
     @property
-    def masks(self) -> bool:
+    def is_masked(self) -> bool:
         """Whether anything may hide a key from a query: a mask, or minus infinity in a bias."""
         return self.mask is not None or self.bias is not None
 
     @property
     def known_finite(self) -> bool:
         """Whether inputs and prepared features were read and are finite; False where they cannot be read. Read once."""
-        if not can_look(self.query):
+        if not can_read_values(self.query):
             return False
         if self._known_finite is None:
             self._known_finite = self._look()

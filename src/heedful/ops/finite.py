@@ -12,13 +12,13 @@ from torch.autograd import forward_ad
 from heedful.ops.blas import product_of
 
 
-def inside_func() -> bool:
+def in_torch_func() -> bool:
     """Whether a torch.func transform (vmap, grad, jvp ...) is active."""
     # Unlike the alternatives, torch.compile can evaluate this while tracing, also for transforms inside traced code.
     return torch._C._functorch.get_dynamic_layer_stack_depth() > 0
 
 
-def is_traced() -> bool:
+def in_jit_trace() -> bool:
     """Whether torch.jit.trace is recording; sizes are then tensors."""
     return torch._C._get_tracing_state() is not None
 
@@ -27,9 +27,9 @@ def is_eager() -> bool:
     """Whether the call runs eagerly: not compiled, exported or traced, without torch.func and forward-mode AD."""
     return not (
         torch.compiler.is_compiling()
-        or inside_func()
+        or in_torch_func()
         or forward_ad._current_level >= 0
-        or is_traced()
+        or in_jit_trace()
     )
 
 
@@ -43,9 +43,9 @@ def _is_fake(tensor: Tensor) -> bool:
     return type(tensor) is not Tensor and isinstance(tensor, FakeTensor)
 
 
-def can_look(tensor: Tensor) -> bool:
+def can_read_values(tensor: Tensor) -> bool:
     """Whether values can be read: not under tracing, torch.func or CUDA graph capture, and not of fake tensors."""
-    if torch.compiler.is_compiling() or tensor.is_meta or inside_func() or _is_fake(tensor):
+    if torch.compiler.is_compiling() or tensor.is_meta or in_torch_func() or _is_fake(tensor):
         return False
     return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 
@@ -54,19 +54,19 @@ def all_finite(*tensors: Tensor) -> bool:
     """Whether all elements of all tensors are finite."""
     # The cheap check can overflow on large finite values. Only then `isfinite` decides, which takes many times as long.
     if tensors[0].is_cpu:
-        total = sum(reading(tensor) for tensor in tensors)
+        total = sum(finite_probe(tensor) for tensor in tensors)
     else:
         # One synchronization with the device for all tensors.
         total = torch.stack([_sum(tensor).float() for tensor in tensors]).sum().item()
     return math.isfinite(total) or all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
-def reading(one: Tensor, other: Tensor | None = None) -> float:
+def finite_probe(one: Tensor, other: Tensor | None = None) -> float:
     """Return a number that is finite only if all elements of both tensors are, in one pass over memory.
 
     It is an inner product or a sum, through which NaN and infinity always propagate.
     """
-    product = None if is_traced() else product_of(one, one if other is None else other)
+    product = None if in_jit_trace() else product_of(one, one if other is None else other)
     if product is not None:
         return product
     return _sum(one).item() + (0.0 if other is None else _sum(other).item())

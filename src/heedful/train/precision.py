@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from heedful.nn.recurrent import RecurrentEncoder
 from heedful.nn.recurrent_precision import runs_lstm_in
 from heedful.ops.jit.processor import has_bfloat16_arithmetic
 
@@ -30,5 +31,10 @@ def precision_notices(precision: str, device_type: str, model: nn.Module) -> tup
     if recurrent and not runs_lstm_in(torch.bfloat16):
         notices.append(
             "recurrent layers stay in float32: PyTorch has no LSTM in bfloat16 for this processor"
+        )
+    elif any(isinstance(one, RecurrentEncoder) and one.by_hand for one in model.modules()):
+        notices.append(
+            "recurrent encoders train in float32: their own backward pass takes less time than PyTorch's layers in "
+            "bfloat16"
         )
     return tuple(notices)

@@ -15,7 +15,7 @@ from heedful.ops.call import Attended, Call
 
 WHOLE_BYTES = 64 * 2**20
 """What a backend may hold at one time where another holds less: below this it fits comfortably in memory."""
-MASKED_CALL = 40e-6
+MASK_SECONDS = 40e-6
 """Seconds to build the mask of all pairs, however few, and to look for what is not finite behind it; with gradients
 twice that."""
 
@@ -70,7 +70,7 @@ class Backend(abc.ABC):
 
     def seconds(self, call: Call) -> float:
         """Seconds the call is expected to take, forward and, where a gradient is wanted, backward."""
-        masked = 0.0 if call.mask is None else MASKED_CALL * (2 if call.needs_gradient else 1)
+        masked = 0.0 if call.mask is None else MASK_SECONDS * (2 if call.needs_gradient else 1)
         return self.seconds_for(call, self.cells(call)) + masked
 
     def cells(self, call: Call) -> int:
@@ -115,7 +115,7 @@ class Backend(abc.ABC):
         return self.run
 
 
-def as_given(device: torch.device) -> AbstractContextManager[object]:
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """A block in which autocast changes no dtype: the inputs are in the precision they are wanted in."""
     if device.type == "meta" or not torch.is_autocast_enabled(device.type):
         # Switching off what is not on takes longer than a small product.

@@ -9,10 +9,10 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from heedful.ops.backends.additive.scores import fast_pair, has_fast_pair
-from heedful.ops.backends.base import Backend, Cost, as_given, score_bytes, wide_dtype
+from heedful.ops.backends.base import Backend, Cost, score_bytes, wide_dtype, without_autocast
 from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import in_torch_func
 
 # What one block's scores (times hidden, for an additive pair) may take. Larger blocks amortise the calls around
 # them. On a processor they must stay in its outer cache, and below the size from which the allocator takes each block
@@ -52,7 +52,7 @@ class Chunked(Backend):
 
     def supports(self, call: Call) -> str | None:
         # Traced, a pair that is one operator needs no recomputation: its scores alone are ever whole.
-        if inside_func() or (torch.compiler.is_compiling() and not is_fast(call)):
+        if in_torch_func() or (torch.compiler.is_compiling() and not is_fast(call)):
             return "its recomputation cannot be traced by torch.func or torch.compile"
         if forward_ad._current_level >= 0 and is_fast(call):
             return "its compiled kernel has no forward-mode derivative"
@@ -74,12 +74,12 @@ class Chunked(Backend):
     def run(self, call: Call) -> Attended:
         operands = prepare(call, fast_pair)
         if torch.compiler.is_compiling():
-            with as_given(call.query.device):
+            with without_autocast(call.query.device):
                 return attend_rows(operands, call.rows, operands.query, call.return_weights)
         step = block_rows(call)
         recompute = call.needs_gradient
         outputs, weights = [], []
-        with as_given(call.query.device):
+        with without_autocast(call.query.device):
             for start in range(0, call.num_queries, step):
                 stop = min(start + step, call.num_queries)
                 rows, query = call.rows.block(start, stop), operands.query[..., start:stop, :]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import flex_attention as flex
 
-from heedful.ops.backends.base import Backend, Cost, as_given
+from heedful.ops.backends.base import Backend, Cost, without_autocast
 from heedful.ops.backends.plain import attend_plainly
 from heedful.ops.backends.reference import weights_of
 from heedful.ops.backends.torch_kernels import (
@@ -83,12 +83,12 @@ class Flex(Backend):
         return (inputs + output) * call.query.element_size() + log_sums
 
     def run(self, call: Call) -> Attended:
-        if call.masks and not call.known_finite:
+        if call.is_masked and not call.known_finite:
             # Its products would carry what is not finite from behind the mask.
             return attend_plainly(call)
         query, scale = query_and_scale(call)
         key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
-        with as_given(query.device):
+        with without_autocast(query.device):
             output = _kernel(query.is_cuda)(
                 four_axes(query, call.lead),
                 four_axes(call.prepared_key.to(query.dtype), key_lead),

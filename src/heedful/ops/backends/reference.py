@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.base import Backend, Cost, as_given, tensor_bytes, wide_dtype
+from heedful.ops.backends.base import Backend, Cost, tensor_bytes, wide_dtype, without_autocast
 from heedful.ops.call import Attended, Call, bias_at, repeat_heads
 from heedful.ops.rows import Rows
 from heedful.ops.scores import Score
@@ -61,7 +61,7 @@ class Reference(Backend):
         if not call.needs_gradient:
             return 0
         width = wide_dtype(call.query.dtype).itemsize
-        cells = call.cells * width * call.normalizer.cells_kept(call.masks)
+        cells = call.cells * width * call.normalizer.cells_kept(call.is_masked)
         if (
             call.score.pair_kind != "dot"
         ):  # a pair of somebody's own may spread features out, as the additive one does
@@ -72,7 +72,7 @@ class Reference(Backend):
 
     def run(self, call: Call) -> Attended:
         operands = prepare(call)
-        with as_given(call.query.device):
+        with without_autocast(call.query.device):
             return attend_rows(operands, call.rows, operands.query, call.return_weights)
 
 
@@ -101,15 +101,15 @@ def prepare(call: Call, pair: Pair = plain_pair) -> Operands:
     Preparing can overflow what was finite, so its result is cleansed too.
     """
     bad_query = bad_key = None
-    if call.masks and not call.known_finite:
-        query, bad_query = cleanse(call.query)
-        query, overflowed = cleanse(call.score.prepare_query(query))
+    if call.is_masked and not call.known_finite:
+        query, bad_query = zero_nonfinite(call.query)
+        query, overflowed = zero_nonfinite(call.score.prepare_query(query))
         bad_query = bad_query | overflowed
-        key, bad_key = cleanse(call.key_features)
+        key, bad_key = zero_nonfinite(call.key_features)
         if isinstance(call.key, Tensor):
-            key, overflowed = cleanse(call.score.prepare_key(key).features)
+            key, overflowed = zero_nonfinite(call.score.prepare_key(key).features)
             bad_key = bad_key | overflowed
-        value, bad_value = cleanse(call.value)
+        value, bad_value = zero_nonfinite(call.value)
         bad_key = repeat_bad(bad_key | bad_value, call.groups)
     else:
         query, key, value = call.prepared_query, call.prepared_key, call.value
@@ -162,12 +162,12 @@ def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, 
 def weights_of(call: Call) -> Tensor:
     """The weights of a call by plain mathematics, from features prepared once, for kernels that form none."""
     operands = prepare(call)
-    with as_given(call.query.device):
+    with without_autocast(call.query.device):
         weights, _ = row_weights(operands, call.rows, operands.query)
     return weights.to(call.query.dtype)
 
 
-def cleanse(tensor: Tensor) -> tuple[Tensor, Tensor]:
+def zero_nonfinite(tensor: Tensor) -> tuple[Tensor, Tensor]:
     """Replace what is not finite by 0, and say which tokens held it: (..., length, f) -> itself, (..., length)."""
     finite = torch.isfinite(tensor)
     return torch.where(finite, tensor, 0.0), ~finite.all(-1)

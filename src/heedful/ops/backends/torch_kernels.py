@@ -5,15 +5,15 @@ from __future__ import annotations
 from torch import Tensor
 
 from heedful.ops.call import Call
-from heedful.ops.finite import can_look, inside_func
+from heedful.ops.finite import can_read_values, in_torch_func
 from heedful.ops.scores import Dot, ScaledDot
 
 
 def kernel_refusal(call: Call) -> str | None:
     """Why a kernel outside our mathematics cannot serve the call, or None where it can."""
-    if inside_func():
+    if in_torch_func():
         return "torch.func has no rule for its kernel, nor for the second derivative of it"
-    if call.masks and not can_look(call.query):
+    if call.is_masked and not can_read_values(call.query):
         return "while a call is traced it cannot be seen whether masked inputs are finite"
     return None
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from heedful.errors import ShapeError
 from heedful.ops.csr.sort import rows_of, sorted_by
-from heedful.ops.finite import can_look
+from heedful.ops.finite import can_read_values
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.operators import Operator
 
@@ -76,7 +76,7 @@ def compress(
         assert num_keys is not None
         how = "all" if loops is None else "loops"
         return _compiled_rows(keys, queries, num_queries, num_keys, how, loops or 0)
-    if keys.is_cpu and can_look(keys) and unavailable() is None:
+    if keys.is_cpu and can_read_values(keys) and unavailable() is None:
         return CompressedRows(*rows_of(keys, queries, num_queries, loops))
     edges = torch.arange(keys.shape[0] + (loops or 0), device=keys.device)
     if loops is not None:
@@ -96,7 +96,7 @@ def compress_unique(
     """
     if is_compiling_for_cpu(keys):
         return _compiled_rows(keys, queries, num_queries, num_keys, "unique")
-    if keys.is_cpu and can_look(keys) and unavailable() is None:
+    if keys.is_cpu and can_read_values(keys) and unavailable() is None:
         edges = sorted_by(queries, num_queries, sorted_by(keys, num_keys)[1])[1]
     else:
         by_key = keys.argsort(stable=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from heedful.ops.jit.kernel import kernel, launch
 
 
-@kernel(borrows=True)
+@kernel(no_refcount=True)
 def count_and_place(part, parts, nodes, order, start, placed):
     """Sort edges by node, stably, in the order that `order` lists them, or by index where it is empty."""
     for node in nodes:
@@ -50,7 +50,7 @@ def sorted_by(nodes: Tensor, count: int, order: Tensor | None = None) -> tuple[T
     return start, placed
 
 
-@kernel(borrows=True)
+@kernel(no_refcount=True)
 def place_rows(part, parts, keys, queries, loops, start, placed_keys, placed_edges):
     """Sort edges by query; `loops` below 0 keeps self loops, else one for each of `loops` nodes replaces them."""
     listed = queries.shape[0]

@@ -80,7 +80,7 @@ def save(kernel: Compiled, signature: str, made: Made) -> None:
         return
 
 
-def worked_before() -> bool:
+def has_entries() -> bool:
     """Whether the cache holds kernels compiled by the installed versions for this processor."""
     if _environment_digest() is None:
         return False

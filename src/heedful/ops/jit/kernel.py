@@ -18,9 +18,9 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from heedful.ops.jit.cache import linked, loaded, save, worked_before
+from heedful.ops.jit.cache import has_entries, linked, loaded, save
 from heedful.ops.jit.source import KEEPS_NAN, Compiled, Provided, signature_text
-from heedful.ops.jit.threads import forked_with, share
+from heedful.ops.jit.threads import hold_during_fork, share
 
 Argument = Tensor | int | float | bool | None
 
@@ -31,7 +31,7 @@ NANOSECONDS_UNDER_LOCK = 20_000.0
 
 _COUNTERS = 3  # next part, parts, failed part + 1
 
-_compile_lock = forked_with(threading.RLock())
+_compile_lock = hold_during_fork(threading.RLock())
 _seconds: dict[str, float] = {}
 _unavailable_reason: list[str | None] = []
 
@@ -47,7 +47,7 @@ def unavailable() -> str | None:
 
 
 def _find_reason() -> str | None:
-    if worked_before():
+    if has_entries():
         return None
     try:
         from heedful.ops.jit.numba_entry import disabled
@@ -84,13 +84,13 @@ class Entry:
 def kernel(function: Callable[..., None]) -> Compiled: ...
 @overload
 def kernel(
-    *, fastmath: frozenset[str] = KEEPS_NAN, borrows: bool = False
+    *, fastmath: frozenset[str] = KEEPS_NAN, no_refcount: bool = False
 ) -> Callable[[Callable[..., None]], Compiled]: ...
 def kernel(
     function: Callable[..., None] | None = None,
     *,
     fastmath: frozenset[str] = KEEPS_NAN,
-    borrows: bool = False,
+    no_refcount: bool = False,
 ) -> Compiled | Callable[[Callable[..., None]], Compiled]:
     """Mark `f(part, parts, *arrays_and_scalars)` as a kernel, compiled by its first `launch`.
 
@@ -100,30 +100,30 @@ def kernel(
     Args:
         function: the kernel; omitted when the decorator is called with options.
         fastmath: LLVM's fast-math flags. The default allows sums to be reordered and keeps NaN and infinity exact.
-        borrows: the kernel allocates no array, so reference counting of views is left out. Counting would otherwise
+        no_refcount: the kernel allocates no array, so reference counting of views is left out. Counting would otherwise
             take most of the time of an inner loop.
     """
     if function is None:
-        return lambda given: Compiled(given, fastmath, False, borrows)
-    return Compiled(function, fastmath, False, borrows)
+        return lambda given: Compiled(given, fastmath, False, no_refcount)
+    return Compiled(function, fastmath, False, no_refcount)
 
 
 @overload
 def inlined(function: Callable[..., Any]) -> Compiled: ...
 @overload
 def inlined(
-    *, fastmath: frozenset[str] = KEEPS_NAN, borrows: bool = False
+    *, fastmath: frozenset[str] = KEEPS_NAN, no_refcount: bool = False
 ) -> Callable[[Callable[..., Any]], Compiled]: ...
 def inlined(
     function: Callable[..., Any] | None = None,
     *,
     fastmath: frozenset[str] = KEEPS_NAN,
-    borrows: bool = False,
+    no_refcount: bool = False,
 ) -> Compiled | Callable[[Callable[..., Any]], Compiled]:
     """Mark a helper function that is inlined into the kernels that call it; options as for `kernel`."""
     if function is None:
-        return lambda given: Compiled(given, fastmath, True, borrows)
-    return Compiled(function, fastmath, True, borrows)
+        return lambda given: Compiled(given, fastmath, True, no_refcount)
+    return Compiled(function, fastmath, True, no_refcount)
 
 
 dense = Provided("dense")
@@ -134,29 +134,29 @@ prefetch = Provided("prefetch")
 """In a kernel: `prefetch(array, index)` prefetches the cache line of an element of a contiguous 1-D array. For rows
 scattered in memory, where a loop would otherwise stall on every cache miss."""
 
-stretch = Provided("stretch")
-"""In a kernel: `stretch(array, begin)` is a view of a contiguous 1-D array from element `begin` on, without bounds
+offset_view = Provided("offset_view")
+"""In a kernel: `offset_view(array, begin)` is a view of a contiguous 1-D array from element `begin` on, without bounds
 checks, at the cost of one addition. A slice would clamp its bounds, and an index that may be negative prevents
 vectorization. The view's length is that of the original array and must not be used; the caller stays in bounds."""
 
-load, store, spread = Provided("load"), Provided("store"), Provided("spread")
+load, store, splat = Provided("load"), Provided("store"), Provided("splat")
 """In a kernel: SIMD vectors of 16 lanes. `load(array, begin)` reads one from a contiguous 1-D array, `store(array,
-begin, lanes)` writes one, `spread(number)` broadcasts a scalar to all lanes. Vectors support + - * / with vectors and
+begin, lanes)` writes one, `splat(number)` broadcasts a scalar to all lanes. Vectors support + - * / with vectors and
 scalars. For loops whose accumulators must stay in registers, which LLVM's vectorizer does not achieve."""
-sum_of, highest_of = Provided("sum_of"), Provided("highest_of")
+reduce_sum, reduce_max = Provided("reduce_sum"), Provided("reduce_max")
 """In a kernel: horizontal reductions of a vector to a scalar, by sum and by maximum; the maximum ignores NaN."""
-where_positive = Provided("where_positive")
-"""In a kernel: `where_positive(x, a, b)` selects per lane a where x > 0, else b; a and b are vectors or scalars."""
+select_positive = Provided("select_positive")
+"""In a kernel: `select_positive(x, a, b)` selects per lane a where x > 0, else b; a and b are vectors or scalars."""
 
 product_tile, product_row = Provided("product_tile"), Provided("product_row")
 """In a kernel: `product_tile(left, right, result, depth, count, fresh)` computes a register tile of a matrix product,
 `count` (at most 8) rows of 32 columns with inner size `depth`, and `product_row` one row of 64 columns. `fresh` writes
 the result, otherwise it is accumulated. Each matrix is a tuple (1-D array, offset, row stride), and `left` has its
 column stride as a fourth item."""
-turn = Provided("turn")
-"""In a kernel: `turn(source, begin, stride, target, to, to_stride)` transposes a 16 x 16 block. `begin` and `to` are
-offsets, `stride` and `to_stride` row strides."""
-higher_of, weight_of = Provided("higher_of"), Provided("weight_of")
+transpose_block = Provided("transpose_block")
+"""In a kernel: `transpose_block(source, begin, stride, target, to, to_stride)` transposes a 16 x 16 block. `begin` and
+`to` are offsets, `stride` and `to_stride` row strides."""
+maximum, exp_or_zero = Provided("maximum"), Provided("exp_or_zero")
 """In a kernel, per lane: the maximum of two vectors; e^x, flushed to exactly 0 below the smallest normal number."""
 
 

@@ -66,7 +66,7 @@ def dispatcher(function: Compiled) -> Any:
             error_model="numpy",
             fastmath=set(function.fastmath),
             forceinline=function.is_inlined,
-            _nrt=not function.borrows,
+            _nrt=not function.no_refcount,
         )(copy)
     return _dispatchers[function]
 
@@ -177,7 +177,7 @@ def _prefetch(typing: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
-def _stretch(typing: Any, array: Any, begin: Any) -> Any:
+def _offset_view(typing: Any, array: Any, begin: Any) -> Any:
     """A view of a contiguous 1-D array from an element on, without bounds checks."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
@@ -194,7 +194,7 @@ def _stretch(typing: Any, array: Any, begin: Any) -> Any:
 PROVIDED = {
     "dense": _dense,
     "prefetch": _prefetch,
-    "stretch": _stretch,
+    "offset_view": _offset_view,
     **LANES,
     **LANE_MATH,
     **TILES,

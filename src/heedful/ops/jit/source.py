@@ -39,13 +39,13 @@ class Provided:
 class Compiled:
     """A function that Numba compiles on first use.
 
-    `borrows` leaves out reference counting (see `kernel`). `entries` maps argument types to compiled entries.
+    `no_refcount` leaves out reference counting (see `kernel`). `entries` maps argument types to compiled entries.
     """
 
     function: Callable[..., Any]
     fastmath: frozenset[str]
     is_inlined: bool
-    borrows: bool = False
+    no_refcount: bool = False
     entries: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -84,7 +84,12 @@ class Compiled:
                 for name, value in one.uses().items()
                 if isinstance(value, int | float | str | tuple | np.number)
             )
-            identity = (code.co_qualname, code.co_firstlineno, sorted(one.fastmath), one.borrows)
+            identity = (
+                code.co_qualname,
+                code.co_firstlineno,
+                sorted(one.fastmath),
+                one.no_refcount,
+            )
             digest.update(repr((source, identity, constants)).encode())
         return digest.hexdigest()
 

@@ -64,7 +64,7 @@ def share_by_python(entry: Runnable, block: int, parts: int) -> None:
             other.result()
 
 
-def forked_with(lock: Lock) -> Lock:
+def hold_during_fork(lock: Lock) -> Lock:
     """Hold a lock during `os.fork`, so that the child does not inherit it locked by a thread that it lacks."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(

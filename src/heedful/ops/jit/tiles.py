@@ -194,4 +194,8 @@ def _exchange(builder: Any, rows: list[Any], distance: int) -> list[Any]:
     return result
 
 
-PROVIDED = {"product_tile": _tile(ROWS, VECTORS), "product_row": _tile(1, 4), "turn": _transpose}
+PROVIDED = {
+    "product_tile": _tile(ROWS, VECTORS),
+    "product_row": _tile(1, 4),
+    "transpose_block": _transpose,
+}

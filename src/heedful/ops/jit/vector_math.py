@@ -26,7 +26,7 @@ DOUBLE = {
 
 
 @intrinsic
-def _higher_of(typing: Any, one: Any, other: Any) -> Any:
+def _maximum(typing: Any, one: Any, other: Any) -> Any:
     """The maximum per lane; the second operand where the first is NaN."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
@@ -36,7 +36,7 @@ def _higher_of(typing: Any, one: Any, other: Any) -> Any:
 
 
 @intrinsic
-def _weight_of(typing: Any, lanes: Any) -> Any:
+def _exp_or_zero(typing: Any, lanes: Any) -> Any:
     """e^x per lane: exactly 0 below the smallest normal number, NaN for NaN."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
@@ -90,4 +90,4 @@ class _Exponential:
         return builder.bitcast(builder.shl(exponent, shift), self.kind)
 
 
-PROVIDED = {"higher_of": _higher_of, "weight_of": _weight_of}
+PROVIDED = {"maximum": _maximum, "exp_or_zero": _exp_or_zero}

@@ -77,7 +77,7 @@ def _as_lanes(context: Any, builder: Any, value: Any, kind: Any, wanted: Lanes) 
 
 
 @intrinsic
-def _spread(typing: Any, number: Any) -> Any:
+def _splat(typing: Any, number: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         return _as_lanes(context, builder, given[0], number, Lanes(number))
 
@@ -85,7 +85,7 @@ def _spread(typing: Any, number: Any) -> Any:
 
 
 @intrinsic
-def _where_positive(typing: Any, lanes: Any, above: Any, below: Any) -> Any:
+def _select_positive(typing: Any, lanes: Any, above: Any, below: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         zero = ir.Constant(given[0].type, [0.0] * COUNT)
         kinds = signature.args[1:]
@@ -108,7 +108,7 @@ def _reduce(builder: Any, name: str, lanes: Any, *start: Any, flags: tuple[str, 
 
 
 @intrinsic
-def _sum_of(typing: Any, lanes: Any) -> Any:
+def _reduce_sum(typing: Any, lanes: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         # -0.0 is the neutral element of addition: 0.0 would turn a sum of -0.0 into 0.0.
         start = ir.Constant(given[0].type.element, -0.0)
@@ -118,7 +118,7 @@ def _sum_of(typing: Any, lanes: Any) -> Any:
 
 
 @intrinsic
-def _highest_of(typing: Any, lanes: Any) -> Any:
+def _reduce_max(typing: Any, lanes: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         return _reduce(builder, "fmax", given[0], flags=())
 
@@ -159,8 +159,8 @@ for _symbol, _name in (
 PROVIDED = {
     "load": _load,
     "store": _store,
-    "spread": _spread,
-    "sum_of": _sum_of,
-    "highest_of": _highest_of,
-    "where_positive": _where_positive,
+    "splat": _splat,
+    "reduce_sum": _reduce_sum,
+    "reduce_max": _reduce_max,
+    "select_positive": _select_positive,
 }

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from heedful.errors import OptionError
-from heedful.ops.finite import can_look
+from heedful.ops.finite import can_read_values
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.normalizers.base import Normalizer
 from heedful.ops.normalizers.softmax import Softmax
@@ -91,7 +91,7 @@ class Entmax(Normalizer):
         alpha = self.alpha
         # At α = 1 the exponent 1 / (α − 1) is infinite, and the weights would silently become 0 or 1. Not checked on an
         # accelerator, where reading α would synchronize.
-        if not isinstance(alpha, Tensor) or not alpha.is_cpu or not can_look(alpha):
+        if not isinstance(alpha, Tensor) or not alpha.is_cpu or not can_read_values(alpha):
             return
         if not bool((alpha > 1).all()):
             raise OptionError(
@@ -101,4 +101,6 @@ class Entmax(Normalizer):
 
 
 def _can_use_kernel(scores: Tensor) -> bool:
-    return scores.is_cpu and can_look(scores) and scores.numel() > 0 and unavailable() is None
+    return (
+        scores.is_cpu and can_read_values(scores) and scores.numel() > 0 and unavailable() is None
+    )

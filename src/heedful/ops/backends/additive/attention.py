@@ -19,7 +19,7 @@ from heedful.ops.backends.additive.layout import dense
 from heedful.ops.backends.additive.maps import map_both, suits, unmap_both
 from heedful.ops.backends.additive.scores import SLOPES, additive_scores
 from heedful.ops.backends.additive.visible import EVERYTHING, Visible
-from heedful.ops.backends.base import as_given
+from heedful.ops.backends.base import without_autocast
 from heedful.ops.blas import product_of
 from heedful.ops.call import Attended
 from heedful.ops.double_backward import differentiable_gradients
@@ -163,7 +163,7 @@ class _Attention(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         *tensors, a, b, output, sums = ctx.saved_tensors
         options, above = ctx.options, (upstream, of_weights)
-        with as_given(a.device):
+        with without_autocast(a.device):
             if torch.is_grad_enabled() or any(t is not None and is_batched(t) for t in above):
                 return None, None, None, *differentiable_gradients_of(options, tensors, above)
             if of_weights is not None or upstream is None:

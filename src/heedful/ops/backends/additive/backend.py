@@ -13,7 +13,7 @@ from heedful.ops.backends.additive.attention import AdditiveOptions, Maps, atten
 from heedful.ops.backends.additive.layout import dense
 from heedful.ops.backends.additive.visible import EVERYTHING, Visible
 from heedful.ops.backends.band.window import Band
-from heedful.ops.backends.base import MASKED_CALL, Backend, Cost, as_given, wide_dtype
+from heedful.ops.backends.base import MASK_SECONDS, Backend, Cost, wide_dtype, without_autocast
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import token_bytes
 from heedful.ops.call import Attended, Call, bias_tensors, repeat_heads
@@ -75,7 +75,7 @@ class AdditiveBackend(Backend):
         seconds = self.seconds_for(call, self.cells(call))
         if call.bias is None and is_interval(call.mask):
             return seconds
-        return seconds + MASKED_CALL * (2 if call.needs_gradient else 1)
+        return seconds + MASK_SECONDS * (2 if call.needs_gradient else 1)
 
     def cost_of(self, call: Call) -> Cost:
         if call.query.dtype != torch.float64:
@@ -134,7 +134,7 @@ def operands(call: Call, score: Additive) -> tuple[Tensor, Tensor, Tensor, Tenso
         return query, key, value, vector, (query_weight, None if is_prepared else key_weight)
     wide = wide_dtype(dtype)
     query, key, groups = call.prepared_query.to(wide), call.prepared_key.to(wide), call.groups
-    with as_given(call.query.device):
+    with without_autocast(call.query.device):
         key, value = repeat_heads(key, groups), repeat_heads(value.to(wide), groups)
         return dense(query), dense(key), value, vector.to(wide), (None, None)
 

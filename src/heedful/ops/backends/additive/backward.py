@@ -26,7 +26,7 @@ from heedful.ops.backends.additive.pair import (
     tile_scores,
     write_row_sums,
 )
-from heedful.ops.jit.kernel import kernel, load, spread, store, stretch, weight_of
+from heedful.ops.jit.kernel import exp_or_zero, kernel, load, offset_view, splat, store
 
 
 def backward_numbers(rows: int, hidden: int, width: int) -> int:
@@ -39,16 +39,16 @@ def backward_numbers(rows: int, hidden: int, width: int) -> int:
 def weights_again(scores, begin, end, count, logsums, to):
     """Turn a tile's scores into weights."""
     for q in range(begin, end):
-        shift = spread(logsums[to + q])
+        shift = splat(logsums[to + q])
         for k in range(q * KEYS, q * KEYS + count, LANES):
-            store(scores, k, weight_of(load(scores, k) - shift))
+            store(scores, k, exp_or_zero(load(scores, k) - shift))
 
 
 @tile_function
 def score_gradients(weights, reached, deltas, begin, end, count):
     """Turn weights into the gradients of their scores."""
     for q in range(begin, end):
-        delta = spread(deltas[q])
+        delta = splat(deltas[q])
         for k in range(q * KEYS, q * KEYS + count, LANES):
             store(weights, k, load(weights, k) * (load(reached, k) - delta))
 
@@ -141,14 +141,14 @@ def backward_space(scratch, rows, padded, width):
         space,
         tiles,
         sums,
-        stretch(scratch, end),
-        stretch(scratch, end + size),
-        stretch(scratch, end + 2 * size),
-        stretch(scratch, end + 2 * size + rows),
+        offset_view(scratch, end),
+        offset_view(scratch, end + size),
+        offset_view(scratch, end + 2 * size),
+        offset_view(scratch, end + 2 * size + rows),
     )
 
 
-@kernel(fastmath=SUMS, borrows=True)
+@kernel(fastmath=SUMS, no_refcount=True)
 def additive_backward(
     part, parts, slope, query, key, value, vector, places, lengths, queries, keys, hidden,
     query_stride, key_stride, value_stride, before, after, added, added_places, added_stride,

@@ -31,15 +31,15 @@ from heedful.ops.backends.additive.pair import (
     tile_scores,
 )
 from heedful.ops.jit.kernel import (
-    highest_of,
+    exp_or_zero,
     kernel,
     load,
-    spread,
+    offset_view,
+    reduce_max,
+    reduce_sum,
+    select_positive,
+    splat,
     store,
-    stretch,
-    sum_of,
-    weight_of,
-    where_positive,
 )
 
 CHUNK = 512
@@ -89,8 +89,8 @@ def hide(scores, row, rows, begin, end, key, count, seen, column, stride):
 @tile_function
 def add_bias(scores, begin, end, count, column, stride, added, at, added_stride):
     """Add to the scores of rows `begin` to `end`; what is added may be minus infinity, which hides even NaN."""
-    largest, hidden = of_width(added, LARGEST), spread(added.dtype.type(MINUS_INFINITY))
-    zero, whole = spread(added.dtype.type(0)), count // LANES * LANES
+    largest, hidden = of_width(added, LARGEST), splat(added.dtype.type(MINUS_INFINITY))
+    zero, whole = splat(added.dtype.type(0)), count // LANES * LANES
     for q in range(begin, end):
         ours, theirs = q * stride + column, at + q * added_stride
         for k in range(0, whole, LANES):
@@ -98,7 +98,7 @@ def add_bias(scores, begin, end, count, column, stride, added, at, added_stride)
             # Only of minus infinity is half of it, and the largest number more, below 0.
             is_hidden = zero - (more * HALF + largest)
             shown = load(scores, ours + k) + more
-            store(scores, ours + k, where_positive(is_hidden, hidden, shown))
+            store(scores, ours + k, select_positive(is_hidden, hidden, shown))
         for k in range(whole, count):
             more = added[theirs + k]
             shown = scores[ours + k] + more
@@ -113,23 +113,23 @@ def raise_weights(scores, at, count, top):
     """Turn scores into e^{score − top}; what pads the lanes becomes 0. Returns their sum."""
     for k in range(count, padded_size(count)):
         scores[at + k] = MINUS_INFINITY
-    many, highest = spread(scores.dtype.type(0)), spread(top)
+    many, highest = splat(scores.dtype.type(0)), splat(top)
     for k in range(at, at + count, LANES):
-        weight = weight_of(load(scores, k) - highest)
+        weight = exp_or_zero(load(scores, k) - highest)
         store(scores, k, weight)
         many += weight
-    return sum_of(many)
+    return reduce_sum(many)
 
 
 @tile_function
 def highest_score(scores, at, count):
     """The highest of some scores, NaN passed over."""
-    best = spread(scores.dtype.type(MINUS_INFINITY))
+    best = splat(scores.dtype.type(MINUS_INFINITY))
     whole = count // LANES * LANES
     for k in range(at, at + whole, LANES):
         x = load(scores, k)
-        best = where_positive(x - best, x, best)
-    top = highest_of(best)
+        best = select_positive(x - best, x, best)
+    top = reduce_max(best)
     for k in range(at + whole, at + count):
         top = scores[k] if scores[k] > top else top
     return top
@@ -157,7 +157,7 @@ def soften(scores, stride, rows, count, tops, totals, output, o_at, width, fresh
 def keep_scores(scores, stride, rows, count, weights, w_at, w_stride):
     """Copy a chunk's scores to where the weights are to be."""
     for q in range(rows):
-        ours, theirs = stretch(scores, q * stride), stretch(weights, w_at + q * w_stride)
+        ours, theirs = offset_view(scores, q * stride), offset_view(weights, w_at + q * w_stride)
         for k in range(count):
             theirs[k] = ours[k]
 
@@ -165,9 +165,9 @@ def keep_scores(scores, stride, rows, count, weights, w_at, w_stride):
 @tile_function
 def finish_weights(weights, at, keys, logsum):
     """Turn a row's scores into its weights e^{score − logsum}."""
-    whole, shift = keys // LANES * LANES, spread(logsum)
+    whole, shift = keys // LANES * LANES, splat(logsum)
     for k in range(at, at + whole, LANES):
-        store(weights, k, weight_of(load(weights, k) - shift))
+        store(weights, k, exp_or_zero(load(weights, k) - shift))
     for k in range(at + whole, at + keys):
         weights[k] = math.exp(weights[k] - logsum)
 
@@ -218,10 +218,10 @@ def attend_block(
     hidden, width, stride, most_rows, all_keys, _ = sizes
     padded = padded_size(hidden)
     space, end = features_space(scratch, most_rows, padded)
-    tops, totals = stretch(scratch, end), stretch(scratch, end + most_rows)
+    tops, totals = offset_view(scratch, end), offset_view(scratch, end + most_rows)
     end += 2 * most_rows
-    tiles = stretch(scratch, end), stretch(scratch, end + BLOCK // LANES * padded)
-    scores = stretch(scratch, end + (BLOCK // LANES + KEYS) * padded)
+    tiles = offset_view(scratch, end), offset_view(scratch, end + BLOCK // LANES * padded)
+    scores = offset_view(scratch, end + (BLOCK // LANES + KEYS) * padded)
     raise_rows(query, at[0], strides[0], rows, hidden, vector, at[2], slope, space)
     first, last = key_range(row, rows, keys, seen)
     if len(weights) > 0:
@@ -243,7 +243,7 @@ def attend_block(
     finish_rows(rows, first == last, width, all_keys, tops, totals, results, to)
 
 
-@kernel(fastmath=SUMS, borrows=True)
+@kernel(fastmath=SUMS, no_refcount=True)
 def additive_forward(
     part, parts, slope, query, key, value, vector, places, lengths, queries, keys, hidden,
     query_stride, key_stride, value_stride, before, after, added, added_places, added_stride,

@@ -8,10 +8,10 @@ from heedful.ops.jit.kernel import (
     load,
     product_row,
     product_tile,
-    spread,
+    reduce_sum,
+    splat,
     store,
-    sum_of,
-    turn,
+    transpose_block,
 )
 
 
@@ -45,11 +45,11 @@ def add_row(source, count, target, place):
 @tile_function
 def inner(left, l_at, right, r_at, count):
     """The inner product of two rows."""
-    many = spread(left.dtype.type(0))
+    many = splat(left.dtype.type(0))
     whole = count // LANES * LANES
     for c in range(0, whole, LANES):
         many += load(left, l_at + c) * load(right, r_at + c)
-    total = sum_of(many)
+    total = reduce_sum(many)
     for c in range(whole, count):
         total += left[l_at + c] * right[r_at + c]
     return total
@@ -93,7 +93,7 @@ def turn_rows(source, at, stride, count, width, turned):
     blocks, whole = count // LANES * LANES, width // LANES * LANES
     for k in range(0, blocks, LANES):
         for c in range(0, whole, LANES):
-            turn(source, at + k * stride + c, stride, turned, c * KEYS + k, KEYS)
+            transpose_block(source, at + k * stride + c, stride, turned, c * KEYS + k, KEYS)
     for c in range(width):
         first = blocks if c < whole else 0
         for k in range(first, KEYS):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from heedful.ops.backends.additive.linear import multiply
 from heedful.ops.backends.additive.pair import LANES, SUMS, tile_function
-from heedful.ops.jit.kernel import kernel, launch, parts_for, stretch, turn
+from heedful.ops.jit.kernel import kernel, launch, offset_view, parts_for, transpose_block
 from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.jit.scratch import scratch
 
@@ -59,7 +59,7 @@ def mapped(part, parts, tensor, weight, result, features, hidden):
     )  # fmt: skip
 
 
-@kernel(fastmath=SUMS, borrows=True)
+@kernel(fastmath=SUMS, no_refcount=True)
 def additive_maps(
     part, parts, query, query_weight, features, key, key_weight, others, hidden, a, b
 ):
@@ -74,7 +74,7 @@ def unmapped(part, parts, tensor, weight, above, below, of_weight, features, hid
     """A part's rows of above · weightᵀ, and of tensorᵀ · above."""
     for h in range(0, hidden, LANES):
         for f in range(0, features, LANES):
-            turn(weight, f * hidden + h, hidden, turned, h * features + f, features)
+            transpose_block(weight, f * hidden + h, hidden, turned, h * features + f, features)
     rows = len(tensor) // features
     first, last = rows * part // parts, rows * (part + 1) // parts
     multiply(
@@ -88,13 +88,13 @@ def unmapped(part, parts, tensor, weight, above, below, of_weight, features, hid
     )  # fmt: skip
 
 
-@kernel(fastmath=SUMS, borrows=True)
+@kernel(fastmath=SUMS, no_refcount=True)
 def additive_unmaps(
     part, parts, query, query_weight, features, key, key_weight, others, hidden,
     of_a, of_b, of_query, of_query_weight, of_key, of_key_weight, scratch,
 ):  # fmt: skip
     """Fill the gradients of queries, keys and maps from those of both maps' results; `key_weight` may be None."""
-    turned = stretch(scratch[part], 0)
+    turned = offset_view(scratch[part], 0)
     unmapped(
         part, parts, query, query_weight, of_a, of_query, of_query_weight, features, hidden, turned
     )

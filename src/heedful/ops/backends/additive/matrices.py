@@ -22,7 +22,7 @@ from heedful.ops.backends.additive.pair import (
     tile_scores,
     write_row_sums,
 )
-from heedful.ops.jit.kernel import kernel, stretch
+from heedful.ops.jit.kernel import kernel, offset_view
 
 
 def scores_numbers(rows: int, hidden: int) -> int:
@@ -41,8 +41,8 @@ def block_scores(given, at, strides, rows, keys, hidden, slope, most_rows, score
     """Scores of some queries of one unit and all its keys, (rows, keys) at `to`."""
     padded = padded_size(hidden)
     space, end = features_space(scratch, most_rows, padded)
-    tiles = stretch(scratch, end), stretch(scratch, end + BLOCK // LANES * padded)
-    found = stretch(scratch, end + (BLOCK // LANES + KEYS) * padded)
+    tiles = offset_view(scratch, end), offset_view(scratch, end + BLOCK // LANES * padded)
+    found = offset_view(scratch, end + (BLOCK // LANES + KEYS) * padded)
     raise_rows(given[0], at[0], strides[0], rows, hidden, given[2], at[2], slope, space)
     for key in range(0, keys, KEYS):
         count = min(KEYS, keys - key)
@@ -53,12 +53,12 @@ def block_scores(given, at, strides, rows, keys, hidden, slope, most_rows, score
             found, 0, KEYS,
         )  # fmt: skip
         for q in range(rows):
-            ours, theirs = stretch(found, q * KEYS), stretch(scores, to + q * keys + key)
+            ours, theirs = offset_view(found, q * KEYS), offset_view(scores, to + q * keys + key)
             for k in range(count):
                 theirs[k] = ours[k]
 
 
-@kernel(fastmath=SUMS, borrows=True)
+@kernel(fastmath=SUMS, no_refcount=True)
 def scores_kernel(
     part, parts, slope, query, key, vector, places, queries, keys, hidden,
     query_stride, key_stride, rows, scores, scratch,
@@ -93,7 +93,7 @@ def block_gradients(
         place = at[0], at[1] + key * strides[1], at[2]
         small = raise_keys(given[1], place[1], strides[1], count, hidden, slope, tiles[0])
         for q in range(rows):
-            ours, theirs = stretch(upstream, u_at + q * keys + key), stretch(g, q * KEYS)
+            ours, theirs = offset_view(upstream, u_at + q * keys + key), offset_view(g, q * KEYS)
             for k in range(count):
                 theirs[k] = ours[k]
         clear(sums[3], 0, padded_size(hidden) // LANES * BLOCK)
@@ -104,7 +104,7 @@ def block_gradients(
     write_row_sums(sums[1], rows, given[2], at[2], hidden, results[0], to[0])
 
 
-@kernel(fastmath=SUMS, borrows=True)
+@kernel(fastmath=SUMS, no_refcount=True)
 def gradients_kernel(
     part, parts, slope, query, key, vector, places, queries, keys, hidden,
     query_stride, key_stride, rows, by_unit, upstream, query_sum, key_sum, vector_sum, scratch,
@@ -117,7 +117,7 @@ def gradients_kernel(
     units = len(places)
     padded = (hidden + LANES - 1) // LANES * LANES
     space, tiles, sums, end = gradient_space(scratch[part], rows, padded)
-    spaces = space, tiles, sums, stretch(scratch[part], end)
+    spaces = space, tiles, sums, offset_view(scratch[part], end)
     first, last = (units * part // parts, units * (part + 1) // parts) if by_unit else (0, units)
     begin, stop = (
         (0, queries) if by_unit else (queries * part // parts, queries * (part + 1) // parts)

@@ -23,15 +23,15 @@ import math
 import numpy as np
 
 from heedful.ops.jit.kernel import (
+    exp_or_zero,
     inlined,
     load,
-    spread,
+    offset_view,
+    reduce_sum,
+    select_positive,
+    splat,
     store,
-    stretch,
-    sum_of,
-    turn,
-    weight_of,
-    where_positive,
+    transpose_block,
 )
 
 SUMS = frozenset({"contract", "reassoc", "nsz"})
@@ -49,7 +49,7 @@ LARGEST_KEYS = 3e16, 1e147
 """Likewise the sum of a key's B. With both, and `LARGEST_VECTOR`, 2vÂ(Â + B) and (Â + B)² do not overflow."""
 LARGEST_VECTOR = 1000.0
 
-tile_function = inlined(fastmath=SUMS, borrows=True)
+tile_function = inlined(fastmath=SUMS, no_refcount=True)
 """Marks a helper of the additive kernels."""
 
 
@@ -68,18 +68,18 @@ def of_width(array, limits):
 @tile_function
 def number(array, place):
     """An element in all lanes."""
-    return spread(stretch(array, place)[0])
+    return splat(offset_view(array, place)[0])
 
 
 @tile_function
 def is_small(source, begin, count, limit):
     """Whether every |x| of some numbers is below the limit; False for NaN."""
-    many, most = spread(source.dtype.type(0)), spread(limit)
+    many, most = splat(source.dtype.type(0)), splat(limit)
     whole = count // LANES * LANES
     for h in range(begin, begin + whole, LANES):
         x = load(source, h)
-        many += where_positive(most - x, ZERO, ONE) + where_positive(x + most, ZERO, ONE)
-    large = sum_of(many) > ZERO
+        many += select_positive(most - x, ZERO, ONE) + select_positive(x + most, ZERO, ONE)
+    large = reduce_sum(many) > ZERO
     for h in range(begin + whole, begin + count):
         large |= not abs(source[h]) < limit
     return not large
@@ -92,7 +92,7 @@ def is_small(source, begin, count, limit):
 def raised(x, sign, slope):
     """e^{sign·x} under tanh, x under the leaky rectifier."""
     if slope is None:
-        return weight_of(x * sign)
+        return exp_or_zero(x * sign)
     return x
 
 
@@ -100,7 +100,7 @@ def raised(x, sign, slope):
 def raise_token(source, begin, count, sign, slope, target, place, step):
     """Write the raised features of a token, 16 every `step` numbers, padded by raised zeros; return their sum."""
     whole = count // LANES * LANES
-    many = spread(target.dtype.type(0))
+    many = splat(target.dtype.type(0))
     for h in range(begin, begin + whole, LANES):
         power = raised(load(source, h), sign, slope)
         store(target, place, power)
@@ -112,7 +112,7 @@ def raise_token(source, begin, count, sign, slope, target, place, step):
         power = raised(load(target, place), sign, slope)
         store(target, place, power)
         many += power
-    return sum_of(many)
+    return reduce_sum(many)
 
 
 @tile_function
@@ -124,11 +124,11 @@ def features_space(scratch, rows, padded):
     """
     size = rows * padded
     space = (
-        stretch(scratch, 0),
-        stretch(scratch, size),
-        stretch(scratch, 2 * size),
-        stretch(scratch, 2 * size + padded),
-        stretch(scratch, 2 * size + 2 * padded),
+        offset_view(scratch, 0),
+        offset_view(scratch, size),
+        offset_view(scratch, 2 * size),
+        offset_view(scratch, 2 * size + padded),
+        offset_view(scratch, 2 * size + 2 * padded),
     )
     return space, 2 * size + 2 * padded + rows
 
@@ -151,7 +151,7 @@ def raise_rows(query, begin, stride, rows, hidden, vector, v_begin, slope, space
         weights[h] = factor * vector[v_begin + h] if h < hidden else ZERO
     if rows >= FEW_ROWS:
         for h in range(0, padded, 2):
-            two = stretch(weights, h)
+            two = offset_view(weights, h)
             pairs[h // 2] = HALF * (two[0] + two[1])
     fits = is_small(vector, v_begin, hidden, vector.dtype.type(LARGEST_VECTOR))
     for q in range(rows):
@@ -176,7 +176,7 @@ def raise_keys(key, begin, stride, count, hidden, slope, tile):
         )  # fmt: skip
         if slope is None:
             small &= total < most
-    ones = spread(key.dtype.type(1))
+    ones = splat(key.dtype.type(1))
     for k in range(count, padded_size(count)):
         for block in range(padded_size(hidden) // LANES):
             store(tile, block * BLOCK + k * LANES, ones)
@@ -188,7 +188,9 @@ def turn_tile(tile, count, padded, turned):
     """Transpose a tile: (features / 16, KEYS, 16) -> (features, KEYS)."""
     for block in range(padded // LANES):
         for k in range(0, count, LANES):
-            turn(tile, block * BLOCK + k * LANES, LANES, turned, block * LANES * KEYS + k, KEYS)
+            transpose_block(
+                tile, block * BLOCK + k * LANES, LANES, turned, block * LANES * KEYS + k, KEYS
+            )
 
 
 # Scores
@@ -197,7 +199,7 @@ def turn_tile(tile, count, padded, turned):
 @tile_function
 def rectified(x, slope):
     """Leaky ReLU; NaN of NaN."""
-    return where_positive(x, x, x * slope)
+    return select_positive(x, x, x * slope)
 
 
 @tile_function
@@ -230,7 +232,7 @@ def two_features(space, at, h, slope):
 @tile_function
 def four_vectors(at, first, stop, slope, space, turned, scores, place):
     """Scores of 64 keys and one query whose features begin at `at`; added to those of the features before `first`."""
-    zero = spread(scores.dtype.type(0))
+    zero = splat(scores.dtype.type(0))
     s0, s1, s2, s3 = zero, zero, zero, zero
     if first > 0:
         s0, s1 = load(scores, place), load(scores, place + LANES)
@@ -255,7 +257,7 @@ def four_vectors(at, first, stop, slope, space, turned, scores, place):
 @tile_function
 def one_vector(at, first, stop, slope, space, turned, k, scores, place):
     """The same for 16 keys, the tile's from k on."""
-    total = load(scores, place) if first > 0 else spread(scores.dtype.type(0))
+    total = load(scores, place) if first > 0 else splat(scores.dtype.type(0))
     for h in range(first, stop, 2):
         a0, a1, w0, w1, both = two_features(space, at, h, slope)
         b0, b1 = load(turned, h * KEYS + k), load(turned, (h + 1) * KEYS + k)
@@ -283,7 +285,7 @@ def few_scores(begin, end, count, padded, slope, space, tile, scores, column, st
     raised_rows, scaled, weights, _, _ = space
     for q in range(begin, end):
         for k in range(count):
-            total = spread(scores.dtype.type(0))
+            total = splat(scores.dtype.type(0))
             for h in range(0, padded, LANES):
                 at, b = q * padded + h, load(tile, h // LANES * BLOCK + k * LANES)
                 if slope is None:
@@ -291,18 +293,18 @@ def few_scores(begin, end, count, padded, slope, space, tile, scores, column, st
                     total += ZERO - half_terms(load(scaled, at), load(raised_rows, at), b)
                 else:
                     total += load(weights, h) * rectified(load(raised_rows, at) + b, slope)
-            scores[q * stride + column + k] = sum_of(total)
+            scores[q * stride + column + k] = reduce_sum(total)
 
 
 @tile_function
 def direct_score(query, q_at, key, k_at, vector, v_at, hidden):
     """Σ_h v_h tanh(a_h + b_h) of one pair by the sums a + b, whatever their size."""
     whole = hidden // LANES * LANES
-    many = spread(query.dtype.type(0))
+    many = splat(query.dtype.type(0))
     for h in range(0, whole, LANES):
         x = load(query, q_at + h) + load(key, k_at + h)
-        many += load(vector, v_at + h) * (ONE - TWO / (weight_of(x + x) + ONE))
-    total = sum_of(many)
+        many += load(vector, v_at + h) * (ONE - TWO / (exp_or_zero(x + x) + ONE))
+    total = reduce_sum(many)
     for h in range(whole, hidden):
         x = query[q_at + h] + key[k_at + h]
         total += vector[v_at + h] * (ONE - TWO / (ONE + math.exp(x + x)))
@@ -353,7 +355,7 @@ def bend(a, b, g, slope):
         p = t * g
         return g - p * t, p
     x = a + b
-    s = where_positive(x, g, g * slope)
+    s = select_positive(x, g, g * slope)
     return s, s * x
 
 
@@ -363,7 +365,7 @@ def four_gradients(at, step, block, count, sums, g, q, slope):
     raised_rows, row_sums, tile, key_sums, bent = sums
     a0, a1 = load(raised_rows, at), load(raised_rows, at + step)
     a2, a3 = load(raised_rows, at + 2 * step), load(raised_rows, at + 3 * step)
-    zero = spread(g.dtype.type(0))
+    zero = splat(g.dtype.type(0))
     r0, r1, r2, r3, total = zero, zero, zero, zero, zero
     for k in range(count):
         place = block * BLOCK + k * LANES
@@ -476,11 +478,11 @@ def gradient_space(scratch, rows, padded):
     """
     space, end = features_space(scratch, rows, padded)
     size = BLOCK // LANES * padded
-    tile, turned = stretch(scratch, end), stretch(scratch, end + size)
+    tile, turned = offset_view(scratch, end), offset_view(scratch, end + size)
     end += size + KEYS * padded
-    key_sums, row_sums = stretch(scratch, end), stretch(scratch, end + size)
+    key_sums, row_sums = offset_view(scratch, end), offset_view(scratch, end + size)
     end += size + rows * padded
-    sums = space[0], row_sums, tile, key_sums, stretch(scratch, end)
+    sums = space[0], row_sums, tile, key_sums, offset_view(scratch, end)
     return space, (tile, turned), sums, end + padded
 
 

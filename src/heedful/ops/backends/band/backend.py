@@ -22,11 +22,11 @@ from heedful.ops.backends.band.forward import ROWS, WIDTH
 from heedful.ops.backends.band.fused import fused_attention
 from heedful.ops.backends.band.layout import BandLayout
 from heedful.ops.backends.band.window import Band, band_of, whole_band
-from heedful.ops.backends.base import Backend, Cost, as_given, threads, wide_dtype
+from heedful.ops.backends.base import Backend, Cost, threads, wide_dtype, without_autocast
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import prepare, token_bytes
 from heedful.ops.call import Attended, Call, bias_tensors
-from heedful.ops.finite import inside_func, is_traced
+from heedful.ops.finite import in_jit_trace, in_torch_func
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.normalizers import Softmax
@@ -69,7 +69,7 @@ class Banded(Backend):
     def supports(self, call: Call) -> str | None:
         kernels = uses_kernels(call)
         # While traced the kernels are one operator, but block by block the backward pass recomputes.
-        if inside_func() or is_traced() or (torch.compiler.is_compiling() and not kernels):
+        if in_torch_func() or in_jit_trace() or (torch.compiler.is_compiling() and not kernels):
             return "its recomputation cannot be traced by torch.func, torch.jit or torch.compile"
         if forward_ad._current_level >= 0 and kernels:
             return "its compiled kernels have no forward-mode derivative"
@@ -144,7 +144,7 @@ class Banded(Backend):
 def _attend_by_blocks(band: Band, call: Call) -> Attended:
     weights: WeightsLayout = "dense" if call.return_weights else "none"
     operands = prepare(call, fast_pair)
-    with as_given(call.query.device):
+    with without_autocast(call.query.device):
         return attend_blocks(BlockedCall(operands, band, weights))
 
 

@@ -22,14 +22,14 @@ from heedful.ops.backends.band.forward import (
     transpose_rows,
 )
 from heedful.ops.jit.kernel import (
+    exp_or_zero,
     inlined,
     kernel,
     load,
+    offset_view,
     product_tile,
-    spread,
+    splat,
     store,
-    stretch,
-    weight_of,
 )
 
 SPAN = 160
@@ -41,7 +41,7 @@ def backward_space(features: int, values: int) -> int:
     return ROWS * (2 * features + values + 2 * SPAN + 2)
 
 
-@kernel(borrows=True)
+@kernel(no_refcount=True)
 def band_backward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
     query_step, key_step, value_step, left, right, scale, base,
@@ -53,20 +53,20 @@ def band_backward(
     heads = head_table.shape[0] // COLUMNS
     total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
-    part_scratch = stretch(scratch, part * (scratch.shape[0] // parts))
+    part_scratch = offset_view(scratch, part * (scratch.shape[0] // parts))
     # Each part adds to its own copy of the gradients of keys and values, unless no two parts share a key head.
     copy = 0 if key_gradient.shape[0] == 1 else part
     for item in range(begin, end):
         head, tile = item // blocks, item % blocks
         backward_block(
-            stretch(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps,
+            offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps,
             (left, right, base), query.dtype.type(scale), (query, key, value, distance_bias, tiles),
             (output, logsumexp, output_gradient), (query_gradient, key_gradient[copy], value_gradient[copy]),
             part_scratch,
         )  # fmt: skip
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def backward_block(
     head, block, tile, sizes, steps, band, scale, inputs, results, gradients, scratch
 ):
@@ -75,10 +75,10 @@ def backward_block(
     first = block * ROWS
     rows = min(ROWS, sizes[0] - first)
     row, query_at = head[5] * sizes[0] + first, head[0] + first * steps[0]
-    transposed, upstream = scratch, stretch(scratch, ROWS * features)
-    scores = stretch(upstream, ROWS * values)
-    slopes, sums = stretch(scores, ROWS * SPAN), stretch(scores, 2 * ROWS * SPAN)
-    state = stretch(sums, ROWS * features)
+    transposed, upstream = scratch, offset_view(scratch, ROWS * features)
+    scores = offset_view(upstream, ROWS * values)
+    slopes, sums = offset_view(scores, ROWS * SPAN), offset_view(scores, 2 * ROWS * SPAN)
+    state = offset_view(sums, ROWS * features)
     transpose_rows(inputs[0], query_at, steps[0], rows, features, scale, transposed)
     transpose_rows(
         results[2], row * values, values, rows, values, inputs[0].dtype.type(1), upstream
@@ -98,8 +98,8 @@ def backward_block(
         differentiate(scores, slopes, count, state, scale)
         at = head[6] * sizes[1] + begin
         key_gradient, value_gradient = (
-            stretch(gradients[1], at * features),
-            stretch(gradients[2], at * values),
+            offset_view(gradients[1], at * features),
+            offset_view(gradients[2], at * values),
         )
         add_weighted_queries(
             scores, count, results[2], row * values, values, rows, values, value_gradient
@@ -108,10 +108,10 @@ def backward_block(
             slopes, count, inputs[0], query_at, steps[0], rows, features, key_gradient
         )
         add_weighted_values(slopes, count, inputs[1], key_at, steps[1], features, sums)
-    write_query_gradient(rows, features, sums, stretch(gradients[0], row * features))
+    write_query_gradient(rows, features, sums, offset_view(gradients[0], row * features))
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def recompute_scores(
     head, begin, count, bias_at, tile_at, features, step, inputs, transposed, scores
 ):
@@ -119,34 +119,34 @@ def recompute_scores(
     multiply_rows(inputs[1], head[1] + begin * step, step, count, transposed, features, scores)
     add_distance_bias(scores, count, inputs[3], bias_at)
     if inputs[4].shape[0] > 0:
-        add_tile(scores, count, stretch(inputs[4], tile_at))
+        add_tile(scores, count, offset_view(inputs[4], tile_at))
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def prepare_state(row, rows, values, output, logsumexp, output_gradient, state):
     """State holds, for each query, its logsumexp and the inner product of its output and the output's gradient."""
     clear(state, 2 * ROWS)
     for r in range(rows):
-        row_output = stretch(output, (row + r) * values)
-        row_gradient = stretch(output_gradient, (row + r) * values)
+        row_output = offset_view(output, (row + r) * values)
+        row_gradient = offset_view(output_gradient, (row + r) * values)
         total = output.dtype.type(0)
         for v in range(values):
             total += row_output[v] * row_gradient[v]
         state[r], state[ROWS + r] = logsumexp[row + r], total
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def differentiate(scores, slopes, count, state, scale):
     """Scores become weights; gradients of the weights become gradients of the unscaled inner products."""
     for j in range(0, ROWS, LANES):
-        top, mean, factor = load(state, j), load(state, ROWS + j), spread(scale)
+        top, mean, factor = load(state, j), load(state, ROWS + j), splat(scale)
         for i in range(j, count * ROWS + j, ROWS):
-            weight = weight_of(load(scores, i) - top)
+            weight = exp_or_zero(load(scores, i) - top)
             store(scores, i, weight)
             store(slopes, i, weight * (load(slopes, i) - mean) * factor)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def add_weighted_queries(weights, count, source, at, step, rows, width, result):
     """result[k, v] += Σ_q weights[k, q] source[q, v]."""
     for v in range(0, width, WIDTH):
@@ -157,7 +157,7 @@ def add_weighted_queries(weights, count, source, at, step, rows, width, result):
             )  # fmt: skip
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def write_query_gradient(rows, features, sums, query_gradient):
     """Write the gradient of the block's queries."""
     for i in range(0, rows * features, LANES):

@@ -130,11 +130,11 @@ def band_spec(
     bias = call.bias if _follows_distance(call.bias) else None
     parts, watched = masks_at(call.mask, split.distance), needs_dispatch()
     if bias is None and all(map(_is_interval, parts)) and not watched:
-        return interval(band.left, band.right, scale, dtype, call.masks)
+        return interval(band.left, band.right, scale, dtype, call.is_masked)
     # Made in inference mode, autograd could not save it for a later backward pass.
     with nullcontext() if watched else torch.inference_mode(False):
         added = _distance_bias(call, band, reduce(And, parts) if parts else None, bias, dtype)
-    return BandSpec(band.left, band.right, scale, added, None, call.masks)
+    return BandSpec(band.left, band.right, scale, added, None, call.is_masked)
 
 
 @lru_cache(64)

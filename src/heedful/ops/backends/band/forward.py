@@ -18,16 +18,16 @@ import math
 import numpy as np
 
 from heedful.ops.jit.kernel import (
-    higher_of,
+    exp_or_zero,
     inlined,
     kernel,
     load,
+    maximum,
+    offset_view,
     product_tile,
-    spread,
+    splat,
     store,
-    stretch,
-    turn,
-    weight_of,
+    transpose_block,
 )
 
 LANES = 16
@@ -49,7 +49,7 @@ def forward_space(features: int, values: int) -> int:
     return ROWS * (features + SPAN + values + 4)
 
 
-@kernel(borrows=True)
+@kernel(no_refcount=True)
 def band_forward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
     query_step, key_step, value_step, left, right, scale, base,
@@ -61,25 +61,25 @@ def band_forward(
     total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
     zero = query.dtype.type(0)
-    check = spread(zero)
+    check = splat(zero)
     for item in range(begin, end):
         head, tile = item // blocks, item % blocks
         check = check + forward_block(
-            stretch(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps, (left, right, base),
+            offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps, (left, right, base),
             query.dtype.type(scale), (query, key, value, distance_bias, tiles), (output, logsumexp, weights),
-            stretch(scratch, part * (scratch.shape[0] // parts)),
+            offset_view(scratch, part * (scratch.shape[0] // parts)),
         )  # fmt: skip
     store(checks, part * LANES, check)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def keys_of_block(first, keys, band):
     """First and last (exclusive) key that any query of the block starting at `first` may attend to."""
     start = max(0, first - band[0])
     return start, max(start, min(keys, first + ROWS + band[1]))
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results, scratch):
     """Compute one block of one head; returns the sum of the numbers written, by lane."""
     query, key, value, distance_bias, tiles = inputs
@@ -87,8 +87,8 @@ def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results,
     features, values = sizes[2], sizes[3]
     first = block * ROWS
     rows = min(ROWS, sizes[0] - first)
-    transposed, scores = scratch, stretch(scratch, ROWS * features)
-    sums, state = stretch(scores, ROWS * SPAN), stretch(scores, ROWS * (SPAN + values))
+    transposed, scores = scratch, offset_view(scratch, ROWS * features)
+    sums, state = offset_view(scores, ROWS * SPAN), offset_view(scores, ROWS * (SPAN + values))
     transpose_rows(query, head[0] + first * steps[0], steps[0], rows, features, scale, transposed)
     start_state(state)
     start, stop = keys_of_block(first, head[7], band)
@@ -96,7 +96,7 @@ def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results,
     size = 1 if spans == 0 else ((stop - start + spans - 1) // spans + GROUP - 1) // GROUP * GROUP
     clear(sums, ROWS * values)
     row = head[5] * sizes[0] + first
-    row_weights = stretch(weights, row * sizes[1] + start)
+    row_weights = offset_view(weights, row * sizes[1] + start)
     for begin in range(start, stop, size):
         count = min(size, stop - begin)
         multiply_rows(
@@ -105,17 +105,17 @@ def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results,
         add_distance_bias(scores, count, distance_bias, head[3] + first - begin + band[2])
         if tiles.shape[0] > 0:
             at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
-            add_tile(scores, count, stretch(tiles, at))
+            add_tile(scores, count, offset_view(tiles, at))
         if weights.shape[0] > 0:
-            write_scores(scores, count, rows, stretch(row_weights, begin - start), sizes[1])
+            write_scores(scores, count, rows, offset_view(row_weights, begin - start), sizes[1])
         update_softmax(scores, count, state)
         if begin > start:
-            rescale(sums, values, stretch(state, 2 * ROWS))
+            rescale(sums, values, offset_view(state, 2 * ROWS))
         add_weighted_values(
             scores, count, value, head[2] + begin * steps[2], steps[2], values, sums
         )
-    row_logsumexp = stretch(logsumexp, row)
-    check = write_rows(rows, values, state, sums, stretch(output, row * values), row_logsumexp)
+    row_logsumexp = offset_view(logsumexp, row)
+    check = write_rows(rows, values, state, sums, offset_view(output, row * values), row_logsumexp)
     if weights.shape[0] > 0:
         check = check + normalize_scores(
             row_weights, rows, stop - start, sizes[1], row_logsumexp, state
@@ -123,24 +123,24 @@ def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results,
     return check  # fmt: skip
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def transpose_rows(source, at, step, rows, features, scale, transposed):
     """Write rows of features as scaled columns, (feature, row); rows beyond the last one are zeros."""
     if rows == ROWS:
         for f in range(0, features, LANES):
             for row in range(0, ROWS, LANES):
-                turn(source, at + row * step + f, step, transposed, f * ROWS + row, ROWS)
+                transpose_block(source, at + row * step + f, step, transposed, f * ROWS + row, ROWS)
         for i in range(0, ROWS * features, LANES):
             store(transposed, i, load(transposed, i) * scale)
     else:
         clear(transposed, ROWS * features)
         for row in range(rows):
-            from_row, to_column = stretch(source, at + row * step), stretch(transposed, row)
+            from_row, to_column = offset_view(source, at + row * step), offset_view(transposed, row)
             for f in range(features):
                 to_column[f * ROWS] = from_row[f] * scale
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def clear(array, count):
     """Write zeros."""
     zero = array.dtype.type(0)
@@ -148,7 +148,7 @@ def clear(array, count):
         array[i] = zero
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def start_state(state):
     """Initialize the running maximum and sum of each query.
 
@@ -159,7 +159,7 @@ def start_state(state):
         state[ROWS + i] = 0
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def multiply_rows(source, at, step, count, transposed, features, result):
     """result[k, q] = Σ_f source[k, f] transposed[f, q] for `count` rows of the source."""
     for k in range(0, count, GROUP):
@@ -169,7 +169,7 @@ def multiply_rows(source, at, step, count, transposed, features, result):
         )  # fmt: skip
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def add_distance_bias(scores, count, distance_bias, at):
     """Add the bias of each distance; the entry of key k + 1 lies one before that of key k."""
     for k in range(count):
@@ -180,34 +180,34 @@ def add_distance_bias(scores, count, distance_bias, at):
         )
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def add_tile(scores, count, tile):
     """Add the masks and biases that depend on more than the distance."""
     for i in range(0, count * ROWS, LANES):
         store(scores, i, load(scores, i) + load(tile, i))
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def write_scores(scores, count, rows, weights, step):
     """weights[q, k] = scores[k, q] for the pairs of a span; the rows of weights lie `step` apart."""
     for row in range(0, rows, LANES):
         for k in range(0, count, LANES):
             if row + LANES <= rows and k + LANES <= count:
-                turn(scores, k * ROWS + row, ROWS, weights, row * step + k, step)
+                transpose_block(scores, k * ROWS + row, ROWS, weights, row * step + k, step)
             else:
                 for r in range(row, min(rows, row + LANES)):
-                    to_row = stretch(weights, r * step)
+                    to_row = offset_view(weights, r * step)
                     for c in range(k, min(count, k + LANES)):
                         to_row[c] = scores[c * ROWS + r]
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def update_softmax(scores, count, state):
     """Replace scores by exponentials below the running maximum; update maximum, sum and factor of the previous sums."""
     top, other = load(state, 0), load(state, LANES)
     for k in range(count):
-        top = higher_of(load(scores, k * ROWS), top)
-        other = higher_of(load(scores, k * ROWS + LANES), other)
+        top = maximum(load(scores, k * ROWS), top)
+        other = maximum(load(scores, k * ROWS + LANES), other)
     store(state, 3 * ROWS, top)
     store(state, 3 * ROWS + LANES, other)
     for i in range(ROWS):
@@ -217,33 +217,33 @@ def update_softmax(scores, count, state):
         state[3 * ROWS + i] = now
         state[2 * ROWS + i] = before - now
     for i in range(0, ROWS, LANES):
-        factor = weight_of(load(state, 2 * ROWS + i))
+        factor = exp_or_zero(load(state, 2 * ROWS + i))
         store(state, 2 * ROWS + i, factor)
         store(state, ROWS + i, factor * load(state, ROWS + i))
     top, other = load(state, 3 * ROWS), load(state, 3 * ROWS + LANES)
     total, rest = load(state, ROWS), load(state, ROWS + LANES)
     for k in range(count):
         here = k * ROWS
-        weight = weight_of(load(scores, here) - top)
+        weight = exp_or_zero(load(scores, here) - top)
         store(scores, here, weight)
         total = total + weight
-        weight = weight_of(load(scores, here + LANES) - other)
+        weight = exp_or_zero(load(scores, here + LANES) - other)
         store(scores, here + LANES, weight)
         rest = rest + weight
     store(state, ROWS, total)
     store(state, ROWS + LANES, rest)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def rescale(sums, values, factors):
     """Multiply the weighted sums of previous spans to refer to the new maximum."""
     for row in range(ROWS):
-        row_sums, factor = stretch(sums, row * values), factors[row]
+        row_sums, factor = offset_view(sums, row * values), factors[row]
         for v in range(values):
             row_sums[v] *= factor
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def add_weighted_values(weights, count, source, at, step, width, result):
     """result[q, v] += Σ_k weights[k, q] source[k, v]."""
     for v in range(0, width, WIDTH):
@@ -254,15 +254,15 @@ def add_weighted_values(weights, count, source, at, step, width, result):
             )  # fmt: skip
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def write_rows(rows, values, state, sums, output, logsumexp):
     """Divide the weighted sums by the sums of exponentials; a row without any key gets output and logsumexp 0."""
     one, zero = output.dtype.type(1), output.dtype.type(0)
-    check = spread(zero)
+    check = splat(zero)
     for row in range(rows):
         top, total = state[row], state[ROWS + row]
         is_empty = total == zero
-        part = spread(zero if is_empty else one / total)
+        part = splat(zero if is_empty else one / total)
         logsumexp[row] = zero if is_empty else top + math.log(total)
         for v in range(0, values, LANES):
             result = load(sums, row * values + v) * part
@@ -271,23 +271,23 @@ def write_rows(rows, values, state, sums, output, logsumexp):
     return check
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def normalize_scores(weights, rows, count, step, logsumexp, buffer):
     """weights[q, k] = e^(weights[q, k] − logsumexp[q]), in place; returns their sum by lane."""
     zero = weights.dtype.type(0)
-    check = spread(zero)
+    check = splat(zero)
     whole = count // LANES * LANES
     for row in range(rows):
-        row_weights, subtracted = stretch(weights, row * step), spread(logsumexp[row])
+        row_weights, subtracted = offset_view(weights, row * step), splat(logsumexp[row])
         for k in range(0, whole, LANES):
-            weight = weight_of(load(row_weights, k) - subtracted)
+            weight = exp_or_zero(load(row_weights, k) - subtracted)
             store(row_weights, k, weight)
             check = check + weight
         if whole < count:
             # The remainder goes through a vector of its own; -inf in the unused lanes becomes 0.
             for i in range(LANES):
                 buffer[i] = row_weights[whole + i] if whole + i < count else -np.inf
-            weight = weight_of(load(buffer, 0) - subtracted)
+            weight = exp_or_zero(load(buffer, 0) - subtracted)
             store(buffer, 0, weight)
             check = check + weight
             for i in range(count - whole):

@@ -27,8 +27,8 @@ from heedful.ops.backends.band.launch import (
     tile_keys,
 )
 from heedful.ops.backends.band.layout import BandLayout
-from heedful.ops.backends.base import as_given
-from heedful.ops.backends.reference import cleanse, repeat_bad
+from heedful.ops.backends.base import without_autocast
+from heedful.ops.backends.reference import repeat_bad, zero_nonfinite
 from heedful.ops.call import Attended, Call, repeat_heads
 from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.finite import all_finite, is_batched
@@ -49,7 +49,7 @@ Pieces = Callable[[], Iterable[Piece | range]]
 def fused_attention(call: Call, layout: BandLayout) -> Attended:
     """Output and weights of a call by the compiled kernels; `layout` is that of any call of the same signature."""
     query, key = _prepared(call) if layout.prepares else (call.query, call.key_features)
-    with as_given(call.query.device):
+    with without_autocast(call.query.device):
         return _attend(call, layout, query, key)
 
 
@@ -97,7 +97,7 @@ def _prepared(call: Call) -> tuple[Tensor, Tensor]:
 
 
 def _prepare_finite(tensor: Tensor, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-    clean, bad = cleanse(tensor)
+    clean, bad = zero_nonfinite(tensor)
     return torch.where(bad[..., None], torch.nan, prepare(clean))
 
 
@@ -139,7 +139,9 @@ def plain_blocks(
     query, key, value = operands
     groups = query.shape[1] // key.shape[1]
     (query, bad_query), (key, bad_key), (value, bad_value) = (
-        cleanse(one) if spec.masked else (one, torch.zeros_like(one[..., 0], dtype=torch.bool))
+        zero_nonfinite(one)
+        if spec.masked
+        else (one, torch.zeros_like(one[..., 0], dtype=torch.bool))
         for one in operands
     )
     bad_key = repeat_bad(bad_key | bad_value, groups)

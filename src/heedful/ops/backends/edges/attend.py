@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from heedful.ops.backends.base import as_given, wide_dtype
+from heedful.ops.backends.base import wide_dtype, without_autocast
 from heedful.ops.backends.edges.arguments import EdgePair, EdgeTensors
 from heedful.ops.backends.edges.dropout import draw_dropout, dropout_factors
 from heedful.ops.backends.edges.operator import compiled_attention
 from heedful.ops.backends.edges.plain import plain_attention
 from heedful.ops.csr.rows import CompressedRows
-from heedful.ops.finite import inside_func, is_traced
+from heedful.ops.finite import in_jit_trace, in_torch_func
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.observe import ObservedEdges, current_observer
 
@@ -114,7 +114,7 @@ def edge_attention(
 ) -> EdgeAttended:
     """`attend_edges` without an observer, for a caller that informs the observer itself, as `attend` does."""
     dtype = tensors.value.dtype
-    with as_given(tensors.query.device):
+    with without_autocast(tensors.query.device):
         tensors, dropout = tensors.to(wide_dtype(dtype)), draw_dropout(dropout_p)
         if _not_compiled(tensors.query) is None:
             output, weights = compiled_attention(rows, pair, tensors, dropout, needs_weights)
@@ -154,12 +154,12 @@ def _not_compiled(query: Tensor) -> str | None:
     """Return why the kernels cannot serve a call; None where they can."""
     if not query.is_cpu:
         return f"the kernels run on the CPU, and the query is on {query.device.type}"
-    if inside_func():
+    if in_torch_func():
         return "the kernels cannot be transformed by torch.func (vmap, grad, jvp ...)"
     if not torch.compiler.is_compiling():
         if forward_ad._current_level >= 0:
             return "the kernels have no forward-mode derivative"
-        if is_traced():
+        if in_jit_trace():
             return "torch.jit.trace cannot record the kernels; torch.compile and torch.export can"
     return unavailable()
 

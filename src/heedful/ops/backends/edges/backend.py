@@ -10,14 +10,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.base import Backend, Cost, as_given, wide_dtype
+from heedful.ops.backends.base import Backend, Cost, wide_dtype, without_autocast
 from heedful.ops.backends.edges.arguments import EdgePair, EdgeTensors
 from heedful.ops.backends.edges.attend import edge_attention
 from heedful.ops.backends.reference import Operands, prepare, token_bytes
 from heedful.ops.call import Attended, Call, bias_at
 from heedful.ops.cells import Pairs
 from heedful.ops.csr.rows import CompressedRows, is_compiling_for_cpu
-from heedful.ops.finite import inside_func
+from heedful.ops.finite import in_torch_func
 from heedful.ops.masks import Edges, Mask
 from heedful.ops.masks.base import And
 from heedful.ops.normalizers import Softmax
@@ -44,7 +44,7 @@ class EdgeByEdge(Backend):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
         if call.score.pair_kind == "custom":
             return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
-        if inside_func():
+        if in_torch_func():
             return "torch.func cannot transform its compiled kernels"
         if torch.compiler.is_compiling() and not is_compiling_for_cpu(call.query):
             return "a traced program can hold its compiled kernels alone, and they cannot run here"
@@ -87,7 +87,7 @@ class EdgeByEdge(Backend):
     def run(self, call: Call) -> Attended:
         edges = edges_of(call.mask)
         assert edges is not None
-        with as_given(call.query.device):
+        with without_autocast(call.query.device):
             layout = EdgeLayout.of(call, prepare(call), edges.unique_rows())
             found = edge_attention(
                 layout.tensors,

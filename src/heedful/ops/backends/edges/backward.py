@@ -28,7 +28,7 @@ from heedful.ops.backends.edges.vectors import (
     value_gradient,
     value_products,
 )
-from heedful.ops.jit.kernel import inlined, kernel, stretch
+from heedful.ops.jit.kernel import inlined, kernel, offset_view
 from heedful.ops.jit.source import Compiled
 
 
@@ -81,7 +81,7 @@ def edges_backward(kind: int, score_lanes: bool, value_lanes: bool, simple: bool
             ),
         )  # fmt: skip
 
-    return kernel(borrows=True)(edges_backward)
+    return kernel(no_refcount=True)(edges_backward)
 
 
 def backward_workspace(heads: int, width: int, edge_dim: int) -> int:
@@ -89,7 +89,7 @@ def backward_workspace(heads: int, width: int, edge_dim: int) -> int:
     return heads * (1 + 2 * BLOCK) + (3 * BLOCK * heads * width if edge_dim else 0)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def backward_part(
     part, parts, graph, sizes, options, inputs, dropout, results, workspace, gradients
 ):
@@ -105,13 +105,13 @@ def backward_part(
             row = b * sizes.queries + i
             # The backward pass of softmax subtracts ⟨output gradient, output⟩ from the gradient of each weight.
             for h in range(heads):
-                output = stretch(results.output, (row * heads + h) * value_width)
-                doutput = stretch(results.doutput, (row * heads + h) * value_width)
+                output = offset_view(results.output, (row * heads + h) * value_width)
+                doutput = offset_view(results.doutput, (row * heads + h) * value_width)
                 total = workspace.dtype.type(0)
                 for c in range(value_width):
                     total += doutput[c] * output[c]
                 workspace[h] = total
-            dquery = stretch(gradients.query, row * heads * sizes.width)
+            dquery = offset_view(gradients.query, row * heads * sizes.width)
             for c in range(heads * sizes.width):
                 dquery[c] = 0
             for first in range(graph.start[i], graph.start[i + 1], BLOCK):
@@ -122,29 +122,29 @@ def backward_part(
                 )  # fmt: skip
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def block_backward(
     b, row, first, count, graph, sizes, options, inputs, dropout, results, workspace, gradients, dquery
 ):  # fmt: skip
     """Add the gradients of all heads of a block."""
     heads, keys, base = sizes.heads, graph.keys, b * sizes.keys
     size, value_size = heads * sizes.width, heads * sizes.value_width
-    dscores, dropped = stretch(workspace, heads), stretch(workspace, heads + heads * BLOCK)
-    projected = stretch(dropped, heads * BLOCK)
-    query, key, dkey = stretch(inputs.query, row * size), inputs.key, gradients.key
+    dscores, dropped = offset_view(workspace, heads), offset_view(workspace, heads + heads * BLOCK)
+    projected = offset_view(dropped, heads * BLOCK)
+    query, key, dkey = offset_view(inputs.query, row * size), inputs.key, gradients.key
     prefetch_block(key, base, first, count, keys, size)
     prefetch_block(dkey, base, first, count, keys, size)
     if options.separate_values:
         prefetch_block(inputs.value, base, first, count, keys, value_size)
         prefetch_block(gradients.value, base, first, count, keys, value_size)
     if sizes.edge_dim > 0:
-        key, dkey = stretch(projected, BLOCK * size), stretch(projected, 2 * BLOCK * size)
+        key, dkey = offset_view(projected, BLOCK * size), offset_view(projected, 2 * BLOCK * size)
         project_block(base, first, count, graph, sizes, inputs, projected, key)
         for c in range(count * size):
             dkey[c] = 0
-    doutput = stretch(results.doutput, row * value_size)
+    doutput = offset_view(results.doutput, row * value_size)
     for h in range(heads):
-        ours, weights = stretch(dscores, h * BLOCK), stretch(dropped, h * BLOCK)
+        ours, weights = offset_view(dscores, h * BLOCK), offset_view(dropped, h * BLOCK)
         score(h, base, first, count, keys, sizes, options, query, key, inputs.vector, ours)
         recompute_weights(b, h, row, first, count, sizes, options, inputs, results, ours)
         value_products(
@@ -167,19 +167,19 @@ def block_backward(
         )
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def recompute_weights(b, h, row, first, count, sizes, options, inputs, results, scores):
     """Replace the scores of one head by weights; 0 where the bias is minus infinity."""
     heads = sizes.heads
     if options.guarded and inputs.bias.shape[0] > 0:
-        added = stretch(inputs.bias, b * inputs.bias_step + first * heads + h)
+        added = offset_view(inputs.bias, b * inputs.bias_step + first * heads + h)
         for e in range(count):
             hides = added[e * heads] == -np.inf
             scores[e] = -np.inf if hides else scores[e] + added[e * heads]
     exponentiate(scores, count, results.logsumexp[row * heads + h])
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def differentiate_softmax(
     b, h, first, count, graph, sizes, options, dropout, subtracted, weights, products
 ):
@@ -196,16 +196,16 @@ def differentiate_softmax(
         products[e] = weight * scale
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def bias_gradient(b, h, first, count, heads, options, inputs, dscores, gradients):
     """Add the gradients of one head's scores to those of its biases, where there are any."""
     if options.guarded and gradients.bias.shape[0] > 0:
-        dbias = stretch(gradients.bias, b * inputs.bias_step + first * heads + h)
+        dbias = offset_view(gradients.bias, b * inputs.bias_step + first * heads + h)
         for e in range(count):
             dbias[e * heads] += dscores[e]
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def edge_features_backward(
     base, first, count, graph, sizes, options, inputs, doutput, dropped, dsummed, gradients
 ):
@@ -213,8 +213,8 @@ def edge_features_backward(
     heads, width, edge_dim = sizes.heads, sizes.width, sizes.edge_dim
     size = heads * width
     for e in range(count):
-        ours = stretch(dsummed, e * size)
-        dkey = stretch(gradients.key, row_at(base, first + e, graph.keys, size, 0))
+        ours = offset_view(dsummed, e * size)
+        dkey = offset_view(gradients.key, row_at(base, first + e, graph.keys, size, 0))
         for c in range(size):
             dkey[c] += ours[c]
         if options.edges_in_values:
@@ -224,8 +224,8 @@ def edge_features_backward(
         f = graph.edges[first + e] * edge_dim
         for d in range(edge_dim):
             feature = inputs.edge_features[f + d]
-            weights = stretch(inputs.edge_weight, d * size)
-            dweights = stretch(gradients.edge_weight, d * size)
+            weights = offset_view(inputs.edge_weight, d * size)
+            dweights = offset_view(gradients.edge_weight, d * size)
             total = dsummed.dtype.type(0)
             for c in range(size):
                 total += ours[c] * weights[c]

@@ -22,7 +22,7 @@ from heedful.ops.backends.edges.pair import (
     queries_of_part,
 )
 from heedful.ops.backends.edges.vectors import mix, score
-from heedful.ops.jit.kernel import inlined, kernel, stretch
+from heedful.ops.jit.kernel import inlined, kernel, offset_view
 from heedful.ops.jit.source import Compiled
 
 
@@ -55,7 +55,7 @@ def edges_forward(kind: int, score_lanes: bool, value_lanes: bool, simple: bool)
             output, logsumexp, weights, workspaces[part],
         )  # fmt: skip
 
-    return kernel(borrows=True)(edges_forward)
+    return kernel(no_refcount=True)(edges_forward)
 
 
 def forward_workspace(heads: int, width: int, edge_dim: int) -> int:
@@ -63,7 +63,7 @@ def forward_workspace(heads: int, width: int, edge_dim: int) -> int:
     return heads * (2 + BLOCK) + (2 * BLOCK * heads * width if edge_dim else 0)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def forward_part(
     part, parts, graph, sizes, options, inputs, dropout, output, logsumexp, weights, workspace
 ):
@@ -73,8 +73,8 @@ def forward_part(
     scores; then the projected edge features of the block and their sums with the keys.
     """
     heads, value_size = sizes.heads, sizes.heads * sizes.value_width
-    scores = stretch(workspace, 2 * heads)
-    projected = stretch(workspace, (2 + BLOCK) * heads)
+    scores = offset_view(workspace, 2 * heads)
+    projected = offset_view(workspace, (2 + BLOCK) * heads)
     begin, end = queries_of_part(graph.start, part, parts)
     for b in range(sizes.batch):
         for i in range(begin, end):
@@ -82,7 +82,7 @@ def forward_part(
             for h in range(heads):
                 workspace[h] = -np.inf
                 workspace[heads + h] = 0
-            mean = stretch(output, row * value_size)
+            mean = offset_view(output, row * value_size)
             for c in range(value_size):
                 mean[c] = 0
             for first in range(graph.start[i], graph.start[i + 1], BLOCK):
@@ -96,14 +96,14 @@ def forward_part(
                 for h in range(heads):
                     mix(
                         h, b * sizes.keys, first, count, graph.keys, sizes, options, inputs.value, projected,
-                        stretch(scores, h * BLOCK), mean,
+                        offset_view(scores, h * BLOCK), mean,
                     )  # fmt: skip
             finish_query(row, heads, sizes.value_width, workspace, mean, logsumexp)
             if weights is not None:
                 finish_weights(b, i, heads, graph, scores, workspace, weights)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def score_block(b, row, first, count, graph, sizes, options, inputs, scores, projected):
     """Write the scores of a block, (heads, edges); minus infinity where the bias is."""
     heads, base = sizes.heads, b * sizes.keys
@@ -113,36 +113,36 @@ def score_block(b, row, first, count, graph, sizes, options, inputs, scores, pro
         prefetch_block(inputs.value, base, first, count, graph.keys, heads * sizes.value_width)
     key = inputs.key
     if sizes.edge_dim > 0:
-        key = stretch(projected, BLOCK * size)
+        key = offset_view(projected, BLOCK * size)
         project_block(base, first, count, graph, sizes, inputs, projected, key)
     for h in range(heads):
-        ours = stretch(scores, h * BLOCK)
+        ours = offset_view(scores, h * BLOCK)
         score(
             h, base, first, count, graph.keys, sizes, options,
-            stretch(inputs.query, row * size), key, inputs.vector, ours,
+            offset_view(inputs.query, row * size), key, inputs.vector, ours,
         )  # fmt: skip
         if options.guarded and inputs.bias.shape[0] > 0:
-            added = stretch(inputs.bias, b * inputs.bias_step + first * heads + h)
+            added = offset_view(inputs.bias, b * inputs.bias_step + first * heads + h)
             for e in range(count):
                 hides = added[e * heads] == -np.inf
                 ours[e] = -np.inf if hides else ours[e] + added[e * heads]
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def store_scores(b, first, count, heads, graph, scores, weights):
     """Copy the scores of a block to the weights, where `finish_weights` normalizes them."""
-    ours = stretch(weights, (b * graph.keys.shape[0] + first) * heads)
+    ours = offset_view(weights, (b * graph.keys.shape[0] + first) * heads)
     for e in range(count):
         for h in range(heads):
             ours[e * heads + h] = scores[h * BLOCK + e]
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def normalize_block(count, heads, value_width, scores, state, mean):
     """Replace scores by exponentials below the highest score so far; rescale what was summed below a lower one."""
     zero = scores.dtype.type(0)
     for h in range(heads):
-        ours = stretch(scores, h * BLOCK)
+        ours = offset_view(scores, h * BLOCK)
         before = state[h]
         top = before
         for e in range(count):
@@ -153,7 +153,7 @@ def normalize_block(count, heads, value_width, scores, state, mean):
         if before != -np.inf and before != top:
             factor = math.exp(before - top)
             state[heads + h] *= factor
-            theirs = stretch(mean, h * value_width)
+            theirs = offset_view(mean, h * value_width)
             for c in range(value_width):
                 theirs[c] *= factor
         exponentiate(ours, count, top)
@@ -163,7 +163,7 @@ def normalize_block(count, heads, value_width, scores, state, mean):
         state[heads + h] += added
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def drop_block(b, first, count, heads, graph, dropout, scores):
     """Zero the dropped weights of a block and scale the others."""
     position = (b * graph.keys.shape[0] + first) * heads
@@ -175,7 +175,7 @@ def drop_block(b, first, count, heads, graph, dropout, scores):
                 scores[h * BLOCK + e] *= dropout.scale
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def finish_query(row, heads, value_width, state, mean, logsumexp):
     """Divide the output by the sum of exponentials; a query that attends to nothing keeps output 0."""
     for h in range(heads):
@@ -183,23 +183,23 @@ def finish_query(row, heads, value_width, state, mean, logsumexp):
         if top == -np.inf and total == 0:
             logsumexp[row * heads + h] = 0
             continue
-        ours = stretch(mean, h * value_width)
+        ours = offset_view(mean, h * value_width)
         part = mean.dtype.type(1) / total
         for c in range(value_width):
             ours[c] *= part
         logsumexp[row * heads + h] = top + math.log(total)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def finish_weights(b, i, heads, graph, scores, state, weights):
     """Turn the stored scores of a query into weights; all are 0 where it attends to nothing."""
     zero, one = weights.dtype.type(0), weights.dtype.type(1)
     for first in range(graph.start[i], graph.start[i + 1], BLOCK):
         count = min(BLOCK, graph.start[i + 1] - first)
-        ours = stretch(weights, (b * graph.keys.shape[0] + first) * heads)
+        ours = offset_view(weights, (b * graph.keys.shape[0] + first) * heads)
         for h in range(heads):
             top, total = state[h], state[heads + h]
-            block = stretch(scores, h * BLOCK)
+            block = offset_view(scores, h * BLOCK)
             for e in range(count):
                 block[e] = ours[e * heads + h]
             exponentiate(block, count, zero if top == -np.inf else top)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful.ops.jit.exponential import LOWEST, exponential
-from heedful.ops.jit.kernel import inlined, prefetch, stretch
+from heedful.ops.jit.kernel import inlined, offset_view, prefetch
 
 DOT, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS = 0, 1, 2, 3
 """Pair functions: Σqk, Σv·LeakyReLU(q + k), Σv·tanh(q + k), and the last one computed from e^2q and e^2k."""
@@ -93,23 +93,23 @@ class Dropout(NamedTuple):
     scale: Any
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def prefetch_row(array, begin, size):
     """Prefetch `size` numbers from `begin` on."""
     for place in range(begin, begin + size, LINE // array.itemsize):
         prefetch(array, place)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def prefetch_block(array, base, first, count, keys, size):
     """Prefetch the rows, of `size` numbers, of `count` edges that come `PREFETCH_DISTANCE` edges later."""
     last = keys.shape[0] - 1
     for e in range(count):
-        node = base + np.int64(stretch(keys, min(first + e + PREFETCH_DISTANCE, last))[0])
+        node = base + np.int64(offset_view(keys, min(first + e + PREFETCH_DISTANCE, last))[0])
         prefetch_row(array, node * size, size)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def queries_of_part(start, part, parts):
     """Return the range of queries of one part; each part has about as many edges and queries together."""
     queries = start.shape[0] - 1
@@ -120,7 +120,7 @@ def queries_of_part(start, part, parts):
     )
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def first_query(start, wanted):
     """Return the first query with at least `wanted` edges and queries before it."""
     low, high = 0, start.shape[0] - 1
@@ -133,25 +133,25 @@ def first_query(start, wanted):
     return low
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def row_at(base, position, keys, size, offset):
     """Return the index of feature `offset` of the key of the edge at a position; a node has `size` features."""
-    return (base + np.int64(stretch(keys, position)[0])) * size + offset
+    return (base + np.int64(offset_view(keys, position)[0])) * size + offset
 
 
-@inlined(fastmath=SUMS, borrows=True)
+@inlined(fastmath=SUMS, no_refcount=True)
 def score_loop(h, base, first, count, keys, sizes, options, query, key, vector, scores):
     """Write the scores of one head. `key` holds a row for each edge of the block where edges have features."""
     heads, width, slope = sizes.heads, sizes.width, options.slope
     size = heads * width
-    ours, weights = stretch(query, h * width), stretch(vector, h * width)
+    ours, weights = offset_view(query, h * width), offset_view(vector, h * width)
     # An integer literal would widen float32 to float64.
     zero, one = query.dtype.type(0), query.dtype.type(1)
     for e in range(count):
         if sizes.edge_dim > 0:
-            theirs = stretch(key, e * size + h * width)
+            theirs = offset_view(key, e * size + h * width)
         else:
-            theirs = stretch(key, row_at(base, first + e, keys, size, h * width))
+            theirs = offset_view(key, row_at(base, first + e, keys, size, h * width))
         total = zero
         if options.kind == DOT:
             for c in range(width):
@@ -170,7 +170,7 @@ def score_loop(h, base, first, count, keys, sizes, options, query, key, vector, 
         scores[e] = total
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def exponentiate(scores, count, top):
     """Replace each score by exp(score - top)."""
     padded = (count + LANES - 1) // LANES * LANES
@@ -186,15 +186,15 @@ def exponentiate(scores, count, top):
             scores[e] = np.float32(0) if below < LOWEST else weight
 
 
-@inlined(fastmath=SUMS, borrows=True)
+@inlined(fastmath=SUMS, no_refcount=True)
 def score_gradient_loop(
     h, base, first, count, keys, sizes, options, dscores, query, key, vector, dquery, dkey, dvector
 ):
     """Add to the gradients of query, key and vector what the gradients of one head's scores contribute."""
     heads, width, slope = sizes.heads, sizes.width, options.slope
     size, one = heads * width, query.dtype.type(1)
-    ours, weights = stretch(query, h * width), stretch(vector, h * width)
-    dours, dweights = stretch(dquery, h * width), stretch(dvector, h * width)
+    ours, weights = offset_view(query, h * width), offset_view(vector, h * width)
+    dours, dweights = offset_view(dquery, h * width), offset_view(dvector, h * width)
     for e in range(count):
         dscore = dscores[e]
         if options.guarded and dscore == 0:
@@ -203,7 +203,7 @@ def score_gradient_loop(
             place = e * size + h * width
         else:
             place = row_at(base, first + e, keys, size, h * width)
-        theirs, dtheirs = stretch(key, place), stretch(dkey, place)
+        theirs, dtheirs = offset_view(key, place), offset_view(dkey, place)
         if options.kind == DOT:
             for c in range(width):
                 dours[c] += dscore * theirs[c]
@@ -230,76 +230,76 @@ def score_gradient_loop(
                 dtheirs[c] += inner
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def mix_loop(h, base, first, count, keys, sizes, options, value, projected, weights, output):
     """Add the weighted values of one head to its output."""
     heads, width = sizes.heads, sizes.value_width
-    total = stretch(output, h * width)
+    total = offset_view(output, h * width)
     for e in range(count):
         weight = weights[e]
         if options.guarded and weight == 0:
             continue
-        theirs = stretch(value, row_at(base, first + e, keys, heads * width, h * width))
+        theirs = offset_view(value, row_at(base, first + e, keys, heads * width, h * width))
         for c in range(width):
             total[c] += weight * theirs[c]
         if options.edges_in_values:
-            added = stretch(projected, (e * heads + h) * width)
+            added = offset_view(projected, (e * heads + h) * width)
             for c in range(width):
                 total[c] += weight * added[c]
 
 
-@inlined(fastmath=SUMS, borrows=True)
+@inlined(fastmath=SUMS, no_refcount=True)
 def value_product_loop(
     h, base, first, count, keys, sizes, options, value, projected, doutput, products
 ):
     """Write the inner product of one head's output gradient and each value."""
     heads, width = sizes.heads, sizes.value_width
-    ours = stretch(doutput, h * width)
+    ours = offset_view(doutput, h * width)
     for e in range(count):
-        theirs = stretch(value, row_at(base, first + e, keys, heads * width, h * width))
+        theirs = offset_view(value, row_at(base, first + e, keys, heads * width, h * width))
         total = doutput.dtype.type(0)
         for c in range(width):
             total += ours[c] * theirs[c]
         if options.edges_in_values:
-            added = stretch(projected, (e * heads + h) * width)
+            added = offset_view(projected, (e * heads + h) * width)
             for c in range(width):
                 total += ours[c] * added[c]
         products[e] = total
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def value_gradient_loop(h, base, first, count, keys, sizes, options, weights, doutput, dvalue):
     """Add one head's weighted output gradient to the gradients of the values."""
     heads, width = sizes.heads, sizes.value_width
-    ours = stretch(doutput, h * width)
+    ours = offset_view(doutput, h * width)
     for e in range(count):
         weight = weights[e]
         if options.guarded and weight == 0:
             continue
-        theirs = stretch(dvalue, row_at(base, first + e, keys, heads * width, h * width))
+        theirs = offset_view(dvalue, row_at(base, first + e, keys, heads * width, h * width))
         for c in range(width):
             theirs[c] += weight * ours[c]
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def project_block(base, first, count, graph, sizes, inputs, projected, summed):
     """Write the projected features of a block's edges, (edges, heads * features), and their sum with the keys."""
     edge_dim, size = sizes.edge_dim, sizes.heads * sizes.width
     for e in range(count):
-        features = stretch(inputs.edge_features, graph.edges[first + e] * edge_dim)
-        out, total = stretch(projected, e * size), stretch(summed, e * size)
-        ours = stretch(inputs.key, row_at(base, first + e, graph.keys, size, 0))
+        features = offset_view(inputs.edge_features, graph.edges[first + e] * edge_dim)
+        out, total = offset_view(projected, e * size), offset_view(summed, e * size)
+        ours = offset_view(inputs.key, row_at(base, first + e, graph.keys, size, 0))
         for c in range(size):
             out[c] = 0
         for d in range(edge_dim):
-            feature, weights = features[d], stretch(inputs.edge_weight, d * size)
+            feature, weights = features[d], offset_view(inputs.edge_weight, d * size)
             for c in range(size):
                 out[c] += feature * weights[c]
         for c in range(size):
             total[c] = ours[c] + out[c]
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def is_dropped(seed, position, limit):
     """Return whether dropout zeroes the weight at a position: 32 bits of SplitMix64(seed, position) below `limit`."""
     bits = np.uint64(seed) + np.uint64(position + 1) * np.uint64(0x9E3779B97F4A7C15)

@@ -21,15 +21,15 @@ from heedful.ops.backends.edges.pair import (
 from heedful.ops.jit.kernel import (
     inlined,
     load,
-    spread,
+    offset_view,
+    reduce_sum,
+    select_positive,
+    splat,
     store,
-    stretch,
-    sum_of,
-    where_positive,
 )
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def score_lanes(h, base, first, count, keys, sizes, options, query, key, vector, scores):
     """Write the scores of one head."""
     heads, width, slope = sizes.heads, sizes.width, options.slope
@@ -43,17 +43,17 @@ def score_lanes(h, base, first, count, keys, sizes, options, query, key, vector,
             else:
                 theirs = load(key, row_at(base, first + e, keys, heads * width, c))
             if options.kind == DOT:
-                total = sum_of(ours * theirs)
+                total = reduce_sum(ours * theirs)
             elif options.kind == LEAKY_RELU:
                 hidden = ours + theirs
-                total = sum_of(weights * where_positive(hidden, hidden, hidden * slope))
+                total = reduce_sum(weights * select_positive(hidden, hidden, hidden * slope))
             else:
                 rest = one / (ours * theirs + one)
-                total = sum_of(weights * (one - rest - rest))
+                total = reduce_sum(weights * (one - rest - rest))
             scores[e] = total if c == h * width else scores[e] + total
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def score_gradient_lanes(
     h, base, first, count, keys, sizes, options, dscores, query, key, vector, dquery, dkey, dvector
 ):
@@ -63,7 +63,7 @@ def score_gradient_lanes(
     for c in range(h * width, (h + 1) * width, LANES):
         ours, dours = load(query, c), load(dquery, c)
         weights = ours if options.kind == DOT else load(vector, c)
-        dweights = spread(zero)
+        dweights = splat(zero)
         for e in range(count):
             dscore = dscores[e]
             if options.guarded and dscore == 0:
@@ -72,14 +72,14 @@ def score_gradient_lanes(
                 place = e * heads * width + c
             else:
                 place = row_at(base, first + e, keys, heads * width, c)
-            theirs, dtheirs = load(key, place), stretch(dkey, place)
+            theirs, dtheirs = load(key, place), offset_view(dkey, place)
             if options.kind == DOT:
                 dours = dours + theirs * dscore
                 inner = ours * dscore
             elif options.kind == LEAKY_RELU:
                 hidden = ours + theirs
-                inner = weights * where_positive(hidden, dscore, dscore * slope)
-                dweights = dweights + where_positive(hidden, hidden, hidden * slope) * dscore
+                inner = weights * select_positive(hidden, dscore, dscore * slope)
+                dweights = dweights + select_positive(hidden, hidden, hidden * slope) * dscore
                 dours = dours + inner
             else:
                 rest = one / (ours * theirs + one)
@@ -93,7 +93,7 @@ def score_gradient_lanes(
             store(dvector, c, load(dvector, c) + dweights)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def mix_lanes(h, base, first, count, keys, sizes, options, value, projected, weights, output):
     """Add the weighted values of one head to its output."""
     heads, width = sizes.heads, sizes.value_width
@@ -109,7 +109,7 @@ def mix_lanes(h, base, first, count, keys, sizes, options, value, projected, wei
         store(output, c, total)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def value_product_lanes(
     h, base, first, count, keys, sizes, options, value, projected, doutput, products
 ):
@@ -121,11 +121,11 @@ def value_product_lanes(
             theirs = load(value, row_at(base, first + e, keys, heads * width, c))
             if options.edges_in_values:
                 theirs = theirs + load(projected, e * heads * width + c)
-            total = sum_of(ours * theirs)
+            total = reduce_sum(ours * theirs)
             products[e] = total if c == h * width else products[e] + total
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def value_gradient_lanes(h, base, first, count, keys, sizes, options, weights, doutput, dvalue):
     """Add one head's weighted output gradient to the gradients of the values."""
     heads, width = sizes.heads, sizes.value_width
@@ -134,11 +134,11 @@ def value_gradient_lanes(h, base, first, count, keys, sizes, options, weights, d
         for e in range(count):
             if options.guarded and weights[e] == 0:
                 continue
-            theirs = stretch(dvalue, row_at(base, first + e, keys, heads * width, c))
+            theirs = offset_view(dvalue, row_at(base, first + e, keys, heads * width, c))
             store(theirs, 0, load(theirs, 0) + ours * weights[e])
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def score(h, base, first, count, keys, sizes, options, query, key, vector, scores):
     """Write the scores of one head."""
     if options.score_lanes:
@@ -147,7 +147,7 @@ def score(h, base, first, count, keys, sizes, options, query, key, vector, score
         score_loop(h, base, first, count, keys, sizes, options, query, key, vector, scores)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def score_gradient(
     h, base, first, count, keys, sizes, options, dscores, query, key, vector, dquery, dkey, dvector
 ):
@@ -162,7 +162,7 @@ def score_gradient(
         )  # fmt: skip
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def mix(h, base, first, count, keys, sizes, options, value, projected, weights, output):
     """Add the weighted values of one head to its output."""
     if options.value_lanes:
@@ -171,7 +171,7 @@ def mix(h, base, first, count, keys, sizes, options, value, projected, weights, 
         mix_loop(h, base, first, count, keys, sizes, options, value, projected, weights, output)
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def value_products(
     h, base, first, count, keys, sizes, options, value, projected, doutput, products
 ):
@@ -186,7 +186,7 @@ def value_products(
         )
 
 
-@inlined(borrows=True)
+@inlined(no_refcount=True)
 def value_gradient(h, base, first, count, keys, sizes, options, weights, doutput, dvalue):
     """Add one head's weighted output gradient to the gradients of the values."""
     if options.value_lanes:

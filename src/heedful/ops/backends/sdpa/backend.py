@@ -16,7 +16,7 @@ from heedful.ops.backends.reference import weights_of
 from heedful.ops.backends.sdpa.mask import mask_builder
 from heedful.ops.backends.torch_kernels import four_axes, kernel_refusal
 from heedful.ops.call import Attended, Call, bias_tensors
-from heedful.ops.finite import all_finite, reading
+from heedful.ops.finite import all_finite, finite_probe
 from heedful.ops.masks import Causal
 from heedful.ops.normalizers import Softmax
 from heedful.ops.scores import Dot, PreparedKey, ScaledDot
@@ -77,7 +77,7 @@ class SDPA(Backend):
         width = 4 if _widens(call) else call.query.element_size()
         inputs = call.prepared_query.numel() + call.prepared_key.numel() + call.value.numel()
         output = call.lead_size * call.num_queries * (call.value.shape[-1] + 1)
-        dense = 0 if _is_causal(call) or not call.masks else call.cells
+        dense = 0 if _is_causal(call) or not call.is_masked else call.cells
         weights = 0 if self.is_fused(call) else call.cells * (2 if call.dropout_p else 1)
         return (inputs + output + dense + weights) * width
 
@@ -127,7 +127,7 @@ class FusedCall:
         self.is_plain = plain
         self.is_causal = bool(_is_causal(call))  # while traced, lengths are tensors
         self.mask = None if self.is_causal else mask_builder(call)
-        self.is_masked = call.masks
+        self.is_masked = call.is_masked
         # Under a causal mask the last queries see all keys, unless there are more keys than queries.
         self.checks_value = self.is_causal and call.num_keys > call.num_queries
 
@@ -189,13 +189,13 @@ class FusedCall:
         infinity weighs 0 wherever it comes from. So where a gradient is wanted they are read too.
         """
         if not output.requires_grad:
-            total = reading(output)
+            total = finite_probe(output)
         elif self.is_plain:
-            total = reading(output) + reading(query, key)
+            total = finite_probe(output) + finite_probe(query, key)
         else:
-            total = reading(output) if call.known_finite else math.nan
+            total = finite_probe(output) if call.known_finite else math.nan
         if self.checks_value and output.requires_grad:
-            total += reading(call.value)
+            total += finite_probe(call.value)
         # NaN for what is not finite; a sum of large finite numbers may overflow, and is looked at one by one.
         return total - total == 0.0 or (all_finite(output) and call.known_finite)
 
