@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 
 from heedful import masks, normalizers, positions, scores
+from heedful.models.encoders import ENCODERS
 from heedful.ops.backends import BACKENDS
 from tests.docs.blocks import ROOT
 
 PAGE = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
+TAGGING = (ROOT / "docs" / "tagging.md").read_text(encoding="utf-8")
 
 
-def section(heading: str) -> str:
+def section(heading: str, page: str = PAGE) -> str:
     return next(
-        part for part in re.split(r"^## ", PAGE, flags=re.MULTILINE) if part.startswith(heading)
+        part for part in re.split(r"^## ", page, flags=re.MULTILINE) if part.startswith(heading)
     )
 
 
@@ -45,3 +47,9 @@ def test_positions() -> None:
     named = set(re.findall(r"positions\.(\w+)", section("Positions")))
     abstract = {"PositionBias"}
     assert named == set(positions.__all__) - abstract
+
+
+def test_encoders() -> None:
+    table = section("What a token knows of its context", TAGGING)
+    rows = re.findall(r"^\| (`[^|]+`) \|", table, flags=re.MULTILINE)
+    assert sorted(re.findall(r"`([^`]+)`", " ".join(rows))) == sorted(ENCODERS)
