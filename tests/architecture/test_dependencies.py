@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
@@ -64,9 +65,23 @@ def extras() -> dict[str, set[str]]:
     return {name: requirement_names(each) for name, each in found.items() if name != "dev"}
 
 
+def used_by_the_site() -> set[str]:
+    """The distributions that docs/conf.py names: Sphinx, extensions from outside it, and the theme."""
+    tree = ast.parse((ROOT / "docs" / "conf.py").read_text(encoding="utf-8"))
+    values = {
+        target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in {"extensions", "html_theme"}
+    }
+    used = {name.split(".")[0] for name in values["extensions"]} | {values["html_theme"]}
+    return {normalized(name) for name in used}
+
+
 def test_what_is_imported_is_asked_for_and_nothing_else_is() -> None:
     core = requirement_names(project()["dependencies"])
-    optional = set().union(*extras().values())
+    optional = set().union(*(names for name, names in extras().items() if name != "docs"))
     imported = imported_distributions()
     assert {name: place for name, place in imported.items() if name not in core | optional} == {}
     assert (core | optional) - set(imported) == set()
@@ -78,9 +93,17 @@ def test_every_dependency_is_explained() -> None:
 
 def test_every_extra_is_explained() -> None:
     dev = requirement_names(project()["optional-dependencies"]["dev"])
-    assert explained("Development") == dev
+    assert explained("Development") == dev - {"heedful"}
     for name, requirements in extras().items():
         assert explained(f"Extra `{name}`") == requirements
+
+
+def test_the_site_needs_what_its_extra_brings() -> None:
+    assert used_by_the_site() == extras()["docs"]
+
+
+def test_dev_brings_the_site() -> None:
+    assert "heedful[docs]" in project()["optional-dependencies"]["dev"]
 
 
 def test_torch_is_a_range() -> None:

@@ -21,8 +21,9 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Return README.md and every page under docs/."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """Return the pages at the root of the repository and every page under docs/."""
+    top = ("README.md", "CONTRIBUTING.md")
+    return [*(ROOT / name for name in top), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def label(page: Path) -> str:
