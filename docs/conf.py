@@ -66,6 +66,7 @@ CONTENTS = {
     "Reference": ("api",),
     "Measurements": ("results", "claims", "benchmarks", "planning"),
     "Development": ("extending", "design", "kernels", "dependencies", "decisions/index"),
+    "中文": ("attention.zh-CN",),
 }  # fmt: skip
 """Caption -> pages, in the order of the sidebar. A page that is missing here is a warning, which fails the build."""
 

@@ -22,7 +22,7 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """Return the pages at the root of the repository and every page under docs/."""
-    top = ("README.md", "CONTRIBUTING.md")
+    top = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")
     return [*(ROOT / name for name in top), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
