@@ -1,6 +1,6 @@
 """Whether the planner takes the fastest backend: every backend that serves a call is timed, in one interleaved run.
 
-python -m benchmarks.crossovers [--threads N] [--wide-only] [--from LENGTH] [KIND ...]
+python -m benchmarks.crossovers [--threads N] [--lengths N ...] [--seconds S] [KIND ...]
 
 A line a call: the backend that `auto` takes, the fastest one, how many times as long the former takes, and of each
 backend the microseconds measured and, in brackets, expected. For processors without AVX-512, limit PyTorch's, oneDNN's
@@ -27,6 +27,7 @@ Options = dict[str, object]
 HIDDEN = 64
 LEADS = ((1, 4), (4, 8))
 LENGTHS = (16, 64, 256, 1024)
+MOST_CELLS = 2**23
 HOPELESS = 6.0
 """Backends that are expected to take so many times as long as the one chosen are not timed."""
 
@@ -60,6 +61,8 @@ KINDS: dict[str, Callable[[tuple[int, ...], int], Options]] = {
     "additive": lambda lead, n: {"score": additive()},
     "additive, causal": lambda lead, n: {"score": additive(), "mask": masks.Causal()},
     "additive, window": lambda lead, n: {"score": additive(), "mask": masks.Window(16, 16)},
+    "entmax": lambda lead, n: {"normalizer": normalizers.Entmax(1.5)},
+    "wide values": lambda lead, n: {},
     "sparsemax": lambda lead, n: {"normalizer": normalizers.Sparsemax()},
     "dropout": lambda lead, n: {"dropout_p": 0.1},
     "edges": lambda lead, n: {"mask": edges(n)},
@@ -111,8 +114,12 @@ def main() -> None:
     for kind, lead, length, learns in product(
         told.kinds or KINDS, LEADS, told.lengths, (False, True)
     ):
+        if lead[0] * lead[1] * length * length > MOST_CELLS:
+            continue
         torch.manual_seed(0)
         inputs = tuple(torch.randn(*lead, length, 64, requires_grad=learns) for _ in range(3))
+        if kind == "wide values":
+            inputs = (*inputs[:2], torch.randn(*lead, length, 128, requires_grad=learns))
         chosen, took, expected = measured(inputs, KINDS[kind](lead, length), told.seconds)
         fastest = min(took, key=lambda name: took[name])
         times = took[chosen] / took[fastest]

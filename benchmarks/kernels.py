@@ -2,7 +2,7 @@
 
 python -m benchmarks.kernels [--threads N] [--rounds N]
 
-Run it on both versions in turn, a process each time, and compare medians: a shared machine may be slower a minute later.
+Run it on both versions in turn, a process each time, and compare medians: a shared machine changes its speed.
 """
 
 from __future__ import annotations

@@ -12,12 +12,17 @@ import torch
 from torch import Tensor
 
 from heedful.ops.call import Attended, Call
+from heedful.ops.jit.processor import has_wide_vectors
 
 WHOLE_BYTES = 64 * 2**20
 """What a backend may hold at one time where another holds less: below this it fits comfortably in memory."""
-MASK_SECONDS = 40e-6
+MASK_SECONDS = 35e-6
 """Seconds to build the mask of all pairs, however few, and to look for what is not finite behind it; with gradients
 twice that."""
+DROPOUT_CELL = 4.5e-9
+"""Seconds to draw the random number of a weight and to apply it."""
+LARGE_BYTES, LARGE_CELL = 8 * 2**20, 2.5e-9
+"""Scores of more bytes leave the outer cache between the operations on all of them: seconds more for each."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class Cost:
     """How many times as long as the forward pass the backward pass takes, recomputing included."""
 
 
+def for_vectors(*, wide: Cost, narrow: Cost) -> Cost:
+    """The constants for this processor: `wide` with AVX-512, `narrow` with AVX2 or less."""
+    return wide if has_wide_vectors() else narrow
+
+
 class Backend(abc.ABC):
     """One way to compute attention. All give the same result where they serve.
 
@@ -56,6 +66,7 @@ class Backend(abc.ABC):
     """In a few words, what choosing it buys."""
     cost: ClassVar[Cost]
     """Measured constants."""
+    mask_seconds: ClassVar[float] = MASK_SECONDS
     length_rank: ClassVar[int]
     """Where lengths are unknown (torch.export), of those that serve the one with the lowest rank is taken: those whose
     time and memory grow least with length have the lowest."""
@@ -70,8 +81,16 @@ class Backend(abc.ABC):
 
     def seconds(self, call: Call) -> float:
         """Seconds the call is expected to take, forward and, where a gradient is wanted, backward."""
-        masked = 0.0 if call.mask is None else MASK_SECONDS * (2 if call.needs_gradient else 1)
-        return self.seconds_for(call, self.cells(call)) + masked
+        masked = 0.0
+        if call.is_masked:
+            masked = self.mask_seconds + call.cells * self.mask_cell_seconds(call) / threads()
+            masked *= 2 if call.needs_gradient else 1
+        large = call.cells * LARGE_CELL if self.bytes_at_once(call) > LARGE_BYTES else 0.0
+        return self.seconds_for(call, self.cells(call)) + masked + large
+
+    def mask_cell_seconds(self, call: Call) -> float:
+        """Seconds that a mask costs for each score."""
+        return call.normalizer.mask_cell_seconds
 
     def cells(self, call: Call) -> int:
         """The query-key pairs that it computes: all, unless it passes some by (outside a band, between edges)."""
@@ -89,9 +108,12 @@ class Backend(abc.ABC):
             + cost.cell
             + call.normalizer.cell_seconds
         )
+        if call.dropout_p:
+            cell += DROPOUT_CELL
         work = cells * cell / threads()
         if call.needs_gradient:
-            return cost.call + cost.backward_call + work * (1 + cost.backward)
+            backward = cost.backward * call.normalizer.backward_factor
+            return cost.call + cost.backward_call + work * (1 + backward)
         return cost.call + work
 
     def cost_of(self, call: Call) -> Cost:

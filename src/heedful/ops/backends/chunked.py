@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -9,7 +10,14 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from heedful.ops.backends.additive.scores import fast_pair, has_fast_pair
-from heedful.ops.backends.base import Backend, Cost, score_bytes, wide_dtype, without_autocast
+from heedful.ops.backends.base import (
+    Backend,
+    Cost,
+    for_vectors,
+    score_bytes,
+    wide_dtype,
+    without_autocast,
+)
 from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import in_torch_func
@@ -21,22 +29,23 @@ BLOCK_BYTES = 4 * 2**20
 ACCELERATOR_BLOCK_BYTES = 16 * 2**20
 
 
-FAST_COST = Cost(
+_FAST_COST = Cost(
     call=55e-6,
     backward_call=160e-6,
     multiply_add=0.016e-9,
-    cell=2.0e-9,
-    transcendental=0.062e-9,
+    cell=1.4e-9,
+    transcendental=0.023e-9,
     backward=3.3,
 )
+FAST_COST = for_vectors(wide=_FAST_COST, narrow=replace(_FAST_COST, transcendental=0.046e-9))
 """For a pair that runs as a compiled kernel."""
 GENERAL_COST = Cost(
     call=50e-6,
     backward_call=350e-6,
     multiply_add=0.016e-9,
-    cell=3.5e-9,
+    cell=1.4e-9,
     transcendental=6.6e-9,
-    backward=2.7,
+    backward=2.6,
 )
 
 

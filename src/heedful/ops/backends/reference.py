@@ -49,9 +49,9 @@ class Reference(Backend):
         call=35e-6,
         backward_call=80e-6,
         multiply_add=0.016e-9,
-        cell=2.5e-9,
+        cell=1.3e-9,
         transcendental=6.6e-9,
-        backward=2.3,
+        backward=2.0,
     )
 
     def supports(self, call: Call) -> str | None:

@@ -28,6 +28,11 @@ class Normalizer(CallPart, abc.ABC):
     cell_seconds: ClassVar[float] = 0.0
     """Cost per score beyond that of softmax, in seconds of one thread; used by `plan`."""
 
+    mask_cell_seconds: ClassVar[float] = 2e-9
+    """Seconds that a mask costs for each score."""
+    backward_factor: ClassVar[float] = 1.0
+    """How long the backward pass takes relative to that of softmax."""
+
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors the normalizer holds, for device checks."""
         return ()

@@ -30,7 +30,9 @@ class Sparsemax(Normalizer):
 
     name: ClassVar[str] = "sparsemax"
     is_static: ClassVar[bool] = True
-    cell_seconds: ClassVar[float] = 3e-9
+    cell_seconds: ClassVar[float] = 1.5e-9
+    mask_cell_seconds: ClassVar[float] = 0.0  # the kernel reads the mask
+    backward_factor: ClassVar[float] = 0.7
 
     def cells_kept(self, masked: bool) -> int:
         return 1 if unavailable() is None else 2
@@ -60,7 +62,9 @@ class Entmax(Normalizer):
 
     alpha: float | Tensor = 1.5
     name: ClassVar[str] = "entmax"
-    cell_seconds: ClassVar[float] = 10e-9
+    cell_seconds: ClassVar[float] = 4.2e-9
+    mask_cell_seconds: ClassVar[float] = 0.0  # the kernel reads the mask
+    backward_factor: ClassVar[float] = 0.7
 
     def __post_init__(self) -> None:
         alpha = self.alpha

@@ -13,7 +13,14 @@ from heedful.ops.backends.additive.attention import AdditiveOptions, Maps, atten
 from heedful.ops.backends.additive.layout import dense
 from heedful.ops.backends.additive.visible import EVERYTHING, Visible
 from heedful.ops.backends.band.window import Band
-from heedful.ops.backends.base import MASK_SECONDS, Backend, Cost, wide_dtype, without_autocast
+from heedful.ops.backends.base import (
+    MASK_SECONDS,
+    Backend,
+    Cost,
+    for_vectors,
+    wide_dtype,
+    without_autocast,
+)
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import token_bytes
 from heedful.ops.call import Attended, Call, bias_tensors, repeat_heads
@@ -38,13 +45,23 @@ class AdditiveBackend(Backend):
     name: ClassVar[str] = "additive"
     length_rank: ClassVar[int] = 4
     why: ClassVar[str] = "one compiled kernel for scores, softmax and mix, which keeps no scores"
-    cost: ClassVar[Cost] = Cost(
-        call=25e-6,
-        backward_call=60e-6,
-        multiply_add=0.01e-9,
-        cell=0.5e-9,
-        transcendental=0.025e-9,
-        backward=3.0,
+    cost: ClassVar[Cost] = for_vectors(
+        wide=Cost(
+            call=40e-6,
+            backward_call=100e-6,
+            multiply_add=0.01e-9,
+            cell=0.5e-9,
+            transcendental=0.025e-9,
+            backward=3.0,
+        ),
+        narrow=Cost(
+            call=40e-6,
+            backward_call=100e-6,
+            multiply_add=0.02e-9,
+            cell=0.8e-9,
+            transcendental=0.055e-9,
+            backward=2.9,
+        ),
     )
 
     def supports(self, call: Call) -> str | None:
@@ -80,7 +97,10 @@ class AdditiveBackend(Backend):
     def cost_of(self, call: Call) -> Cost:
         if call.query.dtype != torch.float64:
             return self.cost
-        return replace(self.cost, multiply_add=0.02e-9, transcendental=0.06e-9)
+        cost = self.cost
+        return replace(
+            cost, multiply_add=2 * cost.multiply_add, transcendental=2.4 * cost.transcendental
+        )
 
     def cells(self, call: Call) -> int:
         if call.mask is None:

@@ -22,7 +22,14 @@ from heedful.ops.backends.band.forward import ROWS, WIDTH
 from heedful.ops.backends.band.fused import fused_attention
 from heedful.ops.backends.band.layout import BandLayout
 from heedful.ops.backends.band.window import Band, band_of, whole_band
-from heedful.ops.backends.base import Backend, Cost, threads, wide_dtype, without_autocast
+from heedful.ops.backends.base import (
+    Backend,
+    Cost,
+    for_vectors,
+    threads,
+    wide_dtype,
+    without_autocast,
+)
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import prepare, token_bytes
 from heedful.ops.call import Attended, Call, bias_tensors
@@ -32,8 +39,8 @@ from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.normalizers import Softmax
 
 OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
-BLOCKS_CALL, BLOCKS_BACKWARD_CALL = 300e-6, 1000e-6
-"""Seconds of a call block by block, however small: forward and backward."""
+BLOCK_CALL, BLOCK_BACKWARD_CALL = 250e-6, 980e-6
+"""Seconds of a block of a call block by block, however small: forward and backward."""
 TILES_CALL, TILE_CELL = 65e-6, 1.2e-9
 """Seconds that masks and biases cost which depend on more than distance and key lengths: per call and per pair."""
 SHORT, SHORT_COPIED = 2**23, 2**25
@@ -57,13 +64,23 @@ class Banded(Backend):
     why: ClassVar[str] = (
         "only the cells inside the window are computed, in blocks along the diagonal"
     )
-    cost: ClassVar[Cost] = Cost(
-        call=63e-6,
-        backward_call=120e-6,
-        multiply_add=0.0105e-9,
-        cell=0.2e-9,
-        transcendental=6.6e-9,
-        backward=2.5,
+    cost: ClassVar[Cost] = for_vectors(
+        wide=Cost(
+            call=63e-6,
+            backward_call=160e-6,
+            multiply_add=0.0105e-9,
+            cell=0.2e-9,
+            transcendental=6.6e-9,
+            backward=2.5,
+        ),
+        narrow=Cost(
+            call=63e-6,
+            backward_call=160e-6,
+            multiply_add=0.0268e-9,
+            cell=0.3e-9,
+            transcendental=6.6e-9,
+            backward=2.6,
+        ),
     )
 
     def supports(self, call: Call) -> str | None:
@@ -81,8 +98,13 @@ class Banded(Backend):
         if uses_kernels(call):
             return self.cost
         # Block by block it does what chunked does, for fewer pairs.
-        by_block = CHUNKED.cost_of(call)
-        return replace(by_block, call=BLOCKS_CALL, backward_call=BLOCKS_BACKWARD_CALL)
+        by_block, blocks = CHUNKED.cost_of(call), 1
+        band = band_of(call)
+        if band is not None:
+            blocks = max(1, -(-call.num_queries // block_rows(call, band)))
+        return replace(
+            by_block, call=blocks * BLOCK_CALL, backward_call=blocks * BLOCK_BACKWARD_CALL
+        )
 
     def is_fused(self, call: Call) -> bool:
         """Whether the compiled kernels compute it, which never store their scores."""
@@ -109,7 +131,10 @@ class Banded(Backend):
             return call.lead_size * whole_band(call).cells
         rows = ROWS if uses_kernels(call) else block_rows(call, band)
         reach = min(call.num_keys, min(rows, call.num_queries) + band.width)
-        return call.lead_size * call.num_queries * reach
+        queries = call.num_queries
+        if uses_kernels(call):
+            queries = -(-queries // ROWS) * ROWS  # the kernels compute whole blocks
+        return call.lead_size * queries * reach
 
     def bytes_at_once(self, call: Call) -> int:
         return 0

@@ -33,10 +33,10 @@ class EdgeByEdge(Backend):
     cost: ClassVar[Cost] = Cost(
         call=105e-6,
         backward_call=190e-6,
-        multiply_add=0.13e-9,
-        cell=11e-9,
+        multiply_add=0.075e-9,
+        cell=9e-9,
         transcendental=0.8e-9,
-        backward=2.2,
+        backward=1.95,
     )
 
     def supports(self, call: Call) -> str | None:

@@ -17,18 +17,23 @@ from heedful.ops.backends.sdpa.mask import mask_builder
 from heedful.ops.backends.torch_kernels import four_axes, kernel_refusal
 from heedful.ops.call import Attended, Call, bias_tensors
 from heedful.ops.finite import all_finite, finite_probe
+from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.masks import Causal
 from heedful.ops.normalizers import Softmax
 from heedful.ops.scores import Dot, PreparedKey, ScaledDot
 
+TILE = 16 if has_wide_vectors() else 8
+"""Queries and keys of a tile of PyTorch's fused kernel on a CPU."""
+HEAD_SECONDS = 0.0 if has_wide_vectors() else 0.7e-6
+"""Seconds of a head, however short; with AVX-512 the tiles account for it."""
 # Where PyTorch's kernel does not take a call, it forms the scores like plain mathematics does.
 UNFUSED = Cost(
     call=25e-6,
     backward_call=70e-6,
     multiply_add=0.016e-9,
-    cell=2.4e-9,
+    cell=3.2e-9,
     transcendental=0.0,
-    backward=2.3,
+    backward=2.0,
 )
 
 
@@ -38,13 +43,14 @@ class SDPA(Backend):
     name: ClassVar[str] = "sdpa"
     length_rank: ClassVar[int] = 2
     why: ClassVar[str] = "PyTorch's fused kernel serves this call exactly"
+    mask_seconds: ClassVar[float] = 8e-6
     cost: ClassVar[Cost] = Cost(
         call=15e-6,
         backward_call=30e-6,
         multiply_add=0.016e-9,
-        cell=1.4e-9,
+        cell=0.95e-9,
         transcendental=0.0,
-        backward=2.3,
+        backward=2.6,
     )
 
     def supports(self, call: Call) -> str | None:
@@ -63,7 +69,16 @@ class SDPA(Backend):
     def seconds(self, call: Call) -> float:
         if call.score.pair_kind != "dot" or not isinstance(call.normalizer, Softmax):
             return math.inf
-        return super().seconds(call)
+        if not self.is_fused(call):
+            return super().seconds(call)
+        # The fused kernel computes whole tiles.
+        queries, keys = (-(-size // TILE) * TILE for size in (call.num_queries, call.num_keys))
+        tiles = self.seconds_for(call, call.lead_size * queries * keys)
+        heads = HEAD_SECONDS * call.lead_size * (3 if call.needs_gradient else 1)
+        return tiles + heads + super().seconds(call) - self.seconds_for(call, call.cells)
+
+    def mask_cell_seconds(self, call: Call) -> float:
+        return 0.5e-9
 
     def cost_of(self, call: Call) -> Cost:
         return self.cost if self.is_fused(call) else UNFUSED
