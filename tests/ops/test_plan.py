@@ -147,7 +147,8 @@ def test_large_calls_are_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "memory is block × keys" in sparse.reason
     assert plan(x, x, x).backend == "band"
     assert plan(x, x, x[..., :8], dropout_p=0.1).backend == "chunked"
-    assert plan(x[..., :64, :], x[..., :64, :], x[..., :64, :], dropout_p=0.1).backend == "sdpa"
+    short = x[..., :64, :]
+    assert plan(short, short, short, dropout_p=0.1).backend in {"sdpa", "reference"}
 
 
 def test_plan_of_shapes_alone() -> None:

@@ -83,7 +83,7 @@ def attend(
         route = add_route(signature, call, backend)
     else:
         if mask is not None and not isinstance(mask, Mask):
-            mask = Dense(mask)
+            mask = Dense.of_valid(mask)
         shape = route.shape
         if shape.cast_to is not None:
             query, key, value = cast(query, key, value, shape.cast_to)

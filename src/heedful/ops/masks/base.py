@@ -151,6 +151,13 @@ class Dense(Mask):
                 f"keeps, `mask == 0` if 1 drops, or pass numbers to be added to the scores as `bias`."
             )
 
+    @classmethod
+    def of_valid(cls, keep: Tensor) -> Dense:
+        """The mask of a tensor that is known to be boolean, without looking again."""
+        mask = object.__new__(cls)
+        object.__setattr__(mask, "keep", keep)
+        return mask
+
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.keep,)
 

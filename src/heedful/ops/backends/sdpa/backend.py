@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.base import Backend, Cost, score_bytes
+from heedful.ops.backends.base import Backend, Cost, score_bytes, without_autocast
 from heedful.ops.backends.plain import attend_plainly
 from heedful.ops.backends.reference import weights_of
 from heedful.ops.backends.sdpa.mask import mask_builder
@@ -108,9 +108,7 @@ class FusedCall:
 
     __slots__ = (
         "checks_value",
-        "four_axes",
         "gqa",
-        "in_autocast",
         "is_causal",
         "is_masked",
         "is_plain",
@@ -118,6 +116,7 @@ class FusedCall:
         "lead",
         "mask",
         "scale",
+        "takes_as_they_are",
         "widens",
     )  # fmt: skip
 
@@ -134,10 +133,11 @@ class FusedCall:
         sides = (call.query.shape[:-2], self.lead), (call.key_features.shape[:-2], self.key_lead), (
             call.value.shape[:-2], self.key_lead
         )  # fmt: skip
-        self.four_axes = len(self.lead) == 2 and all(tuple(got) == lead for got, lead in sides)
         self.widens = _widens(call)
-        kind = call.query.device.type
-        self.in_autocast = kind != "meta" and torch.is_autocast_enabled(kind)
+        device = call.query.device.type
+        in_autocast = device != "meta" and torch.is_autocast_enabled(device)
+        has_four_axes = len(self.lead) == 2 and all(tuple(got) == lead for got, lead in sides)
+        self.takes_as_they_are = has_four_axes and not in_autocast
         # The kernel scales for free; every other score brings its factor inside its prepared features.
         self.is_plain = plain
         self.is_causal = bool(_is_causal(call))  # while traced, lengths are tensors
@@ -158,11 +158,14 @@ class FusedCall:
             # At the sizes of sentences PyTorch's half-precision CPU kernel takes ten times as long as float32.
             query, key, value = query.float(), key.float(), value.float()
         added = None if self.mask is None else self.mask(call, query.dtype)
-        if self.in_autocast:
-            with torch.autocast(query.device.type, enabled=False):
-                output = self._attend(call, query, key, value, added)
+        if self.takes_as_they_are and (added is None or added.is_cpu):
+            output = _kernel(
+                query, key, value, added, call.dropout_p, self.is_causal,
+                scale=self.scale, enable_gqa=self.gqa,
+            )  # fmt: skip
         else:
-            output = self._attend(call, query, key, value, added)
+            with without_autocast(query.device):
+                output = self._attend_folded(call, query, key, value, added)
         if self.is_masked and not self._is_clean(call, output, query, key):
             return attend_plainly(call)
         if self.widens:
@@ -170,14 +173,10 @@ class FusedCall:
         # What the class's own constructor does, in a third of the time.
         return tuple.__new__(Attended, (output, weights_of(call) if call.return_weights else None))
 
-    def _attend(
+    def _attend_folded(
         self, call: Call, query: Tensor, key: Tensor, value: Tensor, added: Tensor | None
     ) -> Tensor:
-        if self.four_axes and (added is None or added.is_cpu):
-            return _kernel(
-                query, key, value, added, call.dropout_p, self.is_causal,
-                scale=self.scale, enable_gqa=self.gqa,
-            )  # fmt: skip
+        """Attend with leading axes folded into two, and rows without a key opened for an accelerator's kernel."""
         empty = None
         if added is not None:
             if not added.is_cpu:
