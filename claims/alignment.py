@@ -13,7 +13,8 @@ from torch import Tensor
 from claims.common import is_done, quiet, resumed, save, train_translator
 from heedful.data.builtin import dates
 from heedful.data.builtin.corpus import Corpus, Links
-from heedful.tasks.translation import Translator
+from heedful.tasks.alignment import encode_pair
+from heedful.tasks.predictor import Predictor
 
 SEEDS = (0, 1, 2)
 RECURRENT = {"kind": "gru", "embedding": 32, "hidden": 64}
@@ -51,11 +52,11 @@ def error_rate(found: Iterable[set[tuple[int, int]]], gold: Iterable[tuple[Links
     return 1 - right / total
 
 
-def weights_of(translator: Translator, corpus: Corpus) -> list[Tensor]:
+def weights_of(translator: Predictor, corpus: Corpus) -> list[Tensor]:
     """Weights (layers, heads, target, source) of each test pair, its true answer given."""
     model, found = translator.model, []
     for source, target in corpus.test:
-        tensors = translator.tensors(source, target)
+        tensors = encode_pair(translator, source, target)
         with torch.no_grad():
             decoded = model(
                 tensors.source, tensors.source_lengths, tensors.target, return_weights=True

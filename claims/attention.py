@@ -8,13 +8,13 @@ import numpy
 from numpy.typing import NDArray
 
 from heedful.data.builtin.corpus import TaggedCorpus
-from heedful.explore.tagging import record_tags
-from heedful.tasks.tagging import Tagger
+from heedful.explore.explain import explain
+from heedful.tasks.predictor import Predictor
 
 
-def ambiguous_accuracy(tagger: Tagger, corpus: TaggedCorpus) -> float:
+def ambiguous_accuracy(tagger: Predictor, corpus: TaggedCorpus) -> float:
     """Accuracy on the words that are of two labels."""
-    got = tagger.tag(sentence.tokens for sentence in corpus.test.sentences)
+    got = (each.labels for each in tagger.predict(corpus.test.inputs))
     right = [
         label == wanted
         for sentence, labels, distances in zip(
@@ -42,13 +42,13 @@ def _plogp(p: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
     return p * numpy.log2(numpy.maximum(p, 1e-12))
 
 
-def look(tagger: Tagger, corpus: TaggedCorpus, sentences: int = 60) -> dict[str, float]:
+def look(tagger: Predictor, corpus: TaggedCorpus, sentences: int = 60) -> dict[str, float]:
     """Diversity of heads, and how often the best head's greatest weight is on the word that decides."""
     diversity, hits = [], defaultdict(list)
     for sentence, distances in list(zip(corpus.test.sentences, corpus.test_distances, strict=True))[
         :sentences
     ]:
-        for record in record_tags(tagger, sentence.tokens):
+        for record in explain(tagger, sentence.tokens).records:
             weights = numpy.asarray(record.weights, dtype=numpy.float64)
             diversity.append(divergence(weights))
             for token, distance in enumerate(distances):

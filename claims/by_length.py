@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from claims.common import quiet, save, train_translator
+from heedful.answers.text_metrics import score_by_length, score_translations
 from heedful.data.builtin import numbers
-from heedful.tasks.metrics import score_by_length, score_translations
 
 SEEDS = (0,)
 BOUNDS = (5, 7, 9)
@@ -36,7 +36,7 @@ def main() -> None:
             translator = train_translator(
                 corpus.train, corpus.valid, model, seed, vocabulary="word", epochs=8
             )
-            texts = [best.text for best, *_ in translator.translate(corpus.test.source)]
+            texts = [best.text for best, *_ in translator.predict(corpus.test.source)]
             groups = score_by_length(corpus.test.source, texts, corpus.test.target, BOUNDS)
             scores = score_translations(texts, corpus.test.target)
             runs.append(

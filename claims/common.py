@@ -13,15 +13,14 @@ from typing import Any
 
 import torch
 
+from heedful.config import build
 from heedful.data.builtin.corpus import TaggedCorpus
 from heedful.data.files import Pairs
-from heedful.tasks.configuration import build
-from heedful.tasks.tag import TAG
-from heedful.tasks.tagging import Tagger
-from heedful.tasks.tagging_config import TaggingConfig
-from heedful.tasks.translate import TRANSLATE
-from heedful.tasks.translation import Translator
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.predictor import Predictor
+from heedful.tasks.tag import TASK as TAG
+from heedful.tasks.tag import TaggingConfig
+from heedful.tasks.translate import TASK as TRANSLATE
+from heedful.tasks.translate import TranslationConfig
 from heedful.train.loop import train_model
 
 RESULTS = Path(__file__).parent / "results"
@@ -80,7 +79,7 @@ def is_done(runs: Sequence[Mapping[str, Any]], **wanted: Any) -> bool:
 
 def train_tagger(
     corpus: TaggedCorpus, encoder: Mapping[str, Any], seed: int, **training: Any
-) -> Tagger:
+) -> Predictor:
     """Train a small tagger on `saw`."""
     values = {**SMALL_TAGGER, "encoder": {"dropout": 0.0, **encoder}}
     values["training"] = {**SMALL_TAGGER["training"], "seed": seed, **training}
@@ -89,10 +88,10 @@ def train_tagger(
         run = Path(folder, "run")
         for _ in train_model(TAG, config, corpus.train, corpus.valid, run):
             pass
-        return Tagger.load(run)
+        return TAG.load(run)
 
 
-def parameters(tagger: Tagger) -> int:
+def parameters(tagger: Predictor) -> int:
     """Count the parameters of the encoder alone."""
     return sum(each.numel() for each in tagger.model.encoder.parameters())
 
@@ -106,7 +105,7 @@ def train_translator(
     vocabulary: str,
     frequency: Mapping[str, float] | None = None,
     **training: Any,
-) -> Translator:
+) -> Predictor:
     """Train a small translator."""
     values = {
         **SMALL_TRANSLATOR,
@@ -120,4 +119,4 @@ def train_translator(
         run = Path(folder, "run")
         for _ in train_model(TRANSLATE, config, train, valid, run):
             pass
-        return Translator.load(run)
+        return TRANSLATE.load(run)

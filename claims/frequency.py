@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 from claims.common import quiet, save
+from heedful.config import build
 from heedful.data.texts import TextColumns, Texts, cut_validation, read_texts
 from heedful.models.frequency import spent_on_frequent
-from heedful.tasks.classify import CLASSIFY
-from heedful.tasks.classifying import Classifier
-from heedful.tasks.configuration import build
-from heedful.tasks.text_config import ClassifyConfig
+from heedful.tasks.classify import TASK as CLASSIFY
+from heedful.tasks.classify import ClassifyConfig
+from heedful.tasks.predictor import Predictor
 from heedful.train.loop import train_model
 
 SEEDS = (0, 1, 2)
@@ -49,19 +49,18 @@ TRAINING = {
 }  # fmt: skip
 
 
-def on_frequent(trained: Classifier, texts: list[str]) -> float:
+def on_frequent(trained: Predictor, texts: list[str]) -> float:
     """The share of the pooling's attention that frequent words get, each counted as p / (a + p), a text on average."""
     [model] = trained.model.members
     found = []
     for text in texts:
-        batch = trained.vocabularies.tokens.collate(trained.vocabularies.encode([text]))
-        shares = model.frequencies[batch.words]
+        batch = trained.input.collate(trained.input.encode([text]))
+        shares = model.frequency.shares[batch.words]
         with torch.no_grad():
             states = model.encoder(model.inputs(batch), batch.lengths)
-            assert model.pooling is not None
-            pooled = model.pooling(
-                states.values, batch.lengths, model.frequency.bias(shares), return_weights=True
-            )
+            assert model.head.pooling is not None
+            key_bias = model.frequency.key_bias(batch)
+            pooled = model.head(states, key_bias=key_bias, return_weights=True)
         assert pooled.weights is not None
         found.append(float(spent_on_frequent(pooled.weights, shares, SMOOTHING)))
     return sum(found) / len(found)
@@ -71,7 +70,7 @@ def parts(train: Texts) -> tuple[Texts, Texts, Texts]:
     """Cut texts: learned from, chosen by, told of."""
     rest, told = cut_validation(train, 0.2, 0, by_answer=True)
     learned, chosen = cut_validation(rest, 0.1, 0, by_answer=True)
-    return replace(learned, texts=learned.texts[:TRAINED]), chosen, told
+    return replace(learned, rows=learned.rows[:TRAINED]), chosen, told
 
 
 def run(encoder: str, setting: str, seed: int, data: tuple[Texts, Texts, Texts]) -> dict[str, Any]:
@@ -85,11 +84,11 @@ def run(encoder: str, setting: str, seed: int, data: tuple[Texts, Texts, Texts])
         path = Path(folder, "run")
         for _ in train_model(CLASSIFY, build(ClassifyConfig, values), learned, chosen, path):
             pass
-        trained = Classifier.load(path)
-    texts = [each.text for each in told.texts]
+        trained = CLASSIFY.load(path)
+    texts = told.inputs
     return {
         "encoder": encoder, "setting": setting, "seed": seed,
-        "accuracy": trained.score(told, list(trained.answers(texts))).accuracy,
+        "accuracy": trained.score(told, list(trained.predict(texts))).accuracy,
         "on_frequent": on_frequent(trained, texts[:300]),
     }  # fmt: skip
 
@@ -110,7 +109,7 @@ def main() -> None:
                 began = time.process_time()
                 runs.append(run(encoder, setting, seed, data))
                 print(runs[-1], f"{time.process_time() - began:.0f} s", flush=True)
-        save("frequency", {"texts": [len(each.texts) for each in data], "runs": runs})
+        save("frequency", {"texts": [len(each) for each in data], "runs": runs})
 
 
 if __name__ == "__main__":

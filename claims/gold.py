@@ -26,8 +26,8 @@ from heedful.data.builtin.corpus import Links
 from heedful.data.files import Pairs, read_pairs
 from heedful.data.words import normalise, words
 from heedful.models.frequency import inverse_frequency
-from heedful.tasks.alignment import merge_pieces
-from heedful.tasks.translation import Translator
+from heedful.tasks.alignment import encode_pair, merge_pieces
+from heedful.tasks.predictor import Predictor
 
 PAIRS, REPEAT, EPOCHS, LONGEST, TESTED, SMOOTHING = 10_000, 6, 8, 25, 300, 1e-3
 """Pairs, how often the gold texts stand beside them, passes, most tokens, pairs for BLEU, a."""
@@ -86,14 +86,14 @@ def token_of_words(tokens: Sequence[str]) -> list[int]:
 
 
 def token_weights(
-    translator: Translator, weights: Tensor, source: list[str], target: list[str]
+    translator: Predictor, weights: Tensor, source: list[str], target: list[str]
 ) -> Tensor:
     """Turn weights of pieces into weights (target tokens, source tokens)."""
-    vocabularies = translator.vocabularies
+    read, written = translator.input.vocabulary, translator.answer.vocabulary
     sides = [token_of_words(source), token_of_words(target)]
     merged = merge_pieces(
-        weights, vocabularies.source.encode(" ".join(source)), len(sides[0]),
-        vocabularies.target.encode(" ".join(target)), len(sides[1]),
+        weights, read.encode(" ".join(source)), len(sides[0]),
+        written.encode(" ".join(target)), len(sides[1]),
     )  # fmt: skip
     found = torch.zeros(len(target), len(source))
     for row, j in enumerate(sides[1]):
@@ -102,11 +102,11 @@ def token_weights(
     return found
 
 
-def weights_of(translator: Translator, gold: Gold) -> list[Tensor]:
+def weights_of(translator: Predictor, gold: Gold) -> list[Tensor]:
     """Of each pair the weights (layers, heads and their mean, target tokens, source tokens)."""
     found: list[Tensor] = []
     for source, target in gold.pairs:
-        tensors = translator.tensors(" ".join(source), " ".join(target))
+        tensors = encode_pair(translator, " ".join(source), " ".join(target))
         with torch.no_grad():
             decoded = translator.model(
                 tensors.source, tensors.source_lengths, tensors.target, return_weights=True

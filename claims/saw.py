@@ -9,7 +9,7 @@ from typing import Any
 from claims.common import parameters, quiet, save, train_tagger
 from heedful.data.builtin import saw
 from heedful.data.builtin.corpus import TaggedCorpus
-from heedful.tasks.tagging import Tagger
+from heedful.tasks.predictor import Predictor
 
 FARTHEST = 16
 SEEDS = (0, 1)
@@ -26,10 +26,10 @@ ENCODERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def by_distance(tagger: Tagger, corpus: TaggedCorpus) -> tuple[dict[int, float], dict[int, int]]:
+def by_distance(tagger: Predictor, corpus: TaggedCorpus) -> tuple[dict[int, float], dict[int, int]]:
     """Accuracy on words of two labels, and how many there are, by the distance of the word that decides."""
     right: dict[int, list[bool]] = defaultdict(list)
-    got = tagger.tag(sentence.tokens for sentence in corpus.test.sentences)
+    got = (each.labels for each in tagger.predict(corpus.test.inputs))
     told = zip(corpus.test.sentences, got, corpus.test_distances, strict=True)
     for sentence, labels, distances in told:
         for label, wanted, distance in zip(labels, sentence.labels, distances, strict=True):

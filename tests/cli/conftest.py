@@ -12,18 +12,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from heedful import run_folder
 from heedful.cli.main import app
-from heedful.cli.tasks import TASK_COMMANDS
 from heedful.compare.plan import Job, Plan
 from heedful.compare.run import run_job
+from heedful.config import apply_overrides, build
 from heedful.data.builtin import dates
 from heedful.data.files import Pairs
-from heedful.tasks import run_folder
-from heedful.tasks.configuration import apply_overrides, build
-from heedful.tasks.text_pairs import Vocabularies
-from heedful.tasks.translate import TRANSLATE
-from heedful.tasks.translation import TASK, Translator
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.translate import TASK as TRANSLATE
+from heedful.tasks.translate import TranslationConfig
 from heedful.train.loop import train_model
 
 TINY = (
@@ -111,9 +108,8 @@ def untrained(place: Path, corpus: dates.Corpus) -> Callable[..., str]:
 
     def make(*overrides: str) -> str:
         config = configuration(*TINY, *overrides)
-        vocabularies = Vocabularies.train(config.vocabulary, corpus.train)
-        translator = Translator.untrained(config, vocabularies)
-        folder = run_folder.create(place / "untrained", TASK)
+        translator = TRANSLATE.learn(config, corpus.train)
+        folder = run_folder.create(place / "untrained", TRANSLATE.name)
         translator.save(folder)
         translator.save_weights(folder / run_folder.WEIGHTS)
         return "untrained"
@@ -129,9 +125,9 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
 
     configure = settings.configure
 
-    def tiny(path: Path | None, choices: settings.Choices) -> Any:
+    def tiny(path: Path | None, choices: settings.TaskChoices) -> Any:
         usual = configure(path, choices)
-        if not isinstance(choices, settings.TranslationChoices):
+        if choices.task != "translate":
             size = "hidden" if hasattr(usual.encoder, "hidden") else "width"
             sets = [*choices.sets, *TINY_OTHERS, f"encoder.{size}=8"]
             return configure(path, replace(choices, sets=sets))
@@ -160,7 +156,7 @@ def in_this_process(plan: Plan) -> Any:
     """Do the jobs of a comparison here."""
 
     def run(job: Job, folder: Path) -> Iterator[Any]:
-        data = TASK_COMMANDS[plan.task.name]().read_training(job.config.data)
+        data = plan.task.reader.read_training(job.config.data)
         yield from run_job(plan.task, job, data, folder, plan.lengths)
 
     return run

@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 
 from heedful.cli.choices import TABLES
-from heedful.cli.tasks.translate_report import varied
 from heedful.data.builtin.corpus import Corpus
-from heedful.data.files import Pairs
+from heedful.data.files import Pairs, varied
 from heedful.models import MODELS
 from heedful.models.encoders import ENCODERS
 from heedful.nn.scores import SCORE_MODULES
-from heedful.tasks.translate import TRANSLATE
-from heedful.tasks.translation import Translator
+from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.train.events import Validated
 from heedful.train.loop import train_model
 from tests.cli.conftest import TINY_GRU, configuration, run_command, snapshot
@@ -42,7 +40,7 @@ def test_train_from_two_files(place: Path) -> None:
     assert "60 training pairs, 4 validation pairs" in ran.stdout
     assert re.search(r"epoch 2: training loss [\d.]+, validation loss [\d.]+, BLEU", ran.stdout)
     assert "heedful explain new/run" in ran.stdout
-    assert Translator.load("new/run").config.data.train == ("train.en", "train.de")
+    assert TRANSLATE.load("new/run").config.data.train == ("train.en", "train.de")
     report = Path("new/run/report.html").read_text(encoding="utf-8")
     assert "What it looked at" in report
     assert "heedful evaluate new/run --test TEST.SRC TEST.TGT" in report
@@ -86,7 +84,7 @@ def test_model_and_attention(place: Path) -> None:
             *("--out", model, *sizes, "-q"),
         )
         assert ran.status == 0, ran.stderr
-        found = Translator.load(model).config.model
+        found = TRANSLATE.load(model).config.model
         assert (found.kind, found.attention) == (model, attention)  # type: ignore[union-attr]
 
 
@@ -146,7 +144,7 @@ def test_ctrl_c_before_the_start_leaves_all_as_it_was(
         raise KeyboardInterrupt
 
     before = snapshot(place)
-    monkeypatch.setattr("heedful.tasks.text_pairs.Vocabularies.train", interrupt)
+    monkeypatch.setattr("heedful.inputs.pieces.VocabularyConfig.train", interrupt)
     ran = run_command("train", "translate", *FILES, "--out", RUN, "--overwrite", *SETS)
     assert (ran.status, ran.stderr) == (130, "stopped, nothing was written\n")
     assert snapshot(place) == before
@@ -186,7 +184,7 @@ def test_predict_keeps_order_and_empty_lines(place: Path) -> None:
     lines = ["4 Mar 2026", "", "   ", "2021年7月1日", "5 May 1999"]
     text = "\n".join(lines).encode()
     expected = [
-        best.text for best, *_ in Translator.load(RUN).translate(lines, beam=2, length_penalty=0.5)
+        best.text for best, *_ in TRANSLATE.load(RUN).predict(lines, beam=2, length_penalty=0.5)
     ]
     ran = run_command("predict", RUN, "--beam", "2", "--length-penalty", "0.5", input=text)
     assert ran.status == 0, ran.stderr

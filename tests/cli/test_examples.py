@@ -12,8 +12,7 @@ import pytest
 from typer.main import get_command
 
 from heedful.cli.main import app
-from heedful.cli.tasks import TASK_COMMANDS
-from heedful.tasks.run_folder import read_task
+from heedful.run_folder import read_task
 from heedful.tasks.table import TASKS
 from heedful.train.events import Validated
 from heedful.train.loop import train_model
@@ -122,8 +121,8 @@ def run_examples(command: tuple[str, ...]) -> None:
 def stop_after_an_epoch(folder: Path) -> None:
     """Make of a finished run what an interrupted training leaves."""
     task = TASKS[read_task(folder)]
-    config = task.predictor.load_config(folder)
-    data = TASK_COMMANDS[task.name]().read_training(config.data)
+    config = task.load_config(folder)
+    data = task.reader.read_training(config.data)
     shutil.rmtree(folder)
     events = train_model(task, config, *data, folder)
     with contextlib.closing(events):  # type: ignore[type-var]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heedful.cli.tasks import TASK_COMMANDS
-from heedful.tasks.table import TASKS
+from heedful.tasks.table import ENTRIES, TASKS
 from tests.cli.conftest import run_command, snapshot
 
 TINY = ("encoder.hidden=8", "inputs.word_width=8", "inputs.character_width=8", "training.threads=1",
@@ -46,9 +45,8 @@ def place(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return trained
 
 
-def test_every_task_has_its_commands() -> None:
-    assert TASKS.keys() == TASK_COMMANDS.keys()
-    assert [make().task for make in TASK_COMMANDS.values()] == list(TASKS.values())
+def test_every_entry_has_its_task() -> None:
+    assert [task.name for task in TASKS.values()] == list(ENTRIES)
 
 
 def test_a_run_has_a_report_and_what_it_needs(place: Path) -> None:

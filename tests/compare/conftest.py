@@ -79,7 +79,7 @@ def compare() -> Callable[..., list[Any]]:
                 raise RuntimeError("it was refused")
             yield from run_job(plan.task, job, (data, data), run, plan.lengths)
 
-        return list(run_all(plan, folder, data_digest(plan, (data, data)), runner))
+        return list(run_all(plan, folder, data_digest((data, data)), runner))
 
     return run
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from heedful.answers.base import Metric
+from heedful.answers.token_label import PositionLabel
 from heedful.compare.comparison import (
     JobBegan,
     JobEnded,
@@ -19,7 +21,6 @@ from heedful.compare.comparison import (
     run_all,
     write_results,
 )
-from heedful.compare.judges import JUDGES
 from heedful.compare.measure import answer_seconds, resident
 from heedful.compare.outcome import Memory, Point, load_outcome, outcome_from_dict
 from heedful.compare.page import comparison_page
@@ -29,7 +30,6 @@ from heedful.compare.show import difference_cells, table
 from heedful.compare.significance import Difference
 from heedful.compare.summary import Summary, summarize
 from heedful.errors import OptionError, RunError
-from heedful.tasks.base import Figure
 from heedful.tasks.table import TASKS
 from heedful.train.events import Progress
 from tests.compare.conftest import DATA, outcome, plan_of
@@ -42,13 +42,12 @@ def ended(events: list[Any]) -> list[JobEnded]:
 
 
 def digest_of(plan: Plan) -> str:
-    return data_digest(plan, (DATA[plan.task.name],) * 2)
+    return data_digest((DATA[plan.task.name],) * 2)
 
 
-def test_every_task_has_its_judge() -> None:
-    assert JUDGES.keys() == TASKS.keys()
-    for name, judge in JUDGES.items():
-        assert judge.figure in TASKS[name].figures
+def test_every_answer_is_compared_by_one_of_its_metrics() -> None:
+    for task in TASKS.values():
+        assert task.answer.compared_by in task.answer.metrics
 
 
 @pytest.mark.parametrize("task", list(TASKS))
@@ -62,7 +61,7 @@ def test_a_comparison_of_every_task(task: str, tmp_path: Path, compare: Compare)
         assert each.parameters > 0
         assert len(each.statistics) == len(DATA[task])
         # the figure of the statistics is the one that the task itself measured
-        figure = plan.judge.figure
+        figure = plan.answer.compared_by
         assert each.quality == pytest.approx(each.scores[figure], rel=1e-6)
         assert set(each.latency) == ({2, 5} if job.fraction == 1 else set())
         assert load_outcome(tmp_path / "out" / "measured" / f"{job.name}.json") == each
@@ -161,25 +160,25 @@ def test_another_comparison_is_left_alone(tmp_path: Path, compare: Compare) -> N
 
 
 def test_parts_of_the_data_are_nested_and_the_same_for_all() -> None:
-    judge, data = JUDGES["tag"], DATA["tag"]
-    small, large = (part_of(judge, data, f, 7).sentences for f in (0.25, 0.75))
+    data = DATA["tag"]
+    small, large = (part_of(data, f, 7).sentences for f in (0.25, 0.75))
     assert len(small) == 3
     assert all(any(each is other for other in large) for each in small)
-    assert part_of(judge, data, 1.0, 7) is data
-    assert len(part_of(judge, data, 1e-9, 0)) == 1
+    assert part_of(data, 1.0, 7) is data
+    assert len(part_of(data, 1e-9, 0)) == 1
 
 
 def test_times_stop_at_what_the_model_refuses() -> None:
-    judge = JUDGES["tag"]
-
     class Refuses:
-        def tag(self, sentences: Any) -> Any:
+        answer = PositionLabel
+
+        def predict(self, sentences: Any) -> Any:
             for each in sentences:
                 if len(each) > 4:
                     raise OptionError("too long")
                 yield each
 
-    assert list(answer_seconds(judge, Refuses(), DATA["tag"], [9, 2, 20])) == [2]
+    assert list(answer_seconds(Refuses(), DATA["tag"], [9, 2, 20])) == [2]
 
 
 def test_memory_is_of_this_process() -> None:
@@ -242,9 +241,9 @@ def test_a_target_that_not_all_reach() -> None:
 
 def test_a_difference_of_nothing_has_no_sign() -> None:
     found = Difference(contender="a", against="b", difference=-1e-9, low=-0.06, high=0.04, p=1.0)
-    cell, _ = difference_cells(found, Figure("BLEU", ".1f"))
+    cell, _ = difference_cells(found, Metric("BLEU", ".1f"))
     assert cell == "0.0 (-0.1 to 0.0)"
-    cell, _ = difference_cells(replace(found, difference=-0.0, high=0.2), Figure("RMSE", ".4g"))
+    cell, _ = difference_cells(replace(found, difference=-0.0, high=0.2), Metric("RMSE", ".4g"))
     assert cell == "0 (-0.06 to +0.2)"
 
 

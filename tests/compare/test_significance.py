@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU
 
-from heedful.compare.judges import JUDGES
+from heedful.answers.number import Number
+from heedful.answers.text import GeneratedText
+from heedful.answers.token_label import PositionLabel
 from heedful.compare.significance import bootstrap
 
-ACCURACY, RMSE = JUDGES["tag"], JUDGES["regress"]
+ACCURACY, RMSE = PositionLabel, Number
 
 
 def right(chance: np.random.Generator, share: float, examples: int = 400) -> np.ndarray:
@@ -80,7 +82,7 @@ def test_it_is_the_same_each_time_and_in_pieces() -> None:
 def test_error_is_less_for_the_better() -> None:
     errors = np.stack([np.full(50, 4.0), np.ones(50)], axis=1)[None]
     assert bootstrap({"a": errors}, RMSE, draws=10).figures["a"] == pytest.approx(2.0)
-    assert RMSE.less_is_better
+    assert RMSE.sign() == -1
 
 
 def test_bleu_of_summed_statistics_is_bleu() -> None:
@@ -92,7 +94,7 @@ def test_bleu_of_summed_statistics_is_bleu() -> None:
     for text, target in zip(texts, wanted, strict=True):
         one = BLEU(effective_order=True).sentence_score(text, [target])
         rows.append((*one.counts, *one.totals, one.sys_len, one.ref_len))
-    found = JUDGES["translate"].value(np.array(rows, dtype=float).sum(axis=0))
+    found = GeneratedText.value(np.array(rows, dtype=float).sum(axis=0))
     assert float(found) == pytest.approx(BLEU().corpus_score(texts, [wanted]).score)
 
 
@@ -106,4 +108,4 @@ def test_bleu_of_any_sums_is_that_of_sacrebleu() -> None:
             matching.tolist(), total.tolist(), length, wanted, smooth_method="exp"
         ).score
         row = np.array([*matching, *total, length, wanted], dtype=float)
-        assert float(JUDGES["translate"].value(row)) == pytest.approx(one)
+        assert float(GeneratedText.value(row)) == pytest.approx(one)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.data.batching import collate, pad_ids, token_batches
+from heedful.data.batching import pad_ids, token_batches
 from heedful.errors import OptionError
 
 LENGTHS = [(random.Random(0).randint(1, 40), random.Random(i).randint(1, 40)) for i in range(500)]
@@ -60,20 +60,13 @@ def test_impossible_options(name: str, change: dict[str, int]) -> None:
         token_batches([(1, 1)], **{"max_tokens": 5, "seed": 0, "epoch": 0, **change})
 
 
-def test_collate_pads_on_the_right() -> None:
-    batch = collate([([4, 5, 6], [2, 7, 3]), ([8], [2, 9, 9, 3])], pad=0)
-    assert batch.source.tolist() == [[4, 5, 6], [8, 0, 0]]
-    assert batch.target.tolist() == [[2, 7, 3, 0], [2, 9, 9, 3]]
-    assert batch.source_lengths.tolist() == [3, 1]
-    assert batch.target_lengths.tolist() == [3, 4]
-    assert all(tensor.dtype == torch.long for tensor in batch)
+def test_ids_are_padded_on_the_right() -> None:
+    ids, lengths = pad_ids([[4, 5, 6], [8]], pad=0)
+    assert ids.tolist() == [[4, 5, 6], [8, 0, 0]]
+    assert lengths.tolist() == [3, 1]
+    assert ids.dtype == lengths.dtype == torch.long
 
 
 def test_padding_is_what_was_asked_for() -> None:
     assert pad_ids([[1], [2, 3]], pad=7)[0].tolist() == [[1, 7], [2, 3]]
     assert pad_ids([[], []], pad=7)[0].shape == (2, 0)
-
-
-def test_no_pairs_make_no_batch() -> None:
-    with pytest.raises(OptionError, match="there are no pairs to make a batch of"):
-        collate([], pad=0)

@@ -64,7 +64,7 @@ def test_conllu_columns_and_features(tmp_path: Path, column: str, labels: list[s
     path = write(tmp_path, "a.conllu", CONLLU)
     data = read_labelled([path], LabelledFile(column=column))
     assert list(data.tokens()) == ["do", "n't", "sit", "dogs"]
-    assert list(data.labels()) == labels
+    assert list(data.flat_labels()) == labels
     assert again(path, LabelledFile(column=column), {}) == CONLLU
 
 
@@ -105,7 +105,7 @@ COLUMNS = "-DOCSTART- O\n\nEU NNP B-ORG\nrejects VBZ O\n\nPeter NNP B-PER\n"
 def test_columns(tmp_path: Path, column: str, labels: list[str]) -> None:
     path = write(tmp_path, "a.conll", COLUMNS)
     data = read_labelled([path], LabelledFile(column=column))
-    assert list(data.labels()) == labels
+    assert list(data.flat_labels()) == labels
     changed = again(path, LabelledFile(column=column), {labels[0]: "X"})
     before, _, after = COLUMNS.partition(f" {labels[0]}")
     assert changed.startswith(before + " X" + after[:10])
@@ -125,7 +125,7 @@ def test_json_lines(tmp_path: Path) -> None:
     ]
     path = write(tmp_path, "a.jsonl", "".join(json.dumps(each) + "\n" for each in rows))
     options = LabelledFile()
-    assert list(read_labelled([path], options).labels()) == ["DET", "NOUN", "PRON"]
+    assert list(read_labelled([path], options).flat_labels()) == ["DET", "NOUN", "PRON"]
     changed = [json.loads(line) for line in again(path, options, {"DET": "X"}).splitlines()]
     assert changed == [{**rows[0], "tags": ["X", "NOUN"]}, rows[1]]
     named = LabelledFile(column="tags", tokens="words")

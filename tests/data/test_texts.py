@@ -36,11 +36,11 @@ def test_texts_and_answers(tmp_path: Path, name: str, packed: bool) -> None:
         path = tmp_path / f"{name}.gz"
         path.write_bytes(gzip.compress(FILES[name].encode()))
     found = read_texts([path], COLUMNS)
-    assert [(each.text, each.answers) for each in found.texts] == [
+    assert [(each.text, each.answers) for each in found.rows] == [
         ('say "hi"', ("A",)),
         ("two words", ("B",)),
     ]
-    assert [each.line for each in found.texts] == ([1, 3] if "jsonl" in name else [2, 3])
+    assert [each.line for each in found.rows] == ([1, 3] if "jsonl" in name else [2, 3])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -64,7 +64,7 @@ def test_rows_are_written_back_with_columns_added(tmp_path: Path, name: str) -> 
 def test_a_table_without_a_header_is_read_by_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, "a.tsv", "good\tA\nbad\tB\n")
     found = read_texts([path], TextColumns("1", "2"))
-    assert [each.answers[0] for each in found.texts] == ["A", "B"]
+    assert [each.answers[0] for each in found.rows] == ["A", "B"]
     table = text_table(path)
     list(iterate_texts(table, path, iterate_lines(path), TextColumns("1", "2"), answers=False))
     assert table.header(["x"]) is None
@@ -72,9 +72,9 @@ def test_a_table_without_a_header_is_read_by_numbers(tmp_path: Path) -> None:
 
 def test_several_answers(tmp_path: Path) -> None:
     path = write(tmp_path, "a.tsv", "text\tlabel\none\tA, B,A\nnone\t\n")
-    assert [each.answers for each in read_texts([path], SEVERAL).texts] == [("A", "B"), ()]
+    assert [each.answers for each in read_texts([path], SEVERAL).rows] == [("A", "B"), ()]
     path = write(tmp_path, "a.jsonl", '{"text": "x", "label": ["A", 2]}\n')
-    assert read_texts([path], SEVERAL).texts[0].answers == ("A", "2")
+    assert read_texts([path], SEVERAL).rows[0].answers == ("A", "2")
     assert text_table(path, ",").extend("{}", {"l": ["A", "B"]}).endswith('"l": ["A", "B"]}')
 
 
@@ -144,12 +144,12 @@ def test_a_share_is_cut_off_for_validation() -> None:
     data = Texts([Text(str(n), ("rare" if n < 3 else "often",)) for n in range(43)])
     train, valid = cut_validation(data, 0.1, 3, by_answer=True)
     assert (len(train), len(valid)) == (39, 4)
-    assert {each.answers[0] for each in valid.texts} == {"often"}
+    assert {each.answers[0] for each in valid.rows} == {"often"}
     again, other = (cut_validation(data, 0.1, seed, by_answer=True)[1] for seed in (3, 4))
     assert again == valid
     assert other != valid
-    both = sorted([*train.texts, *valid.texts], key=lambda each: int(each.text))
-    assert both == data.texts
+    both = sorted([*train.rows, *valid.rows], key=lambda each: int(each.text))
+    assert both == data.rows
     with pytest.raises(OptionError, match="share for validation is 1"):
         cut_validation(data, 1.0, 0, by_answer=False)
     with pytest.raises(DataError, match="too few to cut a share"):

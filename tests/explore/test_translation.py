@@ -10,10 +10,11 @@ from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError
 from heedful.explore import AttentionRecord, record_translation
 from heedful.explore.translation import SALIENCY
+from heedful.inputs.pieces import VocabularyConfig
 from heedful.models import RecurrentConfig, TransformerConfig
-from heedful.tasks.text_pairs import Vocabularies
-from heedful.tasks.translation import Translator
-from heedful.tasks.translation_config import TranslationConfig, VocabularyConfig
+from heedful.tasks.alignment import align_words, encode_pair
+from heedful.tasks.predictor import Predictor
+from heedful.tasks.translate import TASK, TranslationConfig
 
 ENGLISH = ["a man in an orange hat", "two dogs running"]
 GERMAN = ["ein Mann mit einem orangen Hut", "zwei rennende Hunde"]
@@ -23,12 +24,11 @@ def translator(
     model: TransformerConfig | RecurrentConfig,
     kind: str = "bpe",
     pairs: tuple[list[str], list[str]] = (ENGLISH, GERMAN),
-) -> Translator:
+) -> Predictor:
     vocabulary = VocabularyConfig(kind=kind, size=30, shared=False, min_frequency=1)  # type: ignore[arg-type]
     config = TranslationConfig(vocabulary=vocabulary, model=model)
-    vocabularies = Vocabularies.train(vocabulary, Pairs(*pairs, "tiny"))
     torch.manual_seed(0)
-    return Translator.untrained(config, vocabularies)
+    return TASK.learn(config, Pairs(*pairs, "tiny"))
 
 
 TRANSFORMER = TransformerConfig(
@@ -76,7 +76,7 @@ def test_a_recurrent_model_has_one_map_a_row_a_word(order: str) -> None:
 def test_words_agree_with_the_alignment(order: str) -> None:
     model = translator(recurrent("additive", order))
     [found] = record_translation(model, ENGLISH[0], GERMAN[0])
-    alignment = model.align(ENGLISH[0], GERMAN[0])
+    alignment = align_words(model, ENGLISH[0], GERMAN[0])
     assert list(found.query_tokens[:-1]) == alignment.target_words
     numpy.testing.assert_allclose(found.weights[0, :-1, :-1], alignment.weights, atol=1e-6)
 
@@ -106,7 +106,7 @@ def test_pieces_on_request() -> None:
     model = translator(TRANSFORMER)
     found = record_translation(model, ENGLISH[0], GERMAN[0], units="pieces")
     assert not any(one.merged for one in found)
-    ids = model.tensors(ENGLISH[0], GERMAN[0])
+    ids = encode_pair(model, ENGLISH[0], GERMAN[0])
     cross = next(one for one in found if one.kind == "cross")
     assert cross.key_tokens == ids.source_pieces
 

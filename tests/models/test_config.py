@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, ValidationError
 
+from heedful.config import build, write_toml
 from heedful.errors import OptionError
 from heedful.models.config import OneOf, Section, choices_of
-from heedful.tasks.configuration import build, write_toml
 
 TABLE = {"dot": 1, "additive": 2}
 

@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from heedful.errors import OptionError
-from heedful.tasks.configuration import (
+from heedful.config import (
     apply_overrides,
     build,
     read_configuration,
     read_toml,
     write_toml,
 )
+from heedful.errors import OptionError
 
 
 class Section(BaseModel):

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from heedful.explore.texts import record_answer
-from heedful.models.ensemble import Ensemble
-from heedful.tasks.classify import CLASSIFY, LabelLoss
-from heedful.tasks.classifying import Classifier
-from heedful.tasks.configuration import build
-from heedful.tasks.text_config import ClassifyConfig, RegressConfig
-from heedful.tasks.text_task import AnsweredBatch
+from heedful.answers.label import Labels
+from heedful.config import build
+from heedful.explore.explain import record_answer
+from heedful.models.model import Ensemble
+from heedful.tasks.base import Answered, Loss
+from heedful.tasks.classify import TASK as CLASSIFY
+from heedful.tasks.classify import ClassifyConfig
+from heedful.tasks.regress import RegressConfig
 from heedful.train.events import Progress
 from heedful.train.loop import train_model
 from tests.tasks.test_texts import DATA, NUMBERS, VALID, VECTORS, classifier, settings, trained
@@ -26,16 +27,18 @@ def test_the_answer_is_the_mean_of_networks_that_differ(tmp_path: Path) -> None:
     config = classifier("gru", ensemble=THREE, training={"epochs": 10})
     found, scores = trained(tmp_path / "run", config)
     assert scores["accuracy"] == 1.0
-    again = Classifier.load(tmp_path / "run")
+    again = CLASSIFY.load(tmp_path / "run")
     assert isinstance(again.model, Ensemble)
-    tokens = again.vocabularies.tokens.collate(again.vocabularies.encode(["the good film"]))
+    tokens = again.input.collate(again.input.encode(["the good film"]))
     with torch.inference_mode():
         said = [member(tokens) for member in again.model.members]
         mean = again.model(tokens)
     torch.testing.assert_close(mean, sum(said) / 3)
     assert not torch.allclose(said[0], said[1])
-    torch.testing.assert_close(next(again.scores(["the good film"])), mean[0])
-    frequencies = [member.frequencies for member in again.model.members]
+    [found_again] = again.predict(["the good film"])
+    chances = torch.tensor(list(found_again.all_probabilities.values()))
+    torch.testing.assert_close(chances, mean[0].softmax(-1))
+    frequencies = [member.frequency.shares for member in again.model.members]
     assert all(float(each.sum()) == pytest.approx(1) for each in frequencies)
     assert found.model.state_dict().keys() == again.model.state_dict().keys()
 
@@ -44,14 +47,13 @@ def test_each_network_learns_from_its_own_answers() -> None:
     inputs = {"dropout": 0.0, "word_dropout": 0.0}
     values = {**settings(ensemble=THREE, inputs=inputs), "encoder": {"kind": "ngrams", "hidden": 8}}
     together = CLASSIFY.learn(build(ClassifyConfig, values), DATA)
-    vocabularies = together.vocabularies
-    tokens = vocabularies.tokens.collate(vocabularies.encode(["the good film", "bad"]))
-    batch = AnsweredBatch(tokens, torch.tensor([[0.0], [1.0]]))
-    LabelLoss(together.model, 0.1, several=False).train()(batch).backward()
+    tokens = together.input.collate(together.input.encode(["the good film", "bad"]))
+    batch = Answered(tokens, torch.tensor([[0.0], [1.0]]))
+    Loss(together.model, together.answer).train()(batch).backward()
     for member in together.model.members:
         shared = [p.grad.clone() for p in member.parameters()]
         member.zero_grad()
-        LabelLoss(member, 0.1, several=False).train()(batch).backward()
+        Loss(member, together.answer).train()(batch).backward()
         for got, alone in zip(shared, member.parameters(), strict=True):
             torch.testing.assert_close(3 * got, alone.grad)
 
@@ -59,7 +61,7 @@ def test_each_network_learns_from_its_own_answers() -> None:
 @pytest.mark.parametrize("kind", ["gru", "transformer"])
 def test_what_they_look_at_is_shown_of_each(kind: str) -> None:
     model = CLASSIFY.learn(classifier(kind, ensemble=THREE), DATA)
-    records = record_answer(model, "the good film", "yes")
+    records = record_answer(model, "the good film", Labels(("yes",)))
     pooling = [each for each in records if each.kind == "pooling"]
     assert [each.layer for each in pooling] == [0, 1, 2]
     assert len({each.module_path for each in pooling}) == 3

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import sacrebleu
 
+from heedful.answers.text_metrics import score_by_length, score_translations
 from heedful.errors import ShapeError
-from heedful.tasks.metrics import score_by_length, score_translations
 
 SOURCES = ["a b c", "a b c d e", "a b c d e f g h", "a b c d"]
 TRANSLATIONS = ["x y z w", "u v w x y", "k l m n o", "x y z q"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heedful.tasks.text_config import ClassifyConfig
+from heedful.tasks.classify import ClassifyConfig
 from tests.tasks.options import assert_each_does_something, values_of
 
 

@@ -7,13 +7,11 @@ import re
 import pytest
 import torch
 
+from heedful import run_folder
+from heedful.config import build, read_configuration
 from heedful.data.files import Pairs
 from heedful.errors import OptionError, RunError
-from heedful.tasks import run_folder
-from heedful.tasks.configuration import build, read_configuration
-from heedful.tasks.text_pairs import Vocabularies
-from heedful.tasks.translation import TASK, Translator
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.translate import TASK, TranslationConfig
 
 PAIRS = Pairs(["ein hund rennt", "ein mann"], ["a dog runs", "a man"])
 MODELS = {
@@ -30,17 +28,17 @@ def test_shared_embeddings_are_saved_and_stay_one(kind, tied, tmp_path):
         TranslationConfig,
         {"model": {"kind": kind, **MODELS[kind], "share_embeddings": True, "tie_embeddings": tied}},
     )
-    translator = Translator.untrained(config, Vocabularies.train(config.vocabulary, PAIRS))
+    translator = TASK.learn(config, PAIRS)
     translator.model.eval()
-    run = run_folder.create(tmp_path / "run", TASK)
+    run = run_folder.create(tmp_path / "run", TASK.name)
     translator.save(run)
     translator.save_weights(run / run_folder.WEIGHTS)
-    found = Translator.load(run)
+    found = TASK.load(run)
     assert found.model.source_embedding.weight is found.model.target_embedding.weight
     assert found.model.state_dict().keys() == translator.model.state_dict().keys()
     for name, tensor in translator.model.state_dict().items():
         assert torch.equal(found.model.state_dict()[name], tensor)
-    assert list(found.translate(PAIRS.source)) == list(translator.translate(PAIRS.source))
+    assert list(found.predict(PAIRS.source)) == list(translator.predict(PAIRS.source))
 
 
 def test_one_embedding_wants_one_vocabulary(tmp_path):

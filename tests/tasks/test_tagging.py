@@ -12,16 +12,17 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from heedful.answers.token_label import PositionLabels
+from heedful.answers.token_metrics import score_tags
+from heedful.config import build
 from heedful.data.labelled import Labelled, Sentence
 from heedful.data.spans import first_break
 from heedful.errors import DataError, ShapeError
-from heedful.explore.tagging import TAG_SALIENCY, record_tags
+from heedful.explore.explain import SALIENCY, explain, record_answer
+from heedful.inputs.tokens import Tokens
 from heedful.models.encoders import ENCODERS
-from heedful.tasks.configuration import build
-from heedful.tasks.tag import TAG
-from heedful.tasks.tagging import Tagger, TaggerVocabularies
-from heedful.tasks.tagging_config import TaggingConfig
-from heedful.tasks.tagging_metrics import score_tags
+from heedful.tasks.tag import TASK as TAG
+from heedful.tasks.tag import TaggingConfig
 from heedful.train.events import Finished, Progress, Validated
 from heedful.train.loop import train_model
 from tests.data.test_spans import all_spans, written
@@ -67,21 +68,21 @@ def test_a_tagger_learns_what_only_context_tells(tmp_path: Path, chain: bool) ->
     events = list(run(configuration(epochs=25, chain=chain), folder))
     assert isinstance(events[-1], Finished)
     assert events[-1].scores["accuracy"] == 1.0
-    tagger = Tagger.load(folder)
+    tagger = TAG.load(folder)
     tokens = [each[0] for each in PATTERNS]
-    assert list(tagger.tag([*tokens, (), tokens[0]])) == [
-        *(list(each[1]) for each in PATTERNS), [], list(PATTERNS[0][1])
+    assert [each.labels for each in tagger.predict([*tokens, (), tokens[0]])] == [
+        *(each[1] for each in PATTERNS), (), PATTERNS[0][1]
     ]  # fmt: skip
-    assert TAG.predictor.load(folder).evaluate(VALID).accuracy == 1.0
+    assert tagger.evaluate(VALID).accuracy == 1.0
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "run"
     list(run(configuration(kind, epochs=1), folder))
-    tagger = Tagger.load(folder)
-    records = record_tags(tagger, ["I", "saw", "a", "saw"])
-    assert tagger.model.encoder.attends == (records[0].measure != TAG_SALIENCY)
+    tagger = TAG.load(folder)
+    records = explain(tagger, ["I", "saw", "a", "saw"]).records
+    assert tagger.model.encoder.attends == (records[0].measure != SALIENCY)
     assert records[0].weights.shape[1:] == (4, 4)
     assert records[0].query_tokens[0].startswith("I/")
     torch.testing.assert_close(
@@ -150,10 +151,10 @@ def test_a_chain_never_breaks_the_scheme_of_its_spans(tmp_path: Path, epochs: in
     data = Labelled([spans("B-X", "I-X", "O", "B-Y", "I-Y"), spans("O", "B-X", "I-X")] * 4)
     config = configuration("none", chain=True, epochs=epochs)
     list(train_model(TAG, config, data, data, tmp_path / "run"))
-    tagger = Tagger.load(tmp_path / "run")
+    tagger = TAG.load(tmp_path / "run")
     letters = product("abcdefg", repeat=3)
-    for labels in tagger.tag(letters):
-        assert first_break("BIO", labels) is None
+    for each in tagger.predict(letters):
+        assert first_break("BIO", each.labels) is None
 
 
 def test_sentences_that_are_too_long_are_left_out(tmp_path: Path) -> None:
@@ -168,11 +169,11 @@ def test_sentences_that_are_too_long_are_left_out(tmp_path: Path) -> None:
 
 def test_what_cannot_be_explained() -> None:
     config = configuration("window")
-    tagger = Tagger.untrained(config, TaggerVocabularies.learn(config.vocabulary, DATA))
+    tagger = TAG.learn(config, DATA)
     with pytest.raises(DataError, match="no tokens to explain"):
-        record_tags(tagger, [])
-    with pytest.raises(DataError, match="1 labels were given for 2 tokens"):
-        record_tags(tagger, ["a", "b"], ["DET"])
+        explain(tagger, [])
+    with pytest.raises(DataError, match="1 labels were given for 2 positions"):
+        record_answer(tagger, ["a", "b"], PositionLabels(("DET",)))
 
 
 def test_figures_agree_with_other_libraries() -> None:
@@ -217,11 +218,9 @@ def test_sentences_of_other_lengths_are_not_compared() -> None:
 
 def test_a_longer_word_is_read_at_both_ends(tmp_path: Path) -> None:
     config = configuration("window")
-    tokens = TaggerVocabularies.learn(
-        config.vocabulary.model_copy(update={"longest_word": 4}),
-        Labelled([Sentence(("abcdef", ""), ("X", "Y"))]),
-    ).tokens
-    batch = tokens.collate([tokens.encode(["abcdef", ""])])
+    options = config.vocabulary.model_copy(update={"longest_word": 4})
+    tokens = Tokens.of(["abcdef", ""], options)
+    batch = tokens.collate(tokens.encode([["abcdef", ""]]))
     ends = tokens.characters.ids("abef")
     assert batch.characters[0].tolist() == ends
     assert batch.character_lengths.tolist() == [4, 1]

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
+from heedful.config import build
 from heedful.data.labelled import Labelled, Sentence
-from heedful.tasks.configuration import build
-from heedful.tasks.tag import TAG
-from heedful.tasks.tagging import Tagger
-from heedful.tasks.tagging_config import TaggingConfig
+from heedful.tasks.tag import TASK as TAG
+from heedful.tasks.tag import TaggingConfig
 from heedful.train.events import Finished, Started, Validated
 from heedful.train.loop import train_model
 from tests.tasks.options import OF_TEXTS, assert_each_does_something, small, values_of
@@ -59,7 +58,9 @@ def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> 
     own = {**BASE.get(section, {}), **NEEDS.get(name, {}), key: value}
     config = build(TaggingConfig, {**BASE, section: own})
     if name == "training.metric":
-        patch.setattr(TAG, "measure", lambda *_: {"accuracy": next(one), "macro_f1": next(other)})
+        patch.setattr(
+            type(TAG), "validate", lambda *_: {"accuracy": next(one), "macro_f1": next(other)}
+        )
         config = build(
             TaggingConfig, {**BASE, "training": {**BASE["training"], "epochs": 3, key: value}}
         )
@@ -74,12 +75,13 @@ def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> 
                 seen.append(event.best)
             case Finished():
                 seen.append(hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest())
-    tagger, batches, read = Tagger.load(folder), list[int](), list[object]()
-    real = tagger._best
-    patch.setattr(tagger, "_best", lambda group: batches.append(len(group)) or real(group))
-    labels = tagger.tag(read.append(each[0]) or each[0] for each in SENTENCES)
-    first = next(labels)
-    return seen, len(read), first, list(labels), batches
+    tagger, batches, read = TAG.load(folder), list[int](), list[object]()
+    real = tagger.input.collate
+    kind = type(tagger.input)
+    patch.setattr(kind, "collate", lambda _, group: batches.append(len(group)) or real(group))
+    found = tagger.predict(read.append(each[0]) or each[0] for each in SENTENCES)
+    first = next(found).labels
+    return seen, len(read), first, [each.labels for each in found], batches
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))

@@ -12,14 +12,14 @@ from typing import Any, get_args
 
 import pytest
 
-from heedful.cli.texts import read_training
+from heedful.answers.base import LESS_IS_BETTER
+from heedful.config import build
 from heedful.data.texts import Text, Texts
 from heedful.errors import DataError
-from heedful.tasks.base import LESS_IS_BETTER
-from heedful.tasks.classify import CLASSIFY
-from heedful.tasks.configuration import build
-from heedful.tasks.regress import REGRESS
-from heedful.tasks.text_config import ClassifyConfig, RegressConfig
+from heedful.tasks.classify import TASK as CLASSIFY
+from heedful.tasks.classify import ClassifyConfig
+from heedful.tasks.regress import TASK as REGRESS
+from heedful.tasks.regress import RegressConfig
 from heedful.train import loop
 from heedful.train.events import Finished, Started, Validated
 from tests.tasks.options import OF_TEXTS, assert_each_does_something, small, values_of
@@ -95,8 +95,8 @@ def cut(name: str, value: Any) -> object:
     Path("train.tsv").write_text("text\tlabel\n" + "".join(rows), encoding="utf-8")
     values = settings(name, value)
     values["data"]["train"] = ["train.tsv"]
-    train, valid = read_training(build(ClassifyConfig, values).data)
-    return [each.line for each in train.texts], [each.line for each in valid.texts]
+    train, valid = CLASSIFY.reader.read_training(build(ClassifyConfig, values).data)
+    return [each.line for each in train.rows], [each.line for each in valid.rows]
 
 
 def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> object:
@@ -115,10 +115,11 @@ def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> 
                     seen.append(hashlib.sha256(weights).hexdigest())
     except DataError as error:
         return str(error)
-    trained, batches, read = CLASSIFY.predictor.load(folder), list[int](), list[object]()
-    real = trained._answer
-    patch.setattr(trained, "_answer", lambda ids: batches.append(len(ids)) or real(ids))
-    found = trained.answers(read.append(text) or text for text, _ in TEXTS)
+    trained, batches, read = CLASSIFY.load(folder), list[int](), list[object]()
+    real = trained.input.collate
+    kind = type(trained.input)
+    patch.setattr(kind, "collate", lambda _, ids: batches.append(len(ids)) or real(ids))
+    found = trained.predict(read.append(text) or text for text, _ in TEXTS)
     first = next(found)
     return seen, len(read), first, list(found), batches
 
@@ -143,7 +144,7 @@ def test_every_figure_chooses_by_itself(
     task: Any, kind: Any, data: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metrics = get_args(type(kind().training).model_fields["metric"].annotation)
-    assert set(metrics) == set(task.figures)
+    assert set(metrics) == set(task.answer.metrics)
     best = {}
     for metric in metrics:
         # each figure is fair in the first epoch, and best in one of its own

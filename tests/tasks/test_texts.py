@@ -11,22 +11,22 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, mean_absolute_error, r2_score
 
+from heedful.answers.label import Labels
+from heedful.answers.number import Number
+from heedful.answers.sequence_metrics import score_labels, score_numbers
+from heedful.config import build
 from heedful.data.texts import Text, Texts
 from heedful.errors import DataError, OptionError, ShapeError
-from heedful.explore.texts import TEXT_SALIENCY, record_answer
-from heedful.models.classifier import SequenceModel, SequenceSizes
+from heedful.explore.explain import SALIENCY, record_answer
 from heedful.models.encoders import ENCODERS
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.models.frequency import subsample
 from heedful.nn.pooling import POOLS, AttentionPooling
 from heedful.nn.scores import SCORE_MODULES
-from heedful.tasks.answer_metrics import score_labels, score_numbers
-from heedful.tasks.classify import CLASSIFY
-from heedful.tasks.classifying import Classifier
-from heedful.tasks.configuration import build
-from heedful.tasks.regress import REGRESS
-from heedful.tasks.regressing import Regressor
-from heedful.tasks.text_config import ClassifyConfig, RegressConfig
+from heedful.tasks.classify import TASK as CLASSIFY
+from heedful.tasks.classify import ClassifyConfig
+from heedful.tasks.regress import TASK as REGRESS
+from heedful.tasks.regress import RegressConfig
 from heedful.train.events import Finished, Progress
 from heedful.train.loop import train_model
 
@@ -41,7 +41,7 @@ VALID = Texts([Text(text, (label,)) for text, label in PATTERNS])
 MANY = Texts(
     [
         Text(each.text, (each.answers[0], "film") if "film" in each.text else ())
-        for each in DATA.texts
+        for each in DATA.rows
     ]
 )
 PRICES = {"cheap thing": 10.0, "dear thing": 90.0, "cheap": 12.0, "very dear thing": 108.0}
@@ -73,7 +73,7 @@ def trained(folder: Path, config: Any, data: Texts = DATA) -> Any:
     task = CLASSIFY if isinstance(config, ClassifyConfig) else REGRESS
     *_, last = train_model(task, config, data, data, folder)
     assert isinstance(last, Finished)
-    return task.predictor.load(folder), last.scores
+    return task.load(folder), last.scores
 
 
 @pytest.mark.parametrize("pooling", ["attention", *POOLS])
@@ -83,7 +83,7 @@ def test_every_pooling_learns(tmp_path: Path, pooling: str) -> None:
     model, scores = trained(tmp_path / "run", config)
     assert scores["accuracy"] == scores["macro_f1"] == 1.0
     texts = [text for text, _ in PATTERNS]
-    found = list(model.answers([*texts, "", texts[0]]))
+    found = list(model.predict([*texts, "", texts[0]]))
     assert [each.labels for each in found] == [*((label,) for _, label in PATTERNS), (), ("yes",)]
     assert all(0.5 < p <= 1 for each in found for p in each.probabilities)
 
@@ -92,7 +92,7 @@ def test_several_labels(tmp_path: Path) -> None:
     config = classifier(data={"separator": ","}, training={"epochs": 30})
     model, scores = trained(tmp_path / "run", config, MANY)
     assert scores["accuracy"] == scores["micro_f1"] == 1.0
-    assert [set(each.labels) for each in model.answers(["the good film", "good"])] == [
+    assert [set(each.labels) for each in model.predict(["the good film", "good"])] == [
         {"yes", "film"},
         set(),
     ]
@@ -103,25 +103,25 @@ def test_numbers_in_their_own_units(tmp_path: Path) -> None:
     model, scores = trained(tmp_path / "run", config, NUMBERS)
     assert scores["r2"] > 0.9
     assert scores["rmse"] < 15
-    np.testing.assert_allclose(model.target, (55.0, np.std(list(PRICES.values()))))
-    found = dict(zip(PRICES, model.answers(PRICES), strict=True))
+    target = model.answer.mean, model.answer.scale
+    np.testing.assert_allclose(target, (55.0, np.std(list(PRICES.values()))))
+    found = dict(zip(PRICES, (each.value for each in model.predict(PRICES)), strict=True))
     assert found["cheap"] < 40 < 70 < found["dear thing"]
-    assert list(model.answers([""])) == [None]
-    equal = Regressor.untrained(config, model.vocabularies)
-    equal.fit_targets([3.0, 3.0])
-    assert equal.target == (3.0, 1.0)
+    assert [each.value for each in model.predict([""])] == [None]
+    equal = Number.learn(config, [("3.0",), ("3.0",)])
+    assert (equal.mean, equal.scale) == (3.0, 1.0)
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> None:
     model, _ = trained(tmp_path / "run", classifier(kind, training={"epochs": 1}))
-    records = record_answer(model, "the good film", "yes")
+    records = record_answer(model, "the good film", Labels(("yes",)))
     kinds = [each.kind for each in records]
     assert "pooling" in kinds
     assert (
         model.model.encoder.attends
         == ("encoder" in kinds)
-        == (TEXT_SALIENCY not in {r.measure for r in records})
+        == (SALIENCY not in {r.measure for r in records})
     )
     [pooling] = [each for each in records if each.kind == "pooling"]
     assert (pooling.query_tokens, pooling.key_tokens) == (("yes",), ("the", "good", "film"))
@@ -129,7 +129,7 @@ def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> Non
     np.testing.assert_allclose(records[-1].weights.sum(-1), 1, atol=1e-5)
     assert not any(module.training for module in model.model.modules())
     with pytest.raises(DataError, match="no tokens to explain"):
-        record_answer(model, " ", "yes")
+        record_answer(model, " ", Labels(("yes",)))
 
 
 @pytest.mark.parametrize("name", ["down_weight", "penalty"])
@@ -179,7 +179,7 @@ def test_heads_divide_the_width() -> None:
         AttentionPooling(6, 4)
     config = classifier(pooling={"heads": 3})
     with pytest.raises(OptionError, match="pooling.heads = 3 does not divide the width of the"):
-        SequenceModel(config.inputs, config.encoder, config.pooling, SequenceSizes(10, 5, 3))
+        CLASSIFY.learn(config, DATA)
 
 
 def batch_of(words: list[list[int]], lengths: list[int]) -> TokenBatch:
@@ -189,20 +189,18 @@ def batch_of(words: list[list[int]], lengths: list[int]) -> TokenBatch:
 
 def test_frequent_words_weigh_less(tmp_path: Path) -> None:
     plain, _ = trained(tmp_path / "plain", classifier(training={"epochs": 1}))
-    weighed = Classifier.untrained(
-        plain.config.model_copy(
-            update={"frequency": plain.config.frequency.model_copy(update={"down_weight": 1e-3})}
-        ),
-        plain.vocabularies,
-    )
+    frequency = plain.config.frequency.model_copy(update={"down_weight": 1e-3})
+    weighed = CLASSIFY.learn(plain.config.model_copy(update={"frequency": frequency}), DATA)
     weighed.model.load_state_dict(plain.model.state_dict())
     weighed.model.eval()
-    shares = plain.vocabularies.frequencies([each.text for each in DATA.texts])
-    torch.testing.assert_close(plain.model.frequencies, shares)
+    shares = weighed.input.word_shares
+    torch.testing.assert_close(plain.model.frequency.shares, shares)
     torch.testing.assert_close(shares.sum(), torch.tensor(1.0))
-    before, after = (record_answer(each, "film one", "x")[0].weights for each in (plain, weighed))
+    before, after = (
+        record_answer(each, "film one", Labels(("x",)))[0].weights for each in (plain, weighed)
+    )
     # log(a / (a + p)) is added to a softmax: weights are multiplied by a / (a + p)
-    words = plain.vocabularies.tokens.words
+    words = plain.input.tokens.words
     factors = [1e-3 / (1e-3 + float(shares[words.index[word]])) for word in ("film", "one")]
     wanted = before * factors
     np.testing.assert_allclose(after, wanted / wanted.sum(-1, keepdims=True), rtol=1e-4)
@@ -227,11 +225,11 @@ def test_the_penalty_moves_attention_away_from_frequent_words(tmp_path: Path) ->
             frequency={"penalty": penalty, "smoothing": 0.1}, training={"epochs": 15}
         )
         model, _ = trained(tmp_path / str(penalty), config)
-        weights = record_answer(model, "the film good", "x")[0].weights.mean(0)[0]
+        weights = record_answer(model, "the film good", Labels(("x",)))[0].weights.mean(0)[0]
         spent.append(weights[:2].sum())
     assert spent[1] < spent[0]
     model.model.train()
-    batch = model.vocabularies.tokens.collate(model.vocabularies.encode(["the film"]))
+    batch = model.input.collate(model.input.encode(["the film"]))
     assert float(model.model.scored(batch)[1].detach()) > 0
     assert float(model.model.eval().scored(batch)[1]) == 0
 
@@ -247,13 +245,13 @@ def test_pre_trained_vectors(tmp_path: Path, frozen: bool) -> None:
     config = classifier(inputs=inputs, training={"epochs": 15})
     model, scores = trained(tmp_path / "run", config)
     path.unlink()  # a run can be moved
-    model = Classifier.load(tmp_path / "run")
+    model = CLASSIFY.load(tmp_path / "run")
     assert scores["accuracy"] == 1.0
     assert model.sizes() == {"tokens": 8, "words with a vector": 3, "words without": 4, "labels": 2}
-    found = model.model.inputs.vectors.weight[model.vocabularies.tokens.words.index["good"]]
+    found = model.model.inputs.vectors.weight[model.input.tokens.words.index["good"]]
     assert frozen == torch.equal(found, torch.tensor([1.0, 0, 0]))
     # a word that training never saw, known by its vector alone
-    assert next(model.answers(["splendid"])).labels == ("yes",)
+    assert next(model.predict(["splendid"])).labels == ("yes",)
 
 
 def test_words_with_a_vector_alone_share_the_unknown_word(tmp_path: Path) -> None:
@@ -261,14 +259,14 @@ def test_words_with_a_vector_alone_share_the_unknown_word(tmp_path: Path) -> Non
     path.write_text(VECTORS, encoding="utf-8")
     config = classifier(inputs={"word_width": 4, "vectors": str(path), "vectors_unseen": 0})
     model, _ = trained(tmp_path / "run", config)
-    assert "splendid" not in model.vocabularies.tokens.words
+    assert "splendid" not in model.input.tokens.words
     assert model.model.inputs.words.weight.shape[0] == model.model.inputs.vectors.weight.shape[0]
     assert model.model.inputs.width == 7
 
 
 CHECKS = [
     (DATA, Texts([Text("x", ("yse",), "", Path("v.tsv"), 4)]), r"v\.tsv, line 4: the label 'yse' is in no .* 'yes'"),
-    (Texts([*DATA.texts, Text("x", ("odd",), "", Path("t.tsv"), 9)]), VALID,
+    (Texts([*DATA.rows, Text("x", ("odd",), "", Path("t.tsv"), 9)]), VALID,
      r"t\.tsv, line 9: the label 'odd' has 1 training text, and data\.min_examples = 2"),
 ]  # fmt: skip
 
@@ -286,7 +284,7 @@ def test_one_label_is_none() -> None:
 
 
 def test_targets_that_are_no_numbers() -> None:
-    bad = Texts([replace(NUMBERS.texts[0], answers=("nan",), path=Path("t.csv"), line=3)])
+    bad = Texts([replace(NUMBERS.rows[0], answers=("nan",), path=Path("t.csv"), line=3)])
     config = build(RegressConfig, settings())
     with pytest.raises(DataError, match=r"t\.csv, line 3: the target is 'nan'"):
         train_model(REGRESS, config, bad, NUMBERS, "unused")
@@ -296,12 +294,12 @@ def test_targets_that_are_no_numbers() -> None:
 
 def test_a_text_without_tokens_and_one_that_is_long(tmp_path: Path) -> None:
     config = classifier(data={"max_length": 3})
-    blank = Texts([*DATA.texts, Text("", ("yes",), "", Path("t.tsv"), 2)])
+    blank = Texts([*DATA.rows, Text("", ("yes",), "", Path("t.tsv"), 2)])
     events = train_model(CLASSIFY, config, blank, VALID, tmp_path / "none")
     with pytest.raises(DataError, match=r"t\.tsv, line 2: the text holds no token"):
         next(events)
     model, _ = trained(tmp_path / "run", config)
-    assert model.vocabularies.tokens_of("a b c d e") == ["a", "b", "e"]
+    assert model.input.positions("a b c d e") == ["a", "b", "e"]
 
 
 def test_figures_are_those_of_scikit_learn() -> None:
@@ -313,7 +311,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
     assert found.confusion == tuple(map(tuple, confusion_matrix(wanted, got).tolist()))
     grid = draw.integers(0, 2, (2, 40, 3))
     sets = [[tuple(np.array(["a", "b", "c"])[row == 1]) for row in half] for half in grid]
-    several = score_labels(sets[0], sets[1], several=True)
+    several = score_labels(sets[0], sets[1], multi_label=True)
     assert several.micro_f1 == pytest.approx(f1_score(grid[1], grid[0], average="micro"))
     assert several.accuracy == pytest.approx((grid[0] == grid[1]).all(1).mean())
     assert several.confusion is None

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
+from heedful import run_folder
+from heedful.answers.text_metrics import score_translations
+from heedful.config import build
 from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError, ShapeError
-from heedful.tasks import run_folder
-from heedful.tasks.configuration import build
-from heedful.tasks.metrics import score_translations
-from heedful.tasks.text_pairs import Vocabularies
-from heedful.tasks.translation import TASK, Alignment, Translator
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.alignment import Alignment, align_words, encode_pair
+from heedful.tasks.predictor import Predictor
+from heedful.tasks.translate import TASK as TRANSLATE
+from heedful.tasks.translate import TranslationConfig
 
 PAIRS = Pairs(
     ["Ein Hund rennt.", "Zwei Männer gehen.", "Ein Mann geht im Schnee.", "我喜欢你。"],
@@ -26,7 +28,7 @@ SMALL = {
 }
 
 
-def untrained(model="transformer", **vocabulary) -> Translator:
+def untrained(model="transformer", **vocabulary) -> Predictor:
     config = build(
         TranslationConfig,
         {
@@ -35,12 +37,12 @@ def untrained(model="transformer", **vocabulary) -> Translator:
         },
     )
     torch.manual_seed(0)
-    return Translator.untrained(config, Vocabularies.train(config.vocabulary, PAIRS))
+    return TRANSLATE.learn(config, PAIRS)
 
 
 @pytest.fixture
 def run(tmp_path):
-    folder = run_folder.create(tmp_path / "run", TASK)
+    folder = run_folder.create(tmp_path / "run", "translate")
     translator = untrained()
     translator.save(folder)
     translator.save_weights(folder / run_folder.WEIGHTS)
@@ -51,15 +53,15 @@ def run(tmp_path):
 @pytest.mark.parametrize("vocabulary", ["bpe", "unigram", "word", "char"])
 def test_every_model_and_vocabulary_translates_and_aligns(kind, vocabulary):
     translator = untrained(kind, kind=vocabulary, shared=vocabulary != "word")
-    found = list(translator.translate(PAIRS.source, beam=2))
+    found = list(translator.predict(PAIRS.source, beam=2))
     assert [len(each) for each in found] == [1, 1, 1, 1]
-    alignment = translator.align("Ein Mann rennt.", "A man runs fast.")
+    alignment = align_words(translator, "Ein Mann rennt.", "A man runs fast.")
     assert alignment.source_words == ["Ein", "Mann", "rennt."]
     assert alignment.target_words == ["A", "man", "runs", "fast."]
     assert all(0 <= weight <= 1 for row in alignment.weights for weight in row)
     assert alignment.method == ("gradient" if kind == "lstm" else "attention")
     assert [pair.split("-")[1] for pair in alignment.pharaoh().split()] == ["0", "1", "2", "3"]
-    assert translator.align("我喜欢你。", "I like you.").source_words == [
+    assert align_words(translator, "我喜欢你。", "I like you.").source_words == [
         "我",
         "喜",
         "欢",
@@ -71,10 +73,10 @@ def test_every_model_and_vocabulary_translates_and_aligns(kind, vocabulary):
 def test_order_is_kept_over_chunks_batches_and_empty_lines():
     translator = untrained()
     texts = ["Ein Hund rennt im Schnee.", "", "Ein", "  ", "Zwei Männer gehen.", "Hund Hund"]
-    alone = [next(translator.translate([text])) for text in texts]
+    alone = [next(translator.predict([text])) for text in texts]
     decoding = translator.config.decoding.model_copy(update={"chunk": 4, "batch_tokens": 8})
     translator.config = translator.config.model_copy(update={"decoding": decoding})
-    together = list(translator.translate(iter(texts)))
+    together = list(translator.predict(iter(texts)))
     assert [each[0].text for each in together] == [each[0].text for each in alone]
     assert [bool(each[0].text) for each in together] == [True, False, True, False, True, True]
 
@@ -90,7 +92,7 @@ def test_translating_streams():
             read.append(number)
             yield "Ein Hund."
 
-    next(translator.translate(lines()))
+    next(translator.predict(lines()))
     assert read == [0, 1]
 
 
@@ -98,33 +100,33 @@ def test_options_of_translate():
     translator = untrained()
     assert translator.config.decoding.beam == 5
     five, default, one = (
-        [each[0] for each in translator.translate(PAIRS.source, beam=beam)] for beam in (5, None, 1)
+        [each[0] for each in translator.predict(PAIRS.source, beam=beam)] for beam in (5, None, 1)
     )
     assert default == five != one
-    found = next(translator.translate(["Ein Hund."], beam=4, nbest=3))
+    found = next(translator.predict(["Ein Hund."], beam=4, nbest=3))
     assert len(found) == 3
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
-    plain = next(translator.translate(["Ein Hund."], length_penalty=0.0))
-    assert plain[0].score != next(translator.translate(["Ein Hund."]))[0].score
+    plain = next(translator.predict(["Ein Hund."], length_penalty=0.0))
+    assert plain[0].score != next(translator.predict(["Ein Hund."]))[0].score
     for options, message in (
         ({"beam": 0}, "beam must be at least 1"),
         ({"beam": 2, "nbest": 3}, "nbest must be from 1 to the beam, 2"),
         ({"length_penalty": -1.0}, "length_penalty must be a number of at least 0"),
     ):
         with pytest.raises(OptionError, match=message):
-            translator.translate(["Ein"], **options)
+            translator.predict(["Ein"], **options)
 
 
 def test_the_longest_translation_follows_the_source():
     translator = untrained()
     decoding = translator.config.decoding.model_copy(update={"max_length_ratio": 1e-9})
-    translator.config = translator.config.model_copy(update={"decoding": decoding})
-    assert all(len(e[0].tokens) <= 10 for e in translator.translate(PAIRS.source, beam=1))
+    translator.answer = replace(translator.answer, decoding=decoding)
+    assert all(len(e[0].tokens) <= 10 for e in translator.predict(PAIRS.source, beam=1))
 
 
 def test_aligning_nothing_is_refused():
     with pytest.raises(DataError, match="the target has no words"):
-        untrained().align("Ein Hund", " ")
+        align_words(untrained(), "Ein Hund", " ")
 
 
 def test_pharaoh_takes_the_greatest_weight():
@@ -133,7 +135,7 @@ def test_pharaoh_takes_the_greatest_weight():
 
 
 def test_tensors_name_every_token():
-    tensors = untrained().tensors("Ein Hund.", "A dog.")
+    tensors = encode_pair(untrained(), "Ein Hund.", "A dog.")
     assert tensors.source.shape == (1, len(tensors.source_pieces))
     assert tensors.target.shape == (1, len(tensors.target_pieces))
     assert (tensors.source_pieces[-1], tensors.target_pieces[0]) == ("<end>", "<begin>")
@@ -142,20 +144,20 @@ def test_tensors_name_every_token():
 
 
 def test_a_run_loads_as_it_was_saved(run):
-    before, after = untrained(), Translator.load(run)
+    before, after = untrained(), TRANSLATE.load(run)
     assert after.config == before.config
     assert not after.model.training
     for name, tensor in before.model.state_dict().items():
         assert torch.equal(after.model.state_dict()[name], tensor)
-    assert list(after.translate(PAIRS.source)) == list(before.translate(PAIRS.source))
+    assert list(after.predict(PAIRS.source)) == list(before.predict(PAIRS.source))
 
 
 def test_lowercase_is_kept():
     translator = untrained(lowercase=True)
-    assert translator.vocabularies.source.encode("HUND").ids == (
-        translator.vocabularies.source.encode("hund").ids
+    assert translator.input.vocabulary.encode("HUND").ids == (
+        translator.input.vocabulary.encode("hund").ids
     )
-    assert translator.align("Ein HUND", "a DOG").target_words == ["a", "dog"]
+    assert align_words(translator, "Ein HUND", "a DOG").target_words == ["a", "dog"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_lowercase_is_kept():
         ("heedful.json", None, "is not a run folder"),
         ("heedful.json", b"{", "heedful.json is corrupt"),
         ("heedful.json", json.dumps({"task": "tag", "format": 1}).encode(), "a run of 'tag'"),
-        ("heedful.json", json.dumps({"task": TASK, "format": 9}).encode(), "has format 9"),
+        ("heedful.json", json.dumps({"task": "translate", "format": 9}).encode(), "has format 9"),
         ("config.toml", b"[model]\nwidth = 16", "holds the weights of another model"),
         ("config.toml", b"[model]\nwidht = 16", "did you mean 'model.width'"),
         ("config.toml", None, "configuration cannot be used: .*does not exist"),
@@ -179,7 +181,7 @@ def test_damaged_runs(run, name, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RunError, match=message):
-        Translator.load(run)
+        TRANSLATE.load(run)
 
 
 def test_weights_cut_anywhere(run):
@@ -188,12 +190,12 @@ def test_weights_cut_anywhere(run):
     for keep in (4, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:keep])
         with pytest.raises(RunError, match="truncated or corrupt"):
-            Translator.load(run)
+            TRANSLATE.load(run)
 
 
 def test_a_missing_run(tmp_path):
     with pytest.raises(RunError, match="does not exist"):
-        Translator.load(tmp_path / "none")
+        TRANSLATE.load(tmp_path / "none")
 
 
 def test_scores_of_known_translations():

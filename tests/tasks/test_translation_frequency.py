@@ -9,16 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.data.batching import Batch
+from heedful.answers.text import TargetBatch
+from heedful.config import build
 from heedful.data.files import Pairs
 from heedful.decode import beam_search
 from heedful.errors import OptionError
+from heedful.inputs.pieces import PieceBatch
 from heedful.models.frequency import inverse_frequency
-from heedful.tasks.configuration import build
-from heedful.tasks.text_pairs import Vocabularies
-from heedful.tasks.translate import TRANSLATE
-from heedful.tasks.translation import Translator
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.base import Answered
+from heedful.tasks.predictor import Predictor
+from heedful.tasks.translate import TASK as TRANSLATE
+from heedful.tasks.translate import TranslationConfig
 from heedful.train.events import Progress
 from heedful.train.loop import train_model
 
@@ -60,7 +61,7 @@ def configuration(model: str, **frequency: float) -> TranslationConfig:
     return build(TranslationConfig, values)
 
 
-def learned(model: str, **frequency: float) -> Translator:
+def learned(model: str, **frequency: float) -> Predictor:
     """Fresh weights, large enough that attention is not even."""
     torch.manual_seed(0)
     translator = TRANSLATE.learn(configuration(model, **frequency), PAIRS)
@@ -72,18 +73,21 @@ def learned(model: str, **frequency: float) -> Translator:
 
 
 def tensors() -> tuple[Tensor, Tensor, Tensor]:
-    vocabularies = Vocabularies.train(configuration("luong, dot").vocabulary, PAIRS)
-    pad = Translator.untrained(configuration("luong, dot"), vocabularies).pad
-    source = pad(vocabularies.source_ids(["the dog runs", "a cat"]))
-    target = pad(vocabularies.target_ids(["der Hund rennt", "eine Katze"]))
-    return source.source, source.source_lengths, target.source[:, :-1]
+    found = TRANSLATE.learn(configuration("luong, dot"), PAIRS)
+    source = found.input.collate(found.input.encode(["the dog runs", "a cat"]))
+    target = found.answer.collate(found.answer.encode(["der Hund rennt", "eine Katze"]))
+    return source.ids, source.lengths, target.ids[:, :-1]
+
+
+def answered(source: Tensor, lengths: Tensor, target: Tensor) -> Answered:
+    return Answered(PieceBatch(source, lengths), TargetBatch(target, torch.tensor([4, 3])))
 
 
 def test_frequencies_are_shares_of_source_tokens_and_special_tokens_have_none() -> None:
     config = build(TranslationConfig, {"vocabulary": {"kind": "word", "min_frequency": 2}})
-    vocabularies = Vocabularies.train(config.vocabulary, PAIRS)
-    found = vocabularies.source_frequencies(PAIRS.source)
-    [ids] = vocabularies.source_ids(["the dog bird"])
+    source = TRANSLATE.learn(config, PAIRS).input
+    found = source.shares(PAIRS.source)
+    [ids] = source.encode(["the dog bird"])
     the, dog, bird, end = (float(found[each]) for each in ids)
     assert (the, dog) == pytest.approx((5 / 15, 2 / 15))
     assert bird == end == 0.0
@@ -127,7 +131,7 @@ def test_one_step_at_a_time_and_beams_are_weighed_as_the_whole_is(model: str) ->
 @pytest.mark.parametrize("model", MODELS)
 def test_the_penalty_is_what_frequent_tokens_get_at_real_targets(model: str) -> None:
     source, lengths, target = tensors()
-    batch = Batch(source, lengths, target, torch.tensor([4, 3]))
+    batch = answered(source, lengths, target)
     losses = {
         penalty: TRANSLATE.loss(learned(model, penalty=penalty, smoothing=0.1))
         for penalty in (1e-9, 0.5)
@@ -148,7 +152,7 @@ def test_the_penalty_is_what_frequent_tokens_get_at_real_targets(model: str) -> 
 
 def test_sub_sampling_leaves_out_source_tokens_while_training_alone() -> None:
     source, lengths, target = tensors()
-    batch = Batch(source, lengths, target, torch.tensor([4, 3]))
+    batch = answered(source, lengths, target)
     translator = learned("luong, dot", subsample=0.01)
     loss, read = TRANSLATE.loss(translator), []
     forward = translator.model.forward
@@ -203,7 +207,7 @@ def test_a_resumed_run_ends_with_the_same_bytes_and_a_loaded_one_weighs(tmp_path
     list(train_model(TRANSLATE, config, PAIRS, PAIRS, tmp_path / "part", resume=True))
     for name in ("model.safetensors", "config.toml"):
         assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    loaded = Translator.load(tmp_path / "whole")
-    wanted = loaded.vocabularies.source_frequencies(PAIRS.source)
+    loaded = TRANSLATE.load(tmp_path / "whole")
+    wanted = loaded.input.shares(PAIRS.source)
     torch.testing.assert_close(loaded.model.source_frequencies, wanted)
     assert loaded.model.source_bias(torch.tensor([[int(wanted.argmax())]])) is not None

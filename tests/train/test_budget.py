@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from heedful.config import build
 from heedful.data.labelled import Labelled, Sentence
-from heedful.tasks.configuration import build
-from heedful.tasks.sections import TrainingConfig
-from heedful.tasks.tag import TAG
-from heedful.tasks.tagging_config import TaggingConfig
+from heedful.tasks.tag import TASK as TAG
+from heedful.tasks.tag import TaggingConfig
+from heedful.tasks.training_config import TrainingConfig
 from heedful.train.budget import planned_steps, spent
 from heedful.train.checkpoint import Position
 from heedful.train.events import Finished, Progress, Validated

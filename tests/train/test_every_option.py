@@ -14,15 +14,14 @@ from typing import Any
 import pytest
 import torch
 
+from heedful.answers import text
+from heedful.answers.base import Scores
+from heedful.config import build
 from heedful.data.files import Pairs
 from heedful.errors import OptionError
-from heedful.tasks import translation
-from heedful.tasks.base import Scores
-from heedful.tasks.configuration import build
-from heedful.tasks.text_pairs import Vocabularies
-from heedful.tasks.translate import TRANSLATE
-from heedful.tasks.translation import Translator
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.inputs.pieces import Pieces
+from heedful.tasks.translate import TASK as TRANSLATE
+from heedful.tasks.translate import TranslationConfig
 from heedful.train import loop
 from heedful.train.events import Finished, Progress, Started, Validated
 from tests.tasks.options import assert_all_differ, values_of
@@ -105,26 +104,28 @@ def configuration(name: str, value: Any) -> TranslationConfig:
 
 def vocabularies(config: TranslationConfig) -> object:
     """What a person sees of the vocabularies: the pieces, and whether there is one or two."""
-    found = Vocabularies.train(config.vocabulary, PAIRS)
-    encodings = [found.source.encode(text) for text in PAIRS.source]
-    return found.source is found.target, [(each.pieces, each.ids) for each in encodings]
+    found = TRANSLATE.learn(config, PAIRS)
+    source: Pieces = found.input
+    encodings = [source.vocabulary.encode(text) for text in PAIRS.source]
+    shared = source.vocabulary is found.answer.vocabulary
+    return shared, [(each.pieces, each.ids) for each in encodings]
 
 
 def decoding(config: TranslationConfig, patch: pytest.MonkeyPatch) -> object:
     """The translations, the batches searched and their limits, and what is read before the first."""
     torch.manual_seed(0)
-    translator = Translator.untrained(config, Vocabularies.train(config.vocabulary, PAIRS))
+    translator = TRANSLATE.learn(config, PAIRS)
     translator.model.eval()
     read: list[str] = []
     batches: list[object] = []
-    search = translation.beam_search
+    search = text.beam_search
 
     def watched(model: Any, source: Any, lengths: Any, **options: Any) -> Any:
         batches.append((source.tolist(), options["max_length"].tolist()))
         return search(model, source, lengths, **options)
 
-    patch.setattr(translation, "beam_search", watched)
-    found = translator.translate(read.append(text) or text for text in PAIRS.source)
+    patch.setattr(text, "beam_search", watched)
+    found = translator.predict(read.append(each) or each for each in PAIRS.source)
     first = next(found)
     return len(read), first, list(found), batches
 

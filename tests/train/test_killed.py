@@ -13,7 +13,7 @@ import pytest
 
 from heedful.data.builtin.dates import build
 from heedful.errors import RunError
-from heedful.tasks.run_folder import read_metadata
+from heedful.run_folder import read_metadata
 from heedful.train.checkpoint import Position, read_position
 
 SETTINGS = (

@@ -5,11 +5,10 @@ import json
 import pytest
 import torch
 
+from heedful.config import build
 from heedful.data.files import Pairs
-from heedful.tasks.configuration import build
-from heedful.tasks.translate import TRANSLATE
-from heedful.tasks.translation import Translator
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.translate import TASK as TRANSLATE
+from heedful.tasks.translate import TranslationConfig
 from heedful.train.events import Finished, Progress, Started, Validated
 from heedful.train.loop import train_model
 
@@ -74,8 +73,8 @@ def test_training_writes_a_run_that_translates(tmp_path):
     }
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["validated"] * 20 + ["finished"]
-    translator = Translator.load(run)
-    found = list(translator.translate(["ein hund", "", "mann"], beam=2, nbest=2))
+    translator = TRANSLATE.load(run)
+    found = list(translator.predict(["ein hund", "", "mann"], beam=2, nbest=2))
     assert [len(each) for each in found] == [2, 1, 2]
     assert found[1][0].text == ""
     scores = translator.evaluate(pairs(8, 1), beam=1)

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 
-from heedful.data.batching import collate
+from heedful import run_folder
+from heedful.data.batching import pad_ids
 from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
-from heedful.tasks import run_folder
 from heedful.tasks.batches import Batches
-from heedful.tasks.sections import TrainingConfig
+from heedful.tasks.training_config import TrainingConfig
 from heedful.train.checkpoint import average
 from heedful.train.checks import check_data, check_device, digest
 from heedful.train.fabric import build_fabric
@@ -99,13 +98,15 @@ def test_fabric_says_nothing(capfd, caplog):
 
 def test_batches_are_made_one_at_a_time():
     ids = [([5] * length, [2, 6, 3]) for length in (1, 2, 2, 3, 4, 4, 9)]
-    batches = Batches(
-        ids, lambda pair: (len(pair[0]), 2), partial(collate, pad=0), tokens=8, seed=0
-    )
+
+    def padded(pairs):
+        return pad_ids([source for source, _ in pairs], pad=0)[0]
+
+    batches = Batches(ids, lambda pair: (len(pair[0]), 2), padded, tokens=8, seed=0)
     for epoch in (0, 1, 5):
-        whole = [batch.source.tolist() for batch in batches.epoch(epoch)]
+        whole = [batch.tolist() for batch in batches.epoch(epoch)]
         assert len(whole) == len(batches)
-        assert [batch.source.tolist() for batch in batches.epoch(epoch, first=2)] == whole[2:]
+        assert [batch.tolist() for batch in batches.epoch(epoch, first=2)] == whole[2:]
     ids.clear()  # nothing was made ahead of time
     assert len(batches) == 0
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from heedful.config import build
 from heedful.data.files import Pairs
 from heedful.nn import recurrent_precision
 from heedful.ops.jit import processor
-from heedful.tasks.configuration import build
-from heedful.tasks.translate import TRANSLATE
-from heedful.tasks.translation_config import TranslationConfig
+from heedful.tasks.translate import TASK as TRANSLATE
+from heedful.tasks.translate import TranslationConfig
 from heedful.train import precision
 from heedful.train.events import Finished, Started
 from heedful.train.loop import train_model

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from heedful.errors import RunError
-from heedful.tasks.translate import TRANSLATE
+from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.train.events import Finished, Progress, Started, Validated
 from heedful.train.loop import train_model
 

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from heedful.cli.options import (
-    Json,
-    LabelColumn,
-    Quiet,
-    Sets,
-    TextColumn,
-    TextLabel,
-    TextTarget,
-)
+from heedful.cli.options import Json, Quiet, Sets, with_more_parameters
 from heedful.cli.output import Output
+from heedful.tasks.table import data_options
 
 
-def compare(
+def _compare(
     what: Annotated[
         str,
         typer.Argument(
@@ -48,10 +41,6 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    column: LabelColumn = None,
-    text: TextColumn = None,
-    label: TextLabel = None,
-    target: TextTarget = None,
     encoders: Annotated[
         str | None,
         typer.Option(
@@ -100,6 +89,7 @@ def compare(
     set_: Sets = None,
     json: Json = False,
     quiet: Quiet = False,
+    **columns: Any,
 ) -> None:
     """Compare models: each is trained on the same data, with the same budget, from several seeds.
 
@@ -117,19 +107,18 @@ def compare(
     from heedful.cli.compare_settings import CompareChoices
     from heedful.cli.comparing import compare_for_a_person
 
+    given = {"train": train, "valid": valid, **columns}
     choices = CompareChoices(
-        train=train or (),
-        valid=valid or (),
-        column=column,
-        text=text,
-        label=label,
+        values={name: value for name, value in given.items() if value},
         encoders=encoders,
         seeds=seeds,
         budget=budget,
         fractions=fractions,
         lengths=lengths,
-        target=target,
         quality=quality,
         sets=set_ or (),
     )
     compare_for_a_person(what, choices, out, Output(json=json, quiet=quiet))
+
+
+compare = with_more_parameters(_compare, data_options(), after="out")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from heedful.cli.lists import numbers, parts
 from heedful.compare.plan import CompareSection, Plan, Where, make_plan
+from heedful.config import Values, apply_overrides, build, place, read_toml
 from heedful.errors import OptionError, unknown_choice
-from heedful.tasks.configuration import Values, apply_overrides, build, place, read_toml
-from heedful.tasks.table import TASKS
+from heedful.tasks.options import Chosen, train_files, valid_files
+from heedful.tasks.table import TASKS, data_options
 
 COMPARE, CONTENDERS = "compare", "contenders"
 """The sections of a file that are not the task's."""
@@ -40,12 +40,8 @@ class ComparePlace:
 class CompareChoices:
     """What a person chose on the command line; None or empty where nothing was said."""
 
-    train: Sequence[str] = ()
-    valid: Sequence[str] = ()
-    column: str | None = None
-    text: str | None = None
-    label: str | None = None
-    target: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Name of an option of `heedful train` -> its value, of those that were given."""
     encoders: str | None = None
     seeds: int | None = None
     budget: str | None = None
@@ -66,17 +62,10 @@ class CompareChoices:
 
     def overrides(self) -> list[str]:
         """Return the settings of the task that were chosen, `--set` last."""
-        lists = {"train": self.train, "valid": self.valid}
-        found = [
-            f"data.{name}={json.dumps(list(value), ensure_ascii=False)}"
-            for name, value in lists.items()
-            if value
-        ]
-        for name in ("column", "text", "label", "target"):
-            value = getattr(self, name)
-            if value is not None:
-                found.append(f"data.{name}={json.dumps(value, ensure_ascii=False)}")
-        return [*found, *self.sets]
+        options = {each.name: each for each in (train_files(""), valid_files(""), *data_options())}
+        chosen = Chosen(self.values, {}, self.sets, "")
+        found = [options[name].overrides(value, chosen) for name, value in self.values.items()]
+        return [*(override for each in found for override in each), *self.sets]
 
 
 def plan_from(what: ComparePlace, choices: CompareChoices) -> Plan:
@@ -99,7 +88,7 @@ def plan_from(what: ComparePlace, choices: CompareChoices) -> Plan:
     found = build(CompareSection, asked, where=lambda keys: where([COMPARE, *keys]))
     if found.task not in TASKS:
         raise unknown_choice("task", found.task, TASKS)
-    kind = TASKS[found.task].predictor.configuration
+    kind = TASKS[found.task].configuration
     base = apply_overrides(kind, values, choices.overrides())
     return make_plan(found, base, contenders, where)
 

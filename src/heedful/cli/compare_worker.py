@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from heedful.cli.command import INTERRUPTED
-from heedful.cli.tasks import TASK_COMMANDS
 from heedful.compare.outcome import Outcome
 from heedful.compare.plan import Job
 from heedful.compare.run import run_job
 from heedful.errors import HeedfulError
+from heedful.tasks.table import TASKS
 from heedful.train.events import Progress, Started, Validated
 
 KINDS = {"started": Started, "progress": Progress, "validated": Validated}
@@ -37,9 +37,8 @@ def job_to_dict(task: str, job: Job, folder: Path, lengths: tuple[int, ...]) -> 
 
 def work(values: dict[str, Any], write: Any) -> None:
     """Do a job and `write` what happens, each a dictionary."""
-    commands = TASK_COMMANDS[values["task"]]()
-    task = commands.task
-    config = task.predictor.configuration.model_validate(values["config"])
+    task = TASKS[values["task"]]
+    config: Any = task.configuration.model_validate(values["config"])
     job = Job(
         contender=values["contender"],
         seed=values["seed"],
@@ -47,7 +46,7 @@ def work(values: dict[str, Any], write: Any) -> None:
         config=config,
     )
     try:
-        data = commands.read_training(config.data)
+        data = task.reader.read_training(config.data)
         for event in run_job(task, job, data, Path(values["folder"]), values["lengths"]):
             if isinstance(event, Outcome):
                 write({"kind": "outcome", "value": event.to_dict()})

@@ -16,7 +16,6 @@ from heedful.cli.compare_settings import CompareChoices, ComparePlace, plan_from
 from heedful.cli.compare_worker import KINDS, job_to_dict
 from heedful.cli.output import Output, duration
 from heedful.cli.progress import PLAIN_SECONDS, doing_bar
-from heedful.cli.tasks import TASK_COMMANDS
 from heedful.compare.comparison import (
     PAGE,
     RESULTS,
@@ -34,7 +33,7 @@ from heedful.compare.process import events_of
 from heedful.compare.show import table
 from heedful.compare.summary import summarize
 from heedful.errors import OptionError, RunError, count
-from heedful.tasks.run_folder import write_text
+from heedful.run_folder import write_text
 from heedful.train.events import Event, Progress, Started, Validated
 
 
@@ -46,10 +45,10 @@ def compare_for_a_person(
         raise OptionError("--out is missing: name the report's folder, as in --out reports/first")
     place = ComparePlace(what)
     plan = plan_from(place, choices)
-    data = TASK_COMMANDS[plan.task.name]().read_training(next(iter(plan.contenders.values())).data)
+    data = plan.task.reader.read_training(next(iter(plan.contenders.values())).data)
     for config in plan.contenders.values():
         plan.task.check(config, *data)
-    digest = data_digest(plan, data)
+    digest = data_digest(data)
     if check_folder(plan, out, digest):
         output.say(f"going on with the comparison in {out}")
     output.say(
@@ -152,8 +151,8 @@ class _Watch:
             case Progress():
                 self._advance(event)
             case Validated():
-                figure = self.plan.figure
-                state = f"{figure.title} {event.scores[self.plan.judge.figure]:{figure.form}}"
+                metric = self.plan.metric
+                state = f"{metric.title} {event.scores[self.plan.answer.compared_by]:{metric.form}}"
                 self.bar.update(self.task, doing=state)
             case JobEnded():
                 self._end(event)
@@ -173,13 +172,13 @@ class _Watch:
             self.output.say(f"{self.title}: {state}")
 
     def _end(self, event: JobEnded) -> None:
-        outcome, figure = event.outcome, self.plan.figure
+        outcome, metric = event.outcome, self.plan.metric
         said = f"[{event.number}/{event.of}] {event.job.name}: "
         if outcome.error is not None:
             self.output.say(f"{said}failed: {outcome.error}")
             return
         again = " (from before)" if event.again else ""
         self.output.say(
-            f"{said}{figure.title} {outcome.quality:{figure.form}}, {outcome.tokens_per_second:,.0f} tokens/s, "
+            f"{said}{metric.title} {outcome.quality:{metric.form}}, {outcome.tokens_per_second:,.0f} tokens/s, "
             f"{duration(outcome.seconds)}{again}"
         )

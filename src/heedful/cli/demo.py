@@ -13,7 +13,7 @@ from heedful.cli.output import Output
 
 if TYPE_CHECKING:
     from heedful.data.files import Pairs
-    from heedful.tasks.translation import Translator
+    from heedful.tasks.predictor import Predictor
 
 NAME: Final = "heedful-demo"
 CORPUS: Final = "dates"
@@ -67,14 +67,12 @@ def demo(
         heedful demo
         heedful demo --out my-demo --json
     """
-    from heedful.cli.tasks.translate_report import next_commands, translation_report
+    from heedful.cli.report import next_commands, write_report
     from heedful.cli.training import check_out, run_training
+    from heedful.config import build
     from heedful.data.builtin import load_builtin
     from heedful.explore import MetricTable
-    from heedful.tasks.configuration import build
-    from heedful.tasks.translate import TRANSLATE
-    from heedful.tasks.translation import Translator
-    from heedful.tasks.translation_config import TranslationConfig
+    from heedful.tasks.translate import TASK, TranslationConfig
 
     began = time.monotonic()
     folder = free_name(Path(NAME)) if out is None else out
@@ -83,8 +81,8 @@ def demo(
     corpus = load_builtin(CORPUS)
     output.say(f"{corpus.description}\n")
     config = build(TranslationConfig, SETTINGS)
-    run_training(TRANSLATE, config, (corpus.train, corpus.valid), folder, output)
-    translator = Translator.load(folder)
+    run_training(TASK, config, (corpus.train, corpus.valid), folder, output)
+    translator = TASK.load(folder)
     exact = translator.evaluate(corpus.test).exact_match
     result = f"{exact:.1%} of {len(corpus.test):,} dates that it never saw are exactly right"
     table = MetricTable(
@@ -93,12 +91,12 @@ def demo(
     lead = (
         f"{corpus.description} Learned by a GRU encoder–decoder with additive attention: {result}."
     )
-    report = translation_report(translator, folder, corpus.test, lead=lead, results=[table])
+    report = write_report(translator, folder, corpus.test, lead=lead, results=[table])
     seconds = time.monotonic() - began
     output.say(f"\n{result}. Some of them, and what one of them looked at:\n")
     show_examples(translator, corpus.test, output)
     output.say(f"\nThe run is in {folder}, its report with pictures in {report}")
-    output.advise(next_commands(folder, corpus.test, config.data))
+    output.advise(next_commands(translator, folder, corpus.test))
     output.result(
         {"exact_match": exact, "seconds": seconds, "run": str(folder), "report": str(report)}
     )
@@ -113,15 +111,16 @@ def free_name(path: Path) -> Path:
     return free
 
 
-def show_examples(translator: Translator, pairs: Pairs, output: Output) -> None:
+def show_examples(translator: Predictor, pairs: Pairs, output: Output) -> None:
     """Write some dates, how the model reads them, and the attention of the first."""
-    from heedful.cli.tasks.translate_report import EXAMPLES, explained, varied
+    from heedful.cli.report import EXAMPLES, explained
+    from heedful.data.files import varied
     from heedful.explore import heat_map
     from heedful.explore.terminal import style_for
 
     chosen = varied(pairs, EXAMPLES)
     sources = [source for source, _ in chosen]
-    for (source, target), [best, *_] in zip(chosen, translator.translate(sources), strict=True):
+    for (source, target), [best, *_] in zip(chosen, translator.predict(sources), strict=True):
         verdict = "" if best.text == target else f"  (wrong: {target})"
         output.say(f"    {source}  →  {best.text}{verdict}")
     console = output.console

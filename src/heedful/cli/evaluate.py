@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heedful.cli.options import Beam, Columns, Json, Quiet, Run
-from heedful.cli.output import Output
+from heedful.cli.output import Output, duration
+
+if TYPE_CHECKING:
+    from heedful.data.dataset import Dataset
 
 
 def evaluate(
@@ -32,17 +37,59 @@ def evaluate(
 ) -> None:
     """Measure a run on data it has never seen.
 
-    A translator translates the source side of pairs and compares with their target side: sacreBLEU and chrF with
-    their signatures, so that others can compare, the share of exact matches, and the BLEU of lower-cased tokenized
-    text, in which many papers report Multi30k. A tagger labels sentences: accuracy, also on unknown words, macro F1,
-    F1 of spans where labels mark some, and the labels most often confused.
+    Of generated text: sacreBLEU and chrF with their signatures, so that others can compare, the share of exact
+    matches, and the BLEU of lower-cased tokenized text, in which many papers report Multi30k. Of labels: accuracy,
+    F1, and the labels most often confused; of tokens also accuracy on unknown words, and F1 of spans. Of numbers:
+    RMSE, MAE and R².
 
     Example:
         heedful evaluate runs/en-de --test test.en test.de --beam 5
         heedful evaluate runs/en-de --test test.en test.de --by-length --json
     """
-    from heedful.cli.run import commands_of
-    from heedful.cli.tasks.base import EvaluateOptions
+    from heedful.cli.progress import watched
+    from heedful.cli.run import check_options, search_of, task_of
+    from heedful.tasks.options import split_columns
 
-    options = EvaluateOptions(test=test, columns=columns, beam=beam, by_length=by_length)
-    commands_of(run).evaluate(run, options, Output(json=json, quiet=quiet))
+    output = Output(json=json, quiet=quiet)
+    task = task_of(run)
+    given = {"columns": columns, "beam": beam, "by_length": by_length}
+    check_options(task, given)
+    config = task.load_config(run)
+    reading = config.data
+    if names := split_columns(columns):
+        reading = reading.model_copy(update={"columns": names})
+    data = task.reader.read_test(test, reading)
+    predictor = task.load(run)
+    began = time.monotonic()
+    predicted = predictor.predict(data.inputs, **search_of(task, given))
+    found = list(watched(predicted, len(data), output, unit=task.examples))
+    metrics = predictor.score(data, found)
+    seconds = time.monotonic() - began
+    counts = _counts(task.examples, data, metrics)
+    output.say(f"{data.name}: {', '.join(f'{n:,} {what}' for what, n in counts.items())}")
+    for table in predictor.answer.tables(metrics):
+        output.table(table)
+    more = _by_length(data, found, output) if by_length else {}
+    what, count = list(counts.items())[-1]
+    speed = count / max(seconds, 1e-9)
+    output.say(f"{speed:,.0f} {what}/s; {duration(seconds)}")
+    rest = {"seconds": seconds, f"{what}_per_second": speed, **asdict(metrics), **more}
+    if "beam" in task.answer.search_options:
+        rest["beam"] = config.prediction.beam if beam is None else beam
+    output.result({"run": str(run), **counts, **rest})
+
+
+def _counts(examples: str, data: Any, metrics: Any) -> dict[str, int]:
+    """Count the examples and, where each has an answer a token, the tokens."""
+    tokens = getattr(metrics, "tokens", None)
+    return {examples: len(data), **({} if tokens is None else {"tokens": tokens})}
+
+
+def _by_length(data: Dataset, found: Any, output: Output) -> dict[str, Any]:
+    """Show BLEU of short, middling and long sources apart."""
+    from heedful.answers.text_metrics import score_by_length
+
+    groups = score_by_length(data.inputs, [each.text for each in found], data.answers)
+    rows = [[f"{g.shortest}-{g.longest}", f"{g.pairs:,}", f"{g.bleu:.2f}"] for g in groups]
+    output.table([["source words", "pairs", "BLEU"], *rows])
+    return {"by_length": [asdict(group) for group in groups]}

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heedful.cli.options import Beam, Json, Overwrite, Quiet, Run
 from heedful.cli.output import Output
+from heedful.cli.predict import check_new
+from heedful.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from heedful.explore import AttentionRecord
+    from heedful.explore.explain import Explained
+    from heedful.tasks.predictor import Predictor
+
+    Titled = tuple[str, list[AttentionRecord]]
 
 
 def explain(
@@ -55,7 +65,7 @@ def explain(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what each translated word, or the label of each token, looked at.
+    """Show what an answer looked at: each translated word, the label of each token, the answer to a text.
 
     Output × input; for a transformer each layer and head, of encoder and decoder too.
 
@@ -64,17 +74,128 @@ def explain(
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
     """
-    from heedful.cli.run import commands_of
-    from heedful.cli.tasks.base import ExplainOptions
+    from heedful.cli.run import check_options, search_of, task_of
 
-    options = ExplainOptions(
-        texts=texts,
-        reference=reference,
-        out=out,
-        kind=kind,
-        layer=layer,
-        head=head,
-        beam=beam,
-        overwrite=overwrite,
-    )
-    commands_of(run).explain(run, options, Output(json=json, quiet=quiet))
+    task = task_of(run)
+    given = {"reference": reference, "beam": beam}
+    check_options(task, given)
+    if reference and len(reference) != len(texts):
+        raise OptionError(
+            f"--reference is given once for each TEXT; got {len(reference)} for {len(texts)}"
+        )
+    files = _checked(texts, out, overwrite=overwrite)
+    output = Output(json=json, quiet=quiet)
+    predictor = task.load(run)
+    found = _explained(predictor, texts, reference, search_of(task, given))
+    is_chosen = (kind, layer, head) != (None, None, None)
+    chosen = [_chosen(each.records, kind, layer, head) for each in found]
+    if files:
+        titled = zip((each.title for each in found), chosen, strict=True)
+        _draw(list(titled), files, output)
+    elif not json:
+        shown = chosen if is_chosen else [each.main for each in found]
+        _show([(each.title, main) for each, main in zip(found, shown, strict=True)], output)
+        if not is_chosen and found[0].others:
+            output.say(found[0].others)
+    values = [
+        _values(predictor, each, records, with_records=not files)
+        for each, records in zip(found, chosen, strict=True)
+    ]
+    output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
+
+
+def _explained(
+    predictor: Predictor,
+    texts: Sequence[str],
+    reference: Sequence[str] | None,
+    search: dict[str, Any],
+) -> list[Explained]:
+    """Explain each text, or, where there are references, each text with its reference as the target."""
+    from heedful.explore.explain import explain
+
+    inputs = [predictor.task.reader.parsed(text) for text in texts]
+    if reference:
+        return [
+            explain(predictor, one, target=target)
+            for one, target in zip(inputs, reference, strict=True)
+        ]
+    predictions = list(predictor.predict(inputs, **search))
+    return [
+        explain(predictor, one, prediction)
+        for one, prediction in zip(inputs, predictions, strict=True)
+    ]
+
+
+def _values(
+    predictor: Predictor, each: Explained, records: list[AttentionRecord], *, with_records: bool
+) -> dict[str, Any]:
+    """Return what was explained as JSON values."""
+    if each.target is None:
+        answer = predictor.answer.values(each.prediction)
+    else:
+        answer = {"target": each.target}
+    return {
+        **predictor.task.reader.described(each.input),
+        **answer,
+        "attention": [{"kind": r.kind, "layer": r.layer, "heads": r.heads} for r in records],
+        **({"records": [record.to_dict() for record in records]} if with_records else {}),
+    }
+
+
+def _checked(texts: Sequence[str], out: Path | None, *, overwrite: bool) -> list[Path]:
+    """Check texts and files, change nothing, and return the files to write.
+
+    Raises: DataError for an empty text; OptionError for a file of another kind; RunError for a file that
+        may not be written.
+    """
+    from heedful.explore.renderers import renderer_for
+
+    for number, text in enumerate(texts, start=1):
+        if not text.strip():
+            raise DataError(f"text {number} is empty; there is nothing to explain")
+    if out is None:
+        return []
+    renderer_for(out)
+    files = [out]
+    # one page for all texts, one picture for each
+    if len(texts) > 1 and out.suffix.lower() != ".html":
+        files = [out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(1, len(texts) + 1)]
+    for file in files:
+        check_new(file, overwrite)
+    return files
+
+
+def _chosen(
+    records: Sequence[AttentionRecord], kind: str | None, layer: int | None, head: int | None
+) -> list[AttentionRecord]:
+    """Keep the records that --kind, --layer and --head name; layers and heads are counted from 1."""
+    from heedful.explore import select
+
+    numbers = [None if each is None else each - 1 for each in (layer, head)]
+    return select(records, kind=kind, layer=numbers[0], head=numbers[1])
+
+
+def _draw(titled: Sequence[Titled], files: Sequence[Path], output: Output) -> None:
+    """Draw one page of all texts, or a picture of each."""
+    from heedful.explore import Maps, report_page, save
+
+    if len(files) < len(titled):
+        page = report_page("What each answer looked at", [Maps("", titled)])
+        files[0].write_text(page, encoding="utf-8")
+    else:
+        for file, (title, records) in zip(files, titled, strict=True):
+            save(records, file, title=title)
+    for file in files:
+        output.say(f"written: {file}")
+
+
+def _show(titled: Sequence[Titled], output: Output) -> None:
+    """Draw shaded cells in the terminal."""
+    from heedful.explore import heat_map
+    from heedful.explore.terminal import style_for
+
+    console = output.console
+    for title, records in titled:
+        console.print(title)
+        for record in records:
+            console.print(heat_map(record, width=console.width, style=style_for(console)))

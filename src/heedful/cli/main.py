@@ -12,15 +12,13 @@ import typer
 from heedful.cli.bench import bench
 from heedful.cli.command import HeedfulCommand
 from heedful.cli.compare import compare
-from heedful.cli.config import config_classify, config_regress, config_tag, config_translate
 from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
 from heedful.cli.predict import predict
 from heedful.cli.probe import probe
-from heedful.cli.train import train_translate
-from heedful.cli.train_tag import train_tag
-from heedful.cli.train_text import train_classify, train_regress
+from heedful.cli.train import config_command, train_command
+from heedful.tasks.table import ENTRIES
 
 _LOOK = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Plain text at a readable width; typer's frames are hard to copy an example from."""
@@ -42,17 +40,12 @@ app = _group(
     "see what it looked at."
     "\n\n`heedful demo` shows all of it in about a minute; every command has --help with an example."
 )
-_train = _group("Train a model: `heedful train translate`, `tag`, `classify` or `regress`.")
-_config = _group(
-    "Print a complete configuration: `heedful config translate`, `tag`, `classify` or `regress`."
-)
+_names = ", ".join(f"`{name}`" for name in ENTRIES)
+_train = _group(f"Train a model: `heedful train` and a task, one of {_names}.")
+_config = _group(f"Print a complete configuration: `heedful config` and a task, one of {_names}.")
 
 app.command(cls=HeedfulCommand)(demo)
 app.add_typer(_train, name="train")
-_train.command("translate", cls=HeedfulCommand)(train_translate)
-_train.command("tag", cls=HeedfulCommand)(train_tag)
-_train.command("classify", cls=HeedfulCommand)(train_classify)
-_train.command("regress", cls=HeedfulCommand)(train_regress)
 app.command(cls=HeedfulCommand)(evaluate)
 app.command(cls=HeedfulCommand)(predict)
 app.command(cls=HeedfulCommand)(explain)
@@ -60,10 +53,9 @@ app.command(cls=HeedfulCommand)(compare)
 app.command(cls=HeedfulCommand)(bench)
 app.command(cls=HeedfulCommand)(probe)
 app.add_typer(_config, name="config")
-_config.command("translate", cls=HeedfulCommand)(config_translate)
-_config.command("tag", cls=HeedfulCommand)(config_tag)
-_config.command("classify", cls=HeedfulCommand)(config_classify)
-_config.command("regress", cls=HeedfulCommand)(config_regress)
+for _name, _entry in ENTRIES.items():
+    _train.command(_name, cls=HeedfulCommand)(train_command(_name, _entry))
+    _config.command(_name, cls=HeedfulCommand)(config_command(_name, _entry))
 
 
 def _print_version(wanted: bool) -> None:

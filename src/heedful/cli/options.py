@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from heedful.tasks.options import TaskOption
 
 Run = Annotated[
     Path, typer.Argument(help="The folder of a trained run.", metavar="RUN", show_default=False)
@@ -45,52 +49,6 @@ Sets = Annotated[
         show_default=False,
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(help="{models}.", metavar="NAME", show_default="transformer"),
-]
-Attention = Annotated[
-    str | None,
-    typer.Option(
-        help="How a query and a key are scored: {scores}; or none: no attention.",
-        metavar="NAME",
-        show_default="scaled_dot for a transformer, else additive",
-    ),
-]
-Encoder = Annotated[
-    str | None,
-    typer.Option(
-        help="What a token knows of its context: {encoders}.",
-        metavar="NAME",
-        show_default="lstm",
-    ),
-]
-LabelColumn = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Which column holds the labels: upos, xpos, feats, deprel, … or a feature such as Number; in "
-        "columns a number, or last; in JSON lines a key.",
-        show_default="upos, last or tags",
-    ),
-]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--text",
-        metavar="NAME",
-        help="Column of the texts; a number, from 1, where the table has no header.",
-        show_default="text",
-    ),
-]
-TextLabel = Annotated[
-    str | None,
-    typer.Option("--label", metavar="NAME", help="Column of the labels.", show_default="label"),
-]
-TextTarget = Annotated[
-    str | None,
-    typer.Option("--target", metavar="NAME", help="Column of the numbers.", show_default="target"),
-]
 RunOut = Annotated[
     Path | None,
     typer.Option(
@@ -113,24 +71,53 @@ Plot = Annotated[
         "--out", metavar="FILE", help="Also draw a plot: .png or .svg.", show_default=False
     ),
 ]
-TrainTexts = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--train",
-        metavar="FILE",
-        help="A table with a text and an answer a row: .tsv, .csv or .jsonl, .gz too; can be given again.",
-        show_default=False,
-    ),
-]
-ValidTexts = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--valid",
-        metavar="FILE",
-        help="Texts to choose the best weights by, given likewise.",
-        show_default="a tenth of --train, cut off",
-    ),
-]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what --out names, if it is there.")
 ]
+
+Parameter = tuple[str, Any, Any]
+"""Name, annotation and default of a parameter of a command."""
+
+
+def parameter(option: TaskOption) -> Parameter:
+    """Return the parameter of a command for an option of a task."""
+    described = typer.Option(
+        f"--{option.name}",
+        metavar=option.metavar,
+        help=option.help,
+        show_default=option.default or False,
+    )
+    kind = list[str] | None if option.many else str | None
+    return option.name, Annotated[kind, described], None
+
+
+def with_parameters(
+    function: Callable[..., None], parameters: Sequence[Parameter], help: str
+) -> Callable[..., None]:
+    """Give a function of any keywords the signature that the parser reads."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(n, keyword, default=d, annotation=a) for n, a, d in parameters]
+    )
+    function.__annotations__ = {name: annotation for name, annotation, _ in parameters}
+    function.__doc__ = help
+    return function
+
+
+def with_more_parameters(
+    function: Callable[..., None], options: Sequence[TaskOption], *, after: str
+) -> Callable[..., None]:
+    """Return a command with parameters for options of tasks, which it takes as keywords."""
+    own = inspect.signature(function, eval_str=True).parameters.values()
+    found: list[Parameter] = []
+    for each in own:
+        if each.kind is not inspect.Parameter.VAR_KEYWORD:
+            found.append((each.name, each.annotation, each.default))
+        if each.name == after:
+            found += map(parameter, options)
+
+    def command(**given: Any) -> None:
+        function(**given)
+
+    command.__name__ = function.__name__.removeprefix("_")
+    return with_parameters(command, found, function.__doc__ or "")

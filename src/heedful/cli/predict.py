@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heedful.cli.options import Beam, Json, Quiet, Run
-from heedful.cli.output import Output
-from heedful.errors import RunError
+from heedful.cli.output import Output, duration, write_json
+from heedful.errors import OptionError, RunError
+
+if TYPE_CHECKING:
+    from heedful.tasks.predictor import Predictor
+    from heedful.tasks.readers.base import Lines, Stream
 
 
 def predict(
@@ -78,19 +86,144 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         echo "A man sleeps." | heedful predict runs/en-de
     """
-    from heedful.cli.run import commands_of
-    from heedful.cli.tasks.base import PredictOptions
+    from heedful.cli.run import check_options, search_of, task_of
+    from heedful.tasks.readers.base import Writing
 
-    options = PredictOptions(
-        file=file,
-        beam=beam,
-        length_penalty=length_penalty,
-        nbest=nbest,
-        alignments=alignments,
-        column=column,
-        overwrite=overwrite,
+    task = task_of(run)
+    given = {
+        "beam": beam,
+        "length_penalty": length_penalty,
+        "nbest": nbest if nbest > 1 else None,
+        "alignments": alignments,
+        "column": column,
+    }
+    check_options(task, given)
+    if column == "":
+        raise OptionError("--column is empty; name the column that is added")
+    config = task.load_config(run)
+    source = _opened(file, config.data.train)
+    check_new(alignments, overwrite)
+    predictor = task.load(run)
+    name = column or getattr(config.prediction, "column", "predicted")
+    columns = predictor.answer.columns(name)
+    stream = task.reader.stream(source, config.data, Writing(columns, nbest))
+    output = Output(json=json, quiet=quiet, data=True)
+    if file == "-" and sys.stdin.isatty():
+        output.say("type a text a line; Ctrl-D ends")
+    began = time.monotonic()
+    with _alignment_file(alignments) as aligned:
+        writer = _Writer(predictor, stream, columns, aligned, json=json)
+        writer.write_all(search_of(task, given), output)
+    seconds = time.monotonic() - began
+    speed = writer.count / max(seconds, 1e-9)
+    output.say(
+        f"{writer.count:,} {stream.unit} in {duration(seconds)}: {speed:,.0f} {stream.unit}/s"
     )
-    commands_of(run).predict(run, options, Output(json=json, quiet=quiet, data=True))
+    values: dict[str, Any] = {stream.unit: writer.count, "seconds": seconds}
+    if alignments is not None:
+        values["alignments"] = str(alignments)
+    output.result(values)
+
+
+def _opened(file: str, train: tuple[str, ...]) -> Lines:
+    """Open a file, all of which is checked first, or standard input."""
+    from heedful.cli.lines import STANDARD_INPUT, count_lines, standard_input
+    from heedful.data.files import check_file, iterate_lines
+    from heedful.tasks.readers.base import Lines
+
+    if file == STANDARD_INPUT:
+        # standard input has no name: its format is that of the training data
+        name = train[0] if train else "standard input"
+        return Lines(Path("standard input"), name, standard_input())
+    check_file(file)
+    count_lines(file)
+    return Lines(Path(file), file, iterate_lines(file))
+
+
+class _Writer:
+    """Writes inputs with their predictions to standard output, in order, while inputs are still read."""
+
+    def __init__(
+        self, predictor: Predictor, stream: Stream, columns: list[str], aligned: Any, *, json: bool
+    ):
+        self.predictor, self.stream, self.columns = predictor, stream, columns
+        self.aligned, self.json = aligned, json
+        self.count = 0
+        self.begun = False
+
+    def write_all(self, search: dict[str, Any], output: Output) -> None:
+        """Predict and write everything."""
+        from heedful.cli.progress import watched
+
+        # a bar would be torn by lines that go to the same screen
+        quiet = output.quiet or sys.stdout.isatty()
+        bar = Output(json=output.json, quiet=quiet, data=True)
+        for item, prediction in watched(self._predicted(search), None, bar, unit=self.stream.unit):
+            self._write(item, prediction)
+        self._begin()
+
+    def _predicted(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+        from heedful.cli.lines import as_they_come
+
+        # what is wrong with a keyword is an error before any input is read
+        self.predictor.answer.check_search(search)
+        for group in as_they_come(self.stream.items(), self.predictor.config.prediction.chunk):
+            inputs = (self.stream.input(item) for item in group)
+            yield from zip(group, self.predictor.predict(inputs, **search), strict=True)
+
+    def _begin(self) -> None:
+        """Write the header, unless it is written; a table without a row has one, too."""
+        if not (self.begun or self.json):
+            _write_text(self.stream.header())
+        self.begun = True
+
+    def _write(self, item: Any, prediction: Any) -> None:
+        answer, is_example = self.predictor.answer, self.stream.is_example(item)
+        self.count += is_example
+        values = answer.values(prediction)
+        pharaoh = self._align(item, prediction)
+        if not self.json:
+            self._begin()
+            cells = answer.cells(prediction)
+            _write_text(self.stream.written(item, self.count, values, cells))
+        elif is_example:
+            if self.stream.cells_in_json:
+                values = dict(zip(self.columns, answer.cells(prediction), strict=True))
+            more = {} if pharaoh is None else {"alignment": pharaoh}
+            write_json({**self.stream.described(item, self.count), **values, **more})
+
+    def _align(self, source: str, prediction: Any) -> str | None:
+        """Align a text and its translation, where that is asked for; one without words has no links."""
+        if self.aligned is None:
+            return None
+        from heedful.tasks.alignment import align_words
+
+        pharaoh = ""
+        if source.strip() and prediction.text.strip():
+            pharaoh = align_words(self.predictor, source, prediction.text).pharaoh()
+        self.aligned.write(f"{pharaoh}\n")
+        return pharaoh
+
+
+def _write_text(text: str) -> None:
+    # UTF-8 whatever the terminal says: this is data, as the input is
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _alignment_file(path: Path | None) -> Iterator[Any]:
+    """Open the file of alignments; it gets its name when it is complete."""
+    if path is None:
+        yield None
+        return
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def check_new(path: Path | None, overwrite: bool) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from heedful.answers.base import Scores
 from heedful.cli.output import Output, duration
-from heedful.tasks.base import Scores, Task
+from heedful.tasks.base import Task
 from heedful.train.events import Event, Finished, Progress, Started, Validated
 
 Item = TypeVar("Item")
@@ -35,7 +36,7 @@ def doing_bar(output: Output) -> Bar:
 class TrainingProgress:
     """Shows the events of a training; used as a context manager, so that the bar always ends."""
 
-    def __init__(self, task: Task[Any, Any, Any], output: Output):
+    def __init__(self, task: Task, output: Output):
         self.task = task
         self.output = output
         self.epochs = 0
@@ -77,7 +78,7 @@ class TrainingProgress:
                 epochs = "epoch" if event.epochs == 1 else "epochs"
                 self.output.say(
                     f"{why} after {event.epochs} {epochs} and {duration(event.seconds)}; "
-                    f"kept: {event.chosen} ({figures(self.task, event.scores)})"
+                    f"kept: {event.chosen} ({metrics_line(self.task, event.scores)})"
                 )
 
     def _start(self, event: Started) -> None:
@@ -110,19 +111,20 @@ class TrainingProgress:
             self.output.say(f"epoch {epoch}, step {event.step:,}/{event.steps:,}: {state}")
 
 
-def validation_line(task: Task[Any, Any, Any], event: Validated) -> str:
+def validation_line(task: Task, event: Validated) -> str:
     """Say what an epoch reached."""
     best = ", the best so far" if event.best else ""
     return (
-        f"epoch {event.epoch}: training loss {event.train_loss:.3f}, validation {figures(task, event.scores)}"
+        f"epoch {event.epoch}: training loss {event.train_loss:.3f}, validation {metrics_line(task, event.scores)}"
         f"{best} ({duration(event.seconds)})"
     )
 
 
-def figures(task: Task[Any, Any, Any], scores: Scores) -> str:
-    """Write validation figures on one line."""
+def metrics_line(task: Task, scores: Scores) -> str:
+    """Write validation metrics on one line."""
     return ", ".join(
-        f"{figure.title} {scores[name]:{figure.form}}" for name, figure in task.figures.items()
+        f"{metric.title} {scores[name]:{metric.form}}"
+        for name, metric in task.answer.metrics.items()
     )
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from heedful import run_folder
+from heedful.answers.base import Answer
+from heedful.data.dataset import Dataset
 from heedful.explore import (
     AttentionRecord,
     Chart,
@@ -16,9 +20,11 @@ from heedful.explore import (
     Paragraph,
     Series,
     report_page,
+    select,
 )
-from heedful.tasks import run_folder
-from heedful.tasks.base import Task
+from heedful.explore.explain import explain
+from heedful.tasks.predictor import Predictor
+from heedful.tasks.table import ENTRIES
 
 REPORT = "report.html"
 
@@ -26,37 +32,75 @@ Commands = list[tuple[str, str]]
 """Each a command to type and what it does."""
 
 
+EXAMPLES = 4
+
+
 def write_report(
-    task: Task[Any, Any, Any],
+    predictor: Predictor,
     run: Path,
+    data: Dataset,
     *,
-    lead: str,
-    examples: Sequence[tuple[str, list[AttentionRecord]]],
-    commands: Commands,
+    lead: str = "",
     results: Sequence[MetricTable] = (),
 ) -> Path:
     """Write the report of a finished training beside its weights and return where it is.
 
     Args:
-        task: what the run was trained for.
+        predictor: the trained model.
         run: its folder.
-        lead: what it is about.
-        examples: titles and what the model looked at.
-        commands: what a person may type next.
+        data: examples that were not in the training, of which some are shown.
+        lead: what it is about; by default the model and its data.
         results: tables that stand before those of the validation.
     """
+    task, config = predictor.task, predictor.config
+    usual = (
+        f"A run of `heedful train {task.name}` with {task.describe(config)}, trained on "
+        f"{' + '.join(config.data.train) or 'data given in Python'}."
+    )
+    examples = explained(predictor, data.showcase(EXAMPLES))
     page = report_page(
         f"Heedful: {run.name}",
         [
-            Paragraph("", lead),
+            Paragraph("", lead or usual),
             *results,
             *([Maps("What it looked at", examples)] if examples else []),
-            *validation_sections(task, read_metrics(run)),
-            Code("What next", commands),
+            *validation_sections(predictor.answer, task.examples, read_metrics(run)),
+            Code("What next", next_commands(predictor, run, data)),
         ],
     )
     run_folder.write_text(run / REPORT, page)
     return run / REPORT
+
+
+def explained(
+    predictor: Predictor, inputs: Sequence[Any]
+) -> list[tuple[str, list[AttentionRecord]]]:
+    """Predict each input and record what was looked at, under a title; inputs without an answer are left out."""
+    found = []
+    for one, prediction in zip(inputs, predictor.predict(inputs), strict=True):
+        if predictor.answer.shown(prediction).strip():
+            each = explain(predictor, one, prediction)
+            records = each.records if each.target is None else select(each.records, kind="cross")
+            found.append((each.title, records))
+    return found
+
+
+def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
+    """Return what a person may type next."""
+    folder, entry = shlex.quote(str(run)), ENTRIES.get(predictor.task.name)
+    first = next(iter(data.showcase(1)), data.inputs[0])
+    text = shlex.quote(first if isinstance(first, str) else " ".join(map(str, first)))
+    commands = [(f"heedful explain {folder} {text} --out looked-at.html", "Draw what it looked at")]
+    if entry is None:
+        return commands
+    train = predictor.config.data.train
+    test = next((name for name in train if name.startswith("builtin:")), entry.test)
+    what = f"Measure it on {predictor.task.examples} it has never seen"
+    return [
+        *commands,
+        (f"heedful evaluate {folder} --test {test}", what),
+        (f"heedful predict {folder} FILE > {entry.predicted}", entry.predicts),
+    ]
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -66,17 +110,17 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def validation_sections(
-    task: Task[Any, Any, Any], events: Sequence[dict[str, Any]]
+    answer: Answer[Any], examples: str, events: Sequence[dict[str, Any]]
 ) -> list[MetricTable | Chart]:
-    """Return the validation figures of the kept weights, and the curves by epoch."""
+    """Return the validation metrics of the kept weights, and the curves by epoch."""
     validated = [event for event in events if event["event"] == "validated"]
     finished = events[-1]
     rows = [
-        [figure.title, format(finished["scores"][name], figure.form)]
-        for name, figure in task.figures.items()
+        [metric.title, format(finished["scores"][name], metric.form)]
+        for name, metric in answer.metrics.items()
     ]
     table = MetricTable(
-        f"On the validation {task.examples} (weights kept: {finished['chosen']})",
+        f"On the validation {examples} (weights kept: {finished['chosen']})",
         ["figure", "value"],
         rows,
     )
@@ -88,8 +132,8 @@ def validation_sections(
 
     training = Series("training", [(e["epoch"], float(e["train_loss"])) for e in validated])
     charts = [Chart("Loss", [training, curve("validation", "loss")], "epoch", "loss a prediction")]
-    for names in task.charts:
-        titles = [task.figures[name].title for name in names]
+    for names in answer.charts:
+        titles = [answer.metrics[name].title for name in names]
         series = [curve(title, name) for title, name in zip(titles, names, strict=True)]
         charts.append(Chart(" and ".join(titles), series, "epoch", "validation"))
     return [table, *charts]

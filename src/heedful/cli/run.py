@@ -1,23 +1,50 @@
-"""Which task a run folder holds, and so which commands serve it."""
+"""The task of a run folder, and which options of a command have an effect on it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from heedful.cli.tasks import TASK_COMMANDS
-from heedful.cli.tasks.base import TaskCommands
-from heedful.errors import RunError
-from heedful.tasks.run_folder import read_task
+from heedful.errors import OptionError, RunError
+from heedful.run_folder import read_task
+from heedful.tasks.table import TASKS
+
+if TYPE_CHECKING:
+    from heedful.tasks.base import Task
 
 
-def commands_of(run: Path) -> TaskCommands:
-    """Return the commands of the task that a run was trained for.
+def task_of(run: Path) -> Task:
+    """Return the task that a run was trained for.
 
     Raises: RunError for a folder that is missing, is no run, or is a run of an unknown task.
     """
     name = read_task(run)
-    if name not in TASK_COMMANDS:
-        raise RunError(
-            f"{run} holds a run of {name!r}; this Heedful knows {', '.join(TASK_COMMANDS)}"
-        )
-    return TASK_COMMANDS[name]()
+    if name not in TASKS:
+        raise RunError(f"{run} holds a run of {name!r}; this Heedful knows {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def check_options(task: Task, given: Mapping[str, Any]) -> None:
+    """Raise OptionError for an option that was given and has no effect on a task.
+
+    Args:
+        task: of the run.
+        given: the options of which only some tasks know; None, 0, False or empty where they were not given.
+    """
+    known = task.answer.search_options | task.answer.command_options
+    for section, name in (("data", "columns"), ("prediction", "column")):
+        field = task.configuration.model_fields.get(section)
+        if field is not None and name in getattr(field.annotation, "model_fields", ()):
+            known |= {name}
+    for name, value in given.items():
+        if value is not None and value is not False and name not in known:
+            raise OptionError(
+                f"--{name.replace('_', '-')} means nothing to a run of {task.name!r}; leave it out"
+            )
+
+
+def search_of(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are keywords of `Predictor.predict`, of those that were given."""
+    names = task.answer.search_options
+    return {name: value for name, value in given.items() if name in names and value is not None}

@@ -1,80 +1,80 @@
-"""`heedful train translate`: a translator from a person's own files."""
+"""`heedful train TASK` and `heedful config TASK`: a command a task, made from the table of tasks."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import typer
 
 from heedful.cli.options import (
-    Attention,
-    Columns,
     ConfigFile,
     Json,
-    Model,
     Overwrite,
+    Parameter,
     Quiet,
     Resume,
     RunOut,
     Sets,
+    parameter,
+    with_parameters,
 )
 from heedful.cli.output import Output
+from heedful.tasks.options import TaskOption
+from heedful.tasks.table import TaskEntry
+
+SHARED: Final[Sequence[Parameter]] = (
+    ("config", ConfigFile, None),
+    ("set_", Sets, None),
+    ("resume", Resume, False),
+    ("overwrite", Overwrite, False),
+    ("json", Json, False),
+    ("quiet", Quiet, False),
+)
 
 
-def train_translate(
-    train: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SRC TGT",
-            help="Two line-aligned files (.gz too); or one .tsv, .csv or .jsonl table with --columns; "
-            "or builtin:dates, builtin:numbers.",
-            show_default=False,
-        ),
-    ] = None,
-    valid: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SRC TGT",
-            help="Pairs to choose the best weights by, given likewise; built-in corpora bring their own.",
-            show_default=False,
-        ),
-    ] = None,
-    out: RunOut = None,
-    columns: Columns = None,
-    model: Model = None,
-    attention: Attention = None,
-    config: ConfigFile = None,
-    set_: Sets = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Train a translator on pairs of texts.
+def train_command(name: str, entry: TaskEntry) -> Callable[..., None]:
+    """Return the function of `heedful train` of a task, with a parameter for each of its options."""
 
-    Languages, spellings, notations: whatever turns one line into another.
+    def train(**given: Any) -> None:
+        from heedful.cli.training import Start, train_for_a_person
 
-    Two files with a text a line are enough; the vocabulary is made from them. Everything is checked before
-    --out is touched. The run's folder holds the configuration, the vocabulary, the best weights, metrics.jsonl
-    and report.html.
+        start = Start(
+            out=given["out"],
+            config=given["config"],
+            resume=given["resume"],
+            overwrite=given["overwrite"],
+        )
+        output = Output(json=given["json"], quiet=given["quiet"])
+        train_for_a_person(_choices(name, entry.options, given), start, output)
 
-    Example:
-        heedful train translate --train train.en train.de --valid valid.en valid.de --out runs/en-de
-        heedful train translate --train train.tsv --valid valid.tsv --columns en,de --out runs/table
-        heedful train translate --train builtin:dates --model gru --attention additive --out runs/dates
-        heedful train translate --resume --out runs/en-de
-    """
-    from heedful.cli.pairs import split_columns
-    from heedful.cli.settings import TranslationChoices
-    from heedful.cli.training import Start, train_for_a_person
+    files, others = entry.options[:2], entry.options[2:]
+    own = [*map(parameter, files), ("out", RunOut, None), *map(parameter, others)]
+    return with_parameters(train, [*own, *SHARED], entry.train_help(name))
 
-    choices = TranslationChoices(
-        train=train or (),
-        valid=valid or (),
-        columns=split_columns(columns),
-        model=model,
-        attention=attention,
-        sets=set_ or (),
-    )
-    start = Start(out=out, config=config, resume=resume, overwrite=overwrite)
-    train_for_a_person(choices, start, Output(json=json, quiet=quiet))
+
+def config_command(name: str, entry: TaskEntry) -> Callable[..., None]:
+    """Return the function of `heedful config` of a task."""
+    options = [option for option in entry.options if not option.setting.startswith("data.")]
+
+    def config(**given: Any) -> None:
+        from heedful.cli.output import write_json
+        from heedful.cli.settings import configure
+        from heedful.config import write_toml
+
+        found = configure(None, _choices(name, options, given))
+        if given["json"]:
+            write_json(found.model_dump(mode="json"))
+        else:
+            typer.echo(write_toml(found), nl=False)
+
+    shared = [each for each in SHARED if each[0] in ("set_", "json", "quiet")]
+    own = [parameter(option) for option in options]
+    return with_parameters(config, [*own, *shared], entry.config_help(name))
+
+
+def _choices(name: str, options: Sequence[TaskOption], given: dict[str, Any]) -> Any:
+    from heedful.cli.settings import TaskChoices
+
+    values = {each.name: given[each.name] for each in options if given[each.name] is not None}
+    return TaskChoices(task=name, values=values, sets=given["set_"] or ())

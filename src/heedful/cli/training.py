@@ -11,14 +11,15 @@ from typing import Any, Final
 
 import typer
 
+from heedful import run_folder
 from heedful.cli.command import INTERRUPTED, complain
 from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
-from heedful.cli.settings import Choices, configure_run
-from heedful.cli.tasks import TASK_COMMANDS
+from heedful.cli.report import next_commands, write_report
+from heedful.cli.settings import TaskChoices, configure_run
 from heedful.errors import OptionError, RunError
-from heedful.tasks import run_folder
 from heedful.tasks.base import Task
+from heedful.tasks.table import TASKS
 from heedful.train.events import Finished, Started
 from heedful.train.loop import train_model
 
@@ -49,20 +50,20 @@ class Start:
         return self.out
 
 
-def train_for_a_person(choices: Choices, start: Start, output: Output) -> None:
+def train_for_a_person(choices: TaskChoices, start: Start, output: Output) -> None:
     """Do all of a `heedful train` command: settings, data, training, report, advice."""
-    out = start.folder()
-    commands = TASK_COMMANDS[choices.predictor.task]()
+    out, task = start.folder(), TASKS[choices.task]
     settings = configure_run(start.config, choices, out if start.resume else None)
     if not start.resume:
         check_out(out, overwrite=start.overwrite)
-    data = commands.read_training(settings.data)
+    data = task.reader.read_training(settings.data)
     finished = run_training(
-        commands.task, settings, data, out, output, resume=start.resume, overwrite=start.overwrite
+        task, settings, data, out, output, resume=start.resume, overwrite=start.overwrite
     )
-    report = commands.write_report(commands.task.predictor.load(out), out, data[1])
+    predictor = task.load(out)
+    report = write_report(predictor, out, data[1])
     output.say(f"\nThe run is in {out}; its report: {report}")
-    output.advise(commands.next_commands(out, data[1], settings.data))
+    output.advise(next_commands(predictor, out, data[1]))
     output.result(results(finished, report))
 
 
@@ -92,7 +93,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def run_training(
-    task: Task[Any, Any, Any],
+    task: Task,
     config: Any,
     data: tuple[Any, Any],
     out: Path,

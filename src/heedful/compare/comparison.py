@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from heedful import run_folder
 from heedful.compare.outcome import Outcome, load_outcome
 from heedful.compare.plan import Job, Plan
+from heedful.config import read_configuration
+from heedful.data.dataset import Dataset
 from heedful.errors import HeedfulError, RunError
-from heedful.tasks import run_folder
-from heedful.tasks.configuration import read_configuration
 from heedful.train.checks import digest
 from heedful.train.events import Event
 
@@ -49,9 +50,9 @@ class JobEnded:
     """Whether it had ended in an earlier call of the command."""
 
 
-def data_digest(plan: Plan, data: tuple[Any, Any]) -> str:
+def data_digest(data: tuple[Dataset, Dataset]) -> str:
     """Return a fingerprint of the training and validation data."""
-    return digest(plan.task.texts(data[0]), plan.task.texts(data[1]))
+    return digest(data[0].texts(), data[1].texts())
 
 
 def check_folder(plan: Plan, folder: Path, data: str) -> bool:
@@ -84,7 +85,7 @@ def _check_run(plan: Plan, run: Path, job: Job) -> None:
     file = run / run_folder.CONFIGURATION
     if not file.exists():
         return
-    there = read_configuration(plan.task.predictor.configuration, file)
+    there = read_configuration(plan.task.configuration, file)
     # the validated values, as the file's: a tuple that was read is a tuple again
     if there != job.config:
         key = _difference(there.model_dump(), job.config.model_dump())

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import torch
 
-from heedful.compare.evidence import Judge
+from heedful.data.dataset import Dataset
 from heedful.errors import HeedfulError
+from heedful.tasks.predictor import Predictor
 
 STATUS: Final = Path("/proc/self/status")
 LEAST_CALLS: Final = 3
@@ -35,18 +36,16 @@ def resident() -> tuple[int, int] | None:
     return (found["RSS"], found["HWM"]) if len(found) == 2 else None
 
 
-def answer_seconds(
-    judge: Judge, trained: Any, data: Any, lengths: Sequence[int]
-) -> dict[int, float]:
+def answer_seconds(predictor: Predictor, data: Dataset, lengths: Sequence[int]) -> dict[int, float]:
     """Return the median time to answer one input of each length, alone in its batch, after a first call.
 
     A length that the model refuses is left out, and all that are longer.
     """
     found: dict[int, float] = {}
     for length in sorted(lengths):
-        made = judge.input(data, length)
+        made = data.stretched(length)
         try:
-            found[length] = _median(judge, trained, made)
+            found[length] = _median(predictor, made)
         except (HeedfulError, IndexError):
             break
         if found[length] > TOO_LONG_SECONDS:
@@ -54,10 +53,10 @@ def answer_seconds(
     return found
 
 
-def _median(judge: Judge, trained: Any, made: Any) -> float:
+def _median(predictor: Predictor, made: Any) -> float:
     def call() -> float:
         began = time.perf_counter()
-        judge.answer(trained, made)
+        list(predictor.predict([made], **predictor.answer.validation_search))
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return time.perf_counter() - began

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heedful.tasks.run_folder import write_text
+from heedful.run_folder import write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Outcome:
     fraction: float
     error: str | None = None
     quality: float = 0.0
-    """The judge's figure of the weights that were kept."""
+    """The metric of the weights that were kept."""
     parameters: int = 0
     train_examples: int = 0
     steps: int = 0
@@ -60,7 +60,7 @@ class Outcome:
     """Length of one input -> seconds to answer it, the median of several calls."""
     threads: int = 0
     statistics: list[list[float]] = field(default_factory=list)
-    """Of each validation example, as the judge wants them."""
+    """Of each validation example, as the answer's `statistics` gives them."""
 
     @property
     def tokens_per_second(self) -> float:

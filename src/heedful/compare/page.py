@@ -80,25 +80,25 @@ def _lead(plan: Plan, outcomes: Sequence[Outcome]) -> str:
     return (
         f"{len(plan.contenders)} contenders for the task {plan.task.name}, each trained {len(plan.seeds)} "
         f"{'time' if len(plan.seeds) == 1 else 'times'} with the budget {plan.budget} on {trained:,} "
-        f"{plan.task.examples} of {' + '.join(data.train)}, and compared by {plan.figure.title} on {validated:,} "
+        f"{plan.task.examples} of {' + '.join(data.train)}, and compared by {plan.metric.title} on {validated:,} "
         f"of {' + '.join(data.valid or data.train)}. Threads: {', '.join(map(str, threads)) or NONE}."
     )
 
 
 def _quality(plan: Plan, summary: Summary) -> list[Section]:
-    figure = plan.figure
+    metric = plan.metric
     lines = [
         Interval(row.contender, row.quality.mean, *row.interval, row.quality.values)
         for row in summary.rows
     ]
     note = f"The dot is the mean, the line its 95 % interval, the rings are the seeds. {BOOTSTRAP}"
-    title = f"Quality: {figure.title}"
-    sections: list[Section] = [Intervals(title, lines, figure.title, note=note, form=figure.form)]
+    title = f"Quality: {metric.title}"
+    sections: list[Section] = [Intervals(title, lines, metric.title, note=note, form=metric.form)]
     differences = [row.against_best for row in summary.rows if row.against_best is not None]
     if differences:
-        form = f"+{figure.form}"
+        form = f"+{metric.form}"
         drawn = [Interval(d.contender, d.difference, d.low, d.high) for d in differences]
-        label = f"{figure.title} less that of {summary.best}"
+        label = f"{metric.title} less that of {summary.best}"
         heading = f"How far from the best, {summary.best}"
         sections.append(Intervals(heading, drawn, label, zero=True, form=form))
     rows = [_quality_row(plan, row) for row in summary.rows]
@@ -108,7 +108,7 @@ def _quality(plan: Plan, summary: Summary) -> list[Section]:
     for against, found in _against(summary, first):
         columns += [f"less {against} (95 %)", "p"]
         for row, each in zip(rows, found, strict=True):
-            row += map(_together, difference_cells(each, figure))
+            row += map(_together, difference_cells(each, metric))
     return [*sections, MetricTable("", columns, rows)]
 
 
@@ -125,7 +125,7 @@ def _against(summary: Summary, first: str) -> Iterable[tuple[str | None, list[Di
 
 
 def _quality_row(plan: Plan, row: Row) -> list[str]:
-    form = plan.figure.form
+    form = plan.metric.form
     deviation = row.quality.deviation
     return [
         row.contender,
@@ -138,7 +138,7 @@ def _quality_row(plan: Plan, row: Row) -> list[str]:
 def _cost(plan: Plan, summary: Summary) -> list[Section]:
     columns = [
         "contender", "parameters", "training tokens/s", "training seconds",
-        f"seconds to {target_text(plan.figure, summary.target)}", "memory",
+        f"seconds to {target_text(plan.metric, summary.target)}", "memory",
     ]  # fmt: skip
     rows = [
         [
@@ -160,7 +160,7 @@ def _cost(plan: Plan, summary: Summary) -> list[Section]:
             Series(row.contender, [(n, 1000 * t) for n, t in row.latency.items()])
             for row in summary.rows
         ]
-        label = f"length ({plan.judge.unit})"
+        label = f"length ({plan.task.unit})"
         sections.append(
             Chart(
                 "Time of one answer by length",
@@ -168,13 +168,13 @@ def _cost(plan: Plan, summary: Summary) -> list[Section]:
             )
         )  # fmt: skip
         cells = [[r.contender, *(milliseconds(r, n) for n in lengths)] for r in summary.rows]
-        titles = ["milliseconds", *(f"{n:,} {plan.judge.unit}" for n in lengths)]
+        titles = ["milliseconds", *(f"{n:,} {plan.task.unit}" for n in lengths)]
         sections.append(MetricTable("", titles, cells))
     return sections
 
 
 def _curves(plan: Plan, summary: Summary, outcomes: Sequence[Outcome]) -> list[Section]:
-    title = plan.figure.title
+    title = plan.metric.title
     heading = title[:1].upper() + title[1:]
     by_time = [
         _mean_curve(row.contender, [o for o in outcomes if o.contender == row.contender])
@@ -200,7 +200,7 @@ def _curves(plan: Plan, summary: Summary, outcomes: Sequence[Outcome]) -> list[S
         )
         columns = ["contender", *(f"{n:,}" for n in _counts(summary))]
         rows = [
-            [name, *(_at(by_count.get(n), plan.figure.form) for n in _counts(summary))]
+            [name, *(_at(by_count.get(n), plan.metric.form) for n in _counts(summary))]
             for name, by_count in summary.learning.items()
         ]
         sections.append(MetricTable("", columns, rows))

@@ -9,14 +9,13 @@ from typing import Any
 
 from pydantic import Field
 
+from heedful.answers.base import Answer, Metric
 from heedful.compare.budget import Budget, parse_budget
-from heedful.compare.evidence import Judge
-from heedful.compare.judges import JUDGES
+from heedful.config import Values, build
 from heedful.errors import OptionError, unknown_choice
 from heedful.models.config import Section
 from heedful.models.encoders import ENCODERS
-from heedful.tasks.base import Figure, Task
-from heedful.tasks.configuration import Values, build
+from heedful.tasks.base import Task
 from heedful.tasks.table import TASKS
 
 
@@ -67,7 +66,7 @@ class Job:
 class Plan:
     """A whole comparison."""
 
-    task: Task[Any, Any, Any]
+    task: Task
     contenders: Mapping[str, Any]
     """Name -> the task's whole configuration."""
     settings: Mapping[str, Values]
@@ -80,14 +79,14 @@ class Plan:
     target: float = 0.0
 
     @property
-    def judge(self) -> Judge:
-        """How the task's answers are compared."""
-        return JUDGES[self.task.name]
+    def answer(self) -> type[Answer[Any]]:
+        """Computes the metric by which the contenders are compared."""
+        return self.task.answer
 
     @property
-    def figure(self) -> Figure:
-        """How the figure that is compared is shown."""
-        return self.task.figures[self.judge.figure]
+    def metric(self) -> Metric:
+        """How that metric is shown."""
+        return self.answer.metrics[self.answer.compared_by]
 
     @property
     def jobs(self) -> list[Job]:
@@ -129,7 +128,7 @@ def make_plan(
     if section.task not in TASKS:
         raise unknown_choice("task", section.task, TASKS)
     task = TASKS[section.task]
-    kind = task.predictor.configuration
+    kind = task.configuration
     named = {**_by_encoder(section, kind.model_fields), **contenders}
     if len(named) < 2:
         raise OptionError(

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from heedful.compare.evidence import Judge
-from heedful.compare.judges import JUDGES
+from heedful import run_folder
 from heedful.compare.measure import answer_seconds, resident
 from heedful.compare.outcome import Memory, Outcome, Point
 from heedful.compare.plan import Job
-from heedful.tasks import run_folder
+from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
 from heedful.train.events import Event, Started
 from heedful.train.keep import CHECKPOINTS, STATE
@@ -28,9 +27,9 @@ LEAST_OF_A_LABEL = 2
 
 
 def run_job(
-    task: Task[Any, Any, Any],
+    task: Task,
     job: Job,
-    data: tuple[Any, Any],
+    data: tuple[Dataset, Dataset],
     folder: Path,
     lengths: Sequence[int],
 ) -> Iterator[Event | Outcome]:
@@ -38,9 +37,9 @@ def run_job(
 
     A run that has finished is measured alone.
     """
-    judge = JUDGES[task.name]
+    answer = task.answer
     before, parameters, went_on = resident(), 0, folder.exists()
-    train = part_of(judge, data[0], job.fraction, job.seed)
+    train = part_of(data[0], job.fraction, job.seed)
     if not _finished(folder):
         resume = (folder / CHECKPOINTS / STATE).exists()
         if folder.exists() and not resume:
@@ -51,15 +50,16 @@ def run_job(
                 parameters = event.parameters
             yield event
     after = resident()
-    trained = task.predictor.load(folder)
+    trained = task.load(folder)
     events = _metrics(folder)
     last = events[-2]
-    statistics = judge.statistics(trained, data[1])
+    predicted = list(trained.predict(data[1].inputs, **answer.validation_search))
+    statistics = answer.statistics(predicted, data[1])
     yield Outcome(
         contender=job.contender,
         seed=job.seed,
         fraction=job.fraction,
-        quality=float(judge.value(statistics.sum(axis=0))),
+        quality=float(answer.value(statistics.sum(axis=0))),
         parameters=parameters or sum(each.numel() for each in trained.model.parameters()),
         train_examples=len(train),
         steps=last["step"],
@@ -67,15 +67,15 @@ def run_job(
         training_seconds=last["training_seconds"],
         seconds=events[-1]["seconds"],
         scores=events[-1]["scores"],
-        curve=tuple(_point(event, judge.figure) for event in events[:-1]),
+        curve=tuple(_point(event, answer.compared_by) for event in events[:-1]),
         memory=None if went_on or before is None or after is None else _memory(before, after),
-        latency=answer_seconds(judge, trained, data[1], lengths) if job.fraction == 1 else {},
+        latency=answer_seconds(trained, data[1], lengths) if job.fraction == 1 else {},
         threads=torch.get_num_threads(),
         statistics=statistics.tolist(),
     )
 
 
-def part_of(judge: Judge, data: Any, fraction: float, seed: int) -> Any:
+def part_of(data: Dataset, fraction: float, seed: int) -> Dataset:
     """Return a part of the training data: the same for every contender, and within all greater parts.
 
     The examples are drawn, those first that bring a label for the first or the second time: a part without
@@ -84,14 +84,14 @@ def part_of(judge: Judge, data: Any, fraction: float, seed: int) -> Any:
     if fraction == 1:
         return data
     shuffled = np.random.default_rng(seed).permutation(len(data)).tolist()
-    labels, met = judge.labels(data), Counter[str]()
+    labels, met = data.labels(), Counter[str]()
     first: list[int] = []
     for row in shuffled:
         if any(met[label] < LEAST_OF_A_LABEL for label in labels[row]):
             first.append(row)
         met.update(set(labels[row]))
     drawn = list(dict.fromkeys([*first, *shuffled]))
-    return judge.take(data, sorted(drawn[: max(1, round(fraction * len(data)))]))
+    return data.take(sorted(drawn[: max(1, round(fraction * len(data)))]))
 
 
 def _finished(folder: Path) -> bool:
@@ -106,13 +106,13 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def _point(event: dict[str, Any], figure: str) -> Point:
+def _point(event: dict[str, Any], metric: str) -> Point:
     return Point(
         epoch=event["epoch"],
         step=event["step"],
         tokens=event["tokens"],
         seconds=event["training_seconds"],
-        quality=event["scores"][figure],
+        quality=event["scores"][metric],
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heedful.answers.base import Metric
 from heedful.compare.plan import Plan
 from heedful.compare.significance import Difference
 from heedful.compare.summary import Row, Spread, Summary
 from heedful.explore.intervals import written
-from heedful.tasks.base import Figure
 
 NONE = "–"
 
@@ -19,14 +19,14 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
     longest = max((max(row.latency, default=0) for row in summary.rows), default=0)
     titles = [
         "contender",
-        plan.figure.title,
+        plan.metric.title,
         "± sd",
         f"less {summary.best} (95 %)",
         "p",
         "parameters",
         "tokens/s",
         "train s",
-        f"s to {target_text(plan.figure, summary.target)}",
+        f"s to {target_text(plan.metric, summary.target)}",
         "memory",
         f"ms at {longest}",
     ]
@@ -35,9 +35,9 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
         rows.append(
             [
                 row.contender,
-                f"{row.quality.mean:{plan.figure.form}}",
-                NONE if (sd := row.quality.deviation) is None else f"{sd:{plan.figure.form}}",
-                *difference_cells(row.against_best, plan.figure),
+                f"{row.quality.mean:{plan.metric.form}}",
+                NONE if (sd := row.quality.deviation) is None else f"{sd:{plan.metric.form}}",
+                *difference_cells(row.against_best, plan.metric),
                 f"{row.parameters:,}",
                 f"{row.tokens_per_second.mean:,.0f}",
                 f"{row.training_seconds.mean:,.1f}",
@@ -49,11 +49,11 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
     return rows
 
 
-def difference_cells(found: Difference | None, figure: Figure) -> list[str]:
+def difference_cells(found: Difference | None, metric: Metric) -> list[str]:
     """Return a difference with its interval, and its p-value; nothing for a contender against itself."""
     if found is None:
         return [NONE, NONE]
-    form = f"+{figure.form}"
+    form = f"+{metric.form}"
     middle, low, high = (
         written(value, form) for value in (found.difference, found.low, found.high)
     )
@@ -100,9 +100,9 @@ def failures(summary: Summary) -> Sequence[Sequence[str]]:
     ]
 
 
-def target_text(figure: Figure, target: float | None) -> str:
+def target_text(metric: Metric, target: float | None) -> str:
     """Write the quality to which times are given."""
-    return NONE if target is None else f"{target:{figure.form}}"
+    return NONE if target is None else f"{target:{metric.form}}"
 
 
 def settings_text(settings: Mapping[str, Any], prefix: str = "") -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from heedful.compare.evidence import Judge, Numbers
+from heedful.answers.base import Answer, Numbers
 
 DRAWS: Final = 2000
 LEVEL: Final = 0.95
@@ -58,7 +58,11 @@ class Bootstrap:
 
 
 def bootstrap(
-    statistics: Mapping[str, Numbers], judge: Judge, *, draws: int = DRAWS, seed: int = 0
+    statistics: Mapping[str, Numbers],
+    answer: type[Answer[Any]],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Bootstrap:
     r"""Draw the validation examples again and again, and the seeds with them (Efron and Tibshirani 1993, chapter 16).
 
@@ -69,7 +73,7 @@ def bootstrap(
 
     Args:
         statistics: contender -> (trainings, examples, statistics); the examples are the same ones in one order.
-        judge: turns sums of statistics into the figure.
+        answer: turns sums of statistics into the metric.
         draws: how often to draw.
         seed: of the draws.
 
@@ -87,10 +91,10 @@ def bootstrap(
         for name, each in statistics.items():
             sums = np.einsum("de,tek->dtk", weights, each, optimize=True)
             trainings = chance.integers(each.shape[0], size=(count, each.shape[0]))
-            values = judge.value(sums)
+            values = answer.value(sums)
             found[name].append(np.take_along_axis(values, trainings, axis=1).mean(axis=1))
     return Bootstrap(
-        {name: float(judge.value(each.sum(axis=1)).mean()) for name, each in statistics.items()},
+        {name: float(answer.value(each.sum(axis=1)).mean()) for name, each in statistics.items()},
         {name: np.concatenate(parts) for name, parts in found.items()},
     )
 

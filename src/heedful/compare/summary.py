@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.compare.evidence import Judge
-from heedful.compare.judges import JUDGES
+from heedful.answers.base import Answer
 from heedful.compare.outcome import Outcome
 from heedful.compare.plan import Plan
 from heedful.compare.significance import Bootstrap, Difference, bootstrap
@@ -88,23 +87,23 @@ class Summary:
 
 def summarize(plan: Plan, outcomes: Sequence[Outcome]) -> Summary:
     """Put the outcomes together; failed trainings are left out of all figures and listed."""
-    judge = JUDGES[plan.task.name]
+    answer = plan.answer
     good = [each for each in outcomes if each.error is None]
     whole = {
         name: found
         for name in plan.contenders
         if (found := [e for e in good if e.contender == name and e.fraction == 1])
     }
-    target = plan.target or common_quality(judge, whole.values())
+    target = plan.target or common_quality(answer, whole.values())
     rows: tuple[Row, ...] = ()
     best = None
     if whole:
         draws = bootstrap(
             {name: np.array([each.statistics for each in found]) for name, found in whole.items()},
-            judge,
+            answer,
         )
-        best = best_of(judge, draws)
-        rows = tuple(_row(name, whole, draws, best, judge, target) for name in whole)
+        best = best_of(answer, draws)
+        rows = tuple(_row(name, whole, draws, best, answer, target) for name in whole)
     return Summary(
         rows=rows,
         best=best,
@@ -114,22 +113,22 @@ def summarize(plan: Plan, outcomes: Sequence[Outcome]) -> Summary:
     )
 
 
-def best_of(judge: Judge, draws: Bootstrap) -> str:
+def best_of(answer: type[Answer[Any]], draws: Bootstrap) -> str:
     """Name the contender whose mean is best."""
-    sign = -1 if judge.less_is_better else 1
+    sign = answer.sign()
     return max(draws.figures, key=lambda name: sign * draws.figures[name])
 
 
-def common_quality(judge: Judge, found: Iterable[Sequence[Outcome]]) -> float | None:
+def common_quality(answer: type[Answer[Any]], found: Iterable[Sequence[Outcome]]) -> float | None:
     """Return the best quality that every contender reached on the way in all its trainings."""
-    pick, worst = (min, max) if judge.less_is_better else (max, min)
+    pick, worst = (min, max) if answer.sign() < 0 else (max, min)
     reached = [pick(point.quality for point in each.curve) for group in found for each in group]
     return worst(reached) if reached else None
 
 
-def seconds_to(judge: Judge, outcome: Outcome, target: float) -> float | None:
+def seconds_to(answer: type[Answer[Any]], outcome: Outcome, target: float) -> float | None:
     """Return the time of training steps until the first validation that was as good as `target`."""
-    sign = -1 if judge.less_is_better else 1
+    sign = answer.sign()
     times = (p.seconds for p in outcome.curve if sign * p.quality >= sign * target)
     return next(times, None)
 
@@ -139,11 +138,11 @@ def _row(
     whole: dict[str, list[Outcome]],
     draws: Bootstrap,
     best: str,
-    judge: Judge,
+    answer: type[Answer[Any]],
     target: float | None,
 ) -> Row:
     found, first = whole[name], next(iter(whole))
-    times = [] if target is None else [seconds_to(judge, each, target) for each in found]
+    times = [] if target is None else [seconds_to(answer, each, target) for each in found]
     memory = [float(each.memory.added) for each in found if each.memory is not None]
     lengths = sorted(set.intersection(*(set(each.latency) for each in found)))
     return Row(

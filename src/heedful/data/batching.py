@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from heedful.errors import OptionError
-
-
-class Batch(NamedTuple):
-    """Pairs of id sequences, padded on the right."""
-
-    source: Tensor
-    """(batch, source), long."""
-    source_lengths: Tensor
-    """(batch,), long."""
-    target: Tensor
-    """(batch, target), long."""
-    target_lengths: Tensor
-    """(batch,), long."""
 
 
 def token_batches(
@@ -68,23 +54,6 @@ def token_batches(
             batches.append([index])
             longest = int(widest[index])
     return [batches[index] for index in random.permutation(len(batches)).tolist()]
-
-
-def collate(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Batch:
-    """Pad pairs of id sequences into one batch; the ids are taken as they are (no begin, no end added).
-
-    Raises:
-        OptionError: there are no pairs.
-
-    Example:
-        >>> collate([([5, 6], [7]), ([8], [9, 4])], pad=0).source.tolist()
-        [[5, 6], [8, 0]]
-    """
-    if not pairs:
-        raise OptionError("there are no pairs to make a batch of; one or more are wanted.")
-    source, source_lengths = pad_ids([source for source, _ in pairs], pad)
-    target, target_lengths = pad_ids([target for _, target in pairs], pad)
-    return Batch(source, source_lengths, target, target_lengths)
 
 
 def pad_ids(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from heedful.data.dataset import Dataset, repeated
 from heedful.data.tables import table_rows
 from heedful.errors import DataError, nearest
 
@@ -17,7 +19,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Dataset):
     """Source texts and the target text of each, in order.
 
     Raises:
@@ -40,11 +42,74 @@ class Pairs:
                 "target texts; each source text needs one target text."
             )
 
+    @property
+    def inputs(self) -> list[str]:
+        """The source texts."""
+        return self.source
+
+    @property
+    def answers(self) -> list[str]:
+        """The target texts."""
+        return self.target
+
     def __len__(self) -> int:
         return len(self.source)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return zip(self.source, self.target, strict=True)
+
+    def take(self, rows: Sequence[int]) -> Pairs:
+        return Pairs([self.source[r] for r in rows], [self.target[r] for r in rows], self.name)
+
+    def texts(self) -> Sequence[Sequence[str]]:
+        return self.source, self.target
+
+    def stretched(self, length: int) -> str:
+        return " ".join(repeated([word for text in self.source for word in text.split()], length))
+
+    def showcase(self, count: int) -> list[str]:
+        return [source for source, _ in varied(self, count)]
+
+
+SHOWN_CHARACTERS = 60
+"""Longest source of a pair that makes a readable picture."""
+
+
+def varied(pairs: Pairs, count: int) -> list[tuple[str, str]]:
+    """Choose short pairs that differ: other scripts first, then sources that share no word with the others.
+
+    >>> varied(Pairs(["a dog", "a dog runs", "two cats", "犬"], ["A", "B", "C", "D"]), 3)
+    [('a dog', 'A'), ('犬', 'D'), ('two cats', 'C')]
+    """
+    short = [pair for pair in pairs if len(pair[0]) <= SHOWN_CHARACTERS]
+    chosen: list[tuple[str, str]] = []
+    scripts: set[str] = set()
+    words: set[str] = set()
+
+    def take(pair: tuple[str, str]) -> None:
+        chosen.append(pair)
+        scripts.update(_scripts(pair[0]))
+        words.update(_words(pair[0]))
+
+    for pair in short:
+        if not _scripts(pair[0]) <= scripts:
+            take(pair)
+    for pair in short:
+        found = _words(pair[0])
+        if found and not found & words:
+            take(pair)
+    chosen += (pair for pair in short if pair not in chosen)
+    return chosen[:count]
+
+
+def _words(text: str) -> set[str]:
+    """The words that hold a letter."""
+    return {word for word in text.lower().split() if any(map(str.isalpha, word))}
+
+
+def _scripts(text: str) -> set[str]:
+    """The scripts of the letters: the first word of a letter's Unicode name (LATIN, CJK, ...)."""
+    return {unicodedata.name(letter, "?").split()[0] for letter in text if letter.isalpha()}
 
 
 def decode_lines(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from heedful.data.dataset import Dataset, preferred, repeated
 from heedful.data.files import check_file, iterate_lines
 from heedful.data.label_base import LabelFormat, Sentence
 from heedful.data.label_formats import FORMATS, format_of
@@ -37,26 +38,60 @@ class LabelledFile:
         return FORMATS[name](self.column, self.tokens)
 
 
+SHOWN_TOKENS = range(4, 13)
+"""Lengths of sentences that make readable pictures."""
+
+
 @dataclass(frozen=True)
-class Labelled:
+class Labelled(Dataset):
     """Sentences of one or several files, in order.
 
     >>> data = Labelled([Sentence(("a", "saw"), ("DET", "NOUN"))])
-    >>> len(data), list(data.labels())
+    >>> len(data), list(data.flat_labels())
     (1, ['DET', 'NOUN'])
     """
 
     sentences: Sequence[Sentence]
     name: str = "sentences"
 
+    @property
+    def inputs(self) -> list[tuple[str, ...]]:
+        """The tokens of each sentence."""
+        return [sentence.tokens for sentence in self.sentences]
+
+    @property
+    def answers(self) -> list[tuple[str, ...]]:
+        """The labels of each sentence."""
+        return [sentence.labels for sentence in self.sentences]
+
     def __len__(self) -> int:
         return len(self.sentences)
+
+    def take(self, rows: Sequence[int]) -> Labelled:
+        return Labelled([self.sentences[row] for row in rows], self.name)
+
+    def texts(self) -> Sequence[Sequence[str]]:
+        lengths = [str(len(sentence.tokens)) for sentence in self.sentences]
+        return list(self.tokens()), list(self.flat_labels()), lengths
+
+    def stretched(self, length: int) -> list[str]:
+        return repeated(list(self.tokens()), length)
+
+    def labels(self) -> list[tuple[str, ...]]:
+        return self.answers
+
+    def showcase(self, count: int) -> list[tuple[str, ...]]:
+        good = [len(tokens) in SHOWN_TOKENS for tokens in self.inputs]
+        return preferred(self.inputs, good, count)
+
+    def error(self, row: int, message: str, position: int = 0) -> DataError:
+        return self.sentences[row].error(position, message)
 
     def tokens(self) -> Iterator[str]:
         """Yield every token."""
         return chain.from_iterable(sentence.tokens for sentence in self.sentences)
 
-    def labels(self) -> Iterator[str]:
+    def flat_labels(self) -> Iterator[str]:
         """Yield the label of every token."""
         return chain.from_iterable(sentence.labels for sentence in self.sentences)
 

@@ -11,6 +11,8 @@ from typing import Any, Final, Self
 
 from heedful.errors import RunError
 
+VOCABULARY: Final = "vocabulary.json"
+"""The file of a run folder that holds its lexicons."""
 RESERVED: Final = 2
 """Ids 0 and 1 are padding and unknown; entries come after them."""
 _FORMAT: Final = "heedful lexicon 1"
@@ -56,8 +58,13 @@ class Lexicon:
 
 
 def save_lexicons(path: Path, lexicons: Mapping[str, Lexicon]) -> None:
-    """Write lexicons as JSON: the same ones always give the same bytes."""
-    content = {"format": _FORMAT, **{name: list(each.entries) for name, each in lexicons.items()}}
+    """Write lexicons as JSON, beside those that the file holds already; the same ones give the same bytes.
+
+    An input and an answer each have lexicons, which share one file.
+    """
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    entries = {name: list(each.entries) for name, each in lexicons.items()}
+    content = {"format": _FORMAT, **before, **entries}
     text = json.dumps(content, ensure_ascii=False, indent=0)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 

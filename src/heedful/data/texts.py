@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from heedful.data.dataset import Dataset, parse_number, preferred, repeated
 from heedful.data.files import check_file, iterate_lines
 from heedful.data.text_tables import TextTable, text_table
-from heedful.errors import DataError, OptionError
+from heedful.errors import DataError, OptionError, nearest
 
 __all__ = ["Text", "TextColumns", "Texts", "cut_validation", "iterate_texts", "read_texts"]
-
-
-LARGEST = 1e150
-"""Of a target: its square is a number of double precision still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +40,7 @@ class Text:
         2.5
         """
         [written] = self.answers
-        try:
-            value = float(written)
-        except ValueError:
-            raise self.error(f"the target {written!r} is no number; write it as 1.5.") from None
-        if not math.isfinite(value):
-            raise self.error(
-                f"the target is {written!r}, which nothing can be learned from; leave the row out or mend it."
-            )
-        if abs(value) > LARGEST:
-            raise self.error(
-                f"the target {written!r} is beyond {LARGEST:g}, whose square cannot be told from infinity."
-            )
-        return value
+        return parse_number(written, self.error)
 
 
 @dataclass(frozen=True)
@@ -67,26 +51,61 @@ class TextColumns:
     answer: str = "label"
     separator: str = ""
     """Parts several answers in one field; empty: a field is one answer."""
+    answer_is_label: bool = True
+    """Whether a validation set is cut off label by label; not of numbers."""
 
     def table(self, path: str | Path) -> TextTable:
         """Return the reader and writer for a file."""
         return text_table(Path(path), self.separator)
 
 
+SHOWN_CHARACTERS = range(15, 80)
+"""Lengths of texts that make readable pictures."""
+
+
 @dataclass(frozen=True)
-class Texts:
+class Texts(Dataset):
     """Texts of one or several files, in order.
 
     >>> data = Texts([Text("Who is it?", ("HUM",))])
-    >>> len(data), data.texts[0].answers
+    >>> len(data), data.rows[0].answers
     (1, ('HUM',))
     """
 
-    texts: Sequence[Text]
+    rows: Sequence[Text]
     name: str = "texts"
 
+    @property
+    def inputs(self) -> list[str]:
+        """The texts."""
+        return [each.text for each in self.rows]
+
+    @property
+    def answers(self) -> list[tuple[str, ...]]:
+        """The answers of each text, as they are written."""
+        return [each.answers for each in self.rows]
+
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.rows)
+
+    def take(self, rows: Sequence[int]) -> Texts:
+        return Texts([self.rows[row] for row in rows], self.name)
+
+    def texts(self) -> Sequence[Sequence[str]]:
+        return self.inputs, ["\n".join(answers) for answers in self.answers]
+
+    def stretched(self, length: int) -> str:
+        return " ".join(repeated([word for text in self.inputs for word in text.split()], length))
+
+    def labels(self) -> list[tuple[str, ...]]:
+        return self.answers
+
+    def showcase(self, count: int) -> list[str]:
+        distinct = list(dict.fromkeys(self.inputs))
+        return preferred(distinct, [len(each) in SHOWN_CHARACTERS for each in distinct], count)
+
+    def error(self, row: int, message: str, position: int = 0) -> DataError:
+        return self.rows[row].error(message)
 
 
 def iterate_texts(
@@ -139,6 +158,33 @@ def read_texts(paths: Sequence[str | Path], columns: TextColumns) -> Texts:
     return Texts(texts, " + ".join(str(path) for path in paths))
 
 
+def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, name: str) -> Texts:
+    """Make texts and answers of mappings, one a text.
+
+    Raises: DataError naming the example, for a column that is missing, empty or holds something else.
+
+    >>> texts_of_rows([{"text": "Who?", "label": "HUM"}], TextColumns(), "train").answers
+    [('HUM',)]
+    """
+    texts = []
+    for number, row in enumerate(rows, start=1):
+        place = Path(f"example {number} of {name}")
+        for column in (columns.text, columns.answer):
+            if column not in row:
+                near = nearest(column, list(row))
+                hint = f"; did you mean {near!r}?" if near else "."
+                raise DataError(
+                    f"there is no column {column!r}{hint} The columns are: {', '.join(row)}.",
+                    path=place,
+                )
+        found = row[columns.text]
+        if not isinstance(found, str) or not found.strip():
+            raise DataError(f"column {columns.text!r} is {found!r}; a text is wanted.", path=place)
+        text = Text(" ".join(found.split()), (), "", place)
+        texts.append(replace(text, answers=_answers(text, row[columns.answer], columns)))
+    return Texts(texts, name)
+
+
 def _answers(text: Text, value: object, columns: TextColumns) -> tuple[str, ...]:
     """Return the answers of one field; several, or none, only where there is a separator."""
     if isinstance(value, list) and columns.separator:
@@ -174,7 +220,7 @@ def cut_validation(data: Texts, share: float, seed: int, *, by_answer: bool) -> 
 
     >>> data = Texts([Text(str(n), ("ab"[n % 2],)) for n in range(8)])
     >>> train, valid = cut_validation(data, 0.25, 0, by_answer=True)
-    >>> len(train), sorted(each.answers[0] for each in valid.texts)
+    >>> len(train), sorted(each.answers[0] for each in valid.rows)
     (6, ['a', 'b'])
     """
     if not 0 < share < 1:
@@ -182,7 +228,7 @@ def cut_validation(data: Texts, share: float, seed: int, *, by_answer: bool) -> 
             f"the share for validation is {share}; more than 0 and less than 1 is wanted."
         )
     groups: dict[tuple[str, ...], list[int]] = {}
-    for place, each in enumerate(data.texts):
+    for place, each in enumerate(data.rows):
         groups.setdefault(each.answers if by_answer else (), []).append(place)
     chosen: set[int] = set()
     draw = random.Random(seed)
@@ -194,6 +240,6 @@ def cut_validation(data: Texts, share: float, seed: int, *, by_answer: bool) -> 
             f"{len(data)} texts are too few to cut a share of {share} off for validation; give more, or a "
             "file for validation."
         )
-    kept = [each for place, each in enumerate(data.texts) if place not in chosen]
-    cut = [each for place, each in enumerate(data.texts) if place in chosen]
+    kept = [each for place, each in enumerate(data.rows) if place not in chosen]
+    cut = [each for place, each in enumerate(data.rows) if place in chosen]
     return Texts(kept, data.name), Texts(cut, f"{share:g} of {data.name}")

@@ -13,7 +13,8 @@ from heedful.errors import DataError, unknown_choice
 from heedful.explore.record import Tokens, recording
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.words import merge_words
-from heedful.tasks.translation import BEGIN, END, TranslationTensors, Translator
+from heedful.tasks.alignment import BEGIN, END, PairTensors, encode_pair
+from heedful.tasks.predictor import Predictor
 
 SALIENCY: Final = "gradient × input saliency (this model has no attention)"
 """What is measured where there are no attention weights to show."""
@@ -23,7 +24,7 @@ UNITS: Final = ("auto", "words", "pieces")
 
 
 def record_translation(
-    translator: Translator, source: str, target: str, *, units: Units = "auto"
+    predictor: Predictor, source: str, target: str, *, units: Units = "auto"
 ) -> list[AttentionRecord]:
     """Return every attention of the model as it reads `source` and writes `target`.
 
@@ -34,7 +35,7 @@ def record_translation(
     says so.
 
     Args:
-        translator: a trained translator.
+        predictor: a trained translator.
         source, target: the two texts.
         units: "words" merges sub-words to words, "pieces" keeps the vocabulary's pieces, "auto" merges
             unless the vocabulary is of characters, where words would hide what was looked at.
@@ -48,14 +49,14 @@ def record_translation(
     for name, text in (("source", source), ("target", target)):
         if not text.strip():
             raise DataError(f"the {name} has no words to explain; give a text that has some.")
-    tensors = translator.tensors(source, target)
-    if translator.model.has_attention:
-        records = _attention(translator, tensors)
+    tensors = encode_pair(predictor, source, target)
+    if predictor.model.has_attention:
+        records = _attention(predictor, tensors)
     else:
-        records = [_saliency(translator, tensors)]
-    vocabularies = translator.vocabularies
-    source_axis = _merger(vocabularies.source, source, tensors.source_words, units)
-    target_axis = _merger(vocabularies.target, target, tensors.target_words, units)
+        records = [_saliency(predictor, tensors)]
+    read, written = predictor.input.vocabulary, predictor.answer.vocabulary
+    source_axis = _merger(read, source, tensors.source_words, units)
+    target_axis = _merger(written, target, tensors.target_words, units)
     axes = {
         "encoder": (source_axis.ending(), source_axis.ending()),
         "decoder": (target_axis.beginning(), target_axis.beginning()),
@@ -64,10 +65,10 @@ def record_translation(
     return [_merge(record, *axes[record.kind]) for record in records]
 
 
-def _attention(translator: Translator, tensors: TranslationTensors) -> list[AttentionRecord]:
+def _attention(predictor: Predictor, tensors: PairTensors) -> list[AttentionRecord]:
     inputs = (tensors.source, tensors.source_lengths, tensors.target)
-    with evaluating(translator.model), recording(translator.model) as recorder:
-        translator.model(*inputs)
+    with evaluating(predictor.model), recording(predictor.model) as recorder:
+        predictor.model(*inputs)
     written = (*tensors.target_pieces[1:], END)
     tokens: Tokens = {
         "encoder": (tensors.source_pieces, tensors.source_pieces),
@@ -77,8 +78,8 @@ def _attention(translator: Translator, tensors: TranslationTensors) -> list[Atte
     return recorder.records({kind: tokens[kind] for kind in recorder.kinds})
 
 
-def _saliency(translator: Translator, tensors: TranslationTensors) -> AttentionRecord:
-    aligned = align(translator.model, tensors.source, tensors.source_lengths, tensors.target)
+def _saliency(predictor: Predictor, tensors: PairTensors) -> AttentionRecord:
+    aligned = align(predictor.model, tensors.source, tensors.source_lengths, tensors.target)
     return AttentionRecord(
         module_path="",
         kind="cross",

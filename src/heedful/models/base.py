@@ -1,4 +1,4 @@
-"""What every encoder–decoder offers, so that training, decoding and explaining need not know which it is."""
+"""The contract of every encoder–decoder: encode a source to `States`, and decode a target from `States`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from heedful.models.frequency import FrequencyConfig
+from heedful.nn.recurrent import States
 from heedful.ops.products import linear
 
 
@@ -76,6 +77,31 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
         self.register_buffer("source_frequencies", found)
 
     @abc.abstractmethod
+    def encode(self, source: Tensor, source_lengths: Tensor) -> States:
+        """Embed and encode source ids (batch, source) of the given lengths (batch,)."""
+
+    @abc.abstractmethod
+    def decode(
+        self,
+        memory: States,
+        target: Tensor,
+        *,
+        key_bias: Tensor | None = None,
+        return_weights: bool = False,
+    ) -> Decoded:
+        """Decode with every earlier target token given (teacher forcing).
+
+        Args:
+            memory: the states of the source, (batch, source, width).
+            target: ids (batch, target), the begin token first.
+            key_bias: added to the attention scores of the source positions, (batch, source).
+            return_weights: also return the attention weights.
+        """
+
+    @abc.abstractmethod
+    def begin(self, memory: States, *, key_bias: Tensor | None = None) -> State:
+        """Prepare everything that all decoding steps from these source states share."""
+
     def forward(
         self,
         source: Tensor,
@@ -84,7 +110,17 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
         *,
         return_weights: bool = False,
     ) -> Decoded:
-        """Decode with every earlier target token given (teacher forcing): (b, s), (b,), (b, t) -> Decoded."""
+        """Encode and decode: (batch, source), (batch,), (batch, target) -> Decoded."""
+        return self.decode(
+            self.encode(source, source_lengths),
+            target,
+            key_bias=self.source_bias(source),
+            return_weights=return_weights,
+        )
+
+    def start(self, source: Tensor, source_lengths: Tensor) -> State:
+        """Encode the source and return the first decoder state."""
+        return self.begin(self.encode(source, source_lengths), key_bias=self.source_bias(source))
 
     @abc.abstractmethod
     def output_layer(self) -> tuple[Tensor, Tensor | None]:
@@ -95,7 +131,7 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
         """
 
     def source_bias(self, source: Tensor) -> Tensor | None:
-        """Return what attention adds to the scores of source tokens (batch, source) for their frequency, or None."""
+        """Return the bias on attention scores that down-weights frequent source tokens, (batch, source), or None."""
         if not self.frequency.down_weight:
             return None
         return self.frequency.bias(self.source_frequencies[source])
@@ -103,10 +139,6 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
     def output(self, states: Tensor) -> Tensor:
         """Turn states (..., width) into logits (..., target vocabulary)."""
         return linear(states, *self.output_layer())
-
-    @abc.abstractmethod
-    def start(self, source: Tensor, source_lengths: Tensor) -> State:
-        """Encode the source and prepare everything that all decoding steps share."""
 
     @abc.abstractmethod
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:

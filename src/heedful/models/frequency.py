@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from heedful.models.config import Section
 from heedful.models.encoders.inputs import PADDING, TokenBatch
@@ -151,3 +151,45 @@ def spent_on_frequent(weights: Tensor, frequencies: Tensor, smoothing: float) ->
     share = 1 - inverse_frequency(frequencies, smoothing)
     mean = weights.flatten(1, -3).mean(dim=1)
     return (mean @ share[:, :, None]).squeeze(2)
+
+
+class WordFrequency(nn.Module):
+    """Applies a `FrequencyConfig` to a classifier or regressor of words.
+
+    Args:
+        config: what is done.
+        shares: (words,), p of each word; kept with the weights.
+
+    >>> frequency = WordFrequency(FrequencyConfig(down_weight=0.1), torch.tensor([0.0, 0.0, 0.9])).eval()
+    >>> ids = torch.tensor([[2, 1]])
+    >>> batch = TokenBatch(ids, torch.tensor([2]), ids, ids, torch.tensor([1, 1]))
+    >>> frequency.key_bias(batch).exp()
+    tensor([[0.1000, 1.0000]])
+    """
+
+    shares: Tensor
+
+    def __init__(self, config: FrequencyConfig, shares: Tensor):
+        super().__init__()
+        self.config = config
+        self.register_buffer("shares", shares)
+
+    @property
+    def penalises(self) -> bool:
+        """Whether the loss has a penalty now, for which the weights of the pooling are needed."""
+        return self.training and bool(self.config.penalty)
+
+    def subsample(self, batch: TokenBatch) -> TokenBatch:
+        """Leave out frequent words at random while training; otherwise return the batch."""
+        if not (self.training and self.config.subsample):
+            return batch
+        return subsample(batch, keep_probability(self.shares, self.config.subsample))
+
+    def key_bias(self, batch: TokenBatch) -> Tensor | None:
+        """Return the bias on attention scores that down-weights frequent words, (batch, length), or None."""
+        return self.config.bias(self.shares[batch.words])
+
+    def penalty(self, weights: Tensor, batch: TokenBatch) -> Tensor:
+        """Return the penalty for the attention that frequent words get, summed over the batch."""
+        spent = spent_on_frequent(weights, self.shares[batch.words], self.config.smoothing)
+        return self.config.penalty * spent.sum()

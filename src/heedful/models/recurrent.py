@@ -88,7 +88,7 @@ class RecurrentConfig(Section):
 
 @dataclass(frozen=True, eq=False)
 class RecurrentState:
-    """The recurrent state, the memory, and which row of `start`'s batch each row belongs to."""
+    """The recurrent state, the memory, and which row of the first state's batch each row belongs to."""
 
     hidden: Hidden
     memory: Memory
@@ -219,16 +219,19 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
             nn.init.xavier_uniform_(bridge.weight)
             nn.init.zeros_(bridge.bias)
 
-    def forward(
+    def encode(self, source: Tensor, source_lengths: Tensor) -> States:
+        encoded: States = self.encoder(self.dropout(self.source_embedding(source)), source_lengths)
+        return encoded
+
+    def decode(
         self,
-        source: Tensor,
-        source_lengths: Tensor,
+        memory: States,
         target: Tensor,
         *,
+        key_bias: Tensor | None = None,
         return_weights: bool = False,
     ) -> Decoded:
-        """Decode with every earlier target token given: (b, s), (b,), (b, t) -> `Decoded`."""
-        state = self.start(source, source_lengths)
+        state = self.begin(memory, key_bias=key_bias)
         embedded = self.dropout(self.target_embedding(target))
         stepped = self.decoder(embedded, state.hidden, state.memory, return_weights=return_weights)
         return Decoded(stepped.states, stepped.weights)
@@ -240,13 +243,10 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
             weight = self.target_embedding.weight
         return weight, self.output_bias
 
-    def start(self, source: Tensor, source_lengths: Tensor) -> RecurrentState:
-        """Encode the source, prepare the memory and the decoder's first state."""
-        embedded = self.dropout(self.source_embedding(source))
-        encoded: States = self.encoder(embedded, source_lengths)
-        origins = torch.arange(source.shape[0], device=source.device)
-        memory = self.decoder.prepare(encoded, self.source_bias(source))
-        return RecurrentState(self._first_hidden(encoded), memory, origins)
+    def begin(self, memory: States, *, key_bias: Tensor | None = None) -> RecurrentState:
+        origins = torch.arange(memory.values.shape[0], device=memory.values.device)
+        prepared = self.decoder.prepare(memory, key_bias)
+        return RecurrentState(self._first_hidden(memory), prepared, origins)
 
     def step(self, token: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """Read one token (batch,): the states (batch, embedding) and the next decoder state."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +13,11 @@ from heedful.models.frequency import FrequencyConfig
 from heedful.models.transformer_config import TransformerConfig
 from heedful.models.transformer_stacks import PositionedDecoder, PositionedEncoder
 from heedful.nn.linear import Linear
+from heedful.nn.recurrent import States
 from heedful.nn.transformer import DecoderLayerCache
 from heedful.ops import masks
 
-__all__ = ["Memory", "Transformer", "TransformerConfig", "TransformerState"]
-
-
-class Memory(NamedTuple):
-    """The encoded source."""
-
-    values: Tensor
-    """(batch, source, width)."""
-    mask: masks.Dense
-    """Which of them are no padding, (batch, 1, 1, source)."""
-    bias: Tensor | None
-    """What is added to their scores, likewise, or None."""
+__all__ = ["Transformer", "TransformerConfig", "TransformerState"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,33 +126,25 @@ class Transformer(EncoderDecoder[TransformerState]):
         if self.output_projection is not None:
             nn.init.xavier_uniform_(self.output_projection.weight)
 
-    def encode(self, source: Tensor, source_lengths: Tensor) -> Memory:
-        """Encode source tokens (batch, source) of the given lengths (batch,)."""
-        keep = torch.arange(source.shape[1], device=source.device) < source_lengths[:, None]
-        # Dense once here, rather than masks.Padding, which every layer would make dense for itself.
-        mask = masks.Dense(keep[:, None, None, :])
-        bias = self.source_bias(source)
-        return Memory(
-            self.encoder(self._embed(self.source_embedding, source), mask),
-            mask,
-            None if bias is None else bias[:, None, None, :],
-        )
+    def encode(self, source: Tensor, source_lengths: Tensor) -> States:
+        keep = _keep(source.shape[1], source_lengths)
+        values = self.encoder(self._embed(self.source_embedding, source), keep)
+        return States(values, source_lengths, ())
 
-    def forward(
+    def decode(
         self,
-        source: Tensor,
-        source_lengths: Tensor,
+        memory: States,
         target: Tensor,
         *,
+        key_bias: Tensor | None = None,
         return_weights: bool = False,
     ) -> Decoded:
-        memory, mask, bias = self.encode(source, source_lengths)
         embedded = self._embed(self.target_embedding, target)
         states, weights, _ = self.decoder(
             embedded,
-            self.decoder.prepare(memory),
-            memory_mask=mask,
-            memory_bias=bias,
+            self.decoder.prepare(memory.values),
+            memory_mask=_keep(memory.values.shape[1], memory.lengths),
+            memory_bias=None if key_bias is None else key_bias[:, None, None, :],
             mask=masks.Causal(),
             return_weights=return_weights,
         )
@@ -173,9 +154,14 @@ class Transformer(EncoderDecoder[TransformerState]):
         owner = self.target_embedding if self.output_projection is None else self.output_projection
         return owner.weight, None
 
-    def start(self, source: Tensor, source_lengths: Tensor) -> TransformerState:
-        memory, mask, bias = self.encode(source, source_lengths)
-        return TransformerState(self.decoder.prepare(memory), mask, bias, position=0, beams=1)
+    def begin(self, memory: States, *, key_bias: Tensor | None = None) -> TransformerState:
+        return TransformerState(
+            self.decoder.prepare(memory.values),
+            _keep(memory.values.shape[1], memory.lengths),
+            None if key_bias is None else key_bias[:, None, None, :],
+            position=0,
+            beams=1,
+        )
 
     def step(self, token: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         embedded = self._embed(self.target_embedding, token[:, None])
@@ -191,3 +177,12 @@ class Transformer(EncoderDecoder[TransformerState]):
     def _embed(self, embedding: nn.Embedding, tokens: Tensor) -> Tensor:
         embedded: Tensor = embedding(tokens) * self.config.width**0.5
         return embedded
+
+
+def _keep(length: int, lengths: Tensor) -> masks.Dense:
+    """Return the padding mask, (batch, 1, 1, length), True where a key is a token.
+
+    Dense once here, rather than `masks.Padding`, which every layer would make dense for itself.
+    """
+    keep = torch.arange(length, device=lengths.device) < lengths[:, None]
+    return masks.Dense(keep[:, None, None, :])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from heedful.config import apply_overrides, build
 from heedful.errors import OptionError, unknown_choice
 from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS, Encoder, EncoderConfig
-from heedful.tasks.configuration import apply_overrides, build
 
 
 @dataclass(frozen=True)

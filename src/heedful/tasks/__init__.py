@@ -1,1 +1,1 @@
-"""Tasks: data, head, loss, metrics and decoding of what a person trains a model for."""
+"""Tasks: an input × an answer × a reader × defaults, and the table of them."""

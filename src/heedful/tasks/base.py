@@ -1,187 +1,203 @@
-"""What a task answers, so that one loop trains every task and one set of commands serves it."""
+"""A task: which input, answer, reader and configuration go together; one training loop serves all of them."""
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from heedful.errors import OptionError, RunError
-from heedful.tasks import run_folder
+from heedful import run_folder
+from heedful.answers.base import Answer, Scores
+from heedful.config import read_configuration
+from heedful.data.dataset import Dataset
+from heedful.errors import DataError, OptionError, RunError
+from heedful.inputs.base import Input
+from heedful.models.config import Section
+from heedful.models.encoders import ENCODERS
+from heedful.models.model import AnyModel, Ensemble, Model
 from heedful.tasks.batches import Batches
-from heedful.tasks.configuration import read_configuration, write_toml
-
-Scores = dict[str, float]
-"""What the validation data say of some weights, by the names of `Task.figures`; "loss" is always there."""
-
-LESS_IS_BETTER = frozenset({"loss", "rmse", "mae"})
+from heedful.tasks.predictor import Predictor
+from heedful.tasks.readers.base import Reader
 
 
-@dataclass(frozen=True)
-class Figure:
-    """How a figure of merit is shown to people."""
+class PredictionConfig(Section):
+    """How a trained model reads files."""
 
-    title: str
-    form: str = ".3f"
-    """As in format strings."""
+    batch_tokens: int = Field(8192, ge=1, description="Tokens read at once, padding counted.")
+    chunk: int = Field(
+        512,
+        ge=1,
+        description="Examples read before the first is answered: sorted by length within a chunk, and written in "
+        "the order they came.",
+    )
 
 
-def rank(scores: Mapping[str, float], metric: str) -> tuple[float, float]:
-    """Return the figure `metric`, turned so that more is better; the loss decides between equals.
+class Answered(NamedTuple):
+    """A padded batch and the targets of its rows."""
 
-    Early in a training some figures, BLEU among them, are 0 for many epochs, and those are not as good
-    as each other.
+    batch: Any
+    targets: Any
 
-    >>> rank({"loss": 2.0, "bleu": 0.0}, "bleu") > rank({"loss": 3.0, "bleu": 0.0}, "bleu")
-    True
+
+class Loss(nn.Module):
+    """Model and loss as one module, so that Fabric can wrap them as one."""
+
+    def __init__(self, model: nn.Module, answer: Answer[Any]):
+        super().__init__()
+        self.model = model
+        self.answer = answer
+
+    def forward(self, answered: Answered) -> Tensor:
+        """Return the summed loss of the batch's `count` predictions."""
+        return self.answer.loss(self.model, *answered)
+
+    def count(self, answered: Answered) -> int:
+        """Count the predictions (tokens, labels) of a batch."""
+        return self.answer.count(*answered)
+
+    def tokens(self, answered: Answered) -> int:
+        """Count the positions of a batch, by which speed is measured."""
+        return self.answer.tokens(*answered)
+
+
+def head_model(config: Any, inputs: Any, answer: Any) -> AnyModel:
+    """Build the networks of a configuration that has a section `encoder`, with fresh weights."""
+    ensemble = getattr(config, "ensemble", None)
+    members = [
+        _member(config, inputs, answer) for _ in range(1 if ensemble is None else ensemble.members)
+    ]
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def _member(config: Any, inputs: Any, answer: Any) -> Model:
+    embedding = inputs.embedding()
+    encoder = ENCODERS[config.encoder.kind](config.encoder, embedding.width)
+    return Model(embedding, encoder, answer.head(encoder), inputs.frequency())
+
+
+def encoder_name(config: Any) -> str:
+    """Name the model of a configuration that has a section `encoder`."""
+    return f"the encoder {config.encoder.kind}"
+
+
+Parts = tuple[Input[Any, Any], Answer[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Input × answer × reader × configuration.
+
+    A new task is one value of this class and one entry in `heedful.tasks.table.TASKS`.
     """
-    value = scores[metric]
-    return (-value if metric in LESS_IS_BETTER else value), -scores["loss"]
 
-
-class Predictor(abc.ABC):
-    """A model with what turns a person's data into its inputs, and its configuration."""
-
-    task: ClassVar[str]
+    name: str
     """The word after `heedful train`, and the marker of the run folder."""
-    configuration: ClassVar[type[BaseModel]]
-    """Of the task; it has a section `training` (a `TrainingConfig`)."""
-    config: Any
-    """A `configuration`."""
-    model: nn.Module
+    examples: str
+    """What a person calls the examples: pairs, sentences, texts."""
+    unit: str = "words"
+    """What a person calls the positions of an input, by which its length is given."""
+    configuration: type[BaseModel]
+    """Has sections `data` (of the reader), `training` (a `TrainingConfig`) and `prediction`, and those of input and
+    answer."""
+    input: type[Input[Any, Any]]
+    answer: type[Answer[Any]]
+    reader: Reader
+    build: Callable[[Any, Any, Any], nn.Module] = head_model
+    """(configuration, input, answer) -> the model with fresh weights."""
+    learn_parts: Callable[[Any, Dataset], Parts] | None = None
+    """(configuration, training data) -> input and answer, where the two learn together."""
+    describe: Callable[[Any], str] = encoder_name
+    """Names the model of a configuration, for the report."""
 
-    @classmethod
-    @abc.abstractmethod
-    def reload(cls, config: Any, folder: Path) -> Self:
-        """Read the vocabularies of a run folder, and build the model with fresh weights."""
+    def check(self, config: Any, train: Dataset, valid: Dataset) -> None:
+        """Raise DataError or OptionError for data that nothing can be learned from, beyond being empty."""
+        self.answer.check(config, train, valid)
 
-    @classmethod
-    def load_config(cls, run: str | Path) -> Any:
+    def learn(self, config: Any, train: Dataset) -> Predictor:
+        """Learn vocabularies and the like from the training data, and build the model with fresh weights."""
+        if self.learn_parts is not None:
+            parts = self.learn_parts(config, train)
+        else:
+            inputs = self.input.learn(config, train.inputs)
+            parts = inputs, self.answer.learn(config, train.answers)
+        return self._predictor(config, parts)
+
+    def reload(self, config: Any, folder: Path) -> Predictor:
+        """Read the vocabularies and the like of a run folder, and build the model with fresh weights."""
+        return self._predictor(
+            config, (self.input.load(config, folder), self.answer.load(config, folder))
+        )
+
+    def _predictor(self, config: Any, parts: Parts) -> Predictor:
+        return Predictor(self, config, *parts, self.build(config, *parts))
+
+    def load_config(self, run: str | Path) -> Any:
         """Read the configuration of a run folder.
 
         Raises: RunError for a folder that is missing, foreign or has an unusable configuration.
         """
-        folder = run_folder.check(run, cls.task)
+        folder = run_folder.check(run, self.name)
         try:
-            return read_configuration(cls.configuration, folder / run_folder.CONFIGURATION)
+            return read_configuration(self.configuration, folder / run_folder.CONFIGURATION)
         except OptionError as error:
             raise RunError(f"the run's configuration cannot be used: {error}") from None
 
-    @classmethod
-    def load(cls, run: str | Path) -> Self:
+    def load(self, run: str | Path) -> Predictor:
         """Read a run folder, ready to predict.
 
         Raises: RunError for a folder that is missing, foreign, truncated or corrupt.
         """
-        folder = Path(run)
-        trained = cls.reload(cls.load_config(folder), folder)
-        trained.load_weights(folder / run_folder.WEIGHTS)
-        trained.model.eval()
-        return trained
+        predictor = self.reload(self.load_config(run), Path(run))
+        predictor.load_weights(Path(run))
+        predictor.model.eval()
+        return predictor
 
-    @abc.abstractmethod
-    def save_resources(self, folder: Path) -> None:
-        """Write what was learned from the training data beside the weights (vocabularies, labels)."""
+    def batches(
+        self, predictor: Predictor, data: Dataset, *, training: bool
+    ) -> Batches[Any, Answered]:
+        """Encode data; for training, examples longer than `data.max_length` are left out.
 
-    @abc.abstractmethod
-    def sizes(self) -> dict[str, int]:
-        """Name the vocabularies and count their entries, for people."""
-
-    def save(self, folder: Path) -> None:
-        """Write configuration and vocabularies, not the weights, into a run folder."""
-        run_folder.write_text(folder / run_folder.CONFIGURATION, write_toml(self.config))
-        self.save_resources(folder)
-
-    def save_weights(self, path: str | Path) -> None:
-        """Write the weights as safetensors."""
-        run_folder.write_tensors(Path(path), self.model.state_dict())
-
-    def load_weights(self, path: str | Path) -> None:
-        """Read the weights that `save_weights` wrote.
-
-        Raises: RunError for a truncated or corrupt file, or weights of another model.
+        Raises: DataError for an example without positions, or when all examples are left out.
         """
-        tensors, _ = run_folder.read_tensors(Path(path))
-        try:
-            self.model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise RunError(
-                f"{path} holds the weights of another model than {run_folder.CONFIGURATION} "
-                f"describes: {str(error).splitlines()[-1].strip()}"
-            ) from None
+        inputs, answer, options = predictor.input, predictor.answer, predictor.config.training
+        one = self.examples.removesuffix("s")
+        examples = list(zip(inputs.encode(data.inputs), answer.targets(data), strict=True))
+        for row, (encoded, _) in enumerate(examples):
+            if not inputs.length(encoded):
+                raise data.error(row, f"the {one} holds no token; remove the row.")
+        if training:
+            longest = predictor.config.data.max_length
+            examples = [
+                (encoded, target)
+                for encoded, target in examples
+                if inputs.fits(encoded, longest) and answer.fits(target, longest)
+            ]
+            if not examples:
+                raise DataError(
+                    f"every training {one} is longer than data.max_length = {longest} tokens"
+                )
 
+        def lengths(example: tuple[Any, Any]) -> tuple[int, int]:
+            length = inputs.length(example[0])
+            return length, answer.length(example[1]) or length
 
-class Loss(nn.Module, abc.ABC):
-    """Model and loss as one module, so that Fabric can wrap them as one."""
+        def collate(chosen: Sequence[tuple[Any, Any]]) -> Answered:
+            return Answered(
+                inputs.collate([encoded for encoded, _ in chosen]),
+                answer.collate([target for _, target in chosen]),
+            )
 
-    model: nn.Module
+        return Batches(examples, lengths, collate, options.batch_tokens, options.seed)
 
-    @abc.abstractmethod
-    def forward(self, batch: Any) -> Tensor:
-        """Return the summed loss of the batch's `count(batch)` predictions."""
-
-    @staticmethod
-    @abc.abstractmethod
-    def count(batch: Any) -> int:
-        """Count the predictions (tokens, labels) that a batch asks for."""
-
-    @classmethod
-    def tokens(cls, batch: Any) -> int:
-        """Count the tokens by which speed is told; they are the predictions, unless a task says otherwise."""
-        return cls.count(batch)
-
-
-Configuration = TypeVar("Configuration", bound=BaseModel)
-Data = TypeVar("Data", bound=Sized)
-Trained = TypeVar("Trained", bound=Predictor)
-
-
-class Task(abc.ABC, Generic[Configuration, Data, Trained]):
-    """One kind of answer: its data, its model and loss, its figures, and how it is kept in a run folder.
-
-    `Data` is what the task's readers return.
-    """
-
-    predictor: type[Trained]
-    figures: ClassVar[Mapping[str, Figure]]
-    """Of `Scores`, in the order in which they are shown."""
-    charts: ClassVar[Sequence[tuple[str, ...]]]
-    """The figures that a report draws by epoch, beside the loss; each entry is one chart."""
-    examples: ClassVar[str]
-    """What a person calls the examples: pairs, sentences, texts."""
-
-    @abc.abstractmethod
-    def learn(self, config: Configuration, train: Data) -> Trained:
-        """Build vocabularies from the training data, and the model with fresh weights."""
-
-    @abc.abstractmethod
-    def batches(self, trained: Trained, data: Data, *, training: bool) -> Batches[Any, Any]:
-        """Encode data; when training, what is longer than the configuration allows is left out.
-
-        Raises: DataError when all of it is left out.
-        """
-
-    @abc.abstractmethod
-    def loss(self, trained: Trained) -> Loss:
+    def loss(self, predictor: Predictor) -> Loss:
         """Return the training loss around the predictor's model."""
+        return Loss(predictor.model, predictor.answer)
 
-    @abc.abstractmethod
-    def measure(self, trained: Trained, data: Data) -> Scores:
-        """Predict and compare: the figures beside the loss."""
-
-    @abc.abstractmethod
-    def texts(self, data: Data) -> Sequence[Sequence[str]]:
-        """Return every text of the data, by which a resumed training knows its data again."""
-
-    @property
-    def name(self) -> str:
-        """The task's name, which is its predictor's."""
-        return self.predictor.task
-
-    def check(self, config: Configuration, train: Data, valid: Data) -> None:
-        """Raise DataError for data that cannot serve, beyond being empty."""
+    def validate(self, predictor: Predictor, data: Dataset) -> Scores:
+        """Predict and compare: the metrics beside the loss."""
+        answer: Answer[Any] = predictor.answer
+        return answer.scores(predictor.evaluate(data, **answer.validation_search))

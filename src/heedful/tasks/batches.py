@@ -18,11 +18,11 @@ class Batches(Generic[Example, Padded]):
 
     A batch is padded when it is asked for: an epoch of a million examples never lies in memory twice.
 
-    >>> from heedful.data.batching import collate
+    >>> from heedful.data.batching import pad_ids
     >>> lengths = lambda pair: (len(pair[0]), len(pair[1]) - 1)
-    >>> pad = lambda pairs: collate(pairs, pad=0)
+    >>> pad = lambda pairs: pad_ids([source for source, _ in pairs], 0)
     >>> batches = Batches([([5, 3], [2, 6, 3])] * 4, lengths, pad, tokens=4, seed=0)
-    >>> len(batches), [batch.source.shape[0] for batch in batches.epoch(1, first=1)]
+    >>> len(batches), [ids.shape[0] for ids, _ in batches.epoch(1, first=1)]
     (2, [2])
     """
 

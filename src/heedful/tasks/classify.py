@@ -1,93 +1,80 @@
-"""Classifying texts as a task of the one training loop."""
+"""Classifying: text × one label, or several."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import ClassVar
+from typing import Final, Literal
 
-import torch.nn.functional as F
-from torch import Tensor
+from pydantic import Field
 
-from heedful.data.texts import Texts
-from heedful.errors import OptionError, nearest
-from heedful.models.ensemble import TextModel
-from heedful.tasks.base import Figure, Loss, Scores
-from heedful.tasks.classifying import Classifier
-from heedful.tasks.text_config import ClassifyConfig
-from heedful.tasks.text_task import TextLoss, TextTask, learned_from
+from heedful.answers.label import Label
+from heedful.data.texts import TextColumns
+from heedful.inputs.text import Text
+from heedful.tasks.base import Task
+from heedful.tasks.readers.texts import TextData, TextReader
+from heedful.tasks.text_config import TextConfig, TextPrediction, describe
+from heedful.tasks.training_config import EncoderTraining
 
 
-class LabelLoss(TextLoss):
-    """Cross-entropy of the label; with several labels a text, of each label's presence."""
+class ClassifyData(TextData):
+    """Where the texts and their labels come from."""
 
-    def __init__(self, model: TextModel, label_smoothing: float, *, several: bool):
-        super().__init__(model)
-        self.label_smoothing = label_smoothing
-        self.several = several
+    label: str = Field("label", description="Column of the labels, likewise.")
+    separator: str = Field(
+        "",
+        description="Parts several labels in one field, as in a,b: each text then has any number of labels. "
+        "Empty: each text has one.",
+    )
+    min_examples: int = Field(
+        2, ge=1, description="A label must have so many training texts; fewer are an error."
+    )
 
-    def cost(self, scores: Tensor, answers: Tensor) -> Tensor:
-        if self.several:
-            return F.binary_cross_entropy_with_logits(
-                scores, answers.to(scores.dtype), reduction="sum"
-            )
-        smoothing = self.label_smoothing if self.training else 0.0
-        return F.cross_entropy(
-            scores, answers[:, 0].long(), reduction="sum", label_smoothing=smoothing
-        )
+    def columns(self) -> TextColumns:
+        return TextColumns(self.text, self.label, self.separator)
 
 
-class ClassifyTask(TextTask[ClassifyConfig, Classifier]):
-    """One label a text, or several."""
+class ClassifyTraining(EncoderTraining):
+    """How the model is trained."""
 
-    predictor = Classifier
-    figures: ClassVar = {
-        "loss": Figure("loss"),
-        "accuracy": Figure("accuracy", ".4f"),
-        "macro_f1": Figure("macro F1", ".4f"),
-        "micro_f1": Figure("micro F1", ".4f"),
-    }
-    charts = (("accuracy", "macro_f1"),)
-
-    def check(self, config: ClassifyConfig, train: Texts, valid: Texts) -> None:
-        counts = Counter(label for each in train.texts for label in each.answers)
-        least = config.data.min_examples
-        for each in train.texts:
-            for label in each.answers:
-                if counts[label] < least:
-                    raise each.error(
-                        f"the label {label!r} has {counts[label]} training "
-                        f"{'text' if counts[label] == 1 else 'texts'}, and data.min_examples = {least} are "
-                        "wanted to learn it from; add some, or merge it with another label."
-                    )
-        for each in valid.texts:
-            for label in each.answers:
-                if label not in counts:
-                    near = nearest(label, counts)
-                    hint = f"; did you mean {near!r}?" if near else "."
-                    raise each.error(
-                        f"the label {label!r} is in no training text{hint} The training labels are: "
-                        f"{', '.join(sorted(counts)[:40])}."
-                    )
-        if len(counts) < 2 and not config.data.separator:
-            raise OptionError(
-                f"every training text has the label {next(iter(counts))!r}; two labels or more are wanted"
-            )
-
-    def learn(self, config: ClassifyConfig, train: Texts) -> Classifier:
-        labels = (label for each in train.texts for label in each.answers)
-        return learned_from(Classifier, config, train, labels)
-
-    def loss(self, trained: Classifier) -> Loss:
-        smoothing = trained.config.training.label_smoothing
-        return LabelLoss(trained.model, smoothing, several=trained.several)
-
-    def measure(self, trained: Classifier, data: Texts) -> Scores:
-        found = trained.score(data, list(trained.answers(each.text for each in data.texts)))
-        return {
-            "accuracy": found.accuracy,
-            "macro_f1": found.macro_f1,
-            "micro_f1": found.micro_f1,
-        }
+    label_smoothing: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of each target's probability spread over all labels; not with several a text.",
+    )
+    metric: Literal["accuracy", "macro_f1", "micro_f1", "loss"] = Field(
+        "accuracy",
+        description="The validation figure by which the best weights are chosen. With several labels a text "
+        "accuracy is the share of texts whose labels are all right, and none other.",
+    )
 
 
-CLASSIFY = ClassifyTask()
+class ClassifyPrediction(TextPrediction):
+    """How a trained classifier reads files."""
+
+    threshold: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="With several labels a text: the least probability of one given.",
+    )
+
+
+class ClassifyConfig(TextConfig):
+    """Configuration of `heedful train classify`."""
+
+    data: ClassifyData = Field(ClassifyData(), description="Where texts and labels come from.")
+    training: ClassifyTraining = Field(ClassifyTraining(), description="How the model is trained.")
+    prediction: ClassifyPrediction = Field(
+        ClassifyPrediction(), description="How a trained model reads files."
+    )
+
+
+TASK: Final = Task(
+    name="classify",
+    examples="texts",
+    configuration=ClassifyConfig,
+    input=Text,
+    answer=Label,
+    reader=TextReader(),
+    describe=describe,
+)

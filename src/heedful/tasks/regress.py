@@ -1,59 +1,54 @@
-"""A number for each text, as a task of the one training loop."""
+"""Regression: text × one number."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Final, Literal
 
-import torch.nn.functional as F
-from torch import Tensor
+from pydantic import Field
 
-from heedful.data.texts import Texts
-from heedful.errors import OptionError
-from heedful.tasks.base import Figure, Loss, Scores
-from heedful.tasks.regressing import Regressor
-from heedful.tasks.text_config import RegressConfig
-from heedful.tasks.text_task import TextLoss, TextTask, learned_from
-
-
-class NumberLoss(TextLoss):
-    """Squared error of the standardised target."""
-
-    def cost(self, scores: Tensor, answers: Tensor) -> Tensor:
-        return F.mse_loss(scores, answers.to(scores.dtype), reduction="sum")
+from heedful.answers.number import Number
+from heedful.data.texts import TextColumns
+from heedful.inputs.text import Text
+from heedful.tasks.base import Task
+from heedful.tasks.readers.texts import TextData, TextReader
+from heedful.tasks.text_config import TextConfig, TextPrediction, describe
+from heedful.tasks.training_config import EncoderTraining
 
 
-class RegressTask(TextTask[RegressConfig, Regressor]):
-    """One number a text; the loss is that of standardised targets, all else is in their units."""
+class RegressData(TextData):
+    """Where the texts and their targets come from."""
 
-    predictor = Regressor
-    figures: ClassVar = {
-        "loss": Figure("loss"),
-        "rmse": Figure("RMSE", ".4g"),
-        "mae": Figure("MAE", ".4g"),
-        "r2": Figure("R²", ".4f"),
-    }
-    charts = (("rmse", "mae"), ("r2",))
+    target: str = Field("target", description="Column of the numbers, likewise.")
 
-    def check(self, config: RegressConfig, train: Texts, valid: Texts) -> None:
-        targets = {each.number() for each in train.texts}
-        for each in valid.texts:
-            each.number()
-        if len(targets) == 1:
-            raise OptionError(
-                f"every training target is {targets.pop():g}; two different ones or more are wanted"
-            )
-
-    def learn(self, config: RegressConfig, train: Texts) -> Regressor:
-        trained = learned_from(Regressor, config, train, ())
-        trained.fit_targets([each.number() for each in train.texts])
-        return trained
-
-    def loss(self, trained: Regressor) -> Loss:
-        return NumberLoss(trained.model)
-
-    def measure(self, trained: Regressor, data: Texts) -> Scores:
-        found = trained.score(data, list(trained.answers(each.text for each in data.texts)))
-        return {"rmse": found.rmse, "mae": found.mae, "r2": found.r2}
+    def columns(self) -> TextColumns:
+        return TextColumns(self.text, self.target, answer_is_label=False)
 
 
-REGRESS = RegressTask()
+class RegressTraining(EncoderTraining):
+    """How the model is trained."""
+
+    label_smoothing: float = Field(0.0, ge=0, le=0, description="Numbers are not smoothed.")
+    metric: Literal["rmse", "mae", "r2", "loss"] = Field(
+        "rmse", description="The validation figure by which the best weights are chosen."
+    )
+
+
+class RegressConfig(TextConfig):
+    """Configuration of `heedful train regress`."""
+
+    data: RegressData = Field(RegressData(), description="Where texts and targets come from.")
+    training: RegressTraining = Field(RegressTraining(), description="How the model is trained.")
+    prediction: TextPrediction = Field(
+        TextPrediction(), description="How a trained model reads files."
+    )
+
+
+TASK: Final = Task(
+    name="regress",
+    examples="texts",
+    configuration=RegressConfig,
+    input=Text,
+    answer=Number,
+    reader=TextReader(),
+    describe=describe,
+)

@@ -1,72 +1,110 @@
-"""Translation as a task of the one training loop."""
+"""Translation: pieces of a source text × a generated text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from typing import ClassVar
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal, Self
 
-from heedful.data.batching import Batch, collate
-from heedful.data.files import Pairs
-from heedful.errors import DataError
-from heedful.tasks.base import Figure, Loss, Scores, Task
-from heedful.tasks.batches import Batches
-from heedful.tasks.text_pairs import IdPair, Vocabularies
-from heedful.tasks.translation import Translator
-from heedful.tasks.translation_config import TranslationConfig
-from heedful.tasks.translation_loss import TranslationLoss
+from pydantic import Field, model_validator
+
+from heedful.answers.text import DecodingConfig, GeneratedText
+from heedful.data.dataset import Dataset
+from heedful.errors import OptionError
+from heedful.inputs.pieces import Pieces, VocabularyConfig
+from heedful.models import MODELS, FrequencyConfig, RecurrentConfig, TransformerConfig
+from heedful.models.base import EncoderDecoder
+from heedful.models.config import Section
+from heedful.tasks.base import Task
+from heedful.tasks.readers.pairs import PairData, PairReader
+from heedful.tasks.training_config import TrainingConfig
 
 
-class TranslationTask(Task[TranslationConfig, Pairs, Translator]):
-    """A sequence of its own length for each sequence."""
+class TranslationTraining(TrainingConfig):
+    """How the model is trained."""
 
-    predictor = Translator
-    figures: ClassVar = {
-        "loss": Figure("loss"),
-        "bleu": Figure("BLEU", ".1f"),
-        "chrf": Figure("chrF", ".1f"),
-        "exact_match": Figure("exact match"),
-    }
-    charts = (("bleu", "chrf"),)
-    examples = "pairs"
+    metric: Literal["bleu", "chrf", "exact_match", "loss"] = Field(
+        "bleu", description="The validation figure by which the best weights are chosen."
+    )
 
-    def learn(self, config: TranslationConfig, train: Pairs) -> Translator:
-        vocabularies = Vocabularies.train(config.vocabulary, train)
-        trained = Translator.untrained(config, vocabularies)
-        if config.frequency.acts:
-            found = vocabularies.source_frequencies(train.source)
-            trained.model.source_frequencies.copy_(found)
-        return trained
 
-    def batches(
-        self, trained: Translator, data: Pairs, *, training: bool
-    ) -> Batches[IdPair, Batch]:
-        config, vocabularies = trained.config, trained.vocabularies
-        longest = config.data.max_length
-        ids = list(vocabularies.pairs(data))
-        if training:
-            ids = [pair for pair in ids if max(len(pair[0]), len(pair[1])) <= longest]
-        if not ids:
-            raise DataError(
-                f"every training pair is longer than data.max_length = {longest} tokens"
+ModelSection = Annotated[TransformerConfig | RecurrentConfig, Field(discriminator="kind")]
+
+
+class TranslationConfig(Section):
+    """Configuration of `heedful train translate`."""
+
+    data: PairData = Field(PairData(), description="Where the sentence pairs come from.")
+    vocabulary: VocabularyConfig = Field(
+        VocabularyConfig(), description="How text is cut into tokens."
+    )
+    model: ModelSection = Field(
+        default_factory=TransformerConfig, description="The model and its sizes."
+    )
+    frequency: FrequencyConfig = Field(
+        FrequencyConfig(), description="What is done about frequent tokens of the source."
+    )
+    training: TranslationTraining = Field(
+        TranslationTraining(), description="How the model is trained."
+    )
+    decoding: DecodingConfig = Field(
+        DecodingConfig(), description="How translations are searched for."
+    )
+
+    @property
+    def prediction(self) -> DecodingConfig:
+        """How a trained translator reads files."""
+        return self.decoding
+
+    @model_validator(mode="after")
+    def _one_embedding_has_one_vocabulary(self) -> Self:
+        # two vocabularies of the same size would be taken for one
+        if self.model.share_embeddings and not self.vocabulary.shared:
+            raise OptionError(
+                "model.share_embeddings wants one vocabulary for both languages, but vocabulary.shared "
+                "is false; make both true or both false"
             )
-        pad = partial(collate, pad=vocabularies.target.pad_id)
-        options = config.training
-        return Batches(ids, _lengths, pad, options.batch_tokens, options.seed)
+        return self
 
-    def loss(self, trained: Translator) -> Loss:
-        return TranslationLoss(trained.model, trained.config.training.label_smoothing)
-
-    def measure(self, trained: Translator, data: Pairs) -> Scores:
-        found = trained.evaluate(data, beam=1)
-        return {"bleu": found.bleu, "chrf": found.chrf, "exact_match": found.exact_match}
-
-    def texts(self, data: Pairs) -> Sequence[Sequence[str]]:
-        return data.source, data.target
-
-
-def _lengths(pair: IdPair) -> tuple[int, int]:
-    return len(pair[0]), len(pair[1]) - 1
+    @model_validator(mode="after")
+    def _frequency_needs_attention(self) -> Self:
+        for name in ("down_weight", "penalty"):
+            none = isinstance(self.model, RecurrentConfig) and self.model.attention == "none"
+            if none and getattr(self.frequency, name):
+                raise OptionError(
+                    f"frequency.{name} acts on the attention to the source, but model.attention is 'none'; choose a "
+                    f"score as model.attention, or set frequency.{name} to 0"
+                )
+        return self
 
 
-TRANSLATE = TranslationTask()
+def _learn(config: TranslationConfig, train: Dataset) -> tuple[Pieces, GeneratedText]:
+    if config.vocabulary.shared:
+        shared = config.vocabulary.train([*train.inputs, *train.answers])
+        source, answer = Pieces(shared), GeneratedText.of(config, shared)
+    else:
+        source = Pieces.learn(config, train.inputs)
+        answer = GeneratedText.learn(config, train.answers)
+    if config.frequency.acts:
+        source = replace(source, token_shares=source.shares(train.inputs))
+    return source, answer
+
+
+def _build(config: TranslationConfig, source: Pieces, answer: GeneratedText) -> EncoderDecoder[Any]:
+    sizes = len(source.vocabulary), len(answer.vocabulary)
+    model = MODELS[config.model.kind](config.model, *sizes, config.frequency)
+    if source.token_shares is not None:
+        model.source_frequencies.copy_(source.token_shares)
+    return model
+
+
+TASK: Final = Task(
+    name="translate",
+    examples="pairs",
+    configuration=TranslationConfig,
+    input=Pieces,
+    answer=GeneratedText,
+    reader=PairReader(),
+    build=_build,
+    learn_parts=_learn,
+    describe=lambda config: f"a model of kind {config.model.kind}",
+)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from heedful.answers.base import Scores
 from heedful.errors import RunError
-from heedful.tasks.base import Scores
-from heedful.tasks.run_folder import read_metadata, read_tensors, write_tensors
+from heedful.run_folder import read_metadata, read_tensors, write_tensors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from heedful import run_folder
+from heedful.data.dataset import Dataset
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.base import Task
-from heedful.tasks.sections import TrainingConfig
+from heedful.tasks.training_config import TrainingConfig
 from heedful.train.checkpoint import read_data_digest
 from heedful.train.keep import CHECKPOINTS, STATE
 
 
-def check_data(train: Sized, valid: Sized, examples: str = "examples") -> None:
+def check_data(train: Dataset, valid: Dataset, examples: str = "examples") -> None:
     """Raise DataError without examples to train on or to validate with."""
     for what, data in (("training", train), ("validation", valid)):
         if not len(data):
@@ -46,18 +48,20 @@ LACKING = {
 """Precisions that a kind of device lacks, and what to do."""
 
 
-def check_resumable(
-    task: Task[Any, Any, Any], folder: Path, config: Any, train: Any, valid: Any
-) -> None:
+def check_resumable(task: Task, folder: Path, config: Any, train: Dataset, valid: Dataset) -> None:
     """Raise RunError unless `folder` holds an unfinished training of this configuration and data."""
-    if task.predictor.load_config(folder) != config:
+    if task.load_config(folder) != config:
         raise RunError(
             f"the configuration differs from that of the run in {folder}; resume with its own"
         )
     state = folder / CHECKPOINTS / STATE
     if not state.exists():
         raise RunError(f"the run in {folder} has finished; there is nothing to resume")
-    if read_data_digest(state) != digest(task.texts(train), task.texts(valid)):
+    if run_folder.read_format(folder) < run_folder.FORMAT:
+        raise RunError(
+            f"the run in {folder} was begun by an older Heedful; end it with that version, or train anew"
+        )
+    if read_data_digest(state) != digest(train.texts(), valid.texts()):
         raise RunError(
             f"the training or validation {task.examples} are not those that the run in {folder} "
             "began with; put the files back as they were, or train anew"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from heedful.tasks.base import Scores
+from heedful.answers.base import Scores
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from heedful.tasks import run_folder
-from heedful.tasks.base import Predictor
+from heedful import run_folder
+from heedful.tasks.predictor import Predictor
 from heedful.train.checkpoint import average
 
 CHECKPOINTS = "checkpoints"

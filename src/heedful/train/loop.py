@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-from heedful.tasks import run_folder
-from heedful.tasks.base import Scores, Task, rank
-from heedful.tasks.sections import TrainingConfig
+from heedful import run_folder
+from heedful.answers.base import Scores, rank
+from heedful.data.dataset import Dataset
+from heedful.tasks.base import Task
+from heedful.tasks.training_config import TrainingConfig
 from heedful.train.budget import planned_steps, spent
 from heedful.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from heedful.train.checks import check_data, check_device, check_resumable, digest
@@ -24,14 +26,12 @@ from heedful.train.precision import precision_notices
 from heedful.train.schedule import factor
 from heedful.train.validation import validate
 
-Data = TypeVar("Data", bound=Sized)
-
 
 def train_model(
-    task: Task[Any, Data, Any],
+    task: Task,
     config: Any,
-    train: Data,
-    valid: Data,
+    train: Dataset,
+    valid: Dataset,
     run_dir: str | Path,
     *,
     resume: bool = False,
@@ -56,9 +56,8 @@ def train_model(
 
     >>> import tempfile
     >>> from heedful.data.files import Pairs
-    >>> from heedful.tasks.configuration import build
-    >>> from heedful.tasks.translate import TRANSLATE
-    >>> from heedful.tasks.translation_config import TranslationConfig
+    >>> from heedful.config import build
+    >>> from heedful.tasks.translate import TASK, TranslationConfig
     >>> config = build(TranslationConfig, {
     ...     "model": {"kind": "gru", "embedding": 8, "hidden": 8},
     ...     "vocabulary": {"kind": "char"},
@@ -66,7 +65,7 @@ def train_model(
     ... })
     >>> pairs = Pairs(["one", "two"], ["eins", "zwei"])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     events = list(train_model(TRANSLATE, config, pairs, pairs, Path(folder, "run")))
+    ...     events = list(train_model(TASK, config, pairs, pairs, Path(folder, "run")))
     >>> [type(event).__name__ for event in events]
     ['Started', 'Progress', 'Validated', 'Progress', 'Validated', 'Finished']
     """
@@ -84,14 +83,12 @@ def train_model(
 class _Training:
     """One training: what stays fixed, and the position that moves."""
 
-    def __init__(
-        self, task: Task[Any, Any, Any], config: Any, train: Any, valid: Any, folder: Path
-    ):
+    def __init__(self, task: Task, config: Any, train: Dataset, valid: Dataset, folder: Path):
         self.task = task
         self.config = config
         self.options: TrainingConfig = config.training
         self.train_data, self.valid_data = train, valid
-        self.digest = digest(task.texts(train), task.texts(valid))
+        self.digest = digest(train.texts(), valid.texts())
         self.keeper = Keeper(folder, config.training.average_epochs)
         self.position = Position()
         self.began = time.monotonic()
@@ -125,7 +122,7 @@ class _Training:
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
         if resume:
-            self.trained = self.task.predictor.reload(self.config, self.keeper.folder)
+            self.trained = self.task.reload(self.config, self.keeper.folder)
         else:
             self.trained = self.task.learn(self.config, self.train_data)
         self.batches = self.task.batches(self.trained, self.train_data, training=True)

@@ -1,4 +1,4 @@
-"""Validation: the loss of the true answers, and the task's own figures."""
+"""Validation: the loss of the true answers, and the metrics of the answer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any
 import torch
 from lightning_fabric.utilities import move_data_to_device
 
-from heedful.tasks.base import Loss, Predictor, Scores, Task
+from heedful.answers.base import Scores
+from heedful.data.dataset import Dataset
+from heedful.tasks.base import Loss, Task
 from heedful.tasks.batches import Batches
+from heedful.tasks.predictor import Predictor
 
 
 def validate(
-    task: Task[Any, Any, Any],
+    task: Task,
     trained: Predictor,
     loss: Loss,
     batches: Batches[Any, Any],
-    data: Any,
+    data: Dataset,
 ) -> Scores:
     """Score the model on the validation data, of which `batches` are the encoded form."""
     device = next(trained.model.parameters()).device
@@ -26,4 +29,4 @@ def validate(
         for batch in batches.epoch(0):
             total += float(loss(move_data_to_device(batch, device)))
             predictions += loss.count(batch)
-    return {"loss": total / max(1, predictions), **task.measure(trained, data)}
+    return {"loss": total / max(1, predictions), **task.validate(trained, data)}

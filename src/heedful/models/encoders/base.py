@@ -45,6 +45,8 @@ class Encoder(nn.Module, abc.ABC):
     """Features of a state."""
     attends: bool = False
     """Whether there are attention weights to look at."""
+    summary_is_last_state: bool = False
+    """Whether the summary holds the final states of recurrent layers, rather than the mean of the values."""
 
     def __init__(self, input_width: int, width: int):
         super().__init__()

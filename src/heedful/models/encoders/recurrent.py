@@ -53,6 +53,7 @@ class RecurrentStates(Encoder):
     (torch.Size([2, 5, 8]), torch.Size([2, 2, 8]))
     """
 
+    summary_is_last_state = True
     configuration = RecurrentEncoderConfig
 
     def __init__(self, config: RecurrentEncoderConfig, input_width: int):

@@ -1,0 +1,179 @@
+"""One number for each sequence, learned standardised and given in the units of the training targets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from heedful import run_folder
+from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
+from heedful.answers.label import scored
+from heedful.answers.sequence_metrics import NumberScores, score_numbers
+from heedful.data.dataset import Dataset, parse_number
+from heedful.errors import OptionError, RunError
+from heedful.models.encoders import Encoder
+from heedful.models.heads import PooledHead, PoolingConfig
+from heedful.models.model import Batch, Model
+
+TARGET: Final = "target.json"
+"""The file of a run folder that holds mean and scale of the training targets."""
+
+
+@dataclass(frozen=True)
+class PredictedNumber:
+    """The predicted number of one input."""
+
+    value: float | None
+    """In the units of the training targets; None for an input without positions."""
+
+
+@dataclass(frozen=True)
+class Number(HeadAnswer[PredictedNumber]):
+    """One number a sequence: a rating, a price, a solubility."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric("loss"),
+        "rmse": Metric("RMSE", ".4g"),
+        "mae": Metric("MAE", ".4g"),
+        "r2": Metric("R²", ".4f"),
+    }
+    charts: ClassVar[Sequence[tuple[str, ...]]] = (("rmse", "mae"), ("r2",))
+    compared_by: ClassVar[str] = "rmse"
+
+    pooling: PoolingConfig
+    mean: float = 0.0
+    """Of the training targets."""
+    scale: float = 1.0
+    """Standard deviation of the training targets; 1 where they are equal."""
+
+    @classmethod
+    def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
+        targets = set(_numbers(train))
+        _numbers(valid)
+        if len(targets) == 1:
+            raise OptionError(
+                f"every training target is {targets.pop():g}; two different ones or more are wanted"
+            )
+
+    @classmethod
+    def learn(cls, config: Any, answers: Sequence[Sequence[str]]) -> Self:
+        found = torch.tensor([float(written) for [written] in answers], dtype=torch.float64)
+        spread = float(found.std(unbiased=False))
+        return cls(config.pooling, float(found.mean()), spread if spread > 0 else 1.0)
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        path = folder / TARGET
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(config.pooling, float(values["mean"]), float(values["scale"]))
+        except FileNotFoundError:
+            return cls(config.pooling, *_from_weights(folder))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunError(f"{path} is damaged; copy the run folder again or train anew") from None
+
+    def save(self, folder: Path) -> None:
+        text = json.dumps({"mean": self.mean, "scale": self.scale})
+        (folder / TARGET).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+    def targets(self, data: Dataset) -> list[list[float]]:
+        return [[(number - self.mean) / self.scale] for number in _numbers(data)]
+
+    def collate(self, targets: Sequence[list[float]]) -> Tensor:
+        return torch.tensor(targets)
+
+    def head(self, encoder: Encoder) -> PooledHead:
+        return PooledHead(self.pooling, encoder, 1)
+
+    def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
+        """Squared error of the standardised target."""
+        scores, penalty = scored(model, batch)
+        return F.mse_loss(scores, targets.to(scores.dtype), reduction="sum") + penalty
+
+    def count(self, batch: Batch, targets: Tensor) -> int:
+        return len(targets)
+
+    def predictions(self, scores: Tensor, batch: Batch) -> list[PredictedNumber]:
+        rows = scores.float().cpu()[:, 0].tolist()
+        return [PredictedNumber(self.mean + self.scale * number) for number in rows]
+
+    def empty(self) -> PredictedNumber:
+        return PredictedNumber(None)
+
+    def score(
+        self,
+        predicted: Sequence[PredictedNumber],
+        data: Dataset,
+        known: Sequence[Sequence[bool]] | None = None,
+    ) -> NumberScores:
+        # an input without positions counts as an average one
+        found = [self.mean if each.value is None else each.value for each in predicted]
+        return score_numbers(found, _numbers(data))
+
+    def tables(self, found: NumberScores) -> list[Rows]:
+        rows = [
+            ["RMSE", f"{found.rmse:.4g}"],
+            ["MAE", f"{found.mae:.4g}"],
+            ["R²", f"{found.r2:.4f}"],
+        ]
+        return [rows]
+
+    @classmethod
+    def statistics(cls, predicted: Sequence[PredictedNumber], data: Dataset) -> Numbers:
+        """Squared error and 1; an input without positions counts as the mean of all targets."""
+        wanted = np.array(_numbers(data))
+        found = np.array([np.nan if p.value is None else p.value for p in predicted])
+        errors = np.where(np.isnan(found), wanted.mean(), found) - wanted
+        return np.stack([errors**2, np.ones_like(errors)], axis=1)
+
+    @classmethod
+    def value(cls, sums: Numbers) -> Numbers:
+        return np.asarray(np.sqrt(super().value(sums)))
+
+    def shown(self, prediction: PredictedNumber) -> str:
+        return "–" if prediction.value is None else f"{prediction.value:.6g}"
+
+    def values(self, prediction: PredictedNumber) -> Values:
+        return {"answer": prediction.value}
+
+    def cells(self, prediction: PredictedNumber) -> list[Any]:
+        return ["" if prediction.value is None else prediction.value]
+
+    def rows(self, positions: Sequence[str], prediction: PredictedNumber) -> list[str]:
+        return [self.shown(prediction)]
+
+    def explained(
+        self, model: Model, features: Tensor, batch: Any, prediction: PredictedNumber
+    ) -> Tensor:
+        """Return the number, standardised."""
+        scores, _ = model.score_features(features, batch)
+        return scores.max()
+
+
+def _numbers(data: Dataset) -> list[float]:
+    """Return the true numbers.
+
+    Raises: DataError, with file and line, for an answer that is no usable number.
+    """
+    return [
+        parse_number(written, partial(data.error, row))
+        for row, [written] in enumerate(data.answers)
+    ]
+
+
+def _from_weights(folder: Path) -> tuple[float, float]:
+    """Return mean and scale of a run of format 1, which kept them with the weights."""
+    tensors, _ = run_folder.read_tensors(folder / run_folder.WEIGHTS)
+    if "target_mean" not in tensors:
+        path = folder / TARGET
+        raise RunError(f"{path} is missing; copy the run folder again or train anew")
+    return float(tensors["target_mean"]), float(tensors["target_scale"])

@@ -1,0 +1,274 @@
+"""A generated text of its own length: what an encoder–decoder writes for a source."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from sacrebleu.metrics import BLEU
+from torch import Tensor
+
+from heedful.answers.base import Answer, Metric, Numbers, Rows, Values
+from heedful.answers.cross_entropy import smoothed_cross_entropy
+from heedful.answers.text_metrics import TranslationScores, corpus_bleu, score_translations
+from heedful.data.batching import pad_ids
+from heedful.data.dataset import Dataset
+from heedful.data.vocabulary import Vocabulary
+from heedful.decode.beam import Hypothesis, beam_search
+from heedful.errors import OptionError
+from heedful.inputs.pieces import PieceBatch, encoded_in_parts
+from heedful.models.base import EncoderDecoder
+from heedful.models.config import Section
+from heedful.models.encoders.inputs import PADDING
+from heedful.models.frequency import fewer, keep_probability, spent_on_frequent
+
+TARGET_VOCABULARY: Final = "target_vocabulary.json"
+
+
+class DecodingConfig(Section):
+    """How translations are searched for, when evaluating and predicting."""
+
+    beam: int = Field(5, ge=1, description="Hypotheses kept at each step; 1 is greedy search.")
+    length_penalty: float = Field(
+        1.0, ge=0, description="Power of the length by which a score is divided; 0: plain sums."
+    )
+    max_length_ratio: float = Field(
+        2.0,
+        gt=0,
+        description="A translation has at most so many tokens for each source token, and ten more.",
+    )
+    batch_tokens: int = Field(
+        8192, ge=1, description="Source tokens decoded at once, padding counted."
+    )
+    chunk: int = Field(
+        512,
+        ge=1,
+        description="Lines read before the first is translated: sorted by length within "
+        "a chunk, and written in the order they came.",
+    )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One generated text."""
+
+    text: str
+    score: float
+    """Sum of the tokens' log-probabilities over the length penalty's factor; more is better."""
+    tokens: tuple[int, ...]
+    """Ids in the target vocabulary, without begin and end."""
+
+
+class Generated(tuple[Candidate, ...]):
+    """The n best texts for one source, best first: at least one."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """The best text."""
+        return self[0].text
+
+    @property
+    def score(self) -> float:
+        """The score of the best text."""
+        return self[0].score
+
+
+class TargetBatch(NamedTuple):
+    """Target texts as ids between begin and end, padded on the right."""
+
+    ids: Tensor
+    """(batch, length), long."""
+    lengths: Tensor
+    """(batch,), long."""
+
+
+@dataclass(frozen=True)
+class GeneratedText(Answer[Generated]):
+    """A text of its own length, written by a decoder that starts from the states of the source."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric("loss"),
+        "bleu": Metric("BLEU", ".1f"),
+        "chrf": Metric("chrF", ".1f"),
+        "exact_match": Metric("exact match"),
+    }
+    charts: ClassVar[Sequence[tuple[str, ...]]] = (("bleu", "chrf"),)
+    compared_by: ClassVar[str] = "bleu"
+    search_options: ClassVar[frozenset[str]] = frozenset({"beam", "length_penalty", "nbest"})
+    command_options: ClassVar[frozenset[str]] = frozenset({"by_length", "alignments", "reference"})
+    validation_search: ClassVar[Mapping[str, Any]] = {"beam": 1}
+
+    vocabulary: Vocabulary
+    decoding: DecodingConfig
+    smoothing: float
+
+    @classmethod
+    def learn(cls, config: Any, answers: Sequence[str]) -> Self:
+        return cls.of(config, config.vocabulary.train(answers))
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        return cls.of(config, Vocabulary.load(folder / TARGET_VOCABULARY))
+
+    @classmethod
+    def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
+        """Use a vocabulary that is there, such as that of the source."""
+        return cls(vocabulary, config.decoding, config.training.label_smoothing)
+
+    def save(self, folder: Path) -> None:
+        self.vocabulary.save(folder / TARGET_VOCABULARY)
+
+    def sizes(self) -> dict[str, int]:
+        return {"target vocabulary": len(self.vocabulary)}
+
+    def targets(self, data: Dataset) -> list[Sequence[int]]:
+        return self.encode(data.answers)
+
+    def encode(self, texts: Sequence[str]) -> list[Sequence[int]]:
+        """Return the ids of target texts, each between the begin and the end token."""
+        begin, end = self.vocabulary.begin_id, self.vocabulary.end_id
+        found = encoded_in_parts(self.vocabulary, texts)
+        return [array("i", [begin, *ids, end]) for ids in found]
+
+    def fits(self, target: Sequence[int], longest: int) -> bool:
+        return len(target) <= longest
+
+    def length(self, target: Sequence[int]) -> int:
+        return len(target) - 1
+
+    def collate(self, targets: Sequence[Sequence[int]]) -> TargetBatch:
+        return TargetBatch(*pad_ids(targets, self.vocabulary.pad_id))
+
+    def loss(self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch) -> Tensor:
+        """Return the summed cross-entropy of the target tokens, and the penalty of the model's `frequency`.
+
+        With smoothing s over V tokens the target distribution is (1 - s) at the true token plus s / V at
+        every token (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Padding is dropped from the
+        states before the output layer, the widest multiplication of all, reads them.
+        """
+        lengths = targets.lengths - 1
+        read, wanted = targets.ids[:, :-1], targets.ids[:, 1:]
+        source, source_lengths = _subsampled(model, batch)
+        options, training = model.frequency, model.training
+        states, weights = model(
+            source, source_lengths, read, return_weights=training and bool(options.penalty)
+        )
+        kept = torch.arange(read.shape[1], device=lengths.device) < lengths[:, None]
+        smoothing = self.smoothing if training else 0.0
+        weight, bias = model.output_layer()
+        loss = smoothed_cross_entropy(states[kept], weight, bias, wanted[kept], smoothing)
+        if weights is not None:
+            found = model.source_frequencies[source]
+            spent = spent_on_frequent(weights, found, options.smoothing)
+            loss = loss + options.penalty * spent[kept].sum()
+        return loss
+
+    def count(self, batch: PieceBatch, targets: TargetBatch) -> int:
+        """Count the target tokens that are predicted: all but the first of each text."""
+        return int((targets.lengths - 1).sum())
+
+    def tokens(self, batch: PieceBatch, targets: TargetBatch) -> int:
+        return self.count(batch, targets)
+
+    def check_search(self, search: Mapping[str, Any]) -> None:
+        super().check_search(search)
+        beam, length_penalty, nbest = self._search(**search)
+        if beam < 1:
+            raise OptionError(f"beam must be at least 1; got {beam}.")
+        if not 1 <= nbest <= beam:
+            raise OptionError(f"nbest must be from 1 to the beam, {beam}; got {nbest}.")
+        if not 0 <= length_penalty < float("inf"):
+            raise OptionError(
+                f"length_penalty must be a number of at least 0; got {length_penalty}."
+            )
+
+    def _search(
+        self, beam: int | None = None, length_penalty: float | None = None, nbest: int = 1
+    ) -> tuple[int, float, int]:
+        """Return beam, length penalty and n; what is not given is the configuration's."""
+        if length_penalty is None:
+            length_penalty = self.decoding.length_penalty
+        return self.decoding.beam if beam is None else beam, length_penalty, nbest
+
+    def predict(
+        self, model: EncoderDecoder[Any], batch: PieceBatch, **search: Any
+    ) -> list[Generated]:
+        beam, length_penalty, nbest = self._search(**search)
+        found = beam_search(
+            model,
+            batch.ids,
+            batch.lengths,
+            begin=self.vocabulary.begin_id,
+            end=self.vocabulary.end_id,
+            beam=beam,
+            length_penalty=length_penalty,
+            max_length=(self.decoding.max_length_ratio * batch.lengths).long() + 10,
+            nbest=nbest,
+        )
+        return [Generated(map(self._candidate, each)) for each in found]
+
+    def _candidate(self, hypothesis: Hypothesis) -> Candidate:
+        text = self.vocabulary.decode(hypothesis.tokens)
+        return Candidate(text, hypothesis.score, tuple(hypothesis.tokens))
+
+    def empty(self) -> Generated:
+        return Generated([Candidate("", 0.0, ())])
+
+    def score(
+        self,
+        predicted: Sequence[Generated],
+        data: Dataset,
+        known: Sequence[Sequence[bool]] | None = None,
+    ) -> TranslationScores:
+        return score_translations([each.text for each in predicted], data.answers)
+
+    def tables(self, found: TranslationScores) -> list[Rows]:
+        lower, signature = (
+            found.bleu_lowercase_tokenized,
+            found.bleu_lowercase_tokenized_signature,
+        )
+        rows = [
+            ["BLEU", f"{found.bleu:.2f}", found.bleu_signature],
+            ["chrF", f"{found.chrf:.2f}", found.chrf_signature],
+            ["exact match", f"{found.exact_match:.4f}", ""],
+            ["BLEU, lower-cased, tokenized", f"{lower:.2f}", signature],
+        ]
+        return [rows]
+
+    @classmethod
+    def statistics(cls, predicted: Sequence[Generated], data: Dataset) -> Numbers:
+        """Matching and all n-grams of each order, and both lengths (sacreBLEU)."""
+        bleu = BLEU(effective_order=True)
+        found = []
+        for generated, target in zip(predicted, data.answers, strict=True):
+            one = bleu.sentence_score(generated.text, [target])
+            found.append((*one.counts, *one.totals, one.sys_len, one.ref_len))
+        return np.array(found, dtype=np.float64)
+
+    @classmethod
+    def value(cls, sums: Numbers) -> Numbers:
+        return corpus_bleu(sums[..., :4], sums[..., 4:8], sums[..., 8], sums[..., 9])
+
+    def shown(self, prediction: Generated) -> str:
+        return prediction.text
+
+    def values(self, prediction: Generated) -> Values:
+        return {"translations": [{"text": each.text, "score": each.score} for each in prediction]}
+
+
+def _subsampled(model: EncoderDecoder[Any], batch: PieceBatch) -> tuple[Tensor, Tensor]:
+    """Return the source ids and lengths; while training frequent ones are left out as `frequency` says."""
+    threshold = model.frequency.subsample
+    if not (model.training and threshold):
+        return batch.ids, batch.lengths
+    keep = keep_probability(model.source_frequencies, threshold)
+    order, beyond, lengths = fewer(batch.ids, batch.lengths, keep)
+    return batch.ids.gather(1, order).masked_fill(beyond, PADDING), lengths

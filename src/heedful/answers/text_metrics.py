@@ -1,0 +1,128 @@
+"""Figures of merit for translations, with the signatures that make them comparable."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sacrebleu.metrics import BLEU, CHRF
+
+from heedful.data.words import words
+from heedful.errors import ShapeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationScores:
+    """Corpus figures from 0 to 100, and the share of exact matches from 0 to 1."""
+
+    bleu: float
+    bleu_signature: str
+    chrf: float
+    chrf_signature: str
+    exact_match: float
+    bleu_lowercase_tokenized: float
+    """BLEU of lower-cased text, the form in which many papers report Multi30k."""
+    bleu_lowercase_tokenized_signature: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthScores:
+    """The figure of the pairs whose source has from `shortest` to `longest` words."""
+
+    shortest: int
+    longest: int
+    pairs: int
+    bleu: float
+
+
+LENGTH_BOUNDS = (8, 11, 14, 18)
+"""Most words of a source in each group but the last, which is open."""
+
+
+def score_by_length(
+    sources: Sequence[str],
+    translations: Sequence[str],
+    references: Sequence[str],
+    bounds: Sequence[int] = LENGTH_BOUNDS,
+) -> list[LengthScores]:
+    """BLEU of the pairs grouped by the words of their source, shortest first; groups without pairs are left out.
+
+    A context of fixed size loses more the longer the source is (Cho et al. 2014,
+    https://arxiv.org/abs/1409.1259): this is where it shows.
+
+    >>> [group] = score_by_length(["a dog runs in snow"], ["x y z u v"], ["x y z u v"], bounds=[5, 9])
+    >>> group.shortest, group.longest, group.pairs, round(group.bleu)
+    (5, 5, 1, 100)
+    """
+    groups: list[list[tuple[int, str, str]]] = [[] for _ in range(len(bounds) + 1)]
+    for source, translation, reference in zip(sources, translations, references, strict=True):
+        length = len(words(source))
+        groups[bisect.bisect_left(bounds, length)].append((length, translation, reference))
+    return [
+        LengthScores(
+            shortest=min(length for length, _, _ in group),
+            longest=max(length for length, _, _ in group),
+            pairs=len(group),
+            bleu=BLEU()
+            .corpus_score([each[1] for each in group], [[each[2] for each in group]])
+            .score,
+        )
+        for group in groups
+        if group
+    ]
+
+
+def score_translations(translations: Sequence[str], references: Sequence[str]) -> TranslationScores:
+    """Compare translations with one reference each: sacreBLEU, chrF and exact match.
+
+    Raises: ShapeError when the lists differ in length or are empty.
+
+    >>> scores = score_translations(["a dog runs in the snow"], ["a dog runs in the snow"])
+    >>> round(scores.bleu), scores.exact_match
+    (100, 1.0)
+    """
+    if len(translations) != len(references) or not references:
+        raise ShapeError(
+            f"got {len(translations)} translations for {len(references)} references; "
+            "wanted as many, and at least one"
+        )
+    bleu, lower, chrf = BLEU(), BLEU(lowercase=True), CHRF()
+    wanted = [list(references)]
+    matches = sum(a.strip() == b.strip() for a, b in zip(translations, references, strict=True))
+    return TranslationScores(
+        bleu=bleu.corpus_score(translations, wanted).score,
+        bleu_signature=str(bleu.get_signature()),
+        chrf=chrf.corpus_score(translations, wanted).score,
+        chrf_signature=str(chrf.get_signature()),
+        exact_match=matches / len(references),
+        bleu_lowercase_tokenized=lower.corpus_score(translations, wanted).score,
+        bleu_lowercase_tokenized_signature=str(lower.get_signature()),
+    )
+
+
+Numbers = NDArray[np.float64]
+
+
+def corpus_bleu(matching: Numbers, total: Numbers, length: Numbers, wanted: Numbers) -> Numbers:
+    """Return BLEU (Papineni et al. 2002, https://aclanthology.org/P02-1040), smoothed as sacreBLEU does.
+
+    Args:
+        matching: (..., 4), n-grams of each order that the reference has too.
+        total: (..., 4), n-grams of each order.
+        length, wanted: (...), tokens of the translations and of the references.
+
+    >>> round(float(corpus_bleu(*map(np.array, ([3.0, 2, 1, 0], [4.0, 3, 2, 1], 4.0, 4.0)))), 2)
+    59.46
+    """
+    # the n-th order that matches nothing counts as 1/2^n of a match
+    none = matching == 0
+    counted = np.where(none, 0.5 ** none.cumsum(axis=-1), matching)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precisions = np.log(counted / total).mean(axis=-1)
+        brevity = np.minimum(0.0, 1 - wanted / length)
+        score = 100 * np.exp(precisions + brevity)
+    defined = (matching > 0).any(axis=-1) & (total > 0).all(axis=-1)
+    return np.asarray(np.where(defined, score, 0.0))

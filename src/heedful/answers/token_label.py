@@ -1,0 +1,285 @@
+"""A label for each position, alone or with a chain of labels (a linear-chain CRF)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
+from heedful.answers.cross_entropy import smoothed_cross_entropy
+from heedful.answers.token_metrics import TaggingScores, score_tags
+from heedful.data.batching import pad_ids
+from heedful.data.dataset import Dataset
+from heedful.data.lexicon import RESERVED, VOCABULARY, Lexicon, load_lexicons, save_lexicons
+from heedful.data.spans import OUTSIDE, SCHEMES, first_break, may_follow, scheme_of
+from heedful.errors import DataError, nearest
+from heedful.models.config import Section
+from heedful.models.encoders import Encoder
+from heedful.models.heads import PositionHead
+from heedful.models.model import Batch, Model
+from heedful.nn.crf import LinearChain
+
+
+class LabelsConfig(Section):
+    """How labels are scored."""
+
+    chain: bool = Field(
+        False, description="Score neighbouring labels together: a linear-chain CRF and Viterbi."
+    )
+    spans: bool = Field(
+        True,
+        description="Labels that mark spans (BIO, IOB, BIOES) keep to their scheme: data that break it are refused, "
+        "and a chain never gives what breaks it.",
+    )
+    dropout: float = Field(
+        0.3, ge=0, lt=1, description="Probability of dropping a feature of the encoder's states."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PositionLabels:
+    """The predicted label of each position of one input."""
+
+    labels: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    """All labels, in the order of the columns of `scores`."""
+    scores: Tensor | None = None
+    """(length, labels), before softmax; None of a chain, whose labels are not independent."""
+
+    @property
+    def probabilities(self) -> list[dict[str, float]] | None:
+        """For each position the probability of every label; None of a chain."""
+        if self.scores is None:
+            return None
+        rows = self.scores.softmax(-1).tolist()
+        return [dict(zip(self.names, row, strict=True)) for row in rows]
+
+
+@dataclass(frozen=True)
+class PositionLabel(HeadAnswer[PositionLabels]):
+    """A label for each position: parts of speech, entities, states of a series."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric("loss"),
+        "accuracy": Metric("accuracy", ".4f"),
+        "macro_f1": Metric("macro F1", ".4f"),
+    }
+    charts: ClassVar[Sequence[tuple[str, ...]]] = (("accuracy", "macro_f1"),)
+    compared_by: ClassVar[str] = "accuracy"
+    each_position: ClassVar[bool] = True
+
+    lexicon: Lexicon
+    options: LabelsConfig
+    smoothing: float
+    scheme: str | None = None
+    """Of the spans that the training labels mark; only a chain that is trained needs it."""
+
+    @classmethod
+    def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
+        scheme = _scheme(config.labels, train.answers)
+        if scheme is not None:
+            for data in (train, valid):
+                _check_spans(scheme, data)
+        seen = {label for labels in train.answers for label in labels}
+        for row, labels in enumerate(valid.answers):
+            for position, label in enumerate(labels):
+                if label not in seen:
+                    raise _unseen(valid, row, position, label, seen)
+
+    @classmethod
+    def learn(cls, config: Any, answers: Sequence[Sequence[str]]) -> Self:
+        lexicon = Lexicon.learn(label for labels in answers for label in labels)
+        scheme = _scheme(config.labels, answers)
+        return cls(lexicon, config.labels, config.training.label_smoothing, scheme)
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        [lexicon] = load_lexicons(folder / VOCABULARY, ["labels"])
+        return cls(lexicon, config.labels, config.training.label_smoothing)
+
+    def save(self, folder: Path) -> None:
+        save_lexicons(folder / VOCABULARY, {"labels": self.lexicon})
+
+    def sizes(self) -> dict[str, int]:
+        return {"labels": len(self.labels)}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.lexicon.entries
+
+    def targets(self, data: Dataset) -> list[list[int]]:
+        """Number labels from 0 on; a label that training did not see is -1."""
+        return [self.numbers(labels) for labels in data.answers]
+
+    def numbers(self, labels: Sequence[str]) -> list[int]:
+        """Number the labels of one input from 0 on; a label that training did not see is -1."""
+        return [number - RESERVED for number in self.lexicon.ids(labels)]
+
+    def collate(self, targets: Sequence[list[int]]) -> Tensor:
+        return pad_ids(targets, 0)[0]
+
+    def head(self, encoder: Encoder) -> PositionHead:
+        options = self.options
+        head = PositionHead(
+            encoder.width, len(self.labels), chain=options.chain, dropout=options.dropout
+        )
+        if head.chain is not None and self.scheme is not None:
+            _forbid(head.chain, self.scheme, self.labels)
+        return head
+
+    def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
+        """Cross-entropy of each position's label, or with a chain the negative log-likelihood of all of them."""
+        lengths, head = batch.lengths, model.head
+        states = head.features(model.states(batch))
+        if head.chain is not None:
+            loss: Tensor = head.chain(head.output(states), targets, lengths).sum()
+            return loss
+        kept = torch.arange(states.shape[1], device=lengths.device) < lengths[:, None]
+        smoothing = self.smoothing if model.training else 0.0
+        output = head.output
+        return smoothed_cross_entropy(
+            states[kept], output.weight, output.bias, targets[kept], smoothing
+        )
+
+    def count(self, batch: Batch, targets: Tensor) -> int:
+        return int(batch.lengths.sum())
+
+    def predict(self, model: Any, batch: Batch, **search: Any) -> list[PositionLabels]:
+        scores: Tensor = model(batch)
+        if model.head.chain is None:
+            return self.predictions(scores, batch)
+        best = model.head.chain.decode(scores, batch.lengths).tolist()
+        return [
+            PositionLabels(self._named(row[:length]))
+            for row, length in zip(best, batch.lengths.tolist(), strict=True)
+        ]
+
+    def predictions(self, scores: Tensor, batch: Batch) -> list[PositionLabels]:
+        best, found = scores.argmax(dim=-1).tolist(), scores.float().cpu()
+        return [
+            PositionLabels(self._named(row[:length]), self.labels, found[number, :length])
+            for number, (row, length) in enumerate(zip(best, batch.lengths.tolist(), strict=True))
+        ]
+
+    def empty(self) -> PositionLabels:
+        return PositionLabels(())
+
+    def _named(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.labels[number] for number in numbers)
+
+    def score(
+        self,
+        predicted: Sequence[PositionLabels],
+        data: Dataset,
+        known: Sequence[Sequence[bool]] | None = None,
+    ) -> TaggingScores:
+        if known is None:
+            known = [[True] * len(labels) for labels in data.answers]
+        return score_tags([each.labels for each in predicted], data.answers, known)
+
+    def tables(self, found: TaggingScores) -> list[Rows]:
+        rows = [["accuracy", f"{found.accuracy:.4f}", ""]]
+        if found.unknown_accuracy is not None:
+            what = f"on {found.unknown:,} tokens"
+            rows.append(["accuracy, unknown words", f"{found.unknown_accuracy:.4f}", what])
+        rows.append(["macro F1", f"{found.macro_f1:.4f}", ""])
+        if found.span_f1 is not None:
+            rows.append(["span F1", f"{found.span_f1:.4f}", "seqeval"])
+        if found.span_breaks is not None:
+            breaks = f"{found.span_breaks:,}"
+            rows.append(["labels that break spans", breaks, "such as I-X after O"])
+        tables = [[*rows, ["sentences all right", f"{found.sentences_right:.4f}", ""]]]
+        if found.confusions:
+            most = [[one.wanted, one.got, f"{one.count:,}"] for one in found.confusions]
+            tables.append([["", "", ""], ["true label", "given", "times"], *most])
+        return tables
+
+    @classmethod
+    def statistics(cls, predicted: Sequence[PositionLabels], data: Dataset) -> Numbers:
+        """Right labels and labels of each example; the positions of one example are resampled together."""
+        return np.array(
+            [
+                (sum(a == b for a, b in zip(one.labels, labels, strict=True)), len(labels))
+                for one, labels in zip(predicted, data.answers, strict=True)
+            ],
+            dtype=np.float64,
+        )
+
+    def shown(self, prediction: PositionLabels) -> str:
+        return " ".join(prediction.labels)
+
+    def values(self, prediction: PositionLabels) -> Values:
+        return {"labels": list(prediction.labels)}
+
+    def cells(self, prediction: PositionLabels) -> list[Any]:
+        return [list(prediction.labels)]
+
+    def rows(self, positions: Sequence[str], prediction: PositionLabels) -> list[str]:
+        if len(prediction.labels) != len(positions):
+            raise DataError(
+                f"{len(prediction.labels)} labels were given for {len(positions)} positions."
+            )
+        return [f"{p}/{label}" for p, label in zip(positions, prediction.labels, strict=True)]
+
+    def explained(
+        self, model: Model, features: Tensor, batch: Any, prediction: PositionLabels
+    ) -> Tensor:
+        """Return the sum over positions of the log-probability of its label, each from its own copy."""
+        count = len(features)
+        states = model.encoder(features, batch.lengths.expand(count)).values
+        each = torch.arange(count, device=states.device)
+        head: Any = model.head
+        chances = head.output(states[each, each]).log_softmax(-1)
+        numbers = torch.tensor([max(0, number) for number in self.numbers(prediction.labels)])
+        total: Tensor = chances[each, numbers.to(states.device)].sum()
+        return total
+
+
+def _unseen(valid: Dataset, row: int, position: int, label: str, seen: set[str]) -> DataError:
+    near = nearest(label, seen)
+    hint = f"; did you mean {near!r}?" if near else "."
+    return valid.error(
+        row,
+        f"the label {label!r} is in no training sentence{hint} The training labels are: "
+        f"{', '.join(sorted(seen)[:40])}.",
+        position,
+    )
+
+
+def _scheme(options: LabelsConfig, answers: Sequence[Sequence[str]]) -> str | None:
+    """Return the name of the scheme of spans that labels have to keep to, if they mark spans."""
+    return scheme_of(answers) if options.spans else None
+
+
+def _check_spans(scheme: str, data: Dataset) -> None:
+    for row, labels in enumerate(data.answers):
+        place = first_break(scheme, labels)
+        if place is None:
+            continue
+        if place == len(labels):
+            found = f"the sentence ends with the label {labels[-1]!r}"
+        elif place == 0:
+            found = f"the sentence begins with the label {labels[0]!r}"
+        else:
+            found = f"the label {labels[place]!r} stands after {labels[place - 1]!r}"
+        raise data.error(
+            row,
+            f"{found}, and the training labels are {SCHEMES[scheme]}; mend it, or take all labels as they "
+            "are with --set labels.spans=false.",
+            min(place, len(labels) - 1),
+        )
+
+
+def _forbid(chain: LinearChain, scheme: str, labels: Sequence[str]) -> None:
+    """Give transitions that break a scheme the score -inf."""
+    may = [[may_follow(scheme, one, other) for other in labels] for one in labels]
+    first = [may_follow(scheme, OUTSIDE, label) for label in labels]
+    last = [may_follow(scheme, label, OUTSIDE) for label in labels]
+    chain.allow(torch.tensor(may), torch.tensor(first), torch.tensor(last))

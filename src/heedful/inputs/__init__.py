@@ -1,0 +1,1 @@
+"""Inputs: how a person's examples become padded batches and features."""

@@ -1,0 +1,158 @@
+"""Pairs of texts: two line-aligned files, a table, or a built-in corpus; and lines to translate."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from heedful.data.files import Pairs, iterate_lines, read_pairs, read_table
+from heedful.data.tables import FORMATS
+from heedful.errors import DataError, OptionError
+from heedful.models.config import Section
+from heedful.tasks.readers.base import (
+    BUILTIN,
+    Lines,
+    Part,
+    Reader,
+    Rows,
+    Stream,
+    Writing,
+    is_builtin,
+    refuse_builtin_among_files,
+)
+
+
+class PairData(Section):
+    """Where the sentence pairs come from."""
+
+    train: tuple[str, ...] = Field(
+        (),
+        description="Training pairs: two line-aligned files (source, target; .gz is read in place), one TSV, "
+        'CSV or JSON-lines file with columns, or "builtin:dates" or "builtin:numbers".',
+    )
+    valid: tuple[str, ...] = Field((), description="Validation pairs, given in the same way.")
+    columns: tuple[str, ...] = Field(
+        (), description="Source and target column, for pairs that are read from one table."
+    )
+    max_length: int = Field(
+        250, ge=1, description="Training pairs with a longer side, in tokens, are left out."
+    )
+
+
+class PairReader(Reader):
+    """Reads pairs, and lines to translate."""
+
+    nothing_to_train_on = "--train SRC TGT, --train TABLE --columns A,B, or --train builtin:dates"
+    test_data = "pairs that were"
+
+    def read(self, values: Sequence[str], data: PairData, part: Part) -> Pairs:
+        option, columns = f"--{part}", data.columns
+        if is_builtin(values):
+            return _builtin(values[0].removeprefix(BUILTIN), part)
+        refuse_builtin_among_files(values, part)
+        if len(values) == 2:
+            return read_pairs(*values)
+        if len(values) != 1:
+            raise OptionError(
+                f"{option} wants two line-aligned files, one table or {BUILTIN}NAME; got {len(values)} names"
+            )
+        [path] = values
+        if _format(path) not in FORMATS:
+            raise OptionError(
+                f"{option} {path}: one file is not enough; give the source and the target file "
+                f"({option} SRC TGT), or one table whose name ends in {', '.join(FORMATS)} with --columns"
+            )
+        if len(columns) != 2:
+            raise OptionError(
+                f"{option} {path}: name the table's source and target column with --columns A,B; "
+                f"{_first_row(path)}"
+            )
+        return read_table(path, (columns[0], columns[1]))
+
+    def read_training(self, data: PairData) -> tuple[Pairs, Pairs]:
+        if not data.train:
+            raise OptionError(f"there is nothing to train on: give {self.nothing_to_train_on}")
+        if not data.valid and not is_builtin(data.train):
+            raise OptionError(
+                "--valid is missing: some pairs that are not in --train, by which the best weights are "
+                "chosen (a few hundred do)"
+            )
+        train = self.read(data.train, data, "train")
+        return train, self.read(data.valid or data.train, data, "valid")
+
+    def from_rows(self, rows: Rows, data: PairData, name: str) -> Pairs:
+        keys = data.columns or ("source", "target")
+        for number, row in enumerate(rows, start=1):
+            for key in keys:
+                if not isinstance(row.get(key), str) or not row[key].strip():
+                    raise DataError(
+                        f"example {number} of {name}: {key!r} is {row.get(key)!r}; a text is wanted."
+                    )
+        source, target = ([row[key] for row in rows] for key in keys)
+        return Pairs(source, target, name)
+
+    def described(self, example: str) -> dict[str, Any]:
+        return {"source": example}
+
+    def stream(self, source: Lines, data: PairData, writing: Writing) -> Stream:
+        return _Lines(source, writing.nbest)
+
+
+class _Lines(Stream):
+    unit = "lines"
+
+    def __init__(self, source: Lines, nbest: int):
+        self.source, self.nbest = source, nbest
+
+    def items(self) -> Iterator[str]:
+        return self.source.lines
+
+    def input(self, item: str) -> str:
+        return item
+
+    def written(
+        self, item: str, number: int, values: Mapping[str, Any], cells: Sequence[Any]
+    ) -> str:
+        found = values["translations"]
+        if self.nbest == 1:
+            return f"{found[0]['text']}\n"
+        return "".join(f"{number}\t{each['score']:.4f}\t{each['text']}\n" for each in found)
+
+    def described(self, item: str, number: int) -> dict[str, Any]:
+        return {"line": number, "source": item}
+
+
+def _builtin(name: str, part: Part) -> Pairs:
+    from heedful.data.builtin import load_builtin
+
+    corpus = load_builtin(name)
+    return {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}[part]
+
+
+def _format(path: str) -> str:
+    name = Path(path)
+    return (name.with_suffix("") if name.suffix == ".gz" else name).suffix.lower()
+
+
+def _first_row(path: str) -> str:
+    """Say what the columns of a table may be."""
+    line = next(iterate_lines(path), "")
+    match _format(path):
+        case ".csv":
+            names = next(csv.reader([line]), [])
+        case ".tsv" | ".tab":
+            names = line.split("\t")
+        case _:
+            try:
+                names = list(json.loads(line))
+            except (ValueError, TypeError):
+                names = []
+    if not names:
+        return "its first line holds none"
+    shown = ", ".join(name[:40] for name in names)
+    return f"its first line holds: {shown} (without a header, count them: --columns 1,2)"

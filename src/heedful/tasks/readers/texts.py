@@ -1,0 +1,123 @@
+"""Texts with an answer a row: tables of TSV, CSV or JSON lines."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from heedful.data.text_tables import TextTable
+from heedful.data.texts import (
+    Text,
+    TextColumns,
+    Texts,
+    cut_validation,
+    iterate_texts,
+    read_texts,
+    texts_of_rows,
+)
+from heedful.errors import OptionError
+from heedful.models.config import Section
+from heedful.tasks.readers.base import Lines, Part, Reader, Rows, Stream, Writing
+
+
+class TextData(Section, abc.ABC):
+    """Where the texts come from."""
+
+    train: tuple[str, ...] = Field(
+        (), description="Training tables: .tsv, .csv or .jsonl; .gz is read in place."
+    )
+    valid: tuple[str, ...] = Field((), description="Validation tables, given in the same way.")
+    valid_share: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Without validation tables: the share of the training texts that is cut off for it. 0 cuts "
+        "none off and validates on the training texts themselves, whose figures then say nothing of new ones: "
+        "for a last training on everything, once all else is chosen.",
+    )
+    valid_seed: int = Field(0, ge=0, description="Which texts are cut off.")
+    text: str = Field(
+        "text", description="Column of the texts; a number, from 1, where there is no header."
+    )
+    max_length: int = Field(
+        256, ge=2, description="Of a longer text, in tokens, the first and the last ones are read."
+    )
+
+    @abc.abstractmethod
+    def columns(self) -> TextColumns:
+        """Return how the tables are read."""
+
+
+class TextReader(Reader):
+    """Reads tables and writes them with columns added; all else stays as it was."""
+
+    nothing_to_train_on = "--train FILE.tsv"
+
+    def read(self, values: Sequence[str], data: TextData, part: Part) -> Texts:
+        return read_texts(values, data.columns())
+
+    def read_training(self, data: TextData) -> tuple[Texts, Texts]:
+        """Read training and validation texts.
+
+        Without validation tables a share of the training texts is cut off, or, where that is 0, they serve as both.
+        """
+        if not data.train:
+            raise OptionError(f"there is nothing to train on: give {self.nothing_to_train_on}")
+        train = self.read(data.train, data, "train")
+        if data.valid:
+            return train, self.read(data.valid, data, "valid")
+        return self.cut(train, data)
+
+    def cut(self, train: Texts, data: TextData) -> tuple[Texts, Texts]:
+        """Cut validation texts off the training texts, as the configuration says."""
+        if not data.valid_share:
+            return train, train
+        by_answer = data.columns().answer_is_label
+        return cut_validation(train, data.valid_share, data.valid_seed, by_answer=by_answer)
+
+    def from_rows(self, rows: Rows, data: TextData, name: str) -> Texts:
+        return texts_of_rows(rows, data.columns(), name)
+
+    def described(self, example: str) -> dict[str, Any]:
+        return {"text": example}
+
+    def stream(self, source: Lines, data: TextData, writing: Writing) -> Stream:
+        columns = data.columns()
+        return _Table(columns.table(source.name), source, columns, writing)
+
+
+class _Table(Stream):
+    unit = "texts"
+    cells_in_json = True
+
+    def __init__(self, table: TextTable, source: Lines, columns: TextColumns, writing: Writing):
+        self.table, self.source, self.columns, self.writing = table, source, columns, writing
+
+    def items(self) -> Iterator[Text]:
+        return iterate_texts(
+            self.table,
+            self.source.path,
+            self.source.lines,
+            self.columns,
+            answers=False,
+            added=self.writing.columns,
+        )
+
+    def input(self, item: Text) -> str:
+        return item.text
+
+    def header(self) -> str:
+        head = self.table.header(self.writing.columns)
+        return "" if head is None else f"{head}\n"
+
+    def written(
+        self, item: Text, number: int, values: Mapping[str, Any], cells: Sequence[Any]
+    ) -> str:
+        added = dict(zip(self.writing.columns, cells, strict=True))
+        return f"{self.table.extend(item.raw, added)}\n"
+
+    def described(self, item: Text, number: int) -> dict[str, Any]:
+        return {"line": item.line, "text": item.text}
