@@ -21,7 +21,7 @@ from heedful.tasks.tag import TASK as TAG
 from heedful.tasks.tag import TaggingConfig
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
-from heedful.train.loop import train_model
+from heedful.training.loop import train_model
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -24,7 +24,7 @@ from heedful.models.frequency import spent_on_frequent
 from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
 from heedful.tasks.predictor import Predictor
-from heedful.train.loop import train_model
+from heedful.training.loop import train_model
 
 SEEDS = (0, 1, 2)
 TRAINED, SMOOTHING = 3_000, 1e-3

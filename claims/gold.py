@@ -22,11 +22,12 @@ from torch import Tensor
 
 from claims.alignment import error_rate
 from claims.common import quiet, save, train_translator
+from heedful.answers.alignment import merge_pieces
 from heedful.data.builtin.corpus import Links
 from heedful.data.files import Pairs, read_pairs
 from heedful.data.words import normalise, words
 from heedful.models.frequency import inverse_frequency
-from heedful.tasks.alignment import encode_pair, merge_pieces
+from heedful.tasks.alignment import encode_pair
 from heedful.tasks.predictor import Predictor
 
 PAIRS, REPEAT, EPOCHS, LONGEST, TESTED, SMOOTHING = 10_000, 6, 8, 25, 300, 1e-3

@@ -19,7 +19,7 @@ def test_unset_memory_is_nan() -> None:
     assert (torch.empty(3, dtype=torch.long) == torch.iinfo(torch.long).max).all()
 
 
-@pytest.mark.parametrize("area", [*ON_ONE_THREAD, "tests/ops/", "src/heedful/train/"])
+@pytest.mark.parametrize("area", [*ON_ONE_THREAD, "tests/ops/", "src/heedful/training/"])
 def test_threads_are_those_of_the_area_whatever_ran_before(area: str) -> None:
     assert (ROOT / area).is_dir()
     assert torch.get_num_threads() == int(os.environ["OMP_NUM_THREADS"])

@@ -23,6 +23,7 @@ from heedful.errors import (
 
 if TYPE_CHECKING:
     from heedful import masks, models, nn, normalizers, positions, scores
+    from heedful.api import TrainedModel, load, train
     from heedful.ops.attend import attend
     from heedful.ops.band_weights import BandWeights, band_weights
     from heedful.ops.call import Attended
@@ -41,8 +42,10 @@ __all__ = [
     "Plan",
     "RunError",
     "ShapeError",
+    "TrainedModel",
     "attend",
     "band_weights",
+    "load",
     "masks",
     "models",
     "nn",
@@ -50,6 +53,7 @@ __all__ = [
     "plan",
     "positions",
     "scores",
+    "train",
 ]
 
 # Imported at first use: importing PyTorch takes seconds, which `heedful --help` should not wait for.
@@ -58,9 +62,12 @@ _PLACES = {
     "Attended": "heedful.ops.call",
     "BandWeights": "heedful.ops.band_weights",
     "Plan": "heedful.ops.plan",
+    "TrainedModel": "heedful.api",
     "attend": "heedful.ops.attend",
     "band_weights": "heedful.ops.band_weights",
+    "load": "heedful.api",
     "plan": "heedful.ops.plan",
+    "train": "heedful.api",
 }
 """Name -> module that defines it."""
 

@@ -25,22 +25,34 @@ MAY_IMPORT = {
     # The target of a generated text is encoded with the vocabulary of its source.
     "answers": BELOW_INPUTS | {"inputs"},
     "tasks": BELOW_TASKS,
-    "train": BELOW_TASKS | {"tasks"},
+    "training": BELOW_TASKS | {"tasks"},
     "explore": BELOW_TASKS | {"tasks"},
     # Measures what the library computes, from single calls to a model's training step.
     "bench": {"errors", "ops", "answers", "nn", "models"},
     # Measures what encoders can and cannot do, with the clock and the number formats of bench.
     "probe": {"errors", "ops", "nn", "models", "config", "bench"},
     # Trains each contender and draws what it came to.
-    "compare": BELOW_TASKS | {"tasks", "train", "explore"},
-    "cli": BELOW_TASKS | {"tasks", "train", "explore", "bench", "compare", "probe"},
+    "compare": BELOW_TASKS | {"tasks", "training", "explore"},
+    "cli": BELOW_TASKS | {"api", "tasks", "training", "explore", "bench", "compare", "probe"},
+    # What `heedful.load` and `heedful.train` are; the command is a layer over them.
+    "api": BELOW_TASKS | {"tasks", "training", "explore"},
     # Public names of the values that `attend` takes.
     "masks": {"ops"},
     "normalizers": {"ops"},
     "positions": {"ops"},
     "scores": {"ops"},
     # The top of the package offers the library; the command and what only it needs are imported by name.
-    "__init__": {"errors", "ops", "nn", "models", "masks", "normalizers", "positions", "scores"},
+    "__init__": {
+        "api",
+        "errors",
+        "ops",
+        "nn",
+        "models",
+        "masks",
+        "normalizers",
+        "positions",
+        "scores",
+    },
     "__main__": {"cli"},
 }
 
@@ -167,8 +179,8 @@ def test_every_part_has_a_rule() -> None:
         ("ops/backends/flex.py", "from ...nn import attention"),
         ("nn/attention.py", "from ..models.base import Decoded"),
         ("data/files.py", "import heedful.ops.masks"),
-        ("train/loop.py", "from heedful import explore"),
-        ("explore/record.py", "from ..train import loop"),
+        ("training/loop.py", "from heedful import explore"),
+        ("explore/record.py", "from ..training import loop"),
         ("tasks/translate.py", "def late():\n    from heedful.cli import main"),
         ("answers/base.py", "from heedful.tasks.base import Task"),
         ("inputs/text.py", "from heedful.answers.label import Label"),
@@ -219,6 +231,6 @@ def circles(part: str) -> list[tuple[str, ...]]:
     return sorted(groups)
 
 
-@pytest.mark.parametrize("part", ["cli", "tasks", "inputs", "answers", "compare", "train"])
+@pytest.mark.parametrize("part", ["cli", "tasks", "inputs", "answers", "compare", "training"])
 def test_no_modules_import_each_other_in_a_circle(part: str) -> None:
     assert circles(part) == []

@@ -21,7 +21,7 @@ from heedful.data.builtin import dates
 from heedful.data.files import Pairs
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
-from heedful.train.loop import train_model
+from heedful.training.loop import train_model
 
 TINY = (
     "vocabulary.size=80", "vocabulary.min_frequency=1", "training.epochs=2", "training.batch_tokens=400",

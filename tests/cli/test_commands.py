@@ -19,8 +19,8 @@ from heedful.models import MODELS
 from heedful.models.encoders import ENCODERS
 from heedful.nn.scores import SCORE_MODULES
 from heedful.tasks.translate import TASK as TRANSLATE
-from heedful.train.events import Validated
-from heedful.train.loop import train_model
+from heedful.training.events import Validated
+from heedful.training.loop import train_model
 from tests.cli.conftest import TINY_GRU, configuration, run_command, snapshot
 
 RUN = "runs/en-de"

@@ -14,8 +14,8 @@ from typer.main import get_command
 from heedful.cli.main import app
 from heedful.run_folder import read_task
 from heedful.tasks.table import TASKS
-from heedful.train.events import Validated
-from heedful.train.loop import train_model
+from heedful.training.events import Validated
+from heedful.training.loop import train_model
 from tests.cli.conftest import Ran, run_command
 from tests.cli.test_compare import FILE as COMPARED
 from tests.docs.test_commands import all_commands

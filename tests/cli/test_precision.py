@@ -8,7 +8,7 @@ import pytest
 
 from heedful.cli import comparing
 from heedful.nn import recurrent_precision
-from heedful.train import precision
+from heedful.training import precision
 from tests.cli.conftest import in_this_process, run_command
 from tests.cli.test_commands import FILES
 from tests.cli.test_commands import SETS as TRANSLATOR

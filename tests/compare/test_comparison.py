@@ -31,7 +31,7 @@ from heedful.compare.significance import Difference
 from heedful.compare.summary import Summary, summarize
 from heedful.errors import OptionError, RunError
 from heedful.tasks.table import TASKS
-from heedful.train.events import Progress
+from heedful.training.events import Progress
 from tests.compare.conftest import DATA, outcome, plan_of
 
 Compare = Callable[..., list[Any]]

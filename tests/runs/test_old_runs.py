@@ -15,8 +15,8 @@ from heedful.data.labelled import Labelled, Sentence
 from heedful.errors import RunError
 from heedful.tasks.alignment import align_words
 from heedful.tasks.table import TASKS
-from heedful.train.events import Validated
-from heedful.train.loop import train_model
+from heedful.training.events import Validated
+from heedful.training.loop import train_model
 
 FOLDER = Path(__file__).parent / "format_1"
 STORED: dict[str, dict[str, Any]] = json.loads((FOLDER / "predictions.json").read_text("utf-8"))

@@ -16,8 +16,8 @@ from heedful.tasks.base import Answered, Loss
 from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
 from heedful.tasks.regress import RegressConfig
-from heedful.train.events import Progress
-from heedful.train.loop import train_model
+from heedful.training.events import Progress
+from heedful.training.loop import train_model
 from tests.tasks.test_texts import DATA, NUMBERS, VALID, VECTORS, classifier, settings, trained
 
 THREE = {"members": 3}

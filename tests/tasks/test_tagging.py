@@ -23,8 +23,8 @@ from heedful.inputs.tokens import Tokens
 from heedful.models.encoders import ENCODERS
 from heedful.tasks.tag import TASK as TAG
 from heedful.tasks.tag import TaggingConfig
-from heedful.train.events import Finished, Progress, Validated
-from heedful.train.loop import train_model
+from heedful.training.events import Finished, Progress, Validated
+from heedful.training.loop import train_model
 from tests.data.test_spans import all_spans, written
 
 PATTERNS = (

@@ -16,8 +16,8 @@ from heedful.config import build
 from heedful.data.labelled import Labelled, Sentence
 from heedful.tasks.tag import TASK as TAG
 from heedful.tasks.tag import TaggingConfig
-from heedful.train.events import Finished, Started, Validated
-from heedful.train.loop import train_model
+from heedful.training.events import Finished, Started, Validated
+from heedful.training.loop import train_model
 from tests.tasks.options import OF_TEXTS, assert_each_does_something, small, values_of
 
 SENTENCES = [

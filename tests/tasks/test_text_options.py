@@ -20,8 +20,8 @@ from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
 from heedful.tasks.regress import TASK as REGRESS
 from heedful.tasks.regress import RegressConfig
-from heedful.train import loop
-from heedful.train.events import Finished, Started, Validated
+from heedful.training import loop
+from heedful.training.events import Finished, Started, Validated
 from tests.tasks.options import OF_TEXTS, assert_each_does_something, small, values_of
 
 TEXTS = [

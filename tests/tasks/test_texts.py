@@ -27,8 +27,8 @@ from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
 from heedful.tasks.regress import TASK as REGRESS
 from heedful.tasks.regress import RegressConfig
-from heedful.train.events import Finished, Progress
-from heedful.train.loop import train_model
+from heedful.training.events import Finished, Progress
+from heedful.training.loop import train_model
 
 PATTERNS = (
     ("the good film", "yes"),

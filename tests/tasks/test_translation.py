@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from heedful import run_folder
+from heedful.answers.alignment import Alignment
 from heedful.answers.text_metrics import score_translations
 from heedful.config import build
 from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError, ShapeError
-from heedful.tasks.alignment import Alignment, align_words, encode_pair
+from heedful.tasks.alignment import align_words, encode_pair
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig

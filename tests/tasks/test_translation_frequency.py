@@ -20,8 +20,8 @@ from heedful.tasks.base import Answered
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
-from heedful.train.events import Progress
-from heedful.train.loop import train_model
+from heedful.training.events import Progress
+from heedful.training.loop import train_model
 
 PAIRS = Pairs(
     ["the dog runs", "the dog sleeps", "the man runs", "the cat sleeps the", "a bird"],

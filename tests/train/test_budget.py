@@ -11,10 +11,10 @@ from heedful.data.labelled import Labelled, Sentence
 from heedful.tasks.tag import TASK as TAG
 from heedful.tasks.tag import TaggingConfig
 from heedful.tasks.training_config import TrainingConfig
-from heedful.train.budget import planned_steps, spent
-from heedful.train.checkpoint import Position
-from heedful.train.events import Finished, Progress, Validated
-from heedful.train.loop import train_model
+from heedful.training.budget import planned_steps, spent
+from heedful.training.checkpoint import Position
+from heedful.training.events import Finished, Progress, Validated
+from heedful.training.loop import train_model
 
 DATA = Labelled([Sentence(("a", "saw", "b", "saw"), ("D", "N", "D", "V"))] * 10)
 """Ten sentences of four tokens; a batch takes two of them, so an epoch is five steps."""

@@ -22,8 +22,8 @@ from heedful.errors import OptionError
 from heedful.inputs.pieces import Pieces
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
-from heedful.train import loop
-from heedful.train.events import Finished, Progress, Started, Validated
+from heedful.training import loop
+from heedful.training.events import Finished, Progress, Started, Validated
 from tests.tasks.options import assert_all_differ, values_of
 
 PAIRS = Pairs(

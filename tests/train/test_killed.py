@@ -14,7 +14,7 @@ import pytest
 from heedful.data.builtin.dates import build
 from heedful.errors import RunError
 from heedful.run_folder import read_metadata
-from heedful.train.checkpoint import Position, read_position
+from heedful.training.checkpoint import Position, read_position
 
 SETTINGS = (
     "model.embedding=8",

@@ -9,8 +9,8 @@ from heedful.config import build
 from heedful.data.files import Pairs
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
-from heedful.train.events import Finished, Progress, Started, Validated
-from heedful.train.loop import train_model
+from heedful.training.events import Finished, Progress, Started, Validated
+from heedful.training.loop import train_model
 
 WORDS = ["ein", "hund", "rennt", "im", "schnee", "und", "mann", "geht"]
 

@@ -12,11 +12,11 @@ from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.batches import Batches
 from heedful.tasks.training_config import TrainingConfig
-from heedful.train.checkpoint import average
-from heedful.train.checks import check_data, check_device, digest
-from heedful.train.fabric import build_fabric
-from heedful.train.memory import keep_freed_memory, set_threads
-from heedful.train.schedule import SCHEDULES, factor
+from heedful.training.checkpoint import average
+from heedful.training.checks import check_data, check_device, digest
+from heedful.training.fabric import build_fabric
+from heedful.training.memory import keep_freed_memory, set_threads
+from heedful.training.schedule import SCHEDULES, factor
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

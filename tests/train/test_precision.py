@@ -15,10 +15,10 @@ from heedful.nn import recurrent_precision
 from heedful.ops.jit import processor
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
-from heedful.train import precision
-from heedful.train.events import Finished, Started
-from heedful.train.loop import train_model
-from heedful.train.precision import precision_notices
+from heedful.training import precision
+from heedful.training.events import Finished, Started
+from heedful.training.loop import train_model
+from heedful.training.precision import precision_notices
 
 PAIRS = Pairs(["ein Hund", "der Hund", "ein Mann"], ["a dog", "the dog", "a man"])
 RECURRENT = nn.Sequential(nn.Linear(2, 2), nn.ModuleList([nn.GRU(2, 2)]))

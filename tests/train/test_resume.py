@@ -10,8 +10,8 @@ import torch
 
 from heedful.errors import RunError
 from heedful.tasks.translate import TASK as TRANSLATE
-from heedful.train.events import Finished, Progress, Started, Validated
-from heedful.train.loop import train_model
+from heedful.training.events import Finished, Progress, Started, Validated
+from heedful.training.loop import train_model
 
 _spec = importlib.util.spec_from_file_location(
     "heedful_test_loop", Path(__file__).with_name("test_loop.py")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Self
@@ -14,6 +14,7 @@ from pydantic import Field
 from sacrebleu.metrics import BLEU
 from torch import Tensor
 
+from heedful.answers.alignment import Alignment
 from heedful.answers.base import Answer, Metric, Numbers, Rows, Values
 from heedful.answers.cross_entropy import smoothed_cross_entropy
 from heedful.answers.text_metrics import TranslationScores, corpus_bleu, score_translations
@@ -65,20 +66,33 @@ class Candidate:
     """Ids in the target vocabulary, without begin and end."""
 
 
-class Generated(tuple[Candidate, ...]):
-    """The n best texts for one source, best first: at least one."""
+@dataclass(frozen=True)
+class Generated:
+    """The n best texts for one source."""
 
-    __slots__ = ()
+    candidates: tuple[Candidate, ...]
+    """The best first; at least one."""
+    alignment: Alignment | None = None
+    """Of the best text with the source, where it was asked for."""
 
     @property
     def text(self) -> str:
         """The best text."""
-        return self[0].text
+        return self.candidates[0].text
 
     @property
     def score(self) -> float:
         """The score of the best text."""
-        return self[0].score
+        return self.candidates[0].score
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def __getitem__(self, number: int) -> Candidate:
+        return self.candidates[number]
 
 
 class TargetBatch(NamedTuple):
@@ -213,14 +227,14 @@ class GeneratedText(Answer[Generated]):
             max_length=(self.decoding.max_length_ratio * batch.lengths).long() + 10,
             nbest=nbest,
         )
-        return [Generated(map(self._candidate, each)) for each in found]
+        return [Generated(tuple(map(self._candidate, each))) for each in found]
 
     def _candidate(self, hypothesis: Hypothesis) -> Candidate:
         text = self.vocabulary.decode(hypothesis.tokens)
         return Candidate(text, hypothesis.score, tuple(hypothesis.tokens))
 
     def empty(self) -> Generated:
-        return Generated([Candidate("", 0.0, ())])
+        return Generated((Candidate("", 0.0, ()),))
 
     def score(
         self,

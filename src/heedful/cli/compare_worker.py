@@ -16,7 +16,7 @@ from heedful.compare.plan import Job
 from heedful.compare.run import run_job
 from heedful.errors import HeedfulError
 from heedful.tasks.table import TASKS
-from heedful.train.events import Progress, Started, Validated
+from heedful.training.events import Progress, Started, Validated
 
 KINDS = {"started": Started, "progress": Progress, "validated": Validated}
 """The events of a training that are handed on."""

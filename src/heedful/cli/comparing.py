@@ -34,7 +34,7 @@ from heedful.compare.show import table
 from heedful.compare.summary import summarize
 from heedful.errors import OptionError, RunError, count
 from heedful.run_folder import write_text
-from heedful.train.events import Event, Progress, Started, Validated
+from heedful.training.events import Event, Progress, Started, Validated
 
 
 def compare_for_a_person(

@@ -67,11 +67,11 @@ def demo(
         heedful demo
         heedful demo --out my-demo --json
     """
-    from heedful.cli.report import next_commands, write_report
     from heedful.cli.training import check_out, run_training
     from heedful.config import build
     from heedful.data.builtin import load_builtin
     from heedful.explore import MetricTable
+    from heedful.explore.run_report import next_commands, write_report
     from heedful.tasks.translate import TASK, TranslationConfig
 
     began = time.monotonic()
@@ -113,9 +113,9 @@ def free_name(path: Path) -> Path:
 
 def show_examples(translator: Predictor, pairs: Pairs, output: Output) -> None:
     """Write some dates, how the model reads them, and the attention of the first."""
-    from heedful.cli.report import EXAMPLES, explained
     from heedful.data.files import varied
     from heedful.explore import heat_map
+    from heedful.explore.run_report import EXAMPLES, explained
     from heedful.explore.terminal import style_for
 
     chosen = varied(pairs, EXAMPLES)

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 from heedful.answers.base import Scores
 from heedful.cli.output import Output, duration
 from heedful.tasks.base import Task
-from heedful.train.events import Event, Finished, Progress, Started, Validated
+from heedful.training.events import Event, Finished, Progress, Started, Validated
 
 Item = TypeVar("Item")
 

@@ -15,13 +15,13 @@ from heedful import run_folder
 from heedful.cli.command import INTERRUPTED, complain
 from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
-from heedful.cli.report import next_commands, write_report
 from heedful.cli.settings import TaskChoices, configure_run
 from heedful.errors import OptionError, RunError
+from heedful.explore.run_report import next_commands, write_report
 from heedful.tasks.base import Task
 from heedful.tasks.table import TASKS
-from heedful.train.events import Finished, Started
-from heedful.train.loop import train_model
+from heedful.training.events import Finished, Started
+from heedful.training.loop import train_model
 
 CHOICES: Final = "--resume goes on with it, --overwrite replaces it, or "
 """What `train` offers where a run is already; `or_else` says it before "name another folder"."""

@@ -15,8 +15,8 @@ from heedful.compare.plan import Job, Plan
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
 from heedful.errors import HeedfulError, RunError
-from heedful.train.checks import digest
-from heedful.train.events import Event
+from heedful.training.checks import digest
+from heedful.training.events import Event
 
 RESULTS: Final = "comparison.json"
 PAGE: Final = "comparison.html"

@@ -18,9 +18,9 @@ from heedful.compare.outcome import Memory, Outcome, Point
 from heedful.compare.plan import Job
 from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
-from heedful.train.events import Event, Started
-from heedful.train.keep import CHECKPOINTS, STATE
-from heedful.train.loop import train_model
+from heedful.training.events import Event, Started
+from heedful.training.keep import CHECKPOINTS, STATE
+from heedful.training.loop import train_model
 
 LEAST_OF_A_LABEL = 2
 """Examples of each label that a part of the data has, if there is room for them."""

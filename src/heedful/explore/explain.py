@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -12,7 +15,9 @@ from torch import Tensor
 from heedful.answers.base import HeadAnswer
 from heedful.decode.evaluating import evaluating
 from heedful.errors import DataError
+from heedful.explore.html import draw_html
 from heedful.explore.record import recording
+from heedful.explore.renderers import save
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import select
 from heedful.explore.translation import record_translation
@@ -37,6 +42,25 @@ class Explained:
     """The records to look at first."""
     others: str
     """How the command shows the other records; empty where there are none."""
+
+    def html(self) -> str:
+        """Return a page that works offline: every layer and head, to point at."""
+        return draw_html(self.records, title=self.title)
+
+    def png(self) -> bytes:
+        """Return a picture.
+
+        Raises: MissingFontError when no installed font has the characters of the tokens.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "explained.png")
+            save(self.records, path, title=self.title)
+            return path.read_bytes()
+
+    def _repr_html_(self) -> str:
+        """Show the page inside a notebook, in a frame of its own."""
+        page = html.escape(self.html(), quote=True)
+        return f'<iframe srcdoc="{page}" style="width:100%;height:32em;border:0"></iframe>'
 
 
 def explain(

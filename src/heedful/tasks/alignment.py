@@ -1,14 +1,12 @@
-"""What each word of a translation looked at."""
+"""Align the words of a generated text with those of its source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import torch
 from torch import Tensor
 
-from heedful.data.encoding import Encoding
+from heedful.answers.alignment import Alignment, merge_pieces
 from heedful.data.words import normalise, words
 from heedful.decode.align import align
 from heedful.errors import DataError
@@ -17,61 +15,6 @@ from heedful.tasks.predictor import Predictor
 BEGIN: Final = "<begin>"
 END: Final = "<end>"
 """How the two tokens that stand for no text are shown."""
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """What each word of a translation looked at."""
-
-    source_words: list[str]
-    target_words: list[str]
-    weights: list[list[float]]
-    """One row a target word, one column a source word."""
-    method: str
-    """"attention" or, for a model without attention, "gradient" (gradient times input)."""
-
-    def pharaoh(self) -> str:
-        """Write `i-j` for each target word j and the source word i of greatest weight, from 0.
-
-        >>> Alignment(["a", "dog"], ["ein", "Hund"], [[0.9, 0.1], [0.2, 0.8]], "attention").pharaoh()
-        '0-0 1-1'
-        """
-        return " ".join(
-            f"{max(range(len(row)), key=row.__getitem__)}-{j}" for j, row in enumerate(self.weights)
-        )
-
-
-def merge_pieces(
-    weights: Tensor, source: Encoding, source_words: int, target: Encoding, target_words: int
-) -> Tensor:
-    """Turn weights of pieces into weights of words: sums over source, means over target pieces.
-
-    A piece of a script without spaces may span several words: they share what falls to it.
-
-    Args:
-        weights: (target pieces and more, source pieces and more); what comes after the pieces, the end
-            token, belongs to no word.
-        source: the pieces of the source, and the words that they belong to.
-        source_words: how many words the source has.
-        target: as `source`.
-        target_words: as `source_words`.
-
-    Returns:
-        (target_words, source_words).
-
-    >>> pieces = Encoding([5, 6, 7], ["a", "do", "g"], words=[0, 1, 1], last_words=[0, 1, 1])
-    >>> merge_pieces(torch.tensor([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0, 0]]), pieces, 2, pieces, 2)
-    tensor([[0.5000, 0.5000],
-            [0.5000, 0.5000]])
-    """
-    merged = torch.zeros(weights.shape[0], source_words)
-    for column, (first, last) in enumerate(zip(source.words, source.last_words, strict=True)):
-        merged[:, first : last + 1] += weights[:, column, None] / (last + 1 - first)
-    by_word, pieces = torch.zeros(target_words, source_words), torch.zeros(target_words, 1)
-    for row, (first, last) in enumerate(zip(target.words, target.last_words, strict=True)):
-        by_word[first : last + 1] += merged[row]
-        pieces[first : last + 1] += 1
-    return by_word / pieces
 
 
 class PairTensors(NamedTuple):

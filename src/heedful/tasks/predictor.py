@@ -23,7 +23,7 @@ from heedful.tasks.upgrade import upgrade_weights
 class Predictor:
     """A model with its task, configuration, input and answer.
 
-    `heedful.train.loop` trains one into a run folder, from which `Task.load` reads it. Untrained, its predictions
+    `heedful.training.loop` trains one into a run folder, from which `Task.load` reads it. Untrained, its predictions
     are chance:
 
     >>> from heedful.data.labelled import Labelled, Sentence

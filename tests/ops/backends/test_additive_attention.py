@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from heedful.ops.quick_additive import quick_additive
 from torch import Tensor
 
 from heedful import attend, masks, plan, scores

@@ -100,12 +100,30 @@ class Reader(abc.ABC):
         Raises: OptionError when it is unclear what is meant; DataError for files that cannot be used.
         """
 
-    @abc.abstractmethod
+    valid_is_missing: ClassVar[str]
+    """What to give with --valid, for an error."""
+
     def read_training(self, data: Any) -> tuple[Dataset, Dataset]:
-        """Read training and validation data.
+        """Read training and validation data; a built-in corpus brings its own for validation.
 
         Raises: OptionError when one of them is not given; DataError for files that cannot be used.
         """
+        if not data.train:
+            raise OptionError(f"there is nothing to train on: give {self.nothing_to_train_on}")
+        if not (data.valid or is_builtin(data.train)):
+            self.check_cut()
+            return self.cut(self.read(data.train, data, "train"), data)
+        train = self.read(data.train, data, "train")
+        return train, self.read(data.valid or data.train, data, "valid")
+
+    def check_cut(self) -> None:
+        """Raise OptionError unless validation data can be cut off the training data."""
+        raise OptionError(f"--valid is missing: {self.valid_is_missing}")
+
+    def cut(self, train: Any, data: Any) -> tuple[Dataset, Dataset]:
+        """Cut validation data off the training data, where `check_cut` allows it."""
+        self.check_cut()
+        return train, train
 
     @abc.abstractmethod
     def from_rows(self, rows: Rows, data: Any, name: str) -> Dataset:

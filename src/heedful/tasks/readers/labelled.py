@@ -11,7 +11,7 @@ from heedful.data.label_base import LabelFormat, Sentence
 from heedful.data.label_formats import FORMATS
 from heedful.data.labelled import Labelled, LabelledFile, read_labelled
 from heedful.data.words import words
-from heedful.errors import DataError, OptionError
+from heedful.errors import DataError
 from heedful.models.config import OneOf, Section
 from heedful.tasks.readers.base import (
     BUILTIN,
@@ -56,6 +56,10 @@ class LabelledReader(Reader):
     """Reads sentences and writes them with other labels, in the format that they came in."""
 
     nothing_to_train_on = "--train FILE.conllu, or --train builtin:saw"
+    valid_is_missing = (
+        "a file of sentences that are not in --train, "
+        "by which the best weights are chosen (a few hundred do)"
+    )
 
     def read(self, values: Sequence[str], data: LabelledData, part: Part) -> Labelled:
         if is_builtin(values):
@@ -65,17 +69,6 @@ class LabelledReader(Reader):
             return {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}[part]
         refuse_builtin_among_files(values, part)
         return read_labelled(values, data.file())
-
-    def read_training(self, data: LabelledData) -> tuple[Labelled, Labelled]:
-        if not data.train:
-            raise OptionError(f"there is nothing to train on: give {self.nothing_to_train_on}")
-        if not data.valid and not is_builtin(data.train):
-            raise OptionError(
-                "--valid is missing: a file of sentences that are not in --train, by which the best weights "
-                "are chosen (a few hundred do)"
-            )
-        train = self.read(data.train, data, "train")
-        return train, self.read(data.valid or data.train, data, "valid")
 
     def from_rows(self, rows: Rows, data: LabelledData, name: str) -> Labelled:
         key = data.column or "tags"

@@ -49,6 +49,10 @@ class PairReader(Reader):
 
     nothing_to_train_on = "--train SRC TGT, --train TABLE --columns A,B, or --train builtin:dates"
     test_data = "pairs that were"
+    valid_is_missing = (
+        "some pairs that are not in --train, "
+        "by which the best weights are chosen (a few hundred do)"
+    )
 
     def read(self, values: Sequence[str], data: PairData, part: Part) -> Pairs:
         option, columns = f"--{part}", data.columns
@@ -73,17 +77,6 @@ class PairReader(Reader):
                 f"{_first_row(path)}"
             )
         return read_table(path, (columns[0], columns[1]))
-
-    def read_training(self, data: PairData) -> tuple[Pairs, Pairs]:
-        if not data.train:
-            raise OptionError(f"there is nothing to train on: give {self.nothing_to_train_on}")
-        if not data.valid and not is_builtin(data.train):
-            raise OptionError(
-                "--valid is missing: some pairs that are not in --train, by which the best weights are "
-                "chosen (a few hundred do)"
-            )
-        train = self.read(data.train, data, "train")
-        return train, self.read(data.valid or data.train, data, "valid")
 
     def from_rows(self, rows: Rows, data: PairData, name: str) -> Pairs:
         keys = data.columns or ("source", "target")

@@ -18,7 +18,6 @@ from heedful.data.texts import (
     read_texts,
     texts_of_rows,
 )
-from heedful.errors import OptionError
 from heedful.models.config import Section
 from heedful.tasks.readers.base import Lines, Part, Reader, Rows, Stream, Writing
 
@@ -59,17 +58,8 @@ class TextReader(Reader):
     def read(self, values: Sequence[str], data: TextData, part: Part) -> Texts:
         return read_texts(values, data.columns())
 
-    def read_training(self, data: TextData) -> tuple[Texts, Texts]:
-        """Read training and validation texts.
-
-        Without validation tables a share of the training texts is cut off, or, where that is 0, they serve as both.
-        """
-        if not data.train:
-            raise OptionError(f"there is nothing to train on: give {self.nothing_to_train_on}")
-        train = self.read(data.train, data, "train")
-        if data.valid:
-            return train, self.read(data.valid, data, "valid")
-        return self.cut(train, data)
+    def check_cut(self) -> None:
+        """Validation texts are cut off, or, where `data.valid_share` is 0, the training texts serve as both."""
 
     def cut(self, train: Texts, data: TextData) -> tuple[Texts, Texts]:
         """Cut validation texts off the training texts, as the configuration says."""

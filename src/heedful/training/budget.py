@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from heedful.tasks.training_config import TrainingConfig
-from heedful.train.checkpoint import Position
+from heedful.training.checkpoint import Position
 
 
 def spent(options: TrainingConfig, position: Position) -> bool:

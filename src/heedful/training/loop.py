@@ -15,16 +15,16 @@ from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
 from heedful.tasks.training_config import TrainingConfig
-from heedful.train.budget import planned_steps, spent
-from heedful.train.checkpoint import Position, load_checkpoint, save_checkpoint
-from heedful.train.checks import check_data, check_device, check_resumable, digest
-from heedful.train.events import Event, Finished, Progress, Started, Validated
-from heedful.train.fabric import build_fabric
-from heedful.train.keep import Keeper
-from heedful.train.memory import keep_freed_memory, set_threads
-from heedful.train.precision import precision_notices
-from heedful.train.schedule import factor
-from heedful.train.validation import validate
+from heedful.training.budget import planned_steps, spent
+from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from heedful.training.checks import check_data, check_device, check_resumable, digest
+from heedful.training.events import Event, Finished, Progress, Started, Validated
+from heedful.training.fabric import build_fabric
+from heedful.training.keep import Keeper
+from heedful.training.memory import keep_freed_memory, set_threads
+from heedful.training.precision import precision_notices
+from heedful.training.schedule import factor
+from heedful.training.validation import validate
 
 
 def train_model(

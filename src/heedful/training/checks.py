@@ -14,8 +14,8 @@ from heedful.data.dataset import Dataset
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.base import Task
 from heedful.tasks.training_config import TrainingConfig
-from heedful.train.checkpoint import read_data_digest
-from heedful.train.keep import CHECKPOINTS, STATE
+from heedful.training.checkpoint import read_data_digest
+from heedful.training.keep import CHECKPOINTS, STATE
 
 
 def check_data(train: Dataset, valid: Dataset, examples: str = "examples") -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.tasks.predictor import Predictor
-from heedful.train.checkpoint import average
+from heedful.training.checkpoint import average
 
 CHECKPOINTS = "checkpoints"
 """The folder within a run that holds what resuming needs; a finished run has none."""

@@ -1,0 +1,204 @@
+"""`heedful.load` and `heedful.train`: every task from Python, with paths, rows and data frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import heedful
+from heedful.api import TrainedModel
+from heedful.data.files import Pairs
+from heedful.errors import DataError, OptionError, RunError
+from heedful.training.events import Finished, Started
+
+TRAINING = {"epochs": 1, "batch_tokens": 40, "threads": 1, "keep_freed_memory": False}
+SMALL = {
+    "inputs": {"word_width": 4, "characters": "none"},
+    "encoder": {"kind": "none", "hidden": 8},
+}
+TEXTS = [{"text": "good film", "label": "yes"}, {"text": "bad film", "label": "no"}] * 10
+NUMBERS = [{"text": "good", "target": 5}, {"text": "bad", "target": 1.5}] * 10
+SENTENCES = [
+    {"tokens": ["a", "saw"], "tags": ["DET", "NOUN"]},
+    {"tokens": ["saw"], "tags": ["VERB"]},
+] * 4
+PAIRS = [{"source": "ein Hund", "target": "a dog"}, {"source": "eine Katze", "target": "a cat"}] * 4
+
+
+class Frame:
+    """What of a pandas DataFrame is used."""
+
+    def __init__(self, rows: list[dict[str, Any]]):
+        self.rows, self.columns = rows, list(rows[0])
+
+    def to_dict(self, orient: str) -> list[dict[str, Any]]:
+        assert orient == "records"
+        return self.rows
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedModel]:
+    folder = tmp_path_factory.mktemp("api")
+    common: dict[str, Any] = {"training": TRAINING, **SMALL}
+    translator = {
+        "model": {"kind": "gru", "embedding": 8, "hidden": 8}, "training": TRAINING,
+        "vocabulary": {"kind": "word", "min_frequency": 1},
+    }  # fmt: skip
+    return {
+        "tag": heedful.train("tag", train=SENTENCES, valid=SENTENCES, out=folder / "tag", **common),
+        "classify": heedful.train("classify", train=TEXTS, out=folder / "classify", **common),
+        "regress": heedful.train("regress", train=Frame(NUMBERS), out=folder / "regress", **common),
+        "translate": heedful.train(
+            "translate", train=PAIRS, valid=PAIRS, out=folder / "translate", **translator
+        ),
+    }
+
+
+def test_labels_and_all_probabilities(models: dict[str, TrainedModel]) -> None:
+    good, nothing = models["classify"].predict(["good film", ""])
+    assert models["classify"].labels == ("no", "yes")
+    assert good.all_probabilities.keys() == {"no", "yes"}
+    assert sum(good.all_probabilities.values()) == pytest.approx(1)
+    assert good.label == max(good.all_probabilities, key=good.all_probabilities.__getitem__)
+    assert good.probabilities == (good.all_probabilities[good.label],)
+    assert (nothing.label, nothing.labels) == (None, ())
+
+
+def test_labels_of_tokens(models: dict[str, TrainedModel]) -> None:
+    as_text, as_tokens = models["tag"].predict(["a saw", ["a", "saw"]])
+    assert as_text.labels == as_tokens.labels
+    assert [sum(each.values()) for each in as_text.probabilities] == pytest.approx([1, 1])
+    assert set(models["tag"].labels) == {"DET", "NOUN", "VERB"}
+
+
+def test_numbers(models: dict[str, TrainedModel]) -> None:
+    found, nothing = models["regress"].predict(["good", ""])
+    assert isinstance(found.value, float)
+    assert nothing.value is None
+    assert models["regress"].labels == ()
+
+
+def test_texts_with_candidates_and_alignments(models: dict[str, TrainedModel]) -> None:
+    [found] = models["translate"].predict(["ein Hund"], beam=3, nbest=2)
+    assert len(found.candidates) == 2
+    assert (found.text, found.score) == (found[0].text, found[0].score)
+    assert found.alignment is None
+    model = models["translate"]
+    [aligned] = model.predict(["ein Hund"], alignments=True)
+    assert (aligned.alignment is not None) == bool(aligned.text.strip())
+    explained = model.explain("ein Hund", target="a dog")
+    assert explained.records
+    assert explained.title == "ein Hund → a dog"
+
+
+@pytest.mark.parametrize(
+    ("task", "one"), [("tag", "a saw"), ("classify", "good film"), ("regress", "bad")]
+)
+def test_an_explanation_draws_itself(models: dict[str, TrainedModel], task: str, one: str) -> None:
+    found = models[task].explain(one)
+    assert found.records
+    assert found.html().startswith("<!DOCTYPE html>")
+    assert found.png().startswith(b"\x89PNG")
+    assert found._repr_html_().startswith("<iframe srcdoc=")
+    assert "<!DOCTYPE" not in found._repr_html_()
+
+
+def test_evaluate_takes_what_training_takes(
+    models: dict[str, TrainedModel], tmp_path: Path
+) -> None:
+    (tmp_path / "test.tsv").write_text("text\tlabel\ngood film\tyes\nbad film\tno\n", "utf-8")
+    (tmp_path / "one.tsv").write_text("text\tlabel\ngood film\tyes\n", "utf-8")
+    model = models["classify"]
+    found = [
+        model.evaluate(TEXTS[:2]),
+        model.evaluate(Frame(TEXTS[:2])),
+        model.evaluate(tmp_path / "test.tsv"),
+    ]
+    assert found[0] == found[1] == found[2]
+    two = model.evaluate([tmp_path / "test.tsv", tmp_path / "one.tsv"])
+    assert two.texts == 3
+    pairs = Pairs(["ein Hund"], ["a dog"])
+    assert models["translate"].evaluate(pairs, beam=1).exact_match in (0.0, 1.0)
+
+
+def test_a_run_loads_with_the_same_predictions(models: dict[str, TrainedModel]) -> None:
+    for task, model in models.items():
+        again = heedful.load(model.run)
+        assert (again.task, again.config) == (task, model.config)
+        one = ["good film a saw ein Hund"]
+        assert repr(again).startswith(f"<heedful model of the task '{task}'")
+        first, second = model.predict(one), again.predict(one)
+        assert [vars(each).keys() for each in first] == [vars(each).keys() for each in second]
+        shown = model.predictor.answer.shown
+        assert list(map(shown, first)) == list(map(shown, second))
+        assert (model.run / "report.html").exists()
+
+
+def test_options_events_and_resuming(tmp_path: Path) -> None:
+    rows = [{"review": each["text"], "mood": each["label"]} for each in TEXTS]
+    events: list[Any] = []
+    model = heedful.train(
+        "classify", train=rows, out=tmp_path / "run", text="review", label="mood", encoder="window",
+        training=TRAINING, progress=events.append,
+    )  # fmt: skip
+    assert model.config.encoder.kind == "window"
+    assert (type(events[0]), type(events[-1])) == (Started, Finished)
+    with pytest.raises(RunError, match="has finished; there is nothing to resume"):
+        heedful.train(
+            "classify", train=rows, out=tmp_path / "run", text="review", label="mood", encoder="window",
+            training=TRAINING, resume=True,
+        )  # fmt: skip
+
+
+def test_paths_are_kept_in_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["text\tlabel", *(f"{each['text']}\t{each['label']}" for each in TEXTS)]
+    Path("train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    model = heedful.train("classify", train="train.tsv", out="run", training=TRAINING, **SMALL)
+    assert model.config.data.train == ("train.tsv",)
+    assert model.config.data.valid == ()
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"task": "clasify"}, "unknown task 'clasify'; did you mean 'classify'"),
+    ({"encodr": "lstm"}, "unknown setting 'encodr'; did you mean 'encoder'"),
+    ({"encoder": "lsmt"}, "unknown --encoder 'lsmt'; did you mean 'lstm'"),
+    ({"training": {"epoch": 1}}, "did you mean 'training.epochs'"),
+    ({"train": [{"txt": "a", "label": "b"}]}, "there is no column 'text'; did you mean 'txt'"),
+    ({"train": [{"text": " ", "label": "b"}]}, "column 'text' is ' '; a text is wanted"),
+    ({"train": []}, "train holds no examples"),
+    ({"train": [1, 2]}, "example 1 is a int; a mapping of columns is wanted"),
+    ({"train": "none.tsv"}, "none.tsv: no such file"),
+    ({"task": "tag", "train": SENTENCES}, "valid is missing: a file of sentences"),
+    ({"task": "tag", "train": [{"tokens": ["a"]}], "valid": SENTENCES}, "example 1 of train has no 'tags'"),
+    ({"task": "tag", "train": [{"tokens": ["a"], "tags": []}], "valid": SENTENCES}, "1 'tokens' and 0 'tags'"),
+    ({"task": "translate", "train": [{"source": "a", "target": " "}], "valid": PAIRS}, "'target' is ' '; a text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), BAD, ids=[message for _, message in BAD])
+def test_what_cannot_be_trained(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    given = {"task": "classify", "train": TEXTS, "out": tmp_path / "run", **change}
+    with pytest.raises((OptionError, DataError), match=message):
+        heedful.train(given.pop("task"), **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_predicted(models: dict[str, TrainedModel], tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="give a list, as in"):
+        models["classify"].predict("good film")
+    with pytest.raises(OptionError, match="beam has no effect on this kind of answer"):
+        models["classify"].predict(["good"], beam=2)
+    with pytest.raises(OptionError, match="alignments has no effect on the task 'classify'"):
+        models["classify"].predict(["good"], alignments=True)
+    with pytest.raises(OptionError, match="target has no effect on the task 'tag'"):
+        models["tag"].explain("a saw", target="x")
+    with pytest.raises(DataError, match="no tokens to explain"):
+        models["classify"].explain("")
+    (tmp_path / "heedful.json").write_text('{"task": "sing", "format": 2}', encoding="utf-8")
+    with pytest.raises(RunError, match="holds a run of 'sing'; this Heedful knows translate"):
+        heedful.load(tmp_path)
