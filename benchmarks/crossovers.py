@@ -107,12 +107,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     parser.add_argument("--seconds", type=float, default=0.4, help="for each call")
-    told = parser.parse_args()
-    torch.set_num_threads(told.threads)
-    print(f"{torch.backends.cpu.get_cpu_capability()}, {told.threads} thread(s)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"{torch.backends.cpu.get_cpu_capability()}, {options.threads} thread(s)")
     worst: list[tuple[float, str]] = []
     for kind, lead, length, learns in product(
-        told.kinds or KINDS, LEADS, told.lengths, (False, True)
+        options.kinds or KINDS, LEADS, options.lengths, (False, True)
     ):
         if lead[0] * lead[1] * length * length > MOST_CELLS:
             continue
@@ -120,7 +120,7 @@ def main() -> None:
         inputs = tuple(torch.randn(*lead, length, 64, requires_grad=learns) for _ in range(3))
         if kind == "wide values":
             inputs = (*inputs[:2], torch.randn(*lead, length, 128, requires_grad=learns))
-        chosen, took, expected = measured(inputs, KINDS[kind](lead, length), told.seconds)
+        chosen, took, expected = measured(inputs, KINDS[kind](lead, length), options.seconds)
         fastest = min(took, key=lambda name: took[name])
         times = took[chosen] / took[fastest]
         name = f"{kind} {'x'.join(map(str, lead))}x{length}{' +backward' if learns else ''}"

@@ -83,11 +83,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
-    told = parser.parse_args()
-    torch.set_num_threads(told.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     runs = {(name, kind): run for name, kinds in cases().items() for kind, run in kinds.items()}
     taken: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
-    for number in range(told.rounds + 2):
+    for number in range(options.rounds + 2):
         for key, run in runs.items():
             start = perf_counter()
             run()
