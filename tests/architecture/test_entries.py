@@ -11,6 +11,12 @@ from tests.architecture.sources import PACKAGE, dotted, imports, label, source_f
 
 ENTRIES = {"heedful.ops.backends.edges": {"attend", "backend"}}
 """For each folder, the modules that others may import."""
+FOR_OTHERS = {
+    "heedful.ops.backends.additive.steps",  # a decoder's steps, planned and observed
+    "heedful.ops.backends.base",
+    "heedful.ops.backends.edges.attend",  # attention on graphs, planned and observed
+}
+"""What is imported from outside `ops`."""
 
 
 def behind_an_entry(path: Path, tree: ast.Module | None = None) -> list[str]:
@@ -27,9 +33,21 @@ def behind_an_entry(path: Path, tree: ast.Module | None = None) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", source_files(), ids=label)
-def test_only_entries_are_imported(path: Path) -> None:
-    assert behind_an_entry(path) == []
+def test_only_entries_are_imported() -> None:
+    assert [wrong for path in source_files() for wrong in behind_an_entry(path)] == []
+
+
+def test_nothing_outside_ops_imports_a_backend_but_by_an_entry() -> None:
+    outside = [path for path in source_files() if PACKAGE / "ops" not in path.parents]
+    used = {
+        module
+        for path in outside
+        for module, _ in imports(path)
+        if module.startswith("heedful.ops.backends.")
+    }
+    modules = {dotted(path) for path in source_files()}
+    found = {next(m for m in (u, u.rpartition(".")[0]) if m in modules) for u in used}
+    assert found <= FOR_OTHERS, found - FOR_OTHERS
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_narrow_vectors_leave_all_calls_without_a_window_to_pytorch(
     monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: False)
     operands = sizes(1000)
     for mask in (None, masks.Causal(), masks.Padding(torch.tensor([9]))):
-        assert plan(*operands, mask=mask).backend == "sdpa"
+        assert plan(*operands, mask=mask).backend != "band"
         assert plan(*operands, mask=mask, backend="band").backend == "band"
     assert plan(*operands, mask=masks.Window(5, 5)).backend == "band"
 
@@ -66,7 +66,7 @@ def test_short_calls_go_to_pytorch_and_others_to_the_compiled_kernels(
 
 
 @pytest.mark.parametrize("features", [8, 32, 40, 64, 256, 1024])
-@pytest.mark.parametrize("length", [32, 100, 1000])
+@pytest.mark.parametrize("length", [64, 100, 1000])
 @pytest.mark.parametrize("threads", [1, 2, 16])
 def test_from_where_a_call_is_not_short_it_is_planned_for_the_kernels(
     features: int, length: int, threads: int, monkeypatch: pytest.MonkeyPatch
