@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from heedful import run_folder
-from heedful.cli.main import app
+from heedful.cli import main
 from heedful.compare.plan import Job, Plan
 from heedful.compare.run import run_job
 from heedful.config import apply_overrides, build
@@ -32,6 +32,7 @@ TINY_OTHERS = (
     "vocabulary.min_frequency=1", "inputs.word_width=4", "inputs.character_width=4", "training.epochs=2",
     "training.batch_tokens=40", "training.average_epochs=1", "training.keep_freed_memory=false",
 )  # fmt: skip
+TINY_SERIES = ("training.epochs=2", "training.batch_tokens=400", "training.keep_freed_memory=false")
 TINY_TRANSFORMER = (
     *TINY, "model.width=8", "model.heads=2", "model.feed_forward=8", "model.encoder_layers=1",
     "model.decoder_layers=1",
@@ -49,7 +50,7 @@ class Ran:
 
 def run_command(*args: str, input: bytes | str | None = None) -> Ran:
     """Run `heedful` in this process."""
-    found = CliRunner().invoke(app, list(args), input=input, prog_name="heedful")
+    found = CliRunner().invoke(main.app, list(args), input=input, prog_name="heedful")
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     return Ran(found.exit_code, found.stdout, found.stderr)
@@ -129,7 +130,8 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
         usual = configure(path, choices)
         if choices.task != "translate":
             size = "hidden" if hasattr(usual.encoder, "hidden") else "width"
-            sets = [*choices.sets, *TINY_OTHERS, f"encoder.{size}=8"]
+            fitting = TINY_OTHERS if hasattr(usual, "vocabulary") else TINY_SERIES
+            sets = [*choices.sets, *fitting, f"encoder.{size}=8"]
             return configure(path, replace(choices, sets=sets))
         sizes = TINY_TRANSFORMER if usual.model.kind == "transformer" else TINY_GRU[:-1]
         kind = [f"model.kind={usual.model.kind}"]
@@ -147,6 +149,8 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
     monkeypatch.setattr(bench, "measure", short)
     monkeypatch.setattr(settings, "configure", tiny)
     monkeypatch.setitem(builtin.BUILTIN, "dates", lambda seed=0: corpus)
+    series = builtin.waves.build(train_size=30, valid_size=8, test_size=5)
+    monkeypatch.setitem(builtin.BUILTIN_SERIES, "waves", lambda seed=0: series)
     tiny_demo = {**demo.SETTINGS, "model": {"kind": "gru", "embedding": 8, "hidden": 8}}
     tiny_demo["training"] = {"epochs": 1}
     monkeypatch.setattr(demo, "SETTINGS", tiny_demo)

@@ -26,7 +26,9 @@ TRANSLATION = (
 )  # fmt: skip
 OTHERS = (
     ("train", "tag"), ("train", "classify"), ("train", "regress"), ("config", "tag"), ("config", "classify"),
-    ("config", "regress"), ("compare",),
+    ("config", "regress"), ("compare",), ("train", "classify-series"), ("train", "regress-series"),
+    ("train", "tag-series"), ("train", "forecast"), ("config", "classify-series"),
+    ("config", "regress-series"), ("config", "tag-series"), ("config", "forecast"),
 )  # fmt: skip
 
 
@@ -45,6 +47,9 @@ CONLLU = (
 CONLL = "John B-PER\nSmith I-PER\nleft O\n\n" * 5
 TEXTS = table("\t", rows("text sentence label", "good good yes", "bad bad no"))
 NUMBERS = table(",", rows("text review target stars", "good good 5 5", "bad bad 1 1"))
+LONG = "id,t,value,kind\n" + "".join(
+    f"{n},{t},{t * n},{('odd', 'even')[n % 2]}\n" for n in range(12) for t in (1, 2)
+)
 FILES = {
     "train.conllu": CONLLU,
     "dev.conllu": CONLLU,
@@ -58,6 +63,7 @@ FILES = {
     "train.csv": NUMBERS,
     "dev.csv": NUMBERS,
     "new.csv": table(",", rows("smiles logS", "CCO 0.1", "CCCC -2")),
+    "long.csv": LONG,
     "encoders.toml": COMPARED,
 }
 

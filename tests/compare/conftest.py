@@ -12,8 +12,10 @@ from heedful.compare.comparison import data_digest, run_all
 from heedful.compare.outcome import Outcome
 from heedful.compare.plan import CompareSection, Job, Plan, make_plan
 from heedful.compare.run import run_job
+from heedful.data.builtin import waves
 from heedful.data.files import Pairs
 from heedful.data.labelled import Labelled, Sentence
+from heedful.data.series.windows import windows_of
 from heedful.data.texts import Text, Texts
 
 TRAINING = {
@@ -30,6 +32,10 @@ BASES: dict[str, dict[str, Any]] = {
         "training": TRAINING,
         "decoding": {"max_length_ratio": 0.5},
     },
+    "classify-series": {"training": TRAINING},
+    "regress-series": {"training": TRAINING},
+    "tag-series": {"training": TRAINING},
+    "forecast": {"training": TRAINING, "data": {"steps": 6}},
 }
 ENCODERS: dict[str, dict[str, Any]] = {
     "none": {"encoder": {"kind": "none", "hidden": 4}},
@@ -43,6 +49,10 @@ CONTENDERS = {
         "plain": {"model": {"kind": "gru", "embedding": 4, "hidden": 4, "attention": "none"}},
         "additive": {"model": {"kind": "gru", "embedding": 4, "hidden": 4}},
     },
+    "classify-series": ENCODERS,
+    "regress-series": ENCODERS,
+    "tag-series": ENCODERS,
+    "forecast": ENCODERS,
 }
 
 _TEXTS = Texts(
@@ -55,8 +65,13 @@ _SENTENCES = Labelled(
     [Sentence((w, "saw", "a"), ("P", "N" if w == "the" else "V", "D")) for w in ["I", "the", "we", "the"] * 3]
 )  # fmt: skip
 _PAIRS = Pairs([f"a {w} saw it" for w in "bcdefg"], [f"ein {w} sah es da" for w in "bcdefg"])
+_WAVES = waves.build(train_size=24, valid_size=1, test_size=1)
 DATA: dict[str, Any] = {
     "tag": _SENTENCES, "classify": _TEXTS, "regress": _TEXTS, "translate": _PAIRS,
+    "classify-series": _WAVES.answered(_WAVES.train, "label"),
+    "regress-series": _WAVES.answered(_WAVES.train, "number"),
+    "tag-series": _WAVES.answered(_WAVES.train, "steps"),
+    "forecast": windows_of(_WAVES.train, window=6, horizon=1, stride=20),
 }  # fmt: skip
 
 

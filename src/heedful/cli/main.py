@@ -35,27 +35,26 @@ def _group(description: str) -> typer.Typer:
     )
 
 
-app = _group(
-    "Attention for sequence models: train a translator, tagger, classifier or regressor on your own files and "
-    "see what it looked at."
-    "\n\n`heedful demo` shows all of it in about a minute; every command has --help with an example."
-)
-_names = ", ".join(f"`{name}`" for name in ENTRIES)
-_train = _group(f"Train a model: `heedful train` and a task, one of {_names}.")
-_config = _group(f"Print a complete configuration: `heedful config` and a task, one of {_names}.")
-
-app.command(cls=HeedfulCommand)(demo)
-app.add_typer(_train, name="train")
-app.command(cls=HeedfulCommand)(evaluate)
-app.command(cls=HeedfulCommand)(predict)
-app.command(cls=HeedfulCommand)(explain)
-app.command(cls=HeedfulCommand)(compare)
-app.command(cls=HeedfulCommand)(bench)
-app.command(cls=HeedfulCommand)(probe)
-app.add_typer(_config, name="config")
-for _name, _entry in ENTRIES.items():
-    _train.command(_name, cls=HeedfulCommand)(train_command(_name, _entry))
-    _config.command(_name, cls=HeedfulCommand)(config_command(_name, _entry))
+def build_app() -> typer.Typer:
+    """Return the command, with a sub-command of train and config for every task in the table."""
+    app = _group(
+        "Attention for sequence models: train a translator, tagger, classifier, regressor or forecaster on your own "
+        "files and see what it looked at."
+        "\n\n`heedful demo` shows all of it in about a minute; every command has --help with an example."
+    )
+    names = ", ".join(ENTRIES)
+    train = _group(f"Train a model of a task: {names}.")
+    config = _group(f"Print a complete configuration of a task: {names}.")
+    app.command(cls=HeedfulCommand)(demo)
+    app.add_typer(train, name="train")
+    for command in (evaluate, predict, explain, compare, bench, probe):
+        app.command(cls=HeedfulCommand)(command)
+    app.add_typer(config, name="config")
+    for name, entry in ENTRIES.items():
+        train.command(name, cls=HeedfulCommand)(train_command(name, entry))
+        config.command(name, cls=HeedfulCommand)(config_command(name, entry))
+    app.callback()(_top)
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,7 +63,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _top(
     version: Annotated[
         bool,
@@ -76,14 +74,7 @@ def _top(
     pass
 
 
-@_train.callback()
-def _train_top() -> None:
-    """Without a callback typer would take a group of one command for that command."""
-
-
-@_config.callback()
-def _config_top() -> None:
-    """As above."""
+app = build_app()
 
 
 def main() -> None:

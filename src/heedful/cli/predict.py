@@ -101,7 +101,7 @@ def predict(
     if column == "":
         raise OptionError("--column is empty; name the column that is added")
     config = task.load_config(run)
-    source = _opened(file, config.data.train)
+    source = _opened(file, config.data.train, task.reader.reads_lines)
     check_new(alignments, overwrite)
     predictor = task.load(run)
     name = column or getattr(config.prediction, "column", "predicted")
@@ -125,17 +125,24 @@ def predict(
     output.result(values)
 
 
-def _opened(file: str, train: tuple[str, ...]) -> Lines:
-    """Open a file, all of which is checked first, or standard input."""
+def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> Lines:
+    """Open a file, all of which is checked first, or standard input.
+
+    Raises: OptionError for standard input where files are read whole.
+    """
     from heedful.cli.lines import STANDARD_INPUT, count_lines, standard_input
     from heedful.data.files import check_file, iterate_lines
     from heedful.tasks.readers.base import Lines
 
     if file == STANDARD_INPUT:
+        if not reads_lines:
+            raise OptionError("name a FILE; series are not read from standard input")
         # standard input has no name: its format is that of the training data
         name = train[0] if train else "standard input"
         return Lines(Path("standard input"), name, standard_input())
     check_file(file)
+    if not reads_lines:
+        return Lines(Path(file), file, iter(()))
     count_lines(file)
     return Lines(Path(file), file, iterate_lines(file))
 

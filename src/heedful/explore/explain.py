@@ -102,14 +102,12 @@ def _explain_text(
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explained:
     records = record_answer(predictor, example, prediction)
-    positions = predictor.input.positions(example)
     if predictor.answer.each_position:
         hint = "the last layer; --layer and --head show others, --out FILE.html all"
-        title, main = " ".join(positions), records[-1:]
+        title, main = predictor.input.title(example), records[-1:]
     else:
         hint = "--kind encoder shows what tokens looked at, --out FILE.html everything"
-        shown = example if isinstance(example, str) else " ".join(positions)
-        title = f"{predictor.answer.shown(prediction)}: {shown}"
+        title = f"{predictor.answer.shown(prediction)}: {predictor.input.title(example)}"
         main = [each for each in records if each.kind != "encoder"] or records[-1:]
     return Explained(
         title, example, prediction, None, records, main, hint if len(main) < len(records) else ""

@@ -66,6 +66,10 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def positions(self, example: Example) -> list[str]:
         """Name the positions of an encoded example, for pictures."""
 
+    def title(self, example: Example) -> str:
+        """Return a heading for pictures of an example."""
+        return " ".join(self.positions(example))
+
     def known(self, examples: Sequence[Example]) -> list[list[bool]] | None:
         """Return for each position whether training saw it; None for inputs without a vocabulary."""
         return None

@@ -121,6 +121,9 @@ class Text(EmbeddedInput[str, TokenIds]):
     def positions(self, example: str) -> list[str]:
         return self._cut([example])[0]
 
+    def title(self, example: str) -> str:
+        return example
+
     def _cut(self, texts: Sequence[str]) -> list[list[str]]:
         return [self._shortened(tokens) for tokens in self.cutter.cut_all(texts)]
 

@@ -212,3 +212,40 @@ TABLES: Final = (
         default="a tenth of --train, cut off",
     ),
 )
+SERIES: Final = (
+    train_files(
+        "Series: .ts, .npy, or a table (.csv, .tsv, .jsonl) in long form (--series names the column of the series) or "
+        "a file a series; or builtin:waves."
+    ),
+    valid_files(
+        "Series to choose the best weights by, given likewise.",
+        default="a fifth of --train, cut off",
+    ),
+    TaskOption(
+        name="series",
+        setting="data.series",
+        metavar="NAME",
+        help="Column that names the series of a row.",
+        default="each file is one series",
+    ),
+    TaskOption(
+        name="time",
+        setting="data.time",
+        metavar="NAME",
+        help="Column that sorts the rows of a series.",
+    ),
+    TaskOption(
+        name="file",
+        setting="data.file",
+        metavar="NAME",
+        help="Column that names a file for each series.",
+    ),
+)
+HORIZON: Final = TaskOption(
+    name="horizon",
+    setting="data.horizon",
+    metavar="N",
+    help="Steps to forecast.",
+    default="1",
+    convert=lambda value, chosen: [f"data.horizon={value}"],
+)

@@ -22,7 +22,9 @@ class TaskEntry:
     """A task as the command shows it."""
 
     module: str
-    """Defines the task, as `TASK`."""
+    """Defines the task."""
+    attribute: str = "TASK"
+    """The name of the task in that module."""
     options: Sequence[TaskOption]
     """Of `heedful train`, beside those that every task has; --train and --valid come first."""
     summary: str
@@ -148,6 +150,54 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         predicted="answered",
         predicts="Answer a table, written in its own format",
     ),
+    "classify-series": TaskEntry(
+        module="heedful.tasks.series",
+        attribute="CLASSIFY",
+        options=(*options.SERIES, options.LABEL, options.ENCODER),
+        summary="Train a classifier: a label for each series of numbers.",
+        text="Gestures, faults, heart beats: whatever is measured step by step, one number or several at once.",
+        examples=(
+            "--train builtin:waves --out runs/waves",
+            "--train long.csv --series id --time t --label kind --encoder gru --out runs/kinds",
+        ),
+        config_example=("--encoder convolution", "--train builtin:waves"),
+        predicted="answered.tsv",
+        predicts="Label the series of a file",
+    ),
+    "regress-series": TaskEntry(
+        module="heedful.tasks.series",
+        attribute="REGRESS",
+        options=(*options.SERIES, options.TARGET, options.ENCODER),
+        summary="Train a regressor: a number for each series of numbers.",
+        text="A temperature, a duration, a load: whatever number follows from a whole series.",
+        examples=("--train builtin:waves --encoder convolution --out runs/delays",),
+        config_example=("--encoder gru", "--train builtin:waves"),
+        predicted="answered.tsv",
+        predicts="Give the series of a file their numbers",
+    ),
+    "tag-series": TaskEntry(
+        module="heedful.tasks.series",
+        attribute="TAG",
+        options=(*options.SERIES, options.LABEL, options.ENCODER),
+        summary="Train a tagger: a label for each step of a series of numbers.",
+        text="Sleep stages, activities, faults: whatever state changes from step to step.",
+        examples=("--train builtin:waves --encoder gru --out runs/states",),
+        config_example=("--encoder window", "--train builtin:waves"),
+        predicted="labelled.tsv",
+        predicts="Label each step of the series of a file",
+    ),
+    "forecast": TaskEntry(
+        module="heedful.tasks.series",
+        attribute="FORECAST",
+        options=(*options.SERIES, options.HORIZON, options.ENCODER),
+        summary="Train a forecaster: the next steps of a series of numbers.",
+        text="The last steps of each series are for validation. Errors are shown beside those of the last value again, "
+        "and with data.season beside those of the value one season before.",
+        examples=("--train builtin:waves --horizon 4 --out runs/forecast",),
+        config_example=("--encoder gru --set data.horizon=4", "--train builtin:waves"),
+        predicted="forecast.tsv",
+        predicts="Forecast the series of a file",
+    ),
 }
 """The word after `heedful train` -> how the command shows the task."""
 
@@ -156,7 +206,8 @@ class _Tasks(Mapping[str, "Task"]):
     """The tasks of `ENTRIES`, each imported when it is asked for."""
 
     def __getitem__(self, name: str) -> Task:
-        task: Task = importlib.import_module(ENTRIES[name].module).TASK
+        entry = ENTRIES[name]
+        task: Task = getattr(importlib.import_module(entry.module), entry.attribute)
         return task
 
     def __iter__(self) -> Iterator[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from heedful.data.builtin import dates, numbers, saw
+from heedful.data.builtin import dates, numbers, saw, waves
 from heedful.data.builtin.corpus import Corpus, TaggedCorpus
+from heedful.data.builtin.waves import SeriesCorpus
 from heedful.errors import unknown_choice
 
 
@@ -65,13 +67,34 @@ def load_builtin_tagged(name: str, seed: int = 0) -> TaggedCorpus:
     return BUILTIN_TAGGED[name](seed)
 
 
+BUILTIN_SERIES: dict[str, Callable[[int], SeriesCorpus]] = {"waves": waves.build}
+
+
+def load_builtin_series(name: str, seed: int = 0) -> SeriesCorpus:
+    """Make a built-in corpus of series by its name, in its default sizes.
+
+    Raises:
+        OptionError: there is none of that name (the nearest is given).
+
+    Example:
+        >>> len(load_builtin_series("waves").test)
+        300
+    """
+    if name not in BUILTIN_SERIES:
+        raise unknown_choice("built-in corpus of series", name, BUILTIN_SERIES)
+    return BUILTIN_SERIES[name](seed)
+
+
 __all__ = [
     "BUILTIN",
+    "BUILTIN_SERIES",
     "BUILTIN_TAGGED",
     "Builder",
     "Corpus",
+    "SeriesCorpus",
     "TaggedBuilder",
     "TaggedCorpus",
     "load_builtin",
+    "load_builtin_series",
     "load_builtin_tagged",
 ]

@@ -88,6 +88,8 @@ class Reader(abc.ABC):
     The section `data` of a task's configuration names files and columns.
     """
 
+    reads_lines: ClassVar[bool] = True
+    """Whether `stream` reads the lines that are handed to it, rather than the file of that path."""
     nothing_to_train_on: ClassVar[str]
     """What to give with --train, for an error."""
     test_data: ClassVar[str] = "a file that was"
@@ -144,6 +146,10 @@ class Reader(abc.ABC):
     def parsed(self, text: str) -> Any:
         """Return the input that a person types as one text."""
         return text
+
+    def typed(self, example: Any) -> str:
+        """Return what a person types for an input, which `parsed` reads."""
+        return example if isinstance(example, str) else " ".join(example)
 
     @abc.abstractmethod
     def described(self, example: Any) -> dict[str, Any]:

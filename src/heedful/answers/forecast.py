@@ -1,0 +1,223 @@
+"""The next steps of a series, beside what costs nothing: the last value again, and that of a season before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
+from heedful.answers.label import scored
+from heedful.data.dataset import Dataset
+from heedful.errors import RunError
+from heedful.models.encoders import Encoder
+from heedful.models.heads import PooledHead, PoolingConfig
+from heedful.models.model import Batch, Model
+
+TARGETS: Final = "forecast.json"
+"""The file of a run folder that holds mean and scale of each feature."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastScores:
+    """Errors in the units of the series, over all features and steps ahead."""
+
+    windows: int
+    rmse: float
+    mae: float
+    persistence_rmse: float
+    """Of the last known value, again and again."""
+    seasonal_rmse: float | None
+    """Of the value one season before; None without a season."""
+    skill: float
+    """1 - squared error / squared error of persistence: above 0 is better than persistence."""
+    rmse_by_step: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Forecasted:
+    """The forecast of one series."""
+
+    values: Numbers
+    """(horizon, features), in the units of the series."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast(HeadAnswer[Forecasted]):
+    """The next `horizon` steps of every feature."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric("loss"),
+        "rmse": Metric("RMSE", ".4g"),
+        "mae": Metric("MAE", ".4g"),
+        "skill": Metric("skill", ".3f"),
+    }
+    charts: ClassVar[Sequence[tuple[str, ...]]] = (("rmse", "mae"), ("skill",))
+    compared_by: ClassVar[str] = "rmse"
+
+    horizon: int
+    season: int
+    """Steps of a season, for the baseline of one season before; 0: there is none."""
+    pooling: PoolingConfig
+    mean: Numbers
+    """(features,), of the training steps."""
+    scale: Numbers
+
+    @classmethod
+    def learn(cls, config: Any, answers: Sequence[Numbers]) -> Self:
+        steps = np.concatenate(list(answers))
+        scale = np.nanstd(steps, axis=0)
+        scale = np.where(scale > 0, scale, 1.0)
+        return cls._of(config, np.nanmean(steps, axis=0), scale)
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        path = folder / TARGETS
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            mean, scale = np.array(found["mean"], float), np.array(found["scale"], float)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunError(f"{path} is missing or damaged; copy the run folder again") from None
+        return cls._of(config, mean, scale)
+
+    @classmethod
+    def _of(cls, config: Any, mean: Numbers, scale: Numbers) -> Self:
+        return cls(config.data.horizon, config.data.season, config.pooling, mean, scale)
+
+    def save(self, folder: Path) -> None:
+        text = json.dumps({"mean": self.mean.tolist(), "scale": self.scale.tolist()})
+        (folder / TARGETS).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+    def targets(self, data: Dataset) -> list[Numbers]:
+        """Return standardised steps (horizon, features); NaN where one is missing."""
+        return [(answer - self.mean) / self.scale for answer in data.answers]
+
+    def collate(self, targets: Sequence[Numbers]) -> Tensor:
+        return torch.from_numpy(np.stack(targets)).float().flatten(1)
+
+    def head(self, encoder: Encoder) -> PooledHead:
+        return PooledHead(self.pooling, encoder, self.horizon * len(self.mean))
+
+    def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
+        """Mean squared error of the standardised steps that are known, summed over the batch."""
+        scores, penalty = scored(model, batch)
+        known = ~targets.isnan()
+        errors = (scores - targets.nan_to_num()).square() * known
+        return (errors.sum(1) / known.sum(1).clamp(min=1)).sum() + penalty
+
+    def count(self, batch: Batch, targets: Tensor) -> int:
+        return len(targets)
+
+    def predictions(self, scores: Tensor, batch: Batch) -> list[Forecasted]:
+        found = scores.double().cpu().numpy().reshape(len(scores), self.horizon, -1)
+        return [Forecasted(self.mean + self.scale * each) for each in found]
+
+    def empty(self) -> Forecasted:
+        return Forecasted(np.tile(self.mean, (self.horizon, 1)))
+
+    def score(
+        self,
+        predicted: Sequence[Forecasted],
+        data: Dataset,
+        known: Sequence[Sequence[bool]] | None = None,
+    ) -> ForecastScores:
+        wanted, season = np.stack(data.answers), self.season
+        errors = np.stack([each.values for each in predicted]) - wanted
+        last = np.stack([persistence(each, len(wanted[0])) for each in data.inputs])
+        mse, persistent = np.nanmean(errors**2), np.nanmean((last - wanted) ** 2)
+        seasons = None
+        if season:
+            before = np.stack([seasonal(each, len(wanted[0]), season) for each in data.inputs])
+            seasons = float(np.sqrt(np.nanmean((before - wanted) ** 2)))
+        return ForecastScores(
+            windows=len(data),
+            rmse=float(np.sqrt(mse)),
+            mae=float(np.nanmean(np.abs(errors))),
+            persistence_rmse=float(np.sqrt(persistent)),
+            seasonal_rmse=seasons,
+            skill=float(1 - mse / persistent) if persistent > 0 else 0.0,
+            rmse_by_step=tuple(np.sqrt(np.nanmean(errors**2, axis=(0, 2))).tolist()),
+        )
+
+    def tables(self, found: ForecastScores) -> list[Rows]:
+        rows = [
+            ["RMSE", f"{found.rmse:.4g}", ""],
+            ["MAE", f"{found.mae:.4g}", ""],
+            ["RMSE of persistence", f"{found.persistence_rmse:.4g}", "the last value again"],
+        ]
+        if found.seasonal_rmse is not None:
+            before = f"the value {self.season} steps before"
+            rows.append(["RMSE of the season", f"{found.seasonal_rmse:.4g}", before])
+        rows.append(["skill", f"{found.skill:.3f}", "1 - squared error / that of persistence"])
+        steps = [[f"{n}", f"{rmse:.4g}"] for n, rmse in enumerate(found.rmse_by_step, start=1)]
+        return [rows, [["", ""], ["steps ahead", "RMSE"], *steps]]
+
+    @classmethod
+    def statistics(cls, predicted: Sequence[Forecasted], data: Dataset) -> Numbers:
+        """Mean squared error of each window, and 1."""
+        errors = [
+            np.nanmean((one.values - answer) ** 2)
+            for one, answer in zip(predicted, data.answers, strict=True)
+        ]
+        return np.stack([np.array(errors), np.ones(len(errors))], axis=1)
+
+    @classmethod
+    def value(cls, sums: Numbers) -> Numbers:
+        return np.asarray(np.sqrt(super().value(sums)))
+
+    def shown(self, prediction: Forecasted) -> str:
+        first = ", ".join(f"{value:.4g}" for value in prediction.values[:, 0][:6])
+        return f"{first}{', …' if len(prediction.values) > 6 else ''}"
+
+    def values(self, prediction: Forecasted) -> Values:
+        return {"forecast": prediction.values.tolist()}
+
+    def cells(self, prediction: Forecasted) -> list[Any]:
+        return [" ".join(f"{value:.6g}" for value in row) for row in prediction.values]
+
+    def columns(self, name: str) -> list[str]:
+        return [f"{name}_{step}" for step in range(1, self.horizon + 1)]
+
+    def rows(self, positions: Sequence[str], prediction: Forecasted) -> list[str]:
+        return [self.shown(prediction)]
+
+    def explained(self, model: Model, features: Tensor, batch: Any, prediction: Any) -> Tensor:
+        """Return the sum of all steps that are forecast, standardised."""
+        scores, _ = model.score_features(features, batch)
+        return scores.sum()
+
+
+def persistence(read: Numbers, horizon: int) -> Numbers:
+    """Return the last known value of each feature, `horizon` times.
+
+    >>> persistence(np.array([[1.0, 5.0], [2.0, np.nan]]), 2).tolist()
+    [[2.0, 5.0], [2.0, 5.0]]
+    """
+    return np.tile(_filled(read)[-1], (horizon, 1))
+
+
+def seasonal(read: Numbers, horizon: int, season: int) -> Numbers:
+    """Return the values of one season before; of a series shorter than a season the last known ones.
+
+    >>> seasonal(np.array([[1.0], [2.0], [3.0]]), 4, 2)[:, 0].tolist()
+    [2.0, 3.0, 2.0, 3.0]
+    """
+    if len(read) < season:
+        return persistence(read, horizon)
+    last = _filled(read)[-season:]
+    return last[np.arange(horizon) % season]
+
+
+def _filled(read: Numbers) -> Numbers:
+    """Put the value before in the place of a missing one; 0 where none is before."""
+    found = read.copy()
+    for step in range(len(found)):
+        before = found[step - 1] if step else np.zeros(found.shape[1])
+        found[step] = np.where(np.isnan(found[step]), before, found[step])
+    return found

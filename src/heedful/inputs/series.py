@@ -1,0 +1,168 @@
+"""Series of vectors of numbers as an input, standardised by the training data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heedful.data.series.series import Values, as_values
+from heedful.errors import DataError, RunError
+from heedful.inputs.base import EmbeddedInput
+from heedful.models.config import Section
+from heedful.nn.dropout import Dropout
+from heedful.nn.linear import Linear
+
+SCALES: Final = "series.json"
+"""The file of a run folder that holds mean and scale of each feature."""
+
+
+class SeriesInputsConfig(Section):
+    """How a step of a series becomes features."""
+
+    width: int = Field(
+        32,
+        ge=0,
+        description="Features that a learned map makes of a step; 0: the numbers as they are.",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a feature.")
+
+
+class SeriesBatch(NamedTuple):
+    """Series, padded on the right with zeros."""
+
+    values: Tensor
+    """(batch, length, features), standardised; a missing value is 0. With missing values in training as many features
+    again, which are 1 where the value is missing."""
+    lengths: Tensor
+    """(batch,), long."""
+
+
+class SeriesFeatures(nn.Module):
+    """A learned linear map of each step, with dropout: a `SeriesBatch` -> (batch, length, width).
+
+    >>> features = SeriesFeatures(SeriesInputsConfig(width=4), 3)
+    >>> features(SeriesBatch(torch.ones(2, 5, 3), torch.tensor([5, 2]))).shape
+    torch.Size([2, 5, 4])
+    """
+
+    def __init__(self, config: SeriesInputsConfig, features: int):
+        super().__init__()
+        self.width = config.width or features
+        self.map = Linear(features, config.width) if config.width else nn.Identity()
+        if isinstance(self.map, Linear):
+            nn.init.xavier_uniform_(self.map.weight)
+            nn.init.zeros_(self.map.bias)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, batch: SeriesBatch) -> Tensor:
+        output: Tensor = self.dropout(self.map(batch.values))
+        return output
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesInput(EmbeddedInput[Values, Values]):
+    """Series of (length, features), each feature less its training mean and divided by its training deviation.
+
+    >>> series = SeriesInput.of([np.array([[1.0], [3.0]]), np.array([[np.nan]])], SeriesInputsConfig())
+    >>> series.encode([np.array([[3.0], [np.nan]])])[0].tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+
+    mean: Values
+    """(features,), of the training values that are there."""
+    scale: Values
+    """(features,), their standard deviation; 1 where all are equal."""
+    has_missing: bool
+    """Whether the training series have missing values, so that the model is shown which are."""
+    options: SeriesInputsConfig
+    longest: int | None = None
+    """Of longer series the last so many steps are read; None: all."""
+
+    @classmethod
+    def learn(cls, config: Any, examples: Sequence[Values]) -> Self:
+        return cls.of(examples, config.inputs, config.data.window)
+
+    @classmethod
+    def of(
+        cls,
+        examples: Sequence[Values],
+        options: SeriesInputsConfig,
+        longest: int | None = None,
+    ) -> Self:
+        """Take mean and deviation of the training series.
+
+        Raises: DataError for a feature without a single value.
+        """
+        steps = np.concatenate(list(examples))
+        there = ~np.isnan(steps)
+        if not there.any(axis=0).all():
+            empty = int(np.flatnonzero(~there.any(axis=0))[0]) + 1
+            raise DataError(f"feature {empty} of the series has no value in all of the training.")
+        mean, scale = np.nanmean(steps, axis=0), np.nanstd(steps, axis=0)
+        scale = np.where(scale > 0, scale, 1.0)
+        return cls(mean, scale, bool((~there).any()), options, longest)
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        path = folder / SCALES
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            mean, scale = np.array(found["mean"], float), np.array(found["scale"], float)
+            has_missing = bool(found["has_missing"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunError(f"{path} is missing or damaged; copy the run folder again") from None
+        return cls(mean, scale, has_missing, config.inputs, config.data.window)
+
+    def save(self, folder: Path) -> None:
+        values = {
+            "mean": self.mean.tolist(),
+            "scale": self.scale.tolist(),
+            "has_missing": self.has_missing,
+        }
+        (folder / SCALES).write_text(json.dumps(values) + "\n", encoding="utf-8", newline="\n")
+
+    def encode(self, examples: Sequence[Values]) -> list[Values]:
+        return [self._standardised(self._read(each)) for each in examples]
+
+    def _read(self, example: Values) -> Values:
+        values = as_values(example)
+        return values if self.longest is None else values[-self.longest :]
+
+    def _standardised(self, values: Values) -> Values:
+        if values.shape[1] != len(self.mean):
+            raise DataError(
+                f"the series has {values.shape[1]} features; the model was trained on {len(self.mean)}."
+            )
+        missing = np.isnan(values)
+        found = np.where(missing, 0.0, (values - self.mean) / self.scale)
+        return np.concatenate([found, missing], axis=1) if self.has_missing else found
+
+    def length(self, encoded: Values) -> int:
+        return len(encoded)
+
+    def collate(self, encoded: Sequence[Values]) -> SeriesBatch:
+        lengths = torch.tensor([len(each) for each in encoded])
+        values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].shape[1])
+        for row, each in zip(values, encoded, strict=True):
+            row[: len(each)] = torch.from_numpy(each)
+        return SeriesBatch(values, lengths)
+
+    def embedding(self) -> SeriesFeatures:
+        return SeriesFeatures(self.options, len(self.mean) * (2 if self.has_missing else 1))
+
+    def sizes(self) -> dict[str, int]:
+        return {"features": len(self.mean)}
+
+    def positions(self, example: Values) -> list[str]:
+        return [str(number) for number in range(1, len(self._read(example)) + 1)]
+
+    def title(self, example: Values) -> str:
+        return f"{len(self._read(example)):,} steps"

@@ -1,0 +1,209 @@
+"""Series of numbers: tables, arrays and `.ts` files, with an answer a series, a label a step, or what comes next."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from heedful.data.series.series import Series, SeriesSet, Values, as_values
+from heedful.data.series.tables import SeriesColumns, read_series, series_of_rows
+from heedful.data.series.windows import Windows, split_by_time, windows_of
+from heedful.errors import DataError
+from heedful.models.config import Section
+from heedful.tasks.readers.base import (
+    BUILTIN,
+    Lines,
+    Part,
+    Reader,
+    Rows,
+    Stream,
+    Writing,
+    is_builtin,
+    refuse_builtin_among_files,
+)
+
+Kind = Literal["label", "number", "steps"]
+
+
+class SeriesData(Section):
+    """Where the series come from."""
+
+    train: tuple[str, ...] = Field(
+        (),
+        description="Training files: .ts, .npy, or a table (.tsv, .csv, .jsonl; .gz is read in place); or "
+        '"builtin:waves".',
+    )
+    valid: tuple[str, ...] = Field((), description="Validation files, given in the same way.")
+    valid_share: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="Without validation files: the share of the training series, or in forecasting of their last "
+        "steps, that is cut off for it.",
+    )
+    valid_seed: int = Field(0, ge=0, description="Which series are cut off.")
+    series: str = Field(
+        "", description="Column that names the series of a row; empty: each file is one series."
+    )
+    time: str = Field("", description="Column that sorts the rows of a series; empty: as they are.")
+    columns: tuple[str, ...] = Field(
+        (), description="Columns of the values; empty: all that are named nowhere else."
+    )
+    file: str = Field("", description="Column that names a file for each series.")
+    max_length: int = Field(
+        10_000, ge=1, description="Longer training series, in steps, are left out."
+    )
+
+    @property
+    def window(self) -> int | None:
+        """Steps that are read of a series, the last ones; None: all."""
+        return None
+
+    @property
+    def answer(self) -> str:
+        """The column of the answers; empty where there is none."""
+        return ""
+
+    def columns_of(self, *, each_step: bool) -> SeriesColumns:
+        """Return how tables are read."""
+        return SeriesColumns(
+            series=self.series,
+            time=self.time,
+            columns=self.columns,
+            file=self.file,
+            answer=self.answer,
+            each_step=each_step,
+        )
+
+
+class SeriesReader(Reader):
+    """Reads series, each with an answer.
+
+    Args:
+        kind: what the answer is.
+    """
+
+    reads_lines = False
+    nothing_to_train_on = "--train FILE.csv, FILE.ts, or --train builtin:waves"
+
+    def __init__(self, kind: Kind):
+        self.kind = kind
+
+    def read(self, values: Sequence[str], data: Any, part: Part) -> SeriesSet:
+        if is_builtin(values):
+            from heedful.data.builtin import load_builtin_series
+
+            corpus = load_builtin_series(values[0].removeprefix(BUILTIN))
+            found: SeriesSet = getattr(corpus, part)
+            return corpus.answered(found, self.kind)
+        refuse_builtin_among_files(values, part)
+        columns = data.columns_of(each_step=self.kind == "steps")
+        read = [series for value in values for series in read_series(value, columns)]
+        return SeriesSet(read, " + ".join(values))
+
+    def check_cut(self) -> None:
+        """A share of the series is cut off."""
+
+    def cut(self, train: SeriesSet, data: Any) -> tuple[SeriesSet, SeriesSet]:
+        """Cut validation series off, drawn by `data.valid_seed`: a share of those of each label."""
+        groups: dict[object, list[int]] = {}
+        for row, answer in enumerate(train.answers):
+            groups.setdefault(answer if self.kind == "label" else None, []).append(row)
+        draw, chosen = random.Random(data.valid_seed), set[int]()
+        for key in sorted(groups, key=str):
+            chosen.update(draw.sample(groups[key], int(len(groups[key]) * data.valid_share)))
+        if not chosen:
+            raise DataError(
+                f"{len(train)} series are too few to cut a share of {data.valid_share} off for validation; give "
+                "more, or --valid."
+            )
+        rows = range(len(train))
+        return train.take([r for r in rows if r not in chosen]), train.take(sorted(chosen))
+
+    def from_rows(self, rows: Rows, data: Any, name: str) -> SeriesSet:
+        return SeriesSet(series_of_rows(rows, data.columns_of(each_step=False), name), name)
+
+    def parsed(self, text: str) -> Values:
+        """Read the one series of a file.
+
+        Raises: DataError for a file of several.
+        """
+        found = read_series(text, SeriesColumns(), answers=False)
+        if len(found) > 1:
+            raise DataError(f"the file holds {len(found)} series; one is wanted.", path=text)
+        return found[0].values
+
+    def typed(self, example: Values) -> str:
+        return "FILE"
+
+    def described(self, example: Values) -> dict[str, Any]:
+        return {"steps": len(as_values(example))}
+
+    def stream(self, source: Lines, data: Any, writing: Writing) -> Stream:
+        return _SeriesStream(source.path, data.columns_of(each_step=self.kind == "steps"), writing)
+
+
+class ForecastReader(SeriesReader):
+    """Reads series without answers, and cuts them into windows and what follows them."""
+
+    def __init__(self) -> None:
+        super().__init__("steps")
+
+    def read(self, values: Sequence[str], data: Any, part: Part) -> Any:
+        return self._windows(self._series(values, data, part), data)
+
+    def _series(self, values: Sequence[str], data: Any, part: Part) -> SeriesSet:
+        if is_builtin(values):
+            return super().read(values, data, part)
+        refuse_builtin_among_files(values, part)
+        columns = data.columns_of(each_step=False)
+        read = [series for value in values for series in read_series(value, columns, answers=False)]
+        return SeriesSet(read, " + ".join(values))
+
+    def read_training(self, data: Any) -> tuple[Any, Any]:
+        if not data.train or data.valid or is_builtin(data.train):
+            return super().read_training(data)
+        return self.cut(self._series(data.train, data, "train"), data)
+
+    def cut(self, train: Any, data: Any) -> tuple[Any, Any]:
+        """Cut the last steps of each series off for validation."""
+        early, late = split_by_time(train, data.valid_share, data.window)
+        return self._windows(early, data), self._windows(late, data)
+
+    def _windows(self, series: SeriesSet, data: Any) -> Windows:
+        return windows_of(series, window=data.window, horizon=data.horizon, stride=data.stride)
+
+
+class _SeriesStream(Stream):
+    unit = "series"
+
+    def __init__(self, path: Path, columns: SeriesColumns, writing: Writing):
+        self.path, self.columns, self.writing = path, columns, writing
+
+    def items(self) -> Iterator[Series]:
+        yield from read_series(self.path, self.columns, answers=False)
+
+    def input(self, item: Series) -> Values:
+        return item.values
+
+    def header(self) -> str:
+        return "\t".join(["series", *self.writing.columns]) + "\n"
+
+    def written(
+        self, item: Series, number: int, values: Mapping[str, Any], cells: Sequence[Any]
+    ) -> str:
+        shown = (
+            " ".join(each) if isinstance(each, list | tuple) else _shown(each) for each in cells
+        )
+        return "\t".join([item.name, *shown]) + "\n"
+
+    def described(self, item: Series, number: int) -> dict[str, Any]:
+        return {"series": item.name}
+
+
+def _shown(cell: Any) -> str:
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,191 @@
+"""Tasks on series from training to predictions: they learn, resume, are explained, and beat what costs nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import heedful
+from heedful.answers.forecast import persistence, seasonal
+from heedful.data.builtin import load_builtin_series, waves
+from heedful.data.series.series import Series, SeriesSet
+from heedful.errors import DataError, OptionError, RunError
+from heedful.inputs.series import SeriesInput, SeriesInputsConfig
+from heedful.tasks.table import TASKS
+from heedful.training.events import Progress
+from heedful.training.loop import train_model
+from tests.cli.conftest import run_command
+
+TRAINING = {
+    "epochs": 3, "batch_tokens": 600, "warmup_steps": 2, "threads": 1, "learning_rate": 0.01,
+    "keep_freed_memory": False, "progress_steps": 1,
+}  # fmt: skip
+SMALL: dict[str, Any] = {
+    "inputs": {"width": 8},
+    "encoder": {"kind": "convolution", "hidden": 16},
+    "training": TRAINING,
+}
+CORPUS = waves.build(train_size=40, valid_size=20, test_size=10)
+SERIES = {
+    "classify-series": "label",
+    "regress-series": "number",
+    "tag-series": "steps",
+}
+
+
+def configured(task: str, **changes: Any) -> Any:
+    return TASKS[task].configuration.model_validate({**SMALL, **changes})
+
+
+def data_of(task: str) -> tuple[SeriesSet, SeriesSet]:
+    kind: Any = SERIES[task]
+    return CORPUS.answered(CORPUS.train, kind), CORPUS.answered(CORPUS.valid, kind)
+
+
+@pytest.mark.parametrize("task", SERIES)
+def test_every_task_trains_resumes_and_explains(task: str, tmp_path: Path) -> None:
+    config = configured(task, training={**TRAINING, "checkpoint_steps": 2})
+    train, valid = data_of(task)
+    list(train_model(TASKS[task], config, train, valid, tmp_path / "whole"))
+    events = train_model(TASKS[task], config, train, valid, tmp_path / "part")
+    for event in events:
+        if isinstance(event, Progress) and event.step == 5:
+            break
+    events.close()  # type: ignore[attr-defined]
+    torch.rand(3)
+    list(train_model(TASKS[task], config, train, valid, tmp_path / "part", resume=True))
+    names = ("model.safetensors", "series.json", "config.toml")
+    for name in names:
+        assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    model = heedful.load(tmp_path / "whole")
+    explained = model.explain(train.inputs[0])
+    [weights] = explained.records[-1].weights
+    assert weights.shape[1] == len(train.inputs[0])
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    assert model.evaluate(valid)
+
+
+def test_a_classifier_learns_both_features(tmp_path: Path) -> None:
+    corpus = waves.build(train_size=120, valid_size=40, test_size=1)
+    config = configured(
+        "classify-series", training={**TRAINING, "epochs": 12}, pooling={"kind": "max"}
+    )
+    train, valid = (corpus.answered(each, "label") for each in (corpus.train, corpus.valid))
+    *_, last = train_model(TASKS["classify-series"], config, train, valid, tmp_path / "run")
+    assert last.scores["accuracy"] > 0.8
+
+
+def test_a_forecast_beats_persistence_on_a_wave(tmp_path: Path) -> None:
+    wave = np.sin(np.arange(400) * 2 * np.pi / 20)[:, None] * 5 + 100
+    np.save(tmp_path / "wave.npy", wave)
+    model = heedful.train(
+        "forecast", train=tmp_path / "wave.npy", out=tmp_path / "run", horizon=5,
+        data={"steps": 20, "season": 20}, inputs={"width": 0}, encoder={"kind": "gru", "hidden": 16},
+        training={**TRAINING, "epochs": 15, "average_epochs": 1},
+    )  # fmt: skip
+    found = model.evaluate(tmp_path / "wave.npy")
+    assert found.skill > 0.9
+    assert found.seasonal_rmse == pytest.approx(0, abs=1e-9)
+    assert len(found.rmse_by_step) == 5
+    [forecast] = model.predict([wave[:300]])
+    assert forecast.values.shape == (5, 1)
+    np.testing.assert_allclose(forecast.values, wave[300:305], atol=2.5)
+    [short] = model.predict([wave[280:300]])
+    np.testing.assert_allclose(short.values, forecast.values)
+
+
+def test_baselines() -> None:
+    read = np.array([[1.0], [2.0], [np.nan]])
+    assert persistence(read, 2).tolist() == [[2.0], [2.0]]
+    assert seasonal(read, 3, 2)[:, 0].tolist() == [2.0, 2.0, 2.0]
+    assert seasonal(read, 2, 9).tolist() == persistence(read, 2).tolist()
+
+
+def test_missing_values_are_shown_and_padding_is_zero() -> None:
+    train = [np.array([[1.0, 10.0], [3.0, np.nan]]), np.array([[np.nan, 30.0]])]
+    series = SeriesInput.of(train, SeriesInputsConfig(width=0))
+    batch = series.collate(series.encode(train))
+    assert batch.lengths.tolist() == [2, 1]
+    assert batch.values.tolist() == [
+        [[-1, -1, 0, 0], [1, 0, 0, 1]],
+        [[0, 1, 1, 0], [0, 0, 0, 0]],
+    ]
+    assert series.embedding().width == 4
+    whole = SeriesInput.of([np.ones((3, 1))], SeriesInputsConfig())
+    assert whole.encode([np.array([[2.0], [np.nan]])])[0].tolist() == [[1.0], [0.0]]
+    with pytest.raises(DataError, match="feature 2 of the series has no value in all of the"):
+        SeriesInput.of([np.array([[1.0, np.nan]])], SeriesInputsConfig())
+    with pytest.raises(DataError, match="the series has 2 features; the model was trained on 1"):
+        whole.encode([np.ones((1, 2))])
+
+
+def test_what_is_kept_in_a_run_loads(tmp_path: Path) -> None:
+    config = configured("regress-series")
+    train, valid = data_of("regress-series")
+    predictor = TASKS["regress-series"].learn(config, train)
+    predictor.input.save(tmp_path)
+    again = SeriesInput.load(config, tmp_path)
+    np.testing.assert_array_equal(again.mean, predictor.input.mean)
+    for one, other in zip(
+        again.encode(valid.inputs), predictor.input.encode(valid.inputs), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    (tmp_path / "series.json").write_text("{")
+    with pytest.raises(RunError, match=r"series\.json is missing or damaged"):
+        SeriesInput.load(config, tmp_path)
+
+
+def test_the_command_on_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{each.name},{t},{x},{y},{each.answer[0]}"
+        for each in CORPUS.answered(CORPUS.train, "label").series
+        for t, (x, y) in enumerate(each.values)
+    ]
+    Path("long.csv").write_text("\n".join(["id,t,x,y,label", *rows]) + "\n", encoding="utf-8")
+    sets = [
+        word
+        for each in (
+            "training.epochs=1", "training.threads=1", "training.keep_freed_memory=false",
+            "encoder.hidden=8",
+        )
+        for word in ("--set", each)
+    ]  # fmt: skip
+    ran = run_command(
+        *("train", "classify-series", "--train", "long.csv", "--series", "id", "--time", "t"),
+        *("--encoder", "none", "--out", "run", *sets),
+    )
+    assert ran.status == 0, ran.stderr
+    assert "training series, " in ran.stdout
+    ran = run_command("predict", "run", "long.csv", "-q")
+    assert ran.status == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "series\tpredicted\tpredicted_probability"
+    assert len(lines) == 41
+    values = json.loads(run_command("evaluate", "run", "--test", "long.csv", "--json").stdout)
+    assert values["series"] == 40
+    np.save("one.npy", CORPUS.train.inputs[0])
+    ran = run_command("explain", "run", "one.npy", "--out", "seen.html")
+    assert ran.status == 0, ran.stderr
+    piped = run_command("predict", "run", input="x\n")
+    assert (piped.status, "series are not read from standard input" in piped.stderr) == (2, True)
+
+
+def test_the_corpus_is_the_same_each_time_and_lacks_no_label() -> None:
+    one, two = waves.build(3, train_size=30), waves.build(3, train_size=30)
+    assert one.train.texts() == two.train.texts() != waves.build(4, train_size=30).train.texts()
+    labels = {each for (each,) in one.answered(one.train, "label").answers}
+    assert labels == {"slow up", "slow down", "fast up", "fast down"}
+    with pytest.raises(OptionError, match="unknown built-in corpus of series 'wave'"):
+        load_builtin_series("wave")
+
+
+def test_series_without_numbers_in_a_forecast_are_told() -> None:
+    short = SeriesSet([Series(np.ones((3, 1)))])
+    with pytest.raises(DataError, match="48 to read and 1 to forecast are wanted"):
+        TASKS["forecast"].reader.cut(short, configured("forecast").data)
