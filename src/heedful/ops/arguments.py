@@ -1,4 +1,4 @@
-"""Validate the arguments of `attend`: what does not fit raises before anything runs."""
+"""Validation of the arguments of `attend`; errors are raised before any computation."""
 
 from __future__ import annotations
 
@@ -32,10 +32,12 @@ def validated(
     enable_gqa: bool,
     return_weights: bool,
 ) -> Call:
-    """Build the call, or raise the error that says what does not fit and how to mend it.
+    """Validate the arguments and return the call.
 
-    Only what the signature of a call holds (`heedful.ops.signature`) may decide here: calls of a signature that was
-    validated once are not validated again.
+    Validation may depend only on the signature of the call (`heedful.ops.signature`), since it runs once per signature.
+
+    Raises:
+        ShapeError, DtypeError, DeviceError, MaskError, OptionError: as `attend`.
     """
     _check_types(query, key, value, score, normalizer)
     device, cast_to = query.device.type, None
@@ -99,7 +101,7 @@ def _check_types(
 def cast(
     query: Tensor, key: Tensor | PreparedKey, value: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | PreparedKey, Tensor]:
-    """Query, key and value in the dtype of autocast."""
+    """Cast query, key and value to the dtype of autocast."""
     if isinstance(key, PreparedKey):
         key = key.with_features(key.features.to(dtype))
     else:
@@ -115,7 +117,7 @@ def _check_dtypes(
             f"query is {query.dtype}; attention wants floating-point tensors: query.float()."
         )
     features = key.features if isinstance(key, PreparedKey) else key
-    # A prepared key may be wider than the query: some scores sum while they prepare.
+    # A prepared key may have a wider dtype than the query: some scores compute sums in `prepare_key`.
     same_key = isinstance(key, PreparedKey) or features.dtype == query.dtype
     if not same_key or value.dtype != query.dtype:
         raise DtypeError(

@@ -1,4 +1,4 @@
-"""The public function: validate and plan once for a signature, then run."""
+"""The public function `attend`: validates and plans once per static signature, then runs the chosen backend."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ def attend(
     return_weights: bool = False,
     backend: str = "auto",
 ) -> Attended:
-    r"""Look up values by the similarity of queries to keys.
+    r"""Attention: a weighted mean of values, with weights from the scores of queries and keys.
 
-    .. math:: o_i = \sum_j w_{ij} v_j, \quad w_i = \mathrm{normalize}_j(e(q_i, k_j) + b_{ij}), \quad j \text{ kept}
+    .. math:: o_i = \sum_j w_{ij} v_j, \quad w_i = \mathrm{normalize}_j(e(q_i, k_j) + b_{ij}), \quad j \text{ unmasked}
 
     Bahdanau et al. 2015 (https://arxiv.org/abs/1409.0473); Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762).
 
     Args:
         query: (*batch, heads, query, query_dim) or (*batch, query, query_dim).
-        key: the same with (key, key_dim), or what `score.prepare_key` made of it.
+        key: the same with (key, key_dim), or the result of `score.prepare_key`.
         value: the same with (key, value_dim), any value_dim.
-        score: how query and key are compared; a value of `heedful.scores`.
-        mask: what may be attended to, True = may; a value of `heedful.masks`, or a boolean tensor.
+        score: scoring function of query and key; a value of `heedful.scores`.
+        mask: a value of `heedful.masks`, or a boolean tensor; True = may be attended to.
         bias: added to the scores: (query, key), (*batch, heads, query, key) with axes of size 1 where shared,
-            or a value of `heedful.positions`. Minus infinity masks.
-        normalizer: how scores become weights; a value of `heedful.normalizers`.
-        dropout_p: probability with which a weight is dropped after normalizing, the others growing to match.
-            It acts whenever it is above 0: a module passes 0 when evaluating.
-        enable_gqa: let several query heads share a key head (key heads divide query heads).
+            or a value of `heedful.positions`. Minus infinity masks a pair.
+        normalizer: maps scores to weights, for example softmax; a value of `heedful.normalizers`.
+        dropout_p: dropout probability of the weights, applied after normalizing; kept weights are scaled by
+            1 / (1 - dropout_p). It does not depend on a training mode: modules pass 0 in evaluation mode.
+        enable_gqa: grouped-query attention: query heads share key heads, whose number divides that of query heads.
         return_weights: also return the weights, as normalized and before dropout. Never changes the output.
-        backend: "auto", or a name from `heedful.ops.backends.BACKENDS`; `heedful.plan` tells what "auto" takes.
-            For second derivatives by autograd take "reference" or "chunked": PyTorch's fused kernel has none.
+        backend: "auto", or a name from `heedful.ops.backends.BACKENDS`; `heedful.plan` returns the choice of "auto".
+            Use "reference" or "chunked" for second derivatives: PyTorch's fused kernel has no double backward.
 
     Returns:
         `Attended(output, weights)`: (*batch, heads, query, value_dim) and (*batch, heads, query, key) or None.
-        A row that may attend to nothing gives output 0 and gradient 0. What masked keys and values hold, NaN and
-        infinity too, reaches no output and no gradient; where a row may see something that is not finite, under a
-        mask its whole output is NaN (or, where the only effect is a score of minus infinity, a weight of 0).
+        A fully masked row gives output 0 and gradient 0. Masked keys and values never reach an output or a gradient,
+        even where they hold NaN or infinity. If a mask or bias is given and a row attends to a key or value that is
+        not finite, its whole output is NaN. The exception is a score of minus infinity, which gives weight 0.
 
     Raises:
         ShapeError, DtypeError, DeviceError, MaskError, OptionError: arguments that do not fit.
-        BackendError: a backend asked for by name that cannot serve the call.
+        BackendError: the backend given by name does not support the call.
 
     >>> import torch
     >>> from heedful import attend, masks, scores
@@ -98,7 +98,7 @@ def attend(
 
 
 def notify(observer: Observer, call: Call, attended: Attended, backend: str) -> None:
-    """Tell an observer what a call did."""
+    """Pass the mask, the weights and the backend of a call to an observer."""
     assert attended.weights is not None
     with torch.no_grad():
         mask = None if call.mask is None else call.mask.tile(call.rows).expand(call.rows.shape)

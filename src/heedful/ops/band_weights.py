@@ -1,4 +1,4 @@
-"""The weights of windowed attention as a band, for lengths at which queries × keys cannot exist."""
+"""Weights of windowed attention in banded form, for lengths at which queries × keys does not fit in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from heedful.ops.scores import PreparedKey, ScaledDot, Score
 
 @dataclass(frozen=True, eq=False)
 class BandWeights:
-    """Weights by distance: `values[..., i, d]` is what query i gives to key i − left + d.
+    """Weights by distance: `values[..., i, d]` is the weight of query i for key i − left + d.
 
     >>> band = BandWeights(torch.tensor([[0.0, 1.0], [0.5, 0.5]]), left=1, num_keys=2)
     >>> band.keys().tolist(), band.dense().tolist()
@@ -32,20 +32,20 @@ class BandWeights:
     """
 
     values: Tensor
-    """(*lead, query, window), as normalized; 0 where there is no key, or a mask hides it."""
+    """(*lead, query, window), after normalizing; 0 where the key does not exist or is masked."""
     left: int
-    """How far the band starts before its query; negative where it starts behind."""
+    """Distance from the first key of the band to its query; negative if the band starts after the query."""
     num_keys: int
 
     def keys(self) -> Tensor:
-        """Index of each value's key, (query, window); below 0 or from `num_keys` on, there is none."""
+        """Key index of each value, (query, window); outside [0, num_keys) there is no key."""
         queries, window = self.values.shape[-2:]
         device = self.values.device
         distance = torch.arange(window, device=device) - self.left
         return torch.arange(queries, device=device)[:, None] + distance
 
     def dense(self) -> Tensor:
-        """The weights as `attend` returns them, (*lead, query, key)."""
+        """The weights as a matrix (*lead, query, key), as returned by `attend`."""
         keys = self.keys().clamp(0, max(0, self.num_keys - 1)).expand(self.values.shape)
         whole = self.values.new_zeros(*self.values.shape[:-1], self.num_keys)
         return whole.scatter_add(-1, keys, self.values) if self.num_keys else whole
@@ -61,14 +61,14 @@ def band_weights(
     normalizer: Normalizer = Softmax(),
     enable_gqa: bool = False,
 ) -> BandWeights:
-    """The weights that `attend` would use under a mask with a bounded window, as a band.
+    """Weights of `attend` under a mask with a bounded window, in banded form.
 
-    `attend(..., return_weights=True)` always returns (*lead, query, key), whatever computes it. This returns the
-    same numbers in length × window of memory; they are differentiable. Arguments are those of `attend`.
+    `attend(..., return_weights=True)` returns a matrix (*lead, query, key). This function returns the same weights in
+    memory of length × window. They are differentiable. The arguments are those of `attend`.
 
     Raises:
         ShapeError, DtypeError, DeviceError, MaskError, OptionError: as `attend`.
-        BackendError: the mask bounds no window, or the call is being traced.
+        BackendError: the mask has no bounded window, or the call is being traced.
 
     >>> from heedful import masks
     >>> x = torch.randn(1000, 8)
@@ -77,7 +77,7 @@ def band_weights(
     (torch.Size([1000, 4]), 2)
     """
     features = key.features if isinstance(key, PreparedKey) else key
-    # Nothing is mixed: values of no features.
+    # The output is not used, so the values have 0 features.
     value = (features if isinstance(features, Tensor) else query)[..., :0]
     call = validated(query, key, value, score, mask, bias, normalizer, 0.0, enable_gqa, True)
     band = band_of(call)

@@ -1,4 +1,4 @@
-"""A checked call of `attend`: what every backend receives."""
+"""A validated call of `attend`, the argument of every backend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from heedful.ops.scores import PreparedKey, Score
 
 
 class Attended(NamedTuple):
-    """What `attend` returns, always.
+    """The return value of `attend`.
 
     >>> from heedful import attend
     >>> x = torch.ones(2, 3, 4)
@@ -32,34 +32,37 @@ class Attended(NamedTuple):
     output: Tensor
     """(*batch, heads, query, value) or (*batch, query, value)."""
     weights: Tensor | None
-    """(*batch, heads, query, key) or (*batch, query, key) when asked for: as normalized, before dropout."""
+    """(*batch, heads, query, key) or (*batch, query, key), after normalizing and before dropout.
+
+    None without `return_weights`.
+    """
 
 
 @dataclass(eq=False, slots=True)
 class CallShape:
-    """What follows from the signature of a call alone, worked out once for all calls of that signature.
+    """Static properties of a call, computed once for all calls of one signature.
 
-    Never changed once made; not frozen, as `Call` is not.
+    Immutable by convention: not a frozen dataclass, for the reason given in `Call`.
     """
 
     rows: Rows
     """All rows of the call."""
     groups: int
-    """How many query heads share a key head."""
+    """Number of query heads that share a key head; 1 without grouped-query attention."""
     pair_features: int
     """Features that one query-key pair combines."""
     value_features: int
     needs_gradient: bool
-    """Whether anything is kept for a backward pass."""
+    """Whether the output requires a gradient."""
     cast_to: torch.dtype | None = None
-    """What autocast makes of query, key and value."""
+    """The dtype that autocast casts query, key and value to; None if they are not cast."""
     lead: tuple[int, ...] = field(init=False)
     """Leading axes of the scores, (*batch, heads)."""
     lead_size: int = field(init=False)
     num_queries: int = field(init=False)
     num_keys: int = field(init=False)
     cells: int = field(init=False)
-    """How many scores the call has."""
+    """Number of scores of the call: query-key pairs of all leading axes."""
 
     def __post_init__(self) -> None:
         rows = self.rows
@@ -72,9 +75,9 @@ class CallShape:
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """Validated arguments: shapes, dtypes and devices are known to fit. Never changed once made.
+    """Validated arguments of `attend`: shapes, dtypes and devices match.
 
-    It is not frozen only because setting the fields of a frozen dataclass takes several times as long.
+    Immutable by convention. It is not a frozen dataclass, since constructing one takes several times as long.
     """
 
     query: Tensor
@@ -87,7 +90,7 @@ class Call:
     dropout_p: float
     return_weights: bool
     shape: CallShape
-    # Computed once on demand; functools.cached_property takes a lock, which torch.compile cannot trace.
+    # Lazily computed and cached. functools.cached_property takes a lock, which torch.compile cannot trace.
     _prepared_query: Tensor | None = field(default=None, init=False, repr=False)
     _prepared_key: Tensor | None = field(default=None, init=False, repr=False)
     _known_finite: bool | None = field(default=None, init=False, repr=False)
@@ -99,7 +102,7 @@ class Call:
 
     @property
     def groups(self) -> int:
-        """How many query heads share a key head."""
+        """Number of query heads that share a key head."""
         return self.shape.groups
 
     @property
@@ -124,7 +127,7 @@ class Call:
 
     @property
     def cells(self) -> int:
-        """How many scores the call has."""
+        """Number of scores of the call."""
         return self.shape.cells
 
     @property
@@ -139,7 +142,7 @@ class Call:
 
     @property
     def needs_gradient(self) -> bool:
-        """Whether anything is kept for a backward pass."""
+        """Whether the output requires a gradient."""
         return self.shape.needs_gradient
 
     @property
@@ -165,19 +168,19 @@ class Call:
 
     @property
     def is_masked(self) -> bool:
-        """Whether anything may hide a key from a query: a mask, or minus infinity in a bias."""
+        """Whether a key may be masked: by a mask, or by minus infinity in a bias."""
         return self.mask is not None or self.bias is not None
 
     @property
     def known_finite(self) -> bool:
-        """Whether inputs and prepared features were read and are finite; False where they cannot be read. Read once."""
+        """Whether inputs and prepared features are finite. False if they cannot be read (tracing). Cached."""
         if not can_read_values(self.query):
             return False
         if self._known_finite is None:
-            self._known_finite = self._look()
+            self._known_finite = self._check_finite()
         return self._known_finite
 
-    def _look(self) -> bool:
+    def _check_finite(self) -> bool:
         tensors = [self.query, self.key_features, self.value]
         if self.score.keeps_finite(self.query.shape[-1]):
             return all_finite(*tensors)
@@ -188,7 +191,7 @@ class Call:
         return all_finite(*tensors)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Every tensor that a gradient may reach."""
+        """All differentiable tensors of the call."""
         return (
             self.query,
             self.key_features,
@@ -199,7 +202,7 @@ class Call:
         )
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor that a gradient may reach, with the name of the argument that holds it."""
+        """All differentiable tensors of the call, each with the name of its argument."""
         yield from (("query", self.query), ("key", self.key_features), ("value", self.value))
         for tensor in self.score.tensors():
             yield "score", tensor
@@ -210,15 +213,18 @@ class Call:
 
 
 def bias_tensors(bias: Tensor | PositionBias | None) -> tuple[Tensor, ...]:
-    """The tensors that a bias is or holds."""
+    """The tensors of a bias: itself, or the parameters of a position bias."""
     return () if bias is None else (bias,) if isinstance(bias, Tensor) else bias.tensors()
 
 
 def bias_at(bias: Tensor | PositionBias, cells: Cells) -> Tensor:
-    """What a bias adds at `cells`, whichever way it is given."""
+    """The bias at `cells`, from a tensor or a position bias."""
     return cells.of_pairs(bias) if isinstance(bias, Tensor) else bias.at(cells)
 
 
 def repeat_heads(tensor: Tensor, groups: int) -> Tensor:
-    """Give each of the `groups` query heads that share a key head its copy: (..., heads, length, features)."""
+    """Repeat each key head for the `groups` query heads that share it.
+
+    (..., key heads, length, features) -> (..., key heads · groups, length, features).
+    """
     return tensor if groups == 1 else tensor.repeat_interleave(groups, dim=-3)

@@ -1,4 +1,4 @@
-"""Gradients computed from readable mathematics, for backward passes that must themselves be differentiable."""
+"""Double backward: gradients by autograd of plain mathematics, for fused kernels without a second derivative."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def differentiable_gradients(
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of `function(*tensors)` by autograd.
 
-    Called in a backward pass. Where gradients are enabled there (`create_graph=True`), the result is differentiable
-    too; otherwise no graph is kept.
+    Called in a backward pass. If gradients are enabled there (`create_graph=True`), the result is differentiable too.
+    Otherwise no graph is kept.
 
     Args:
         function: computes the outputs by operations that autograd can differentiate twice.
-        tensors: its arguments; None is passed on.
+        tensors: its arguments; None is passed through.
         upstream: the gradient of each output.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Observe the attention of any code from outside, without changing what it computes."""
+"""Observers: callbacks that receive mask and weights of every attention call, without changing its result."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """What one call of `attend` did."""
+    """Mask, weights and backend of one call of `attend`."""
 
     mask: Tensor | None
-    """(*lead, query, key), boolean, True = may attend; None where everything may."""
+    """(*lead, query, key), boolean, True = may attend; None without a mask."""
     weights: Tensor
     """(*lead, query, key), as normalized, before dropout."""
     backend: str
     owner: object = None
-    """The module that attended, where it is not the innermost one that is running."""
+    """The module that computed the attention, if it is not the innermost module running."""
 
 
 @dataclass(frozen=True, eq=False)
 class ObservedEdges:
-    """What one attention over listed edges did, as the layers for graphs compute it."""
+    """Edges and weights of one attention over an edge list, as computed by the graph layers."""
 
     edge_index: Tensor
     """(2, edges), int64: row 0 the key, row 1 the query, in the order listed; self loops that were added come last."""
@@ -38,9 +38,9 @@ class ObservedEdges:
     backend: str
 
     def dense(self) -> Observed:
-        """Return the same as a matrix: weights (batch, heads, query, key), mask (query, key).
+        """Return dense matrices: weights (batch, heads, query, key), mask (query, key).
 
-        The weights of an edge listed twice are added. Takes memory that grows as queries × keys.
+        The weights of duplicate edges are summed. Memory grows as queries × keys.
 
         >>> index, weights = torch.tensor([[0, 2], [1, 1]]), torch.tensor([[[0.25], [0.75]]])
         >>> dense = ObservedEdges(index, weights, num_queries=2, num_keys=3, backend="plain").dense()
@@ -60,8 +60,8 @@ class ObservedEdges:
 
 Observer = Callable[[Observed | ObservedEdges], None]
 _observer: ContextVar[Observer | None] = ContextVar("heedful_observer", default=None)
-# How many blocks are open, in all threads. torch.compile cannot read a ContextVar, but it guards a plain number: code
-# compiled outside such a block is compiled again inside one.
+# Number of open `observing` blocks in all threads. torch.compile cannot read a ContextVar, but it guards on an int:
+# code compiled outside a block is recompiled inside one.
 _open_blocks = 0
 _lock = Lock()
 
@@ -70,8 +70,8 @@ _lock = Lock()
 def observing(observer: Observer) -> Iterator[None]:
     """Call `observer` after every attention inside the block, in this thread.
 
-    It receives `Observed` from `attend`, and `ObservedEdges` from a layer for graphs. Code under torch.compile is
-    observed too; code compiled with `fullgraph=True` raises instead.
+    The observer receives `Observed` from `attend` and `ObservedEdges` from a graph layer. Code under torch.compile is
+    observed too, except that code compiled with `fullgraph=True` raises.
 
     >>> import torch
     >>> from heedful import attend
@@ -97,6 +97,6 @@ def current_observer() -> Observer | None:
 
 
 def _count(change: int) -> None:
-    global _open_blocks  # noqa: PLW0603 - what torch.compile guards
+    global _open_blocks  # noqa: PLW0603 - torch.compile guards on this global
     with _lock:
         _open_blocks += change

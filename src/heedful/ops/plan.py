@@ -1,4 +1,4 @@
-"""Which backend serves a call, and why the others do not."""
+"""Selection of the backend for a call, memoised by signature, and `plan`, which explains it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from heedful.ops.positions import PositionBias
 from heedful.ops.scores import PreparedKey, ScaledDot, Score
 from heedful.ops.signature import Signature
 
-# By what any call costs at least: once one takes less than the next can, the others need not be asked, so that a small
-# call on PyTorch's kernel imports no compiler.
+# Sorted by minimum cost of a call, so that the search can stop early. A small call on PyTorch's kernel then imports no
+# compiler.
 _BY_CALL_COST = sorted(BACKENDS.values(), key=lambda one: one.cost.call)
 MAX_ROUTES = 4096
-"""Signatures remembered at a time: a training on sequences of many lengths meets some thousands."""
+"""Maximum number of memoised signatures. Training on sequences of many lengths produces some thousands."""
 
 
 class Route(NamedTuple):
-    """How calls of one signature are computed."""
+    """The memoised plan for all calls of one signature."""
 
     backend: str
     run: Callable[[Call], Attended]
@@ -37,14 +37,14 @@ class Route(NamedTuple):
 
 _routes: dict[Signature, Route] = {}
 find_route = _routes.get
-"""The route remembered for a signature, or None."""
+"""The memoised route of a signature, or None."""
 
 
 def add_route(signature: Signature | None, call: Call, backend: str) -> Route:
-    """Choose a backend for a validated call, and remember it where the call has a signature.
+    """Choose a backend for a validated call, and memoise it if the call has a signature.
 
     Raises:
-        BackendError: the backend named cannot serve the call.
+        BackendError: the backend given by name does not support the call.
     """
     chosen = choose(call, backend)
     run = chosen.bind(call) if call.cells else _run_without_cells
@@ -57,12 +57,12 @@ def add_route(signature: Signature | None, call: Call, backend: str) -> Route:
 
 
 def forget_routes() -> None:
-    """Forget all routes: for tests that change what a choice depends on beside the signature."""
+    """Clear the memoised routes, for tests that change settings outside the signature."""
     _routes.clear()
 
 
 def _run_without_cells(call: Call) -> Attended:
-    """No keys, or no queries: zeros, with gradient zero for all that the call holds."""
+    """Compute a call without keys or queries: output 0, and gradient 0 for every differentiable tensor."""
     anchor = call.query.new_zeros(())
     for _, tensor in call.named_tensors():
         anchor = anchor + tensor.flatten()[:0].sum()
@@ -73,7 +73,7 @@ def _run_without_cells(call: Call) -> Attended:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `attend` would do with a call.
+    """The backend of a call, its reason and its estimated cost.
 
     >>> import torch
     >>> from heedful import plan, scores
@@ -86,11 +86,11 @@ class Plan:
     backend: str
     reason: str
     rejected: Mapping[str, str]
-    """Why not each other backend."""
+    """Name of each other backend -> why it was not chosen."""
     seconds: float
-    """What it is expected to take on a processor, forward and, where a gradient is wanted, backward: a rough guess."""
+    """Rough estimate of the time on a CPU: forward and, if a gradient is needed, backward."""
     bytes_for_backward: int
-    """Bytes the attention keeps for the backward pass; 0 where no gradient is wanted."""
+    """Bytes saved for the backward pass; 0 if no gradient is needed."""
     flops: int
     """Floating-point operations of the forward pass; a multiply-add counts as two."""
 
@@ -117,9 +117,9 @@ def plan(
     return_weights: bool = False,
     backend: str = "auto",
 ) -> Plan:
-    """Tell how `attend` would compute the same arguments, without computing them or reading their numbers.
+    """Return how `attend` would compute the same arguments, without running it or reading tensor contents.
 
-    Raises what `attend` raises.
+    Raises the same errors as `attend`.
 
     >>> import torch
     >>> from heedful import plan, normalizers
@@ -149,10 +149,12 @@ def plan(
 
 
 def choose(call: Call, backend: str) -> Backend:
-    """The backend for a call: among those that serve it in little memory, the one expected to take least time.
+    """Return the fastest backend, by estimate, among those that support the call within `WHOLE_BYTES` of memory.
+
+    If none stays within `WHOLE_BYTES`, the one that takes the least memory is chosen.
 
     Raises:
-        BackendError: the backend named cannot serve the call.
+        BackendError: the backend given by name does not support the call.
     """
     if backend != "auto":
         named = BACKENDS.get(backend)
@@ -166,13 +168,12 @@ def choose(call: Call, backend: str) -> Backend:
             )
         return named
     if torch.compiler.is_exporting():
-        # A size that is compared would become a limit of the exported program.
+        # Comparing a symbolic size would add a guard on it to the exported program.
         return min(_serving(call), key=lambda one: one.length_rank)
     best: Backend | None = None
     least = 0.0
-    for one in (
-        _BY_CALL_COST
-    ):  # no sorting by seconds: torch.compile cannot sort numbers that follow from symbolic sizes
+    # Not sorted by seconds: torch.compile cannot sort numbers computed from symbolic sizes.
+    for one in _BY_CALL_COST:
         if best is not None and one.cost.call >= least:
             break
         if one.supports(call) is None and one.bytes_at_once(call) <= WHOLE_BYTES:
@@ -187,7 +188,7 @@ def _serving(call: Call) -> list[Backend]:
 
 
 def flops(call: Call, cells: int) -> int:
-    """Floating-point operations forward: the maps of `prepare`, one pair for each of the cells, the mix of values."""
+    """Floating-point operations of the forward pass: maps of `prepare`, one pair a cell, and weights · values."""
     features = call.pair_features
     per_pair = 2 * features if call.score.pair_kind == "dot" else 4 * features
     pairs = cells * (per_pair + 2 * call.value.shape[-1])

@@ -1,8 +1,8 @@
-"""The static signature of a call: all that the choice of a backend and its preparation depend on.
+"""The static signature of a call: the key by which validation and the choice of a backend are memoised.
 
-Two calls of equal signature differ in the numbers that their tensors hold and in nothing else: shapes, strides,
-dtypes, devices, gradient mode, autocast, number of threads and the settings of score, mask, bias and normalizer are
-the same. So arguments are validated and a backend is chosen once for each signature; later calls look both up.
+Two calls of equal signature differ only in the contents of their tensors. Shapes, strides, dtypes, devices, gradient
+mode, autocast, number of threads and the settings of score, mask, bias and normalizer are equal. Arguments are
+validated and a backend is chosen once per signature; later calls look the result up.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _dispatch_modes = torch._C._len_torch_dispatch_stack
 _any_autocast = torch._C._is_any_autocast_enabled
 
 
-class _Unsigned(Exception):  # noqa: N818 - a signal inside this file, never an error of a caller
-    """A value whose static part is unknown."""
+class _Unsigned(Exception):  # noqa: N818 - control flow inside this file, never raised to a caller
+    """The value has no signature: its class is not a known dataclass, or it is a subclass of Tensor."""
 
 
 def call_signature(
@@ -48,10 +48,10 @@ def call_signature(
     enable_gqa: bool,
     backend: str,
 ) -> Signature | None:
-    """The signature of a call of `attend`; None for a call that has to be validated and planned each time.
+    """Return the signature of a call of `attend`, or None if the call cannot be memoised.
 
-    These are calls under torch.compile, torch.export, torch.jit.trace, torch.func, forward-mode differentiation or a
-    dispatch mode, calls on subclasses of Tensor, and calls whose arguments are of a wrong type.
+    A call cannot be memoised under torch.compile, torch.export, torch.jit.trace, torch.func, forward-mode
+    differentiation or a dispatch mode, with a subclass of Tensor, or with an argument of a wrong type.
 
     >>> import torch
     >>> from heedful.ops.normalizers import Softmax
@@ -62,7 +62,7 @@ def call_signature(
     >>> call_signature(x, x, x, *others) == call_signature(x.double(), x, x, *others)
     False
     """
-    # is_dynamo_compiling comes first: the other questions are not for torch.compile to trace.
+    # is_dynamo_compiling comes first: torch.compile cannot trace the other checks.
     if is_dynamo_compiling() or (
         _func_level()
         or _dispatch_modes()
@@ -79,8 +79,8 @@ def call_signature(
         return None
     try:
         return (
-            # Of a contiguous tensor the strides follow from the shape, and all of three tensors are mostly on the CPU:
-            # both questions take a fraction of the time of the full answer.
+            # Fast checks: strides of a contiguous tensor follow from its shape, and tensors are mostly on the CPU.
+            # Both checks take a fraction of the time of reading strides and devices.
             query.shape, None if query.is_contiguous() else query.stride(), query.dtype, query.requires_grad,
             keys.shape, None if keys.is_contiguous() else keys.stride(), keys.dtype, keys.requires_grad,
             value.shape, None if value.is_contiguous() else value.stride(), value.dtype, value.requires_grad,
@@ -95,7 +95,7 @@ def call_signature(
             query.is_cuda and torch.cuda.is_current_stream_capturing(),
         )  # fmt: skip
     except (AttributeError, RuntimeError, _Unsigned):
-        # An argument of a wrong type, a tensor without strides, a value of a class that cannot be compared.
+        # An argument of a wrong type, a tensor without strides, or a value without a signature.
         return None
 
 
@@ -111,10 +111,10 @@ def _tensor(value: Tensor) -> Hashable:
 
 
 def _part(value: Any) -> Hashable:
-    """The class and fields of a score, mask, bias or normalizer, tensors by what is static of them."""
+    """Class and fields of a score, mask, bias or normalizer; a tensor is replaced by its shape, strides, dtype, …"""
     kind = type(value)
     if kind not in _FIELDS:
-        # A subclass that is no dataclass of its own may hold more than the fields of the class it extends.
+        # A subclass that is not a dataclass itself may have attributes that `fields` does not list.
         known = is_dataclass(kind) and "__dataclass_params__" in vars(kind)
         _FIELDS[kind] = tuple(field.name for field in fields(kind) if field.init) if known else None
     names = _FIELDS[kind]

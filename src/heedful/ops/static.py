@@ -1,4 +1,4 @@
-"""What scores, masks, normalizers and position biases have in common: values that `attend` is given."""
+"""Base class of the parts of a call: scores, masks, normalizers and position biases."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 
 class CallPart:
-    """A value that says how a call of `attend` is computed.
+    """A score, mask, normalizer or position bias: an argument of `attend` that is no tensor.
 
-    `is_static` says that it holds no tensor and that equal values are equal by their fields (a frozen dataclass with
-    `eq`), so that the value itself can stand in the signature of a call. A subclass has to say so itself.
+    `is_static`: the value holds no tensor and compares by its fields (a frozen dataclass with `eq`), so it can be
+    part of the signature of a call. It is not inherited: each subclass sets it.
     """
 
     is_static: ClassVar[bool] = False
