@@ -169,7 +169,7 @@ def choose(call: Call, backend: str) -> Backend:
         return named
     if torch.compiler.is_exporting():
         # Comparing a symbolic size would add a guard on it to the exported program.
-        return min(_serving(call), key=lambda one: one.length_rank)
+        return min(_supporting(call), key=lambda one: one.length_rank)
     best: Backend | None = None
     least = 0.0
     # Not sorted by seconds: torch.compile cannot sort numbers computed from symbolic sizes.
@@ -180,10 +180,10 @@ def choose(call: Call, backend: str) -> Backend:
             seconds = one.seconds(call)
             if best is None or seconds < least:
                 best, least = one, seconds
-    return best or min(_serving(call), key=lambda one: one.bytes_at_once(call))
+    return best or min(_supporting(call), key=lambda one: one.bytes_at_once(call))
 
 
-def _serving(call: Call) -> list[Backend]:
+def _supporting(call: Call) -> list[Backend]:
     return [one for one in BACKENDS.values() if one.supports(call) is None]
 
 

@@ -1,4 +1,4 @@
-"""What a backend is: it says whether it serves a call, what that keeps, and runs it."""
+"""The interface of backends, and the cost model by which one is chosen."""
 
 from __future__ import annotations
 
@@ -15,72 +15,74 @@ from heedful.ops.call import Attended, Call
 from heedful.ops.jit.processor import has_wide_vectors
 
 WHOLE_BYTES = 64 * 2**20
-"""What a backend may hold at one time where another holds less: below this it fits comfortably in memory."""
+"""Limit of the temporary memory of a call: a backend above it is chosen only if every other one is above it too."""
 MASK_SECONDS = 35e-6
-"""Seconds to build the mask of all pairs, however few, and to look for what is not finite behind it; with gradients
-twice that."""
+"""Fixed cost of a mask in seconds: building it and checking the inputs for NaN and infinity. Twice that with
+gradients."""
 DROPOUT_CELL = 4.5e-9
-"""Seconds to draw the random number of a weight and to apply it."""
+"""Seconds of dropout for one weight: drawing and applying a random number."""
 LARGE_BYTES, LARGE_CELL = 8 * 2**20, 2.5e-9
-"""Scores of more bytes leave the outer cache between the operations on all of them: seconds more for each."""
+"""Scores of more bytes exceed the last-level cache between operations, which costs `LARGE_CELL` seconds a score."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a backend's work takes: seconds of one thread, measured as docs/attention.md tells, float32.
+    """Cost model of a backend: seconds of one thread in float32, measured as described in docs/attention.md.
 
-    Only the ratios between backends matter, and only to choose among them; on an accelerator nothing but the order
-    that they put the backends in is meant.
+    Only the ratios between backends matter, to choose among them. On an accelerator only the resulting order of the
+    backends is meaningful.
     """
 
     call: float
-    """A forward call, however small."""
+    """Fixed cost of a forward call."""
     backward_call: float
-    """A backward call, however small."""
+    """Fixed cost of a backward call."""
     multiply_add: float
-    """A multiply-add: one feature of a pair, or one feature of a value mixed in."""
+    """One multiply-add: a feature of a pair, or a feature of a value in weights · values."""
     cell: float
-    """A score's mask and softmax; another normalizer brings `cell_seconds` of its own on top."""
+    """Mask and softmax of one score. Other normalizers add their own `cell_seconds`."""
     transcendental: float
     """One hidden feature of an additive pair."""
     backward: float
-    """How many times as long as the forward pass the backward pass takes, recomputing included."""
+    """Time of the backward pass, with recomputation, relative to the forward pass."""
 
 
 def for_vectors(*, wide: Cost, narrow: Cost) -> Cost:
-    """The constants for this processor: `wide` with AVX-512, `narrow` with AVX2 or less."""
+    """Cost model of this processor: `wide` with AVX-512, `narrow` with AVX2 or less."""
     return wide if has_wide_vectors() else narrow
 
 
 class Backend(abc.ABC):
-    """One way to compute attention. All give the same result where they serve.
+    """An algorithm for attention. All backends that support a call give the same result.
 
-    Whether and how a backend serves a call follows from the call's signature alone (`heedful.ops.signature`): shapes,
-    strides, dtypes, devices, gradient mode and the settings of score, mask, bias and normalizer. So `supports`,
-    `seconds`, `bytes_at_once` and `bind` are asked once for a signature. Numbers are read in `run` alone, which falls
-    back to plain mathematics where they are not what the backend can compute with.
+    Support and cost depend only on the signature of a call (`heedful.ops.signature`): shapes, strides, dtypes, devices,
+    gradient mode and the settings of score, mask, bias and normalizer. `supports`, `seconds`, `bytes_at_once` and
+    `bind` therefore run once per signature. Only `run` reads tensor contents. It falls back to plain mathematics if
+    the backend cannot handle them, for example NaN behind a mask.
     """
 
     name: ClassVar[str]
     why: ClassVar[str]
-    """In a few words, what choosing it buys."""
+    """The reason to choose it, as shown by `heedful.plan`."""
     cost: ClassVar[Cost]
-    """Measured constants."""
+    """The measured cost model."""
     mask_seconds: ClassVar[float] = MASK_SECONDS
     length_rank: ClassVar[int]
-    """Where lengths are unknown (torch.export), of those that serve the one with the lowest rank is taken: those whose
-    time and memory grow least with length have the lowest."""
+    """Order of preference if lengths are unknown (torch.export): the supporting backend of lowest rank is taken.
+
+    Backends whose time and memory grow least with length have the lowest ranks.
+    """
 
     @abc.abstractmethod
     def supports(self, call: Call) -> str | None:
-        """None where the backend serves the call exactly, else the reason why not."""
+        """Return None if the backend supports the call, otherwise the reason why not."""
 
     def is_fused(self, call: Call) -> bool:
-        """Whether it serves the call without ever building queries × keys or computing anything twice."""
+        """Whether the backend never builds a matrix of queries × keys and recomputes nothing."""
         return False
 
     def seconds(self, call: Call) -> float:
-        """Seconds the call is expected to take, forward and, where a gradient is wanted, backward."""
+        """Estimated seconds of the call: forward and, if a gradient is needed, backward."""
         masked = 0.0
         if call.is_masked:
             masked = self.mask_seconds + call.cells * self.mask_cell_seconds(call) / threads()
@@ -89,15 +91,15 @@ class Backend(abc.ABC):
         return self.seconds_for(call, self.cells(call)) + masked + large
 
     def mask_cell_seconds(self, call: Call) -> float:
-        """Seconds that a mask costs for each score."""
+        """Seconds of masking for one score."""
         return call.normalizer.mask_cell_seconds
 
     def cells(self, call: Call) -> int:
-        """The query-key pairs that it computes: all, unless it passes some by (outside a band, between edges)."""
+        """Number of query-key pairs computed: all, unless the backend skips some (outside a band, without an edge)."""
         return call.cells
 
     def seconds_for(self, call: Call, cells: int) -> float:
-        """`cost` applied to so many query-key pairs."""
+        """Estimated seconds of `cells` query-key pairs without a mask."""
         cost = self.cost_of(call)
         pair = call.pair_features * (
             cost.multiply_add if call.score.pair_kind == "dot" else cost.transcendental
@@ -117,51 +119,51 @@ class Backend(abc.ABC):
         return cost.call + work
 
     def cost_of(self, call: Call) -> Cost:
-        """The constants for a call like this: `cost`, unless some calls go another way."""
+        """The cost model of this call: `cost`, unless the backend has several code paths."""
         return self.cost
 
     def bytes_at_once(self, call: Call) -> int:
-        """Bytes, beyond inputs and output, that it holds at one time: all scores unless it says otherwise."""
+        """Peak bytes of temporaries, beyond inputs and output; by default those of all scores."""
         return score_bytes(call)
 
     @abc.abstractmethod
     def bytes_kept(self, call: Call) -> int:
-        """Bytes kept for the backward pass (0 where none will come)."""
+        """Bytes saved for the backward pass; 0 if no gradient is needed."""
 
     @abc.abstractmethod
     def run(self, call: Call) -> Attended:
-        """Compute a call that `supports` accepted, with its weights where `call.return_weights`."""
+        """Compute a supported call, with its weights if `call.return_weights`."""
 
     def bind(self, call: Call) -> Callable[[Call], Attended]:
-        """What `run` does for all calls of the signature of `call`, with all that is static worked out beforehand."""
+        """Return `run` specialised to the signature of `call`, with everything static computed beforehand."""
         return self.run
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """A block in which autocast changes no dtype: the inputs are in the precision they are wanted in."""
+    """Context that disables autocast: the inputs are already in the right dtype."""
     if device.type == "meta" or not torch.is_autocast_enabled(device.type):
-        # Switching off what is not on takes longer than a small product.
+        # Entering torch.autocast takes longer than a small matrix product.
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 
 def threads() -> int:
-    """How many threads share the work, as far as can be told: torch.compile cannot trace the question."""
+    """Number of threads for cost estimates; 1 under torch.compile, which cannot trace `get_num_threads`."""
     return 1 if torch.compiler.is_compiling() else torch.get_num_threads()
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which sums and normalizing run: float32 or wider."""
+    """The dtype of sums and normalizing: float32 or wider."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def score_bytes(call: Call) -> int:
-    """Bytes of all scores of a call, times features where a pair that is no inner product spreads them out."""
-    # A pair of somebody's own may spread its features out, as the additive one does.
+    """Bytes of all scores of a call, times the number of features if the pair is not an inner product."""
+    # A custom pair may build an intermediate (query, key, features), as the additive pair does.
     pair = 1 if call.score.pair_kind == "dot" else call.pair_features
     return call.cells * pair * wide_dtype(call.query.dtype).itemsize
 
 
 def tensor_bytes(*tensors: Tensor) -> int:
-    """Bytes the elements of these tensors take."""
+    """Bytes of the elements of these tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

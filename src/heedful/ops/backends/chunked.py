@@ -1,4 +1,4 @@
-"""Blocks of queries, each seeing all its keys, computed again in the backward pass."""
+"""Attention by blocks of queries over all keys, with recomputation (checkpointing) in the backward pass."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from heedful.ops.backends.reference import attend_rows, prepare, token_bytes
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import in_torch_func
 
-# What one block's scores (times hidden, for an additive pair) may take. Larger blocks amortise the calls around
-# them. On a processor they must stay in its outer cache, and below the size from which the allocator takes each block
-# from the system anew and gives it back: 16 MiB take 2.2 times as long a pair, 1 MiB as long as 4.
+# Maximum bytes of the scores of a block (times hidden size for an additive pair). Larger blocks amortise dispatcher
+# overhead. On a CPU a block must fit in the last-level cache, and stay below the size at which the allocator maps and
+# unmaps memory for each block: with 16 MiB a pair takes 2.2 times as long; 1 MiB and 4 MiB are equally fast.
 BLOCK_BYTES = 4 * 2**20
 ACCELERATOR_BLOCK_BYTES = 16 * 2**20
 
@@ -38,7 +38,7 @@ _FAST_COST = Cost(
     backward=3.3,
 )
 FAST_COST = for_vectors(wide=_FAST_COST, narrow=replace(_FAST_COST, transcendental=0.046e-9))
-"""For a pair that runs as a compiled kernel."""
+"""Cost model if the pair runs as a compiled kernel."""
 GENERAL_COST = Cost(
     call=50e-6,
     backward_call=350e-6,
@@ -50,7 +50,7 @@ GENERAL_COST = Cost(
 
 
 class Chunked(Backend):
-    """Every combination in memory of block × keys; rows stay whole, so every normalizer stays exact."""
+    """Every combination in memory of block × keys. Rows are not split, so every normalizer is exact."""
 
     name: ClassVar[str] = "chunked"
     length_rank: ClassVar[int] = 5
@@ -60,7 +60,7 @@ class Chunked(Backend):
     cost: ClassVar[Cost] = GENERAL_COST
 
     def supports(self, call: Call) -> str | None:
-        # Traced, a pair that is one operator needs no recomputation: its scores alone are ever whole.
+        # A fast pair is traced as one operator, which needs no recomputation: only its scores are stored.
         if in_torch_func() or (torch.compiler.is_compiling() and not is_fast(call)):
             return "its recomputation cannot be traced by torch.func or torch.compile"
         if forward_ad._current_level >= 0 and is_fast(call):
@@ -116,12 +116,12 @@ def is_fast(call: Call) -> bool:
 
 
 def held_bytes(call: Call) -> int:
-    """Bytes of all scores, times hidden where the pair spreads it out."""
+    """Bytes of all scores, times the number of features if the pair builds (query, key, features)."""
     return score_bytes(call) // (call.pair_features if is_fast(call) else 1)
 
 
 def block_rows(call: Call) -> int:
-    """How many queries a block holds: as many as `BLOCK_BYTES` allows, at least one."""
+    """Number of queries in a block: as many as `BLOCK_BYTES` allows, at least one."""
     row = held_bytes(call) // call.num_queries
     size = BLOCK_BYTES if call.query.is_cpu else ACCELERATOR_BLOCK_BYTES
     return max(1, min(call.num_queries, size // max(row, 1)))

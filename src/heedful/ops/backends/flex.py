@@ -1,4 +1,4 @@
-"""PyTorch's FlexAttention on CUDA, which skips the blocks of queries × keys that a mask hides whole."""
+"""PyTorch's FlexAttention on CUDA, which skips fully masked blocks of queries × keys."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Scores = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class Flex(Backend):
-    """Dot-paired scores under softmax, with any mask but a list of edges, and any bias.
+    """Inner-product scores under softmax, with any mask except a list of edges, and any bias.
 
-    Dong et al. 2024, https://arxiv.org/abs/2412.05496. What is handed to it are our own masks and biases, asked
-    about one cell at a time: there is no second definition of any of them.
+    Dong et al. 2024, https://arxiv.org/abs/2412.05496. `score_mod` and `mask_mod` evaluate the masks and biases of
+    `heedful.ops` at one query-key pair, so that none is defined twice.
     """
 
     name: ClassVar[str] = "flex"
     length_rank: ClassVar[int] = 3
     why: ClassVar[str] = "FlexAttention's kernel skips the blocks that the mask hides whole"
-    # A call compiles once a kind of mask and looks at the mask each time: sdpa is asked first where both are fused.
+    # Compiles once per kind of mask and evaluates the mask in each call, so sdpa is preferred where both are fused.
     cost: ClassVar[Cost] = Cost(
         call=300e-6,
         backward_call=300e-6,
@@ -55,7 +55,7 @@ class Flex(Backend):
         return self.refusal(call)
 
     def refusal(self, call: Call) -> str | None:
-        """Why it does not serve the call, on whichever device."""
+        """Return why the call is not supported on any device, or None."""
         if call.score.pair_kind != "dot":
             return f"it computes inner products, and the {call.score.name} score's pair is {call.score.pair_kind}"
         if not isinstance(call.normalizer, Softmax):
@@ -84,7 +84,7 @@ class Flex(Backend):
 
     def run(self, call: Call) -> Attended:
         if call.is_masked and not call.known_finite:
-            # Its products would carry what is not finite from behind the mask.
+            # Its products would propagate masked NaN and infinity.
             return attend_plainly(call)
         query, scale = query_and_scale(call)
         key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
@@ -104,7 +104,7 @@ class Flex(Backend):
 
 
 def _cell(rows: Rows, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Pairs:
-    """One cell, from the indices in which FlexAttention counts: all but the last leading axis are its batch."""
+    """One query-key pair from FlexAttention's indices; its batch axis folds all leading axes but the last."""
     lead = rows.lead
     index = [head] if lead else []
     for size in reversed(lead[:-1]):
@@ -113,7 +113,7 @@ def _cell(rows: Rows, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -
     return Pairs(query, key, rows.num_queries, rows.num_keys, lead, tuple(index))
 
 
-# What these two hand over is traced: it holds the mask or bias and sizes, and no tensor that could want a gradient.
+# The closures of these two functions are traced. They capture the mask or bias and sizes, no differentiable tensor.
 def _biased(bias: Tensor | PositionBias, rows: Rows) -> Scores:
     def add(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return score + bias_at(bias, _cell(rows, batch, head, query, key)).to(score.dtype)
@@ -126,7 +126,7 @@ def _blocks(mask: Mask, rows: Rows) -> flex.BlockMask:
         return mask.at(_cell(rows, batch, head, query, key))
 
     heads = rows.lead[-1] if rows.lead else 1
-    # What holds no tensor is the same for every sequence and head.
+    # A mask without tensors is the same for every sequence and head.
     shared = not mask.tensors()
     return flex.create_block_mask(
         keep,
@@ -140,6 +140,6 @@ def _blocks(mask: Mask, rows: Rows) -> flex.BlockMask:
 
 @cache
 def _kernel(compiled: bool) -> Callable[..., Any]:
-    """The fused kernel; in the tests of a machine without CUDA, its plain form."""
+    """The fused kernel, compiled on CUDA; not compiled in tests on a CPU."""
     kernel: Callable[..., Any] = flex.flex_attention
     return torch.compile(kernel) if compiled else kernel

@@ -1,4 +1,4 @@
-"""Plain mathematics for any call, in bounded memory: what faster backends fall back to when they read numbers."""
+"""Plain mathematics in bounded memory: the fallback of the fast backends, for example with NaN behind a mask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from heedful.ops.call import Attended, Call
 
 
 def attend_plainly(call: Call) -> Attended:
-    """Compute a call by `reference`, or by `chunked` where all scores at once would take too much memory."""
+    """Compute a call by `reference`, or by `chunked` if all scores together exceed `WHOLE_BYTES`."""
     reference = Reference()
     fits = reference.bytes_at_once(call) <= WHOLE_BYTES
     if fits or Chunked().supports(call) is not None:

@@ -1,4 +1,4 @@
-"""Plain mathematics, any combination: the truth that every other backend is held to."""
+"""The readable reference: plain mathematics for every combination. Other backends are tested against it."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from heedful.ops.rows import Rows
 from heedful.ops.scores import Score
 
 Pair = Callable[[Score, Tensor, Tensor], Tensor]
-"""A score and prepared features (..., query, p), (..., key, p) to scores (..., query, key)."""
+"""(score, prepared query (..., query, p), prepared key (..., key, p)) -> scores (..., query, key)."""
 
 
 def plain_pair(score: Score, query: Tensor, key: Tensor) -> Tensor:
-    """`score.pair`, by its formula."""
+    """`score.pair`, without a compiled kernel."""
     return score.pair(query, key)
 
 
 @dataclass(frozen=True, eq=False)
 class Operands:
-    """A call made ready: features prepared, widened, and cleansed of what a mask may hide."""
+    """Prepared operands of a call, in float32 or wider, with NaN and infinity replaced by 0 if keys may be masked."""
 
     call: Call
     query: Tensor
     key: Tensor
     value: Tensor
     bad_query: Tensor | None
-    """(..., query): whether the query held NaN or infinity; None where it did not, or nothing could hide it."""
+    """(..., query), boolean: the query held NaN or infinity. None if inputs are finite or no key can be masked."""
     bad_key: Tensor | None
-    """(..., key): likewise of key or value."""
+    """(..., key), boolean: the same for key or value."""
     pair: Pair
-    """How scores are computed from prepared features."""
+    """Computes scores from prepared features."""
 
 
 class Reference(Backend):
-    """Every score × mask × normalizer × bias, differentiable any number of times, under any transform."""
+    """Every score × mask × normalizer × bias, differentiable any number of times and under every transform."""
 
     name: ClassVar[str] = "reference"
     length_rank: ClassVar[int] = 6
@@ -62,9 +62,8 @@ class Reference(Backend):
             return 0
         width = wide_dtype(call.query.dtype).itemsize
         cells = call.cells * width * call.normalizer.cells_kept(call.is_masked)
-        if (
-            call.score.pair_kind != "dot"
-        ):  # a pair of somebody's own may spread features out, as the additive one does
+        # A custom pair may build an intermediate (query, key, features), as the additive pair does.
+        if call.score.pair_kind != "dot":
             cells += call.cells * call.pair_features * width
         if call.dropout_p:
             cells += call.cells * (width + 1)
@@ -77,7 +76,7 @@ class Reference(Backend):
 
 
 def token_bytes(call: Call) -> int:
-    """Bytes kept that grow with length alone: inputs, what was prepared, and copies of it, wider or for each head."""
+    """Bytes of saved tensors that are linear in length: inputs, prepared features, and cast or repeated copies."""
     prepared = (
         (call.prepared_query, 1),
         (call.prepared_key, call.groups),
@@ -94,11 +93,11 @@ def token_bytes(call: Call) -> int:
 
 
 def prepare(call: Call, pair: Pair = plain_pair) -> Operands:
-    """Do the per-token work of a call once.
+    """Prepare the operands of a call: the per-token work of the score, casts and repeated heads.
 
-    Where something may hide keys, what is not finite is replaced by 0 before anything is computed from it, and
-    remembered: else 0 · NaN would carry it through products into outputs and gradients of rows that may not see it.
-    Preparing can overflow what was finite, so its result is cleansed too.
+    If keys may be masked, NaN and infinity are replaced by 0 before any product, and their tokens are marked. Otherwise
+    0 · NaN would propagate them to outputs and gradients of rows in which they are masked. `prepare_query` and
+    `prepare_key` can overflow, so their results are treated in the same way.
     """
     bad_query = bad_key = None
     if call.is_masked and not call.known_finite:
@@ -126,7 +125,7 @@ def prepare(call: Call, pair: Pair = plain_pair) -> Operands:
 
 
 def attend_rows(operands: Operands, rows: Rows, query: Tensor, return_weights: bool) -> Attended:
-    """Attend from some rows (`query` holds their prepared features) to all keys."""
+    """Attend from a block of rows, whose prepared features are `query`, to all keys."""
     call = operands.call
     weights, spoilt = row_weights(operands, rows, query)
     kept = torch.dropout(weights, call.dropout_p, True) if call.dropout_p else weights
@@ -141,7 +140,7 @@ def attend_rows(operands: Operands, rows: Rows, query: Tensor, return_weights: b
 
 
 def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Weights of some rows, and which of those rows may see something that is not finite (..., rows, 1)."""
+    """Return the weights of a block of rows, and which rows attend to NaN or infinity, (..., rows, 1) or None."""
     call = operands.call
     scores = operands.pair(call.score, query, operands.key)
     scores = scores.expand(*call.lead, *scores.shape[-2:])
@@ -149,9 +148,9 @@ def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, 
     if call.bias is not None:
         bias = bias_at(call.bias, rows).to(scores.dtype)
         scores = scores + bias
-        # A bias of minus infinity is how other libraries write a mask: it is one here too.
-        opened = bias != -torch.inf
-        keep = opened if keep is None else keep & opened
+        # A bias of minus infinity masks, as in other libraries.
+        unmasked = bias != -torch.inf
+        keep = unmasked if keep is None else keep & unmasked
     spoilt = None
     if operands.bad_query is not None and operands.bad_key is not None and keep is not None:
         bad_query = rows.of_pairs(operands.bad_query[..., None])
@@ -160,7 +159,7 @@ def row_weights(operands: Operands, rows: Rows, query: Tensor) -> tuple[Tensor, 
 
 
 def weights_of(call: Call) -> Tensor:
-    """The weights of a call by plain mathematics, from features prepared once, for kernels that form none."""
+    """The weights of a call by plain mathematics, for kernels that do not return weights."""
     operands = prepare(call)
     with without_autocast(call.query.device):
         weights, _ = row_weights(operands, call.rows, operands.query)
@@ -168,11 +167,11 @@ def weights_of(call: Call) -> Tensor:
 
 
 def zero_nonfinite(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace what is not finite by 0, and say which tokens held it: (..., length, f) -> itself, (..., length)."""
+    """Replace NaN and infinity by 0: (..., length, f) -> (..., length, f), and a mark of their tokens (..., length)."""
     finite = torch.isfinite(tensor)
     return torch.where(finite, tensor, 0.0), ~finite.all(-1)
 
 
 def repeat_bad(bad: Tensor, groups: int) -> Tensor:
-    """`repeat_heads` for a mark on each key, (..., heads, key)."""
+    """`repeat_heads` for a boolean per key, (..., heads, key)."""
     return bad if groups == 1 else bad.repeat_interleave(groups, dim=-2)

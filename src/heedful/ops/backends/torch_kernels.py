@@ -1,4 +1,4 @@
-"""What the backends over PyTorch's own kernels share: calls they refuse, the scale, and the layout of operands."""
+"""Shared by the backends over PyTorch's kernels: unsupported calls, the scale, and the layout of operands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from heedful.ops.scores import Dot, ScaledDot
 
 
 def kernel_refusal(call: Call) -> str | None:
-    """Why a kernel outside our mathematics cannot serve the call, or None where it can."""
+    """Return why PyTorch's fused kernels cannot compute the call, or None."""
     if in_torch_func():
         return "torch.func has no rule for its kernel, nor for the second derivative of it"
     if call.is_masked and not can_read_values(call.query):
@@ -19,8 +19,8 @@ def kernel_refusal(call: Call) -> str | None:
 
 
 def query_and_scale(call: Call) -> tuple[Tensor, float]:
-    """The prepared query, and the factor that the kernel shall multiply its products by."""
-    # The kernel scales for free; every other score brings its factor inside its prepared features.
+    """The prepared query, and the scale for the kernel."""
+    # The kernel scales at no cost. Other scores include their factor in the prepared features.
     if type(call.score) is ScaledDot:
         return call.query, call.score.scale_for(call.query.shape[-1])
     if type(call.score) is Dot:
@@ -29,7 +29,7 @@ def query_and_scale(call: Call) -> tuple[Tensor, float]:
 
 
 def four_axes(tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
-    """Fold or add leading axes until there are (batch, heads): the fused kernels want just four axes."""
+    """Reshape to (batch, heads, length, features), the layout of the fused kernels, by folding or adding axes."""
     if tuple(tensor.shape[:-2]) != lead:
         tensor = tensor.expand(*lead, *tensor.shape[-2:])
     if len(lead) == 2:

@@ -1,4 +1,4 @@
-"""PyTorch's fused scaled_dot_product_attention, for the calls that it serves exactly."""
+"""PyTorch's fused scaled_dot_product_attention, for inner-product scores under softmax."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from heedful.ops.normalizers import Softmax
 from heedful.ops.scores import Dot, PreparedKey, ScaledDot
 
 TILE = 16 if has_wide_vectors() else 8
-"""Queries and keys of a tile of PyTorch's fused kernel on a CPU."""
+"""Queries, and keys, of a tile of PyTorch's fused CPU kernel."""
 HEAD_SECONDS = 0.0 if has_wide_vectors() else 0.7e-6
-"""Seconds of a head, however short; with AVX-512 the tiles account for it."""
-# Where PyTorch's kernel does not take a call, it forms the scores like plain mathematics does.
+"""Fixed cost of a head; with AVX-512 it is included in the cost of the tiles."""
+# Cost model of calls that PyTorch's fused kernel does not support: PyTorch then builds the score matrix.
 UNFUSED = Cost(
     call=25e-6,
     backward_call=70e-6,
@@ -38,7 +38,7 @@ UNFUSED = Cost(
 
 
 class SDPA(Backend):
-    """Scores whose pair is an inner product, under softmax."""
+    """Inner-product scores under softmax."""
 
     name: ClassVar[str] = "sdpa"
     length_rank: ClassVar[int] = 2
@@ -61,7 +61,7 @@ class SDPA(Backend):
         return kernel_refusal(call)
 
     def is_fused(self, call: Call) -> bool:
-        """Whether PyTorch has a kernel for it that never builds queries × keys."""
+        """Whether PyTorch has a fused kernel for the call, which never builds queries × keys."""
         if call.dropout_p or call.value_features != call.pair_features:
             return False
         return not any(tensor.requires_grad for tensor in bias_tensors(call.bias))
@@ -104,7 +104,7 @@ class SDPA(Backend):
 
 
 class FusedCall:
-    """Calls of PyTorch's kernel that share a signature: what is static of them, worked out once."""
+    """`SDPA.run` specialised to a signature: everything static is computed in the constructor."""
 
     __slots__ = (
         "checks_value",
@@ -115,8 +115,8 @@ class FusedCall:
         "key_lead",
         "lead",
         "mask",
+        "needs_no_reshape",
         "scale",
-        "takes_as_they_are",
         "widens",
     )  # fmt: skip
 
@@ -137,13 +137,14 @@ class FusedCall:
         device = call.query.device.type
         in_autocast = device != "meta" and torch.is_autocast_enabled(device)
         has_four_axes = len(self.lead) == 2 and all(tuple(got) == lead for got, lead in sides)
-        self.takes_as_they_are = has_four_axes and not in_autocast
-        # The kernel scales for free; every other score brings its factor inside its prepared features.
+        self.needs_no_reshape = has_four_axes and not in_autocast
+        # The kernel scales at no cost. Other scores include their factor in the prepared features.
         self.is_plain = plain
         self.is_causal = bool(_is_causal(call))  # while traced, lengths are tensors
         self.mask = None if self.is_causal else mask_builder(call)
         self.is_masked = call.is_masked
-        # Under a causal mask the last queries see all keys, unless there are more keys than queries.
+        # The last query attends to all keys unless there are more keys than queries. Only then can a value stay masked
+        # in all rows, where a finite output does not imply that it is finite.
         self.checks_value = self.is_causal and call.num_keys > call.num_queries
 
     def __call__(self, call: Call) -> Attended:
@@ -155,10 +156,10 @@ class FusedCall:
         if self.is_masked and not query.is_cpu and not call.known_finite:
             return attend_plainly(call)
         if self.widens:
-            # At the sizes of sentences PyTorch's half-precision CPU kernel takes ten times as long as float32.
+            # At sentence lengths PyTorch's half-precision CPU kernel takes ten times as long as float32.
             query, key, value = query.float(), key.float(), value.float()
         added = None if self.mask is None else self.mask(call, query.dtype)
-        if self.takes_as_they_are and (added is None or added.is_cpu):
+        if self.needs_no_reshape and (added is None or added.is_cpu):
             output = _kernel(
                 query, key, value, added, call.dropout_p, self.is_causal,
                 scale=self.scale, enable_gqa=self.gqa,
@@ -170,13 +171,13 @@ class FusedCall:
             return attend_plainly(call)
         if self.widens:
             output = output.to(call.query.dtype)
-        # What the class's own constructor does, in a third of the time.
+        # Fast path: takes a third of the time of the constructor of the named tuple.
         return tuple.__new__(Attended, (output, weights_of(call) if call.return_weights else None))
 
     def _attend_folded(
         self, call: Call, query: Tensor, key: Tensor, value: Tensor, added: Tensor | None
     ) -> Tensor:
-        """Attend with leading axes folded into two, and rows without a key opened for an accelerator's kernel."""
+        """Attend with leading axes folded into two, and fully masked rows unmasked for kernels of accelerators."""
         empty = None
         if added is not None:
             if not added.is_cpu:
@@ -191,16 +192,16 @@ class FusedCall:
         return output if empty is None else torch.where(empty, 0.0, output)
 
     def _is_clean(self, call: Call, output: Tensor, query: Tensor, key: Tensor) -> bool:
-        """Whether nothing hidden can have come through.
+        """Whether no masked NaN or infinity can have reached the output or will reach a gradient.
 
-        The kernel adds minus infinity to each hidden score, takes exp, sums, and multiplies every value by its weight.
-        A hidden score is minus infinity after that, or NaN where the products were NaN or plus infinity. NaN makes the
-        row's sum NaN, and with it the output. Minus infinity gives the weight 0, whose product with a value that is not
-        finite is NaN. So a finite output holds nothing hidden, and every value was finite.
+        The kernel adds minus infinity to each masked score, takes exp, sums, and multiplies every value by its weight.
+        A masked score is then minus infinity, or NaN if the product was NaN or plus infinity. NaN makes the sum of the
+        row NaN, and with it the output. Minus infinity gives weight 0, and 0 · value is NaN if the value is not finite.
+        So if the output is finite, every value was finite and no masked key changed it.
 
-        The backward pass multiplies gradients of scores, 0 where hidden, by keys and queries, and those of prepared
-        features by what they were made from. These may still be infinite under a finite output, since a score of minus
-        infinity weighs 0 wherever it comes from. So where a gradient is wanted they are read too.
+        The backward pass multiplies gradients of scores, 0 where masked, by keys and queries, and gradients of prepared
+        features by the inputs. Queries and keys may be infinite although the output is finite, since a score of minus
+        infinity has weight 0. So they are checked too if a gradient is needed.
         """
         if not output.requires_grad:
             total = finite_probe(output)
@@ -210,7 +211,7 @@ class FusedCall:
             total = finite_probe(output) if call.known_finite else math.nan
         if self.checks_value and output.requires_grad:
             total += finite_probe(call.value)
-        # NaN for what is not finite; a sum of large finite numbers may overflow, and is looked at one by one.
+        # The sum is not finite if an element is not. Large finite elements may overflow too, so the slow check follows.
         return total - total == 0.0 or (all_finite(output) and call.known_finite)
 
 
@@ -231,9 +232,9 @@ def _is_causal(call: Call) -> bool:
 
 
 def _open_empty_rows(added: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Let rows that may attend to nothing see everything, and mark them: the caller writes 0 over their output.
+    """Unmask fully masked rows, and return a mark of these rows; the caller sets their output to 0.
 
-    The kernels of a processor give such rows 0 by themselves; those of accelerators differ among each other.
+    CPU kernels return 0 for such rows; kernels of accelerators differ.
     """
     keep = added if added.dtype == torch.bool else added != -torch.inf
     empty = ~keep.any(-1, keepdim=True)
@@ -244,7 +245,7 @@ def _open_empty_rows(added: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def _shared(added: Tensor, lead: tuple[int, ...]) -> tuple[int, ...]:
-    """Leading axes for the added tensor: four axes broadcast by themselves, more must be folded whole."""
+    """Leading axes for the additive mask: it broadcasts with up to four axes, and is expanded before folding more."""
     if len(lead) > 2:
         return lead
     missing = len(lead) + 2 - added.ndim

@@ -1,4 +1,4 @@
-"""Mask and bias of a call as the one tensor that scaled_dot_product_attention takes."""
+"""Mask and bias of a call, combined into the `attn_mask` of scaled_dot_product_attention."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.masks import Dense, Mask, Padding
 from heedful.ops.masks.base import conjuncts
 
-MOST_KEPT_CELLS = 2**18
-"""Queries × keys up to which a mask that follows from positions is kept from call to call."""
+MAX_CACHED_CELLS = 2**18
+"""Largest queries × keys for which a static mask is cached between calls."""
 MaskBuilder = Callable[[Call, torch.dtype], Tensor | None]
-"""Mask and bias of a call as the one tensor that the kernel adds to scores of a dtype, or keeps by."""
+"""(call, dtype of the scores) -> `attn_mask`: boolean, or floating-point to be added; None if nothing is masked."""
 
 
 def mask_builder(call: Call) -> MaskBuilder | None:
-    """How the mask and bias of calls of this signature are built; None where nothing is hidden or added."""
+    """Return the builder of `attn_mask` for calls of this signature; None without mask and bias."""
     mask, bias = call.mask, call.bias
     if mask is None and bias is None:
         return None
@@ -36,53 +36,55 @@ def mask_builder(call: Call) -> MaskBuilder | None:
 
 
 def _cached_builder(call: Call, mask: Mask) -> MaskBuilder | None:
-    """For masks that follow from positions, joined to one padding or none: tensors that are kept from call to call."""
+    """The builder for static masks and at most one padding, whose tensors are cached between calls; else None."""
     parts = conjuncts(mask)
     paddings = [place for place, part in enumerate(parts) if type(part) is Padding]
-    fixed = tuple(part for part in parts if part.is_static)
-    if len(paddings) + len(fixed) != len(parts) or len(paddings) > 1:
+    static_masks = tuple(part for part in parts if part.is_static)
+    if len(paddings) + len(static_masks) != len(parts) or len(paddings) > 1:
         return None
-    if fixed and call.num_queries * call.num_keys > MOST_KEPT_CELLS:
+    if static_masks and call.num_queries * call.num_keys > MAX_CACHED_CELLS:
         return None
     if not paddings:
-        return partial(_fixed, fixed)
+        return partial(_static, static_masks)
     padding = parts[paddings[0]]
     if not isinstance(padding, Padding) or padding.key_lengths.shape != call.lead[:1]:
         return None
-    return partial(_padded, fixed, paddings[0])
+    return partial(_static_and_padding, static_masks, paddings[0])
 
 
-def _fixed(fixed: tuple[Mask, ...], call: Call, dtype: torch.dtype) -> Tensor:
-    return additive_mask(fixed, call.num_queries, call.num_keys, dtype)
+def _static(static_masks: tuple[Mask, ...], call: Call, dtype: torch.dtype) -> Tensor:
+    return additive_mask(static_masks, call.num_queries, call.num_keys, dtype)
 
 
-def _padded(fixed: tuple[Mask, ...], place: int, call: Call, dtype: torch.dtype) -> Tensor | None:
-    padding = conjuncts(call.mask)[place] if fixed else call.mask
+def _static_and_padding(
+    static_masks: tuple[Mask, ...], place: int, call: Call, dtype: torch.dtype
+) -> Tensor | None:
+    padding = conjuncts(call.mask)[place] if static_masks else call.mask
     assert isinstance(padding, Padding)
-    hidden = padding.added(call.lead[0], call.num_keys, dtype)
-    if hidden is None or not fixed:
-        return hidden
-    return hidden + additive_mask(fixed, call.num_queries, call.num_keys, dtype)
+    added = padding.added(call.lead[0], call.num_keys, dtype)
+    if added is None or not static_masks:
+        return added
+    return added + additive_mask(static_masks, call.num_queries, call.num_keys, dtype)
 
 
 @lru_cache(64)
 def additive_mask(
-    fixed: tuple[Mask, ...], num_queries: int, num_keys: int, dtype: torch.dtype
+    static_masks: tuple[Mask, ...], num_queries: int, num_keys: int, dtype: torch.dtype
 ) -> Tensor:
-    """0 where masks that hold no tensor keep, minus infinity elsewhere: (query, key) on the CPU, kept between calls."""
-    with torch.inference_mode(False):  # of what is made in it, autograd could keep nothing later
+    """Additive mask of static masks: (query, key) on the CPU, 0 or minus infinity. Cached between calls."""
+    with torch.inference_mode(False):  # autograd cannot save inference tensors
         keep = torch.ones(num_queries, num_keys, dtype=torch.bool, device="cpu")
-        for mask in fixed:
+        for mask in static_masks:
             keep &= mask.dense(num_queries, num_keys, device="cpu")
         return torch.zeros(keep.shape, dtype=dtype, device="cpu").masked_fill_(~keep, -torch.inf)
 
 
 def _build(call: Call, dtype: torch.dtype) -> Tensor | None:
-    """Any mask and bias."""
+    """`attn_mask` for any mask and bias, not cached."""
     rows = call.rows
     keep = None if call.mask is None else call.mask.tile(rows)
     if call.bias is None:
         return keep
-    # In half precision, biases as far apart as those of distant positions would be rounded to the same number.
+    # The dtype of the scores: half precision would round the biases of different distances to the same number.
     bias = bias_at(call.bias, rows).to(dtype)
     return bias if keep is None else torch.where(keep, bias, -torch.inf)
