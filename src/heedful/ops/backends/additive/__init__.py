@@ -1,1 +1,1 @@
-"""Attention by additive scores: one definition of the pair, and the kernels made of it."""
+"""Additive attention: one definition of the pair, and the compiled kernels that use it."""

@@ -1,7 +1,8 @@
-"""Additive attention under softmax as one step of autograd: maps of queries and keys, kernel, and all gradients.
+"""Additive attention under softmax as one autograd function: linear maps of queries and keys, kernel, all gradients.
 
-It is one `torch.autograd.Function`, since a step of autograd for each product takes as long as the attention of a short
-sequence. Kept between the passes are the inputs, the features, the outputs, and one number a row.
+It is a single `torch.autograd.Function`, since the overhead of one autograd node per product takes as long as the
+attention of a short sequence. Saved for the backward pass are the inputs, the features, the outputs, and the logsumexp
+of each row.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ from heedful.ops.scores.additive import ACTIVATIONS
 
 Maps = tuple[Tensor | None, Tensor | None]
 BLOCK_BYTES = 2 * 2**20
-"""Bytes of scores that exist at a time where gradients arrive at the weights."""
+"""Bytes of the scores of a block, if the weights have an upstream gradient."""
 
 
 @dataclass(frozen=True, eq=False)
 class AdditiveOptions:
-    """What a call of the additive kernels takes besides differentiable tensors."""
+    """Options of a call of the additive kernels: all arguments but the differentiable tensors."""
 
     visible: Visible = EVERYTHING
     activation: str = "tanh"
     needs_weights: bool = False
-    hides: bool = False
-    """Whether something not finite may be hidden, so that results have to be looked at."""
+    is_masked: bool = False
+    """Whether keys may be masked, so that features and outputs are checked for NaN and infinity."""
 
 
 PLAIN = AdditiveOptions()
@@ -58,13 +59,13 @@ def attend_additively(
 ) -> Attended | None:
     r"""Additive attention, :math:`\mathrm{softmax}(v^\top \varphi(W_q^\top q + W_k^\top k)) \cdot` values.
 
-    Float32 or float64 tensors on a processor. `query` is (*lead, query, features), `key` (*lead, key, features),
+    Float32 or float64 tensors on a CPU. `query` is (*lead, query, features), `key` (*lead, key, features),
     `value` (*lead, key, width), `vector` (*lead, hidden); leading axes broadcast. `maps` are (features, hidden), or
-    None where queries or keys are features already. A row that sees no key gives 0.
+    None if queries or keys are prepared features. A fully masked row gives 0.
 
     Returns:
-        Outputs (*lead, query, width) and, if asked for, weights (*lead, query, key). None where `options.hides` and a
-        number that is not finite could have passed from behind a mask to an output, or would to a gradient.
+        Outputs (*lead, query, width) and, with `options.needs_weights`, weights (*lead, query, key). None if
+        `options.is_masked` and NaN or infinity may have reached an output from a masked key, or would reach a gradient.
 
     >>> import torch
     >>> query, key, value = torch.zeros(1, 4), torch.zeros(3, 4), torch.tensor([[1.0], [3.0], [9.0]])
@@ -74,10 +75,10 @@ def attend_additively(
     """
     query_weight, key_weight = maps
     if query.is_neg() or key.is_neg() or value.is_neg() or vector.is_neg():
-        # Kernels read memory, where lazily negated numbers have the other sign.
+        # Kernels read memory, which does not contain a lazy negation (`Tensor.is_neg`).
         query, key, value = query.resolve_neg(), key.resolve_neg(), value.resolve_neg()
         vector = vector.resolve_neg()
-    learns = torch.is_grad_enabled() and (
+    needs_gradient = torch.is_grad_enabled() and (
         query.requires_grad
         or key.requires_grad
         or value.requires_grad
@@ -85,11 +86,11 @@ def attend_additively(
         or (query_weight is not None and query_weight.requires_grad)
         or (key_weight is not None and key_weight.requires_grad)
     )
-    if learns:
+    if needs_gradient:
         with torch.no_grad():
             a, b = both_mapped(query, key, query_weight, key_weight)
-        # Gradients of weights 0 are multiplied by the features, and by what these were made of.
-        if options.hides and not is_finite(a, b):
+        # The backward pass multiplies gradients, 0 where masked, by the features and the inputs; 0 · NaN is NaN.
+        if options.is_masked and not is_finite(a, b):
             return None
         output, weights = _Attention.apply(  # type: ignore[no-untyped-call]
             options, a, b, query, key, value, vector, query_weight, key_weight
@@ -105,15 +106,15 @@ def attend_additively(
             SLOPES[options.activation],
             options.needs_weights,
         )
-    # Hidden scores are replaced, hidden values multiplied by 0: where one is not finite, neither is the output.
-    if options.hides and not is_finite(output, output):
+    # Masked scores are overwritten, masked values multiplied by 0: if such a value is not finite, the output is NaN.
+    if options.is_masked and not is_finite(output, output):
         return None
-    # What the class's own constructor does, in a third of the time.
+    # Fast path: takes a third of the time of the constructor of the named tuple.
     return tuple.__new__(Attended, (output, weights))
 
 
 def is_finite(one: Tensor, other: Tensor) -> bool:
-    """Whether all numbers of both tensors are finite, by one inner product where that tells."""
+    """NaN/inf check of both tensors: by one inner product if its result is finite, else elementwise."""
     total = product_of(one, other)
     return (total is not None and math.isfinite(total)) or all_finite(one, other)
 
@@ -121,7 +122,7 @@ def is_finite(one: Tensor, other: Tensor) -> bool:
 def both_mapped(
     query: Tensor, key: Tensor, query_weight: Tensor | None, key_weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Features of queries and keys."""
+    """Apply the linear maps to queries and keys."""
     if query_weight is not None and suits(query, query_weight, key, key_weight):
         key = key if key.stride(-1) == 1 else key.contiguous()
         return map_both(query, query_weight, key, key_weight)
@@ -129,14 +130,17 @@ def both_mapped(
 
 
 def mapped(tensor: Tensor, weight: Tensor | None) -> Tensor:
-    """(..., features) by (features, hidden)."""
+    """The product tensor · weight, (..., features) · (features, hidden)."""
     if weight is None:
         return dense(tensor)
     return product(tensor.reshape(-1, tensor.shape[-1]), weight).view(*tensor.shape[:-1], -1)
 
 
 class _Attention(torch.autograd.Function):
-    """`attend_additively` for autograd; features are given, and their gradients are those of what they were made of."""
+    """Autograd function of `attend_additively`. The features a, b are computed by the caller without a gradient.
+
+    The backward pass returns the gradients of query, key and their maps instead.
+    """
 
     @staticmethod
     def forward(
@@ -182,7 +186,7 @@ class _Attention(torch.autograd.Function):
 def both_unmapped(
     wanted: Sequence[bool], tensors: list[Tensor], of_a: Tensor, of_b: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of queries, keys and their maps from those of their features."""
+    """Gradients of queries, keys and their maps from the gradients of the features."""
     query, key, _, _, query_weight, key_weight = tensors
     is_whole = wanted[0] and wanted[4] and (key_weight is None or (wanted[1] and wanted[5]))
     if query_weight is not None and is_whole and suits(query, query_weight, key, key_weight):
@@ -195,7 +199,7 @@ def both_unmapped(
 def unmapped(
     tensor: Tensor, weight: Tensor | None, upstream: Tensor, wanted: bool
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of a tensor and of its map."""
+    """Gradients of the input and of the weight of a linear map."""
     if weight is None:
         return upstream, None
     above = upstream.reshape(-1, upstream.shape[-1])
@@ -211,7 +215,7 @@ def unmapped(
 def plain_rows(
     options: AdditiveOptions, scores: Tensor, value: Tensor, rows: Rows
 ) -> tuple[Tensor, Tensor]:
-    """Outputs and weights of some rows from their scores (*lead, rows, key)."""
+    """Outputs and weights of a block of rows from its scores (*lead, rows, key)."""
     keep, bias = options.visible.tile(rows)
     scores = scores.expand(*rows.lead, *scores.shape[-2:])
     weights = Softmax().weights(scores if bias is None else scores + bias, keep)
@@ -221,7 +225,7 @@ def plain_rows(
 def differentiable_gradients_of(
     options: AdditiveOptions, tensors: Sequence[Any], above: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of query, key, value, vector and maps that autograd can differentiate again."""
+    """Double backward: differentiable gradients of query, key, value, vector and maps, by plain mathematics."""
     arrived = [place for place, gradient in enumerate(above) if gradient is not None]
 
     def readable(*own: Any) -> list[Tensor]:
@@ -239,7 +243,7 @@ def differentiable_gradients_of(
 def gradients_in_blocks(
     options: AdditiveOptions, features: tuple[Tensor, ...], above: Sequence[Tensor | None]
 ) -> tuple[Tensor, ...]:
-    """Gradients of features, values and vectors from those of outputs and weights, by blocks of scores."""
+    """Gradients of features, values and vector from those of outputs and weights, by blocks of rows."""
     own = [tensor.detach().requires_grad_() for tensor in features]
     a, b, value, vector = own
     sums = [torch.zeros_like(tensor) for tensor in own]
@@ -266,6 +270,6 @@ def gradients_in_blocks(
 
 
 def all_rows(scores: Tensor, value: Tensor) -> Rows:
-    """Every row of a call of which all scores are given."""
+    """All rows of a call, from its scores and values."""
     lead = torch.broadcast_shapes(scores.shape[:-2], value.shape[:-2])
     return Rows.all(scores.shape[-2], scores.shape[-1], tuple(lead), scores.device)

@@ -1,4 +1,4 @@
-"""Additive attention under softmax by fused kernels on a processor."""
+"""The backend of additive attention under softmax by fused CPU kernels."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ CHUNKED = Chunked()
 
 
 class AdditiveBackend(Backend):
-    """The additive score under softmax, with any mask and any bias that is not learned.
+    """The additive score under softmax, with any mask, and any bias that requires no gradient.
 
-    Keys outside the bounds of the mask are passed by; other masks, and biases, are added to the scores, some rows at a
-    time. What is not finite and may be hidden by a mask is left to `chunked`, once its numbers are seen in `run`.
+    Keys outside the bounds of the mask are skipped. Other masks, and biases, are added to the scores, a block of rows
+    at a time. If `run` finds NaN or infinity in a masked call, it falls back to `chunked`.
     """
 
     name: ClassVar[str] = "additive"
@@ -121,9 +121,8 @@ class AdditiveBackend(Backend):
     def run(self, call: Call) -> Attended:
         score = call.score
         assert isinstance(score, Additive)
-        hides = call.mask is not None or call.bias is not None
-        visible = Visible.of(call) if hides else EVERYTHING
-        options = AdditiveOptions(visible, score.activation, call.return_weights, hides)
+        visible = Visible.of(call) if call.is_masked else EVERYTHING
+        options = AdditiveOptions(visible, score.activation, call.return_weights, call.is_masked)
         attended = attend_additively(*operands(call, score), options)
         if attended is None:
             return CHUNKED.run(call)
@@ -135,10 +134,10 @@ class AdditiveBackend(Backend):
 
 
 def operands(call: Call, score: Additive) -> tuple[Tensor, Tensor, Tensor, Tensor, Maps]:
-    """Query, key, value, vector and maps as the kernels take them.
+    """Query, key, value, vector and maps for `attend_additively`.
 
-    Where one map serves all heads and nothing is cast it is left to `attend_additively`, whose single step of autograd
-    then holds it; else queries and keys are prepared first.
+    If all heads share one map and no tensor is cast, `attend_additively` applies the maps inside its autograd function.
+    Otherwise queries and keys are prepared here, and there are no maps.
     """
     query, value, vector = call.query, call.value, score.vector
     query_weight, key_weight = score.query_weight, score.key_weight
@@ -160,12 +159,12 @@ def operands(call: Call, score: Additive) -> tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def is_interval(mask: Mask | None) -> bool:
-    """Whether bounds and lengths say all that a mask says."""
+    """Whether the mask is fully described by bounds and key lengths."""
     return all(type(part) in (Padding, Causal, Window) for part in conjuncts(mask))
 
 
 def is_plain(*tensors: Tensor) -> bool:
-    """Whether tensors hold numbers that a kernel can read, and no dispatch mode has to see the operation."""
+    """Whether a kernel can read the tensors: no tensor subclass, and no dispatch mode is active."""
     return not torch._C._len_torch_dispatch_stack() and all(
         type(tensor) in PLAIN_TENSORS for tensor in tensors
     )

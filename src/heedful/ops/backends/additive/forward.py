@@ -1,9 +1,9 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Additive attention under softmax, forward, on a processor: scores, weights and the mix of values in one pass.
+"""Additive attention under softmax, forward, on a CPU: scores, online softmax and weights · values in one pass.
 
-A block of queries meets its keys `CHUNK` at a time. Between chunks a row keeps its highest score, the sum of its
-exponentials, and the values mixed so far, which are rescaled when a higher score comes (Milakov and Gimelshein 2018,
-https://arxiv.org/abs/1805.02867).
+A block of queries iterates over chunks of `CHUNK` keys. Between chunks a row keeps its maximum score, the sum of its
+exponentials, and the output so far; the last two are rescaled when the maximum grows (online softmax, Milakov and
+Gimelshein 2018, https://arxiv.org/abs/1805.02867).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from heedful.ops.backends.additive.pair import (
     ONE,
     SUMS,
     ZERO,
+    exp_keys,
+    exp_rows,
     features_numbers,
     features_space,
-    of_width,
+    limit_for,
     padded_size,
-    raise_keys,
-    raise_rows,
     tile_function,
     tile_scores,
 )
@@ -45,41 +45,44 @@ from heedful.ops.jit.kernel import (
 CHUNK = 512
 MINUS_INFINITY = np.float32(-np.inf)
 LARGEST = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
-"""The largest numbers of float32 and float64."""
+"""Largest finite float32 and float64."""
 
 
 def forward_numbers(rows: int, keys: int, hidden: int) -> int:
-    """The numbers of scratch that a part needs."""
+    """Size of the scratch of one thread, in elements."""
     padded = -(-hidden // LANES) * LANES
     chunk = min(CHUNK, -(-keys // KEYS) * KEYS)
     return features_numbers(rows, padded) + rows * (chunk + 2) + (BLOCK // LANES + KEYS) * padded
 
 
-# Which keys a row may see
+# Bounds of the mask: `window` is (before, after)
 
 
 @tile_function
-def key_range(row, rows, keys, seen):
-    """First and last (exclusive) key that a block of rows may see: row i sees keys i − seen[0] to i + seen[1]."""
-    first = max(0, row - seen[0])
-    return first, max(first, min(keys, row + rows + seen[1]))
+def key_range(row, rows, keys, window):
+    """First and last (exclusive) key in the window of any row of a block: row i has i − window[0] to i + window[1]."""
+    first = max(0, row - window[0])
+    return first, max(first, min(keys, row + rows + window[1]))
 
 
 @tile_function
-def row_range(row, rows, key, count, seen):
-    """First and last (exclusive) of a block's rows that may see any of `count` keys."""
-    first = max(0, key - seen[1] - row)
-    return first, max(first, min(rows, key + count + seen[0] - row))
+def row_range(row, rows, key, count, window):
+    """First and last (exclusive) row of a block with any of `count` keys in its window."""
+    first = max(0, key - window[1] - row)
+    return first, max(first, min(rows, key + count + window[0] - row))
 
 
 @tile_function
-def hide(scores, row, rows, begin, end, key, count, seen, column, stride):
-    """Write minus infinity where a row may not see a key; rows `begin` to `end` see some."""
+def mask_scores(scores, row, rows, begin, end, key, count, window, column, stride):
+    """Write minus infinity for keys outside the window of a row; only rows `begin` to `end` have keys inside."""
     for q in range(rows):
         at = q * stride + column
         first, last = count, count
         if begin <= q < end:
-            first, last = max(0, row + q - seen[0] - key), min(count, row + q + seen[1] + 1 - key)
+            first, last = (
+                max(0, row + q - window[0] - key),
+                min(count, row + q + window[1] + 1 - key),
+            )
         for k in range(min(first, count)):
             scores[at + k] = MINUS_INFINITY
         for k in range(last, count):
@@ -88,29 +91,29 @@ def hide(scores, row, rows, begin, end, key, count, seen, column, stride):
 
 @tile_function
 def add_bias(scores, begin, end, count, column, stride, added, at, added_stride):
-    """Add to the scores of rows `begin` to `end`; what is added may be minus infinity, which hides even NaN."""
-    largest, hidden = of_width(added, LARGEST), splat(added.dtype.type(MINUS_INFINITY))
+    """Add a bias to the scores of rows `begin` to `end`; minus infinity masks, even where the score is NaN."""
+    largest, masked = limit_for(added, LARGEST), splat(added.dtype.type(MINUS_INFINITY))
     zero, whole = splat(added.dtype.type(0)), count // LANES * LANES
     for q in range(begin, end):
         ours, theirs = q * stride + column, at + q * added_stride
         for k in range(0, whole, LANES):
             more = load(added, theirs + k)
-            # Only of minus infinity is half of it, and the largest number more, below 0.
-            is_hidden = zero - (more * HALF + largest)
-            shown = load(scores, ours + k) + more
-            store(scores, ours + k, select_positive(is_hidden, hidden, shown))
+            # more / 2 + largest is negative only if `more` is minus infinity.
+            is_masked = zero - (more * HALF + largest)
+            biased = load(scores, ours + k) + more
+            store(scores, ours + k, select_positive(is_masked, masked, biased))
         for k in range(whole, count):
             more = added[theirs + k]
-            shown = scores[ours + k] + more
-            scores[ours + k] = MINUS_INFINITY if more == MINUS_INFINITY else shown
+            biased = scores[ours + k] + more
+            scores[ours + k] = MINUS_INFINITY if more == MINUS_INFINITY else biased
 
 
 # Softmax
 
 
 @tile_function
-def raise_weights(scores, at, count, top):
-    """Turn scores into e^{score − top}; what pads the lanes becomes 0. Returns their sum."""
+def exp_weights(scores, at, count, top):
+    """Replace scores by their exponentials e^{score − top}, and the padding of lanes by 0. Returns their sum."""
     for k in range(count, padded_size(count)):
         scores[at + k] = MINUS_INFINITY
     many, highest = splat(scores.dtype.type(0)), splat(top)
@@ -123,7 +126,7 @@ def raise_weights(scores, at, count, top):
 
 @tile_function
 def highest_score(scores, at, count):
-    """The highest of some scores, NaN passed over."""
+    """Maximum of `count` scores; NaN is ignored."""
     best = splat(scores.dtype.type(MINUS_INFINITY))
     whole = count // LANES * LANES
     for k in range(at, at + whole, LANES):
@@ -136,26 +139,26 @@ def highest_score(scores, at, count):
 
 
 @tile_function
-def soften(scores, stride, rows, count, tops, totals, output, o_at, width, fresh):
-    """Turn a chunk's scores into weights below each row's highest so far, and rescale what was mixed before."""
+def softmax_chunk(scores, stride, rows, count, tops, totals, output, o_at, width, fresh):
+    """Online softmax: replace the scores of a chunk by exponentials below the running maximum, rescale the output."""
     for q in range(rows):
         top = highest_score(scores, q * stride, count)
         if not fresh:
             top = tops[q] if tops[q] > top else top
-        # Where all is hidden yet, exponentials of −∞ − 0 are the right 0.
+        # If all keys so far are masked, shift by 0: e^{−∞ − 0} is 0, but e^{−∞ + ∞} is NaN.
         shift = ZERO if top == MINUS_INFINITY else top
         if not fresh:
             factor = math.exp(tops[q] - shift)
             totals[q] *= factor
             scale(output, o_at + q * width, width, factor)
-        total = raise_weights(scores, q * stride, count, scores.dtype.type(shift))
+        total = exp_weights(scores, q * stride, count, scores.dtype.type(shift))
         totals[q] = total if fresh else totals[q] + total
         tops[q] = top
 
 
 @tile_function
-def keep_scores(scores, stride, rows, count, weights, w_at, w_stride):
-    """Copy a chunk's scores to where the weights are to be."""
+def copy_scores(scores, stride, rows, count, weights, w_at, w_stride):
+    """Copy the scores of a chunk to the output for weights, which `finish_weights` normalizes."""
     for q in range(rows):
         ours, theirs = offset_view(scores, q * stride), offset_view(weights, w_at + q * w_stride)
         for k in range(count):
@@ -164,7 +167,7 @@ def keep_scores(scores, stride, rows, count, weights, w_at, w_stride):
 
 @tile_function
 def finish_weights(weights, at, keys, logsum):
-    """Turn a row's scores into its weights e^{score − logsum}."""
+    """Replace the scores of a row by its weights e^{score − logsum}."""
     whole, shift = keys // LANES * LANES, splat(logsum)
     for k in range(at, at + whole, LANES):
         store(weights, k, exp_or_zero(load(weights, k) - shift))
@@ -174,28 +177,28 @@ def finish_weights(weights, at, keys, logsum):
 
 @tile_function
 def chunk_scores(
-    given, at, strides, row, rows, chunk, count, seen, slope, sizes, space, tiles, added, a_at, scores
+    given, at, strides, row, rows, chunk, count, window, slope, sizes, space, tiles, added, a_at, scores
 ):  # fmt: skip
-    """Scores of a block of rows and `count` keys from `chunk` on, minus infinity where a key is hidden."""
+    """Scores of a block of rows and `count` keys from `chunk` on; minus infinity where masked."""
     hidden, _, stride, _, _, added_stride = sizes
     for column in range(0, count, KEYS):
         key, own = chunk + column, min(KEYS, count - column)
-        begin, stop = row_range(row, rows, key, own, seen)
+        begin, stop = row_range(row, rows, key, own, window)
         place = at[0], at[1] + key * strides[1], at[2]
-        small = raise_keys(given[1], place[1], strides[1], own, hidden, slope, tiles[0])
+        small = exp_keys(given[1], place[1], strides[1], own, hidden, slope, tiles[0])
         tile_scores(
             given, place, strides, rows, begin, stop, own, hidden, slope, small, space, tiles,
             scores, column, stride,
         )  # fmt: skip
         if len(added) > 0:
             add_bias(scores, begin, stop, own, column, stride, added, a_at + key, added_stride)
-        if key < row + rows - 1 - seen[0] or key + own > row + seen[1] + 1:
-            hide(scores, row, rows, begin, stop, key, own, seen, column, stride)
+        if key < row + rows - 1 - window[0] or key + own > row + window[1] + 1:
+            mask_scores(scores, row, rows, begin, stop, key, own, window, column, stride)
 
 
 @tile_function
 def finish_rows(rows, is_empty, width, keys, tops, totals, results, to):
-    """Divide outputs by the sums of their rows, and turn scores into weights if these are asked for."""
+    """Divide outputs by the sums of their rows, and normalize the weights if `weights` is not empty."""
     output, logsums, weights = results
     for q in range(rows):
         if is_empty or totals[q] == ZERO:
@@ -210,9 +213,9 @@ def finish_rows(rows, is_empty, width, keys, tops, totals, results, to):
 
 @tile_function
 def attend_block(
-    given, value, at, strides, row, rows, keys, seen, slope, sizes, added, a_at, results, to, scratch
+    given, value, at, strides, row, rows, keys, window, slope, sizes, added, a_at, results, to, scratch
 ):  # fmt: skip
-    """Outputs of a block of rows at to[0], the logarithms of their sums at to[1], and weights at to[2] if asked for."""
+    """Outputs of a block of rows at to[0], their logsumexp at to[1], and weights at to[2] unless `weights` is empty."""
     query, _, vector = given
     output, _, weights = results
     hidden, width, stride, most_rows, all_keys, _ = sizes
@@ -222,20 +225,22 @@ def attend_block(
     end += 2 * most_rows
     tiles = offset_view(scratch, end), offset_view(scratch, end + BLOCK // LANES * padded)
     scores = offset_view(scratch, end + (BLOCK // LANES + KEYS) * padded)
-    raise_rows(query, at[0], strides[0], rows, hidden, vector, at[2], slope, space)
-    first, last = key_range(row, rows, keys, seen)
+    exp_rows(query, at[0], strides[0], rows, hidden, vector, at[2], slope, space)
+    first, last = key_range(row, rows, keys, window)
     if len(weights) > 0:
         for k in range(to[2], to[2] + rows * all_keys):
             weights[k] = MINUS_INFINITY
     for chunk in range(first, last, CHUNK):
         count = min(CHUNK, last - chunk)
         chunk_scores(
-            given, at, strides, row, rows, chunk, count, seen, slope, sizes, space, tiles,
+            given, at, strides, row, rows, chunk, count, window, slope, sizes, space, tiles,
             added, a_at, scores,
         )  # fmt: skip
         if len(weights) > 0:
-            keep_scores(scores, stride, rows, count, weights, to[2] + chunk, all_keys)
-        soften(scores, stride, rows, count, tops, totals, output, to[0], width, chunk == first)
+            copy_scores(scores, stride, rows, count, weights, to[2] + chunk, all_keys)
+        softmax_chunk(
+            scores, stride, rows, count, tops, totals, output, to[0], width, chunk == first
+        )
         multiply(
             scores, 0, stride, 1, value, at[3] + chunk * strides[2], strides[2],
             output, to[0], width, rows, count, width, chunk == first,
@@ -252,12 +257,12 @@ def additive_forward(
     """Fill rows `row_first` to `row_stop` of output (units, queries, width), logsums (units, queries) and, unless it is
     empty, weights (units, queries, keys), all flat.
 
-    `places` (units, 4) is where a unit's queries, keys, row of the vector and values begin. Row i sees the keys from
-    i − before to i + after, both inclusive, that are below lengths[unit]. `added` is empty, or what is added to the
-    scores of the first of these rows begins at added_places[unit], that of each next one `added_stride` later.
+    `places` (units, 4) are the offsets of a unit's queries, keys, row of the vector and values. Row i attends to keys
+    i − before to i + after, both inclusive, below lengths[unit]. `added` is the bias, or empty: that of row `row_first`
+    begins at added_places[unit], and each next row `added_stride` later.
 
-    Blocks of `rows` go to parts in turn, there and back, so that each has early and late ones: under a causal mask
-    the late ones see more.
+    Blocks of `rows` are distributed to threads in alternating order (0, 1, …, n, n, …, 1, 0), so that each gets early
+    and late blocks: under a causal mask late blocks have more keys.
     """
     units, width = len(places), len(output) // len(logsums)
     stride = min(CHUNK, (keys + KEYS - 1) // KEYS * KEYS)

@@ -1,4 +1,4 @@
-"""Matrices of additive scores on a GPU: leading axes are folded into the one that the Triton kernels take."""
+"""Matrices of additive scores on a GPU. Leading axes are folded into one batch axis for the Triton kernels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 from heedful.ops.rows import broadcast
 
 SLOPES = {"tanh": None, "leaky_relu": 0.2}
-"""Each nonlinearity as the kernels take it: the slope of the leaky rectifier below 0, None for tanh."""
+"""Activation -> `slope` argument of the kernels: slope of the leaky ReLU below 0, None for tanh."""
 MOST_PLACES = 65_535
-"""Most places of the leading axes in one launch: CUDA counts the third axis of a grid in 16 bits."""
+"""Maximum size of the batch axis in one launch: the third axis of a CUDA grid has 16 bits."""
 
 _reason: list[str | None] = []
 
 
 def unavailable() -> str | None:
-    """Return None when Triton can be imported, else the reason why not."""
+    """Return None if Triton can be imported, otherwise the reason why not."""
     if not _reason:
         _reason.append(_find_reason())
     return _reason[0]
@@ -55,7 +55,7 @@ def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) 
 def scores_backward(
     query: Tensor, key: Tensor, vector: Tensor, activation: str, upstream: Tensor
 ) -> tuple[Tensor, ...]:
-    """Gradients of query, key and vector from `upstream`, that of the scores (*lead, query, key)."""
+    """Gradients of query, key and vector from `upstream`, the gradient of the scores (*lead, query, key)."""
     from heedful.ops.backends.additive import gpu_kernels as additive_triton
 
     given = (query, key, vector)
@@ -75,7 +75,7 @@ def scores_backward(
 def _folded(
     query: Tensor, key: Tensor, vector: Tensor
 ) -> tuple[tuple[int, ...], tuple[Tensor, ...]]:
-    """The broadcast leading axes, and each tensor with these as one axis."""
+    """The broadcast leading axes, and each tensor with its leading axes broadcast and folded into one."""
     lead = broadcast(tuple(query.shape[:-2]), tuple(key.shape[:-2]), tuple(vector.shape[:-1]))
     assert lead is not None
     places = math.prod(lead)
@@ -93,5 +93,5 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _on(device: torch.device) -> AbstractContextManager[object]:
-    """Make the device current: Triton launches on that one."""
+    """Context that makes the device current, since Triton launches on the current device."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -3,10 +3,10 @@
 # ruff: noqa: N803 - compile-time constants of a Triton kernel are written in capitals
 """The additive pair on a GPU, as Triton kernels. Import this module only where Triton is installed.
 
-Both kernels read features with the token axis dense, so that neighbouring lanes load neighbouring numbers, and keep
-a tile of queries × keys in registers while they loop over the hidden features: nothing of size queries × keys ×
-hidden is written. The sum a + b is raised, pair by pair. That is one more exponential a pair than raised features
-(`pair`), and needs no limits: exp may overflow to infinity, and 1 / infinity is the right 0.
+Both kernels read features with a contiguous token axis, so that loads of neighbouring lanes are coalesced. They keep a
+tile of queries × keys in registers while they loop over the hidden features, so nothing of size queries × keys × hidden
+is written. The exponential of a + b is computed for each pair. The CPU kernels (`pair`) save it by precomputed
+exponentials of a and b, but these need limits. Here exp may overflow to infinity, and 1 / infinity is correctly 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Tiles of queries × keys. The backward kernel keeps FEATURES of them at a time, and reads each gradient once for all.
+# Tile sizes. The backward kernel computes FEATURES features at a time, so that each upstream gradient is read once for
+# all of them.
 QUERIES, KEYS = 32, 64
 BACKWARD_QUERIES, BACKWARD_KEYS, FEATURES = 16, 32, 4
 
@@ -78,9 +79,9 @@ def _gradients(
     BLOCK_KEYS: tl.constexpr,
     BLOCK_FEATURES: tl.constexpr,
 ):
-    """Some rows' Σ_k g_qk v_h φ'(x_qkh), and their share Σ_qk g_qk φ(x_qkh) of the vector's gradient.
+    """Gradients Σ_k g_qk v_h φ'(x_qkh) of a block of queries, and the partial sum Σ_qk g_qk φ(x_qkh) of the vector's.
 
-    The keys' gradient is the same sum with the two sides exchanged, and the strides of `upstream` with them.
+    The gradient of the keys is the same sum with query and key exchanged, and with them the strides of `upstream`.
     """
     lead = tl.program_id(2).to(tl.int64)
     rows = tl.program_id(0) * BLOCK_QUERIES + tl.arange(0, BLOCK_QUERIES)
@@ -121,7 +122,7 @@ def _gradients(
 def scores_forward(query: Tensor, key: Tensor, vector: Tensor, slope: float | None) -> Tensor:
     """Σ_h v_h φ(a_qh + b_kh): (lead, query, hidden), (lead, key, hidden), (lead, hidden) -> (lead, query, key).
 
-    φ is tanh where `slope` is None, else the leaky rectifier with that slope.
+    φ is tanh if `slope` is None, otherwise the leaky ReLU with that slope.
     """
     lead, queries, hidden = query.shape
     keys = key.shape[1]

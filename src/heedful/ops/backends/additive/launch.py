@@ -1,6 +1,6 @@
-"""Additive attention under softmax as one compiled kernel forward and one backward, on a processor.
+"""Launches the CPU kernels of additive attention under softmax: one forward, one backward.
 
-What is kept between them is linear in the lengths: the outputs, and the logarithm of each row's sum.
+Saved between the passes are the outputs and the logsumexp of each row, so memory is linear in the lengths.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from heedful.ops.jit.kernel import Argument, launch, parts_for
 from heedful.ops.jit.scratch import scratch
 from heedful.ops.jit.source import Compiled
 
-# Nanoseconds that one core takes in float32 for a feature of a pair, a number of a value mixed in, a feature of a key.
+# Nanoseconds of one core in float32: a feature of a pair, a multiply-add of weights · values, an exponential of a key.
 FORWARD = 0.025, 0.01, 0.3
 BACKWARD = 0.08, 0.03, 0.7
 ROWS, NUMBERS = 128, 32768
-"""A block has at most so many rows, and so many numbers of features: they stay in the outer cache."""
+"""Maximum rows, and elements of features, of a block, so that they stay in the cache."""
 
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Query, key, value and vector, as `attend_forward` takes them."""
+"""Query, key, value and vector, as in `attend_forward`."""
 
 
 @lru_cache(256)
 def block_rows(queries: int, hidden: int, shares: int) -> int:
-    """How many rows a block has, so that there are about equally many for each of `shares` of the rows."""
+    """Number of rows of a block, such that `shares` threads get about equally many blocks."""
     most = max(1, min(queries, ROWS, max(32, NUMBERS // hidden)))
     blocks = -(-queries // most)
     if queries // blocks >= 32:
@@ -48,24 +48,24 @@ def block_rows(queries: int, hidden: int, shares: int) -> int:
 
 @lru_cache(256)
 def work_of(layout: Layout, before: int, after: int, costs: tuple[float, float, float]) -> float:
-    """Nanoseconds of one thread."""
-    pair, mix, raised = costs
+    """Estimated nanoseconds of one thread."""
+    pair, mix, exponential = costs
     near = min(layout.keys, max(0, before + after + 1)) / max(1, layout.keys)
     cells = layout.pairs * near * (layout.hidden * pair + layout.width * mix)
-    return cells + layout.units * layout.keys * layout.hidden * raised
+    return cells + layout.units * layout.keys * layout.hidden * exponential
 
 
 @lru_cache(256)
 def forward_sizes(layout: Layout, parts: int) -> tuple[int, int]:
-    """Rows of a block, and numbers of scratch for a part."""
+    """Rows of a block, and elements of scratch per thread."""
     shares = parts // math.gcd(parts, layout.units)
     rows = block_rows(layout.queries, layout.hidden, shares)
     return rows, forward_numbers(rows, layout.keys, layout.hidden)
 
 
 @cache
-def nothing(dtype: torch.dtype) -> Tensor:
-    """An empty tensor: no weights, or nothing added."""
+def empty_tensor(dtype: torch.dtype) -> Tensor:
+    """An empty tensor, which stands for no weights or no bias."""
     with torch.inference_mode(False):
         return torch.empty(0, dtype=dtype, device="cpu")
 
@@ -79,7 +79,7 @@ def attend_forward(
     slope: float | None = None,
     needs_weights: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Outputs (*lead, query, width), the logarithm of each row's sum (*lead, query), and weights if needed.
+    """Outputs (*lead, query, width), the logsumexp of each row (*lead, query), and weights (*lead, query, key) or None.
 
     Query (*lead, query, hidden), key (*lead, key, hidden), value (*lead, key, width) and vector (*lead, hidden) are
     `dense`; leading axes broadcast.
@@ -91,7 +91,7 @@ def attend_forward(
     rows, numbers = forward_sizes(layout, parts)
     output = query.new_empty(units * queries * layout.width)
     sums = query.new_empty(units * queries)
-    weights = query.new_empty(layout.pairs) if needs_weights else nothing(query.dtype)
+    weights = query.new_empty(layout.pairs) if needs_weights else empty_tensor(query.dtype)
     results = rows, output, sums, weights, scratch(parts, numbers, query.dtype)
     _launch(
         additive_forward, (query, key, value, vector), layout, visible, slope, results, work, parts
@@ -111,7 +111,7 @@ def attend_backward(
     sums: Tensor,
     upstream: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Gradients of query, key, value and vector from those of the outputs."""
+    """Gradients of query, key, value and vector from `upstream`, the gradient of the outputs."""
     query, key, value, vector = tensors
     layout = _layout(query, key, value, vector)
     units, queries = layout.units, layout.queries
@@ -169,7 +169,7 @@ def _launch(
     work: float,
     parts: int,
 ) -> None:
-    """Run a kernel, for each piece of what is added if anything is."""
+    """Launch a kernel once, or once for each block of rows of the added mask and bias."""
     query, key, value, vector = tensors
     lengths, added = visible.lengths, visible.added
     given = (
@@ -188,13 +188,13 @@ def _launch(
         visible.after,
     )
     if added is None:
-        nowhere = nothing(query.dtype), layout.all_keys, 0, 0, layout.queries
-        launch(kernel, *given, *nowhere, *results, work=work, parts=parts)
+        no_bias = empty_tensor(query.dtype), layout.all_keys, 0, 0, layout.queries
+        launch(kernel, *given, *no_bias, *results, work=work, parts=parts)
         return
     for first, last, piece in added.pieces():
         tile = unexpanded(piece)
         tile = tile.expand(*tile.shape[:-1], layout.keys).contiguous()
         begins = unit_places(layout.lead, ((tile.shape[:-2], tile.stride()[:-2]),)).view(-1)
         step = 0 if tile.shape[-2] == 1 else layout.keys
-        here = tile.view(-1), begins, step, first, last
-        launch(kernel, *given, *here, *results, work=work, parts=parts)
+        piece_arguments = tile.view(-1), begins, step, first, last
+        launch(kernel, *given, *piece_arguments, *results, work=work, parts=parts)

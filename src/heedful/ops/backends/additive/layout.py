@@ -1,6 +1,6 @@
-"""How the compiled kernels see tensors: flat memory, and where the parts of each unit begin in it.
+"""Memory layout of the operands of the compiled kernels: flat memory, and the offsets of each unit in it.
 
-A unit is one place of the leading axes, which broadcast without copies.
+A unit is one index of the leading axes, such as one head of one sequence. Leading axes broadcast without copies.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Layout:
     lead: Sizes
     units: int
     pairs: int
-    """Query-key pairs of all units."""
+    """Number of query-key pairs of all units."""
     places: Tensor
-    """(units, tensors), int64: where a unit's queries, keys, vector and, if there are any, values begin."""
+    """(units, tensors), int64: offsets of a unit's queries, keys, vector and, if there are any, values."""
     queries: int
     keys: int
     hidden: int
     width: int
     strides: tuple[int, int, int]
-    """Distances of the rows of queries, keys and values."""
+    """Row strides of queries, keys and values."""
     all_keys: Tensor
     """(units,), int64: the number of keys, for a call without lengths."""
 
@@ -50,7 +50,7 @@ def layout_of(
     value: Sizes = (0, 0),
     value_strides: Sizes = (0, 1),
 ) -> Layout:
-    """The layout of tensors of these sizes and strides, which are `dense`."""
+    """The layout of tensors of these sizes and strides; the last axis is contiguous (`dense`)."""
     sides = [(query[:-2], query_strides[:-2]), (key[:-2], key_strides[:-2])]
     sides.append((vector[:-1], vector_strides[:-1]))
     sides.append((value[:-2], value_strides[:-2]))
@@ -76,7 +76,7 @@ def layout_of(
 
 @lru_cache(256)
 def unit_places(lead: Sizes, sides: tuple[Side, ...]) -> Tensor:
-    """Where each unit begins in each tensor's memory, (units, tensors), int64."""
+    """Offset of each unit in the memory of each tensor, (units, tensors), int64."""
     columns = []
     for sizes, strides in sides:
         place = torch.zeros((), dtype=torch.int64, device="cpu")
@@ -90,13 +90,13 @@ def unit_places(lead: Sizes, sides: tuple[Side, ...]) -> Tensor:
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy where its last axis has gaps or its numbers are lazily negated."""
+    """The tensor, or a copy if its last axis is not contiguous or it is lazily negated."""
     tensor = tensor.resolve_neg()
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
 def flat(tensor: Tensor) -> Tensor:
-    """All the memory that a dense view reaches, as one axis without a gradient."""
+    """The memory spanned by a dense view, as one axis, detached."""
     if tensor.is_contiguous():
         return tensor.detach().view(-1)
     sizes, strides = tensor.shape, tensor.stride()
@@ -105,12 +105,12 @@ def flat(tensor: Tensor) -> Tensor:
 
 
 def is_by_unit(units: int, queries: int, parts: int) -> bool:
-    """Whether each part of a backward kernel takes whole units, and keys need no copy of their gradients a part."""
+    """Whether each thread of a backward kernel computes whole units, so that key gradients need no copy per thread."""
     return units % parts == 0 or units >= 4 * parts or queries < parts
 
 
 def summed(copies: Tensor, shape: Sizes, wanted: Sizes) -> Tensor:
-    """Sum over the first axis, to `shape`, and over the leading axes that were broadcast."""
+    """Sum the copies over the first axis, reshape to `shape`, and sum over broadcast axes to `wanted`."""
     whole = copies if len(copies) == 1 else copies.sum(0)
     found = whole.view(shape)
     return found if shape == wanted else found.sum_to_size(wanted)

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Products of small matrices and of rows, inside the additive kernels."""
+"""Small matrix products and row operations for the additive kernels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def clear(array, at, count):
 
 @tile_function
 def scale(array, at, count, factor):
-    """Multiply some numbers in place."""
+    """Multiply `count` elements by `factor`, in place."""
     whole = count // LANES * LANES
     for c in range(at, at + whole, LANES):
         store(array, c, load(array, c) * factor)
@@ -34,7 +34,7 @@ def scale(array, at, count, factor):
 
 @tile_function
 def add_row(source, count, target, place):
-    """Add some numbers to others."""
+    """Add `count` elements of `source` to `target`, from offset `place` on."""
     whole = count // LANES * LANES
     for h in range(0, whole, LANES):
         store(target, place + h, load(target, place + h) + load(source, h))
@@ -59,9 +59,10 @@ def inner(left, l_at, right, r_at, count):
 def multiply(
     left, l_at, l_row, l_step, right, r_at, r_row, result, at, row, rows, depth, width, fresh
 ):
-    """Write, or add unless `fresh`, left · right: (rows, depth) · (depth, width).
+    """Write left · right to `result`, or add it unless `fresh`: (rows, depth) · (depth, width).
 
-    Each matrix has its first element and the distance of its rows; the left one also the distance of its columns.
+    Each matrix is given by an array, the offset of its first element and its row stride. The left matrix also has a
+    column stride, `l_step`.
     """
     column = 0
     if rows < FEW_ROWS:
@@ -88,13 +89,13 @@ def multiply(
 
 
 @tile_function
-def turn_rows(source, at, stride, count, width, turned):
-    """Transpose at most `KEYS` rows, (count, width) -> (width, KEYS), padded by zeros."""
+def transpose_rows(source, at, stride, count, width, transposed):
+    """Transpose at most `KEYS` rows, (count, width) -> (width, KEYS), zero-padded."""
     blocks, whole = count // LANES * LANES, width // LANES * LANES
     for k in range(0, blocks, LANES):
         for c in range(0, whole, LANES):
-            transpose_block(source, at + k * stride + c, stride, turned, c * KEYS + k, KEYS)
+            transpose_block(source, at + k * stride + c, stride, transposed, c * KEYS + k, KEYS)
     for c in range(width):
         first = blocks if c < whole else 0
         for k in range(first, KEYS):
-            turned[c * KEYS + k] = source[at + k * stride + c] if k < count else ZERO
+            transposed[c * KEYS + k] = source[at + k * stride + c] if k < count else ZERO

@@ -1,8 +1,8 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Small maps of queries and keys to features, and their gradients: both sides in one launch.
+"""Small linear maps of queries and keys to features, and their gradients: both in one kernel launch.
 
-For sizes at which the call of a library takes as long as the product. A matrix is read again and again from the caches,
-so it must be small: `suits`.
+For sizes at which the overhead of a BLAS call takes as long as the product. Matrices are reread from the cache, so they
+must be small; see `suits`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.jit.scratch import scratch
 
 MOST = 2**17
-"""Numbers of a matrix that stay in the caches."""
+"""Maximum number of elements of a matrix, so that it stays in the cache."""
 NANOSECONDS = 0.012
-"""What a multiply-add takes one core."""
+"""Nanoseconds of a multiply-add on one core."""
 
 
 _is_wide = cache(has_wide_vectors)
@@ -30,7 +30,7 @@ _is_wide = cache(has_wide_vectors)
 def suits(
     query: Tensor, query_weight: Tensor | None, key: Tensor, key_weight: Tensor | None
 ) -> bool:
-    """Whether both maps (..., features) by (features, hidden) are multiplied here; the key may have none."""
+    """Whether these kernels support both maps, (..., features) · (features, hidden); the key may have none."""
     if query_weight is None or not _is_wide() or query.dtype is not torch.float32:
         return False
     for tensor, weight in ((query, query_weight), (key, key_weight)):
@@ -50,7 +50,7 @@ def suits(
 
 @tile_function
 def mapped(part, parts, tensor, weight, result, features, hidden):
-    """A part's rows of tensor · weight."""
+    """The rows of tensor · weight that belong to a thread."""
     rows = len(tensor) // features
     first, last = rows * part // parts, rows * (part + 1) // parts
     multiply(
@@ -70,15 +70,15 @@ def additive_maps(
 
 
 @tile_function
-def unmapped(part, parts, tensor, weight, above, below, of_weight, features, hidden, turned):
-    """A part's rows of above · weightᵀ, and of tensorᵀ · above."""
+def unmapped(part, parts, tensor, weight, above, below, of_weight, features, hidden, transposed):
+    """The rows of above · weightᵀ and of tensorᵀ · above that belong to a thread."""
     for h in range(0, hidden, LANES):
         for f in range(0, features, LANES):
-            transpose_block(weight, f * hidden + h, hidden, turned, h * features + f, features)
+            transpose_block(weight, f * hidden + h, hidden, transposed, h * features + f, features)
     rows = len(tensor) // features
     first, last = rows * part // parts, rows * (part + 1) // parts
     multiply(
-        above, first * hidden, hidden, 1, turned, 0, features,
+        above, first * hidden, hidden, 1, transposed, 0, features,
         below, first * features, features, last - first, hidden, features, True,
     )  # fmt: skip
     first, last = features * part // parts, features * (part + 1) // parts
@@ -93,19 +93,30 @@ def additive_unmaps(
     part, parts, query, query_weight, features, key, key_weight, others, hidden,
     of_a, of_b, of_query, of_query_weight, of_key, of_key_weight, scratch,
 ):  # fmt: skip
-    """Fill the gradients of queries, keys and maps from those of both maps' results; `key_weight` may be None."""
-    turned = offset_view(scratch[part], 0)
+    """Fill the gradients of queries, keys and maps from those of a and b; `key_weight` may be None."""
+    transposed = offset_view(scratch[part], 0)
     unmapped(
-        part, parts, query, query_weight, of_a, of_query, of_query_weight, features, hidden, turned
+        part,
+        parts,
+        query,
+        query_weight,
+        of_a,
+        of_query,
+        of_query_weight,
+        features,
+        hidden,
+        transposed,
     )
     if key_weight is not None:
-        unmapped(part, parts, key, key_weight, of_b, of_key, of_key_weight, others, hidden, turned)
+        unmapped(
+            part, parts, key, key_weight, of_b, of_key, of_key_weight, others, hidden, transposed
+        )
 
 
 def map_both(
     query: Tensor, query_weight: Tensor, key: Tensor, key_weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Both products (..., features) · (features, hidden); a key without a map is returned as it is."""
+    """Both products (..., features) · (features, hidden); a key without a map is returned unchanged."""
     features, hidden = query_weight.shape
     a, b, others, work = query.new_empty(*query.shape[:-1], hidden), key, 0, query.numel() * hidden
     if key_weight is not None:

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
-"""Matrices of additive scores on a processor, and the gradients of query, key and vector from theirs."""
+"""Matrices of additive scores on a CPU, and the gradients of query, key and vector from the scores' gradient."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from heedful.ops.backends.additive.pair import (
     LANES,
     SUMS,
     add_key_sums,
+    exp_keys,
+    exp_rows,
     features_numbers,
     features_space,
     gradient_numbers,
     gradient_space,
     padded_size,
-    raise_keys,
-    raise_rows,
     tile_function,
     tile_gradients,
     tile_scores,
@@ -26,28 +26,28 @@ from heedful.ops.jit.kernel import kernel, offset_view
 
 
 def scores_numbers(rows: int, hidden: int) -> int:
-    """The numbers of scratch that a part of `scores_kernel` needs."""
+    """Size of the scratch of one thread of `scores_kernel`, in elements."""
     padded = -(-hidden // LANES) * LANES
     return features_numbers(rows, padded) + (BLOCK // LANES + KEYS) * padded + rows * KEYS
 
 
 def gradients_numbers(rows: int, hidden: int) -> int:
-    """The numbers of scratch that a part of `gradients_kernel` needs."""
+    """Size of the scratch of one thread of `gradients_kernel`, in elements."""
     return gradient_numbers(rows, -(-hidden // LANES) * LANES) + rows * KEYS
 
 
 @tile_function
 def block_scores(given, at, strides, rows, keys, hidden, slope, most_rows, scores, to, scratch):
-    """Scores of some queries of one unit and all its keys, (rows, keys) at `to`."""
+    """Scores of a block of queries of one unit and all its keys, (rows, keys) at offset `to`."""
     padded = padded_size(hidden)
     space, end = features_space(scratch, most_rows, padded)
     tiles = offset_view(scratch, end), offset_view(scratch, end + BLOCK // LANES * padded)
     found = offset_view(scratch, end + (BLOCK // LANES + KEYS) * padded)
-    raise_rows(given[0], at[0], strides[0], rows, hidden, given[2], at[2], slope, space)
+    exp_rows(given[0], at[0], strides[0], rows, hidden, given[2], at[2], slope, space)
     for key in range(0, keys, KEYS):
         count = min(KEYS, keys - key)
         place = at[0], at[1] + key * strides[1], at[2]
-        small = raise_keys(given[1], place[1], strides[1], count, hidden, slope, tiles[0])
+        small = exp_keys(given[1], place[1], strides[1], count, hidden, slope, tiles[0])
         tile_scores(
             given, place, strides, rows, 0, rows, count, hidden, slope, small, space, tiles,
             found, 0, KEYS,
@@ -65,8 +65,8 @@ def scores_kernel(
 ):  # fmt: skip
     """Fill scores (units, queries, keys), flat, from flat queries, keys and vectors.
 
-    `places` (units, 4) is where a unit's queries, keys and row of the vector begin. Each part takes an equal share of
-    all rows, in order.
+    `places` (units, 4) are the offsets of a unit's queries, keys and row of the vector. Each thread (`part`) computes
+    an equal, consecutive share of all rows.
     """
     units = len(places)
     first, last = units * queries * part // parts, units * queries * (part + 1) // parts
@@ -84,14 +84,14 @@ def scores_kernel(
 def block_gradients(
     given, at, strides, rows, keys, hidden, slope, spaces, upstream, u_at, results, to
 ):  # fmt: skip
-    """Write the gradients of a block of queries, and add its share of those of keys and vector."""
+    """Write the gradients of a block of queries, and add its terms of those of keys and vector."""
     space, tiles, sums, g = spaces
-    raise_rows(given[0], at[0], strides[0], rows, hidden, given[2], at[2], slope, space)
+    exp_rows(given[0], at[0], strides[0], rows, hidden, given[2], at[2], slope, space)
     clear(sums[1], 0, rows * padded_size(hidden))
     for key in range(0, keys, KEYS):
         count = min(KEYS, keys - key)
         place = at[0], at[1] + key * strides[1], at[2]
-        small = raise_keys(given[1], place[1], strides[1], count, hidden, slope, tiles[0])
+        small = exp_keys(given[1], place[1], strides[1], count, hidden, slope, tiles[0])
         for q in range(rows):
             ours, theirs = offset_view(upstream, u_at + q * keys + key), offset_view(g, q * KEYS)
             for k in range(count):
@@ -111,8 +111,9 @@ def gradients_kernel(
 ):  # fmt: skip
     """Write query_sum (units, queries, hidden), add to copies of key_sum (units, keys, hidden) and vector_sum.
 
-    `upstream` is (units, queries, keys), flat. `by_unit`: a part does whole units, and keys have one copy. Otherwise
-    it does its rows of every unit, in a copy of its own. The vector has a copy for each part.
+    `upstream` is (units, queries, keys), flat. With `by_unit` a thread (`part`) computes whole units, and key_sum has
+    one copy. Otherwise it computes its rows of every unit, and each thread has its own copy. vector_sum always has a
+    copy per thread.
     """
     units = len(places)
     padded = (hidden + LANES - 1) // LANES * LANES

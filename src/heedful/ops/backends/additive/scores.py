@@ -1,4 +1,4 @@
-"""Matrices of additive scores by compiled kernels, differentiable, without queries × keys × hidden numbers."""
+"""Differentiable matrices of additive scores by compiled kernels, without an intermediate queries × keys × hidden."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from heedful.ops.scores import Additive, Score
 from heedful.ops.scores.additive import ACTIVATIONS
 
 FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS = 0.025, 0.06
-"""What one feature of a pair takes one core in float32."""
+"""Nanoseconds of one feature of a pair on one core in float32."""
 ROWS, NUMBERS = 128, 32768
-"""A block has at most so many rows, and so many numbers of features."""
+"""Maximum rows, and elements of features, of a block."""
 SLOPES = additive_gpu.SLOPES
 
 
 def refusal(device: torch.device) -> str | None:
-    """None where the kernels run on tensors of the device, else the reason why not."""
+    """Return None if the kernels run on the device, otherwise the reason why not."""
     if takes_triton(device):
         return additive_gpu.unavailable()
     if device.type != "cpu":
@@ -39,7 +39,7 @@ def refusal(device: torch.device) -> str | None:
 
 
 def takes_triton(device: torch.device) -> bool:
-    """Whether the kernels of a GPU take tensors of the device."""
+    """Whether the Triton kernels are used on the device."""
     return device.type == "cuda"
 
 
@@ -49,7 +49,7 @@ def has_fast_pair(score: Score, device: torch.device) -> bool:
 
 
 def fast_pair(score: Score, query: Tensor, key: Tensor) -> Tensor:
-    """`score.pair` of float32 or float64, by a compiled kernel where there is one; tracers see it as one operator."""
+    """`score.pair` in float32 or float64, by a compiled kernel if there is one, traced as a single operator."""
     if isinstance(score, Additive) and has_fast_pair(score, query.device):
         return additive_scores(query, key, score.vector.to(query.dtype), score.activation)
     return score.pair(query, key)
@@ -58,9 +58,9 @@ def fast_pair(score: Score, query: Tensor, key: Tensor) -> Tensor:
 def additive_scores(query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
     r"""s_qk = Σ_h v_h φ(a_qh + b_kh), φ tanh or leaky_relu with slope 0.2.
 
-    `query` a is (*lead, query, hidden), `key` b (*lead, key, hidden) and `vector` v (*lead, hidden); leading axes
-    broadcast and are not copied, nor are views that overlap. The result is (*lead, query, key). Only these three are
-    kept for the backward pass; the second derivative is taken by plain mathematics.
+    `query` a is (*lead, query, hidden), `key` b (*lead, key, hidden) and `vector` v (*lead, hidden). Leading axes
+    broadcast without copies, and overlapping views are not copied. The result is (*lead, query, key). Only the three
+    inputs are saved for the backward pass. Double backward uses plain mathematics.
 
     >>> import torch
     >>> query, key = torch.zeros(2, 1, 3), torch.tensor([[1.0, 0.0, -1.0], [9.0, 0.0, 0.0]])
@@ -96,7 +96,7 @@ def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) 
 def scores_backward(
     query: Tensor, key: Tensor, vector: Tensor, activation: str, upstream: Tensor
 ) -> tuple[Tensor, ...]:
-    """Gradients of query, key and vector from `upstream`, that of the scores (*lead, query, key)."""
+    """Gradients of query, key and vector from `upstream`, the gradient of the scores (*lead, query, key)."""
     if takes_triton(query.device):
         return additive_gpu.scores_backward(query, key, vector, activation, upstream)
     query, key, vector = dense(query), dense(key), dense(vector)
@@ -142,7 +142,7 @@ def _rows(queries: int, layout: Layout) -> int:
 def _arguments(
     query: Tensor, key: Tensor, vector: Tensor, layout: Layout, activation: str
 ) -> tuple[Argument, ...]:
-    """The first arguments of both kernels."""
+    """The leading arguments of both kernels."""
     return (
         SLOPES[activation],
         flat(query),
@@ -159,7 +159,7 @@ def _arguments(
 def plain_gradients(
     query: Tensor, key: Tensor, vector: Tensor, activation: str, upstream: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients by plain mathematics, which autograd can differentiate again."""
+    """The gradients by plain mathematics, for double backward."""
     hidden = query[..., :, None, :] + key[..., None, :, :]
     value = ACTIVATIONS[activation](hidden)
     least = SLOPES[activation]
@@ -212,4 +212,4 @@ SCORES = Operator(
     _differentiate,
     on_gpu=True,
 )
-"""`heedful::additive_scores`, which torch.compile and torch.export see as one operator."""
+"""`heedful::additive_scores`, a single operator under torch.compile and torch.export."""

@@ -1,8 +1,8 @@
 # mypy: disallow-untyped-defs=false, check-untyped-defs=false
 """The kernels of `heedful.ops.backends.additive.steps`.
 
-Keys are raised once for all steps, which is why these loops take whole memories of raised keys instead of the tiles of
-`pair`. A feature of the query is raised to e^{-2q}, one of a key to e^{2k}, and the formulas are those of `pair`.
+The exponentials of the keys, e^{2k}, are computed once for all steps, so the kernels read a whole memory of them
+instead of the tiles of `pair`. The query is given as e^{-2q}. The formulas are those of `pair`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import math
 
 import numpy as np
 
-from heedful.ops.backends.additive.pair import SUMS, bend, tanh_of
+from heedful.ops.backends.additive.pair import SUMS, pair_gradients, tanh_of
 from heedful.ops.jit.kernel import dense, inlined, kernel
 
 
 @inlined(fastmath=SUMS)
 def score_of(query, key, vector):
-    """Σ_h v_h tanh(q_h + k_h) of raised features."""
+    """Σ_h v_h tanh(q_h + k_h) from the exponentials e^{-2q} and e^{2k}."""
     total = query.dtype.type(0)
     for h in range(query.shape[0]):
         total += vector[h] * tanh_of(query[h], key[h])
@@ -26,7 +26,7 @@ def score_of(query, key, vector):
 
 @inlined(fastmath=SUMS)
 def normalize(weights, keep):
-    """Softmax, in place, of the scores that are kept."""
+    """Softmax over the unmasked scores, in place; masked ones become 0."""
     top = -np.inf
     for s in range(weights.shape[0]):
         if keep[s] and weights[s] > top:
@@ -41,7 +41,7 @@ def normalize(weights, keep):
 
 @kernel(fastmath=SUMS)
 def step_forward(part, parts, query, key, vector, values, keep, bias, weights, context):
-    """Fill weights (batch, source) and context (batch, width) of the sentences `part`, `part` + `parts`, …."""
+    """Fill weights (batch, source) and context (batch, width) of sequences `part`, `part` + `parts`, …."""
     for b in range(part, query.shape[0], parts):
         for s in range(key.shape[1]):
             if keep[b, s]:
@@ -59,7 +59,7 @@ def step_forward(part, parts, query, key, vector, values, keep, bias, weights, c
 
 @inlined(fastmath=SUMS)
 def score_gradients(weights, values, context, upstream):
-    """Turn `upstream`, the gradient that arrives at the weights, into that of the scores."""
+    """Replace `upstream`, the gradient of the weights, by the gradient of the scores."""
     sum_of_all = upstream.dtype.type(0)
     for s in range(weights.shape[0]):
         if weights[s] != 0:
@@ -75,9 +75,9 @@ def score_gradients(weights, values, context, upstream):
 
 @inlined(fastmath=SUMS)
 def feature_gradients(g, query, key, vector, query_sum, key_sum, vector_sum):
-    """Add what the gradient g of one score gives to its query, key and the vector."""
+    """Add the terms of one score, with gradient g, to the gradients of its query, its key and the vector."""
     for h in range(query.shape[0]):
-        s, p = bend(query[h], key[h], g, None)
+        s, p = pair_gradients(query[h], key[h], g, None)
         query_sum[h] += s * vector[h]
         key_sum[h] += s * vector[h]
         vector_sum[h] += p
@@ -87,7 +87,7 @@ def feature_gradients(g, query, key, vector, query_sum, key_sum, vector_sum):
 def step_backward(
     part, parts, query, key, vector, values, weights, context, upstream, query_sum, key_sum, copies
 ):
-    """Go one step back in the sentences `part`, `part` + `parts`, …; `copies` are the vector's sums, one a part."""
+    """Backward pass of one step for sequences `part`, `part` + `parts`, …; `copies` are vector gradients per thread."""
     vector_sum = dense(copies[part])
     for b in range(part, query.shape[0], parts):
         score_gradients(weights[b], values[b], dense(context[b]), upstream[b])

@@ -1,7 +1,7 @@
-"""Additive attention of a recurrent decoder: one query a sentence, step after step, to one memory.
+"""Decoder steps of additive attention: one query per sequence and step, all steps over the same memory.
 
-A decoder goes past the planner and calls this, since its loop is one step of autograd. `plan_steps` chooses between
-compiled and plain steps and says why; `build_steps` makes them.
+A recurrent decoder runs its loop inside one autograd function, so it calls these steps instead of `attend`.
+`plan_steps` chooses between compiled and plain steps and returns the reason; `build_steps` constructs them.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from heedful.ops.backends.additive.step_kernels import step_backward, step_forwa
 from heedful.ops.jit.kernel import launch, parts_for, unavailable
 
 LIMITS = {torch.float32: 40.0, torch.float64: 350.0}
-"""The largest |x| of a feature that is raised: e^{±2x} and sums of two are then neither infinite nor 0."""
-# Nanoseconds of one thread for a feature of a key, forward and backward, and for a feature of a value.
+"""Limit of |x| of a feature: e^{±2x}, and the sum of two of them, then neither overflow nor underflow to 0."""
+# Nanoseconds of one thread: a feature of a key forward, the same backward, and a feature of a value.
 FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS, MIX_NANOSECONDS = 0.08, 0.2, 0.05
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Which steps serve a decoder, as `heedful.plan` tells it of `attend`."""
+    """The choice of steps for a decoder; the counterpart of `heedful.Plan`."""
 
     backend: str
     """A name of `STEPS`: "additive" for compiled steps, "reference" for plain mathematics."""
     reason: str
     rejected: Mapping[str, str]
-    """Why not the other."""
+    """Name of the other kind of steps -> why it was not chosen."""
 
 
 class AdditiveSteps(abc.ABC):
     r"""Steps :math:`e_s = v^\top \tanh(q + k_s) + b_s,\; w = \mathrm{softmax}(e),\; c = \sum_s w_s h_s`, and back.
 
-    A step back from :math:`\bar c` (and :math:`\bar w`, where the weights themselves are used) is
+    The backward pass of a step from :math:`\bar c` (and :math:`\bar w`, if the weights themselves are used) is
 
     .. math:: \bar w_s \mathrel{+}= \bar c^\top h_s,\quad \bar e_s = w_s(\bar w_s - \sum_r w_r \bar w_r),\quad
         \bar q = \sum_s u_s,\; \bar k_s \mathrel{+}= u_s \;\text{with}\; u_s = \bar e_s\, v (1 - \tanh^2(q + k_s)),
         \quad \bar v \mathrel{+}= \sum_s \bar e_s \tanh(q + k_s)
 
-    The gradients of key and vector are summed up in place over the steps; that of the values is one product
-    after the last of them, :math:`\bar h_s = \sum_t w_{ts} \bar c_t`, and left to the caller.
+    The gradients of key and vector are accumulated in place over the steps. The gradient of the values is a single
+    product after the last step, :math:`\bar h_s = \sum_t w_{ts} \bar c_t`, which the caller computes.
 
     Args:
         key: prepared, (batch, source, hidden), contiguous like the values.
         vector: (hidden,).
         values: (batch, source, width).
-        keep: (batch, source), boolean, True = may be attended to. A row without any gives weights 0.
-        bias: (batch, source), finite, added to the scores; it gets no gradient.
+        keep: (batch, source), boolean, True = may be attended to. A fully masked row gives weights 0.
+        bias: (batch, source), finite, added to the scores; no gradient is computed for it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AdditiveSteps(abc.ABC):
         """Attend from (batch, hidden); fill weights (batch, source) and context (batch, width)."""
 
     def begin_backward(self) -> None:
-        """Set the sums of gradients to zero."""
+        """Set the accumulated gradients to zero."""
         self.key_gradient = torch.zeros_like(self.key)
         self.vector_gradient = torch.zeros_like(self.vector)
 
@@ -78,7 +78,7 @@ class AdditiveSteps(abc.ABC):
     def backward(
         self, query: Tensor, weights: Tensor, context_gradient: Tensor, weights_gradient: Tensor
     ) -> Tensor:
-        """Go one step back; return the gradient of the query. `weights_gradient` is overwritten."""
+        """Backward pass of one step; returns the gradient of the query. `weights_gradient` is overwritten."""
 
     def finish_backward(self) -> tuple[Tensor, Tensor]:
         """Return the gradients of key and vector."""
@@ -86,7 +86,7 @@ class AdditiveSteps(abc.ABC):
 
 
 class PlainSteps(AdditiveSteps):
-    """Plain PyTorch, for any device, dtype and size of numbers."""
+    """Plain PyTorch, for any device, dtype and magnitude of features."""
 
     def forward(self, query: Tensor, weights: Tensor, context: Tensor) -> None:
         scores = torch.tanh(query[:, None] + self.key) @ self.vector + self.bias
@@ -107,7 +107,7 @@ class PlainSteps(AdditiveSteps):
 
 
 class KernelSteps(AdditiveSteps):
-    """Compiled: tanh(q + k) = (e^{2k} − e^{-2q})/(e^{2k} + e^{-2q}), where e^{2k} is raised once for all steps.
+    """Compiled kernels: tanh(q + k) = (e^{2k} − e^{-2q})/(e^{2k} + e^{-2q}), where e^{2k} is computed once.
 
     Queries and keys must lie within `LIMITS`.
     """
@@ -121,7 +121,7 @@ class KernelSteps(AdditiveSteps):
         bias: Tensor | None = None,
     ):
         super().__init__(key, vector, values, keep, bias)
-        self.raised = torch.exp(2 * key)
+        self.exp_key = torch.exp(2 * key)
         batch, source, hidden = key.shape
         self.cells, self.mixed = batch * source * hidden, values.numel() * MIX_NANOSECONDS
 
@@ -129,7 +129,7 @@ class KernelSteps(AdditiveSteps):
         launch(
             step_forward,
             torch.exp(-2 * query),
-            self.raised,
+            self.exp_key,
             self.vector,
             self.values,
             self.keep,
@@ -151,7 +151,7 @@ class KernelSteps(AdditiveSteps):
         launch(
             step_backward,
             torch.exp(-2 * query),
-            self.raised,
+            self.exp_key,
             self.vector,
             self.values,
             weights,
@@ -170,15 +170,15 @@ class KernelSteps(AdditiveSteps):
 
 
 STEPS: dict[str, type[AdditiveSteps]] = {"additive": KernelSteps, "reference": PlainSteps}
-"""Every kind of steps, by the backend whose formulas they follow."""
+"""Implementations of the steps, by the name of the corresponding backend."""
 
 
 def plan_steps(key: Tensor, query_bound: Tensor) -> StepPlan:
-    """Choose the steps for a memory, and say why.
+    """Choose the steps for a memory, with the reason.
 
     Args:
         key: prepared, (batch, source, hidden).
-        query_bound: scalar, what no |feature| of a query will exceed.
+        query_bound: scalar, upper bound of |x| of all features of the queries.
 
     >>> plan_steps(torch.zeros(1, 3, 4), torch.tensor(50.0)).rejected["additive"]
     'a feature of a key or query may reach 50, and float32 is raised up to 40'
@@ -194,7 +194,7 @@ def plan_steps(key: Tensor, query_bound: Tensor) -> StepPlan:
 
 
 def _refusal(key: Tensor, query_bound: Tensor) -> str | None:
-    """Why compiled steps do not serve, or None."""
+    """Return why compiled steps are not supported, or None."""
     if not key.is_cpu:
         return f"its kernels run on a processor, and the tensors are on {key.device.type}"
     limit = LIMITS.get(key.dtype)
@@ -220,7 +220,7 @@ def build_steps(
     keep: Tensor,
     bias: Tensor | None = None,
 ) -> AdditiveSteps:
-    """The steps of a plan; arguments as `AdditiveSteps` takes them, in any layout."""
+    """Construct the steps of a plan; the arguments are those of `AdditiveSteps`, with any strides."""
     if bias is not None:
         bias = bias.contiguous()
     return STEPS[plan.backend](

@@ -1,4 +1,4 @@
-"""What a mask and a bias let each query see, as the additive kernels take it."""
+"""Mask and bias of a call in the form of the additive kernels: window, key lengths, and additive mask."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from heedful.ops.positions import PositionBias
 from heedful.ops.rows import Rows
 
 PIECE_BYTES = 4 * 2**20
-"""Bytes of what is added to scores that exist at a time, unless `FEWEST_ROWS` take more."""
+"""Maximum bytes of a block of the additive mask, unless `FEWEST_ROWS` rows take more."""
 FEWEST_ROWS = 32
-"""Keys are raised again for each piece of rows, which so many rows amortize."""
+"""Minimum rows of a block: exponentials of keys are recomputed for each block, which this many rows amortise."""
 ALL = 2**40
-"""A distance that reaches every key."""
+"""A distance greater than any length: an unbounded side of the window."""
 
 
 @dataclass(frozen=True, eq=False)
 class Added:
-    """The part of a call's mask, and its bias, that neither distance nor length decides."""
+    """Bias, and the part of the mask that window and key lengths do not describe, to be added to the scores."""
 
     rows: Rows
     mask: Mask | None
@@ -35,17 +35,17 @@ class Added:
     dtype: torch.dtype
 
     def tile(self, rows: Rows) -> Tensor:
-        """What is added to the scores of some rows, (*, rows or 1, key), minus infinity where nothing is seen."""
+        """The additive mask of a block of rows, (*, rows or 1, key); minus infinity where masked."""
         keep = None if self.mask is None else self.mask.tile(rows)
         if self.bias is None:
             assert keep is not None
-            # 0 and −∞ by arithmetic: torch.where takes four times as long on a mask without a pattern.
+            # 0 and −∞ by arithmetic: torch.where takes four times as long on a random mask.
             return keep.to(self.dtype).sub_(1).mul_(torch.finfo(self.dtype).max).mul_(2)
         added = bias_at(self.bias, rows).detach().resolve_neg().to(self.dtype)
         return added if keep is None else torch.where(keep, added, -torch.inf)
 
     def pieces(self) -> Iterator[tuple[int, int, Tensor]]:
-        """Rows first to last (exclusive) with what is added to their scores."""
+        """Yield blocks of rows: first row, last row (exclusive), and their additive mask."""
         rows, bias = self.rows, self.bias
         count, step = rows.num_queries, rows.num_queries
         is_there = isinstance(bias, Tensor) and bias.dtype == self.dtype and bias.is_contiguous()
@@ -60,17 +60,17 @@ class Added:
 
 @dataclass(frozen=True, eq=False)
 class Visible:
-    """Row i sees the keys from i − before to i + after, both inclusive, below its length, where `added` is finite."""
+    """Row i attends to keys i − before to i + after, both inclusive, below its length, where `added` is not −∞."""
 
     before: int = ALL
     after: int = ALL
     lengths: Tensor | None = None
-    """(*lead,), int64, contiguous; None where all keys count."""
+    """(*lead,), int64, contiguous; None without key lengths."""
     added: Added | None = None
 
     @classmethod
     def of(cls, call: Call) -> Visible:
-        """What the call's mask and bias say; no numbers are looked at."""
+        """Convert the mask and bias of a call, without reading tensor contents."""
         mask, bias, rows = call.mask, call.bias, call.rows
         if bias is None and (mask is None or type(mask) is Causal or type(mask) is Window):
             return by_position(mask, call.num_queries, call.num_keys)
@@ -86,7 +86,7 @@ class Visible:
         return cls(ALL if left is None else left, ALL if right is None else right, lengths, added)
 
     def tile(self, rows: Rows) -> tuple[Tensor | None, Tensor | None]:
-        """For plain mathematics: what some rows may see, and what is added to their scores."""
+        """Boolean mask and bias of a block of rows, for plain mathematics; each may be None."""
         keep = bias = None
         if self.added is not None:
             bias = self.added.tile(rows)
@@ -106,7 +106,7 @@ EVERYTHING = Visible()
 
 @lru_cache(256)
 def by_position(mask: Causal | Window | None, num_queries: int, num_keys: int) -> Visible:
-    """What a mask of positions says, none or one."""
+    """Convert a causal or window mask, or None."""
     if mask is None:
         return EVERYTHING
     left, right = mask.bounds(Rows.all(num_queries, num_keys, (), torch.device("cpu")))
@@ -114,7 +114,7 @@ def by_position(mask: Causal | Window | None, num_queries: int, num_keys: int) -
 
 
 def unexpanded(tensor: Tensor) -> Tensor:
-    """The tensor with axes that were expanded, all of one number, of size 1.
+    """Undo `expand`: narrow axes of stride 0 to size 1.
 
     >>> unexpanded(torch.zeros(1, 3).expand(4, 3)).shape
     torch.Size([1, 3])
@@ -126,12 +126,12 @@ def unexpanded(tensor: Tensor) -> Tensor:
 
 
 def split(mask: Mask, rows: Rows) -> tuple[Tensor | None, Mask | None]:
-    """The key lengths of a mask's paddings, (*lead,), and the masks that neither lengths nor bounds describe."""
+    """Split a mask into key lengths (*lead,), and the rest that neither lengths nor bounds describe."""
     lengths: Tensor | None = None
     rest: Mask | None = None
     for part in conjuncts(mask):
         if type(part) is Padding:
-            # Copied, so that a later change of the lengths does not reach the backward pass.
+            # Copied, so that modifying the lengths in place later does not change the backward pass.
             own = part.key_lengths.to(torch.int64, copy=True)
             if own.shape != rows.lead:
                 own = rows.of_sequences(own)[..., 0, 0].expand(rows.lead)
