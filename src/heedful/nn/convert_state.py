@@ -97,7 +97,7 @@ def _packed(state: Mapping[str, Tensor], *, prefix: str, kind: str) -> dict[str,
 
 
 def _rename_part(name: str, state: Mapping[str, Tensor], *, forward: bool) -> str:
-    """Rename an entry of a layer. `state` tells whether it is a decoder layer: it then has cross-attention."""
+    """Rename an entry of a layer. A layer with cross-attention in `state` is a decoder layer."""
     cross = "multihead_attn." if forward else "cross_attention."
     for is_decoder in (False, True):
         norms = NORMS_OF_DECODER if is_decoder else NORMS_OF_ENCODER

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers are cheap on a CPU."""
+"""Dropout with fast random numbers on a CPU."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from heedful.errors import OptionError
 from heedful.ops.finite import in_torch_func
 
 LEVELS = 2**16
-"""Probabilities on a CPU are multiples of 1 / LEVELS."""
+"""On a CPU probabilities are rounded to multiples of 1 / LEVELS."""
 
 
 def dropout(inputs: Tensor, probability: float) -> Tensor:
-    r"""Set features to 0 with a probability and scale up the others, so that the expectation stays.
+    r"""Set random features to 0 and scale the others, so that the expectation is unchanged.
 
     .. math:: y = x \cdot b / (1 - p), \quad b \sim \mathrm{Bernoulli}(1 - p)
 
-    Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html. On a CPU one 64-bit number, from
-    PyTorch's default generator, decides for four features, four times faster than a Bernoulli number for each:
-    `probability` is then rounded to a multiple of :math:`2^{-16}`, and the scale is that of the rounded number, so
-    the expectation is exact.
+    Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html. On a CPU one 64-bit number from PyTorch's
+    default generator is used for four features, which is four times faster than a Bernoulli number for each. There
+    `probability` is rounded to a multiple of :math:`2^{-16}`. The scale uses the rounded probability, so the
+    expectation is exact.
 
     Shapes: any -> the same.
 
@@ -35,7 +35,7 @@ def dropout(inputs: Tensor, probability: float) -> Tensor:
         raise OptionError(f"dropout probability {probability} is outside [0, 1).")
     if probability == 0:
         return inputs
-    # Compilers and torch.func know PyTorch's own dropout: they may fuse it, and draw for each of their batch.
+    # PyTorch's own dropout supports fusion by compilers, and random numbers per batch element under torch.func.vmap.
     if inputs.device.type != "cpu" or torch.compiler.is_compiling() or in_torch_func():
         return F.dropout(inputs, probability)
     dropped = min(max(round(probability * LEVELS), 1), LEVELS - 1)
@@ -46,7 +46,7 @@ def dropout(inputs: Tensor, probability: float) -> Tensor:
 
 
 class Dropout(nn.Module):
-    """`dropout` while training, nothing while evaluating.
+    """`dropout` in training mode, the identity in evaluation mode.
 
     Raises:
         OptionError: for a probability outside [0, 1).

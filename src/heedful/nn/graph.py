@@ -13,7 +13,7 @@ from heedful.ops.backends.edges.attend import EdgePair, EdgeTensors
 
 
 class _GATLayer(GraphLayer):
-    """What GAT and GATv2 share: all but queries, keys and values."""
+    """Base class of GAT and GATv2: everything but queries, keys and values."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class GAT(_GATLayer):
         \mathrm{LeakyReLU}(a_t^\top W h_i + a_s^\top W h_j + a_e^\top W_e e_{ij})
 
     Arguments, parameters and results are those of PyTorch Geometric's `GATConv`: `load_state_dict` takes its state.
-    The backward pass stores nothing that has channels per edge.
+    No tensor of (edges, channels) is saved for the backward pass.
 
     Args:
         in_channels: features of a node; a pair for source and target nodes of different kinds.
@@ -159,7 +159,7 @@ class GATv2(_GATLayer):
         a^\top \mathrm{LeakyReLU}(W_r h_i + W_l h_j + W_e e_{ij})
 
     Arguments, parameters and results are those of PyTorch Geometric's `GATv2Conv`: `load_state_dict` takes its state.
-    The backward pass stores nothing that has channels per edge, with or without edge features.
+    No tensor of (edges, channels) is saved for the backward pass, with or without edge features.
 
     Args:
         share_weights: whether W_r is W_l.

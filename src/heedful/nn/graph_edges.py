@@ -1,4 +1,4 @@
-"""Inputs of the layers for graphs: edges in either form, features of nodes and edges, self loops."""
+"""Inputs of the graph layers: edges, features of nodes and edges, self loops."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from heedful.ops.masks import Edges
 Nodes = Tensor | tuple[Tensor, Tensor]
 """Features of nodes (nodes, channels), or a pair for source and target nodes of different kinds."""
 Fill = float | Tensor | Literal["add", "mean", "min", "max", "mul"]
-"""Features of self loops: a number, a tensor, or how those of the edges that point to the node are reduced."""
+"""Features of self loops: a number, a tensor, or the name of a reduction over the edges that point to the node."""
 FILLS = {"add": "sum", "mean": "mean", "min": "amin", "max": "amax", "mul": "prod"}
-"""The reductions by name, and what `torch.Tensor.scatter_reduce` calls them."""
+"""Name of a reduction -> its name in `torch.Tensor.scatter_reduce`."""
 
 
 class EdgeWeights(NamedTuple):
-    """Attention weights of a layer for graphs."""
+    """Attention weights of a graph layer."""
 
     edge_index: Tensor
     """(2, edges), int64: the edges attended over, in the order given; self loops that were added come last."""
@@ -46,8 +46,8 @@ def sorted_edges(
     Args:
         edge_index: (2, edges), or `Edges` made of it.
         edge_attr: (edges, edge_dim), or (edges,) for one feature.
-        sizes: how many target and source nodes there are.
-        edge_dim: how many features of an edge the layer was made for.
+        sizes: number of target and source nodes.
+        edge_dim: number of features of an edge in the layer.
         fill: features of self loops, which replace those listed; None leaves the edges as listed.
 
     Raises:
@@ -88,7 +88,7 @@ def _loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
     if not isinstance(fill, str):
         return features.new_full(shape, fill)
     source, target = edges.edge_index.long()
-    # Edges that belong to no loop go to one more row: in a traced program their number must not decide a shape.
+    # Edges that are no self loop are scattered to an extra row: their number must not determine a shape when traced.
     places = torch.where((source != target) & (target < nodes), target, nodes)
     rows = features.new_full((nodes + 1, shape[1]), 1.0 if fill == "mul" else 0.0)
     found = places[:, None].expand_as(features)
@@ -101,7 +101,7 @@ def check_features(
     edge_attr: Tensor | None,
     parameters: torch.dtype,
 ) -> None:
-    """Raise ShapeError or DtypeError for features that a layer with parameters of a dtype cannot take."""
+    """Raise ShapeError or DtypeError for features that a layer with parameters of this dtype does not support."""
     wanted = channels if isinstance(channels, tuple) else (channels, channels)
     for name, given, count in zip(("source", "target"), nodes, wanted, strict=True):
         if given.ndim != 2:

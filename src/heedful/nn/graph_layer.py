@@ -1,4 +1,4 @@
-"""The base of the layers for graphs: each node attends to the nodes whose edges point to it."""
+"""The base class of the graph layers: each node attends to the nodes whose edges point to it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class GraphLayer(nn.Module):
         rows, features = sorted_edges(edge_index, edge_attr, sizes, self.edge_dim, self._loops)
         tensors = self._tensors(source, target, features)
         if torch.is_autocast_enabled(source.device.type):
-            # Autocast narrows the linear maps alone: parameters that enter the attention are wide.
+            # Under autocast only the linear maps run in half precision: parameters of the attention keep their dtype.
             tensors = tensors.to(wide_dtype(tensors.value.dtype))
         output, weights = attend_edges(
             tensors,

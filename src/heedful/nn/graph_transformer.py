@@ -18,7 +18,7 @@ class GraphTransformer(GraphLayer):
         \frac{(W_q h_i)^\top (W_k h_j + W_e e_{ij})}{\sqrt{d}}
 
     Arguments, parameters and results are those of PyTorch Geometric's `TransformerConv`: `load_state_dict` takes its
-    state. No self loops are added. The backward pass stores nothing that has channels per edge.
+    state. No self loops are added. No tensor of (edges, channels) is saved for the backward pass.
 
     Args:
         in_channels: features of a node; a pair for source and target nodes of different kinds.

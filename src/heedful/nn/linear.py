@@ -1,4 +1,4 @@
-"""The linear layer, multiplied by `heedful.ops.products`."""
+"""The linear layer, using the matrix products of `heedful.ops.products`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from heedful.ops.products import linear
 
 
 class Linear(nn.Linear):
-    r""":math:`y = x W^\top + b`: `torch.nn.Linear`, parameters and all, twice as fast on some processors.
+    r""":math:`y = x W^\top + b`: `torch.nn.Linear` with the same parameters, twice as fast on some processors.
 
     Shapes: (..., in_features) -> (..., out_features).
 

@@ -1,4 +1,4 @@
-"""An LSTM over padded sequences, for which PyTorch has a far faster layer on a CPU than over packed ones."""
+"""An LSTM over padded sequences, which on a CPU is faster than PyTorch's LSTM over packed sequences."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from heedful.nn.recurrent import RecurrentEncoder, States
 
 
 class LSTMEncoder(RecurrentEncoder):
-    """As `RecurrentEncoder("lstm", ...)` of one layer, and 1.5 to 3 times as fast on a CPU.
+    """`RecurrentEncoder("lstm", ...)` of one layer, 1.5 to 3 times as fast on a CPU.
 
-    oneDNN has an LSTM for sequences of one length. Reading forward, padding comes after all that counts;
-    for reading backward each sequence is turned around by its own length, so that the same holds. What is
-    lost is the work on padding: hand in sequences of about the same length.
+    It uses the LSTM of oneDNN, which supports sequences of equal length only. In the forward direction padding follows
+    the sequence, so it does not affect earlier states. For the backward direction each sequence is reversed within its
+    own length. Padding is computed too: batch sequences of similar length.
 
     Args: as `RecurrentEncoder`, for one layer.
 
     Shapes: inputs (batch, length, input_width), lengths (batch,) -> `States` with values
-    (batch, length, hidden × directions). What inputs hold at padding never matters.
+    (batch, length, hidden × directions). Values at padding have no influence.
 
     Raises: as `RecurrentEncoder`.
 
@@ -27,7 +27,7 @@ class LSTMEncoder(RecurrentEncoder):
     torch.Size([1, 2, 8])
     """
 
-    by_hand = False  # oneDNN's layer has a backward pass of its own, and one in half precision
+    by_hand = False  # oneDNN's layer has a fused backward pass, also in half precision
 
     def __init__(self, input_width: int, hidden: int, *, bidirectional: bool = True):
         super().__init__("lstm", input_width, hidden, bidirectional=bidirectional)
@@ -43,9 +43,11 @@ class LSTMEncoder(RecurrentEncoder):
         values = self._read(clean, "")
         final = values[torch.arange(batch), ends]
         if self.layers.bidirectional:
-            turned = torch.where(padding, positions, ends[:, None] - positions)
-            turned = turned + longest * torch.arange(batch)[:, None]
-            back = self._read(clean.flatten(0, 1)[turned], "_reverse").flatten(0, 1)[turned]
+            reversed_index = torch.where(padding, positions, ends[:, None] - positions)
+            reversed_index = reversed_index + longest * torch.arange(batch)[:, None]
+            back = self._read(clean.flatten(0, 1)[reversed_index], "_reverse").flatten(0, 1)[
+                reversed_index
+            ]
             values, final = torch.cat([values, back], -1), torch.cat([final, back[:, 0]], -1)
         return States(values.masked_fill(padding[..., None], 0.0), lengths, (final[None],))
 

@@ -1,7 +1,8 @@
-"""Recurrent layers over packed sequences, with a backward pass written by hand.
+"""Recurrent layers over packed sequences, with an explicit backward pass.
 
-PyTorch's own pass back over packed sequences fills, at every step, a tensor as large as the whole batch with zeros,
-and adds to the weight's gradient. Here what the steps give is collected, and each weight is multiplied once.
+At every step PyTorch's backward pass over packed sequences fills a tensor of the size of the whole batch with zeros and
+adds to the gradient of the weight. Here the gate gradients of all steps are collected, and the gradient of each weight
+is one matrix product.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from heedful.ops.products import crossed, linear, product
 
 
 class Steps(NamedTuple):
-    """In which order the rows of a packed batch are read."""
+    """The order in which a recurrence processes the rows of a packed batch."""
 
     counts: tuple[int, ...]
-    """How many sequences are longer than t, for each t; the longest sequences come first."""
+    """`PackedSequence.batch_sizes`: the number of sequences longer than t, for each t."""
     reverse: bool
-    """Read each sequence from its own end."""
+    """Process each sequence from its last element to its first."""
 
     def slices(self) -> list[slice]:
-        """The rows of each step, in the order of reading."""
+        """The rows of each step, in processing order."""
         ends = list(accumulate(self.counts))
         rows = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
         return rows[::-1] if self.reverse else rows
 
     def last(self) -> Tensor:
-        """The row at which each sequence has been read to its end."""
+        """The last processed row of each sequence."""
         places = torch.arange(self.counts[0])
         if self.reverse:
             return places
@@ -46,10 +47,10 @@ class Steps(NamedTuple):
 
 
 def packed_layers(kind: str, layers: nn.RNNBase, packed: PackedSequence) -> tuple[Tensor, Hidden]:
-    """What `layers` (PyTorch's, of the cell `kind`) make of packed inputs.
+    """Apply PyTorch's recurrent `layers`, of the cell `kind`, to packed inputs.
 
-    Returns the states, packed rows × (directions × width), and the final ones, each (layers × directions, batch,
-    width) with the longest sequence first. Second derivatives go step by step.
+    Returns the states, (packed rows, directions × width), and the final states, each (layers × directions, batch,
+    width) with the longest sequence first. Double backward differentiates step by step with autograd.
     """
     counts = tuple(packed.batch_sizes.tolist())
     inputs, weights = packed.data, iter(layers.all_weights)
@@ -69,7 +70,7 @@ def packed_layers(kind: str, layers: nn.RNNBase, packed: PackedSequence) -> tupl
 
 
 def _fit(state: Tensor, rows: int) -> Tensor:
-    """The first rows of a state; sequences that only begin here begin at zero."""
+    """The first `rows` rows of a state, zero-padded: sequences that start at this step start at zero."""
     if len(state) >= rows:
         return state[:rows]
     return torch.cat([state, state.new_zeros(rows - len(state), state.shape[1])])
@@ -103,17 +104,19 @@ class _Packed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         kind, steps, saved = ctx.kind, ctx.steps, ctx.saved_tensors
-        if torch.is_grad_enabled():  # to be differentiated again
+        if torch.is_grad_enabled():  # double backward
             return (
                 None,
                 None,
-                *differentiable_gradients(partial(_seen, kind, steps), saved[:3], upstream),
+                *differentiable_gradients(
+                    partial(_differentiable, kind, steps), saved[:3], upstream
+                ),
             )
         return None, None, *_backward(kind, steps, ctx.parts, (saved[1], *saved[3:]), upstream)
 
 
-def _seen(kind: str, steps: Steps, gates: Tensor, weight: Tensor, bias: Tensor) -> Hidden:
-    """What `_Packed` makes, step by step before autograd's eyes."""
+def _differentiable(kind: str, steps: Steps, gates: Tensor, weight: Tensor, bias: Tensor) -> Hidden:
+    """The forward pass of `_Packed` in operators that autograd differentiates, step by step."""
     width = weight.shape[1]
     state: Hidden = tuple(gates.new_zeros(0, width) for _ in range(2 if kind == "lstm" else 1))
     made: list[Hidden] = []
@@ -129,7 +132,7 @@ def _seen(kind: str, steps: Steps, gates: Tensor, weight: Tensor, bias: Tensor) 
 def _backward(
     kind: str, steps: Steps, parts: int, saved: tuple[Tensor, ...], upstream: Hidden
 ) -> Iterator[Tensor]:
-    """The gradients of the gates, the recurrent weight and its bias."""
+    """Yield the gradients of the gates, the recurrent weight and its bias."""
     weight, recurrent, before, kept = saved[0], saved[1], saved[2 : 2 + parts], saved[2 + parts :]
     slices = steps.slices()
     count = len(kept) // len(slices)

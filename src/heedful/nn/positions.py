@@ -198,9 +198,9 @@ class RelativePositions(BiasPositions):
 
 @dataclass(frozen=True, kw_only=True)
 class PositionScheme:
-    """Where a position scheme enters a model: in the input, in the projected queries and keys, or in the scores.
+    """Builders of a position scheme: in the input, in the projected queries and keys, or as a bias on the scores.
 
-    A builder is None where the scheme does not enter.
+    A builder is None if the scheme is not used there.
 
     >>> POSITIONS["alibi"].bias(num_heads=2, bidirectional=True)
     ALiBiPositions()

@@ -18,11 +18,11 @@ from heedful.nn.recurrent_steps import gru_cell, lstm_cell, rnn_cell
 from heedful.ops.finite import is_eager
 
 CellStep = Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
-"""(the input's share of the gates, state, recurrent weight, recurrent bias) -> the next state."""
+"""(input term of the gates, state, recurrent weight, recurrent bias) -> next state."""
 
 
 class States(NamedTuple):
-    """What an encoder made of a batch of sequences.
+    """The output of an encoder for a batch of sequences.
 
     >>> encoder = RecurrentEncoder("lstm", 3, 4)
     >>> values, lengths, (final, cell) = encoder(torch.ones(2, 5, 3), torch.tensor([5, 2]))
@@ -35,14 +35,16 @@ class States(NamedTuple):
     lengths: Tensor
     """(batch,)"""
     summary: Hidden
-    """The final state of each layer, directions side by side: (layers, batch, width), one or (h, c)."""
+    """The final state of each layer, with directions concatenated: (h,), or (h, c) for an LSTM.
+
+    Each is (layers, batch, width).
+    """
 
 
 def _gates(gates: Tensor, before: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """The input's and the state's share of the gates, both in the type of the state.
+    """Input and recurrent term of the gates, both in the dtype of the state.
 
-    Under autocast the products are in half precision, but a state that is carried on through many steps
-    is not rounded at each.
+    Under autocast the products are in half precision, but the state is not rounded to half precision at each step.
     """
     recurrent = functional.linear(before, weight, bias)
     return gates.to(before.dtype), recurrent.to(before.dtype)
@@ -51,7 +53,7 @@ def _gates(gates: Tensor, before: Tensor, weight: Tensor, bias: Tensor) -> tuple
 def rnn_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hidden:
     """One step of an Elman cell, h' = tanh(gates + W h + b) (Elman 1990).
 
-    Shapes: gates (batch, width) hold the input's share, W_i x + b_i; hidden ((batch, width),);
+    Shapes: gates (batch, width) hold the input term W_i x + b_i; hidden ((batch, width),);
     weight (width, width); bias (width,).
     """
     return rnn_cell(*_gates(gates, hidden[0], weight, bias), hidden)
@@ -80,12 +82,12 @@ def gru_step(gates: Tensor, hidden: Hidden, weight: Tensor, bias: Tensor) -> Hid
 
 
 class Cell(NamedTuple):
-    """One kind of recurrence: PyTorch's fused layer and the same mathematics for one step."""
+    """A recurrent cell: PyTorch's fused layer, and the equivalent single step."""
 
     layer: Callable[..., nn.RNNBase]
     step: CellStep
     gates: int
-    """How many times its width a cell's gates are wide."""
+    """Size of the gates, as a multiple of the width of the state."""
 
 
 CELLS: dict[str, Cell] = {
@@ -96,12 +98,12 @@ CELLS: dict[str, Cell] = {
 
 
 def as_hidden(state: Tensor | tuple[Tensor, Tensor]) -> Hidden:
-    """Give PyTorch's recurrent state (a tensor, or a pair for LSTM) the one form used here."""
+    """Convert PyTorch's recurrent state (a tensor, or a pair for LSTM) to a tuple."""
     return (state,) if isinstance(state, Tensor) else tuple(state)
 
 
 def from_hidden(hidden: Hidden) -> Tensor | Hidden:
-    """The inverse of `as_hidden`: the form that PyTorch's layers take."""
+    """The inverse of `as_hidden`: the state as an argument of PyTorch's layers."""
     return hidden[0] if len(hidden) == 1 else hidden
 
 
@@ -114,10 +116,10 @@ def build_layers(
     bidirectional: bool = False,
     dropout: float = 0.0,
 ) -> nn.RNNBase:
-    """Build PyTorch's fused layers with starting values that train well.
+    """Build PyTorch's fused layers, with an initialization that trains well.
 
-    Recurrent matrices start orthogonal gate by gate (Saxe et al. 2014), input matrices Glorot uniform,
-    biases zero, and an LSTM's forget gate open with a bias of 1 (Jozefowicz et al. 2015).
+    Recurrent matrices are orthogonal per gate (Saxe et al. 2014), input matrices Glorot uniform, biases 0, except
+    that the bias of an LSTM's forget gate is 1 (Jozefowicz et al. 2015).
 
     Raises:
         OptionError: an unknown `kind`, a size below 1, or a dropout outside [0, 1).
@@ -138,7 +140,7 @@ def build_layers(
         num_layers=layers,
         batch_first=True,
         bidirectional=bidirectional,
-        # PyTorch drops out between layers only, and warns when there is no between.
+        # PyTorch applies dropout between layers only, and warns about it for a single layer.
         dropout=dropout if layers > 1 else 0.0,
     )
     for name, parameter in built.named_parameters():
@@ -156,24 +158,25 @@ def build_layers(
 
 
 class RecurrentEncoder(nn.Module):
-    """An RNN, LSTM or GRU that reads each sequence to its own end, in one or two directions.
+    """An RNN, LSTM or GRU over sequences of different lengths, in one or two directions.
 
-    h_t = cell(x_t, h_{t-1});  two directions are set side by side, [→h_t ; ←h_t]
+    h_t = cell(x_t, h_{t-1});  the states of two directions are concatenated, [→h_t ; ←h_t]
     (Schuster and Paliwal 1997).
 
     Args:
         kind: "rnn", "lstm" or "gru".
         input_width: features of an input position.
         hidden: features of a state, per direction.
-        layers: recurrent layers, one above the other.
-        bidirectional: read in both directions.
-        dropout: probability of dropping a feature between layers, when training.
+        layers: number of stacked recurrent layers.
+        bidirectional: process sequences in both directions.
+        dropout: dropout probability of features between layers in training mode.
 
     Shapes: inputs (batch, length, input_width), lengths (batch,) -> `States` with values
-    (batch, length, hidden × directions). What inputs hold at padding never matters. On a CPU, where
-    gradients are on, `heedful.nn.packed` does it, whose pass back is faster; `by_hand` False asks for PyTorch's own.
-    Under autocast on a processor whose LSTM does not run in half precision, it computes in float32
-    (`heedful.nn.recurrent_precision`).
+    (batch, length, hidden × directions). Values at padding have no influence.
+
+    On a CPU with gradients enabled the layers run in `heedful.nn.packed`, whose backward pass is faster than PyTorch's.
+    Set the attribute `by_hand` to False to use PyTorch's layers. Under autocast, on a CPU that does not support an LSTM
+    in half precision, the layers compute in float32 (`heedful.nn.recurrent_precision`).
 
     Raises:
         OptionError: an unknown kind, a size below 1, a dropout outside [0, 1).
@@ -209,14 +212,14 @@ class RecurrentEncoder(nn.Module):
         """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
         self._check(inputs, lengths)
         weight = self.layers.all_weights[0][0]
-        inputs, precision = recurrent_precision(inputs, weight, self._trains_by_hand(inputs))
+        inputs, precision = recurrent_precision(inputs, weight, self._uses_packed_layers(inputs))
         with precision:
             return self._encode(inputs, lengths)
 
     def _encode(self, inputs: Tensor, lengths: Tensor) -> States:
-        """Encode inputs and lengths that were checked, in the precision of the surroundings."""
+        """Encode validated inputs and lengths, under the autocast mode of the caller."""
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        if self._trains_by_hand(inputs) and inputs.dtype == self.layers.weight_ih_l0.dtype:
+        if self._uses_packed_layers(inputs) and inputs.dtype == self.layers.weight_ih_l0.dtype:
             states, final = packed_layers(self.kind, self.layers, packed)
             outputs = PackedSequence(
                 states, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
@@ -231,11 +234,11 @@ class RecurrentEncoder(nn.Module):
         summary = tuple(self._side_by_side(part) for part in final)
         return States(values, lengths, summary)
 
-    def _trains_by_hand(self, inputs: Tensor) -> bool:
-        """Whether `packed_layers`, with a hand-written backward pass, encodes: on a CPU, with gradients, untraced.
+    def _uses_packed_layers(self, inputs: Tensor) -> bool:
+        """Whether `packed_layers`, with its explicit backward pass, is used: on a CPU, with gradients, not traced.
 
-        It computes in float32 under autocast too: that takes less time than PyTorch's layers in half precision. Without
-        gradients PyTorch's own loop over steps, in C++, is up to three times as fast.
+        It computes in float32 also under autocast, which is faster than PyTorch's layers in half precision. Without
+        gradients PyTorch's C++ loop over steps is up to three times as fast.
         """
         return self.by_hand and torch.is_grad_enabled() and inputs.is_cpu and is_eager()
 

@@ -1,4 +1,4 @@
-"""The precision that recurrent layers compute in under autocast."""
+"""The dtype of recurrent layers under autocast."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor, nn
 
 
 def runs_lstm_in(dtype: torch.dtype) -> bool:
-    """Whether this processor runs PyTorch's LSTM when autocast lowers it to `dtype`.
+    """Whether this processor runs PyTorch's LSTM under autocast to `dtype`.
 
-    Autocast hands an LSTM to oneDNN, which has one in bfloat16 for processors with AVX-512 and on others raises "could
-    not create a primitive descriptor". No query says so, hence the smallest LSTM is run once.
+    Under autocast PyTorch calls the LSTM of oneDNN. In bfloat16 it supports processors with AVX-512, and raises "could
+    not create a primitive descriptor" on others. There is no API to query this, so a minimal LSTM is run once.
 
     >>> runs_lstm_in(torch.bfloat16) in (True, False)
     True
     """
-    return _answer(dtype)
+    return _lstm_runs_in(dtype)
 
 
-# torch.compile takes the answer as a constant instead of tracing the question.
+# torch.compile treats the result as a constant instead of tracing the function.
 torch.compiler.assume_constant_result(runs_lstm_in)
 
 
 @cache
-def _answer(dtype: torch.dtype) -> bool:
-    # Autocast, tracing modes and transforms are settings of one thread; a new thread has none of them.
+def _lstm_runs_in(dtype: torch.dtype) -> bool:
+    # Autocast, tracing modes and transforms are thread-local: a new thread runs without them.
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(_try_lstm, dtype).result()
 
@@ -44,10 +44,10 @@ def _try_lstm(dtype: torch.dtype) -> bool:
 
 
 def keeps_float32(device_type: str) -> bool:
-    """Whether recurrent layers stay out of the autocast that is on for this type of device.
+    """Whether recurrent layers ignore autocast on this type of device and compute in float32.
 
-    They do on a CPU that has no LSTM in autocast's dtype. That is every kind of them: such a processor multiplies in
-    half precision without instructions for it, and a GRU takes about ten times as long as in float32.
+    True on a CPU that does not support an LSTM in the dtype of autocast. It applies to all kinds of recurrent layers:
+    such a CPU has no half-precision instructions, and a GRU takes about ten times as long as in float32.
 
     >>> keeps_float32("cpu")
     False
@@ -62,16 +62,15 @@ def keeps_float32(device_type: str) -> bool:
 def recurrent_precision(
     inputs: Tensor, weight: Tensor, is_faster_in_float32: bool = False
 ) -> tuple[Tensor, AbstractContextManager[object]]:
-    """Return what recurrent layers should read, and the block in which to run them.
+    """Return the inputs for recurrent layers, and the context in which to run them.
 
-    Autocast is off in the block, and the inputs are cast to the dtype of the weights, where `keeps_float32` and, on a
-    CPU, where the layers are faster in float32. Anywhere else nothing is changed. Outputs made in the block are left in
-    the dtype they have.
+    If `keeps_float32`, or on a CPU `is_faster_in_float32`, the inputs are cast to the dtype of the weights and the
+    context disables autocast. Otherwise neither changes anything. Outputs are not cast back.
 
     Args:
         inputs: of any shape.
         weight: one of the layers' weights.
-        is_faster_in_float32: whether the layers take less time in float32 than under autocast.
+        is_faster_in_float32: whether the layers are faster in float32 than under autocast.
 
     >>> layers = torch.nn.GRU(3, 4)
     >>> inputs, precision = recurrent_precision(torch.ones(5, 2, 3), layers.weight_ih_l0)

@@ -1,4 +1,4 @@
-"""One step of each cell, forward and backward, written out: for loops that autograd does not follow."""
+"""One step of each recurrent cell, with an explicit backward pass, for loops inside an autograd function."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from torch import Tensor
 from heedful.ops.jit.kernel import launch, unavailable
 from heedful.ops.recurrence.steps import gru_step, gru_step_back, lstm_step, lstm_step_back
 
-# Nanoseconds of one thread for a number of the state.
+# Nanoseconds of one thread for an element of the gates.
 FORWARD_NANOSECONDS, BACKWARD_NANOSECONDS = 1.0, 0.6
 
 Hidden = tuple[Tensor, ...]
 """A recurrent state: (h,) or, for an LSTM, (h, c); each (layers, batch, width) or (batch, width)."""
 
 
-class Taken(NamedTuple):
-    """What a step forward made."""
+class StepResult(NamedTuple):
+    """The result of a forward step."""
 
     after: Hidden
     kept: tuple[Tensor, ...]
-    """What the step back needs."""
+    """Tensors saved for the backward step."""
 
 
 class Into(NamedTuple):
-    """Where a step back writes."""
+    """Output buffers of a backward step."""
 
     gates: Tensor
-    """The gradient of the input's share of the gates."""
+    """Gradient of the input term of the gates, W_i x + b_i."""
     recurrent: Tensor
-    """The gradient of W h + b."""
+    """Gradient of the recurrent term of the gates, W h + b."""
 
 
-class ByHand(NamedTuple):
-    """A cell's two directions."""
+class StepFunctions(NamedTuple):
+    """Forward and explicit backward step of a cell."""
 
-    forward: Callable[[Tensor, Tensor, Hidden], Taken]
-    """(the input's share of the gates, W h + b, the state before)."""
+    forward: Callable[[Tensor, Tensor, Hidden], StepResult]
+    """(input term of the gates, recurrent term W h + b, state before) -> result."""
     backward: Callable[[tuple[Tensor, ...], Tensor, Hidden, Hidden, Into], Hidden]
-    """(kept, W h + b, the state before, the gradient of the state after, where to write).
+    """(saved tensors, recurrent term W h + b, state before, gradient of the state after, output buffers) -> gradient.
 
-    Returns the gradient of the state before, but for what goes through W.
+    Returns the gradient of the state before, without the term that passes through W.
     """
 
 
 def _is_compiled(*tensors: Tensor) -> bool:
-    """Whether the kernels serve: they know float32, rows without gaps."""
+    """Whether the compiled kernels support the tensors: float32 on a CPU, with a contiguous last axis."""
     return unavailable() is None and all(
         each.dtype == torch.float32 and each.is_cpu and each.stride(-1) == 1 and each.numel()
         for each in tensors
@@ -93,63 +93,63 @@ SEEN: dict[str, Callable[[Tensor, Tensor, Hidden], Hidden]] = {
     "lstm": lstm_cell,
     "gru": gru_cell,
 }
-"""Each cell in operators that autograd knows: (the input's share of the gates, W h + b, the state before) -> after."""
+"""Each cell in differentiable operators: (input term of the gates, recurrent term W h + b, state before) -> after."""
 
 
-def rnn_forward(gates: Tensor, recurrent: Tensor, before: Hidden) -> Taken:
+def rnn_forward(gates: Tensor, recurrent: Tensor, before: Hidden) -> StepResult:
     """One step: h' = tanh(gates + recurrent)."""
     after = (gates + recurrent).tanh_()
-    return Taken((after,), (after,))
+    return StepResult((after,), (after,))
 
 
 def rnn_backward(
     kept: tuple[Tensor, ...], recurrent: Tensor, before: Hidden, upstream: Hidden, into: Into
 ) -> Hidden:
-    """The gradient of the gates is that of W h + b; nothing goes past them."""
+    """Both terms have the gradient of the gates; the state before receives a gradient only through W."""
     gates = through_tanh(upstream[0], kept[0])
     into.gates.copy_(gates)
     into.recurrent.copy_(gates)
     return (torch.zeros_like(before[0]),)
 
 
-def lstm_forward(gates: Tensor, recurrent: Tensor, before: Hidden) -> Taken:
+def lstm_forward(gates: Tensor, recurrent: Tensor, before: Hidden) -> StepResult:
     """i, f, o = σ(·), g = tanh(·);  c' = f c + i g;  h' = o tanh(c')."""
     if _is_compiled(gates, recurrent, before[1]):
         total = torch.empty_like(gates, memory_format=torch.contiguous_format)
-        seen, cell, after = (torch.empty_like(before[1]) for _ in range(3))
+        tanh_cell, cell, after = (torch.empty_like(before[1]) for _ in range(3))
         work = FORWARD_NANOSECONDS * gates.numel()
-        launch(lstm_step, gates, recurrent, before[1], total, seen, cell, after, work=work)
-        return Taken((after, cell), (total, seen))
+        launch(lstm_step, gates, recurrent, before[1], total, tanh_cell, cell, after, work=work)
+        return StepResult((after, cell), (total, tanh_cell))
     total = gates + recurrent
     write, forget, content, read = total.chunk(4, dim=1)
-    # One call for two gates that lie side by side.
+    # Input and forget gate are adjacent: one sigmoid for both.
     both = total[:, : 2 * write.shape[1]].sigmoid_()
     content.tanh_()
     read.sigmoid_()
     write, forget = both.chunk(2, dim=1)
     cell = torch.addcmul(write * content, forget, before[1])
-    seen = torch.tanh(cell)
-    return Taken((read * seen, cell), (total, seen))
+    tanh_cell = torch.tanh(cell)
+    return StepResult((read * tanh_cell, cell), (total, tanh_cell))
 
 
 def lstm_backward(
     kept: tuple[Tensor, ...], recurrent: Tensor, before: Hidden, upstream: Hidden, into: Into
 ) -> Hidden:
-    """c̄ = c̄' + h̄' o (1 − tanh² c');  ī, f̄, ḡ, ō from c̄ g, c̄ c, c̄ i and h̄' tanh c'; back to c goes c̄ f."""
-    total, seen = kept
-    if _is_compiled(total, seen, before[1], *upstream, *into):
-        past = torch.empty_like(seen)
+    """c̄ = c̄' + h̄' o (1 − tanh² c');  ī, f̄, ḡ, ō from c̄ g, c̄ c, c̄ i and h̄' tanh c';  the gradient of c is c̄ f."""
+    total, tanh_cell = kept
+    if _is_compiled(total, tanh_cell, before[1], *upstream, *into):
+        past = torch.empty_like(tanh_cell)
         work = BACKWARD_NANOSECONDS * total.numel()
-        launch(lstm_step_back, total, seen, before[1], *upstream, *into, past, work=work)
+        launch(lstm_step_back, total, tanh_cell, before[1], *upstream, *into, past, work=work)
         return torch.zeros_like(before[0]), past
     write, forget, content, read = total.chunk(4, dim=1)
-    cell = upstream[1] + through_tanh(upstream[0] * read, seen)
+    cell = upstream[1] + through_tanh(upstream[0] * read, tanh_cell)
     gates = torch.cat(
         [
             through_sigmoid(cell * content, write),
             through_sigmoid(cell * before[1], forget),
             through_tanh(cell * write, content),
-            through_sigmoid(upstream[0] * seen, read),
+            through_sigmoid(upstream[0] * tanh_cell, read),
         ],
         dim=1,
     )
@@ -158,7 +158,7 @@ def lstm_backward(
     return torch.zeros_like(before[0]), cell * forget
 
 
-def gru_forward(gates: Tensor, recurrent: Tensor, before: Hidden) -> Taken:
+def gru_forward(gates: Tensor, recurrent: Tensor, before: Hidden) -> StepResult:
     """r, z = σ(·);  n = tanh(gates_n + r recurrent_n);  h' = (1 − z) n + z h."""
     rows, width = before[0].shape
     if _is_compiled(gates, recurrent, before[0]):
@@ -166,17 +166,17 @@ def gru_forward(gates: Tensor, recurrent: Tensor, before: Hidden) -> Taken:
         new, after = (gates.new_empty(rows, width) for _ in range(2))
         work = FORWARD_NANOSECONDS * gates.numel()
         launch(gru_step, gates, recurrent, before[0], both, new, after, work=work)
-        return Taken((after,), (both, new))
+        return StepResult((after,), (both, new))
     both = (gates[:, : 2 * width] + recurrent[:, : 2 * width]).sigmoid_()
     reset, update = both[:, :width], both[:, width:]
     new = torch.addcmul(gates[:, 2 * width :], reset, recurrent[:, 2 * width :]).tanh_()
-    return Taken((torch.lerp(new, before[0], update),), (both, new))
+    return StepResult((torch.lerp(new, before[0], update),), (both, new))
 
 
 def gru_backward(
     kept: tuple[Tensor, ...], recurrent: Tensor, before: Hidden, upstream: Hidden, into: Into
 ) -> Hidden:
-    """n̄ = h̄'(1 − z) through tanh;  z̄ = h̄'(h − n), r̄ = n̄ recurrent_n through σ; past the gates goes h̄' z."""
+    """n̄ = h̄'(1 − z) through tanh;  z̄ = h̄'(h − n), r̄ = n̄ recurrent_n through σ;  the direct gradient of h is h̄' z."""
     both, new = kept
     if _is_compiled(both, new, recurrent, before[0], upstream[0], *into):
         past = torch.empty_like(new)
@@ -194,9 +194,9 @@ def gru_backward(
     return (past,)
 
 
-BY_HAND: dict[str, ByHand] = {
-    "rnn": ByHand(rnn_forward, rnn_backward),
-    "lstm": ByHand(lstm_forward, lstm_backward),
-    "gru": ByHand(gru_forward, gru_backward),
+BY_HAND: dict[str, StepFunctions] = {
+    "rnn": StepFunctions(rnn_forward, rnn_backward),
+    "lstm": StepFunctions(lstm_forward, lstm_backward),
+    "gru": StepFunctions(gru_forward, gru_backward),
 }
-"""As `heedful.nn.recurrent.CELLS`."""
+"""Forward and backward step by name of the cell; the names are those of `heedful.nn.recurrent.CELLS`."""

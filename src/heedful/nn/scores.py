@@ -82,7 +82,7 @@ class ScoreModule(nn.Module, abc.ABC):
 
 
 def _unset(*shape: int | None) -> nn.Parameter:
-    """An uninitialized parameter; sizes that are None (no head axis) are left out."""
+    """An uninitialized parameter; sizes that are None (no head axis) are omitted."""
     return nn.Parameter(torch.empty([size for size in shape if size is not None]))
 
 

@@ -21,7 +21,7 @@ NORMS = ("pre", "post")
 
 
 class _Layer(nn.Module):
-    """Shared by both kinds of layer: the residual connection with pre-norm or post-norm."""
+    """Base class of both kinds of layer: the residual connection with pre-norm or post-norm."""
 
     def __init__(self, *, dropout: float, norm: str):
         super().__init__()
