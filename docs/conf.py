@@ -61,7 +61,7 @@ napoleon_use_rtype = False
 
 CONTENTS = {
     "Guides": (
-        "attention", "graphs", "python", "translating", "tagging", "classifying", "comparing", "speed",
+        "attention", "graphs", "python", "translating", "tagging", "classifying", "series", "comparing", "speed",
     ),
     "Reference": ("api",),
     "Measurements": ("results", "claims", "benchmarks", "planning"),

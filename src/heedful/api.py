@@ -10,15 +10,15 @@ from typing import Any
 from heedful.answers.text import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
-from heedful.errors import DataError, OptionError, RunError, nearest, unknown_choice
+from heedful.errors import DataError, OptionError, nearest, unknown_choice
 from heedful.explore.explain import Explained
 from heedful.explore.explain import explain as explain_prediction
 from heedful.explore.run_report import write_report
-from heedful.run_folder import read_task
 from heedful.tasks.alignment import align_words
 from heedful.tasks.base import Task
 from heedful.tasks.options import Chosen
 from heedful.tasks.predictor import Predictor
+from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
 from heedful.training.events import Event
 from heedful.training.loop import train_model
@@ -136,10 +136,7 @@ def load(run: str | Path) -> TrainedModel:
     Traceback (most recent call last):
     heedful.errors.RunError: run folder 'no/such/run' does not exist
     """
-    name = read_task(run)
-    if name not in TASKS:
-        raise RunError(f"{run} holds a run of {name!r}; this Heedful knows {', '.join(TASKS)}")
-    return TrainedModel(TASKS[name].load(run), Path(run))
+    return TrainedModel(task_of(run).load(run), Path(run))
 
 
 def train(

@@ -46,9 +46,10 @@ def evaluate(
         heedful evaluate runs/en-de --test test.en test.de --beam 5
         heedful evaluate runs/en-de --test test.en test.de --by-length --json
     """
+    from heedful.cli.effects import check_options, search_of
     from heedful.cli.progress import watched
-    from heedful.cli.run import check_options, search_of, task_of
     from heedful.tasks.options import split_columns
+    from heedful.tasks.runs import task_of
 
     output = Output(json=json, quiet=quiet)
     task = task_of(run)

@@ -74,7 +74,8 @@ def explain(
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
     """
-    from heedful.cli.run import check_options, search_of, task_of
+    from heedful.cli.effects import check_options, search_of
+    from heedful.tasks.runs import task_of
 
     task = task_of(run)
     given = {"reference": reference, "beam": beam}

@@ -86,8 +86,9 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         echo "A man sleeps." | heedful predict runs/en-de
     """
-    from heedful.cli.run import check_options, search_of, task_of
+    from heedful.cli.effects import check_options, search_of
     from heedful.tasks.readers.base import Writing
+    from heedful.tasks.runs import task_of
 
     task = task_of(run)
     given = {

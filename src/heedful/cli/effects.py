@@ -1,28 +1,12 @@
-"""The task of a run folder, and which options of a command have an effect on it."""
+"""Which options of a command have an effect on a task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from heedful.errors import OptionError, RunError
-from heedful.run_folder import read_task
-from heedful.tasks.table import TASKS
-
-if TYPE_CHECKING:
-    from heedful.tasks.base import Task
-
-
-def task_of(run: Path) -> Task:
-    """Return the task that a run was trained for.
-
-    Raises: RunError for a folder that is missing, is no run, or is a run of an unknown task.
-    """
-    name = read_task(run)
-    if name not in TASKS:
-        raise RunError(f"{run} holds a run of {name!r}; this Heedful knows {', '.join(TASKS)}")
-    return TASKS[name]
+from heedful.errors import OptionError
+from heedful.tasks.base import Task
 
 
 def check_options(task: Task, given: Mapping[str, Any]) -> None:

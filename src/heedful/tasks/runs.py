@@ -1,0 +1,25 @@
+"""The task of a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from heedful.errors import RunError
+from heedful.run_folder import read_task
+from heedful.tasks.base import Task
+from heedful.tasks.table import TASKS
+
+
+def task_of(run: str | Path) -> Task:
+    """Return the task that a run was trained for.
+
+    Raises: RunError for a folder that is missing, is no run, or is a run of an unknown task.
+
+    >>> task_of("no/such/run")
+    Traceback (most recent call last):
+    heedful.errors.RunError: run folder 'no/such/run' does not exist
+    """
+    name = read_task(run)
+    if name not in TASKS:
+        raise RunError(f"{run} holds a run of {name!r}; this Heedful knows {', '.join(TASKS)}")
+    return TASKS[name]
