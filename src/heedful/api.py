@@ -88,7 +88,9 @@ class TrainedModel:
         return [self._aligned(one, each) for one, each in zip(read, found, strict=True)]
 
     def _input(self, one: Any) -> Any:
-        return self.predictor.task.reader.parsed(one) if isinstance(one, str) else one
+        if not isinstance(one, str):
+            return one
+        return self.predictor.task.reader.parsed(one, self.config.data)
 
     def _aligned(self, source: str, found: Generated) -> Generated:
         if not source.strip() or not found.text.strip():

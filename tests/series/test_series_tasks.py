@@ -172,6 +172,11 @@ def test_the_command_on_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     np.save("one.npy", CORPUS.train.inputs[0])
     ran = run_command("explain", "run", "one.npy", "--out", "seen.html")
     assert ran.status == 0, ran.stderr
+    Path("one.csv").write_text("t,x,y,label\n2,1,0.5,\n1,?,0,\n", encoding="utf-8")
+    [values] = heedful.load("run").predict(["one.csv"])
+    assert values.label in heedful.load("run").labels
+    ran = run_command("explain", "run", "long.csv")
+    assert (ran.status, "the file holds 40 series; one is wanted" in ran.stderr) == (1, True)
     piped = run_command("predict", "run", input="x\n")
     assert (piped.status, "series are not read from standard input" in piped.stderr) == (2, True)
 
@@ -189,3 +194,67 @@ def test_series_without_numbers_in_a_forecast_are_told() -> None:
     short = SeriesSet([Series(np.ones((3, 1)))])
     with pytest.raises(DataError, match="48 to read and 1 to forecast are wanted"):
         TASKS["forecast"].reader.cut(short, configured("forecast").data)
+
+
+SETTINGS: dict[str, tuple[str, list[Any]]] = {
+    "inputs.width": ("classify-series", [0, 4]),
+    "inputs.dropout": ("classify-series", [0.0, 0.5]),
+    "data.min_examples": ("classify-series", [1, 100]),
+    "data.max_length": ("classify-series", [50, 100]),
+    "pooling.kind": ("classify-series", ["mean", "max"]),
+    "prediction.threshold": ("classify-series", [0.01, 0.99]),
+    "training.label_smoothing": ("classify-series", [0.0, 0.3]),
+    "labels.chain": ("tag-series", [False, True]),
+    "data.horizon": ("forecast", [1, 3]),
+    "data.steps": ("forecast", [5, 10]),
+    "data.stride": ("forecast", [10, 20]),
+    "data.season": ("forecast", [0, 4]),
+    "data.valid_share": ("forecast", [0.3, 0.5]),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_does_something(name: str, tmp_path: Path) -> None:
+    task, values = SETTINGS[name]
+    section, _, key = name.partition(".")
+    seen = []
+    for number, value in enumerate(values):
+        base: dict[str, Any] = {"training": {**TRAINING, "epochs": 1}}
+        if task == "forecast":
+            base["data"] = {"steps": 10, "stride": 10}
+        if name == "prediction.threshold":
+            base["data"] = {"separator": ","}
+        base[section] = {**SMALL.get(section, {}), **base.get(section, {}), key: value}
+        config = configured(task, **base)
+        reader = TASKS[task].reader
+        if task == "forecast":
+            train, valid = reader.cut(CORPUS.train, config.data)
+        else:
+            train, valid = data_of(task)
+        folder = tmp_path / str(number)
+        try:
+            events = list(train_model(TASKS[task], config, train, valid, folder))
+        except DataError as error:
+            seen.append((str(error),))
+            continue
+        model = heedful.load(folder)
+        shown = model.predictor.answer.shown(model.predict(valid.inputs[:1])[0])
+        weights = (folder / "model.safetensors").read_bytes()
+        found = model.evaluate(valid)
+        seen.append((events[0].train_examples, len(valid), weights, shown, repr(found)))
+    assert seen[0] != seen[1]
+
+
+def test_a_share_of_each_label_is_cut_off_by_the_seed() -> None:
+    train, _ = data_of("classify-series")
+    cuts = []
+    for seed in (0, 1):
+        config = configured("classify-series", data={"valid_share": 0.25, "valid_seed": seed})
+        left, cut = TASKS["classify-series"].reader.cut(train, config.data)
+        assert len(left) + len(cut) == len(train)
+        assert {each for (each,) in cut.answers} == {each for (each,) in train.answers}
+        cuts.append(cut.texts())
+    assert cuts[0] != cuts[1]
+    config = configured("classify-series", data={"valid_share": 0.01})
+    with pytest.raises(DataError, match="40 series are too few to cut a share of 0.01"):
+        TASKS["classify-series"].reader.cut(train, config.data)

@@ -76,8 +76,7 @@ class Label(HeadAnswer[Labels]):
                 if counts[label] < least:
                     raise train.error(
                         row,
-                        f"the label {label!r} has {counts[label]} training "
-                        f"{'text' if counts[label] == 1 else 'texts'}, and data.min_examples = {least} are "
+                        f"the label {label!r} has {_count(counts[label], train)}, and data.min_examples = {least} are "
                         "wanted to learn it from; add some, or merge it with another label.",
                     )
         for row, labels in enumerate(valid.answers):
@@ -86,7 +85,8 @@ class Label(HeadAnswer[Labels]):
                     raise _unseen(valid, row, label, counts)
         if len(counts) < 2 and not config.data.separator:
             raise OptionError(
-                f"every training text has the label {next(iter(counts))!r}; two labels or more are wanted"
+                f"every training {train.example} has the label {next(iter(counts))!r}; two labels or more are "
+                "wanted"
             )
 
     @classmethod
@@ -249,12 +249,17 @@ def scored(model: Any, batch: Any) -> tuple[Tensor, Tensor]:
     return scores, scores.new_zeros(())
 
 
+def _count(number: int, data: Dataset) -> str:
+    plural = "" if number == 1 or data.example.endswith("s") else "s"
+    return f"{number} training {data.example}{plural}"
+
+
 def _unseen(valid: Dataset, row: int, label: str, seen: Counter[str]) -> DataError:
     near = nearest(label, seen)
     hint = f"; did you mean {near!r}?" if near else "."
     return valid.error(
         row,
-        f"the label {label!r} is in no training text{hint} The training labels are: "
+        f"the label {label!r} is in no training {valid.example}{hint} The training labels are: "
         f"{', '.join(sorted(seen)[:40])}.",
     )
 

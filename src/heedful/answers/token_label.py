@@ -247,7 +247,7 @@ def _unseen(valid: Dataset, row: int, position: int, label: str, seen: set[str])
     hint = f"; did you mean {near!r}?" if near else "."
     return valid.error(
         row,
-        f"the label {label!r} is in no training sentence{hint} The training labels are: "
+        f"the label {label!r} is in no training {valid.example}{hint} The training labels are: "
         f"{', '.join(sorted(seen)[:40])}.",
         position,
     )

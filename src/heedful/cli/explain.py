@@ -114,7 +114,7 @@ def _explained(
     """Explain each text, or, where there are references, each text with its reference as the target."""
     from heedful.explore.explain import explain
 
-    inputs = [predictor.task.reader.parsed(text) for text in texts]
+    inputs = [predictor.task.reader.parsed(text, predictor.config.data) for text in texts]
     if reference:
         return [
             explain(predictor, one, target=target)

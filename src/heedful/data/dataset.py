@@ -6,7 +6,7 @@ import abc
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from heedful.errors import DataError
 
@@ -19,6 +19,8 @@ class Dataset(abc.ABC):
 
     name: str
     """Where the data come from, for people."""
+    example: ClassVar[str] = "example"
+    """What one example is called, in errors."""
 
     @property
     @abc.abstractmethod

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from heedful.data.dataset import Dataset, repeated
 from heedful.data.tables import table_rows
@@ -34,6 +35,7 @@ class Pairs(Dataset):
     source: list[str]
     target: list[str]
     name: str = "pairs"
+    example: ClassVar[str] = "pair"
 
     def __post_init__(self) -> None:
         if len(self.source) != len(self.target):

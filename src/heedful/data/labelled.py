@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
 from heedful.data.dataset import Dataset, preferred, repeated
 from heedful.data.files import check_file, iterate_lines
@@ -53,6 +54,7 @@ class Labelled(Dataset):
 
     sentences: Sequence[Sentence]
     name: str = "sentences"
+    example: ClassVar[str] = "sentence"
 
     @property
     def inputs(self) -> list[tuple[str, ...]]:

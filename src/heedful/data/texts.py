@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from heedful.data.dataset import Dataset, parse_number, preferred, repeated
 from heedful.data.files import check_file, iterate_lines
@@ -74,6 +75,7 @@ class Texts(Dataset):
 
     rows: Sequence[Text]
     name: str = "texts"
+    example: ClassVar[str] = "text"
 
     @property
     def inputs(self) -> list[str]:

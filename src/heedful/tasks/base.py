@@ -164,11 +164,10 @@ class Task:
         Raises: DataError for an example without positions, or when all examples are left out.
         """
         inputs, answer, options = predictor.input, predictor.answer, predictor.config.training
-        one = self.examples.removesuffix("s")
         examples = list(zip(inputs.encode(data.inputs), answer.targets(data), strict=True))
         for row, (encoded, _) in enumerate(examples):
             if not inputs.length(encoded):
-                raise data.error(row, f"the {one} holds no token; remove the row.")
+                raise data.error(row, f"the {data.example} holds no token; remove the row.")
         if training:
             longest = predictor.config.data.max_length
             examples = [
@@ -178,7 +177,7 @@ class Task:
             ]
             if not examples:
                 raise DataError(
-                    f"every training {one} is longer than data.max_length = {longest} tokens"
+                    f"every training {data.example} is longer than data.max_length = {longest}"
                 )
 
         def lengths(example: tuple[Any, Any]) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,7 @@ class SeriesSet(Dataset):
 
     series: Sequence[Series]
     name: str = "series"
+    example: ClassVar[str] = "series"
 
     def __post_init__(self) -> None:
         for each in self.series:

@@ -77,6 +77,16 @@ def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = Tru
     return found
 
 
+def has_column(path: str | Path, column: str) -> bool:
+    """Return whether a file is a table with a column of this name."""
+    path = Path(path)
+    check_file(path)
+    if (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower() not in TEXT_TABLES:
+        return False
+    first = next(text_table(path).rows(path, iterate_lines(path), []), None)
+    return first is not None and column in (*first.fields, *first.fields.values())
+
+
 def _array(path: Path) -> Values:
     try:
         found = np.load(path, allow_pickle=False)

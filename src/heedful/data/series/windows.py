@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from heedful.data.dataset import Dataset
 from heedful.data.series.series import Series, SeriesSet, Values, stretched, written
@@ -33,6 +34,7 @@ class Windows(Dataset):
 
     windows: Sequence[Window]
     name: str = "windows"
+    example: ClassVar[str] = "window"
 
     @property
     def inputs(self) -> list[Values]:

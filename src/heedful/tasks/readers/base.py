@@ -143,8 +143,8 @@ class Reader(abc.ABC):
             raise OptionError(f"--test is missing: name {self.test_data} not in the training")
         return self.read(values or data.train, data, "test")
 
-    def parsed(self, text: str) -> Any:
-        """Return the input that a person types as one text."""
+    def parsed(self, text: str, data: Any) -> Any:
+        """Return the input that a person types as one text; `data` is the section of the configuration."""
         return text
 
     def typed(self, example: Any) -> str:

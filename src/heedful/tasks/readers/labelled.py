@@ -86,7 +86,7 @@ class LabelledReader(Reader):
             sentences.append(Sentence(tokens, labels))
         return Labelled(sentences, name)
 
-    def parsed(self, text: str) -> list[str]:
+    def parsed(self, text: str, data: Any) -> list[str]:
         return words(text)
 
     def described(self, example: Sequence[str]) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from heedful.data.series.series import Series, SeriesSet, Values, as_values
-from heedful.data.series.tables import SeriesColumns, read_series, series_of_rows
+from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
 from heedful.data.series.windows import Windows, split_by_time, windows_of
 from heedful.errors import DataError
 from heedful.models.config import Section
@@ -127,12 +128,15 @@ class SeriesReader(Reader):
     def from_rows(self, rows: Rows, data: Any, name: str) -> SeriesSet:
         return SeriesSet(series_of_rows(rows, data.columns_of(each_step=False), name), name)
 
-    def parsed(self, text: str) -> Values:
+    def parsed(self, text: str, data: Any) -> Values:
         """Read the one series of a file.
 
         Raises: DataError for a file of several.
         """
-        found = read_series(text, SeriesColumns(), answers=False)
+        columns = replace(data.columns_of(each_step=self.kind == "steps"), file="")
+        if columns.series and not has_column(text, columns.series):
+            columns = replace(columns, series="")
+        found = read_series(text, columns, answers=False)
         if len(found) > 1:
             raise DataError(f"the file holds {len(found)} series; one is wanted.", path=text)
         return found[0].values
