@@ -14,8 +14,8 @@ from heedful.models import (
     EncoderDecoder,
     RecurrentConfig,
     RecurrentEncoderDecoder,
-    Transformer,
     TransformerConfig,
+    TransformerEncoderDecoder,
 )
 
 LENGTHS = torch.tensor([5, 2])
@@ -31,7 +31,7 @@ def recurrent(**options: Any) -> RecurrentEncoderDecoder:
 
 def transformer() -> Transformer:
     config = TransformerConfig(width=8, feed_forward=8, heads=2, encoder_layers=1, decoder_layers=3)
-    return Transformer(config, 20, 20)
+    return TransformerEncoderDecoder(config, 20, 20)
 
 
 @pytest.mark.parametrize("model", [recurrent(), recurrent(order="luong"), transformer()])

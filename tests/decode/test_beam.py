@@ -18,8 +18,8 @@ from heedful.models import (
     EncoderDecoder,
     RecurrentConfig,
     RecurrentEncoderDecoder,
-    Transformer,
     TransformerConfig,
+    TransformerEncoderDecoder,
 )
 
 BEGIN, END = 2, 3
@@ -40,7 +40,7 @@ def transformer(vocabulary: int = VOCABULARY) -> EncoderDecoder[Any]:
     config = TransformerConfig(
         width=8, feed_forward=8, heads=2, encoder_layers=1, decoder_layers=2, tie_embeddings=False
     )
-    model = Transformer(config, 20, vocabulary).double()
+    model = TransformerEncoderDecoder(config, 20, vocabulary).double()
     for parameter in model.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.9)

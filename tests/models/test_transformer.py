@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from heedful.errors import OptionError, ShapeError
-from heedful.models import Transformer, TransformerConfig
+from heedful.models import TransformerConfig, TransformerEncoderDecoder
 from heedful.models.config import choices_of
 from heedful.nn import (
     ACTIVATIONS,
@@ -46,7 +46,9 @@ def name_of(options):
 
 def built(sizes=(SOURCE, TARGET), **options):
     torch.manual_seed(7)
-    model = Transformer(TransformerConfig(**{**SMALL, "dropout": 0.0, **options}), *sizes)
+    model = TransformerEncoderDecoder(
+        TransformerConfig(**{**SMALL, "dropout": 0.0, **options}), *sizes
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
@@ -115,7 +117,7 @@ def test_step_by_step_is_the_whole(options):
 @pytest.mark.parametrize("options", CHOICES, ids=name_of)
 def test_save_and_load(options):
     first = built(**options)
-    second = Transformer(first.config, SOURCE, TARGET)
+    second = TransformerEncoderDecoder(first.config, SOURCE, TARGET)
     second.load_state_dict(first.state_dict())
     arguments = batch()
     assert torch.equal(first(*arguments).states, second(*arguments).states)
@@ -202,7 +204,7 @@ def test_every_attention_can_be_observed():
 def test_alignment_layer_is_the_last_but_one():
     assert built().alignment_layer == 1
     assert built(decoder_layers=1).alignment_layer == 0
-    assert Transformer.has_attention
+    assert TransformerEncoderDecoder.has_attention
 
 
 def test_embeddings_can_be_tied_and_shared():
@@ -219,7 +221,7 @@ def test_embeddings_can_be_tied_and_shared():
 
 def test_states_start_at_unit_size():
     torch.manual_seed(0)
-    model = Transformer(TransformerConfig(), 100, 100).eval()
+    model = TransformerEncoderDecoder(TransformerConfig(), 100, 100).eval()
     source, lengths, target = batch()
     assert 0.8 < float(model.encode(source, lengths).values.std().detach()) < 1.2
     logits = model.output(model(source, lengths, target).states)

@@ -442,7 +442,7 @@ def test_modules_that_cannot_be_converted_to_pytorch():
     # Positions, which PyTorch's stacks do not have.
     config = TransformerConfig(width=8, heads=2, feed_forward=16)
     with pytest.raises(OptionError, match="PositionedEncoder cannot be converted"):
-        to_torch(models.Transformer(config, 5, 5).encoder)
+        to_torch(models.TransformerEncoderDecoder(config, 5, 5).encoder)
     layer = TransformerEncoderLayer(8, 2, 16)
     with pytest.raises(OptionError, match="the norm after the last layer is RMSNorm"):
         to_torch(TransformerEncoder([layer], norm=nn.RMSNorm(8)))

@@ -130,7 +130,7 @@ def test_the_probe_says_what_an_lstm_does(dtype: torch.dtype, surroundings: str)
         "the meta device": torch.device("meta"),
         "autocast": torch.autocast("cpu", torch.bfloat16),
     }[surroundings]
-    module._answer.cache_clear()
+    module._lstm_runs_in.cache_clear()
     with mode:
         found = runs_lstm_in(dtype)
     assert found == real_answer(dtype)
@@ -144,16 +144,16 @@ def test_the_probe_runs_once_and_takes_a_failure_for_no(monkeypatch: pytest.Monk
         raise RuntimeError("could not create a primitive descriptor for the LSTM")
 
     monkeypatch.setattr(nn.LSTM, "forward", fail)
-    module._answer.cache_clear()
+    module._lstm_runs_in.cache_clear()
     try:
         assert [runs_lstm_in(torch.bfloat16) for _ in range(3)] == [False] * 3
     finally:
-        module._answer.cache_clear()
+        module._lstm_runs_in.cache_clear()
     assert len(calls) == 1
 
 
 def test_torch_compile_takes_the_answer_as_a_constant() -> None:
-    module._answer.cache_clear()
+    module._lstm_runs_in.cache_clear()
 
     def doubled(inputs: Tensor) -> Tensor:
         given, precision = recurrent_precision(inputs, inputs)

@@ -10,6 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from heedful import masks, normalizers, plan, scores
 from heedful.ops.arguments import validated
 from heedful.ops.backends import BACKENDS
+from heedful.ops.backends.band import backend as band
 from heedful.ops.call import Call
 from heedful.ops.normalizers import NORMALIZERS
 from heedful.ops.observe import Observed, observing
@@ -141,6 +142,7 @@ def test_the_plan_is_what_runs_and_every_other_backend_is_explained(
 
 def test_large_calls_are_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: True)
+    monkeypatch.setattr(band.Banded, "cost", band.WIDE_COST)
     x = torch.empty(1, 1, 1, 1).expand(1, 8, 4096, 16)
     sparse = plan(x, x, x, normalizer=normalizers.Sparsemax())
     assert sparse.backend == "chunked"

@@ -6,7 +6,7 @@ import pickle
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
@@ -19,7 +19,9 @@ from heedful.ops import plan as planning
 from heedful.ops.arguments import validated
 from heedful.ops.backends import BACKENDS
 from heedful.ops.cells import Cells
+from heedful.ops.masks.bounds import Bounds
 from heedful.ops.observe import observing
+from heedful.ops.rows import Rows
 from heedful.ops.signature import Signature, call_signature
 from tests.ops.compare import assert_same
 
@@ -246,12 +248,121 @@ def test_masks_of_a_class_of_ones_own(make: Callable[[int], masks.Mask]) -> None
         assert_same(got, attend_by_reference(*operands, mask=mask))
 
 
-def test_only_a_dataclass_of_its_own_has_a_known_signature() -> None:
+def test_classes_from_outside_are_planned_each_time() -> None:
     operands = tensors()
-    assert signature(*operands, mask=Every(2)) == signature(*operands, mask=Every(2))
-    assert signature(*operands, mask=Every(2)) != signature(*operands, mask=Every(3))
-    assert signature(*operands, mask=Odd(2)) is None
-    assert signature(*operands, mask=Extended(2, 1)) is None
+    for mask in (Every(2), Odd(2), Extended(2, 1), ~Every(2), masks.Causal() & Every(2)):
+        assert signature(*operands, mask=mask) is None
+
+
+@dataclass(frozen=True, eq=False)
+class Reaching(masks.Mask):
+    """A window as wide as numbers say, which its bounds remember in an attribute that is no argument."""
+
+    reach: Tensor
+    width: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "width", int(self.reach.max()))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.reach,)
+
+    def at(self, cells: Cells) -> Tensor:
+        return (cells.key_index() - cells.query_index()).abs() <= self.reach[cells.query_index()]
+
+    def bounds(self, rows: Rows) -> Bounds:
+        return Bounds(self.width, self.width)
+
+
+def test_bounds_that_follow_from_numbers_are_those_of_the_call() -> None:
+    x = torch.randn(1, 2, 200, 16)
+    for width in (2, 20, 3):
+        got = attend(x, x, x, mask=Reaching(torch.full((200,), width))).output
+        wanted = attend(x, x, x, mask=masks.Window(width, width), backend="reference").output
+        assert_same(got, wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class Listed(masks.Mask):
+    """A mask with a field that cannot be hashed."""
+
+    steps: list[int]
+
+    def at(self, cells: Cells) -> Tensor:
+        return (cells.key_index() - cells.query_index()) % self.steps[0] == 0
+
+
+@dataclass(frozen=True)
+class ByHead(masks.Mask):
+    """A mask that differs from head to head and claims to be static."""
+
+    is_static = True
+
+    def at(self, cells: Cells) -> Tensor:
+        return (cells.key_index() - cells.query_index()) % torch.tensor([1, 2, 3])[
+            :, None, None
+        ] == 0
+
+
+@pytest.mark.parametrize(
+    "mask", [Listed([2]), ByHead(), masks.Causal() & ByHead()], ids=["list", "heads", "both"]
+)
+def test_masks_that_no_signature_could_hold(mask: masks.Mask) -> None:
+    operands = tensors()
+    for _ in range(2):
+        assert_same(attend(*operands, mask=mask).output, attend_by_reference(*operands, mask=mask))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_bias_in_half_precision(dtype: torch.dtype) -> None:
+    operands = [one.to(dtype) for one in tensors()]
+    bias = torch.randn(Q, K).to(dtype)
+    got = attend(*operands, bias=bias).output
+    assert_same(got.float(), attend(*operands, bias=bias, backend="reference").output.float())
+
+
+def test_alibi_in_half_precision_counts_distances_exactly() -> None:
+    query, key = torch.zeros(1, 1, 2).bfloat16(), torch.zeros(1, 400, 2).bfloat16()
+    weights = [
+        attend(query, key, key, bias=positions.ALiBi(slopes), return_weights=True).weights
+        for slopes in (torch.tensor([-0.25]).bfloat16(), torch.tensor([-0.25]))
+    ]
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize("sizes", [(3, 0), (0, 3), (0, 0)])
+@pytest.mark.parametrize("normalizer", [normalizers.Sparsemax(), normalizers.Softmax()])
+def test_no_cells_under_a_window(
+    sizes: tuple[int, int], normalizer: normalizers.Normalizer
+) -> None:
+    query, key = torch.randn(sizes[0], 4), torch.randn(sizes[1], 4)
+    output = attend(query, key, key, mask=masks.Window(1, 1), normalizer=normalizer).output
+    assert output.shape == (sizes[0], 4)
+    assert not bool(output.any())
+
+
+def test_edges_after_inference_and_after_a_change_in_place() -> None:
+    index = torch.randint(0, 9, (2, 30))
+    edges, layer, x = masks.Edges(index, 9, 9), nn.GATv2(4, 4), torch.randn(9, 4)
+    with torch.inference_mode():
+        layer(x, edges)
+    layer(x, edges).sum().backward()
+    index.copy_(torch.randint(0, 9, (2, 30)))
+    assert_same(layer(x, edges).detach(), layer(x, masks.Edges(index.clone(), 9, 9)).detach())
+    negated = torch._neg_view(-x)
+    got = attend(x, x, negated, mask=edges, backend="edges").output
+    assert_same(got, attend(x, x, x, mask=edges, backend="reference").output)
+
+
+def test_an_edge_listed_twice_in_a_traced_program() -> None:
+    edges, x = masks.Edges(torch.tensor([[1, 2, 2], [0, 2, 2]]), 3, 3), torch.eye(3)
+    run = torch.compile(
+        lambda x: attend(x, x, x, mask=edges, backend="reference", return_weights=True).weights,
+        backend="eager",
+    )
+    assert_same(
+        run(x), attend(x, x, x, mask=edges, backend="reference", return_weights=True).weights
+    )
 
 
 def test_a_route_holds_no_tensor_of_a_call() -> None:

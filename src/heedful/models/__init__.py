@@ -8,10 +8,10 @@ from typing import Any
 from heedful.models.base import Decoded, DecoderState, EncoderDecoder
 from heedful.models.frequency import FrequencyConfig
 from heedful.models.recurrent import RecurrentConfig, RecurrentEncoderDecoder, RecurrentState
-from heedful.models.transformer import Transformer, TransformerConfig
+from heedful.models.transformer import TransformerConfig, TransformerEncoderDecoder
 
 MODELS: dict[str, Callable[[Any, int, int, FrequencyConfig], EncoderDecoder[Any]]] = {
-    "transformer": Transformer,
+    "transformer": TransformerEncoderDecoder,
     "gru": RecurrentEncoderDecoder,
     "lstm": RecurrentEncoderDecoder,
     "rnn": RecurrentEncoderDecoder,
@@ -27,6 +27,6 @@ __all__ = [
     "RecurrentConfig",
     "RecurrentEncoderDecoder",
     "RecurrentState",
-    "Transformer",
     "TransformerConfig",
+    "TransformerEncoderDecoder",
 ]

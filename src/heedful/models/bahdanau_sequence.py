@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from heedful.nn.recurrent import Hidden
-from heedful.nn.recurrent_steps import BY_HAND, SEEN, Into
+from heedful.nn.recurrent_steps import DIFFERENTIABLE_CELLS, STEP_FUNCTIONS, Into
 from heedful.ops.backends.additive.steps import AdditiveSteps, StepPlan, build_steps, plan_steps
 from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.products import crossed, product
@@ -171,7 +171,7 @@ class _Sequence(torch.autograd.Function):
             torch.add(_times(hidden[0], products.mixing.t()), products.bias, out=mixed[t])
             steps.forward(mixed[t, :, :features], attention[t], contexts[t])
             gates = _times(contexts[t], products.context.t()).add_(shares[t])
-            hidden, needed = BY_HAND[cell].forward(gates, mixed[t, :, features:], hidden)
+            hidden, needed = STEP_FUNCTIONS[cell].forward(gates, mixed[t, :, features:], hidden)
             states.append(hidden)
             kept.extend(needed)
         stacks = [torch.stack(parts) for parts in zip(*states, strict=True)]
@@ -217,7 +217,9 @@ def _seen(cell: str, shares: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         attention = torch.softmax(scores, dim=-1) * memory.keep
         context = (attention[:, None] @ memory.values).squeeze(1)
         recurrent = hidden[0] @ weights.recurrent.t() + weights.bias
-        hidden = SEEN[cell](share + context @ weights.context.t(), recurrent, hidden)
+        hidden = DIFFERENTIABLE_CELLS[cell](
+            share + context @ weights.context.t(), recurrent, hidden
+        )
         made.append((hidden[0], context, attention, *hidden[1:]))
     return tuple(torch.stack(parts) for parts in zip(*made, strict=True))
 
@@ -261,7 +263,7 @@ def _backward(
         later_now = tuple(own + all_steps[t] for own, all_steps in zip(carried, later, strict=True))
         kept = made.kept[count * t : count * (t + 1)]
         into = Into(gates[t], mixed[t, :, features:])
-        past, *others = BY_HAND[cell].backward(
+        past, *others = STEP_FUNCTIONS[cell].backward(
             kept, made.mixed[t, :, features:], before, later_now, into
         )
         contexts[t] += _times(into.gates, products.context)

@@ -17,7 +17,7 @@ from heedful.nn.recurrent import States
 from heedful.nn.transformer import DecoderLayerCache
 from heedful.ops import masks
 
-__all__ = ["Transformer", "TransformerConfig", "TransformerState"]
+__all__ = ["TransformerConfig", "TransformerEncoderDecoder", "TransformerState"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def _select(layer: DecoderLayerCache, rows: Tensor, sentences: Tensor | None) ->
     )
 
 
-class Transformer(EncoderDecoder[TransformerState]):
+class TransformerEncoderDecoder(EncoderDecoder[TransformerState]):
     r"""A Transformer of target given source.
 
     Embeddings are multiplied by :math:`\sqrt{\mathrm{width}}` and drawn from :math:`N(0, 1/\mathrm{width})`; with
@@ -81,7 +81,7 @@ class Transformer(EncoderDecoder[TransformerState]):
         OptionError: when embeddings are to be shared between vocabularies of two sizes, or for options that do not
             go together.
 
-    >>> model = Transformer(TransformerConfig(width=8, feed_forward=16, heads=2), 20, 30)
+    >>> model = TransformerEncoderDecoder(TransformerConfig(width=8, feed_forward=16, heads=2), 20, 30)
     >>> source, target = torch.randint(20, (3, 5)), torch.randint(30, (3, 4))
     >>> decoded = model(source, torch.tensor([5, 4, 2]), target, return_weights=True)
     >>> model.output(decoded.states).shape, decoded.weights.shape

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from heedful.nn.dropout import dropout
-from heedful.nn.recurrent_steps import BY_HAND, SEEN, Hidden, Into
+from heedful.nn.recurrent_steps import DIFFERENTIABLE_CELLS, STEP_FUNCTIONS, Hidden, Into
 from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.products import crossed, linear, product
 
@@ -93,7 +93,7 @@ class _Packed(torch.autograd.Function):
             for whole, part in zip(before, state, strict=True):
                 whole[rows] = part
             recurrent[rows] = product(state[0], weight.t(), bias)
-            state, needed = BY_HAND[kind].forward(gates[rows], recurrent[rows], state)
+            state, needed = STEP_FUNCTIONS[kind].forward(gates[rows], recurrent[rows], state)
             for whole, part in zip(after, state, strict=True):
                 whole[rows] = part
             kept.extend(needed)
@@ -123,7 +123,7 @@ def _differentiable(kind: str, steps: Steps, gates: Tensor, weight: Tensor, bias
     for rows in steps.slices():
         before = tuple(_fit(part, rows.stop - rows.start) for part in state)
         recurrent = torch.nn.functional.linear(before[0], weight, bias)
-        state = SEEN[kind](gates[rows], recurrent, before)
+        state = DIFFERENTIABLE_CELLS[kind](gates[rows], recurrent, before)
         made.append(state)
     ordered = made[::-1] if steps.reverse else made
     return tuple(torch.cat(parts) for parts in zip(*ordered, strict=True))
@@ -147,6 +147,6 @@ def _backward(
         earlier = tuple(part[rows] for part in before)
         needed = kept[count * t : count * (t + 1)]
         into = Into(gates[rows], through[rows])
-        past, *others = BY_HAND[kind].backward(needed, recurrent[rows], earlier, later, into)
+        past, *others = STEP_FUNCTIONS[kind].backward(needed, recurrent[rows], earlier, later, into)
         carried = (past.add_(product(into.recurrent, weight)), *others)
     yield from (gates, crossed(through, before[0]), through.sum(0))

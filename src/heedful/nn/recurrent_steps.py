@@ -88,7 +88,7 @@ def gru_cell(gates: Tensor, recurrent: Tensor, before: Hidden) -> Hidden:
     return (torch.lerp(new, before[0], update),)
 
 
-SEEN: dict[str, Callable[[Tensor, Tensor, Hidden], Hidden]] = {
+DIFFERENTIABLE_CELLS: dict[str, Callable[[Tensor, Tensor, Hidden], Hidden]] = {
     "rnn": rnn_cell,
     "lstm": lstm_cell,
     "gru": gru_cell,
@@ -194,7 +194,7 @@ def gru_backward(
     return (past,)
 
 
-BY_HAND: dict[str, StepFunctions] = {
+STEP_FUNCTIONS: dict[str, StepFunctions] = {
     "rnn": StepFunctions(rnn_forward, rnn_backward),
     "lstm": StepFunctions(lstm_forward, lstm_backward),
     "gru": StepFunctions(gru_forward, gru_backward),

@@ -249,7 +249,7 @@ class TransformerDecoder(nn.Module):
 class Transformer(nn.Module):
     """An encoder and a decoder over embedded tokens; the counterpart of `torch.nn.Transformer`.
 
-    `heedful.models.Transformer` adds embeddings, positions and the output layer.
+    `heedful.models.TransformerEncoderDecoder` adds embeddings, positions and the output layer.
 
     Args:
         encoder: maps the source to the memory.

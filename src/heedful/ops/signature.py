@@ -21,6 +21,7 @@ from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import PreparedKey, Score
+from heedful.ops.static import is_own
 
 Signature = tuple[Hashable, ...]
 
@@ -114,8 +115,8 @@ def _part(value: Any) -> Hashable:
     """Class and fields of a score, mask, bias or normalizer; a tensor is replaced by its shape, strides, dtype, …"""
     kind = type(value)
     if kind not in _FIELDS:
-        # A subclass that is not a dataclass itself may have attributes that `fields` does not list.
-        known = is_dataclass(kind) and "__dataclass_params__" in vars(kind)
+        # A class from outside may compute with more than its fields hold, so calls with it are planned each time.
+        known = is_own(kind) and is_dataclass(kind)
         _FIELDS[kind] = tuple(field.name for field in fields(kind) if field.init) if known else None
     names = _FIELDS[kind]
     if names is None:

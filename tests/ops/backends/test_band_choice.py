@@ -18,6 +18,7 @@ from tests.ops.backends.test_band_whole import MASKS, D
 @pytest.fixture(autouse=True)
 def _wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: True)
+    monkeypatch.setattr(band.Banded, "cost", band.WIDE_COST)
 
 
 def test_narrow_vectors_leave_all_calls_without_a_window_to_pytorch(

@@ -137,7 +137,8 @@ def _run(
         rows = compress(keys, queries, num_queries, loops if how == "loops" else None)
     lacking = keys.shape[0] + loops - rows.count
     padded = (
-        torch.nn.functional.pad(one, (0, lacking))
+        # Repeated: a mask that lists an edge twice means the same, and the kernels stop at the last real one.
+        torch.cat([one, one[-1:].expand(lacking)]) if one.shape[0] else one.new_zeros(lacking)
         for one in (rows.keys, rows.edges, rows.queries())
     )
     return rows.start, *padded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -45,7 +46,9 @@ class Edges(Mask):
     edge_index: Tensor
     num_queries: int
     num_keys: int
-    _sorted: dict[str, CompressedRows] = field(default_factory=dict, init=False, repr=False)
+    _sorted: dict[tuple[str, int | None], CompressedRows] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         index = self.edge_index
@@ -78,18 +81,27 @@ class Edges(Mask):
         return self._rows("unique")
 
     def _rows(self, how: str) -> CompressedRows:
-        if how in self._sorted:
-            return self._sorted[how]
+        if is_compiling_for_cpu(self.edge_index):
+            return self._sort(how)  # a value of the traced program
+        # An in-place change raises the version of a tensor; inference tensors have none.
+        index = self.edge_index
+        key = how, None if index.is_inference() else index._version
+        if key not in self._sorted:
+            # Of what is made in inference mode, autograd could save nothing later.
+            with (
+                torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+            ):
+                rows = self._sort(how)
+                rows.queries()
+            self._sorted[key] = rows
+        return self._sorted[key]
+
+    def _sort(self, how: str) -> CompressedRows:
         keys, queries, sizes = *self.edge_index, (self.num_queries, self.num_keys)
         if how == "unique":
-            rows = compress_unique(keys, queries, *sizes)
-        else:
-            loops = min(sizes) if how == "loops" else None
-            rows = compress(keys, queries, self.num_queries, loops, self.num_keys)
-        # Rows sorted in a traced program are values of that program.
-        if not is_compiling_for_cpu(self.edge_index):
-            self._sorted[how] = rows
-        return rows
+            return compress_unique(keys, queries, *sizes)
+        loops = min(sizes) if how == "loops" else None
+        return compress(keys, queries, self.num_queries, loops, self.num_keys)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.edge_index,)

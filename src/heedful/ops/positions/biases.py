@@ -105,6 +105,8 @@ class ALiBi(PositionBias):
 
     def at(self, cells: Cells) -> Tensor:
         slopes = self.slopes[cells.head_index(len(self.slopes))]
+        # Half precision holds no distances beyond a few hundred.
+        slopes = slopes.to(torch.promote_types(slopes.dtype, torch.float32))
         return -slopes * self.distance(cells).abs().to(slopes.dtype)
 
 

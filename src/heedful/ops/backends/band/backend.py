@@ -47,6 +47,22 @@ SHORT, SHORT_COPIED = 2**23, 2**25
 """Multiply-adds per thread below which a call without a window is short; the second where features are padded, which
 copies query, key and value."""
 CHUNKED = Chunked()
+WIDE_COST = Cost(
+    call=63e-6,
+    backward_call=160e-6,
+    multiply_add=0.0105e-9,
+    cell=0.2e-9,
+    transcendental=6.6e-9,
+    backward=2.5,
+)
+NARROW_COST = Cost(
+    call=63e-6,
+    backward_call=160e-6,
+    multiply_add=0.0268e-9,
+    cell=0.3e-9,
+    transcendental=6.6e-9,
+    backward=2.6,
+)
 
 
 class Banded(Backend):
@@ -64,24 +80,7 @@ class Banded(Backend):
     why: ClassVar[str] = (
         "only the cells inside the window are computed, in blocks along the diagonal"
     )
-    cost: ClassVar[Cost] = for_vectors(
-        wide=Cost(
-            call=63e-6,
-            backward_call=160e-6,
-            multiply_add=0.0105e-9,
-            cell=0.2e-9,
-            transcendental=6.6e-9,
-            backward=2.5,
-        ),
-        narrow=Cost(
-            call=63e-6,
-            backward_call=160e-6,
-            multiply_add=0.0268e-9,
-            cell=0.3e-9,
-            transcendental=6.6e-9,
-            backward=2.6,
-        ),
-    )
+    cost: ClassVar[Cost] = for_vectors(wide=WIDE_COST, narrow=NARROW_COST)
 
     def supports(self, call: Call) -> str | None:
         kernels = uses_kernels(call)

@@ -234,7 +234,11 @@ def by_distance(weights: Tensor, band: Band, rows: Rows) -> Tensor:
 def block_rows(call: Call, band: Band) -> int:
     """Number of queries in a block."""
     # Bytes of the scores of one query in every head, times hidden where an additive pair is spread out.
-    row = held_bytes(call) // (call.num_queries * call.num_keys) * min(band.width, call.num_keys)
+    row = (
+        held_bytes(call)
+        // max(1, call.num_queries * call.num_keys)
+        * min(band.width, call.num_keys)
+    )
     heads = max(1, call.lead_size)
     return max(1, min(math.isqrt(CALL_CELLS // heads), BLOCK_BYTES // max(row, 1)))
 

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from heedful.ops.backends.band.bias import BiasTiles, band_spec, key_limits
 from heedful.ops.backends.band.forward import ROWS
 from heedful.ops.backends.band.launch import (
+    BandGradients,
     BandSpec,
-    Gradients,
     Piece,
     num_blocks,
     run_backward,
@@ -241,7 +241,7 @@ class BandArguments:
         """Gradients of query, key and value."""
         if output_gradient is None or weights_gradient is not None:
             return self._plain_backward(operands, output_gradient, weights_gradient)
-        gradients = Gradients.of(*operands, self.spec)
+        gradients = BandGradients.of(*operands, self.spec)
         results = (output, logsumexp, output_gradient.resolve_neg().contiguous())
         for piece in self.pieces():
             if isinstance(piece, range):

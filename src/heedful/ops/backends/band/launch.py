@@ -111,7 +111,7 @@ def run_forward(
 
 
 @dataclass(frozen=True, eq=False)
-class Gradients:
+class BandGradients:
     """Memory for the gradients of a backward pass over several pieces."""
 
     query: Tensor
@@ -123,7 +123,7 @@ class Gradients:
     """Whether a part computes whole key heads."""
 
     @classmethod
-    def of(cls, query: Tensor, key: Tensor, value: Tensor, spec: BandSpec) -> Gradients:
+    def of(cls, query: Tensor, key: Tensor, value: Tensor, spec: BandSpec) -> BandGradients:
         """Zeros for key and value, which the kernel adds to; uninitialized memory for the query."""
         whole = Piece(0, num_blocks(query.shape[2]), None)
         parts = parts_for(BACKWARD * _work(query, key, value, spec, whole))
@@ -145,7 +145,7 @@ class Gradients:
 
 def run_backward(
     query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece,
-    results: tuple[Tensor, Tensor, Tensor], gradients: Gradients,
+    results: tuple[Tensor, Tensor, Tensor], gradients: BandGradients,
 ) -> None:  # fmt: skip
     """Add the gradients of the piece's blocks; `results` are output, logsumexp and the gradient of the output."""
     work = BACKWARD * _work(query, key, value, spec, piece)

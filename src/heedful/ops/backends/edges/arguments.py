@@ -58,5 +58,7 @@ class EdgeTensors:
 
     def contiguous(self) -> EdgeTensors:
         """Return the tensors in contiguous memory."""
-        made = (None if one is None else one.contiguous() for one in vars(self).values())
+        made = (
+            None if one is None else one.resolve_neg().contiguous() for one in vars(self).values()
+        )
         return EdgeTensors(*made)  # type: ignore[arg-type]

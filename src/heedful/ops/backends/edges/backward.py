@@ -10,7 +10,7 @@ import numpy as np
 
 from heedful.ops.backends.edges.pair import (
     BLOCK,
-    Dropout,
+    DropoutArguments,
     Graph,
     Inputs,
     Options,
@@ -40,7 +40,7 @@ class Results(NamedTuple):
     doutput: Any
 
 
-class Gradients(NamedTuple):
+class EdgeGradients(NamedTuple):
     """Flat gradients of the inputs, to be added to."""
 
     query: Any
@@ -74,9 +74,9 @@ def edges_backward(kind: int, score_lanes: bool, value_lanes: bool, simple: bool
                 score_lanes, value_lanes,
             ),
             Inputs(query, key, value, vector, edge_features, edge_weight, bias, bias_step),
-            Dropout(seed[0], 0 if simple else limit, query.dtype.type(scale)),
+            DropoutArguments(seed[0], 0 if simple else limit, query.dtype.type(scale)),
             Results(output, logsumexp, doutput), workspaces[part],
-            Gradients(
+            EdgeGradients(
                 dquery, dkeys[part], dvalues[part], dvectors[part], dedge_features, dedge_weights[part], dbias,
             ),
         )  # fmt: skip

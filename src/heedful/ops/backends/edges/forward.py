@@ -10,7 +10,7 @@ import numpy as np
 
 from heedful.ops.backends.edges.pair import (
     BLOCK,
-    Dropout,
+    DropoutArguments,
     Graph,
     Inputs,
     Options,
@@ -51,7 +51,7 @@ def edges_forward(kind: int, score_lanes: bool, value_lanes: bool, simple: bool)
                 score_lanes, value_lanes,
             ),
             Inputs(query, key, value, vector, edge_features, edge_weight, bias, bias_step),
-            Dropout(seed[0], 0 if simple else limit, query.dtype.type(scale)),
+            DropoutArguments(seed[0], 0 if simple else limit, query.dtype.type(scale)),
             output, logsumexp, weights, workspaces[part],
         )  # fmt: skip
 

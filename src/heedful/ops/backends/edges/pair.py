@@ -85,7 +85,7 @@ class Inputs(NamedTuple):
     """Distance between the biases of two graphs of the batch; 0 where they share one."""
 
 
-class Dropout(NamedTuple):
+class DropoutArguments(NamedTuple):
     """Dropout of weights; see `EdgeDropout`."""
 
     seed: Any

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
+from heedful.ops.backends.base import wide_dtype
 from heedful.ops.call import Call, bias_at
 from heedful.ops.finite import is_eager
 from heedful.ops.jit.operators import needs_dispatch
@@ -26,7 +27,11 @@ def mask_builder(call: Call) -> MaskBuilder | None:
     if mask is None and bias is None:
         return None
     if len(call.lead) == 2 and call.query.is_cpu and is_eager() and not needs_dispatch(call.query):
-        if mask is None and isinstance(bias, Tensor) and bias.dtype == call.query.dtype:
+        if (
+            mask is None
+            and isinstance(bias, Tensor)
+            and bias.dtype == call.query.dtype == wide_dtype(bias.dtype)
+        ):
             return lambda call, _: call.bias  # type: ignore[return-value]
         if bias is None and type(mask) is Dense:
             return lambda call, _: call.mask.keep  # type: ignore[union-attr]
