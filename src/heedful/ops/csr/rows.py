@@ -19,7 +19,7 @@ class CompressedRows:
     """Edges sorted by query: those of query i are at positions `start[i]` to `start[i + 1]`, exclusive.
 
     Rows sorted inside a traced program have as many positions as edges were listed, since no shape there may depend
-    on values; behind the last row there may then be positions of no edge, which hold 0.
+    on values; behind the last row there may then be positions of no edge, which repeat the last one.
 
     >>> rows = compress(torch.tensor([5, 6, 7]), torch.tensor([1, 0, 1]), num_queries=2)
     >>> rows.start.tolist(), rows.keys.tolist(), rows.edges.tolist()
@@ -45,14 +45,18 @@ class CompressedRows:
         return self.start.shape[0] - 1
 
     def queries(self) -> Tensor:
-        """Return the query of each edge, (edges,), int64. Computed once."""
+        """Return the query of each position, (edges,), int64; positions of no edge get the last. Computed once."""
         if not self._queries:
-            index = torch.arange(self.num_queries, device=self.start.device)
-            counts = self.start.diff()
-            self._queries.append(
-                torch.repeat_interleave(index, counts, output_size=self.keys.shape[0])
-            )
+            # A row begins after all those before it; no shape depends on values, as repeat_interleave's does.
+            begins = self.start[1:-1]
+            counts = self.start.new_zeros(self.count + 1)
+            counts = counts.index_add(0, begins, torch.ones_like(begins))
+            self._queries.append(counts[: self.count].cumsum(0))
         return self._queries[0]
+
+    def hold_edges(self) -> Tensor:
+        """Return which positions hold an edge, (edges,), bool."""
+        return torch.arange(self.count, device=self.start.device) < self.start[-1]
 
 
 def compress(

@@ -11,7 +11,7 @@ from heedful.ops.csr.rows import CompressedRows
 
 
 def plain_scores(rows: CompressedRows, pair: EdgePair, tensors: EdgeTensors) -> Tensor:
-    """Return the scores, (batch, edges, heads); minus infinity where the bias is."""
+    """Return the scores, (batch, edges, heads); minus infinity where the bias is, and at positions of no edge."""
     query = tensors.query[:, rows.queries()]
     key = tensors.key[:, rows.keys.long()]
     if tensors.edge_features is not None:
@@ -26,10 +26,11 @@ def plain_scores(rows: CompressedRows, pair: EdgePair, tensors: EdgeTensors) -> 
             activated = F.leaky_relu(hidden, pair.negative_slope)
         assert tensors.vector is not None
         scores = (activated * tensors.vector).sum(-1)
+    seen = rows.hold_edges()[:, None]
     if tensors.bias is None:
-        return scores
+        return torch.where(seen, scores, -torch.inf)
     # Not a sum: the score of a hidden edge may be NaN.
-    return torch.where(tensors.bias == -torch.inf, -torch.inf, scores + tensors.bias)
+    return torch.where(seen & (tensors.bias != -torch.inf), scores + tensors.bias, -torch.inf)
 
 
 def projected_features(rows: CompressedRows, tensors: EdgeTensors) -> Tensor:
