@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 from heedful.data.builtin import dates, numbers, saw, waves
 from heedful.data.builtin.corpus import Corpus, TaggedCorpus
 from heedful.data.builtin.waves import SeriesCorpus
 from heedful.errors import unknown_choice
+
+_Corpus = TypeVar("_Corpus")
 
 
 class Builder(Protocol):
@@ -34,9 +36,7 @@ def load_builtin(name: str, seed: int = 0) -> Corpus:
         >>> len(load_builtin("dates").test)
         1000
     """
-    if name not in BUILTIN:
-        raise unknown_choice("built-in corpus", name, BUILTIN)
-    return BUILTIN[name](seed)
+    return _build("built-in corpus", BUILTIN, name, seed)
 
 
 class TaggedBuilder(Protocol):
@@ -62,9 +62,7 @@ def load_builtin_tagged(name: str, seed: int = 0) -> TaggedCorpus:
         >>> len(load_builtin_tagged("saw").test)
         2000
     """
-    if name not in BUILTIN_TAGGED:
-        raise unknown_choice("built-in corpus of labelled tokens", name, BUILTIN_TAGGED)
-    return BUILTIN_TAGGED[name](seed)
+    return _build("built-in corpus of labelled tokens", BUILTIN_TAGGED, name, seed)
 
 
 BUILTIN_SERIES: dict[str, Callable[[int], SeriesCorpus]] = {"waves": waves.build}
@@ -80,9 +78,15 @@ def load_builtin_series(name: str, seed: int = 0) -> SeriesCorpus:
         >>> len(load_builtin_series("waves").test)
         300
     """
-    if name not in BUILTIN_SERIES:
-        raise unknown_choice("built-in corpus of series", name, BUILTIN_SERIES)
-    return BUILTIN_SERIES[name](seed)
+    return _build("built-in corpus of series", BUILTIN_SERIES, name, seed)
+
+
+def _build(
+    what: str, table: Mapping[str, Callable[[int], _Corpus]], name: str, seed: int
+) -> _Corpus:
+    if name not in table:
+        raise unknown_choice(what, name, table)
+    return table[name](seed)
 
 
 __all__ = [
