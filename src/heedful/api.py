@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from heedful import run_folder
 from heedful.answers.text import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
@@ -79,18 +80,17 @@ class TrainedModel:
         """
         if isinstance(inputs, str):
             raise OptionError(f"inputs is one text, {inputs[:40]!r}; give a list, as in [text].")
+        self.predictor.task.check_options({"alignments": alignments, **search})
         read = [self._input(one) for one in inputs]
         found = list(self.predictor.predict(read, **search))
         if not alignments:
             return found
-        if "alignments" not in self.predictor.answer.command_options:
-            raise OptionError(f"alignments has no effect on the task {self.task!r}; leave it out.")
         return [self._aligned(one, each) for one, each in zip(read, found, strict=True)]
 
     def _input(self, one: Any) -> Any:
         if not isinstance(one, str):
             return one
-        return self.predictor.task.reader.parsed(one, self.config.data)
+        return self.predictor.task.reader.parse(one, self.config.data)
 
     def _aligned(self, source: str, found: Generated) -> Generated:
         if not source.strip() or not found.text.strip():
@@ -98,21 +98,20 @@ class TrainedModel:
         alignment = align_words(self.predictor, source, found.text)
         return dataclasses.replace(found, alignment=alignment)
 
-    def explain(self, one: Any, *, target: str | None = None, **search: Any) -> Explained:
+    def explain(self, one: Any, *, reference: str | None = None, **search: Any) -> Explained:
         """Return what the model attends to for one input: records, `html()`, `png()`, a picture in a notebook.
 
         Args:
             one: an input, as for `predict`.
-            target: of generated text, a target to explain instead of the model's own.
+            reference: of generated text, a target to explain instead of the model's own.
             search: as for `predict`.
 
         Raises: DataError for an input or a target that is empty; OptionError for a keyword without effect.
         """
+        self.predictor.task.check_options({"reference": reference, **search})
         example = self._input(one)
-        if target is not None:
-            if "reference" not in self.predictor.answer.command_options:
-                raise OptionError(f"target has no effect on the task {self.task!r}; leave it out.")
-            return explain_prediction(self.predictor, example, target=target)
+        if reference is not None:
+            return explain_prediction(self.predictor, example, target=reference)
         [prediction] = self.predictor.predict([example], **search)
         return explain_prediction(self.predictor, example, prediction)
 
@@ -148,6 +147,7 @@ def train(
     valid: Data = None,
     out: str | Path,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Callable[[Event], object] | None = None,
     **settings: Any,
 ) -> TrainedModel:
@@ -158,8 +158,9 @@ def train(
         train: a path, several paths (two line-aligned files are pairs), the name of a built-in corpus; or rows, each a
             mapping of columns; or a pandas or polars DataFrame.
         valid: likewise; None: a built-in corpus brings its own, and a share of texts is cut off.
-        out: a folder that is not there, or, resuming, that of the run.
+        out: a folder that is not there, or, resuming or overwriting, that of a run.
         resume: go on with the run in `out`.
+        overwrite: replace the run in `out`, once the first step can be taken.
         progress: called with each event of the training (`heedful.training.events`).
         settings: options of `heedful train` (`encoder="lstm"`, `text="review"`), and sections of the configuration
             (`training={"epochs": 3}`).
@@ -179,12 +180,45 @@ def train(
     if task not in TASKS:
         raise unknown_choice("task", task, TASKS)
     config = _configuration(TASKS[task], train, valid, settings)
+    if not resume:
+        run_folder.check_free(out, overwrite=overwrite)
     data = _training_data(TASKS[task], config.data, train, valid)
-    for event in train_model(TASKS[task], config, *data, out, resume=resume):
+    return fit(
+        TASKS[task], config, *data, out, progress=progress, resume=resume, overwrite=overwrite
+    )
+
+
+def fit(
+    task: Task,
+    config: Any,
+    train: Dataset,
+    valid: Dataset,
+    out: str | Path,
+    *,
+    progress: Callable[[Event], object] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> TrainedModel:
+    """Train a model as `heedful.train` and `heedful train` do: a run folder with its report.
+
+    Args:
+        task: one of `heedful.tasks.table.TASKS`.
+        config: its configuration, complete.
+        train: the training data.
+        valid: the validation data, by which the best weights are chosen.
+        out: the run folder.
+        progress: called with each event.
+        resume: go on with the run in `out`.
+        overwrite: replace the run in `out`.
+
+    Raises: as `heedful.training.loop.train_model`.
+    """
+    events = train_model(task, config, train, valid, out, resume=resume, overwrite=overwrite)
+    for event in events:
         if progress is not None:
             progress(event)
     trained = load(out)
-    write_report(trained.predictor, Path(out), data[1])
+    write_report(trained.predictor, Path(out), valid)
     return trained
 
 
@@ -225,7 +259,7 @@ def _training_data(task: Task, section: Any, train: Data, valid: Data) -> tuple[
         return task.reader.read_training(section)
     found = _dataset(task, section, train, "train")
     if valid is None:
-        return task.reader.cut(found, section)
+        return task.reader.split(found, section)
     return found, _dataset(task, section, valid, "valid")
 
 

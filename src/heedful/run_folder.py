@@ -39,18 +39,35 @@ def create(folder: str | Path, task: str) -> Path:
     return folder
 
 
-def check_free(folder: str | Path) -> None:
-    """Raise RunError unless `folder` can be made: nothing is there, or an empty folder."""
+def is_run(folder: Path) -> bool:
+    """Return whether a folder has the marker of a run, of whatever format."""
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(marker, dict) and "task" in marker
+
+
+def check_free(folder: str | Path, *, overwrite: bool = False) -> None:
+    """Check that a run can be written to `folder`: nothing is there, an empty folder, or a run to overwrite.
+
+    Raises: RunError otherwise; nothing is changed.
+    """
     folder = Path(folder)
     if folder.is_dir() and not any(folder.iterdir()):
         return
+    if overwrite and folder.exists():
+        if is_run(folder):
+            return
+        raise RunError(f"{folder} is not a run, so it is not overwritten; name another folder")
     if folder.exists():
         if not folder.is_dir():
             raise RunError(f"{folder} is a file; name another folder for the run")
         if not (folder / MARKER).exists():
             raise RunError(f"{folder} exists and is not empty; name another folder for the run")
         raise RunError(
-            f"{folder} holds a run already; name another folder, resume the run, or remove it first"
+            f"{folder} holds a run already; --resume goes on with it, --overwrite replaces it (in Python resume=True, "
+            "overwrite=True), or name another folder"
         )
     above = next((each for each in folder.absolute().parents if each.exists()), None)
     if above is None or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):

@@ -88,7 +88,7 @@ def test_texts_with_candidates_and_alignments(models: dict[str, TrainedModel]) -
     model = models["translate"]
     [aligned] = model.predict(["ein Hund"], alignments=True)
     assert (aligned.alignment is not None) == bool(aligned.text.strip())
-    explained = model.explain("ein Hund", target="a dog")
+    explained = model.explain("ein Hund", reference="a dog")
     assert explained.records
     assert explained.title == "ein Hund → a dog"
 
@@ -152,6 +152,21 @@ def test_options_events_and_resuming(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+def test_overwriting_replaces_a_run_only_once_a_new_one_has_begun(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    small: dict[str, Any] = {"training": TRAINING, **SMALL}
+    heedful.train("classify", train=TEXTS, out=out, **small)
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises(RunError, match=r"holds a run already.*overwrite=True"):
+        heedful.train("classify", train=TEXTS, out=out, **small)
+    with pytest.raises(OptionError, match="every training text has the label"):
+        heedful.train("classify", train=TEXTS[::2], out=out, overwrite=True, **small)
+    assert (out / "model.safetensors").read_bytes() == before
+    other = heedful.train("regress", train=NUMBERS, out=out, overwrite=True, **small)
+    assert (other.task, heedful.load(out).task) == ("regress", "regress")
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
+
+
 def test_paths_are_kept_in_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +188,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"train": []}, "train holds no examples"),
     ({"train": [1, 2]}, "example 1 is a int; a mapping of columns is wanted"),
     ({"train": "none.tsv"}, "none.tsv: no such file"),
-    ({"task": "tag", "train": SENTENCES}, "valid is missing: a file of sentences"),
+    ({"task": "tag", "train": SENTENCES}, "valid is missing .in Python valid=.: a file of sentences"),
     ({"task": "tag", "train": [{"tokens": ["a"]}], "valid": SENTENCES}, "example 1 of train has no 'tags'"),
     ({"task": "tag", "train": [{"tokens": ["a"], "tags": []}], "valid": SENTENCES}, "1 'tokens' and 0 'tags'"),
     ({"task": "translate", "train": [{"source": "a", "target": " "}], "valid": PAIRS}, "'target' is ' '; a text"),
@@ -191,12 +206,12 @@ def test_what_cannot_be_trained(change: dict[str, Any], message: str, tmp_path: 
 def test_what_cannot_be_predicted(models: dict[str, TrainedModel], tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="give a list, as in"):
         models["classify"].predict("good film")
-    with pytest.raises(OptionError, match="beam has no effect on this kind of answer"):
+    with pytest.raises(OptionError, match="beam has no effect on the task 'classify'"):
         models["classify"].predict(["good"], beam=2)
     with pytest.raises(OptionError, match="alignments has no effect on the task 'classify'"):
         models["classify"].predict(["good"], alignments=True)
-    with pytest.raises(OptionError, match="target has no effect on the task 'tag'"):
-        models["tag"].explain("a saw", target="x")
+    with pytest.raises(OptionError, match="reference has no effect on the task 'tag'"):
+        models["tag"].explain("a saw", reference="x")
     with pytest.raises(DataError, match="no tokens to explain"):
         models["classify"].explain("")
     (tmp_path / "heedful.json").write_text('{"task": "sing", "format": 2}', encoding="utf-8")

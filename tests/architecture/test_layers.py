@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "training": BELOW_TASKS | {"tasks"},
     "explore": BELOW_TASKS | {"tasks"},
     # Measures what the library computes, from single calls to a model's training step.
-    "bench": {"errors", "ops", "answers", "nn", "models"},
+    "bench": {"errors", "ops", "nn", "models"},
     # Measures what encoders can and cannot do, with the clock and the number formats of bench.
     "probe": {"errors", "ops", "nn", "models", "config", "bench"},
     # Trains each contender and draws what it came to.

@@ -113,9 +113,9 @@ TRAINING: list[Case] = [
     ("an existing folder", nothing, (*TRAIN, *FILES, "--out", "runs"),
      1, r"runs exists and is not empty; name another folder"),
     ("overwriting what is no run", nothing, (*TRAIN, *FILES, "--out", "runs", "--overwrite"),
-     1, r"runs is not the folder of a run, so --overwrite leaves it alone"),
+     1, r"runs is not a run, so it is not overwritten"),
     ("overwriting a file", nothing, (*TRAIN, *FILES, "--out", "train.en", "--overwrite"),
-     1, r"train\.en is not the folder of a run"),
+     1, r"train\.en is not a run"),
     ("a file as the run", nothing, (*TRAIN, *FILES, "--out", "train.en"),
      1, r"train\.en is a file; name another folder"),
     ("a setting of another model", nothing,
@@ -209,7 +209,7 @@ USING: list[Case] = [
     ("a kind that is not there", nothing,
      ("explain", RUN, "a", "--reference", "b", "--kind", "crss"), 2, r"did you mean 'cross'\?"),
     ("a demo over a run", nothing, ("demo", "--out", RUN),
-     1, r"runs/en-de holds a run already; name another folder with --out"),
+     1, r"runs/en-de holds a run already; --resume goes on with it"),
 ]  # fmt: skip
 
 

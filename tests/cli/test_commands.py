@@ -146,7 +146,7 @@ def test_ctrl_c_before_the_start_leaves_all_as_it_was(
     before = snapshot(place)
     monkeypatch.setattr("heedful.inputs.pieces.VocabularyConfig.train", interrupt)
     ran = run_command("train", "translate", *FILES, "--out", RUN, "--overwrite", *SETS)
-    assert (ran.status, ran.stderr) == (130, "stopped, nothing was written\n")
+    assert (ran.status, ran.stderr) == (130, "stopped; nothing was written\n")
     assert snapshot(place) == before
 
 

@@ -184,7 +184,7 @@ BAD = [
     (("train", "regress", "--train", "train.tsv", "--text", "sentence", "--target", "label", "--out", "new"), 1,
      "train.tsv, line 2: the target 'yes' is no number"),
     (("evaluate", "labels"), 2, "--test is missing"),
-    (("evaluate", "labels", "--test", "train.tsv", "--beam", "2"), 2, "--beam means nothing to a run of 'classify'"),
+    (("evaluate", "labels", "--test", "train.tsv", "--beam", "2"), 2, "the option beam has no effect on the task"),
     (("predict", "numbers", "train.tsv"), 1, "train.tsv, line 1: there is no column 'text'"),
     (("predict", "numbers", "v.txt"), 1, "does not tell the table's format"),
     (("predict", "numbers", "data.txt"), 1, "data.txt: no such file"),
@@ -199,7 +199,7 @@ BAD = [
     (("train", "classify", "--train", "twice.tsv", "--out", "new"), 1,
      "twice.tsv, line 1: the column name 'label' stands there twice"),
     (("evaluate", "labels", "--test", "nan.csv"), 1, "nan.csv, line 1: there is no column 'sentence'"),
-    (("explain", "labels", "good", "--reference", "x"), 2, "--reference means nothing"),
+    (("explain", "labels", "good", "--reference", "x"), 2, "the option reference has no effect"),
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from heedful.answers.base import LESS_IS_BETTER
 from heedful.config import build
 from heedful.data.texts import Text, Texts
 from heedful.errors import DataError
+from heedful.models.config import choices_of
 from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
 from heedful.tasks.regress import TASK as REGRESS
@@ -143,7 +144,7 @@ def test_every_value_does_something(
 def test_every_figure_chooses_by_itself(
     task: Any, kind: Any, data: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    metrics = get_args(type(kind().training).model_fields["metric"].annotation)
+    metrics = choices_of(type(kind().training).model_fields["metric"])
     assert set(metrics) == set(task.answer.metrics)
     best = {}
     for metric in metrics:

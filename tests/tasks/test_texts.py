@@ -103,13 +103,13 @@ def test_numbers_in_their_own_units(tmp_path: Path) -> None:
     model, scores = trained(tmp_path / "run", config, NUMBERS)
     assert scores["r2"] > 0.9
     assert scores["rmse"] < 15
-    target = model.answer.mean, model.answer.scale
+    target = model.answer.standardizer.mean, model.answer.standardizer.scale
     np.testing.assert_allclose(target, (55.0, np.std(list(PRICES.values()))))
     found = dict(zip(PRICES, (each.value for each in model.predict(PRICES)), strict=True))
     assert found["cheap"] < 40 < 70 < found["dear thing"]
     assert [each.value for each in model.predict([""])] == [None]
     equal = Number.learn(config, [("3.0",), ("3.0",)])
-    assert (equal.mean, equal.scale) == (3.0, 1.0)
+    assert (equal.standardizer.mean, equal.standardizer.scale) == (3.0, 1.0)
 
 
 @pytest.mark.parametrize("kind", ENCODERS)

@@ -8,9 +8,9 @@ import pytest
 
 from heedful.config import build
 from heedful.data.labelled import Labelled, Sentence
+from heedful.tasks.sections import TrainingConfig
 from heedful.tasks.tag import TASK as TAG
 from heedful.tasks.tag import TaggingConfig
-from heedful.tasks.training_config import TrainingConfig
 from heedful.training.budget import planned_steps, spent
 from heedful.training.checkpoint import Position
 from heedful.training.events import Finished, Progress, Validated

@@ -11,7 +11,7 @@ from heedful.data.batching import pad_ids
 from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.batches import Batches
-from heedful.tasks.training_config import TrainingConfig
+from heedful.tasks.sections import TrainingConfig
 from heedful.training.checkpoint import average
 from heedful.training.checks import check_data, check_device, digest
 from heedful.training.fabric import build_fabric

@@ -228,6 +228,18 @@ class HeadAnswer(Answer[Prediction]):
     def cost(self, model: Any, batch: Any, targets: Any) -> Tensor:
         """Return the summed loss of a network, or of an ensemble that is validated."""
 
+    def count(self, batch: Any, targets: Any) -> int:
+        return len(targets)
+
+    @staticmethod
+    def scored(model: Any, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return a network's scores and its penalty; of an ensemble in validation the mean scores and 0."""
+        if model.training:
+            found: tuple[Tensor, Tensor] = model.scored(batch)
+            return found
+        scores: Tensor = model(batch)
+        return scores, scores.new_zeros(())
+
     @abc.abstractmethod
     def predictions(self, scores: Tensor, batch: Batch) -> list[Prediction]:
         """Return the prediction of each row of the model's scores, which are on the device of the model."""
@@ -235,13 +247,12 @@ class HeadAnswer(Answer[Prediction]):
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[Prediction]:
         return self.predictions(model(batch), batch)
 
-    @abc.abstractmethod
     def rows(self, positions: Sequence[str], prediction: Prediction) -> list[str]:
         """Name what attention or saliency is shown of: the answer, or the answer of each position."""
+        return [self.shown(prediction)]
 
-    @abc.abstractmethod
     def explained(self, model: Model, features: Tensor, batch: Any, prediction: Any) -> Tensor:
-        """Return the sum of the scores whose gradients explain the prediction.
+        """Return the sum of the scores whose gradients explain the prediction; by default the greatest score.
 
         Args:
             model: one network.
@@ -249,3 +260,4 @@ class HeadAnswer(Answer[Prediction]):
             batch: the example, alone in its batch.
             prediction: what is explained.
         """
+        return model.score_features(features, batch)[0].max()

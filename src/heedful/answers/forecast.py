@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,8 @@ import torch
 from torch import Tensor
 
 from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
-from heedful.answers.label import scored
 from heedful.data.dataset import Dataset
-from heedful.errors import RunError
+from heedful.data.standardize import Standardizer
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
 from heedful.models.model import Batch, Model
@@ -65,61 +63,47 @@ class Forecast(HeadAnswer[Forecasted]):
     season: int
     """Steps of a season, for the baseline of one season before; 0: there is none."""
     pooling: PoolingConfig
-    mean: Numbers
-    """(features,), of the training steps."""
-    scale: Numbers
+    standardizer: Standardizer
+    """Of the training steps."""
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Numbers]) -> Self:
-        steps = np.concatenate(list(answers))
-        scale = np.nanstd(steps, axis=0)
-        scale = np.where(scale > 0, scale, 1.0)
-        return cls._of(config, np.nanmean(steps, axis=0), scale)
+        return cls._of(config, Standardizer.fit(np.concatenate(list(answers))))
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        path = folder / TARGETS
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            mean, scale = np.array(found["mean"], float), np.array(found["scale"], float)
-        except (OSError, ValueError, KeyError, TypeError):
-            raise RunError(f"{path} is missing or damaged; copy the run folder again") from None
-        return cls._of(config, mean, scale)
+        return cls._of(config, Standardizer.load(folder / TARGETS)[0])
 
     @classmethod
-    def _of(cls, config: Any, mean: Numbers, scale: Numbers) -> Self:
-        return cls(config.data.horizon, config.data.season, config.pooling, mean, scale)
+    def _of(cls, config: Any, standardizer: Standardizer) -> Self:
+        return cls(config.data.horizon, config.data.season, config.pooling, standardizer)
 
     def save(self, folder: Path) -> None:
-        text = json.dumps({"mean": self.mean.tolist(), "scale": self.scale.tolist()})
-        (folder / TARGETS).write_text(text + "\n", encoding="utf-8", newline="\n")
+        self.standardizer.save(folder / TARGETS)
 
     def targets(self, data: Dataset) -> list[Numbers]:
         """Return standardised steps (horizon, features); NaN where one is missing."""
-        return [(answer - self.mean) / self.scale for answer in data.answers]
+        return [self.standardizer.apply(answer) for answer in data.answers]
 
     def collate(self, targets: Sequence[Numbers]) -> Tensor:
         return torch.from_numpy(np.stack(targets)).float().flatten(1)
 
     def head(self, encoder: Encoder) -> PooledHead:
-        return PooledHead(self.pooling, encoder, self.horizon * len(self.mean))
+        return PooledHead(self.pooling, encoder, self.horizon * len(self.standardizer.mean))
 
     def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
         """Mean squared error of the standardised steps that are known, summed over the batch."""
-        scores, penalty = scored(model, batch)
+        scores, penalty = self.scored(model, batch)
         known = ~targets.isnan()
         errors = (scores - targets.nan_to_num()).square() * known
         return (errors.sum(1) / known.sum(1).clamp(min=1)).sum() + penalty
 
-    def count(self, batch: Batch, targets: Tensor) -> int:
-        return len(targets)
-
     def predictions(self, scores: Tensor, batch: Batch) -> list[Forecasted]:
         found = scores.double().cpu().numpy().reshape(len(scores), self.horizon, -1)
-        return [Forecasted(self.mean + self.scale * each) for each in found]
+        return [Forecasted(self.standardizer.invert(each)) for each in found]
 
     def empty(self) -> Forecasted:
-        return Forecasted(np.tile(self.mean, (self.horizon, 1)))
+        return Forecasted(np.tile(self.standardizer.mean, (self.horizon, 1)))
 
     def score(
         self,
@@ -183,9 +167,6 @@ class Forecast(HeadAnswer[Forecasted]):
 
     def columns(self, name: str) -> list[str]:
         return [f"{name}_{step}" for step in range(1, self.horizon + 1)]
-
-    def rows(self, positions: Sequence[str], prediction: Forecasted) -> list[str]:
-        return [self.shown(prediction)]
 
     def explained(self, model: Model, features: Tensor, batch: Any, prediction: Any) -> Tensor:
         """Return the sum of all steps that are forecast, standardised."""

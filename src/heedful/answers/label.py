@@ -13,14 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
+from heedful.answers.base import Metric, Numbers, Rows, Values
+from heedful.answers.labels import LabelAnswer, check_seen
 from heedful.answers.sequence_metrics import LabelMetrics, LabelScores, score_labels
 from heedful.data.dataset import Dataset
-from heedful.data.lexicon import RESERVED, VOCABULARY, Lexicon, load_lexicons, save_lexicons
-from heedful.errors import DataError, OptionError, nearest
+from heedful.data.lexicon import Lexicon
+from heedful.errors import OptionError
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
-from heedful.models.model import Batch, Model
+from heedful.models.model import Batch
 
 SHOWN_LABELS = 12
 """Labels up to which the whole matrix of confusions is shown; of more, the most frequent confusions."""
@@ -48,7 +49,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Label(HeadAnswer[Labels]):
+class Label(LabelAnswer[Labels]):
     """One label a sequence, or with `multi_label` any number: topic, sentiment, event."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
@@ -60,7 +61,6 @@ class Label(HeadAnswer[Labels]):
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("accuracy", "macro_f1"),)
     compared_by: ClassVar[str] = "accuracy"
 
-    lexicon: Lexicon
     pooling: PoolingConfig
     smoothing: float
     multi_label: bool
@@ -79,10 +79,7 @@ class Label(HeadAnswer[Labels]):
                         f"the label {label!r} has {_count(counts[label], train)}, and data.min_examples = {least} are "
                         "wanted to learn it from; add some, or merge it with another label.",
                     )
-        for row, labels in enumerate(valid.answers):
-            for label in labels:
-                if label not in counts:
-                    raise _unseen(valid, row, label, counts)
+        check_seen(train, valid)
         if len(counts) < 2 and not config.data.separator:
             raise OptionError(
                 f"every training {train.example} has the label {next(iter(counts))!r}; two labels or more are "
@@ -95,7 +92,7 @@ class Label(HeadAnswer[Labels]):
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        return cls._of(config, *load_lexicons(folder / VOCABULARY, ["labels"]))
+        return cls._of(config, cls.load_labels(folder))
 
     @classmethod
     def _of(cls, config: Any, lexicon: Lexicon) -> Self:
@@ -107,21 +104,11 @@ class Label(HeadAnswer[Labels]):
             config.prediction.threshold,
         )
 
-    def save(self, folder: Path) -> None:
-        save_lexicons(folder / VOCABULARY, {"labels": self.lexicon})
-
-    def sizes(self) -> dict[str, int]:
-        return {"labels": len(self.labels)}
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self.lexicon.entries
-
     def targets(self, data: Dataset) -> list[list[float]]:
         """Return the number of the label, or with `multi_label` 0 or 1 for each label."""
         found = []
         for labels in data.answers:
-            numbers = [number - RESERVED for number in self.lexicon.ids(labels)]
+            numbers = self.numbers(labels)
             if self.multi_label:
                 found.append([float(number in numbers) for number in range(len(self.labels))])
             else:
@@ -136,7 +123,7 @@ class Label(HeadAnswer[Labels]):
 
     def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
         """Cross-entropy of the label; with `multi_label`, of the presence of each label."""
-        scores, penalty = scored(model, batch)
+        scores, penalty = self.scored(model, batch)
         if self.multi_label:
             wanted = targets.to(scores.dtype)
             loss = F.binary_cross_entropy_with_logits(scores, wanted, reduction="sum")
@@ -148,9 +135,6 @@ class Label(HeadAnswer[Labels]):
                 label_smoothing=self.smoothing if model.training else 0.0,
             )
         return loss + penalty
-
-    def count(self, batch: Batch, targets: Tensor) -> int:
-        return len(targets)
 
     def predictions(self, scores: Tensor, batch: Batch) -> list[Labels]:
         found = scores.float().cpu()
@@ -231,37 +215,10 @@ class Label(HeadAnswer[Labels]):
             return ["", ""]
         return [prediction.labels[0], prediction.probabilities[0]]
 
-    def rows(self, positions: Sequence[str], prediction: Labels) -> list[str]:
-        return [self.shown(prediction)]
-
-    def explained(self, model: Model, features: Tensor, batch: Any, prediction: Labels) -> Tensor:
-        """Return the greatest score."""
-        scores, _ = model.score_features(features, batch)
-        return scores.max()
-
-
-def scored(model: Any, batch: Any) -> tuple[Tensor, Tensor]:
-    """Return the scores of a network and its penalty; of an ensemble that is validated the mean scores and 0."""
-    if model.training:
-        found: tuple[Tensor, Tensor] = model.scored(batch)
-        return found
-    scores: Tensor = model(batch)
-    return scores, scores.new_zeros(())
-
 
 def _count(number: int, data: Dataset) -> str:
     plural = "" if number == 1 or data.example.endswith("s") else "s"
     return f"{number} training {data.example}{plural}"
-
-
-def _unseen(valid: Dataset, row: int, label: str, seen: Counter[str]) -> DataError:
-    near = nearest(label, seen)
-    hint = f"; did you mean {near!r}?" if near else "."
-    return valid.error(
-        row,
-        f"the label {label!r} is in no training {valid.example}{hint} The training labels are: "
-        f"{', '.join(sorted(seen)[:40])}.",
-    )
 
 
 def _confusion(labels: Sequence[LabelMetrics], confusion: Sequence[Sequence[int]]) -> Rows:

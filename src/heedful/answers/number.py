@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +15,13 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
-from heedful.answers.label import scored
 from heedful.answers.sequence_metrics import NumberScores, score_numbers
 from heedful.data.dataset import Dataset, parse_number
-from heedful.errors import OptionError, RunError
+from heedful.data.standardize import Standardizer
+from heedful.errors import OptionError
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
-from heedful.models.model import Batch, Model
+from heedful.models.model import Batch
 
 TARGET: Final = "target.json"
 """The file of a run folder that holds mean and scale of the training targets."""
@@ -50,10 +49,7 @@ class Number(HeadAnswer[PredictedNumber]):
     compared_by: ClassVar[str] = "rmse"
 
     pooling: PoolingConfig
-    mean: float = 0.0
-    """Of the training targets."""
-    scale: float = 1.0
-    """Standard deviation of the training targets; 1 where they are equal."""
+    standardizer: Standardizer
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
@@ -66,27 +62,18 @@ class Number(HeadAnswer[PredictedNumber]):
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Sequence[str]]) -> Self:
-        found = torch.tensor([float(written) for [written] in answers], dtype=torch.float64)
-        spread = float(found.std(unbiased=False))
-        return cls(config.pooling, float(found.mean()), spread if spread > 0 else 1.0)
+        numbers = np.array([float(written) for [written] in answers])
+        return cls(config.pooling, Standardizer.fit(numbers))
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        path = folder / TARGET
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(config.pooling, float(values["mean"]), float(values["scale"]))
-        except FileNotFoundError:
-            return cls(config.pooling, *_from_weights(folder))
-        except (OSError, ValueError, KeyError, TypeError):
-            raise RunError(f"{path} is damaged; copy the run folder again or train anew") from None
+        return cls(config.pooling, _from_weights(folder) or Standardizer.load(folder / TARGET)[0])
 
     def save(self, folder: Path) -> None:
-        text = json.dumps({"mean": self.mean, "scale": self.scale})
-        (folder / TARGET).write_text(text + "\n", encoding="utf-8", newline="\n")
+        self.standardizer.save(folder / TARGET)
 
     def targets(self, data: Dataset) -> list[list[float]]:
-        return [[(number - self.mean) / self.scale] for number in _numbers(data)]
+        return self.standardizer.apply(np.array(_numbers(data))[:, None]).tolist()  # type: ignore[no-any-return]
 
     def collate(self, targets: Sequence[list[float]]) -> Tensor:
         return torch.tensor(targets)
@@ -96,15 +83,12 @@ class Number(HeadAnswer[PredictedNumber]):
 
     def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
         """Squared error of the standardised target."""
-        scores, penalty = scored(model, batch)
+        scores, penalty = self.scored(model, batch)
         return F.mse_loss(scores, targets.to(scores.dtype), reduction="sum") + penalty
 
-    def count(self, batch: Batch, targets: Tensor) -> int:
-        return len(targets)
-
     def predictions(self, scores: Tensor, batch: Batch) -> list[PredictedNumber]:
-        rows = scores.float().cpu()[:, 0].tolist()
-        return [PredictedNumber(self.mean + self.scale * number) for number in rows]
+        rows = self.standardizer.invert(scores.double().cpu().numpy()[:, 0])
+        return [PredictedNumber(number) for number in rows.tolist()]
 
     def empty(self) -> PredictedNumber:
         return PredictedNumber(None)
@@ -116,7 +100,8 @@ class Number(HeadAnswer[PredictedNumber]):
         known: Sequence[Sequence[bool]] | None = None,
     ) -> NumberScores:
         # an input without positions counts as an average one
-        found = [self.mean if each.value is None else each.value for each in predicted]
+        mean = float(self.standardizer.mean)
+        found = [mean if each.value is None else each.value for each in predicted]
         return score_numbers(found, _numbers(data))
 
     def tables(self, found: NumberScores) -> list[Rows]:
@@ -148,16 +133,6 @@ class Number(HeadAnswer[PredictedNumber]):
     def cells(self, prediction: PredictedNumber) -> list[Any]:
         return ["" if prediction.value is None else prediction.value]
 
-    def rows(self, positions: Sequence[str], prediction: PredictedNumber) -> list[str]:
-        return [self.shown(prediction)]
-
-    def explained(
-        self, model: Model, features: Tensor, batch: Any, prediction: PredictedNumber
-    ) -> Tensor:
-        """Return the number, standardised."""
-        scores, _ = model.score_features(features, batch)
-        return scores.max()
-
 
 def _numbers(data: Dataset) -> list[float]:
     """Return the true numbers.
@@ -170,10 +145,10 @@ def _numbers(data: Dataset) -> list[float]:
     ]
 
 
-def _from_weights(folder: Path) -> tuple[float, float]:
+def _from_weights(folder: Path) -> Standardizer | None:
     """Return mean and scale of a run of format 1, which kept them with the weights."""
+    if run_folder.read_format(folder) > 1:
+        return None
     tensors, _ = run_folder.read_tensors(folder / run_folder.WEIGHTS)
-    if "target_mean" not in tensors:
-        path = folder / TARGET
-        raise RunError(f"{path} is missing; copy the run folder again or train anew")
-    return float(tensors["target_mean"]), float(tensors["target_scale"])
+    mean, scale = (tensors[name].double().numpy() for name in ("target_mean", "target_scale"))
+    return Standardizer(mean, scale)

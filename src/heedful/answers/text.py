@@ -16,7 +16,6 @@ from torch import Tensor
 
 from heedful.answers.alignment import Alignment
 from heedful.answers.base import Answer, Metric, Numbers, Rows, Values
-from heedful.answers.cross_entropy import smoothed_cross_entropy
 from heedful.answers.text_metrics import TranslationScores, corpus_bleu, score_translations
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
@@ -28,6 +27,7 @@ from heedful.models.base import EncoderDecoder
 from heedful.models.config import Section
 from heedful.models.encoders.inputs import PADDING
 from heedful.models.frequency import fewer, keep_probability, spent_on_frequent
+from heedful.nn.cross_entropy import smoothed_cross_entropy
 
 TARGET_VOCABULARY: Final = "target_vocabulary.json"
 

@@ -12,19 +12,20 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
-from heedful.answers.cross_entropy import smoothed_cross_entropy
+from heedful.answers.base import Metric, Numbers, Rows, Values
+from heedful.answers.labels import LabelAnswer, check_seen
 from heedful.answers.token_metrics import TaggingScores, score_tags
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
-from heedful.data.lexicon import RESERVED, VOCABULARY, Lexicon, load_lexicons, save_lexicons
+from heedful.data.lexicon import Lexicon
 from heedful.data.spans import OUTSIDE, SCHEMES, first_break, may_follow, scheme_of
-from heedful.errors import DataError, nearest
+from heedful.errors import DataError
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PositionHead
 from heedful.models.model import Batch, Model
 from heedful.nn.crf import LinearChain
+from heedful.nn.cross_entropy import smoothed_cross_entropy
 
 
 class LabelsConfig(Section):
@@ -63,7 +64,7 @@ class PositionLabels:
 
 
 @dataclass(frozen=True)
-class PositionLabel(HeadAnswer[PositionLabels]):
+class PositionLabel(LabelAnswer[PositionLabels]):
     """A label for each position: parts of speech, entities, states of a series."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
@@ -75,7 +76,6 @@ class PositionLabel(HeadAnswer[PositionLabels]):
     compared_by: ClassVar[str] = "accuracy"
     each_position: ClassVar[bool] = True
 
-    lexicon: Lexicon
     options: LabelsConfig
     smoothing: float
     scheme: str | None = None
@@ -87,11 +87,7 @@ class PositionLabel(HeadAnswer[PositionLabels]):
         if scheme is not None:
             for data in (train, valid):
                 _check_spans(scheme, data)
-        seen = {label for labels in train.answers for label in labels}
-        for row, labels in enumerate(valid.answers):
-            for position, label in enumerate(labels):
-                if label not in seen:
-                    raise _unseen(valid, row, position, label, seen)
+        check_seen(train, valid)
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Sequence[str]]) -> Self:
@@ -101,26 +97,11 @@ class PositionLabel(HeadAnswer[PositionLabels]):
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        [lexicon] = load_lexicons(folder / VOCABULARY, ["labels"])
-        return cls(lexicon, config.labels, config.training.label_smoothing)
-
-    def save(self, folder: Path) -> None:
-        save_lexicons(folder / VOCABULARY, {"labels": self.lexicon})
-
-    def sizes(self) -> dict[str, int]:
-        return {"labels": len(self.labels)}
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self.lexicon.entries
+        return cls(cls.load_labels(folder), config.labels, config.training.label_smoothing)
 
     def targets(self, data: Dataset) -> list[list[int]]:
         """Number labels from 0 on; a label that training did not see is -1."""
         return [self.numbers(labels) for labels in data.answers]
-
-    def numbers(self, labels: Sequence[str]) -> list[int]:
-        """Number the labels of one input from 0 on; a label that training did not see is -1."""
-        return [number - RESERVED for number in self.lexicon.ids(labels)]
 
     def collate(self, targets: Sequence[list[int]]) -> Tensor:
         return pad_ids(targets, 0)[0]
@@ -240,17 +221,6 @@ class PositionLabel(HeadAnswer[PositionLabels]):
         numbers = torch.tensor([max(0, number) for number in self.numbers(prediction.labels)])
         total: Tensor = chances[each, numbers.to(states.device)].sum()
         return total
-
-
-def _unseen(valid: Dataset, row: int, position: int, label: str, seen: set[str]) -> DataError:
-    near = nearest(label, seen)
-    hint = f"; did you mean {near!r}?" if near else "."
-    return valid.error(
-        row,
-        f"the label {label!r} is in no training {valid.example}{hint} The training labels are: "
-        f"{', '.join(sorted(seen)[:40])}.",
-        position,
-    )
 
 
 def _scheme(options: LabelsConfig, answers: Sequence[Sequence[str]]) -> str | None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heedful.cli import lists
+from heedful.cli.files import check_writable
 from heedful.cli.options import Json, Overwrite, Plot, Quiet
 from heedful.cli.output import Output
-from heedful.cli.predict import check_new
 from heedful.errors import OptionError, unknown_choice
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _pictures(out: Path | None, names: Sequence[str], *, overwrite: bool) -> dic
     else:
         files = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names}
     for file in files.values():
-        check_new(file, overwrite)
+        check_writable(file, overwrite=overwrite)
     return files
 
 

@@ -67,7 +67,8 @@ def demo(
         heedful demo
         heedful demo --out my-demo --json
     """
-    from heedful.cli.training import check_out, run_training
+    from heedful import run_folder
+    from heedful.cli.training import train_with_progress
     from heedful.config import build
     from heedful.data.builtin import load_builtin
     from heedful.explore import MetricTable
@@ -76,13 +77,13 @@ def demo(
 
     began = time.monotonic()
     folder = free_name(Path(NAME)) if out is None else out
-    check_out(folder, overwrite=False, or_else="")
+    run_folder.check_free(folder)
     output = Output(json=json, quiet=quiet)
     corpus = load_builtin(CORPUS)
     output.say(f"{corpus.description}\n")
     config = build(TranslationConfig, SETTINGS)
-    run_training(TASK, config, (corpus.train, corpus.valid), folder, output)
-    translator = TASK.load(folder)
+    model, _ = train_with_progress(TASK, config, (corpus.train, corpus.valid), folder, output)
+    translator = model.predictor
     exact = translator.evaluate(corpus.test).exact_match
     result = f"{exact:.1%} of {len(corpus.test):,} dates that it never saw are exactly right"
     table = MetricTable(

@@ -46,23 +46,20 @@ def evaluate(
         heedful evaluate runs/en-de --test test.en test.de --beam 5
         heedful evaluate runs/en-de --test test.en test.de --by-length --json
     """
-    from heedful.cli.effects import check_options, search_of
+    from heedful import api
     from heedful.cli.progress import watched
     from heedful.tasks.options import split_columns
-    from heedful.tasks.runs import task_of
 
     output = Output(json=json, quiet=quiet)
-    task = task_of(run)
-    given = {"columns": columns, "beam": beam, "by_length": by_length}
-    check_options(task, given)
-    config = task.load_config(run)
+    predictor = api.load(run).predictor
+    task, config = predictor.task, predictor.config
+    search = task.check_options({"columns": columns, "beam": beam, "by_length": by_length})
     reading = config.data
     if names := split_columns(columns):
         reading = reading.model_copy(update={"columns": names})
     data = task.reader.read_test(test, reading)
-    predictor = task.load(run)
     began = time.monotonic()
-    predicted = predictor.predict(data.inputs, **search_of(task, given))
+    predicted = predictor.predict(data.inputs, **search)
     found = list(watched(predicted, len(data), output, unit=task.examples))
     metrics = predictor.score(data, found)
     seconds = time.monotonic() - began

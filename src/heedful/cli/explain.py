@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heedful.cli.files import check_writable
 from heedful.cli.options import Beam, Json, Overwrite, Quiet, Run
 from heedful.cli.output import Output
-from heedful.cli.predict import check_new
 from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -74,20 +74,21 @@ def explain(
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
     """
-    from heedful.cli.effects import check_options, search_of
-    from heedful.tasks.runs import task_of
+    from heedful import api
 
-    task = task_of(run)
-    given = {"reference": reference, "beam": beam}
-    check_options(task, given)
+    model = api.load(run)
+    search = model.predictor.task.check_options({"reference": reference, "beam": beam})
     if reference and len(reference) != len(texts):
         raise OptionError(
             f"--reference is given once for each TEXT; got {len(reference)} for {len(texts)}"
         )
     files = _checked(texts, out, overwrite=overwrite)
     output = Output(json=json, quiet=quiet)
-    predictor = task.load(run)
-    found = _explained(predictor, texts, reference, search_of(task, given))
+    targets: Sequence[str | None] = reference or [None] * len(texts)
+    found = [
+        model.explain(text, reference=target, **search)
+        for text, target in zip(texts, targets, strict=True)
+    ]
     is_chosen = (kind, layer, head) != (None, None, None)
     chosen = [_chosen(each.records, kind, layer, head) for each in found]
     if files:
@@ -99,32 +100,10 @@ def explain(
         if not is_chosen and found[0].others:
             output.say(found[0].others)
     values = [
-        _values(predictor, each, records, with_records=not files)
+        _values(model.predictor, each, records, with_records=not files)
         for each, records in zip(found, chosen, strict=True)
     ]
     output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
-
-
-def _explained(
-    predictor: Predictor,
-    texts: Sequence[str],
-    reference: Sequence[str] | None,
-    search: dict[str, Any],
-) -> list[Explained]:
-    """Explain each text, or, where there are references, each text with its reference as the target."""
-    from heedful.explore.explain import explain
-
-    inputs = [predictor.task.reader.parsed(text, predictor.config.data) for text in texts]
-    if reference:
-        return [
-            explain(predictor, one, target=target)
-            for one, target in zip(inputs, reference, strict=True)
-        ]
-    predictions = list(predictor.predict(inputs, **search))
-    return [
-        explain(predictor, one, prediction)
-        for one, prediction in zip(inputs, predictions, strict=True)
-    ]
 
 
 def _values(
@@ -136,7 +115,7 @@ def _values(
     else:
         answer = {"target": each.target}
     return {
-        **predictor.task.reader.described(each.input),
+        **predictor.task.reader.to_json(each.input),
         **answer,
         "attention": [{"kind": r.kind, "layer": r.layer, "heads": r.heads} for r in records],
         **({"records": [record.to_dict() for record in records]} if with_records else {}),
@@ -162,7 +141,7 @@ def _checked(texts: Sequence[str], out: Path | None, *, overwrite: bool) -> list
     if len(texts) > 1 and out.suffix.lower() != ".html":
         files = [out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(1, len(texts) + 1)]
     for file in files:
-        check_new(file, overwrite)
+        check_writable(file, overwrite=overwrite)
     return files
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Iterator
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heedful.cli.files import check_writable, written_when_complete
 from heedful.cli.options import Beam, Json, Quiet, Run
 from heedful.cli.output import Output, duration, write_json
-from heedful.errors import OptionError, RunError
+from heedful.errors import OptionError
 
 if TYPE_CHECKING:
     from heedful.tasks.predictor import Predictor
-    from heedful.tasks.readers.base import Lines, Stream
+    from heedful.tasks.readers.base import InputFile, Stream
 
 
 def predict(
@@ -86,35 +86,33 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         echo "A man sleeps." | heedful predict runs/en-de
     """
-    from heedful.cli.effects import check_options, search_of
-    from heedful.tasks.readers.base import Writing
-    from heedful.tasks.runs import task_of
+    from heedful import api
+    from heedful.tasks.readers.base import OutputFormat
 
-    task = task_of(run)
-    given = {
-        "beam": beam,
-        "length_penalty": length_penalty,
-        "nbest": nbest if nbest > 1 else None,
-        "alignments": alignments,
-        "column": column,
-    }
-    check_options(task, given)
+    predictor = api.load(run).predictor
+    reader, config = predictor.task.reader, predictor.config
+    search = predictor.task.check_options(
+        {
+            "beam": beam,
+            "length_penalty": length_penalty,
+            "nbest": nbest if nbest > 1 else None,
+            "alignments": alignments,
+            "column": column,
+        }
+    )
     if column == "":
         raise OptionError("--column is empty; name the column that is added")
-    config = task.load_config(run)
-    source = _opened(file, config.data.train, task.reader.reads_lines)
-    check_new(alignments, overwrite)
-    predictor = task.load(run)
-    name = column or getattr(config.prediction, "column", "predicted")
-    columns = predictor.answer.columns(name)
-    stream = task.reader.stream(source, config.data, Writing(columns, nbest))
+    source = _opened(file, config.data.train, reader.reads_lines)
+    check_writable(alignments, overwrite=overwrite)
+    columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
+    stream = reader.stream(source, config.data, OutputFormat(columns, nbest))
     output = Output(json=json, quiet=quiet, data=True)
     if file == "-" and sys.stdin.isatty():
         output.say("type a text a line; Ctrl-D ends")
     began = time.monotonic()
-    with _alignment_file(alignments) as aligned:
+    with written_when_complete(alignments) as aligned:
         writer = _Writer(predictor, stream, columns, aligned, json=json)
-        writer.write_all(search_of(task, given), output)
+        writer.write_all(search, output)
     seconds = time.monotonic() - began
     speed = writer.count / max(seconds, 1e-9)
     output.say(
@@ -126,26 +124,26 @@ def predict(
     output.result(values)
 
 
-def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> Lines:
+def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
     """Open a file, all of which is checked first, or standard input.
 
     Raises: OptionError for standard input where files are read whole.
     """
     from heedful.cli.lines import STANDARD_INPUT, count_lines, standard_input
     from heedful.data.files import check_file, iterate_lines
-    from heedful.tasks.readers.base import Lines
+    from heedful.tasks.readers.base import InputFile
 
     if file == STANDARD_INPUT:
         if not reads_lines:
             raise OptionError("name a FILE; series are not read from standard input")
         # standard input has no name: its format is that of the training data
         name = train[0] if train else "standard input"
-        return Lines(Path("standard input"), name, standard_input())
+        return InputFile(Path("standard input"), name, standard_input())
     check_file(file)
     if not reads_lines:
-        return Lines(Path(file), file, iter(()))
+        return InputFile(Path(file), file, iter(()))
     count_lines(file)
-    return Lines(Path(file), file, iterate_lines(file))
+    return InputFile(Path(file), file, iterate_lines(file))
 
 
 class _Writer:
@@ -193,12 +191,12 @@ class _Writer:
         if not self.json:
             self._begin()
             cells = answer.cells(prediction)
-            _write_text(self.stream.written(item, self.count, values, cells))
+            _write_text(self.stream.format(item, self.count, values, cells))
         elif is_example:
             if self.stream.cells_in_json:
                 values = dict(zip(self.columns, answer.cells(prediction), strict=True))
             more = {} if pharaoh is None else {"alignment": pharaoh}
-            write_json({**self.stream.described(item, self.count), **values, **more})
+            write_json({**self.stream.to_json(item, self.count), **values, **more})
 
     def _align(self, source: str, prediction: Any) -> str | None:
         """Align a text and its translation, where that is asked for; one without words has no links."""
@@ -217,33 +215,3 @@ def _write_text(text: str) -> None:
     # UTF-8 whatever the terminal says: this is data, as the input is
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
-
-
-@contextlib.contextmanager
-def _alignment_file(path: Path | None) -> Iterator[Any]:
-    """Open the file of alignments; it gets its name when it is complete."""
-    if path is None:
-        yield None
-        return
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def check_new(path: Path | None, overwrite: bool) -> None:
-    """Check, and change nothing, that a file may be written.
-
-    Raises: RunError when it is there and may not be replaced, or its folder is not there.
-    """
-    if path is None:
-        return
-    if path.is_dir():
-        raise RunError(f"{path} is a folder; a file is wanted")
-    if path.exists() and not overwrite:
-        raise RunError(f"{path} exists; --overwrite replaces it, or name another file")
-    if not path.parent.is_dir():
-        raise RunError(f"{path} cannot be written: there is no folder {str(path.parent)!r}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heedful.cli import lists
+from heedful.cli.files import check_writable
 from heedful.cli.options import Json, Overwrite, Plot, Quiet
 from heedful.cli.output import Output
-from heedful.cli.predict import check_new
 from heedful.errors import OptionError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _check_out(out: Path | None, *, overwrite: bool) -> None:
         from heedful.bench.plot import check_format
 
         check_format(out)
-        check_new(out, overwrite)
+        check_writable(out, overwrite=overwrite)
 
 
 def run(

@@ -37,16 +37,16 @@ def train_command(name: str, entry: TaskEntry) -> Callable[..., None]:
     """Return the function of `heedful train` of a task, with a parameter for each of its options."""
 
     def train(**given: Any) -> None:
-        from heedful.cli.training import Start, train_for_a_person
+        from heedful.cli import training
 
-        start = Start(
+        start = training.Start(
             out=given["out"],
             config=given["config"],
             resume=given["resume"],
             overwrite=given["overwrite"],
         )
         output = Output(json=given["json"], quiet=given["quiet"])
-        train_for_a_person(_choices(name, entry.options, given), start, output)
+        training.train(_choices(name, entry.options, given), start, output)
 
     files, others = entry.options[:2], entry.options[2:]
     own = [*map(parameter, files), ("out", RunOut, None), *map(parameter, others)]

@@ -89,7 +89,7 @@ def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
     """Return what a person may type next."""
     folder, entry = shlex.quote(str(run)), ENTRIES.get(predictor.task.name)
     first = next(iter(data.showcase(1)), data.inputs[0])
-    text = shlex.quote(predictor.task.reader.typed(first))
+    text = shlex.quote(predictor.task.reader.to_argument(first))
     commands = [(f"heedful explain {folder} {text} --out looked-at.html", "Draw what it looked at")]
     if entry is None:
         return commands

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heedful.data.series.series import Values, as_values
-from heedful.errors import DataError, RunError
+from heedful.data.standardize import Standardizer
+from heedful.errors import DataError
 from heedful.inputs.base import EmbeddedInput
 from heedful.models.config import Section
 from heedful.nn.dropout import Dropout
@@ -76,10 +76,8 @@ class SeriesInput(EmbeddedInput[Values, Values]):
     [[1.0, 0.0], [0.0, 1.0]]
     """
 
-    mean: Values
-    """(features,), of the training values that are there."""
-    scale: Values
-    """(features,), their standard deviation; 1 where all are equal."""
+    standardizer: Standardizer
+    """Of the training steps, a feature each."""
     has_missing: bool
     """Whether the training series have missing values, so that the model is shown which are."""
     options: SeriesInputsConfig
@@ -106,28 +104,16 @@ class SeriesInput(EmbeddedInput[Values, Values]):
         if not there.any(axis=0).all():
             empty = int(np.flatnonzero(~there.any(axis=0))[0]) + 1
             raise DataError(f"feature {empty} of the series has no value in all of the training.")
-        mean, scale = np.nanmean(steps, axis=0), np.nanstd(steps, axis=0)
-        scale = np.where(scale > 0, scale, 1.0)
-        return cls(mean, scale, bool((~there).any()), options, longest)
+        return cls(Standardizer.fit(steps), bool((~there).any()), options, longest)
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        path = folder / SCALES
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            mean, scale = np.array(found["mean"], float), np.array(found["scale"], float)
-            has_missing = bool(found["has_missing"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise RunError(f"{path} is missing or damaged; copy the run folder again") from None
-        return cls(mean, scale, has_missing, config.inputs, config.data.window)
+        standardizer, values = Standardizer.load(folder / SCALES)
+        has_missing = bool(values.get("has_missing"))
+        return cls(standardizer, has_missing, config.inputs, config.data.window)
 
     def save(self, folder: Path) -> None:
-        values = {
-            "mean": self.mean.tolist(),
-            "scale": self.scale.tolist(),
-            "has_missing": self.has_missing,
-        }
-        (folder / SCALES).write_text(json.dumps(values) + "\n", encoding="utf-8", newline="\n")
+        self.standardizer.save(folder / SCALES, has_missing=self.has_missing)
 
     def encode(self, examples: Sequence[Values]) -> list[Values]:
         return [self._standardised(self._read(each)) for each in examples]
@@ -137,12 +123,12 @@ class SeriesInput(EmbeddedInput[Values, Values]):
         return values if self.longest is None else values[-self.longest :]
 
     def _standardised(self, values: Values) -> Values:
-        if values.shape[1] != len(self.mean):
+        if values.shape[1] != len(self.standardizer.mean):
             raise DataError(
-                f"the series has {values.shape[1]} features; the model was trained on {len(self.mean)}."
+                f"the series has {values.shape[1]} features; the model was trained on {len(self.standardizer.mean)}."
             )
         missing = np.isnan(values)
-        found = np.where(missing, 0.0, (values - self.mean) / self.scale)
+        found = np.where(missing, 0.0, self.standardizer.apply(values))
         return np.concatenate([found, missing], axis=1) if self.has_missing else found
 
     def length(self, encoded: Values) -> int:
@@ -156,10 +142,12 @@ class SeriesInput(EmbeddedInput[Values, Values]):
         return SeriesBatch(values, lengths)
 
     def embedding(self) -> SeriesFeatures:
-        return SeriesFeatures(self.options, len(self.mean) * (2 if self.has_missing else 1))
+        return SeriesFeatures(
+            self.options, len(self.standardizer.mean) * (2 if self.has_missing else 1)
+        )
 
     def sizes(self) -> dict[str, int]:
-        return {"features": len(self.mean)}
+        return {"features": len(self.standardizer.mean)}
 
     def positions(self, example: Values) -> list[str]:
         return [str(number) for number in range(1, len(self._read(example)) + 1)]

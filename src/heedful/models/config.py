@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection
+from copy import copy
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -14,9 +16,48 @@ from heedful.errors import OptionError, unknown_choice
 
 
 class Section(BaseModel):
-    """A frozen configuration in which an unknown key is an error."""
+    """A frozen configuration in which an unknown key is an error.
+
+    A subclass gives an inherited field another default by `name: type = default`: its limits and its description
+    stay. The description of a field that is a section is the first line of that section's docstring.
+
+    >>> class Training(Section):
+    ...     "How a model is trained."
+    ...     epochs: int = Field(30, ge=1, description="Most passes over the training data.")
+    >>> class Short(Training):
+    ...     epochs: int = 5
+    >>> class Config(Section):
+    ...     training: Short = Short()
+    >>> Config().training.epochs, Short.model_fields["epochs"].description, Config.model_fields["training"].description
+    (5, 'Most passes over the training data.', 'How a model is trained.')
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        inherited = {
+            name: field
+            for parent in reversed(cls.__mro__[1:])
+            if issubclass(parent, Section)
+            for name, field in parent.model_fields.items()
+        }
+        for name, field in cls.model_fields.items():
+            if field.description is None:
+                cls.model_fields[name] = _described(field, inherited.get(name))
+        cls.model_rebuild(force=True)
+
+
+def _described(field: FieldInfo, inherited: FieldInfo | None) -> FieldInfo:
+    """Return a field with the first line of its section, or what the field that it redeclares says."""
+    found = copy(field)
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+        found.description = (inspect.getdoc(field.annotation) or "").partition("\n")[0]
+    elif inherited is not None:
+        found.description = inherited.description
+        found.metadata = field.metadata or inherited.metadata
+    return found
 
 
 class OneOf:

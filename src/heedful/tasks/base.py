@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from heedful import run_folder
@@ -16,24 +16,11 @@ from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
 from heedful.errors import DataError, OptionError, RunError
 from heedful.inputs.base import Input
-from heedful.models.config import Section
 from heedful.models.encoders import ENCODERS
 from heedful.models.model import AnyModel, Ensemble, Model
 from heedful.tasks.batches import Batches
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.readers.base import Reader
-
-
-class PredictionConfig(Section):
-    """How a trained model reads files."""
-
-    batch_tokens: int = Field(8192, ge=1, description="Tokens read at once, padding counted.")
-    chunk: int = Field(
-        512,
-        ge=1,
-        description="Examples read before the first is answered: sorted by length within a chunk, and written in "
-        "the order they came.",
-    )
 
 
 class Answered(NamedTuple):
@@ -116,6 +103,32 @@ class Task:
     def check(self, config: Any, train: Dataset, valid: Dataset) -> None:
         """Raise DataError or OptionError for data that nothing can be learned from, beyond being empty."""
         self.answer.check(config, train, valid)
+
+    def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the options of evaluate, predict and explain that only some tasks have.
+
+        Args:
+            given: option -> value; None or False: not given.
+
+        Returns: those that are keywords of `Predictor.predict`.
+
+        Raises: OptionError for an option that was given and has no effect on this task.
+        """
+        known = self.answer.search_options | self.answer.command_options
+        for section, name in (("data", "columns"), ("prediction", "column")):
+            field = self.configuration.model_fields.get(section)
+            if field is not None and name in getattr(field.annotation, "model_fields", ()):
+                known |= {name}
+        chosen = {
+            k: value for k, value in given.items() if value is not None and value is not False
+        }
+        for name in chosen:
+            if name not in known:
+                option = name.replace("_", "-")
+                raise OptionError(
+                    f"the option {option} has no effect on the task {self.name!r}; leave it out"
+                )
+        return {k: value for k, value in chosen.items() if k in self.answer.search_options}
 
     def learn(self, config: Any, train: Dataset) -> Predictor:
         """Learn vocabularies and the like from the training data, and build the model with fresh weights."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from heedful.answers.number import Number
 from heedful.data.texts import TextColumns
 from heedful.inputs.text import Text
+from heedful.models.config import OneOf
 from heedful.tasks.base import Task
 from heedful.tasks.readers.texts import TextData, TextReader
-from heedful.tasks.text_config import TextConfig, TextPrediction, describe
-from heedful.tasks.training_config import EncoderTraining
+from heedful.tasks.sections import EncoderTraining, TargetColumn
+from heedful.tasks.text_config import TextConfig, describe
 
 
-class RegressData(TextData):
-    """Where the texts and their targets come from."""
-
-    target: str = Field("target", description="Column of the numbers, likewise.")
+class RegressData(TargetColumn, TextData):
+    """Where texts and numbers come from."""
 
     def columns(self) -> TextColumns:
         return TextColumns(self.text, self.target, answer_is_label=False)
@@ -27,20 +26,15 @@ class RegressData(TextData):
 class RegressTraining(EncoderTraining):
     """How the model is trained."""
 
-    label_smoothing: float = Field(0.0, ge=0, le=0, description="Numbers are not smoothed.")
-    metric: Literal["rmse", "mae", "r2", "loss"] = Field(
-        "rmse", description="The validation figure by which the best weights are chosen."
-    )
+    label_smoothing: float = Field(0.0, ge=0, le=0)
+    metric: Annotated[str, OneOf("metric", Number.metrics)] = "rmse"
 
 
 class RegressConfig(TextConfig):
     """Configuration of `heedful train regress`."""
 
-    data: RegressData = Field(RegressData(), description="Where texts and targets come from.")
-    training: RegressTraining = Field(RegressTraining(), description="How the model is trained.")
-    prediction: TextPrediction = Field(
-        TextPrediction(), description="How a trained model reads files."
-    )
+    data: RegressData = RegressData()
+    training: RegressTraining = RegressTraining()
 
 
 TASK: Final = Task(

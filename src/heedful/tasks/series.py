@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -11,71 +11,64 @@ from heedful.answers.label import Label
 from heedful.answers.number import Number
 from heedful.answers.token_label import LabelsConfig, PositionLabel
 from heedful.inputs.series import SeriesInput, SeriesInputsConfig
-from heedful.models.config import Section
+from heedful.models.config import OneOf, Section
 from heedful.models.encoders import EncoderSection
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig
 from heedful.models.heads import PoolingConfig
-from heedful.tasks.base import PredictionConfig, Task
+from heedful.tasks.base import Task
 from heedful.tasks.readers.series import ForecastReader, SeriesData, SeriesReader
-from heedful.tasks.training_config import EncoderTraining
+from heedful.tasks.sections import (
+    EncoderTraining,
+    LabelColumn,
+    LabelPrediction,
+    TargetColumn,
+)
 
 
 class SeriesTraining(EncoderTraining):
     """How the model is trained."""
 
-    batch_tokens: int = Field(4096, ge=1, description="Most steps in a batch, padding counted.")
-    learning_rate: float = Field(2e-3, gt=0, description="The highest learning rate.")
-    warmup_steps: int = Field(
-        20, ge=0, description="Steps in which the learning rate rises from 0 to the highest."
-    )
+    batch_tokens: int = 4096
+    learning_rate: float = 2e-3
+    warmup_steps: int = 20
 
 
-class LabelTraining(SeriesTraining):
+class ClassifyTraining(SeriesTraining):
     """How the model is trained."""
 
-    metric: Literal["accuracy", "macro_f1", "loss"] = Field(
-        "accuracy", description="The validation metric by which the best weights are chosen."
-    )
+    metric: Annotated[str, OneOf("metric", Label.metrics)] = "accuracy"
 
 
-class NumberTraining(SeriesTraining):
+class TagTraining(SeriesTraining):
     """How the model is trained."""
 
-    label_smoothing: float = Field(0.0, ge=0, le=0, description="Numbers are not smoothed.")
-    metric: Literal["rmse", "mae", "r2", "loss"] = Field(
-        "rmse", description="The validation metric by which the best weights are chosen."
-    )
+    metric: Annotated[str, OneOf("metric", PositionLabel.metrics)] = "accuracy"
+
+
+class RegressTraining(SeriesTraining):
+    """How the model is trained."""
+
+    label_smoothing: float = Field(0.0, ge=0, le=0)
+    metric: Annotated[str, OneOf("metric", Number.metrics)] = "rmse"
 
 
 class ForecastTraining(SeriesTraining):
     """How the model is trained."""
 
-    label_smoothing: float = Field(0.0, ge=0, le=0, description="Numbers are not smoothed.")
-    metric: Literal["rmse", "mae", "skill", "loss"] = Field(
-        "rmse", description="The validation metric by which the best weights are chosen."
-    )
+    label_smoothing: float = Field(0.0, ge=0, le=0)
+    metric: Annotated[str, OneOf("metric", Forecast.metrics)] = "rmse"
 
 
-class LabelledSeries(SeriesData):
-    """Where the series and their labels come from."""
-
-    label: str = Field("label", description="Column of the labels.")
-    separator: str = Field(
-        "", description="Parts several labels in one field; empty: there is one."
-    )
-    min_examples: int = Field(
-        2, ge=1, description="A label must have so many training series; fewer are an error."
-    )
+class LabelledSeries(LabelColumn, SeriesData):
+    """Where series and labels come from."""
 
     @property
     def answer(self) -> str:
         return self.label
 
 
-class NumberedSeries(SeriesData):
-    """Where the series and their numbers come from."""
-
-    target: str = Field("target", description="Column of the numbers.")
+class NumberedSeries(TargetColumn, SeriesData):
+    """Where series and numbers come from."""
 
     @property
     def answer(self) -> str:
@@ -99,66 +92,46 @@ class ForecastData(SeriesData):
         return self.steps
 
 
-class SeriesPrediction(PredictionConfig):
-    """How a trained model reads files."""
-
-    column: str = Field("predicted", min_length=1, description="Name of the column of predictions.")
-    threshold: float = Field(
-        0.5, gt=0, lt=1, description="With several labels: the least probability of one given."
-    )
-
-
 class SeriesConfig(Section):
-    """What the configurations of all tasks on series share."""
+    """Sections of all tasks on series."""
 
-    data: SeriesData = Field(SeriesData(), description="Where the series come from.")
-    inputs: SeriesInputsConfig = Field(
-        SeriesInputsConfig(), description="How a step becomes features."
-    )
-    encoder: EncoderSection = Field(
-        default_factory=lambda: RecurrentEncoderConfig(hidden=64, layers=1),
-        description="What a step knows of its context.",
-    )
-    training: SeriesTraining = Field(SeriesTraining(), description="How the model is trained.")
-    prediction: SeriesPrediction = Field(
-        SeriesPrediction(), description="How a trained model reads files."
-    )
+    data: SeriesData = SeriesData()
+    inputs: SeriesInputsConfig = SeriesInputsConfig()
+    encoder: EncoderSection = RecurrentEncoderConfig(hidden=64, layers=1)
+    training: SeriesTraining = SeriesTraining()
+    prediction: LabelPrediction = LabelPrediction()
 
 
 class ClassifySeriesConfig(SeriesConfig):
     """Configuration of `heedful train classify-series`."""
 
-    data: LabelledSeries = Field(LabelledSeries(), description="Where series and labels come from.")
-    pooling: PoolingConfig = Field(PoolingConfig(), description="How states become one vector.")
-    training: LabelTraining = Field(LabelTraining(), description="How the model is trained.")
+    data: LabelledSeries = LabelledSeries()
+    pooling: PoolingConfig = PoolingConfig()
+    training: ClassifyTraining = ClassifyTraining()
 
 
 class RegressSeriesConfig(SeriesConfig):
     """Configuration of `heedful train regress-series`."""
 
-    data: NumberedSeries = Field(NumberedSeries(), description="Where series and numbers are.")
-    pooling: PoolingConfig = Field(PoolingConfig(), description="How states become one vector.")
-    training: NumberTraining = Field(NumberTraining(), description="How the model is trained.")
+    data: NumberedSeries = NumberedSeries()
+    pooling: PoolingConfig = PoolingConfig()
+    training: RegressTraining = RegressTraining()
 
 
 class TagSeriesConfig(SeriesConfig):
     """Configuration of `heedful train tag-series`."""
 
-    data: LabelledSeries = Field(LabelledSeries(), description="Where series and labels come from.")
-    labels: LabelsConfig = Field(
-        LabelsConfig(spans=False, dropout=0.1), description="How labels are scored."
-    )
-    training: LabelTraining = Field(LabelTraining(), description="How the model is trained.")
+    data: LabelledSeries = LabelledSeries()
+    labels: LabelsConfig = LabelsConfig(spans=False, dropout=0.1)
+    training: TagTraining = TagTraining()
 
 
 class ForecastConfig(SeriesConfig):
     """Configuration of `heedful train forecast`."""
 
-    data: ForecastData = Field(ForecastData(), description="Where the series come from.")
-    pooling: PoolingConfig = Field(
-        PoolingConfig(kind="last", dropout=0.0), description="How states become one vector."
-    )
-    training: ForecastTraining = Field(ForecastTraining(), description="How the model is trained.")
+    data: ForecastData = ForecastData()
+    pooling: PoolingConfig = PoolingConfig(kind="last", dropout=0.0)
+    training: ForecastTraining = ForecastTraining()
 
 
 def _task(name: str, answer: Any, configuration: Any, reader: SeriesReader) -> Task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from heedful.errors import OptionError
 from heedful.inputs.text import TextInputs, TextVocabulary
@@ -14,34 +14,22 @@ from heedful.models.encoders.recurrent import RecurrentEncoderConfig
 from heedful.models.frequency import FrequencyConfig
 from heedful.models.heads import PoolingConfig
 from heedful.models.model import EnsembleConfig
-from heedful.tasks.base import PredictionConfig
 from heedful.tasks.readers.texts import TextData
-
-
-class TextPrediction(PredictionConfig):
-    """How a trained model reads files."""
-
-    column: str = Field("predicted", min_length=1, description="Name of the column that is added.")
+from heedful.tasks.sections import ColumnPrediction, EncoderTraining
 
 
 class TextConfig(Section):
     """What both configurations share."""
 
-    data: TextData = Field(description="Where the texts come from.")
-    vocabulary: TextVocabulary = Field(TextVocabulary(), description="What a token is.")
-    inputs: TextInputs = Field(TextInputs(), description="How a token becomes features.")
-    encoder: EncoderSection = Field(
-        default_factory=RecurrentEncoderConfig, description="What a token knows of its context."
-    )
-    pooling: PoolingConfig = Field(
-        PoolingConfig(), description="How the states of a text become one vector."
-    )
-    frequency: FrequencyConfig = Field(
-        FrequencyConfig(), description="What is done about frequent words."
-    )
-    ensemble: EnsembleConfig = Field(
-        EnsembleConfig(), description="How many networks answer together."
-    )
+    data: TextData
+    vocabulary: TextVocabulary = TextVocabulary()
+    inputs: TextInputs = TextInputs()
+    encoder: EncoderSection = RecurrentEncoderConfig()
+    pooling: PoolingConfig = PoolingConfig()
+    frequency: FrequencyConfig = FrequencyConfig()
+    ensemble: EnsembleConfig = EnsembleConfig()
+    training: EncoderTraining = EncoderTraining()
+    prediction: ColumnPrediction = ColumnPrediction()
 
     @model_validator(mode="after")
     def _frequency_needs_attention(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -13,42 +13,33 @@ from heedful.errors import OptionError
 from heedful.inputs.pieces import Pieces, VocabularyConfig
 from heedful.models import MODELS, FrequencyConfig, RecurrentConfig, TransformerConfig
 from heedful.models.base import EncoderDecoder
-from heedful.models.config import Section
+from heedful.models.config import OneOf, Section
 from heedful.tasks.base import Task
 from heedful.tasks.readers.pairs import PairData, PairReader
-from heedful.tasks.training_config import TrainingConfig
+from heedful.tasks.sections import TrainingConfig
 
 
 class TranslationTraining(TrainingConfig):
     """How the model is trained."""
 
-    metric: Literal["bleu", "chrf", "exact_match", "loss"] = Field(
-        "bleu", description="The validation figure by which the best weights are chosen."
-    )
+    metric: Annotated[str, OneOf("metric", GeneratedText.metrics)] = "bleu"
 
 
-ModelSection = Annotated[TransformerConfig | RecurrentConfig, Field(discriminator="kind")]
+ModelSection = Annotated[
+    TransformerConfig | RecurrentConfig,
+    Field(discriminator="kind", description="The model and its sizes."),
+]
 
 
 class TranslationConfig(Section):
     """Configuration of `heedful train translate`."""
 
-    data: PairData = Field(PairData(), description="Where the sentence pairs come from.")
-    vocabulary: VocabularyConfig = Field(
-        VocabularyConfig(), description="How text is cut into tokens."
-    )
-    model: ModelSection = Field(
-        default_factory=TransformerConfig, description="The model and its sizes."
-    )
-    frequency: FrequencyConfig = Field(
-        FrequencyConfig(), description="What is done about frequent tokens of the source."
-    )
-    training: TranslationTraining = Field(
-        TranslationTraining(), description="How the model is trained."
-    )
-    decoding: DecodingConfig = Field(
-        DecodingConfig(), description="How translations are searched for."
-    )
+    data: PairData = PairData()
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    model: ModelSection = TransformerConfig()
+    frequency: FrequencyConfig = FrequencyConfig()
+    training: TranslationTraining = TranslationTraining()
+    decoding: DecodingConfig = DecodingConfig()
 
     @property
     def prediction(self) -> DecodingConfig:

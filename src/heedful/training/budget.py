@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from heedful.tasks.training_config import TrainingConfig
+from heedful.tasks.sections import TrainingConfig
 from heedful.training.checkpoint import Position
 
 

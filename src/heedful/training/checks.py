@@ -13,7 +13,7 @@ from heedful import run_folder
 from heedful.data.dataset import Dataset
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.base import Task
-from heedful.tasks.training_config import TrainingConfig
+from heedful.tasks.sections import TrainingConfig
 from heedful.training.checkpoint import read_data_digest
 from heedful.training.keep import CHECKPOINTS, STATE
 

@@ -6,7 +6,7 @@ import logging
 
 from lightning_fabric import Fabric
 
-from heedful.tasks.training_config import TrainingConfig
+from heedful.tasks.sections import TrainingConfig
 
 
 def build_fabric(options: TrainingConfig) -> Fabric:

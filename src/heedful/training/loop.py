@@ -14,7 +14,7 @@ from heedful import run_folder
 from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
-from heedful.tasks.training_config import TrainingConfig
+from heedful.tasks.sections import TrainingConfig
 from heedful.training.budget import planned_steps, spent
 from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from heedful.training.checks import check_data, check_device, check_resumable, digest
@@ -23,6 +23,7 @@ from heedful.training.fabric import build_fabric
 from heedful.training.keep import Keeper
 from heedful.training.memory import keep_freed_memory, set_threads
 from heedful.training.precision import precision_notices
+from heedful.training.replace import replacing
 from heedful.training.schedule import factor
 from heedful.training.validation import validate
 
@@ -35,6 +36,7 @@ def train_model(
     run_dir: str | Path,
     *,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> Iterator[Event]:
     """Train a model of `task` into the folder `run_dir` and yield what happens.
 
@@ -47,8 +49,9 @@ def train_model(
         task: one of `heedful.tasks.table.TASKS`.
         config: a `task.configuration`.
         train, valid: what the task's readers return.
-        run_dir: a folder that is not there, or, resuming, that of the run.
+        run_dir: a folder that is not there, or, resuming or overwriting, that of a run.
         resume: go on with the run.
+        overwrite: replace the run, once the first step can be taken.
 
     Raises: RunError for a folder that is taken, or, resuming, that holds no unfinished run of this
         configuration and these data; DataError without data to train on, or data that the task cannot
@@ -76,8 +79,9 @@ def train_model(
     if resume:
         check_resumable(task, folder, config, train, valid)
     else:
-        run_folder.check_free(folder)
-    return _Training(task, config, train, valid, folder).run(resume)
+        run_folder.check_free(folder, overwrite=overwrite)
+    events = _Training(task, config, train, valid, folder).run(resume)
+    return replacing(folder, events) if overwrite and run_folder.is_run(folder) else events
 
 
 class _Training:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from heedful.answers.cross_entropy import smoothed_cross_entropy
 from heedful.bench.operations.plain_decoder import decode, plain_cell, plain_encoder, plain_loss
 from heedful.bench.values import Contender, Inputs, Operation, Run, Sizes
 from heedful.models.recurrent import RecurrentConfig, RecurrentEncoderDecoder
+from heedful.nn.cross_entropy import smoothed_cross_entropy
 from heedful.nn.recurrent import States
 
 SIZES = {"batch": 256, "queries": 16, "keys": 16, "hidden": 256}

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from heedful.data.builtin.corpus import BuiltinCorpus
 from heedful.data.series.series import Series, SeriesSet
 
 PERIODS: Final = {"slow": 16.0, "fast": 6.0}
@@ -26,13 +27,8 @@ DESCRIPTION: Final = (
 
 
 @dataclass(frozen=True)
-class SeriesCorpus:
+class SeriesCorpus(BuiltinCorpus[SeriesSet]):
     """Series made by rule, with every kind of answer."""
-
-    train: SeriesSet
-    valid: SeriesSet
-    test: SeriesSet
-    description: str
 
     def answered(self, series: SeriesSet, kind: Literal["label", "number", "steps"]) -> SeriesSet:
         """Return series with the answers of one kind."""

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 else:
     EncoderSection = Annotated[
         Union[tuple(encoder.configuration for encoder in _CLASSES)],  # noqa: UP007
-        Field(discriminator="kind"),
+        Field(discriminator="kind", description="What a position knows of its context."),
     ]
     """Type of the field of a task's configuration that chooses an encoder."""
 

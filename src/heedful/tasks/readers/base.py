@@ -1,4 +1,4 @@
-"""The contract of every reader: data to train and test on, inputs to predict, and files with predictions."""
+"""The contract of every reader: training and test data, inputs to predict, and files of predictions."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from heedful.data.dataset import Dataset
 from heedful.errors import OptionError
 
 BUILTIN: Final = "builtin:"
-"""Before the name of a built-in corpus."""
+"""Prefix of the name of a built-in corpus."""
 
 Part = Literal["train", "valid", "test"]
 Rows = Sequence[Mapping[str, Any]]
 """Examples given in Python: a mapping an example, by column."""
 
 
-class Lines(NamedTuple):
+class InputFile(NamedTuple):
     """An open file of inputs."""
 
     path: Path
     """For error messages."""
     name: str
-    """Its ending tells the format."""
+    """Its extension tells the format."""
     lines: Iterator[str]
 
 
-class Writing(NamedTuple):
+class OutputFormat(NamedTuple):
     """How predictions are written."""
 
     columns: Sequence[str]
@@ -38,7 +38,7 @@ class Writing(NamedTuple):
 
 
 class Stream(abc.ABC):
-    """Inputs of one file as they are read, and how each is written with its prediction."""
+    """Reads the inputs of one file lazily, and formats each with its prediction."""
 
     unit: str
     """What an input is called: lines, sentences, texts."""
@@ -57,18 +57,18 @@ class Stream(abc.ABC):
         """Return the model's input."""
 
     def is_example(self, item: Any) -> bool:
-        """Return whether an item is an input; others are written back as they are."""
+        """Return whether an item is an input; others (blank lines, comments) are written unchanged."""
         return True
 
     def header(self) -> str:
-        """Return what is written before the first item, once it was read."""
+        """Return the header of the output, known once the first item is read."""
         return ""
 
     @abc.abstractmethod
-    def written(
+    def format(
         self, item: Any, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
-        """Return the text of an item with its prediction, line ends included.
+        """Return the output text of an item with its prediction, line ends included.
 
         Args:
             item: what was read.
@@ -78,8 +78,8 @@ class Stream(abc.ABC):
         """
 
     @abc.abstractmethod
-    def described(self, item: Any, number: int) -> dict[str, Any]:
-        """Return what names an item in JSON lines: its number and its input."""
+    def to_json(self, item: Any, number: int) -> dict[str, Any]:
+        """Return the number and the input of an item as JSON values."""
 
 
 class Reader(abc.ABC):
@@ -89,42 +89,60 @@ class Reader(abc.ABC):
     """
 
     reads_lines: ClassVar[bool] = True
-    """Whether `stream` reads the lines that are handed to it, rather than the file of that path."""
-    nothing_to_train_on: ClassVar[str]
+    """Whether `stream` consumes `InputFile.lines`, rather than opening `InputFile.path` itself."""
+    train_hint: ClassVar[str]
     """What to give with --train, for an error."""
-    test_data: ClassVar[str] = "a file that was"
+    valid_hint: ClassVar[str] = ""
+    """What to give with --valid, for an error."""
+    test_hint: ClassVar[str] = "a file that was"
     """What --test names, for an error."""
 
-    @abc.abstractmethod
     def read(self, values: Sequence[str], data: Any, part: Part) -> Dataset:
-        """Read what `--train`, `--valid` or `--test` names.
+        """Read what `--train`, `--valid` or `--test` names: files, or `builtin:NAME`.
 
-        Raises: OptionError when it is unclear what is meant; DataError for files that cannot be used.
+        Raises: OptionError for an ambiguous name; DataError for files that cannot be used.
         """
+        if is_builtin(values):
+            return self.builtin(values[0].removeprefix(BUILTIN), data, part)
+        for value in values:
+            if value.startswith(BUILTIN):
+                raise OptionError(f"--{part}: {value} stands alone; got {' '.join(values)}")
+        return self.read_files(values, data, part)
 
-    valid_is_missing: ClassVar[str]
-    """What to give with --valid, for an error."""
+    def builtin(self, name: str, data: Any, part: Part) -> Dataset:
+        """Return one part of a built-in corpus.
+
+        Raises: OptionError for a name that is not in the table of corpora.
+        """
+        raise OptionError(f"there is no built-in corpus for this task; give {self.train_hint}")
+
+    @abc.abstractmethod
+    def read_files(self, paths: Sequence[str], data: Any, part: Part) -> Dataset:
+        """Read files.
+
+        Raises: OptionError for a wrong number or combination of files; DataError for malformed content.
+        """
 
     def read_training(self, data: Any) -> tuple[Dataset, Dataset]:
         """Read training and validation data; a built-in corpus brings its own for validation.
 
-        Raises: OptionError when one of them is not given; DataError for files that cannot be used.
+        Raises: OptionError when one of them is missing; DataError for files that cannot be used.
         """
         if not data.train:
-            raise OptionError(f"there is nothing to train on: give {self.nothing_to_train_on}")
+            raise OptionError(f"there is nothing to train on: give {self.train_hint}")
         if not (data.valid or is_builtin(data.train)):
-            self.check_cut()
-            return self.cut(self.read(data.train, data, "train"), data)
+            self.check_split()
+            return self.split(self.read(data.train, data, "train"), data)
         train = self.read(data.train, data, "train")
         return train, self.read(data.valid or data.train, data, "valid")
 
-    def check_cut(self) -> None:
-        """Raise OptionError unless validation data can be cut off the training data."""
-        raise OptionError(f"--valid is missing: {self.valid_is_missing}")
+    def check_split(self) -> None:
+        """Raise OptionError unless validation data can be split off the training data."""
+        raise OptionError(f"--valid is missing (in Python valid=): {self.valid_hint}")
 
-    def cut(self, train: Any, data: Any) -> tuple[Dataset, Dataset]:
-        """Cut validation data off the training data, where `check_cut` allows it."""
-        self.check_cut()
+    def split(self, train: Any, data: Any) -> tuple[Dataset, Dataset]:
+        """Split validation data off the training data, where `check_split` allows it."""
+        self.check_split()
         return train, train
 
     @abc.abstractmethod
@@ -137,39 +155,32 @@ class Reader(abc.ABC):
     def read_test(self, values: Sequence[str] | None, data: Any) -> Dataset:
         """Read what `--test` names; by default the test part of the built-in corpus of the training.
 
-        Raises: OptionError when it is not given; DataError for files that cannot be used.
+        Raises: OptionError when it is missing; DataError for files that cannot be used.
         """
         if not values and not is_builtin(data.train):
-            raise OptionError(f"--test is missing: name {self.test_data} not in the training")
+            raise OptionError(f"--test is missing: name {self.test_hint} not in the training")
         return self.read(values or data.train, data, "test")
 
-    def parsed(self, text: str, data: Any) -> Any:
-        """Return the input that a person types as one text; `data` is the section of the configuration."""
+    def parse(self, text: str, data: Any) -> Any:
+        """Return the input that a command-line argument stands for; `data` is the section of the configuration."""
         return text
 
-    def typed(self, example: Any) -> str:
-        """Return what a person types for an input, which `parsed` reads."""
+    def to_argument(self, example: Any) -> str:
+        """Return the command-line argument that `parse` turns into this input."""
         return example if isinstance(example, str) else " ".join(example)
 
     @abc.abstractmethod
-    def described(self, example: Any) -> dict[str, Any]:
+    def to_json(self, example: Any) -> dict[str, Any]:
         """Return an input as JSON values."""
 
     @abc.abstractmethod
-    def stream(self, source: Lines, data: Any, writing: Writing) -> Stream:
-        """Read inputs to predict.
+    def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
+        """Open a file of inputs to predict.
 
-        Raises: DataError for a name that does not tell the format.
+        Raises: DataError for a name whose extension does not tell the format.
         """
 
 
 def is_builtin(values: Sequence[str]) -> bool:
     """Return whether a built-in corpus is named."""
     return len(values) == 1 and values[0].startswith(BUILTIN)
-
-
-def refuse_builtin_among_files(values: Sequence[str], part: Part) -> None:
-    """Raise OptionError for a built-in corpus that is named together with files."""
-    for value in values:
-        if value.startswith(BUILTIN):
-            raise OptionError(f"--{part}: {value} stands alone; got {' '.join(values)}")

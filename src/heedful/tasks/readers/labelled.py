@@ -13,17 +13,7 @@ from heedful.data.labelled import Labelled, LabelledFile, read_labelled
 from heedful.data.words import words
 from heedful.errors import DataError
 from heedful.models.config import OneOf, Section
-from heedful.tasks.readers.base import (
-    BUILTIN,
-    Lines,
-    Part,
-    Reader,
-    Rows,
-    Stream,
-    Writing,
-    is_builtin,
-    refuse_builtin_among_files,
-)
+from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Rows, Stream
 
 
 class LabelledData(Section):
@@ -55,20 +45,19 @@ class LabelledData(Section):
 class LabelledReader(Reader):
     """Reads sentences and writes them with other labels, in the format that they came in."""
 
-    nothing_to_train_on = "--train FILE.conllu, or --train builtin:saw"
-    valid_is_missing = (
+    train_hint = "--train FILE.conllu, or --train builtin:saw"
+    valid_hint = (
         "a file of sentences that are not in --train, "
         "by which the best weights are chosen (a few hundred do)"
     )
 
-    def read(self, values: Sequence[str], data: LabelledData, part: Part) -> Labelled:
-        if is_builtin(values):
-            from heedful.data.builtin import load_builtin_tagged
+    def builtin(self, name: str, data: LabelledData, part: Part) -> Labelled:
+        from heedful.data.builtin import load_builtin_tagged
 
-            corpus = load_builtin_tagged(values[0].removeprefix(BUILTIN))
-            return {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}[part]
-        refuse_builtin_among_files(values, part)
-        return read_labelled(values, data.file())
+        return load_builtin_tagged(name).part(part)
+
+    def read_files(self, paths: Sequence[str], data: LabelledData, part: Part) -> Labelled:
+        return read_labelled(paths, data.file())
 
     def from_rows(self, rows: Rows, data: LabelledData, name: str) -> Labelled:
         key = data.column or "tags"
@@ -86,20 +75,20 @@ class LabelledReader(Reader):
             sentences.append(Sentence(tokens, labels))
         return Labelled(sentences, name)
 
-    def parsed(self, text: str, data: Any) -> list[str]:
+    def parse(self, text: str, data: Any) -> list[str]:
         return words(text)
 
-    def described(self, example: Sequence[str]) -> dict[str, Any]:
+    def to_json(self, example: Sequence[str]) -> dict[str, Any]:
         return {"tokens": list(example)}
 
-    def stream(self, source: Lines, data: LabelledData, writing: Writing) -> Stream:
+    def stream(self, source: InputFile, data: LabelledData, output: OutputFormat) -> Stream:
         return _Sentences(data.file().reader(source.name), source)
 
 
 class _Sentences(Stream):
     unit = "sentences"
 
-    def __init__(self, form: LabelFormat, source: Lines):
+    def __init__(self, form: LabelFormat, source: InputFile):
         self.form, self.source = form, source
 
     def items(self) -> Iterator[Sentence]:
@@ -111,10 +100,10 @@ class _Sentences(Stream):
     def is_example(self, item: Sentence) -> bool:
         return bool(item.tokens)
 
-    def written(
+    def format(
         self, item: Sentence, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
         return self.form.write(item, values["labels"])
 
-    def described(self, item: Sentence, number: int) -> dict[str, Any]:
+    def to_json(self, item: Sentence, number: int) -> dict[str, Any]:
         return {"sentence": number, "tokens": item.tokens}

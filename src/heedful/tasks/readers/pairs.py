@@ -14,17 +14,7 @@ from heedful.data.files import Pairs, iterate_lines, read_pairs, read_table
 from heedful.data.tables import FORMATS
 from heedful.errors import DataError, OptionError
 from heedful.models.config import Section
-from heedful.tasks.readers.base import (
-    BUILTIN,
-    Lines,
-    Part,
-    Reader,
-    Rows,
-    Stream,
-    Writing,
-    is_builtin,
-    refuse_builtin_among_files,
-)
+from heedful.tasks.readers.base import BUILTIN, InputFile, OutputFormat, Part, Reader, Rows, Stream
 
 
 class PairData(Section):
@@ -47,25 +37,27 @@ class PairData(Section):
 class PairReader(Reader):
     """Reads pairs, and lines to translate."""
 
-    nothing_to_train_on = "--train SRC TGT, --train TABLE --columns A,B, or --train builtin:dates"
-    test_data = "pairs that were"
-    valid_is_missing = (
+    train_hint = "--train SRC TGT, --train TABLE --columns A,B, or --train builtin:dates"
+    test_hint = "pairs that were"
+    valid_hint = (
         "some pairs that are not in --train, "
         "by which the best weights are chosen (a few hundred do)"
     )
 
-    def read(self, values: Sequence[str], data: PairData, part: Part) -> Pairs:
+    def builtin(self, name: str, data: PairData, part: Part) -> Pairs:
+        from heedful.data.builtin import load_builtin
+
+        return load_builtin(name).part(part)
+
+    def read_files(self, paths: Sequence[str], data: PairData, part: Part) -> Pairs:
         option, columns = f"--{part}", data.columns
-        if is_builtin(values):
-            return _builtin(values[0].removeprefix(BUILTIN), part)
-        refuse_builtin_among_files(values, part)
-        if len(values) == 2:
-            return read_pairs(*values)
-        if len(values) != 1:
+        if len(paths) == 2:
+            return read_pairs(*paths)
+        if len(paths) != 1:
             raise OptionError(
-                f"{option} wants two line-aligned files, one table or {BUILTIN}NAME; got {len(values)} names"
+                f"{option} wants two line-aligned files, one table or {BUILTIN}NAME; got {len(paths)} names"
             )
-        [path] = values
+        [path] = paths
         if _format(path) not in FORMATS:
             raise OptionError(
                 f"{option} {path}: one file is not enough; give the source and the target file "
@@ -89,17 +81,17 @@ class PairReader(Reader):
         source, target = ([row[key] for row in rows] for key in keys)
         return Pairs(source, target, name)
 
-    def described(self, example: str) -> dict[str, Any]:
+    def to_json(self, example: str) -> dict[str, Any]:
         return {"source": example}
 
-    def stream(self, source: Lines, data: PairData, writing: Writing) -> Stream:
-        return _Lines(source, writing.nbest)
+    def stream(self, source: InputFile, data: PairData, output: OutputFormat) -> Stream:
+        return _Lines(source, output.nbest)
 
 
 class _Lines(Stream):
     unit = "lines"
 
-    def __init__(self, source: Lines, nbest: int):
+    def __init__(self, source: InputFile, nbest: int):
         self.source, self.nbest = source, nbest
 
     def items(self) -> Iterator[str]:
@@ -108,7 +100,7 @@ class _Lines(Stream):
     def input(self, item: str) -> str:
         return item
 
-    def written(
+    def format(
         self, item: str, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
         found = values["translations"]
@@ -116,15 +108,8 @@ class _Lines(Stream):
             return f"{found[0]['text']}\n"
         return "".join(f"{number}\t{each['score']:.4f}\t{each['text']}\n" for each in found)
 
-    def described(self, item: str, number: int) -> dict[str, Any]:
+    def to_json(self, item: str, number: int) -> dict[str, Any]:
         return {"line": number, "source": item}
-
-
-def _builtin(name: str, part: Part) -> Pairs:
-    from heedful.data.builtin import load_builtin
-
-    corpus = load_builtin(name)
-    return {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}[part]
 
 
 def _format(path: str) -> str:

@@ -16,15 +16,13 @@ from heedful.data.series.windows import Windows, split_by_time, windows_of
 from heedful.errors import DataError
 from heedful.models.config import Section
 from heedful.tasks.readers.base import (
-    BUILTIN,
-    Lines,
+    InputFile,
+    OutputFormat,
     Part,
     Reader,
     Rows,
     Stream,
-    Writing,
     is_builtin,
-    refuse_builtin_among_files,
 )
 
 Kind = Literal["label", "number", "steps"]
@@ -89,27 +87,26 @@ class SeriesReader(Reader):
     """
 
     reads_lines = False
-    nothing_to_train_on = "--train FILE.csv, FILE.ts, or --train builtin:waves"
+    train_hint = "--train FILE.csv, FILE.ts, or --train builtin:waves"
 
     def __init__(self, kind: Kind):
         self.kind = kind
 
-    def read(self, values: Sequence[str], data: Any, part: Part) -> SeriesSet:
-        if is_builtin(values):
-            from heedful.data.builtin import load_builtin_series
+    def builtin(self, name: str, data: Any, part: Part) -> Any:
+        from heedful.data.builtin import load_builtin_series
 
-            corpus = load_builtin_series(values[0].removeprefix(BUILTIN))
-            found: SeriesSet = getattr(corpus, part)
-            return corpus.answered(found, self.kind)
-        refuse_builtin_among_files(values, part)
+        corpus = load_builtin_series(name)
+        return corpus.answered(corpus.part(part), self.kind)
+
+    def read_files(self, paths: Sequence[str], data: Any, part: Part) -> Any:
         columns = data.columns_of(each_step=self.kind == "steps")
-        read = [series for value in values for series in read_series(value, columns)]
-        return SeriesSet(read, " + ".join(values))
+        read = [series for path in paths for series in read_series(path, columns)]
+        return SeriesSet(read, " + ".join(paths))
 
-    def check_cut(self) -> None:
+    def check_split(self) -> None:
         """A share of the series is cut off."""
 
-    def cut(self, train: SeriesSet, data: Any) -> tuple[SeriesSet, SeriesSet]:
+    def split(self, train: SeriesSet, data: Any) -> tuple[SeriesSet, SeriesSet]:
         """Cut validation series off, drawn by `data.valid_seed`: a share of those of each label."""
         groups: dict[object, list[int]] = {}
         for row, answer in enumerate(train.answers):
@@ -128,7 +125,7 @@ class SeriesReader(Reader):
     def from_rows(self, rows: Rows, data: Any, name: str) -> SeriesSet:
         return SeriesSet(series_of_rows(rows, data.columns_of(each_step=False), name), name)
 
-    def parsed(self, text: str, data: Any) -> Values:
+    def parse(self, text: str, data: Any) -> Values:
         """Read the one series of a file.
 
         Raises: DataError for a file of several.
@@ -141,14 +138,14 @@ class SeriesReader(Reader):
             raise DataError(f"the file holds {len(found)} series; one is wanted.", path=text)
         return found[0].values
 
-    def typed(self, example: Values) -> str:
+    def to_argument(self, example: Values) -> str:
         return "FILE"
 
-    def described(self, example: Values) -> dict[str, Any]:
+    def to_json(self, example: Values) -> dict[str, Any]:
         return {"steps": len(as_values(example))}
 
-    def stream(self, source: Lines, data: Any, writing: Writing) -> Stream:
-        return _SeriesStream(source.path, data.columns_of(each_step=self.kind == "steps"), writing)
+    def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
+        return _SeriesStream(source.path, data.columns_of(each_step=self.kind == "steps"), output)
 
 
 class ForecastReader(SeriesReader):
@@ -157,23 +154,23 @@ class ForecastReader(SeriesReader):
     def __init__(self) -> None:
         super().__init__("steps")
 
-    def read(self, values: Sequence[str], data: Any, part: Part) -> Any:
-        return self._windows(self._series(values, data, part), data)
+    def builtin(self, name: str, data: Any, part: Part) -> Any:
+        return self._windows(super().builtin(name, data, part), data)
 
-    def _series(self, values: Sequence[str], data: Any, part: Part) -> SeriesSet:
-        if is_builtin(values):
-            return super().read(values, data, part)
-        refuse_builtin_among_files(values, part)
+    def read_files(self, paths: Sequence[str], data: Any, part: Part) -> Any:
+        return self._windows(self._series(paths, data), data)
+
+    def _series(self, paths: Sequence[str], data: Any) -> SeriesSet:
         columns = data.columns_of(each_step=False)
-        read = [series for value in values for series in read_series(value, columns, answers=False)]
-        return SeriesSet(read, " + ".join(values))
+        read = [series for path in paths for series in read_series(path, columns, answers=False)]
+        return SeriesSet(read, " + ".join(paths))
 
     def read_training(self, data: Any) -> tuple[Any, Any]:
         if not data.train or data.valid or is_builtin(data.train):
             return super().read_training(data)
-        return self.cut(self._series(data.train, data, "train"), data)
+        return self.split(self._series(data.train, data), data)
 
-    def cut(self, train: Any, data: Any) -> tuple[Any, Any]:
+    def split(self, train: Any, data: Any) -> tuple[Any, Any]:
         """Cut the last steps of each series off for validation."""
         early, late = split_by_time(train, data.valid_share, data.window)
         return self._windows(early, data), self._windows(late, data)
@@ -185,8 +182,8 @@ class ForecastReader(SeriesReader):
 class _SeriesStream(Stream):
     unit = "series"
 
-    def __init__(self, path: Path, columns: SeriesColumns, writing: Writing):
-        self.path, self.columns, self.writing = path, columns, writing
+    def __init__(self, path: Path, columns: SeriesColumns, output: OutputFormat):
+        self.path, self.columns, self.output = path, columns, output
 
     def items(self) -> Iterator[Series]:
         yield from read_series(self.path, self.columns, answers=False)
@@ -195,9 +192,9 @@ class _SeriesStream(Stream):
         return item.values
 
     def header(self) -> str:
-        return "\t".join(["series", *self.writing.columns]) + "\n"
+        return "\t".join(["series", *self.output.columns]) + "\n"
 
-    def written(
+    def format(
         self, item: Series, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
         shown = (
@@ -205,7 +202,7 @@ class _SeriesStream(Stream):
         )
         return "\t".join([item.name, *shown]) + "\n"
 
-    def described(self, item: Series, number: int) -> dict[str, Any]:
+    def to_json(self, item: Series, number: int) -> dict[str, Any]:
         return {"series": item.name}
 
 

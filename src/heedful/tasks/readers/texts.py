@@ -19,7 +19,7 @@ from heedful.data.texts import (
     texts_of_rows,
 )
 from heedful.models.config import Section
-from heedful.tasks.readers.base import Lines, Part, Reader, Rows, Stream, Writing
+from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Rows, Stream
 
 
 class TextData(Section, abc.ABC):
@@ -53,15 +53,15 @@ class TextData(Section, abc.ABC):
 class TextReader(Reader):
     """Reads tables and writes them with columns added; all else stays as it was."""
 
-    nothing_to_train_on = "--train FILE.tsv"
+    train_hint = "--train FILE.tsv"
 
-    def read(self, values: Sequence[str], data: TextData, part: Part) -> Texts:
-        return read_texts(values, data.columns())
+    def read_files(self, paths: Sequence[str], data: TextData, part: Part) -> Texts:
+        return read_texts(paths, data.columns())
 
-    def check_cut(self) -> None:
+    def check_split(self) -> None:
         """Validation texts are cut off, or, where `data.valid_share` is 0, the training texts serve as both."""
 
-    def cut(self, train: Texts, data: TextData) -> tuple[Texts, Texts]:
+    def split(self, train: Texts, data: TextData) -> tuple[Texts, Texts]:
         """Cut validation texts off the training texts, as the configuration says."""
         if not data.valid_share:
             return train, train
@@ -71,20 +71,22 @@ class TextReader(Reader):
     def from_rows(self, rows: Rows, data: TextData, name: str) -> Texts:
         return texts_of_rows(rows, data.columns(), name)
 
-    def described(self, example: str) -> dict[str, Any]:
+    def to_json(self, example: str) -> dict[str, Any]:
         return {"text": example}
 
-    def stream(self, source: Lines, data: TextData, writing: Writing) -> Stream:
+    def stream(self, source: InputFile, data: TextData, output: OutputFormat) -> Stream:
         columns = data.columns()
-        return _Table(columns.table(source.name), source, columns, writing)
+        return _Table(columns.table(source.name), source, columns, output)
 
 
 class _Table(Stream):
     unit = "texts"
     cells_in_json = True
 
-    def __init__(self, table: TextTable, source: Lines, columns: TextColumns, writing: Writing):
-        self.table, self.source, self.columns, self.writing = table, source, columns, writing
+    def __init__(
+        self, table: TextTable, source: InputFile, columns: TextColumns, output: OutputFormat
+    ):
+        self.table, self.source, self.columns, self.output = table, source, columns, output
 
     def items(self) -> Iterator[Text]:
         return iterate_texts(
@@ -93,21 +95,21 @@ class _Table(Stream):
             self.source.lines,
             self.columns,
             answers=False,
-            added=self.writing.columns,
+            added=self.output.columns,
         )
 
     def input(self, item: Text) -> str:
         return item.text
 
     def header(self) -> str:
-        head = self.table.header(self.writing.columns)
+        head = self.table.header(self.output.columns)
         return "" if head is None else f"{head}\n"
 
-    def written(
+    def format(
         self, item: Text, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
-        added = dict(zip(self.writing.columns, cells, strict=True))
+        added = dict(zip(self.output.columns, cells, strict=True))
         return f"{self.table.extend(item.raw, added)}\n"
 
-    def described(self, item: Text, number: int) -> dict[str, Any]:
+    def to_json(self, item: Text, number: int) -> dict[str, Any]:
         return {"line": item.line, "text": item.text}

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.answers import cross_entropy
-from heedful.answers.cross_entropy import smoothed_cross_entropy
+from heedful.nn import cross_entropy
+from heedful.nn.cross_entropy import smoothed_cross_entropy
 
 
 def given(*, bias: bool = True, dtype: torch.dtype = torch.float64, scale: float = 1.0) -> Any:

@@ -1,4 +1,4 @@
-"""The section `training` of a configuration, which every task has."""
+"""Sections that the configurations of several tasks share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,35 @@ from pydantic import Field
 
 from heedful.models.config import Section
 
+Schedule = Literal["inverse_square_root", "cosine", "linear", "constant"]
+
+
+class LabelColumn(Section):
+    """Where the labels come from."""
+
+    label: str = Field(
+        "label", description="Column of the labels; a number, from 1, where there is no header."
+    )
+    separator: str = Field(
+        "",
+        description="Separates several labels in one field, as in a,b: each example then has any number of labels. "
+        "Empty: each has one.",
+    )
+    min_examples: int = Field(
+        2, ge=1, description="A label must have so many training examples; fewer are an error."
+    )
+
+
+class TargetColumn(Section):
+    """Where the numbers come from."""
+
+    target: str = Field(
+        "target", description="Column of the numbers; a number, from 1, where there is no header."
+    )
+
 
 class TrainingConfig(Section):
-    """How a model is trained; each task adds the metrics that it may choose by."""
+    """How the model is trained."""
 
     epochs: int = Field(30, ge=1, description="Most passes over the training data.")
     max_steps: int = Field(
@@ -28,10 +54,12 @@ class TrainingConfig(Section):
         "many seconds; such a training is not repeatable; 0: no limit.",
     )
     batch_tokens: int = Field(
-        4096, ge=1, description="Most tokens in a batch, padding counted, on its longer side."
+        4096,
+        ge=1,
+        description="Most tokens or steps in a batch, padding counted, on its longer side.",
     )
     learning_rate: float = Field(3e-3, gt=0, description="The highest learning rate.")
-    schedule: Literal["inverse_square_root", "cosine", "linear", "constant"] = Field(
+    schedule: Schedule = Field(
         "inverse_square_root", description="How the learning rate falls after the warm-up."
     )
     warmup_steps: int = Field(
@@ -42,7 +70,11 @@ class TrainingConfig(Section):
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW).")
     label_smoothing: float = Field(
-        0.1, ge=0, lt=1, description="Share of each target's probability spread over all tokens."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of each target's probability spread over all tokens or labels; not with a chain of "
+        "labels, several labels or numbers.",
     )
     clip_norm: float = Field(
         1.0, ge=0, description="Longest gradient (its norm over all parameters); 0 never clips."
@@ -54,7 +86,7 @@ class TrainingConfig(Section):
         "kept if the average validates better than the best epoch; 1 never averages.",
     )
     metric: str = Field(
-        "loss", description="The validation figure by which the best weights are chosen."
+        "loss", description="The validation metric by which the best weights are chosen."
     )
     patience: int = Field(
         10, ge=0, description="Stop after so many epochs without a better one; 0 never stops early."
@@ -84,17 +116,42 @@ class TrainingConfig(Section):
 
 
 class EncoderTraining(TrainingConfig):
-    """How a model of input, encoder and answer is trained: the defaults of all but translation."""
+    """How the model is trained."""
 
-    epochs: int = Field(15, ge=1, description="Most passes over the training data.")
-    batch_tokens: int = Field(1000, ge=1, description="Most tokens in a batch, padding counted.")
-    learning_rate: float = Field(1e-3, gt=0, description="The highest learning rate.")
-    schedule: Literal["inverse_square_root", "cosine", "linear", "constant"] = Field(
-        "cosine", description="How the learning rate falls after the warm-up."
+    epochs: int = 15
+    batch_tokens: int = 1000
+    learning_rate: float = 1e-3
+    schedule: Schedule = "cosine"
+    warmup_steps: int = 100
+    patience: int = 0
+
+
+class PredictionConfig(Section):
+    """How a trained model reads files."""
+
+    batch_tokens: int = Field(
+        8192, ge=1, description="Most tokens or steps in a batch, padding counted."
     )
-    warmup_steps: int = Field(
-        100, ge=0, description="Steps in which the learning rate rises from 0 to the highest."
+    chunk: int = Field(
+        512,
+        ge=1,
+        description="Examples read before the first prediction: sorted by length within a chunk, and written in "
+        "input order.",
     )
-    patience: int = Field(
-        0, ge=0, description="Stop after so many epochs without a better one; 0 never stops early."
+
+
+class ColumnPrediction(PredictionConfig):
+    """How a trained model reads files."""
+
+    column: str = Field("predicted", min_length=1, description="Name of the column that is added.")
+
+
+class LabelPrediction(ColumnPrediction):
+    """How a trained model reads files."""
+
+    threshold: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="With several labels: the least probability of a predicted label.",
     )

@@ -1,0 +1,40 @@
+"""Files that a command writes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from heedful.errors import RunError
+
+
+def check_writable(path: Path | None, *, overwrite: bool) -> None:
+    """Check, and change nothing, that a file may be written.
+
+    Raises: RunError when it exists and may not be replaced, or its folder does not exist.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise RunError(f"{path} is a folder; a file is wanted")
+    if path.exists() and not overwrite:
+        raise RunError(f"{path} exists; --overwrite replaces it, or name another file")
+    if not path.parent.is_dir():
+        raise RunError(f"{path} cannot be written: there is no folder {str(path.parent)!r}")
+
+
+@contextlib.contextmanager
+def written_when_complete(path: Path | None) -> Iterator[Any]:
+    """Open a text file that gets its name when all of it is written; None for no path."""
+    if path is None:
+        yield None
+        return
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""Standardization of numbers by the mean and the standard deviation of the training data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.errors import RunError
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Standardizer:
+    """z = (x - mean) / scale, for each feature; NaN stands for a missing value and stays NaN.
+
+    >>> standardizer = Standardizer.fit(np.array([[1.0, 5.0], [3.0, np.nan]]))
+    >>> standardizer.apply(np.array([[3.0, 6.0]])).tolist(), standardizer.invert(np.array([1.0, 1.0])).tolist()
+    ([[1.0, 1.0]], [3.0, 6.0])
+    """
+
+    mean: Values
+    """(features,) of the training data, or () of single numbers."""
+    scale: Values
+    """As `mean`: the standard deviation; 1 where all values are equal."""
+
+    @classmethod
+    def fit(cls, values: Values) -> Self:
+        """Take mean and deviation over the first axis of (examples, features) or (examples,)."""
+        scale = np.nanstd(values, axis=0)
+        return cls(np.nanmean(values, axis=0), np.where(scale > 0, scale, 1.0))
+
+    def apply(self, values: Values) -> Values:
+        """Standardize values of (..., features)."""
+        return (values - self.mean) / self.scale
+
+    def invert(self, values: Values) -> Values:
+        """Return standardized values of (..., features) in the units of the training data."""
+        return self.mean + self.scale * values
+
+    def save(self, path: Path, **others: Any) -> None:
+        """Write mean and scale as JSON, and other values beside them."""
+        text = json.dumps({"mean": self.mean.tolist(), "scale": self.scale.tolist(), **others})
+        path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[Self, Mapping[str, Any]]:
+        """Read what `save` wrote: mean and scale, and all values of the file.
+
+        Raises: RunError for a file that is missing or damaged.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(np.array(values["mean"], float), np.array(values["scale"], float)), values
+        except FileNotFoundError:
+            raise RunError(f"{path} is missing; copy the run folder again or train anew") from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunError(f"{path} is damaged; copy the run folder again or train anew") from None
