@@ -17,7 +17,7 @@ from heedful.explore.explain import explain as explain_prediction
 from heedful.explore.run_report import write_report
 from heedful.tasks.alignment import align_words
 from heedful.tasks.base import Task
-from heedful.tasks.options import Chosen
+from heedful.tasks.options import GivenOptions
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
@@ -237,7 +237,7 @@ def _configuration(task: Task, train: Data, valid: Data, settings: Mapping[str, 
             raise _unknown_setting(name, [*options, *sections])
     paths = {"train": _paths(train), "valid": _paths(valid)}
     values["data"] = {**{k: v for k, v in paths.items() if v}, **values.get("data", {})}
-    context = Chosen(chosen, values, (), task.name)
+    context = GivenOptions(chosen, values, (), task.name)
     overrides = [
         each for name, value in chosen.items() for each in options[name].overrides(value, context)
     ]

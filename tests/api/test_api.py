@@ -131,7 +131,7 @@ def test_a_run_loads_with_the_same_predictions(models: dict[str, TrainedModel]) 
         assert repr(again).startswith(f"<heedful model of the task '{task}'")
         first, second = model.predict(one), again.predict(one)
         assert [vars(each).keys() for each in first] == [vars(each).keys() for each in second]
-        shown = model.predictor.answer.shown
+        shown = model.predictor.answer.to_text
         assert list(map(shown, first)) == list(map(shown, second))
         assert (model.run / "report.html").exists()
 

@@ -47,7 +47,7 @@ def digest_of(plan: Plan) -> str:
 
 def test_every_answer_is_compared_by_one_of_its_metrics() -> None:
     for task in TASKS.values():
-        assert task.answer.compared_by in task.answer.metrics
+        assert task.answer.primary_metric in task.answer.metrics
 
 
 @pytest.mark.parametrize("task", list(TASKS))
@@ -61,7 +61,7 @@ def test_a_comparison_of_every_task(task: str, tmp_path: Path, compare: Compare)
         assert each.parameters > 0
         assert len(each.statistics) == len(DATA[task])
         # the figure of the statistics is the one that the task itself measured
-        figure = plan.answer.compared_by
+        figure = plan.answer.primary_metric
         assert each.quality == pytest.approx(each.scores[figure], rel=1e-6)
         assert set(each.latency) == ({2, 5} if job.fraction == 1 else set())
         assert load_outcome(tmp_path / "out" / "measured" / f"{job.name}.json") == each

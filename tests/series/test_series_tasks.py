@@ -238,7 +238,7 @@ def test_every_setting_does_something(name: str, tmp_path: Path) -> None:
             seen.append((str(error),))
             continue
         model = heedful.load(folder)
-        shown = model.predictor.answer.shown(model.predict(valid.inputs[:1])[0])
+        shown = model.predictor.answer.to_text(model.predict(valid.inputs[:1])[0])
         weights = (folder / "model.safetensors").read_bytes()
         found = model.evaluate(valid)
         seen.append((events[0].train_examples, len(valid), weights, shown, repr(found)))

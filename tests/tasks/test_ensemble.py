@@ -12,7 +12,7 @@ from heedful.answers.label import Labels
 from heedful.config import build
 from heedful.explore.explain import record_answer
 from heedful.models.model import Ensemble
-from heedful.tasks.base import Answered, Loss
+from heedful.tasks.base import Loss, TrainingBatch
 from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
 from heedful.tasks.regress import RegressConfig
@@ -48,7 +48,7 @@ def test_each_network_learns_from_its_own_answers() -> None:
     values = {**settings(ensemble=THREE, inputs=inputs), "encoder": {"kind": "ngrams", "hidden": 8}}
     together = CLASSIFY.learn(build(ClassifyConfig, values), DATA)
     tokens = together.input.collate(together.input.encode(["the good film", "bad"]))
-    batch = Answered(tokens, torch.tensor([[0.0], [1.0]]))
+    batch = TrainingBatch(tokens, torch.tensor([[0.0], [1.0]]))
     Loss(together.model, together.answer).train()(batch).backward()
     for member in together.model.members:
         shared = [p.grad.clone() for p in member.parameters()]

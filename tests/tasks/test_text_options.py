@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from heedful.answers.base import LESS_IS_BETTER
+from heedful.answers.base import LOWER_IS_BETTER
 from heedful.config import build
 from heedful.data.texts import Text, Texts
 from heedful.errors import DataError
@@ -151,7 +151,7 @@ def test_every_figure_chooses_by_itself(
         # each figure is fair in the first epoch, and best in one of its own
         scripted = iter(
             {
-                name: (-1 if name in LESS_IS_BETTER else 1) * (2 if n == epoch else not epoch)
+                name: (-1 if name in LOWER_IS_BETTER else 1) * (2 if n == epoch else not epoch)
                 for n, name in enumerate(metrics)
             }
             for epoch in range(4)

@@ -16,7 +16,7 @@ from heedful.decode import beam_search
 from heedful.errors import OptionError
 from heedful.inputs.pieces import PieceBatch
 from heedful.models.frequency import inverse_frequency
-from heedful.tasks.base import Answered
+from heedful.tasks.base import TrainingBatch
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
@@ -79,8 +79,8 @@ def tensors() -> tuple[Tensor, Tensor, Tensor]:
     return source.ids, source.lengths, target.ids[:, :-1]
 
 
-def answered(source: Tensor, lengths: Tensor, target: Tensor) -> Answered:
-    return Answered(PieceBatch(source, lengths), TargetBatch(target, torch.tensor([4, 3])))
+def answered(source: Tensor, lengths: Tensor, target: Tensor) -> TrainingBatch:
+    return TrainingBatch(PieceBatch(source, lengths), TargetBatch(target, torch.tensor([4, 3])))
 
 
 def test_frequencies_are_shares_of_source_tokens_and_special_tokens_have_none() -> None:

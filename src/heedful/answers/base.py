@@ -26,7 +26,7 @@ Rows = list[list[str]]
 Values = dict[str, Any]
 """A prediction as JSON or as the columns of a table."""
 
-LESS_IS_BETTER = frozenset({"loss", "rmse", "mae"})
+LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Metric:
     """How a metric is shown to people."""
 
     title: str
-    form: str = ".3f"
+    format_spec: str = ".3f"
     """As in format strings."""
 
 
@@ -47,7 +47,7 @@ def rank(scores: Mapping[str, float], metric: str) -> tuple[float, float]:
     True
     """
     value = scores[metric]
-    return (-value if metric in LESS_IS_BETTER else value), -scores["loss"]
+    return (-value if metric in LOWER_IS_BETTER else value), -scores["loss"]
 
 
 Prediction = TypeVar("Prediction")
@@ -63,7 +63,7 @@ class Answer(abc.ABC, Generic[Prediction]):
     """Name in `Scores` -> how it is shown, in the order in which they are shown."""
     charts: ClassVar[Sequence[tuple[str, ...]]]
     """The metrics that a report draws by epoch, beside the loss; each entry is one chart."""
-    compared_by: ClassVar[str]
+    primary_metric: ClassVar[str]
     """The metric that `value` computes, by which models are compared."""
     search_options: ClassVar[frozenset[str]] = frozenset()
     """The keywords of `predict` beside the model and the batch; options of the commands have the same names."""
@@ -180,7 +180,7 @@ class Answer(abc.ABC, Generic[Prediction]):
 
     @classmethod
     def value(cls, sums: Numbers) -> Numbers:
-        """Return the metric `compared_by` of summed statistics: (..., statistics) -> (...).
+        """Return the metric `primary_metric` of summed statistics: (..., statistics) -> (...).
 
         By default the ratio of the first two, such as right answers over answers.
         """
@@ -188,15 +188,15 @@ class Answer(abc.ABC, Generic[Prediction]):
 
     @classmethod
     def sign(cls) -> int:
-        """Return 1 where a larger value of `compared_by` is better, -1 where a smaller one is."""
-        return -1 if cls.compared_by in LESS_IS_BETTER else 1
+        """Return 1 where a larger value of `primary_metric` is better, -1 where a smaller one is."""
+        return -1 if cls.primary_metric in LOWER_IS_BETTER else 1
 
     @abc.abstractmethod
-    def shown(self, prediction: Prediction) -> str:
+    def to_text(self, prediction: Prediction) -> str:
         """Write a prediction for people."""
 
     @abc.abstractmethod
-    def values(self, prediction: Prediction) -> Values:
+    def to_json(self, prediction: Prediction) -> Values:
         """Return a prediction as JSON values."""
 
     def columns(self, name: str) -> list[str]:
@@ -205,7 +205,7 @@ class Answer(abc.ABC, Generic[Prediction]):
 
     def cells(self, prediction: Prediction) -> list[Any]:
         """Return the cells of these columns: texts, numbers or lists of texts."""
-        return [self.shown(prediction)]
+        return [self.to_text(prediction)]
 
 
 class HeadAnswer(Answer[Prediction]):
@@ -247,11 +247,13 @@ class HeadAnswer(Answer[Prediction]):
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[Prediction]:
         return self.predictions(model(batch), batch)
 
-    def rows(self, positions: Sequence[str], prediction: Prediction) -> list[str]:
+    def row_names(self, positions: Sequence[str], prediction: Prediction) -> list[str]:
         """Name what attention or saliency is shown of: the answer, or the answer of each position."""
-        return [self.shown(prediction)]
+        return [self.to_text(prediction)]
 
-    def explained(self, model: Model, features: Tensor, batch: Any, prediction: Any) -> Tensor:
+    def explained_score(
+        self, model: Model, features: Tensor, batch: Any, prediction: Any
+    ) -> Tensor:
         """Return the sum of the scores whose gradients explain the prediction; by default the greatest score.
 
         Args:

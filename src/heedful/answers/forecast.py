@@ -57,7 +57,7 @@ class Forecast(HeadAnswer[Forecasted]):
         "skill": Metric("skill", ".3f"),
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("rmse", "mae"), ("skill",))
-    compared_by: ClassVar[str] = "rmse"
+    primary_metric: ClassVar[str] = "rmse"
 
     horizon: int
     season: int
@@ -155,11 +155,11 @@ class Forecast(HeadAnswer[Forecasted]):
     def value(cls, sums: Numbers) -> Numbers:
         return np.asarray(np.sqrt(super().value(sums)))
 
-    def shown(self, prediction: Forecasted) -> str:
+    def to_text(self, prediction: Forecasted) -> str:
         first = ", ".join(f"{value:.4g}" for value in prediction.values[:, 0][:6])
         return f"{first}{', …' if len(prediction.values) > 6 else ''}"
 
-    def values(self, prediction: Forecasted) -> Values:
+    def to_json(self, prediction: Forecasted) -> Values:
         return {"forecast": prediction.values.tolist()}
 
     def cells(self, prediction: Forecasted) -> list[Any]:
@@ -168,7 +168,9 @@ class Forecast(HeadAnswer[Forecasted]):
     def columns(self, name: str) -> list[str]:
         return [f"{name}_{step}" for step in range(1, self.horizon + 1)]
 
-    def explained(self, model: Model, features: Tensor, batch: Any, prediction: Any) -> Tensor:
+    def explained_score(
+        self, model: Model, features: Tensor, batch: Any, prediction: Any
+    ) -> Tensor:
         """Return the sum of all steps that are forecast, standardised."""
         scores, _ = model.score_features(features, batch)
         return scores.sum()

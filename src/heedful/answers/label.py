@@ -59,7 +59,7 @@ class Label(LabelAnswer[Labels]):
         "micro_f1": Metric("micro F1", ".4f"),
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("accuracy", "macro_f1"),)
-    compared_by: ClassVar[str] = "accuracy"
+    primary_metric: ClassVar[str] = "accuracy"
 
     pooling: PoolingConfig
     smoothing: float
@@ -196,10 +196,10 @@ class Label(LabelAnswer[Labels]):
             dtype=np.float64,
         )
 
-    def shown(self, prediction: Labels) -> str:
+    def to_text(self, prediction: Labels) -> str:
         return " + ".join(prediction.labels) or "–"
 
-    def values(self, prediction: Labels) -> Values:
+    def to_json(self, prediction: Labels) -> Values:
         return {
             "labels": list(prediction.labels),
             "probabilities": list(prediction.probabilities),

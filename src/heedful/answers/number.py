@@ -46,7 +46,7 @@ class Number(HeadAnswer[PredictedNumber]):
         "r2": Metric("R²", ".4f"),
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("rmse", "mae"), ("r2",))
-    compared_by: ClassVar[str] = "rmse"
+    primary_metric: ClassVar[str] = "rmse"
 
     pooling: PoolingConfig
     standardizer: Standardizer
@@ -124,10 +124,10 @@ class Number(HeadAnswer[PredictedNumber]):
     def value(cls, sums: Numbers) -> Numbers:
         return np.asarray(np.sqrt(super().value(sums)))
 
-    def shown(self, prediction: PredictedNumber) -> str:
+    def to_text(self, prediction: PredictedNumber) -> str:
         return "–" if prediction.value is None else f"{prediction.value:.6g}"
 
-    def values(self, prediction: PredictedNumber) -> Values:
+    def to_json(self, prediction: PredictedNumber) -> Values:
         return {"answer": prediction.value}
 
     def cells(self, prediction: PredictedNumber) -> list[Any]:

@@ -115,7 +115,7 @@ class GeneratedText(Answer[Generated]):
         "exact_match": Metric("exact match"),
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("bleu", "chrf"),)
-    compared_by: ClassVar[str] = "bleu"
+    primary_metric: ClassVar[str] = "bleu"
     search_options: ClassVar[frozenset[str]] = frozenset({"beam", "length_penalty", "nbest"})
     command_options: ClassVar[frozenset[str]] = frozenset({"by_length", "alignments", "reference"})
     validation_search: ClassVar[Mapping[str, Any]] = {"beam": 1}
@@ -271,10 +271,10 @@ class GeneratedText(Answer[Generated]):
     def value(cls, sums: Numbers) -> Numbers:
         return corpus_bleu(sums[..., :4], sums[..., 4:8], sums[..., 8], sums[..., 9])
 
-    def shown(self, prediction: Generated) -> str:
+    def to_text(self, prediction: Generated) -> str:
         return prediction.text
 
-    def values(self, prediction: Generated) -> Values:
+    def to_json(self, prediction: Generated) -> Values:
         return {"translations": [{"text": each.text, "score": each.score} for each in prediction]}
 
 

@@ -73,7 +73,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         "macro_f1": Metric("macro F1", ".4f"),
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("accuracy", "macro_f1"),)
-    compared_by: ClassVar[str] = "accuracy"
+    primary_metric: ClassVar[str] = "accuracy"
     each_position: ClassVar[bool] = True
 
     options: LabelsConfig
@@ -193,23 +193,23 @@ class PositionLabel(LabelAnswer[PositionLabels]):
             dtype=np.float64,
         )
 
-    def shown(self, prediction: PositionLabels) -> str:
+    def to_text(self, prediction: PositionLabels) -> str:
         return " ".join(prediction.labels)
 
-    def values(self, prediction: PositionLabels) -> Values:
+    def to_json(self, prediction: PositionLabels) -> Values:
         return {"labels": list(prediction.labels)}
 
     def cells(self, prediction: PositionLabels) -> list[Any]:
         return [list(prediction.labels)]
 
-    def rows(self, positions: Sequence[str], prediction: PositionLabels) -> list[str]:
+    def row_names(self, positions: Sequence[str], prediction: PositionLabels) -> list[str]:
         if len(prediction.labels) != len(positions):
             raise DataError(
                 f"{len(prediction.labels)} labels were given for {len(positions)} positions."
             )
         return [f"{p}/{label}" for p, label in zip(positions, prediction.labels, strict=True)]
 
-    def explained(
+    def explained_score(
         self, model: Model, features: Tensor, batch: Any, prediction: PositionLabels
     ) -> Tensor:
         """Return the sum over positions of the log-probability of its label, each from its own copy."""

@@ -94,26 +94,26 @@ def errors_as_messages() -> Iterator[None]:
     try:
         yield
     except HeedfulError as error:
-        complain(str(error))
+        print_error(str(error))
         raise typer.Exit(USAGE if isinstance(error, OptionError) else FAILED) from None
     except KeyboardInterrupt:
-        complain("stopped", label="")
+        print_error("stopped", label="")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         _forget_standard_output()
         raise typer.Exit(FAILED) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        complain(f"{where}{error.strerror or error}")
+        print_error(f"{where}{error.strerror or error}")
         raise typer.Exit(FAILED) from None
     except MemoryError:
-        complain(_NO_MEMORY)
+        print_error(_NO_MEMORY)
         raise typer.Exit(FAILED) from None
     except RuntimeError as error:
         # PyTorch has a class for a full accelerator and none for a full main memory
         if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
-        complain(_NO_MEMORY)
+        print_error(_NO_MEMORY)
         raise typer.Exit(FAILED) from None
 
 
@@ -123,7 +123,7 @@ _NO_MEMORY: Final = (
 )
 
 
-def complain(message: str, label: str = "error: ") -> None:
+def print_error(message: str, label: str = "error: ") -> None:
     """Write a message to standard error, in red where that is a terminal."""
     typer.echo(typer.style(label, fg="red", bold=True) + message, err=True)
 

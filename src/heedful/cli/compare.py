@@ -105,7 +105,7 @@ def _compare(
         heedful compare encoders.toml --budget tokens=2e6 --seeds 1 --fractions 0.1,0.3 --out reports/parts
     """
     from heedful.cli.compare_settings import CompareChoices
-    from heedful.cli.comparing import compare_for_a_person
+    from heedful.cli.comparing import run_comparison
 
     given = {"train": train, "valid": valid, **columns}
     choices = CompareChoices(
@@ -118,7 +118,7 @@ def _compare(
         quality=quality,
         sets=set_ or (),
     )
-    compare_for_a_person(what, choices, out, Output(json=json, quiet=quiet))
+    run_comparison(what, choices, out, Output(json=json, quiet=quiet))
 
 
 compare = with_more_parameters(_compare, data_options(), after="out")

@@ -11,7 +11,7 @@ from heedful.cli.lists import numbers, parts
 from heedful.compare.plan import CompareSection, Plan, Where, make_plan
 from heedful.config import Values, apply_overrides, build, place, read_toml
 from heedful.errors import OptionError, unknown_choice
-from heedful.tasks.options import Chosen, train_files, valid_files
+from heedful.tasks.options import GivenOptions, train_files, valid_files
 from heedful.tasks.table import TASKS, data_options
 
 COMPARE, CONTENDERS = "compare", "contenders"
@@ -63,7 +63,7 @@ class CompareChoices:
     def overrides(self) -> list[str]:
         """Return the settings of the task that were chosen, `--set` last."""
         options = {each.name: each for each in (train_files(""), valid_files(""), *data_options())}
-        chosen = Chosen(self.values, {}, self.sets, "")
+        chosen = GivenOptions(self.values, {}, self.sets, "")
         found = [options[name].overrides(value, chosen) for name, value in self.values.items()]
         return [*(override for each in found for override in each), *self.sets]
 

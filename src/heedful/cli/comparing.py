@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from heedful.cli.command import INTERRUPTED, complain
+from heedful.cli.command import INTERRUPTED, print_error
 from heedful.cli.compare_settings import CompareChoices, ComparePlace, plan_from
 from heedful.cli.compare_worker import KINDS, job_to_dict
 from heedful.cli.output import Output, duration
@@ -37,9 +37,7 @@ from heedful.run_folder import write_text
 from heedful.training.events import Event, Progress, Started, Validated
 
 
-def compare_for_a_person(
-    what: str, choices: CompareChoices, out: Path | None, output: Output
-) -> None:
+def run_comparison(what: str, choices: CompareChoices, out: Path | None, output: Output) -> None:
     """Do all of a `heedful compare` command."""
     if out is None:
         raise OptionError("--out is missing: name the report's folder, as in --out reports/first")
@@ -64,13 +62,13 @@ def _run(plan: Plan, out: Path, digest: str, output: Output) -> list[Outcome]:
     """Train all that has not ended; an interruption ends the program with advice."""
     outcomes = []
     try:
-        with _Watch(plan, output) as watch:
+        with _ComparisonProgress(plan, output) as watch:
             for event in run_all(plan, out, digest, runner(plan)):
                 watch.show(event)
                 if isinstance(event, JobEnded):
                     outcomes.append(event.outcome)
     except KeyboardInterrupt:
-        complain("stopped; the same command goes on with it", label="")
+        print_error("stopped; the same command goes on with it", label="")
         raise typer.Exit(INTERRUPTED) from None
     return outcomes
 
@@ -114,14 +112,14 @@ def _report(
         output.say()
         output.table(table(plan, summary))
     for failure in summary.failures:
-        complain(f"{failure.contender}, seed {failure.seed}: {failure.error}", label="failed: ")
+        print_error(f"{failure.contender}, seed {failure.seed}: {failure.error}", label="failed: ")
     output.say(f"\nwritten: {page}, {out / RESULTS}")
     output.result({"out": str(out), "report": str(page), **values})
     if not summary.rows:
         raise RunError("every training failed; their errors stand above and in the report")
 
 
-class _Watch:
+class _ComparisonProgress:
     """Shows what happens: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self, plan: Plan, output: Output):
@@ -132,7 +130,7 @@ class _Watch:
         self.bar = doing_bar(output)
         self.task = self.bar.add_task("", total=None, doing="starting")
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _ComparisonProgress:
         self.bar.start()
         return self
 
@@ -152,7 +150,7 @@ class _Watch:
                 self._advance(event)
             case Validated():
                 metric = self.plan.metric
-                state = f"{metric.title} {event.scores[self.plan.answer.compared_by]:{metric.form}}"
+                state = f"{metric.title} {event.scores[self.plan.answer.primary_metric]:{metric.format_spec}}"
                 self.bar.update(self.task, doing=state)
             case JobEnded():
                 self._end(event)
@@ -167,7 +165,7 @@ class _Watch:
     def _advance(self, event: Progress) -> None:
         state = f"step {event.step:,}/{event.steps:,}, {event.tokens_per_second:,.0f} tokens/s"
         self.bar.update(self.task, completed=event.step, total=event.steps, doing=state)
-        if not self.output.watched and time.monotonic() - self.reported >= PLAIN_SECONDS:
+        if not self.output.is_interactive and time.monotonic() - self.reported >= PLAIN_SECONDS:
             self.reported = time.monotonic()
             self.output.say(f"{self.title}: {state}")
 
@@ -179,6 +177,6 @@ class _Watch:
             return
         again = " (from before)" if event.again else ""
         self.output.say(
-            f"{said}{metric.title} {outcome.quality:{metric.form}}, {outcome.tokens_per_second:,.0f} tokens/s, "
+            f"{said}{metric.title} {outcome.quality:{metric.format_spec}}, {outcome.tokens_per_second:,.0f} tokens/s, "
             f"{duration(outcome.seconds)}{again}"
         )

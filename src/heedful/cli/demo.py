@@ -97,7 +97,7 @@ def demo(
     output.say(f"\n{result}. Some of them, and what one of them looked at:\n")
     show_examples(translator, corpus.test, output)
     output.say(f"\nThe run is in {folder}, its report with pictures in {report}")
-    output.advise(next_commands(translator, folder, corpus.test))
+    output.suggest(next_commands(translator, folder, corpus.test))
     output.result(
         {"exact_match": exact, "seconds": seconds, "run": str(folder), "report": str(report)}
     )

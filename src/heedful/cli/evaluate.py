@@ -47,7 +47,7 @@ def evaluate(
         heedful evaluate runs/en-de --test test.en test.de --by-length --json
     """
     from heedful import api
-    from heedful.cli.progress import watched
+    from heedful.cli.progress import with_progress
     from heedful.tasks.options import split_columns
 
     output = Output(json=json, quiet=quiet)
@@ -60,7 +60,7 @@ def evaluate(
     data = task.reader.read_test(test, reading)
     began = time.monotonic()
     predicted = predictor.predict(data.inputs, **search)
-    found = list(watched(predicted, len(data), output, unit=task.examples))
+    found = list(with_progress(predicted, len(data), output, unit=task.examples))
     metrics = predictor.score(data, found)
     seconds = time.monotonic() - began
     counts = _counts(task.examples, data, metrics)

@@ -111,7 +111,7 @@ def _values(
 ) -> dict[str, Any]:
     """Return what was explained as JSON values."""
     if each.target is None:
-        answer = predictor.answer.values(each.prediction)
+        answer = predictor.answer.to_json(each.prediction)
     else:
         answer = {"target": each.target}
     return {

@@ -15,7 +15,7 @@ from heedful.errors import DataError
 Item = TypeVar("Item")
 
 STANDARD_INPUT: Final = "-"
-PATIENCE: Final = 0.02
+WAIT_SECONDS: Final = 0.02
 """Seconds to wait for one more line before those that came are translated."""
 
 
@@ -35,13 +35,13 @@ def standard_input() -> Iterator[str]:
     return decode_lines(sys.stdin.buffer, "standard input")
 
 
-def as_they_come(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
+def available_groups(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
     """Group items so that none waits for later ones: what is there already, up to `most` at once.
 
     A fast writer is read in large groups, which is efficient; a person who types one line gets its
     answer. An error in `items` comes after the items before it.
 
-    >>> list(as_they_come(["a", "b", "c"], 2))
+    >>> list(available_groups(["a", "b", "c"], 2))
     [['a', 'b'], ['c']]
     """
     waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(maxsize=2 * most)
@@ -72,7 +72,7 @@ def _group(
     group: list[Item] = []
     while len(group) < most:
         try:
-            item = waiting.get(timeout=PATIENCE if group else None)
+            item = waiting.get(timeout=WAIT_SECONDS if group else None)
         except queue.Empty:
             return group, "more"
         if not isinstance(item, tuple):

@@ -26,7 +26,7 @@ class Output:
         )
 
     @property
-    def watched(self) -> bool:
+    def is_interactive(self) -> bool:
         """Whether a person is looking, so that a progress bar makes sense."""
         return self.console.is_terminal and not self.quiet
 
@@ -35,7 +35,7 @@ class Output:
         if not self.quiet:
             self.console.print(text)
 
-    def advise(self, commands: Sequence[tuple[str, str]]) -> None:
+    def suggest(self, commands: Sequence[tuple[str, str]]) -> None:
         """Write commands that a person may type next, each under what it does."""
         for command, what in commands:
             self.say(f"{what}:\n    {command}")

@@ -159,21 +159,23 @@ class _Writer:
 
     def write_all(self, search: dict[str, Any], output: Output) -> None:
         """Predict and write everything."""
-        from heedful.cli.progress import watched
+        from heedful.cli.progress import with_progress
 
         # a bar would be torn by lines that go to the same screen
         quiet = output.quiet or sys.stdout.isatty()
         bar = Output(json=output.json, quiet=quiet, data=True)
-        for item, prediction in watched(self._predicted(search), None, bar, unit=self.stream.unit):
+        for item, prediction in with_progress(
+            self._predicted(search), None, bar, unit=self.stream.unit
+        ):
             self._write(item, prediction)
         self._begin()
 
     def _predicted(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
-        from heedful.cli.lines import as_they_come
+        from heedful.cli.lines import available_groups
 
         # what is wrong with a keyword is an error before any input is read
         self.predictor.answer.check_search(search)
-        for group in as_they_come(self.stream.items(), self.predictor.config.prediction.chunk):
+        for group in available_groups(self.stream.items(), self.predictor.config.prediction.chunk):
             inputs = (self.stream.input(item) for item in group)
             yield from zip(group, self.predictor.predict(inputs, **search), strict=True)
 
@@ -186,7 +188,7 @@ class _Writer:
     def _write(self, item: Any, prediction: Any) -> None:
         answer, is_example = self.predictor.answer, self.stream.is_example(item)
         self.count += is_example
-        values = answer.values(prediction)
+        values = answer.to_json(prediction)
         pharaoh = self._align(item, prediction)
         if not self.json:
             self._begin()

@@ -28,7 +28,7 @@ def doing_bar(output: Output) -> Bar:
         BarColumn(bar_width=24),
         TextColumn("{task.fields[doing]}"),
         console=output.console,
-        disable=not output.watched,
+        disable=not output.is_interactive,
         transient=True,
     )
 
@@ -47,7 +47,7 @@ class TrainingProgress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
             console=output.console,
-            disable=not output.watched,
+            disable=not output.is_interactive,
             transient=True,
         )
         self.bar_task = self.bar.add_task("", total=None, epoch="1", state="")
@@ -106,7 +106,7 @@ class TrainingProgress:
         self.bar.update(
             self.bar_task, total=event.steps, completed=event.step, epoch=epoch, state=state
         )
-        if not self.output.watched and time.monotonic() - self.reported >= PLAIN_SECONDS:
+        if not self.output.is_interactive and time.monotonic() - self.reported >= PLAIN_SECONDS:
             self.reported = time.monotonic()
             self.output.say(f"epoch {epoch}, step {event.step:,}/{event.steps:,}: {state}")
 
@@ -123,12 +123,12 @@ def validation_line(task: Task, event: Validated) -> str:
 def metrics_line(task: Task, scores: Scores) -> str:
     """Write validation metrics on one line."""
     return ", ".join(
-        f"{metric.title} {scores[name]:{metric.form}}"
+        f"{metric.title} {scores[name]:{metric.format_spec}}"
         for name, metric in task.answer.metrics.items()
     )
 
 
-def watched(
+def with_progress(
     items: Iterable[Item], total: int | None, output: Output, unit: str = "lines"
 ) -> Iterator[Item]:
     """Hand items on while a bar counts them, or plain lines every few seconds."""
@@ -138,13 +138,13 @@ def watched(
         TextColumn(unit),
         TimeRemainingColumn(),
         console=output.console,
-        disable=not output.watched,
+        disable=not output.is_interactive,
         transient=True,
     ) as bar:
         task, reported = bar.add_task("", total=total), time.monotonic()
         for done, item in enumerate(items, start=1):
             yield item
             bar.update(task, completed=done)
-            if not output.watched and time.monotonic() - reported >= PLAIN_SECONDS:
+            if not output.is_interactive and time.monotonic() - reported >= PLAIN_SECONDS:
                 reported = time.monotonic()
                 output.say(f"{done:,}{'' if total is None else f'/{total:,}'} {unit}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from heedful.config import apply_overrides, build, read_configuration, read_toml
 from heedful.run_folder import CONFIGURATION
-from heedful.tasks.options import Chosen
+from heedful.tasks.options import GivenOptions
 from heedful.tasks.table import ENTRIES, TASKS
 
 
@@ -28,7 +28,7 @@ class TaskChoices:
 
         Raises: OptionError for a value that does not exist, or does not go with the file.
         """
-        chosen = Chosen(self.values, in_file, self.sets, self.task)
+        chosen = GivenOptions(self.values, in_file, self.sets, self.task)
         return [
             override
             for option in ENTRIES[self.task].options

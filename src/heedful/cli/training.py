@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from heedful import api, run_folder
-from heedful.cli.command import INTERRUPTED, complain
+from heedful.cli.command import INTERRUPTED, print_error
 from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TaskChoices, configure_run
@@ -56,7 +56,7 @@ def train(choices: TaskChoices, start: Start, output: Output) -> None:
     )
     report = out / REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
-    output.advise(next_commands(model.predictor, out, data[1]))
+    output.suggest(next_commands(model.predictor, out, data[1]))
     output.result(
         {
             "run": str(finished.run),
@@ -97,7 +97,7 @@ def train_with_progress(
         except KeyboardInterrupt:
             command = f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
             advice = "nothing was written" if last is None else f"go on with: {command}"
-            complain(f"stopped; {advice}", label="")
+            print_error(f"stopped; {advice}", label="")
             raise typer.Exit(INTERRUPTED) from None
     assert isinstance(last, Finished)
     return model, last

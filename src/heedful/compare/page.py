@@ -93,10 +93,12 @@ def _quality(plan: Plan, summary: Summary) -> list[Section]:
     ]
     note = f"The dot is the mean, the line its 95 % interval, the rings are the seeds. {BOOTSTRAP}"
     title = f"Quality: {metric.title}"
-    sections: list[Section] = [Intervals(title, lines, metric.title, note=note, form=metric.form)]
+    sections: list[Section] = [
+        Intervals(title, lines, metric.title, note=note, form=metric.format_spec)
+    ]
     differences = [row.against_best for row in summary.rows if row.against_best is not None]
     if differences:
-        form = f"+{metric.form}"
+        form = f"+{metric.format_spec}"
         drawn = [Interval(d.contender, d.difference, d.low, d.high) for d in differences]
         label = f"{metric.title} less that of {summary.best}"
         heading = f"How far from the best, {summary.best}"
@@ -125,7 +127,7 @@ def _against(summary: Summary, first: str) -> Iterable[tuple[str | None, list[Di
 
 
 def _quality_row(plan: Plan, row: Row) -> list[str]:
-    form = plan.metric.form
+    form = plan.metric.format_spec
     deviation = row.quality.deviation
     return [
         row.contender,
@@ -200,7 +202,7 @@ def _curves(plan: Plan, summary: Summary, outcomes: Sequence[Outcome]) -> list[S
         )
         columns = ["contender", *(f"{n:,}" for n in _counts(summary))]
         rows = [
-            [name, *(_at(by_count.get(n), plan.metric.form) for n in _counts(summary))]
+            [name, *(_at(by_count.get(n), plan.metric.format_spec) for n in _counts(summary))]
             for name, by_count in summary.learning.items()
         ]
         sections.append(MetricTable("", columns, rows))

@@ -86,7 +86,7 @@ class Plan:
     @property
     def metric(self) -> Metric:
         """How that metric is shown."""
-        return self.answer.metrics[self.answer.compared_by]
+        return self.answer.metrics[self.answer.primary_metric]
 
     @property
     def jobs(self) -> list[Job]:

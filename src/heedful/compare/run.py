@@ -67,7 +67,7 @@ def run_job(
         training_seconds=last["training_seconds"],
         seconds=events[-1]["seconds"],
         scores=events[-1]["scores"],
-        curve=tuple(_point(event, answer.compared_by) for event in events[:-1]),
+        curve=tuple(_point(event, answer.primary_metric) for event in events[:-1]),
         memory=None if went_on or before is None or after is None else _memory(before, after),
         latency=answer_seconds(trained, data[1], lengths) if job.fraction == 1 else {},
         threads=torch.get_num_threads(),

@@ -35,8 +35,10 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
         rows.append(
             [
                 row.contender,
-                f"{row.quality.mean:{plan.metric.form}}",
-                NONE if (sd := row.quality.deviation) is None else f"{sd:{plan.metric.form}}",
+                f"{row.quality.mean:{plan.metric.format_spec}}",
+                NONE
+                if (sd := row.quality.deviation) is None
+                else f"{sd:{plan.metric.format_spec}}",
                 *difference_cells(row.against_best, plan.metric),
                 f"{row.parameters:,}",
                 f"{row.tokens_per_second.mean:,.0f}",
@@ -53,7 +55,7 @@ def difference_cells(found: Difference | None, metric: Metric) -> list[str]:
     """Return a difference with its interval, and its p-value; nothing for a contender against itself."""
     if found is None:
         return [NONE, NONE]
-    form = f"+{metric.form}"
+    form = f"+{metric.format_spec}"
     middle, low, high = (
         written(value, form) for value in (found.difference, found.low, found.high)
     )
@@ -102,7 +104,7 @@ def failures(summary: Summary) -> Sequence[Sequence[str]]:
 
 def target_text(metric: Metric, target: float | None) -> str:
     """Write the quality to which times are given."""
-    return NONE if target is None else f"{target:{metric.form}}"
+    return NONE if target is None else f"{target:{metric.format_spec}}"
 
 
 def settings_text(settings: Mapping[str, Any], prefix: str = "") -> str:

@@ -107,7 +107,7 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explai
         title, main = predictor.input.title(example), records[-1:]
     else:
         hint = "--kind encoder shows what tokens looked at, --out FILE.html everything"
-        title = f"{predictor.answer.shown(prediction)}: {predictor.input.title(example)}"
+        title = f"{predictor.answer.to_text(prediction)}: {predictor.input.title(example)}"
         main = [each for each in records if each.kind != "encoder"] or records[-1:]
     return Explained(
         title, example, prediction, None, records, main, hint if len(main) < len(records) else ""
@@ -133,7 +133,7 @@ def record_answer(predictor: Predictor, example: Any, prediction: Any) -> list[A
     positions = inputs.positions(example)
     if not positions:
         raise DataError("the input has no tokens to explain; give one that has some.")
-    rows = answer.rows(positions, prediction)
+    rows = answer.row_names(positions, prediction)
     batch = predictor.to_device(inputs.collate(inputs.encode([example])))
     with evaluating(model), torch.no_grad(), recording(model) as recorder:
         model(batch)
@@ -172,7 +172,7 @@ def _saliency(
                 module.eval()
         with torch.enable_grad():
             copies = features.expand(len(rows), -1, -1).clone().requires_grad_()
-            total = predictor.answer.explained(model, copies, batch, prediction)
+            total = predictor.answer.explained_score(model, copies, batch, prediction)
             (gradient,) = torch.autograd.grad(total, copies)
     found = (gradient * features).sum(-1).abs()
     shares: Tensor = found / found.sum(-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)

@@ -78,7 +78,7 @@ def explained(
     """Predict each input and record what was looked at, under a title; inputs without an answer are left out."""
     found = []
     for one, prediction in zip(inputs, predictor.predict(inputs), strict=True):
-        if predictor.answer.shown(prediction).strip():
+        if predictor.answer.to_text(prediction).strip():
             each = explain(predictor, one, prediction)
             records = each.records if each.target is None else select(each.records, kind="cross")
             found.append((each.title, records))
@@ -116,7 +116,7 @@ def validation_sections(
     validated = [event for event in events if event["event"] == "validated"]
     finished = events[-1]
     rows = [
-        [metric.title, format(finished["scores"][name], metric.form)]
+        [metric.title, format(finished["scores"][name], metric.format_spec)]
         for name, metric in answer.metrics.items()
     ]
     table = MetricTable(

@@ -23,7 +23,7 @@ from heedful.tasks.predictor import Predictor
 from heedful.tasks.readers.base import Reader
 
 
-class Answered(NamedTuple):
+class TrainingBatch(NamedTuple):
     """A padded batch and the targets of its rows."""
 
     batch: Any
@@ -38,15 +38,15 @@ class Loss(nn.Module):
         self.model = model
         self.answer = answer
 
-    def forward(self, answered: Answered) -> Tensor:
+    def forward(self, answered: TrainingBatch) -> Tensor:
         """Return the summed loss of the batch's `count` predictions."""
         return self.answer.loss(self.model, *answered)
 
-    def count(self, answered: Answered) -> int:
+    def count(self, answered: TrainingBatch) -> int:
         """Count the predictions (tokens, labels) of a batch."""
         return self.answer.count(*answered)
 
-    def tokens(self, answered: Answered) -> int:
+    def tokens(self, answered: TrainingBatch) -> int:
         """Count the positions of a batch, by which speed is measured."""
         return self.answer.tokens(*answered)
 
@@ -171,7 +171,7 @@ class Task:
 
     def batches(
         self, predictor: Predictor, data: Dataset, *, training: bool
-    ) -> Batches[Any, Answered]:
+    ) -> Batches[Any, TrainingBatch]:
         """Encode data; for training, examples longer than `data.max_length` are left out.
 
         Raises: DataError for an example without positions, or when all examples are left out.
@@ -197,8 +197,8 @@ class Task:
             length = inputs.length(example[0])
             return length, answer.length(example[1]) or length
 
-        def collate(chosen: Sequence[tuple[Any, Any]]) -> Answered:
-            return Answered(
+        def collate(chosen: Sequence[tuple[Any, Any]]) -> TrainingBatch:
+            return TrainingBatch(
                 inputs.collate([encoded for encoded, _ in chosen]),
                 answer.collate([target for _, target in chosen]),
             )

@@ -12,7 +12,7 @@ from heedful.errors import OptionError, unknown_choice
 TRANSFORMER: Final = "transformer"
 
 
-class Chosen(NamedTuple):
+class GivenOptions(NamedTuple):
     """What was given on the command line, and in a configuration file."""
 
     values: Mapping[str, Any]
@@ -38,10 +38,10 @@ class TaskOption:
     """What it is unless given, for the help."""
     many: bool = False
     """Whether it takes several values."""
-    convert: Callable[[Any, Chosen], list[str]] | None = None
+    convert: Callable[[Any, GivenOptions], list[str]] | None = None
     """(value, all that was given) -> `section.key=value`, for an option that has to be checked first."""
 
-    def overrides(self, value: Any, chosen: Chosen) -> list[str]:
+    def overrides(self, value: Any, chosen: GivenOptions) -> list[str]:
         """Return the settings that a value makes, as `section.key=value`.
 
         Raises: OptionError for a value that does not exist, or does not go with the file.
@@ -69,11 +69,11 @@ def split_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _columns(value: Sequence[str], chosen: Chosen) -> list[str]:
+def _columns(value: Sequence[str], chosen: GivenOptions) -> list[str]:
     return [f"data.columns={json.dumps(split_columns(value), ensure_ascii=False)}"]
 
 
-def _encoder(name: str, chosen: Chosen) -> list[str]:
+def _encoder(name: str, chosen: GivenOptions) -> list[str]:
     """Turn --encoder into a setting; a file's settings of another encoder cannot be kept."""
     from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
 
@@ -88,7 +88,7 @@ def _encoder(name: str, chosen: Chosen) -> list[str]:
     return [f'encoder.kind="{name}"']
 
 
-def _model(kind: str, chosen: Chosen) -> list[str]:
+def _model(kind: str, chosen: GivenOptions) -> list[str]:
     """Turn --model into a setting; a file's settings of another kind of model cannot be kept."""
     from heedful.models import MODELS
 
@@ -104,7 +104,7 @@ def _model(kind: str, chosen: Chosen) -> list[str]:
     return [f'model.kind="{kind}"']
 
 
-def _attention(name: str, chosen: Chosen) -> list[str]:
+def _attention(name: str, chosen: GivenOptions) -> list[str]:
     """Turn --attention into the setting of the model's kind."""
     from heedful.models import MODELS
     from heedful.nn.scores import SCORE_MODULES
@@ -125,7 +125,7 @@ def _attention(name: str, chosen: Chosen) -> list[str]:
     return [f'model.{"score" if kind == TRANSFORMER else "attention"}="{name}"']
 
 
-def _section(chosen: Chosen, name: str) -> Mapping[str, Any]:
+def _section(chosen: GivenOptions, name: str) -> Mapping[str, Any]:
     found = chosen.in_file.get(name, {})
     return found if isinstance(found, dict) else {}
 

@@ -16,7 +16,7 @@ from heedful.data.dataset import Dataset
 from heedful.decode.evaluating import evaluating
 from heedful.errors import RunError
 from heedful.inputs.base import Input
-from heedful.tasks.streaming import answers_in_order
+from heedful.tasks.streaming import predict_in_order
 from heedful.tasks.upgrade import upgrade_weights
 
 
@@ -80,7 +80,7 @@ class Predictor:
                 found: list[Any] = self.answer.predict(self.model, batch, **search)
             return found
 
-        return answers_in_order(
+        return predict_in_order(
             inputs,
             encode=self.input.encode,
             length=self.input.length,

@@ -13,7 +13,7 @@ Encoded = TypeVar("Encoded")
 Answer = TypeVar("Answer")
 
 
-def answers_in_order(
+def predict_in_order(
     asked: Iterable[Asked],
     *,
     encode: Callable[[list[Asked]], Sequence[Encoded]],
@@ -37,7 +37,7 @@ def answers_in_order(
     >>> def shout(words):
     ...     print("batch:", *words)
     ...     return [word.upper() for word in words]
-    >>> list(answers_in_order(["three", "one", "", "two"], encode=list, length=len, answer=shout,
+    >>> list(predict_in_order(["three", "one", "", "two"], encode=list, length=len, answer=shout,
     ...                       nothing=lambda: "-", chunk=10, batch_tokens=6))
     batch: one two
     batch: three
