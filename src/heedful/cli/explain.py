@@ -15,7 +15,7 @@ from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.explore import AttentionRecord
-    from heedful.explore.explain import Explained
+    from heedful.explore.explain import Explanation
     from heedful.tasks.predictor import Predictor
 
     Titled = tuple[str, list[AttentionRecord]]
@@ -110,7 +110,7 @@ def _explained(
     texts: Sequence[str],
     reference: Sequence[str] | None,
     search: dict[str, Any],
-) -> list[Explained]:
+) -> list[Explanation]:
     """Explain each text, or, where there are references, each text with its reference as the target."""
     from heedful.explore.explain import explain
 
@@ -128,7 +128,7 @@ def _explained(
 
 
 def _values(
-    predictor: Predictor, each: Explained, records: list[AttentionRecord], *, with_records: bool
+    predictor: Predictor, each: Explanation, records: list[AttentionRecord], *, with_records: bool
 ) -> dict[str, Any]:
     """Return what was explained as JSON values."""
     if each.target is None:

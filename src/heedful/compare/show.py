@@ -9,7 +9,7 @@ from heedful.answers.base import Metric
 from heedful.compare.plan import Plan
 from heedful.compare.significance import Difference
 from heedful.compare.summary import Row, Spread, Summary
-from heedful.explore.intervals import written
+from heedful.explore.intervals import format_number
 
 NONE = "–"
 
@@ -55,7 +55,7 @@ def difference_cells(found: Difference | None, metric: Metric) -> list[str]:
         return [NONE, NONE]
     form = f"+{metric.form}"
     middle, low, high = (
-        written(value, form) for value in (found.difference, found.low, found.high)
+        format_number(value, form) for value in (found.difference, found.low, found.high)
     )
     return [f"{middle} ({low} to {high})", p_value(found.p)]
 
