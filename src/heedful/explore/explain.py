@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from heedful.answers.base import HeadAnswer
-from heedful.decode.evaluating import evaluating
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError
 from heedful.explore.html import draw_html
 from heedful.explore.record import recording
@@ -136,7 +136,7 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
         raise DataError("the input has no tokens to explain; give one that has some.")
     rows = answer.rows(positions, prediction)
     batch = predictor.to_device(inputs.collate(inputs.encode([example])))
-    with evaluating(model), torch.no_grad(), recording(model) as recorder:
+    with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
         model(batch)
     each = answer.each_position
     labels = {"encoder": (rows if each else positions, positions), "pooling": (rows, positions)}
@@ -166,7 +166,7 @@ def _saliency(
 
     The batch has one copy of the input per row, so that one backward pass gives the gradients of all rows.
     """
-    with evaluating(model):
+    with evaluation_mode(model):
         with torch.no_grad():
             features = model.inputs(batch)
         # oneDNN's LSTM supports a backward pass only in training mode; dropout stays off

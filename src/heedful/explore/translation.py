@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from heedful.data.vocabulary import Vocabulary
 from heedful.decode.align import align
-from heedful.decode.evaluating import evaluating
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError, unknown_choice
 from heedful.explore.record import Tokens, recording
 from heedful.explore.schema import AttentionRecord
@@ -66,7 +66,7 @@ def record_translation(
 
 def _attention(predictor: Predictor, tensors: PairTensors) -> list[AttentionRecord]:
     inputs = (tensors.source, tensors.source_lengths, tensors.target)
-    with evaluating(predictor.model), recording(predictor.model) as recorder:
+    with evaluation_mode(predictor.model), recording(predictor.model) as recorder:
         predictor.model(*inputs)
     predicted = (*tensors.target_pieces[1:], END)
     tokens: Tokens = {
