@@ -15,7 +15,7 @@ from heedful.compare.plan import Job, Plan
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
 from heedful.errors import HeedfulError, RunError
-from heedful.training.checks import digest
+from heedful.training.checks import texts_digest
 from heedful.training.events import Event
 
 RESULTS: Final = "comparison.json"
@@ -52,7 +52,7 @@ class JobEnded:
 
 def data_digest(data: tuple[Dataset, Dataset]) -> str:
     """Return a fingerprint of the training and validation data."""
-    return digest(data[0].texts(), data[1].texts())
+    return texts_digest(data[0].texts(), data[1].texts())
 
 
 def check_folder(plan: Plan, folder: Path, data: str) -> bool:

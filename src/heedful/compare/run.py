@@ -18,8 +18,8 @@ from heedful.compare.outcome import Memory, Outcome, Point
 from heedful.compare.plan import Job
 from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
+from heedful.training.checkpoint_manager import CHECKPOINTS, STATE
 from heedful.training.events import Event, Started
-from heedful.training.keep import CHECKPOINTS, STATE
 from heedful.training.loop import train_model
 
 LEAST_OF_A_LABEL = 2
