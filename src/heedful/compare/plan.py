@@ -22,22 +22,27 @@ from heedful.tasks.table import TASKS
 class CompareSection(Section):
     """The section `compare` of a configuration."""
 
-    task: str = Field("tag", description="Which task the contenders learn.")
+    task: str = Field("tag", description="The task of all contenders.")
     encoders: tuple[str, ...] = Field(
-        (), description="Contenders that differ in nothing but this encoder."
+        (), description="Contenders that differ only in this encoder."
     )
-    seeds: int = Field(3, ge=1, description="Trainings of each contender, from different seeds.")
+    seeds: int = Field(
+        3, ge=1, description="Number of seeds, one training of each contender for each."
+    )
     budget: str = Field(
         "", description="epochs=N, steps=N, tokens=N or seconds=N; empty: training.epochs."
     )
     fractions: tuple[float, ...] = Field(
-        (1.0,), description="Parts of the training data to learn from; 1, all of it, is always one."
+        (1.0,), description="Fractions of the training data to train on; always includes 1."
     )
     lengths: tuple[int, ...] = Field(
-        (8, 32, 128, 512), description="Lengths at which the time of one answer is measured."
+        (8, 32, 128, 512),
+        description="Input lengths at which the latency of a prediction is measured.",
     )
     quality: float = Field(
-        0.0, ge=0, description="Time to this quality is reported; 0: what all contenders reach."
+        0.0,
+        ge=0,
+        description="Target of the time to quality; 0: the best that all contenders reach.",
     )
 
 

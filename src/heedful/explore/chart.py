@@ -162,13 +162,13 @@ def line_chart(
 
 def _drawable(one: Series, *, log_x: bool, log_y: bool) -> Series:
     """Return the series without the points that cannot be drawn."""
-    kept = [
+    drawable = [
         number
         for number, (x, y) in enumerate(one.points)
         if math.isfinite(x) and math.isfinite(y) and (x > 0 or not log_x) and (y > 0 or not log_y)
     ]
-    spread = [one.spread[number] for number in kept] if one.spread else ()
-    return Series(one.name, [one.points[number] for number in kept], spread)
+    spread = [one.spread[number] for number in drawable] if one.spread else ()
+    return Series(one.name, [one.points[number] for number in drawable], spread)
 
 
 def _frame(curves: Sequence[Series], *, log_x: bool, log_y: bool, from_zero: bool) -> _Frame:

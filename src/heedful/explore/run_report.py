@@ -124,7 +124,7 @@ def validation_sections(
         for name, metric in answer.metrics.items()
     ]
     table = MetricTable(
-        f"On the validation {examples} (weights kept: {finished['chosen']})",
+        f"On the validation {examples} (best weights: {finished['chosen']})",
         ["metric", "value"],
         rows,
     )
