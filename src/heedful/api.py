@@ -12,7 +12,7 @@ from heedful.answers.text import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
 from heedful.errors import DataError, OptionError, nearest, unknown_choice
-from heedful.explore.explain import Explained
+from heedful.explore.explain import Explanation
 from heedful.explore.explain import explain as explain_prediction
 from heedful.explore.run_report import write_report
 from heedful.tasks.alignment import align_words
@@ -98,7 +98,7 @@ class TrainedModel:
         alignment = align_words(self.predictor, source, found.text)
         return dataclasses.replace(found, alignment=alignment)
 
-    def explain(self, one: Any, *, reference: str | None = None, **search: Any) -> Explained:
+    def explain(self, one: Any, *, reference: str | None = None, **search: Any) -> Explanation:
         """Return what the model attends to for one input: records, `html()`, `png()`, a picture in a notebook.
 
         Args:

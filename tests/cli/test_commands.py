@@ -42,7 +42,7 @@ def test_train_from_two_files(place: Path) -> None:
     assert "heedful explain new/run" in ran.stdout
     assert TRANSLATE.load("new/run").config.data.train == ("train.en", "train.de")
     report = Path("new/run/report.html").read_text(encoding="utf-8")
-    assert "What it looked at" in report
+    assert "<h2>Attention weights</h2>" in report
     assert "heedful evaluate new/run --test TEST.SRC TEST.TGT" in report
 
 

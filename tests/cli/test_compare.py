@@ -207,7 +207,7 @@ BAD = [
     (("compare", "tga", "--out", "new"), 2, "unknown task 'tga'; did you mean 'tag'"),
     (("compare", "none.toml", "--out", "new"), 2, "'none.toml' does not exist"),
     ((*COMPARE, "--encoders", "none,lsmt", "--out", "new"), 2, "unknown encoder 'lsmt'; did you mean 'lstm'"),
-    ((*COMPARE, "--encoders", "none", "--out", "new"), 2, "wants two contenders or more"),
+    ((*COMPARE, "--encoders", "none", "--out", "new"), 2, "needs at least two contenders"),
     ((*COMPARE, *TWO, "--budget", "epoch=2", "--out", "new"), 2, "unknown budget 'epoch'; did you mean 'epochs=N'"),
     ((*COMPARE, *TWO, "--fractions", "0.1;0.3", "--out", "new"), 2, "--fractions 0.1;0.3: numbers with commas"),
     ((*COMPARE, *TWO, "--set", "training.epoch=3", "--out", "new"), 2, "did you mean 'training.epochs'"),

@@ -14,19 +14,19 @@ import pytest
 from heedful.answers.base import Metric
 from heedful.answers.token_label import PositionLabel
 from heedful.compare.comparison import (
-    JobBegan,
-    JobEnded,
+    JobFinished,
+    JobStarted,
     check_folder,
     data_digest,
     run_all,
     write_results,
 )
-from heedful.compare.measure import answer_seconds, resident
+from heedful.compare.formatting import difference_cells, table
+from heedful.compare.measure import prediction_latency, resident_memory
 from heedful.compare.outcome import Memory, Point, load_outcome, outcome_from_dict
 from heedful.compare.page import comparison_page
 from heedful.compare.plan import Job, Plan
-from heedful.compare.run import part_of, run_job
-from heedful.compare.show import difference_cells, table
+from heedful.compare.run import run_job, training_subset
 from heedful.compare.significance import Difference
 from heedful.compare.summary import Summary, summarize
 from heedful.errors import OptionError, RunError
@@ -37,8 +37,8 @@ from tests.compare.conftest import DATA, outcome, plan_of
 Compare = Callable[..., list[Any]]
 
 
-def ended(events: list[Any]) -> list[JobEnded]:
-    return [event for event in events if isinstance(event, JobEnded)]
+def ended(events: list[Any]) -> list[JobFinished]:
+    return [event for event in events if isinstance(event, JobFinished)]
 
 
 def digest_of(plan: Plan) -> str:
@@ -89,11 +89,13 @@ def test_what_has_ended_is_not_repeated_and_what_failed_is(
     assert "it was refused" in page
     assert check_folder(plan, out, digest_of(plan))
     second = compare(plan, out)
-    assert [event.job.name for event in second if isinstance(event, JobBegan)] == ["window-seed-0"]
-    assert [each.again for each in ended(second)] == [True, False, True, True]
+    assert [event.job.name for event in second if isinstance(event, JobStarted)] == [
+        "window-seed-0"
+    ]
+    assert [each.reused for each in ended(second)] == [True, False, True, True]
     # one more seed is only that
     third = compare(plan_of(seeds=3), out)
-    assert [event.job.seed for event in third if isinstance(event, JobBegan)] == [2, 2]
+    assert [event.job.seed for event in third if isinstance(event, JobStarted)] == [2, 2]
 
 
 def test_an_interrupted_training_goes_on_and_ends_the_same(
@@ -151,7 +153,7 @@ def test_another_comparison_is_left_alone(tmp_path: Path, compare: Compare) -> N
     with pytest.raises(RunError, match="has format 99"):
         check_folder(plan, out, digest)
     (out / "comparison.json").write_text("{")
-    with pytest.raises(RunError, match="is not that of a comparison"):
+    with pytest.raises(RunError, match="is not the file of a comparison"):
         check_folder(plan, out, digest)
     (out / "comparison.json").unlink()
     with pytest.raises(RunError, match="exists and is not empty"):
@@ -161,11 +163,11 @@ def test_another_comparison_is_left_alone(tmp_path: Path, compare: Compare) -> N
 
 def test_parts_of_the_data_are_nested_and_the_same_for_all() -> None:
     data = DATA["tag"]
-    small, large = (part_of(data, f, 7).sentences for f in (0.25, 0.75))
+    small, large = (training_subset(data, f, 7).sentences for f in (0.25, 0.75))
     assert len(small) == 3
     assert all(any(each is other for other in large) for each in small)
-    assert part_of(data, 1.0, 7) is data
-    assert len(part_of(data, 1e-9, 0)) == 1
+    assert training_subset(data, 1.0, 7) is data
+    assert len(training_subset(data, 1e-9, 0)) == 1
 
 
 def test_times_stop_at_what_the_model_refuses() -> None:
@@ -178,11 +180,11 @@ def test_times_stop_at_what_the_model_refuses() -> None:
                     raise OptionError("too long")
                 yield each
 
-    assert list(answer_seconds(Refuses(), DATA["tag"], [9, 2, 20])) == [2]
+    assert list(prediction_latency(Refuses(), DATA["tag"], [9, 2, 20])) == [2]
 
 
 def test_memory_is_of_this_process() -> None:
-    found = resident()
+    found = resident_memory()
     assert found is None or 0 < found[0] <= found[1]
 
 

@@ -29,7 +29,7 @@ def test_budgets(text: str, settings: dict[str, object]) -> None:
     [
         ("epoch=3", r"unknown budget 'epoch'; did you mean 'epochs=N'"),
         ("3", "unknown budget '3'"),
-        ("steps=", "a whole number above 0 is wanted after steps=, got ''"),
+        ("steps=", "expected a whole number above 0 after steps=, got ''"),
         ("steps=1.5", "a whole number above 0"),
         ("steps=0", "a whole number above 0"),
         ("seconds=nan", "a number above 0"),
@@ -72,17 +72,17 @@ def test_encoders_are_the_short_form() -> None:
     [
         ({"task": "tga"}, ENCODERS, "unknown task 'tga'; did you mean 'tag'"),
         ({"encoders": ["none", "lsmt"]}, {}, "unknown encoder 'lsmt'; did you mean 'lstm'"),
-        ({"encoders": ["none"]}, {}, "wants two contenders or more, got none; give --encoders"),
-        ({}, {}, "wants two contenders or more"),
+        ({"encoders": ["none"]}, {}, "needs at least two contenders, got none; give --encoders"),
+        ({}, {}, "needs at least two contenders"),
         ({"task": "translate", "encoders": ["none", "lstm"]}, {}, "translate has no section `encoder`"),
-        ({}, {**ENCODERS, "a/b": {}}, "contender 'a/b': a name is of letters"),
-        ({}, {**ENCODERS, "..": {}}, "a name is of letters"),
+        ({}, {**ENCODERS, "a/b": {}}, "contender 'a/b': a name must consist of letters"),
+        ({}, {**ENCODERS, "..": {}}, "a name must consist of letters"),
         ({}, {**ENCODERS, "x": {"encoder": {"kind": "lstm", "hiden": 3}}},
          "contender 'x': unknown key 'encoder.hiden'; did you mean 'encoder.hidden'"),
         ({"budget": "step=3"}, ENCODERS, "unknown budget 'step'"),
-        ({"fractions": [0.0]}, ENCODERS, "fraction 0: a part of the training data lies above 0"),
+        ({"fractions": [0.0]}, ENCODERS, "fraction 0: expected a fraction of the training data above 0"),
         ({"fractions": [1.5]}, ENCODERS, "fraction 1.5"),
-        ({"lengths": [0]}, ENCODERS, "length 0: at least 1"),
+        ({"lengths": [0]}, ENCODERS, "length 0: expected at least 1"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_is_answered(

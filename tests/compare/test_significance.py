@@ -28,7 +28,7 @@ def test_the_interval_of_one_training_is_that_of_the_formula() -> None:
     share = one[0, :, 0].mean()
     half = 1.96 * math.sqrt(share * (1 - share) / 400)
     low, high = found.interval("a")
-    assert found.figures["a"] == pytest.approx(share)
+    assert found.metrics["a"] == pytest.approx(share)
     assert (low, high) == pytest.approx((share - half, share + half), abs=0.006)
 
 
@@ -48,7 +48,7 @@ def test_the_same_answers_do_not_differ_and_their_pairing_is_seen() -> None:
 def test_p_values_of_no_difference_are_even() -> None:
     chance = np.random.default_rng(1)
     ps = [
-        bootstrap({"a": right(chance, 0.7), "b": right(chance, 0.7)}, ACCURACY, draws=300)
+        bootstrap({"a": right(chance, 0.7), "b": right(chance, 0.7)}, ACCURACY, resamples=300)
         .difference("a", "b")
         .p
         for _ in range(100)
@@ -72,16 +72,16 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
 def test_it_is_the_same_each_time_and_in_pieces() -> None:
     chance = np.random.default_rng(3)
     drawn = {"a": right(chance, 0.5), "b": right(chance, 0.6)}
-    one = bootstrap(drawn, ACCURACY, draws=50)
-    other = bootstrap(drawn, ACCURACY, draws=50)
-    assert np.array_equal(one.draws["a"], other.draws["a"])
+    one = bootstrap(drawn, ACCURACY, resamples=50)
+    other = bootstrap(drawn, ACCURACY, resamples=50)
+    assert np.array_equal(one.resamples["a"], other.resamples["a"])
     large = {"a": right(chance, 0.5, 100_000)}
-    assert len(bootstrap(large, ACCURACY, draws=90).draws["a"]) == 90
+    assert len(bootstrap(large, ACCURACY, resamples=90).resamples["a"]) == 90
 
 
 def test_error_is_less_for_the_better() -> None:
     errors = np.stack([np.full(50, 4.0), np.ones(50)], axis=1)[None]
-    assert bootstrap({"a": errors}, RMSE, draws=10).figures["a"] == pytest.approx(2.0)
+    assert bootstrap({"a": errors}, RMSE, resamples=10).metrics["a"] == pytest.approx(2.0)
     assert RMSE.sign() == -1
 
 

@@ -125,9 +125,9 @@ def test_hypotheses_of_a_beam_search_are_aligned(model: EncoderDecoder[Any]) -> 
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (torch.ones(3, 2).long(), r"shape \(3, 2\); wanted \(2, target\)"),
-        (torch.ones(2).long(), r"shape \(2,\); wanted \(2, target\)"),
-        (torch.ones(2, 0).long(), "wanted at least the begin token"),
+        (torch.ones(3, 2).long(), r"shape \(3, 2\); expected \(2, target\)"),
+        (torch.ones(2).long(), r"shape \(2,\); expected \(2, target\)"),
+        (torch.ones(2, 0).long(), "expected at least the begin token"),
     ],
 )
 def test_wrong_targets_are_refused(target: Tensor, message: str) -> None:

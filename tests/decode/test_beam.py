@@ -329,7 +329,7 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
 
 
 def test_limits_of_another_number_of_sentences_are_refused() -> None:
-    with pytest.raises(ShapeError, match=r"shape \(3,\); wanted one number or \(4,\)"):
+    with pytest.raises(ShapeError, match=r"shape \(3,\); expected one number or \(4,\)"):
         beam_search(
             recurrent(),
             sources(),

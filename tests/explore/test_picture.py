@@ -80,7 +80,7 @@ def test_a_transformer_has_every_layer_and_head(
     drawn = figure([*layers(cross, 3), *layers(causal, 2)])
     # A large map a kind, 3 × 2 and 2 × 1 small ones, and the colour bar.
     assert len(drawn.axes) == 2 + 6 + 2 + 1
-    assert any("mean of 3 layers × 2 heads" in text for text in texts(drawn))
+    assert any("mean over 3 layers × 2 heads" in text for text in texts(drawn))
     assert {"layer 3", "head 2"} <= set(texts(drawn))
     first = drawn.axes[0].images[0].get_array()
     numpy.testing.assert_allclose(first, cross.mean().weights[0], rtol=1e-6)
@@ -227,7 +227,7 @@ def test_a_missing_font_is_named_and_no_file_is_made(
 ) -> None:
     only_the_font_of_matplotlib(monkeypatch)
     record = AttentionRecord("", "cross", 0, (token,), ("a",), [[[1.0]]])
-    with pytest.raises(MissingFontError, match="no installed font can draw") as caught:
+    with pytest.raises(MissingFontError, match="no installed font has glyphs for") as caught:
         save([record], tmp_path / "a.png")
     for word in (*named, "write .html or .svg"):
         assert word in str(caught.value)
@@ -251,15 +251,15 @@ def test_fonts_are_added_only_where_needed(monkeypatch: pytest.MonkeyPatch) -> N
     ]
     monkeypatch.setattr(fonts, "_installed", lambda: tuple(entries))
     known = {"half": {ord("五")}, "both": {ord("五"), ord("月")}, "none": set[int]()}
-    real = fonts._glyphs
-    monkeypatch.setattr(fonts, "_glyphs", lambda path: known.get(path) or real(path))
+    real = fonts._code_points
+    monkeypatch.setattr(fonts, "_code_points", lambda path: known.get(path) or real(path))
     assert font_families(["五月"]) == ["DejaVu Sans", "both"]
 
 
 def test_unreadable_and_boxes_only_fonts_count_as_none(tmp_path: Path) -> None:
     broken = tmp_path / "broken.ttf"
     broken.write_bytes(b"not a font")
-    assert fonts._glyphs(str(broken)) == frozenset()
+    assert fonts._code_points(str(broken)) == frozenset()
     assert not any("Last Resort" in entry.name for entry in fonts._installed())
 
 

@@ -32,7 +32,7 @@ def test_sections_come_in_their_order(cross: AttentionRecord) -> None:
             Paragraph("", "It went well."),
             MetricTable("Results", ["metric", "valid", "test"], [["BLEU", "33.0", "32.5"]]),
             Chart("Loss", [Series("train", [(1, 3.0), (2, 1.5)])], "epoch", "loss"),
-            Maps("What it looked at", [("one", [cross]), ("two", [cross])]),
+            Maps("Attention weights", [("one", [cross]), ("two", [cross])]),
             Code("What to do next", [("heedful explain RUN 'a man'", "See a sentence:")]),
         ],
     )

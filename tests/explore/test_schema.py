@@ -61,19 +61,19 @@ def test_masked_cells_may_hold_anything_and_are_kept_as_zero() -> None:
 
 @pytest.mark.parametrize("bad", [numpy.nan, numpy.inf])
 def test_a_weight_that_is_no_number_is_refused(bad: float) -> None:
-    with pytest.raises(HeedfulError, match=r"weights of 'a.layers.1.b' hold NaN or infinity"):
+    with pytest.raises(HeedfulError, match=r"weights of 'a.layers.1.b' contain NaN or infinity"):
         record([[[bad, 0, 0], [0, 0, 0]]])
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (1, 3, 2), (0, 2, 3), (1, 1, 2, 3)])
 def test_weights_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=r"wanted \(heads, 2, 3\) for 2 query tokens and 3 key"):
+    with pytest.raises(ShapeError, match=r"expected \(heads, 2, 3\) for 2 query and 3 key"):
         record(numpy.zeros(shape))
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2, 3), (1, 3, 2)])
 def test_a_mask_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=r"mask of .* wanted \(1, 2, 3\) or \(2, 2, 3\)"):
+    with pytest.raises(ShapeError, match=r"mask of .* expected \(1, 2, 3\) or \(2, 2, 3\)"):
         record(numpy.zeros((2, 2, 3)), numpy.ones(shape, dtype=bool))
 
 
@@ -125,12 +125,12 @@ def test_from_json_refuses_what_is_no_record(cross: AttentionRecord) -> None:
         AttentionRecord.from_json(json.dumps({**values, "weights": "many"}))
     with pytest.raises(DataError, match="says heads=3; its weights have 2"):
         AttentionRecord.from_json(json.dumps({**values, "heads": 3}))
-    with pytest.raises(ShapeError, match="wanted"):
+    with pytest.raises(ShapeError, match="expected"):
         AttentionRecord.from_json(json.dumps({**values, "query_tokens": ["one"]}))
 
 
 def test_records_from_json_names_the_schema() -> None:
-    with pytest.raises(DataError, match="wanted the schema 'heedful.attention/1', got 'other'"):
+    with pytest.raises(DataError, match="expected the schema 'heedful.attention/1', got 'other'"):
         records_from_json('{"schema": "other"}')
     with pytest.raises(DataError, match="got None"):
         records_from_json("[]")
@@ -156,7 +156,7 @@ def test_overall_mean_weighs_every_head_alike(cross: AttentionRecord) -> None:
 
 
 def test_overall_mean_refuses_other_tokens(cross: AttentionRecord, causal: AttentionRecord) -> None:
-    with pytest.raises(OptionError, match="different tokens have no mean"):
+    with pytest.raises(OptionError, match="different tokens cannot be averaged"):
         overall_mean([cross, causal])
     with pytest.raises(OptionError, match="no attention records to average"):
         overall_mean([])

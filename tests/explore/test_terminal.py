@@ -13,8 +13,8 @@ from rich.console import Console
 
 from heedful.errors import OptionError
 from heedful.explore import AttentionRecord, heat_map
-from heedful.explore.terminal import NARROWEST, STYLES, style_for
-from heedful.explore.tokens import clipped, clipped_text, letters, visible
+from heedful.explore.terminal import MIN_WIDTH, STYLES, style_for
+from heedful.explore.tokens import graphemes, truncate, truncate_text, visible
 
 
 def record(queries: tuple[str, ...], keys: tuple[str, ...]) -> AttentionRecord:
@@ -109,7 +109,7 @@ def test_what_is_refused(cross: AttentionRecord) -> None:
 
 
 def test_a_terminal_that_is_too_narrow_gets_the_narrowest_map(cross: AttentionRecord) -> None:
-    assert heat_map(cross, width=3).plain == heat_map(cross, width=NARROWEST).plain
+    assert heat_map(cross, width=3).plain == heat_map(cross, width=MIN_WIDTH).plain
 
 
 def test_the_style_is_the_richest_that_the_console_shows(cross: AttentionRecord) -> None:
@@ -135,14 +135,14 @@ def test_tokens_are_made_visible() -> None:
 
 
 def test_letters_keep_what_belongs_together() -> None:
-    assert letters("e\u0301a") == ["e\u0301", "a"]
-    assert letters("👩\u200d👧!") == ["👩\u200d👧", "!"]
-    assert letters("👍🏽") == ["👍🏽"]
+    assert graphemes("e\u0301a") == ["e\u0301", "a"]
+    assert graphemes("👩\u200d👧!") == ["👩\u200d👧", "!"]
+    assert graphemes("👍🏽") == ["👍🏽"]
 
 
 def test_clipping_counts_cells() -> None:
-    assert clipped("五月三日", 8) == "五月三日"
-    assert clipped("五月三日", 7) == "五月三…"
-    assert clipped("五月三日", 6) == "五月…"
-    assert clipped_text("a  b\nc", 20) == "a b c"
-    assert clipped_text("a\u202eb", 20) == "a�b"
+    assert truncate("五月三日", 8) == "五月三日"
+    assert truncate("五月三日", 7) == "五月三…"
+    assert truncate("五月三日", 6) == "五月…"
+    assert truncate_text("a  b\nc", 20) == "a b c"
+    assert truncate_text("a\u202eb", 20) == "a�b"

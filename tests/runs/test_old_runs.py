@@ -94,7 +94,7 @@ def test_an_unfinished_old_run_says_how_to_end_it(tmp_path: Path) -> None:
         if isinstance(event, Validated):
             break
     (run / "heedful.json").write_text('{"task": "tag", "format": 1}')
-    with pytest.raises(RunError, match="begun by an older Heedful; end it with that version"):
+    with pytest.raises(RunError, match="begun by an older Heedful; finish it with that version"):
         train_model(task, config, data, data, run, resume=True)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from heedful.answers.label import Labels
 from heedful.config import build
-from heedful.explore.explain import record_answer
+from heedful.explore.explain import record_prediction
 from heedful.models.model import Ensemble
 from heedful.tasks.base import Loss, TrainingBatch
 from heedful.tasks.classify import TASK as CLASSIFY
@@ -61,7 +61,7 @@ def test_each_network_learns_from_its_own_answers() -> None:
 @pytest.mark.parametrize("kind", ["gru", "transformer"])
 def test_what_they_look_at_is_shown_of_each(kind: str) -> None:
     model = CLASSIFY.learn(classifier(kind, ensemble=THREE), DATA)
-    records = record_answer(model, "the good film", Labels(("yes",)))
+    records = record_prediction(model, "the good film", Labels(("yes",)))
     pooling = [each for each in records if each.kind == "pooling"]
     assert [each.layer for each in pooling] == [0, 1, 2]
     assert len({each.module_path for each in pooling}) == 3

@@ -18,7 +18,7 @@ from heedful.config import build
 from heedful.data.labelled import Labelled, Sentence
 from heedful.data.spans import first_break
 from heedful.errors import DataError, ShapeError
-from heedful.explore.explain import SALIENCY, explain, record_answer
+from heedful.explore.explain import SALIENCY, explain, record_prediction
 from heedful.inputs.tokens import Tokens
 from heedful.models.encoders import ENCODERS
 from heedful.tasks.tag import TASK as TAG
@@ -173,7 +173,7 @@ def test_what_cannot_be_explained() -> None:
     with pytest.raises(DataError, match="no tokens to explain"):
         explain(tagger, [])
     with pytest.raises(DataError, match="1 labels were given for 2 positions"):
-        record_answer(tagger, ["a", "b"], PositionLabels(("DET",)))
+        record_prediction(tagger, ["a", "b"], PositionLabels(("DET",)))
 
 
 def test_figures_agree_with_other_libraries() -> None:

@@ -17,7 +17,7 @@ from heedful.answers.sequence_metrics import score_labels, score_numbers
 from heedful.config import build
 from heedful.data.texts import Text, Texts
 from heedful.errors import DataError, OptionError, ShapeError
-from heedful.explore.explain import SALIENCY, record_answer
+from heedful.explore.explain import SALIENCY, record_prediction
 from heedful.models.encoders import ENCODERS
 from heedful.models.encoders.inputs import TokenBatch
 from heedful.models.frequency import subsample
@@ -115,7 +115,7 @@ def test_numbers_in_their_own_units(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> None:
     model, _ = trained(tmp_path / "run", classifier(kind, training={"epochs": 1}))
-    records = record_answer(model, "the good film", Labels(("yes",)))
+    records = record_prediction(model, "the good film", Labels(("yes",)))
     kinds = [each.kind for each in records]
     assert "pooling" in kinds
     assert (
@@ -129,7 +129,7 @@ def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> Non
     np.testing.assert_allclose(records[-1].weights.sum(-1), 1, atol=1e-5)
     assert not any(module.training for module in model.model.modules())
     with pytest.raises(DataError, match="no tokens to explain"):
-        record_answer(model, " ", Labels(("yes",)))
+        record_prediction(model, " ", Labels(("yes",)))
 
 
 @pytest.mark.parametrize("name", ["down_weight", "penalty"])
@@ -197,7 +197,7 @@ def test_frequent_words_weigh_less(tmp_path: Path) -> None:
     torch.testing.assert_close(plain.model.frequency.shares, shares)
     torch.testing.assert_close(shares.sum(), torch.tensor(1.0))
     before, after = (
-        record_answer(each, "film one", Labels(("x",)))[0].weights for each in (plain, weighed)
+        record_prediction(each, "film one", Labels(("x",)))[0].weights for each in (plain, weighed)
     )
     # log(a / (a + p)) is added to a softmax: weights are multiplied by a / (a + p)
     words = plain.input.tokens.words
@@ -225,7 +225,7 @@ def test_the_penalty_moves_attention_away_from_frequent_words(tmp_path: Path) ->
             frequency={"penalty": penalty, "smoothing": 0.1}, training={"epochs": 15}
         )
         model, _ = trained(tmp_path / str(penalty), config)
-        weights = record_answer(model, "the film good", Labels(("x",)))[0].weights.mean(0)[0]
+        weights = record_prediction(model, "the film good", Labels(("x",)))[0].weights.mean(0)[0]
         spent.append(weights[:2].sum())
     assert spent[1] < spent[0]
     model.model.train()

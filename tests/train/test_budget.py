@@ -11,7 +11,7 @@ from heedful.data.labelled import Labelled, Sentence
 from heedful.tasks.sections import TrainingConfig
 from heedful.tasks.tag import TASK as TAG
 from heedful.tasks.tag import TaggingConfig
-from heedful.training.budget import planned_steps, spent
+from heedful.training.budget import budget_exhausted, planned_steps
 from heedful.training.checkpoint import Position
 from heedful.training.events import Finished, Progress, Validated
 from heedful.training.loop import train_model
@@ -94,4 +94,4 @@ def test_plans_of_seconds_are_what_the_steps_so_far_let_expect() -> None:
     options = TrainingConfig(epochs=100, max_seconds=10.0)
     assert planned_steps(options, Position(step=3, training_seconds=2.0), 50) == 15
     assert planned_steps(options, Position(), 50) == 5000
-    assert not spent(options, Position(training_seconds=9.9))
+    assert not budget_exhausted(options, Position(training_seconds=9.9))

@@ -12,33 +12,35 @@ from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.batches import Batches
 from heedful.tasks.sections import TrainingConfig
-from heedful.training.checkpoint import average
-from heedful.training.checks import check_data, check_device, digest
+from heedful.training.checkpoint import average_weights
+from heedful.training.checks import check_data, check_device, texts_digest
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
-from heedful.training.schedule import SCHEDULES, factor
+from heedful.training.schedule import SCHEDULES, learning_rate_factor
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules_rise_to_one_and_never_again(name):
-    factors = [factor(name, step, warmup=5, total=50) for step in range(1, 51)]
+    factors = [learning_rate_factor(name, step, warmup=5, total=50) for step in range(1, 51)]
     assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert all(a >= b for a, b in pairwise(factors[4:]))
     assert min(factors) >= 0
 
 
 def test_schedules_at_known_steps():
-    assert factor("inverse_square_root", 400, warmup=100, total=500) == pytest.approx(0.5)
-    assert factor("cosine", 300, warmup=100, total=500) == pytest.approx(0.5)
-    assert factor("linear", 500, warmup=100, total=500) == 0
-    assert factor("constant", 500, warmup=0, total=500) == 1
-    assert factor("inverse_square_root", 4, warmup=0, total=500) == 0.5
-    assert not math.isnan(factor("cosine", 1, warmup=0, total=0))
+    assert learning_rate_factor("inverse_square_root", 400, warmup=100, total=500) == pytest.approx(
+        0.5
+    )
+    assert learning_rate_factor("cosine", 300, warmup=100, total=500) == pytest.approx(0.5)
+    assert learning_rate_factor("linear", 500, warmup=100, total=500) == 0
+    assert learning_rate_factor("constant", 500, warmup=0, total=500) == 1
+    assert learning_rate_factor("inverse_square_root", 4, warmup=0, total=500) == 0.5
+    assert not math.isnan(learning_rate_factor("cosine", 1, warmup=0, total=0))
 
 
 def test_an_unknown_schedule_names_the_nearest():
     with pytest.raises(OptionError, match="did you mean 'cosine'"):
-        factor("cosin", 1, warmup=0, total=1)
+        learning_rate_factor("cosin", 1, warmup=0, total=1)
 
 
 def test_settings_of_the_process():
@@ -55,7 +57,7 @@ def test_average_of_weights(tmp_path):
     for number in (1.0, 2.0, 6.0):
         tensors = {"w": torch.full((2,), number), "count": torch.tensor(3)}
         run_folder.write_tensors(tmp_path / f"{number}.safetensors", tensors)
-    found = average(sorted(tmp_path.iterdir()))
+    found = average_weights(sorted(tmp_path.iterdir()))
     assert found["w"].tolist() == [3.0, 3.0]
     assert found["w"].dtype == torch.float32
     assert found["count"].item() == 3
@@ -66,10 +68,10 @@ def test_checks_before_training():
         check_data(Pairs([], []), Pairs(["a"], ["b"]))
     with pytest.raises(DataError, match="no validation examples"):
         check_data(Pairs(["a"], ["b"]), Pairs([], []))
-    with pytest.raises(OptionError, match="'16-mixed' wants a GPU"):
+    with pytest.raises(OptionError, match="'16-mixed' needs a GPU"):
         check_device(TrainingConfig(precision="16-mixed"))
     if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        with pytest.raises(OptionError, match="'16-mixed' wants a GPU"):
+        with pytest.raises(OptionError, match="'16-mixed' needs a GPU"):
             check_device(TrainingConfig(precision="16-mixed", accelerator="auto"))
     if not torch.cuda.is_available():
         with pytest.raises(OptionError, match="PyTorch finds no such device"):
@@ -81,13 +83,13 @@ def test_what_apples_gpu_lacks_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     check_device(TrainingConfig(accelerator="mps", precision="16-mixed"))
     for accelerator in ("mps", "auto"):
-        with pytest.raises(OptionError, match="'64-true' is more than 'mps' has"):
+        with pytest.raises(OptionError, match="'64-true' is not supported on 'mps'"):
             check_device(TrainingConfig(accelerator=accelerator, precision="64-true"))
 
 
 def test_texts_that_hold_line_ends_are_told_apart():
     texts = (["a\nb"], ["a", "b"], ["a", "b", ""], ["ab"], ["a 1 b"])
-    assert len({digest([each, each], [["x"], ["y"]]) for each in texts}) == len(texts)
+    assert len({texts_digest([each, each], [["x"], ["y"]]) for each in texts}) == len(texts)
 
 
 def test_fabric_says_nothing(capfd, caplog):

@@ -97,7 +97,7 @@ def test_changed_data_is_not_resumed(whole, tmp_path, train, valid):
     run = tmp_path / "run"
     stop(config, run, lambda event: isinstance(event, Started))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    with pytest.raises(RunError, match="are not those that the run in .* began with"):
+    with pytest.raises(RunError, match="differ from those that the run in .* started with"):
         train_model(TRANSLATE, config, train, valid, run, resume=True)
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 

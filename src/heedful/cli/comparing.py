@@ -19,18 +19,18 @@ from heedful.cli.progress import PLAIN_SECONDS, doing_bar
 from heedful.compare.comparison import (
     PAGE,
     RESULTS,
-    JobBegan,
-    JobEnded,
+    JobFinished,
+    JobStarted,
     check_folder,
     data_digest,
     run_all,
     write_results,
 )
+from heedful.compare.formatting import table
 from heedful.compare.outcome import Outcome, outcome_from_dict
 from heedful.compare.page import comparison_page
 from heedful.compare.plan import Job, Plan
-from heedful.compare.process import events_of
-from heedful.compare.show import table
+from heedful.compare.process import stream_events
 from heedful.compare.summary import summarize
 from heedful.errors import OptionError, RunError, count
 from heedful.run_folder import write_text
@@ -65,7 +65,7 @@ def _run(plan: Plan, out: Path, digest: str, output: Output) -> list[Outcome]:
         with _ComparisonProgress(plan, output) as watch:
             for event in run_all(plan, out, digest, runner(plan)):
                 watch.show(event)
-                if isinstance(event, JobEnded):
+                if isinstance(event, JobFinished):
                     outcomes.append(event.outcome)
     except KeyboardInterrupt:
         print_error("stopped; the same command goes on with it", label="")
@@ -79,7 +79,7 @@ def runner(plan: Plan) -> Any:
     def run(job: Job, folder: Path) -> Iterator[Event | Outcome]:
         command = [sys.executable, "-m", "heedful.cli.compare_worker"]
         values = job_to_dict(plan.task.name, job, folder, plan.lengths)
-        for event in events_of(command, values, os.environ):
+        for event in stream_events(command, values, os.environ):
             if event["kind"] == "failed":
                 raise RunError(event["value"])
             if event["kind"] == "outcome":
@@ -140,8 +140,8 @@ class _ComparisonProgress:
     def show(self, event: Any) -> None:
         """Show one event."""
         match event:
-            case JobBegan():
-                self.title = f"[{event.number}/{event.of}] {event.job.name}"
+            case JobStarted():
+                self.title = f"[{event.number}/{event.total}] {event.job.name}"
                 self.reported = time.monotonic()
                 self.bar.reset(self.task, total=None, description=self.title, doing="starting")
             case Started():
@@ -152,7 +152,7 @@ class _ComparisonProgress:
                 metric = self.plan.metric
                 state = f"{metric.title} {event.scores[self.plan.answer.primary_metric]:{metric.format_spec}}"
                 self.bar.update(self.task, doing=state)
-            case JobEnded():
+            case JobFinished():
                 self._end(event)
 
     def _note(self, event: Started) -> None:
@@ -169,13 +169,13 @@ class _ComparisonProgress:
             self.reported = time.monotonic()
             self.output.say(f"{self.title}: {state}")
 
-    def _end(self, event: JobEnded) -> None:
+    def _end(self, event: JobFinished) -> None:
         outcome, metric = event.outcome, self.plan.metric
-        said = f"[{event.number}/{event.of}] {event.job.name}: "
+        said = f"[{event.number}/{event.total}] {event.job.name}: "
         if outcome.error is not None:
             self.output.say(f"{said}failed: {outcome.error}")
             return
-        again = " (from before)" if event.again else ""
+        again = " (from before)" if event.reused else ""
         self.output.say(
             f"{said}{metric.title} {outcome.quality:{metric.format_spec}}, {outcome.tokens_per_second:,.0f} tokens/s, "
             f"{duration(outcome.seconds)}{again}"

@@ -116,16 +116,16 @@ def show_examples(translator: Predictor, pairs: Pairs, output: Output) -> None:
     """Write some dates, how the model reads them, and the attention of the first."""
     from heedful.data.files import varied
     from heedful.explore import heat_map
-    from heedful.explore.run_report import EXAMPLES, explained
+    from heedful.explore.run_report import NUM_EXAMPLES, example_attention
     from heedful.explore.terminal import style_for
 
-    chosen = varied(pairs, EXAMPLES)
+    chosen = varied(pairs, NUM_EXAMPLES)
     sources = [source for source, _ in chosen]
     for (source, target), [best, *_] in zip(chosen, translator.predict(sources), strict=True):
         verdict = "" if best.text == target else f"  (wrong: {target})"
         output.say(f"    {source}  →  {best.text}{verdict}")
     console = output.console
-    for _, records in explained(translator, sources[:1]):
+    for _, records in example_attention(translator, sources[:1]):
         for record in records:
             output.say("")
             output.say(heat_map(record, width=console.width, style=style_for(console)))

@@ -15,7 +15,7 @@ from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.explore import AttentionRecord
-    from heedful.explore.explain import Explained
+    from heedful.explore.explain import Explanation
     from heedful.tasks.predictor import Predictor
 
     Titled = tuple[str, list[AttentionRecord]]
@@ -107,7 +107,7 @@ def explain(
 
 
 def _values(
-    predictor: Predictor, each: Explained, records: list[AttentionRecord], *, with_records: bool
+    predictor: Predictor, each: Explanation, records: list[AttentionRecord], *, with_records: bool
 ) -> dict[str, Any]:
     """Return what was explained as JSON values."""
     if each.target is None:

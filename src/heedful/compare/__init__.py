@@ -1,1 +1,1 @@
-"""Which model do these data need: several are trained on the same data with the same budget, and compared."""
+"""Comparison of models trained on the same data with the same budget, with significance tests."""

@@ -1,4 +1,4 @@
-"""What each contender may spend on its training."""
+"""The training budget of a comparison, the same for every contender."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ BUDGETS: Final[dict[str, str]] = {
     "tokens": "max_tokens",
     "seconds": "max_seconds",
 }
-"""What a person counts -> the setting of the section `training` that limits it."""
+"""Unit of the budget -> the setting of the section `training` that limits it."""
 
 NO_LIMIT: Final = 1_000_000
-"""Epochs, where something else is counted."""
+"""Maximum epochs if the budget is in another unit."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """So much of `kind`, which is one of `BUDGETS`."""
+    """An amount of `kind`, one of `BUDGETS`."""
 
     kind: str
     amount: float
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings of a training that spends all of it, and no more.
+        """Return the `training` settings that use exactly this budget.
 
-        Nobody stops early: who was given less would be compared with who was given more.
+        Early stopping is off, so that all contenders train for the same budget.
 
         >>> Budget("steps", 100).settings()
         {'epochs': 1000000, 'patience': 0, 'max_steps': 100}
@@ -38,7 +38,7 @@ class Budget:
         return {"epochs": NO_LIMIT, "patience": 0, BUDGETS[self.kind]: amount}
 
     def __str__(self) -> str:
-        """Write it as a person does.
+        """Format the budget as `parse_budget` reads it.
 
         >>> str(Budget("epochs", 3.0)), str(Budget("seconds", 1.5))
         ('epochs=3', 'seconds=1.5')
@@ -47,9 +47,9 @@ class Budget:
 
 
 def parse_budget(text: str) -> Budget:
-    """Read `steps=1000`, `epochs=3`, `tokens=1e6` or `seconds=60`.
+    """Parse `steps=1000`, `epochs=3`, `tokens=1e6` or `seconds=60`.
 
-    Raises: OptionError for another form, an unknown kind, or an amount that is none.
+    Raises: OptionError for an unknown kind, or an amount that is not a positive number, whole except for seconds.
 
     >>> parse_budget("tokens=2e6")
     Budget(kind='tokens', amount=2000000.0)
@@ -62,8 +62,8 @@ def parse_budget(text: str) -> Budget:
     except ValueError:
         amount = 0.0
     if not 0 < amount < 1e18 or (kind != "seconds" and amount != int(amount)):
-        wanted = "a number" if kind == "seconds" else "a whole number"
+        expected = "a number" if kind == "seconds" else "a whole number"
         raise OptionError(
-            f"budget {text!r}: {wanted} above 0 is wanted after {kind}=, got {number!r}"
+            f"budget {text!r}: expected {expected} above 0 after {kind}=, got {number!r}"
         )
     return Budget(kind, amount)

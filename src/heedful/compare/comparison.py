@@ -1,4 +1,4 @@
-"""All trainings of a comparison, one after the other, in a folder that can be gone on with."""
+"""Run all trainings of a comparison in a folder from which an interrupted comparison resumes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heedful.compare.plan import Job, Plan
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
 from heedful.errors import HeedfulError, RunError
-from heedful.training.checks import digest
+from heedful.training.checks import texts_digest
 from heedful.training.events import Event
 
 RESULTS: Final = "comparison.json"
@@ -25,57 +25,57 @@ MEASURED: Final = "measured"
 FORMAT: Final = 1
 
 Runner = Callable[[Job, Path], Iterator[Event | Outcome]]
-"""(job, its run folder) -> what happens; the last event is the outcome."""
+"""(job, its run folder) -> events; the last one is the outcome."""
 
 
 @dataclass(frozen=True)
-class JobBegan:
-    """A training begins, or goes on."""
+class JobStarted:
+    """A training starts or resumes."""
 
     job: Job
     number: int
     """Counted from 1."""
-    of: int
+    total: int
 
 
 @dataclass(frozen=True)
-class JobEnded:
+class JobFinished:
     """A training ended."""
 
     job: Job
     number: int
-    of: int
+    total: int
     outcome: Outcome
-    again: bool
-    """Whether it had ended in an earlier call of the command."""
+    reused: bool
+    """Whether the outcome is from an earlier call of the command."""
 
 
 def data_digest(data: tuple[Dataset, Dataset]) -> str:
-    """Return a fingerprint of the training and validation data."""
-    return digest(data[0].texts(), data[1].texts())
+    """Return the digest of the training and validation data."""
+    return texts_digest(data[0].texts(), data[1].texts())
 
 
 def check_folder(plan: Plan, folder: Path, data: str) -> bool:
-    """Check, and change nothing, that the comparison can be written to `folder`, or go on there.
+    """Check that the comparison can start or resume in `folder`, and return whether it resumes.
 
-    Returns whether there is one to go on with; `data` is the `data_digest`.
+    `data` is the `data_digest`. No file is changed.
 
-    Raises: RunError for a folder that holds something else, or a comparison of other data or settings.
+    Raises: RunError for a folder in use, or a comparison of other data or settings.
     """
     marker = folder / RESULTS
     if not marker.exists():
         run_folder.check_free(folder)
         return False
-    other = "name another folder with --out"
+    advice = "name another folder with --out"
     try:
         values = json.loads(marker.read_text(encoding="utf-8"))
-        found = values["format"], values["task"], values["data"]
+        version, identity = values["format"], (values["task"], values["data"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise RunError(f"{marker} is not that of a comparison; {other}") from None
-    if found[0] != FORMAT:
-        raise RunError(f"{marker} has format {found[0]}, this Heedful reads {FORMAT}; {other}")
-    if found[1:] != (plan.task.name, data):
-        raise RunError(f"{folder} holds a comparison on other data; {other}")
+        raise RunError(f"{marker} is not the file of a comparison; {advice}") from None
+    if version != FORMAT:
+        raise RunError(f"{marker} has format {version}, this Heedful reads {FORMAT}; {advice}")
+    if identity != (plan.task.name, data):
+        raise RunError(f"{folder} holds a comparison on other data; {advice}")
     for job in plan.jobs:
         _check_run(plan, folder / RUNS / job.name, job)
     return True
@@ -85,12 +85,12 @@ def _check_run(plan: Plan, run: Path, job: Job) -> None:
     file = run / run_folder.CONFIGURATION
     if not file.exists():
         return
-    there = read_configuration(plan.task.configuration, file)
-    # the validated values, as the file's: a tuple that was read is a tuple again
-    if there != job.config:
-        key = _difference(there.model_dump(), job.config.model_dump())
+    saved = read_configuration(plan.task.configuration, file)
+    # compares validated values, so that a list in the file equals a tuple
+    if saved != job.config:
+        key = _difference(saved.model_dump(), job.config.model_dump())
         raise RunError(
-            f"{run} was trained with other settings ({key}); go on with the same ones, or name another "
+            f"{run} was trained with other settings ({key}); use the same settings, or name another "
             "folder with --out"
         )
 
@@ -108,10 +108,10 @@ def _difference(one: dict[str, Any], other: dict[str, Any], prefix: str = "") ->
 
 
 def run_all(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator[Any]:
-    """Run what has not ended yet, and yield what happens: `JobBegan`, the training's events, `JobEnded`.
+    """Run all unfinished jobs and yield `JobStarted`, the training's events and `JobFinished` for each.
 
-    An outcome is kept as soon as it is there. A training that fails is an outcome with an error, and is tried
-    again when the comparison is gone on with.
+    Each outcome is saved at once. A failed training gives an outcome with an error, and runs again when the
+    comparison is resumed.
     """
     (folder / MEASURED).mkdir(parents=True, exist_ok=True)
     (folder / RUNS).mkdir(exist_ok=True)
@@ -120,30 +120,30 @@ def run_all(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator[Any
     for number, job in enumerate(plan.jobs, start=1):
         file = folder / MEASURED / f"{job.name}.json"
         outcome = load_outcome(file)
-        again = outcome is not None and outcome.error is None
-        if not again:
-            yield JobBegan(job, number, len(plan.jobs))
+        reused = outcome is not None and outcome.error is None
+        if not reused:
+            yield JobStarted(job, number, len(plan.jobs))
             outcome = yield from _run(job, folder / RUNS / job.name, runner)
             outcome.save(file)
         assert outcome is not None
-        yield JobEnded(job, number, len(plan.jobs), outcome, again)
+        yield JobFinished(job, number, len(plan.jobs), outcome, reused)
 
 
 def _run(job: Job, run: Path, runner: Runner) -> Generator[Event, None, Outcome]:
-    """Hand the training's events on and return its outcome."""
+    """Yield the training's events and return its outcome."""
     try:
         with closing(runner(job, run)) as events:  # type: ignore[type-var]
             for event in events:
                 if isinstance(event, Outcome):
                     return event
                 yield event
-        error = "it ended without a result"
+        error = "the training ended without a result"
     except (HeedfulError, OSError, MemoryError, RuntimeError) as problem:
         error = str(problem) or type(problem).__name__
     return Outcome(contender=job.contender, seed=job.seed, fraction=job.fraction, error=error)
 
 
 def write_results(folder: Path, values: dict[str, Any]) -> None:
-    """Write comparison.json, whole or not at all."""
+    """Write comparison.json atomically."""
     text = json.dumps({"format": FORMAT, **values}, indent=1, allow_nan=False)
     run_folder.write_text(folder / RESULTS, text + "\n")

@@ -1,4 +1,4 @@
-"""Memory of this process, and the time of one answer."""
+"""Measure the memory of this process and the latency of predictions."""
 
 from __future__ import annotations
 
@@ -16,55 +16,57 @@ from heedful.errors import HeedfulError
 from heedful.tasks.predictor import Predictor
 
 STATUS: Final = Path("/proc/self/status")
-LEAST_CALLS: Final = 3
-MOST_CALLS: Final = 20
-ENOUGH_SECONDS: Final = 0.3
-TOO_LONG_SECONDS: Final = 5.0
-"""After an answer that took so long, longer inputs are not tried."""
+MIN_CALLS: Final = 3
+MAX_CALLS: Final = 20
+MIN_TOTAL_SECONDS: Final = 0.3
+MAX_CALL_SECONDS: Final = 5.0
+"""Inputs longer than one that took more time than this are not measured."""
 
 
-def resident() -> tuple[int, int] | None:
-    """Return the bytes that the process holds now, and the most since it began; None where Linux does not say.
+def resident_memory() -> tuple[int, int] | None:
+    """Return the resident set of this process in bytes, (current, peak); None where /proc is not available.
 
-    Not `getrusage`: what it calls the maximum counts the process that started this one.
+    Not `getrusage`, whose maximum includes the parent process.
     """
     try:
         text = STATUS.read_text(encoding="ascii")
     except OSError:
         return None
-    found = {name: int(size) * 1024 for name, size in re.findall(r"Vm(RSS|HWM):\s+(\d+) kB", text)}
-    return (found["RSS"], found["HWM"]) if len(found) == 2 else None
+    sizes = {name: int(size) * 1024 for name, size in re.findall(r"Vm(RSS|HWM):\s+(\d+) kB", text)}
+    return (sizes["RSS"], sizes["HWM"]) if len(sizes) == 2 else None
 
 
-def answer_seconds(predictor: Predictor, data: Dataset, lengths: Sequence[int]) -> dict[int, float]:
-    """Return the median time to answer one input of each length, alone in its batch, after a first call.
+def prediction_latency(
+    predictor: Predictor, data: Dataset, lengths: Sequence[int]
+) -> dict[int, float]:
+    """Return length -> median seconds to predict one input of that length in a batch of one, after a warm-up call.
 
-    A length that the model refuses is left out, and all that are longer.
+    Omits lengths that the model rejects, and all longer ones.
     """
-    found: dict[int, float] = {}
+    seconds: dict[int, float] = {}
     for length in sorted(lengths):
-        made = data.stretched(length)
+        example = data.stretched(length)
         try:
-            found[length] = _median(predictor, made)
+            seconds[length] = _median_seconds(predictor, example)
         except (HeedfulError, IndexError):
             break
-        if found[length] > TOO_LONG_SECONDS:
+        if seconds[length] > MAX_CALL_SECONDS:
             break
-    return found
+    return seconds
 
 
-def _median(predictor: Predictor, made: Any) -> float:
+def _median_seconds(predictor: Predictor, example: Any) -> float:
     def call() -> float:
-        began = time.perf_counter()
-        list(predictor.predict([made], **predictor.answer.validation_search))
+        start = time.perf_counter()
+        list(predictor.predict([example], **predictor.answer.validation_search))
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
     first = call()
-    if first > TOO_LONG_SECONDS:
+    if first > MAX_CALL_SECONDS:
         return first
     times: list[float] = []
-    while len(times) < LEAST_CALLS or (sum(times) < ENOUGH_SECONDS and len(times) < MOST_CALLS):
+    while len(times) < MIN_CALLS or (sum(times) < MIN_TOTAL_SECONDS and len(times) < MAX_CALLS):
         times.append(call())
     return statistics.median(times)

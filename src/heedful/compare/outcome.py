@@ -1,4 +1,4 @@
-"""What one training of a comparison came to, and how it is kept."""
+"""The outcome of one training of a comparison, and its JSON serialization."""
 
 from __future__ import annotations
 
@@ -12,75 +12,75 @@ from heedful.run_folder import write_text
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes that the process held (its resident set): before the training, and the most until its end."""
+    """Resident set of the process in bytes: before training, and its peak until the end."""
 
     before: int
     peak: int
 
     @property
     def added(self) -> int:
-        """What the training took beyond the libraries and the data."""
+        """Peak memory of training beyond the libraries and the data."""
         return self.peak - self.before
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One validation on the way."""
+    """One validation of a training curve."""
 
     epoch: int
     step: int
     tokens: int
     seconds: float
-    """Spent on training steps until then."""
+    """Time of the training steps so far."""
     quality: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A training that ended, well or with an error."""
+    """The results of one training, or its error."""
 
     contender: str
     seed: int
     fraction: float
     error: str | None = None
     quality: float = 0.0
-    """The metric of the weights that were kept."""
+    """The metric of the best checkpoint."""
     parameters: int = 0
     train_examples: int = 0
     steps: int = 0
     tokens: int = 0
     training_seconds: float = 0.0
     seconds: float = 0.0
-    """With validation."""
+    """Time including validation."""
     scores: dict[str, float] = field(default_factory=dict)
     curve: tuple[Point, ...] = ()
     memory: Memory | None = None
-    """None where the training went on after an interruption, so that no process saw all of it."""
+    """None if the training was resumed, as no single process ran all of it."""
     latency: dict[int, float] = field(default_factory=dict)
-    """Length of one input -> seconds to answer it, the median of several calls."""
+    """Input length -> median seconds to predict one input."""
     threads: int = 0
     statistics: list[list[float]] = field(default_factory=list)
-    """Of each validation example, as the answer's `statistics` gives them."""
+    """Statistics of each validation example, from the answer's `statistics`."""
 
     @property
     def tokens_per_second(self) -> float:
-        """Predicted tokens a second of training steps."""
+        """Tokens predicted per second of training steps."""
         return self.tokens / self.training_seconds if self.training_seconds else 0.0
 
     def to_dict(self, *, whole: bool = True) -> dict[str, Any]:
-        """Return values for JSON; without the examples' statistics unless `whole`."""
+        """Serialize to values for JSON; without the statistics unless `whole`."""
         values = asdict(self) | {"tokens_per_second": self.tokens_per_second}
         if not whole:
             del values["statistics"]
         return values
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the outcome as JSON, atomically."""
         write_text(path, json.dumps(self.to_dict()) + "\n")
 
 
 def outcome_from_dict(values: dict[str, Any]) -> Outcome:
-    """Undo `Outcome.to_dict`, also after JSON.
+    """Deserialize the result of `Outcome.to_dict`, also after JSON.
 
     >>> one = Outcome(contender="lstm", seed=0, fraction=1.0, latency={8: 0.1}, memory=Memory(before=1, peak=3))
     >>> outcome_from_dict(json.loads(json.dumps(one.to_dict()))) == one
@@ -95,7 +95,7 @@ def outcome_from_dict(values: dict[str, Any]) -> Outcome:
 
 
 def load_outcome(path: Path) -> Outcome | None:
-    """Read one that was saved; None where there is none, or none that can be read."""
+    """Read a saved outcome; None if the file is missing or invalid."""
     try:
         return outcome_from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):

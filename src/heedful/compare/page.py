@@ -1,13 +1,11 @@
-"""The offline page of a comparison."""
+"""The offline HTML page of a comparison."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
 
-from heedful.compare.outcome import Outcome
-from heedful.compare.plan import Plan
-from heedful.compare.show import (
+from heedful.compare.formatting import (
     NONE,
     difference_cells,
     failures,
@@ -17,8 +15,10 @@ from heedful.compare.show import (
     settings_text,
     target_text,
 )
-from heedful.compare.significance import DRAWS, Difference
-from heedful.compare.summary import Row, Spread, Summary
+from heedful.compare.outcome import Outcome
+from heedful.compare.plan import Plan
+from heedful.compare.significance import NUM_RESAMPLES, Difference
+from heedful.compare.summary import ContenderSummary, SeedValues, Summary
 from heedful.explore.chart import Series
 from heedful.explore.intervals import Interval
 from heedful.explore.report import (
@@ -31,26 +31,26 @@ from heedful.explore.report import (
 )
 
 BOOTSTRAP = (
-    f"Intervals and p-values are of a paired bootstrap of {DRAWS:,} draws: the validation examples are drawn again, "
-    "the same for all contenders, and with them the trainings of each contender. With two or three seeds "
-    "the intervals are rather too narrow; p-values are of one comparison each, not corrected for many."
+    f"Confidence intervals and p-values are from a paired bootstrap with {NUM_RESAMPLES:,} resamples of the validation "
+    "examples, the same for all contenders, and of the trainings of each contender. With two or three seeds the "
+    "intervals are too narrow. p-values are not corrected for multiple comparisons."
 )
 TIMES = (
-    "Times are by the wall clock, of training steps alone (validation is not counted), so whatever else the machine "
-    "did counts. Contenders took turns, one seed of each before the next."
+    "Times are wall-clock times of the training steps, without validation; other load on the machine increases them. "
+    "Contenders took turns, one seed of each before the next."
 )
 MEMORY = (
-    "Memory is the most that the training's own process held (its resident set, VmHWM) until training ended, less "
-    "what it held with libraries and data loaded. Memory that was freed and kept for the next batch counts."
+    "Memory is the peak resident set (VmHWM) of the training's own process until training ended, minus its resident "
+    "set with libraries and data loaded. It includes memory that the allocator kept for reuse."
 )
 LATENCY = (
-    "One input alone in its batch, made of the validation data; the median of 3 or more calls after a first one, "
-    "then the median over seeds."
+    "Batches of one input, made from the validation data; the median of 3 or more calls after a warm-up call, then "
+    "the median over seeds."
 )
 
 
 def comparison_page(plan: Plan, summary: Summary, outcomes: Sequence[Outcome], name: str) -> str:
-    """Return one page: quality, whether it differs, what it costs, and how it came about."""
+    """Return an HTML page of quality, significance, cost, learning curves, failures and settings."""
     sections: list[Section] = [Paragraph("", _lead(plan, outcomes))]
     if summary.rows:
         sections += [
@@ -61,10 +61,10 @@ def comparison_page(plan: Plan, summary: Summary, outcomes: Sequence[Outcome], n
     if summary.failures:
         sections.append(
             MetricTable(
-                "What failed",
+                "Failed trainings",
                 ["contender", "seed", "part", "error"],
                 failures(summary),
-                note="The same command tries these again.",
+                note="Run the same command to try these again.",
             )
         )
     rows = [[name, settings_text(each)] for name, each in plan.settings.items()]
@@ -91,7 +91,7 @@ def _quality(plan: Plan, summary: Summary) -> list[Section]:
         Interval(row.contender, row.quality.mean, *row.interval, row.quality.values)
         for row in summary.rows
     ]
-    note = f"The dot is the mean, the line its 95 % interval, the rings are the seeds. {BOOTSTRAP}"
+    note = f"Dots are means, lines their 95 % confidence intervals, rings single seeds. {BOOTSTRAP}"
     title = f"Quality: {metric.title}"
     sections: list[Section] = [
         Intervals(title, lines, metric.title, note=note, form=metric.format_spec)
@@ -99,34 +99,36 @@ def _quality(plan: Plan, summary: Summary) -> list[Section]:
     differences = [row.against_best for row in summary.rows if row.against_best is not None]
     if differences:
         form = f"+{metric.format_spec}"
-        drawn = [Interval(d.contender, d.difference, d.low, d.high) for d in differences]
-        label = f"{metric.title} less that of {summary.best}"
-        heading = f"How far from the best, {summary.best}"
-        sections.append(Intervals(heading, drawn, label, zero=True, form=form))
+        difference_intervals = [
+            Interval(d.contender, d.difference, d.low, d.high) for d in differences
+        ]
+        label = f"{metric.title} minus that of {summary.best}"
+        heading = f"Difference from the best, {summary.best}"
+        sections.append(Intervals(heading, difference_intervals, label, zero=True, form=form))
     rows = [_quality_row(plan, row) for row in summary.rows]
     sections.append(MetricTable("", ["contender", "mean", "± sd", "seeds"], rows))
     first = summary.rows[0].contender
     columns, rows = ["contender"], [[row.contender] for row in summary.rows]
-    for against, found in _against(summary, first):
+    for against, compared in _against(summary, first):
         columns += [f"less {against} (95 %)", "p"]
-        for row, each in zip(rows, found, strict=True):
-            row += map(_together, difference_cells(each, metric))
+        for row, each in zip(rows, compared, strict=True):
+            row += map(_unbreakable, difference_cells(each, metric))
     return [*sections, MetricTable("", columns, rows)]
 
 
-def _together(cell: str) -> str:
-    """Keep the ends of an interval on one line."""
+def _unbreakable(cell: str) -> str:
+    """Replace the spaces inside an interval by no-break spaces."""
     return cell.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")
 
 
 def _against(summary: Summary, first: str) -> Iterable[tuple[str | None, list[Difference | None]]]:
-    """Yield what is compared with: the best, and the first where that is another."""
+    """Yield the differences from the best contender, and from the first if that is another."""
     yield summary.best, [row.against_best for row in summary.rows]
     if first != summary.best:
         yield first, [row.against_first for row in summary.rows]
 
 
-def _quality_row(plan: Plan, row: Row) -> list[str]:
+def _quality_row(plan: Plan, row: ContenderSummary) -> list[str]:
     form = plan.metric.format_spec
     deviation = row.quality.deviation
     return [
@@ -153,9 +155,7 @@ def _cost(plan: Plan, summary: Summary) -> list[Section]:
         ]
         for row in summary.rows
     ]
-    sections: list[Section] = [
-        MetricTable("What it costs", columns, rows, note=f"{TIMES} {MEMORY}")
-    ]
+    sections: list[Section] = [MetricTable("Cost", columns, rows, note=f"{TIMES} {MEMORY}")]
     lengths = sorted({length for row in summary.rows for length in row.latency})
     if lengths:
         series = [
@@ -165,7 +165,7 @@ def _cost(plan: Plan, summary: Summary) -> list[Section]:
         label = f"length ({plan.task.unit})"
         sections.append(
             Chart(
-                "Time of one answer by length",
+                "Latency by input length",
                 series, label, "milliseconds", log_x=True, log_y=True, note=LATENCY,
             )
         )  # fmt: skip
@@ -182,7 +182,7 @@ def _curves(plan: Plan, summary: Summary, outcomes: Sequence[Outcome]) -> list[S
         _mean_curve(row.contender, [o for o in outcomes if o.contender == row.contender])
         for row in summary.rows
     ]
-    note = "After each epoch, the mean over seeds; the bars reach from the worst to the best seed."
+    note = "Mean over seeds after each epoch; error bars from the worst to the best seed."
     sections: list[Section] = [
         Chart(
             f"{heading} by training time",
@@ -196,13 +196,16 @@ def _curves(plan: Plan, summary: Summary, outcomes: Sequence[Outcome]) -> list[S
     if any(len(by_count) > 1 for by_count in summary.learning.values()):
         series = [_learning(name, by_count) for name, by_count in summary.learning.items()]
         label = f"training {plan.task.examples}"
-        note = f"Of the weights that were kept; the same budget, {plan.budget}, for every part of the data."
+        note = f"Metric of the best checkpoint; every amount of data has the same budget, {plan.budget}."
         sections.append(
             Chart(f"{heading} by amount of data", series, label, title, log_x=True, note=note)
         )
         columns = ["contender", *(f"{n:,}" for n in _counts(summary))]
         rows = [
-            [name, *(_at(by_count.get(n), plan.metric.format_spec) for n in _counts(summary))]
+            [
+                name,
+                *(_format_mean(by_count.get(n), plan.metric.format_spec) for n in _counts(summary)),
+            ]
             for name, by_count in summary.learning.items()
         ]
         sections.append(MetricTable("", columns, rows))
@@ -210,7 +213,7 @@ def _curves(plan: Plan, summary: Summary, outcomes: Sequence[Outcome]) -> list[S
 
 
 def _mean_curve(name: str, outcomes: Sequence[Outcome]) -> Series:
-    """Take the mean over seeds after each validation, of all the data, as far as all seeds went."""
+    """Return the mean over seeds at each validation that all trainings on all the data reached."""
     curves = [each.curve for each in outcomes if each.fraction == 1 and each.error is None]
     together = list(zip(*curves, strict=False))
     return Series(
@@ -223,7 +226,7 @@ def _mean_curve(name: str, outcomes: Sequence[Outcome]) -> Series:
     )
 
 
-def _learning(name: str, by_count: dict[int, Spread]) -> Series:
+def _learning(name: str, by_count: dict[int, SeedValues]) -> Series:
     return Series(
         name,
         [(count, spread.mean) for count, spread in by_count.items()],
@@ -235,5 +238,5 @@ def _counts(summary: Summary) -> list[int]:
     return sorted({count for by_count in summary.learning.values() for count in by_count})
 
 
-def _at(spread: Spread | None, form: str) -> str:
+def _format_mean(spread: SeedValues | None, form: str) -> str:
     return NONE if spread is None else f"{spread.mean:{form}}"

@@ -1,4 +1,4 @@
-"""What is to be compared: contenders laid over a common base, seeds, parts of the data."""
+"""The plan of a comparison: configurations of the contenders, seeds, fractions of the data, budget."""
 
 from __future__ import annotations
 
@@ -22,38 +22,43 @@ from heedful.tasks.table import TASKS
 class CompareSection(Section):
     """The section `compare` of a configuration."""
 
-    task: str = Field("tag", description="Which task the contenders learn.")
+    task: str = Field("tag", description="The task of all contenders.")
     encoders: tuple[str, ...] = Field(
-        (), description="Contenders that differ in nothing but this encoder."
+        (), description="Contenders that differ only in this encoder."
     )
-    seeds: int = Field(3, ge=1, description="Trainings of each contender, from different seeds.")
+    seeds: int = Field(
+        3, ge=1, description="Number of seeds, one training of each contender for each."
+    )
     budget: str = Field(
         "", description="epochs=N, steps=N, tokens=N or seconds=N; empty: training.epochs."
     )
     fractions: tuple[float, ...] = Field(
-        (1.0,), description="Parts of the training data to learn from; 1, all of it, is always one."
+        (1.0,), description="Fractions of the training data to train on; always includes 1."
     )
     lengths: tuple[int, ...] = Field(
-        (8, 32, 128, 512), description="Lengths at which the time of one answer is measured."
+        (8, 32, 128, 512),
+        description="Input lengths at which the latency of a prediction is measured.",
     )
     quality: float = Field(
-        0.0, ge=0, description="Time to this quality is reported; 0: what all contenders reach."
+        0.0,
+        ge=0,
+        description="Target of the time to quality; 0: the best that all contenders reach.",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training."""
+    """One training: a contender with a seed and a fraction of the data."""
 
     contender: str
     seed: int
     fraction: float
     config: Any
-    """The task's whole configuration."""
+    """The complete configuration of the task."""
 
     @property
     def name(self) -> str:
-        """Of its folder.
+        """The name of the job's folder.
 
         >>> Job(contender="lstm", seed=1, fraction=0.1, config=None).name
         'lstm-seed-1-of-0.1'
@@ -64,33 +69,33 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A whole comparison."""
+    """A validated comparison."""
 
     task: Task
     contenders: Mapping[str, Any]
-    """Name -> the task's whole configuration."""
+    """Name -> complete configuration of the task."""
     settings: Mapping[str, Values]
-    """Name -> what it lays over the base, for people."""
+    """Name -> settings that override the base, for display."""
     seeds: tuple[int, ...]
     fractions: tuple[float, ...]
-    """From the smallest to 1."""
+    """Ascending; the last is 1."""
     lengths: tuple[int, ...]
     budget: Budget
     target: float = 0.0
 
     @property
     def answer(self) -> type[Answer[Any]]:
-        """Computes the metric by which the contenders are compared."""
+        """The answer type, which computes the metric of the comparison."""
         return self.task.answer
 
     @property
     def metric(self) -> Metric:
-        """How that metric is shown."""
+        """Title and format of that metric."""
         return self.answer.metrics[self.answer.primary_metric]
 
     @property
     def jobs(self) -> list[Job]:
-        """List every training: whole data first, one seed of every contender before the next."""
+        """All trainings: descending fractions of the data, then seeds, then contenders."""
         return [
             Job(
                 contender=name,
@@ -105,7 +110,7 @@ class Plan:
 
 
 Where = Callable[[Sequence[str]], str]
-"""A key path within a configuration -> a text such as "compare.toml, line 3: " that starts a message."""
+"""Key path in a configuration -> its location, such as "compare.toml, line 3: ", the prefix of a message."""
 
 
 def make_plan(
@@ -114,16 +119,16 @@ def make_plan(
     contenders: Mapping[str, Values],
     where: Where = lambda keys: "",
 ) -> Plan:
-    """Lay the contenders over the base and check all of it.
+    """Merge the settings of each contender into the base and validate everything.
 
     Args:
-        section: what is compared and how.
-        base: the task's settings that all contenders share.
-        contenders: name -> settings laid over the base; `section.encoders` adds more.
-        where: tells where in a file a key path stands.
+        section: the section `compare` of the configuration.
+        base: the task's settings shared by all contenders.
+        contenders: name -> settings that override the base; `section.encoders` adds more.
+        where: returns the location of a key path in a file.
 
-    Raises: OptionError for whatever does not go: an unknown task, encoder, setting or budget, fewer
-        than two contenders, parts of the data that are none.
+    Raises: OptionError for an unknown task, encoder or setting, an invalid budget, length or fraction, or fewer
+        than two contenders.
     """
     if section.task not in TASKS:
         raise unknown_choice("task", section.task, TASKS)
@@ -132,7 +137,7 @@ def make_plan(
     named = {**_by_encoder(section, kind.model_fields), **contenders}
     if len(named) < 2:
         raise OptionError(
-            f"a comparison wants two contenders or more, got {', '.join(named) or 'none'}; give --encoders A,B "
+            f"a comparison needs at least two contenders, got {', '.join(named) or 'none'}; give --encoders A,B "
             "or sections [contenders.NAME]"
         )
     built = {
@@ -154,28 +159,30 @@ def make_plan(
     )
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Values:
-    """Lay nested settings over others; a section of another `kind` starts afresh.
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> Values:
+    """Merge nested settings; a section of another `kind` replaces the base instead.
 
     >>> merge({"encoder": {"kind": "lstm", "hidden": 8}}, {"encoder": {"hidden": 9}})
     {'encoder': {'kind': 'lstm', 'hidden': 9}}
     >>> merge({"encoder": {"kind": "lstm", "hidden": 8}}, {"encoder": {"kind": "none"}})
     {'encoder': {'kind': 'none'}}
     """
-    if "kind" in over and over["kind"] != base.get("kind"):
-        return dict(over)
+    if "kind" in overrides and overrides["kind"] != base.get("kind"):
+        return dict(overrides)
     merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        inner = isinstance(value, Mapping)
-        merged[key] = merge(below if isinstance(below, Mapping) else {}, value) if inner else value
+    for key, value in overrides.items():
+        current = merged.get(key)
+        nested = isinstance(value, Mapping)
+        merged[key] = (
+            merge(current if isinstance(current, Mapping) else {}, value) if nested else value
+        )
     return merged
 
 
 def _by_encoder(section: CompareSection, sections: Mapping[str, Any]) -> dict[str, Values]:
     if section.encoders and "encoder" not in sections:
         raise OptionError(
-            f"{section.task} has no section `encoder`, so --encoders cannot be laid over it; name the contenders "
+            f"{section.task} has no section `encoder`, so --encoders does not apply; name the contenders "
             "in a file, as [contenders.NAME.model]"
         )
     for name in section.encoders:
@@ -185,15 +192,15 @@ def _by_encoder(section: CompareSection, sections: Mapping[str, Any]) -> dict[st
 
 
 def _contender(kind: Any, name: str, values: Values, in_file: bool, where: Where) -> Any:
-    """Build one configuration; an error names the contender and, where it can, the line."""
+    """Build one configuration; errors name the contender and, if known, the line."""
     if not re.fullmatch(r"[\w+][\w+.-]*", name):
         raise OptionError(
-            f"contender {name!r}: a name is of letters, digits, _, +, - and . alone, for it names a folder"
+            f"contender {name!r}: a name must consist of letters, digits, _, +, - and ., as it names a folder"
         )
 
     def place(keys: Sequence[str]) -> str:
-        found = where(["contenders", name, *keys]) if in_file else ""
-        return f"{found or where(keys)}contender {name!r}: "
+        location = where(["contenders", name, *keys]) if in_file else ""
+        return f"{location or where(keys)}contender {name!r}: "
 
     return build(kind, values, where=place)
 
@@ -204,17 +211,17 @@ def _with_training(config: Any, changes: Mapping[str, Any]) -> Any:
     return type(config).model_validate(values)
 
 
-def _fractions(given: Sequence[float]) -> tuple[float, ...]:
-    for fraction in given:
+def _fractions(values: Sequence[float]) -> tuple[float, ...]:
+    for fraction in values:
         if not 0 < fraction <= 1:
             raise OptionError(
-                f"fraction {fraction:g}: a part of the training data lies above 0 and is at most 1"
+                f"fraction {fraction:g}: expected a fraction of the training data above 0 and at most 1"
             )
-    return tuple(sorted({*given, 1.0}))
+    return tuple(sorted({*values, 1.0}))
 
 
-def _lengths(given: Sequence[int]) -> tuple[int, ...]:
-    for length in given:
+def _lengths(values: Sequence[int]) -> tuple[int, ...]:
+    for length in values:
         if length < 1:
-            raise OptionError(f"length {length}: at least 1 is wanted")
-    return tuple(sorted(set(given)))
+            raise OptionError(f"length {length}: expected at least 1")
+    return tuple(sorted(set(values)))

@@ -1,4 +1,4 @@
-"""A training in a process of its own, as a stream of events."""
+"""Run a training in a subprocess and stream its events."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 from heedful.errors import RunError
 
 
-def events_of(
+def stream_events(
     command: Sequence[str], job: Mapping[str, Any], environment: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
-    """Run `command`, give it the job as JSON on its standard input, and yield the lines of JSON that it writes.
+    """Run `command` with the job as JSON on standard input, and yield the lines of JSON of its standard output.
 
-    Each training has a process, so that its memory is its own to measure, and one that is killed for taking
-    too much takes nothing with it. Closing the iterator ends the process.
+    A process per training isolates its memory, for measuring, and its failures, such as running out of memory.
+    Closing the iterator terminates the process.
 
     Raises:
-        RunError: the process ended before its work did.
+        RunError: the exit status of the process is not 0.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr_file:
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=stderr_file,
             text=True,
             encoding="utf-8",
             env=dict(environment),
@@ -41,16 +41,16 @@ def events_of(
             for line in process.stdout:
                 yield json.loads(line)
             if process.wait() != 0:
-                said.seek(0)
-                raise RunError(_ended(process.returncode, said.read()))
+                stderr_file.seek(0)
+                raise RunError(_exit_message(process.returncode, stderr_file.read()))
         finally:
             process.terminate()
             process.wait()
             process.stdout.close()
 
 
-def _ended(status: int, said: str) -> str:
+def _exit_message(status: int, stderr: str) -> str:
     if status == -9:
-        return "its process was killed, as one is that takes more memory than there is"
-    lines = [line for line in said.splitlines() if line.strip()]
-    return f"its process ended early: {lines[-1] if lines else f'its status was {status}'}"
+        return "its process was killed, probably because it ran out of memory"
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return f"its process ended early: {lines[-1] if lines else f'exit status {status}'}"

@@ -1,4 +1,4 @@
-"""One training of a comparison: an ordinary run, and what is measured of it."""
+"""Run one training of a comparison and measure it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 import torch
 
 from heedful import run_folder
-from heedful.compare.measure import answer_seconds, resident
+from heedful.compare.measure import prediction_latency, resident_memory
 from heedful.compare.outcome import Memory, Outcome, Point
 from heedful.compare.plan import Job
 from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
+from heedful.training.checkpoint_manager import CHECKPOINTS, STATE
 from heedful.training.events import Event, Started
-from heedful.training.keep import CHECKPOINTS, STATE
 from heedful.training.loop import train_model
 
-LEAST_OF_A_LABEL = 2
-"""Examples of each label that a part of the data has, if there is room for them."""
+MIN_EXAMPLES_PER_LABEL = 2
+"""Examples of each label to include in a subset of the data, if its size permits."""
 
 
 def run_job(
@@ -33,28 +33,28 @@ def run_job(
     folder: Path,
     lengths: Sequence[int],
 ) -> Iterator[Event | Outcome]:
-    """Train into `folder`, or go on with the run that is there, and measure: the last event is the outcome.
+    """Train into `folder`, or resume its run, and measure it; the last event is the outcome.
 
-    A run that has finished is measured alone.
+    A finished run is only measured.
     """
     answer = task.answer
-    before, parameters, went_on = resident(), 0, folder.exists()
-    train = part_of(data[0], job.fraction, job.seed)
+    before, parameters, resumed = resident_memory(), 0, folder.exists()
+    train = training_subset(data[0], job.fraction, job.seed)
     if not _finished(folder):
         resume = (folder / CHECKPOINTS / STATE).exists()
         if folder.exists() and not resume:
-            # killed before its first checkpoint: there is nothing to go on from
+            # killed before its first checkpoint: nothing to resume from
             shutil.rmtree(folder)
         for event in train_model(task, job.config, train, data[1], folder, resume=resume):
             if isinstance(event, Started):
                 parameters = event.parameters
             yield event
-    after = resident()
+    after = resident_memory()
     trained = task.load(folder)
     events = _metrics(folder)
     last = events[-2]
-    predicted = list(trained.predict(data[1].inputs, **answer.validation_search))
-    statistics = answer.statistics(predicted, data[1])
+    predictions = list(trained.predict(data[1].inputs, **answer.validation_search))
+    statistics = answer.statistics(predictions, data[1])
     yield Outcome(
         contender=job.contender,
         seed=job.seed,
@@ -67,35 +67,35 @@ def run_job(
         training_seconds=last["training_seconds"],
         seconds=events[-1]["seconds"],
         scores=events[-1]["scores"],
-        curve=tuple(_point(event, answer.primary_metric) for event in events[:-1]),
-        memory=None if went_on or before is None or after is None else _memory(before, after),
-        latency=answer_seconds(trained, data[1], lengths) if job.fraction == 1 else {},
+        curve=tuple(_curve_point(event, answer.primary_metric) for event in events[:-1]),
+        memory=None if resumed or before is None or after is None else _memory(before, after),
+        latency=prediction_latency(trained, data[1], lengths) if job.fraction == 1 else {},
         threads=torch.get_num_threads(),
         statistics=statistics.tolist(),
     )
 
 
-def part_of(data: Dataset, fraction: float, seed: int) -> Dataset:
-    """Return a part of the training data: the same for every contender, and within all greater parts.
+def training_subset(data: Dataset, fraction: float, seed: int) -> Dataset:
+    """Return a random subset of the training data, nested in all larger subsets of the same seed.
 
-    The examples are drawn, those first that bring a label for the first or the second time: a part without
-    some label could not be validated. At least one example is left; the order is that of the data.
+    Examples with a label that has fewer than `MIN_EXAMPLES_PER_LABEL` examples so far come first: a model that has
+    not seen some label could not be validated. The subset has at least one example, in the order of the data.
     """
     if fraction == 1:
         return data
     shuffled = np.random.default_rng(seed).permutation(len(data)).tolist()
-    labels, met = data.labels(), Counter[str]()
+    labels, label_counts = data.labels(), Counter[str]()
     first: list[int] = []
     for row in shuffled:
-        if any(met[label] < LEAST_OF_A_LABEL for label in labels[row]):
+        if any(label_counts[label] < MIN_EXAMPLES_PER_LABEL for label in labels[row]):
             first.append(row)
-        met.update(set(labels[row]))
-    drawn = list(dict.fromkeys([*first, *shuffled]))
-    return data.take(sorted(drawn[: max(1, round(fraction * len(data)))]))
+        label_counts.update(set(labels[row]))
+    ordered = list(dict.fromkeys([*first, *shuffled]))
+    return data.take(sorted(ordered[: max(1, round(fraction * len(data)))]))
 
 
 def _finished(folder: Path) -> bool:
-    """Say whether a run is complete."""
+    """Whether the run in `folder` has finished."""
     if (folder / CHECKPOINTS / STATE).exists() or not (folder / run_folder.METRICS).exists():
         return False
     return bool(_metrics(folder)[-1]["event"] == "finished")
@@ -106,7 +106,7 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def _point(event: dict[str, Any], metric: str) -> Point:
+def _curve_point(event: dict[str, Any], metric: str) -> Point:
     return Point(
         epoch=event["epoch"],
         step=event["step"],

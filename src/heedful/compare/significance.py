@@ -1,4 +1,4 @@
-"""Is a difference more than chance: the paired bootstrap over validation examples and seeds."""
+"""Significance test: the paired bootstrap over validation examples and seeds."""
 
 from __future__ import annotations
 
@@ -10,47 +10,48 @@ import numpy as np
 
 from heedful.answers.base import Answer, Numbers
 
-DRAWS: Final = 2000
+NUM_RESAMPLES: Final = 2000
 LEVEL: Final = 0.95
-_CELLS: Final = 4_000_000
-"""Draws times examples that are held at once."""
+_MAX_CELLS: Final = 4_000_000
+"""Largest resamples × examples held in memory at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The figure of `contender` less that of `against`."""
+    """The difference of the metric, `contender` minus `against`, with confidence interval and p-value."""
 
     contender: str
     against: str
     difference: float
     low: float
-    """Ends of the 95 % confidence interval."""
+    """Lower and upper end of the 95 % confidence interval."""
     high: float
     p: float
-    """Of a difference at least as great in either direction, were there none."""
+    """Two-sided p-value of the null hypothesis of no difference."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The figure of each contender in the data as they are, and in each draw."""
+    """The metric of each contender on the data and on each resample."""
 
-    figures: Mapping[str, float]
-    draws: Mapping[str, Numbers]
+    metrics: Mapping[str, float]
+    resamples: Mapping[str, Numbers]
+    """Contender -> (resamples,)."""
 
     def interval(self, contender: str) -> tuple[float, float]:
-        """Return the 95 % confidence interval of a contender's own figure."""
-        return _interval(self.draws[contender])
+        """Return the 95 % confidence interval of a contender's metric."""
+        return _interval(self.resamples[contender])
 
     def difference(self, contender: str, against: str) -> Difference:
-        """Compare two contenders in the same draws."""
-        drawn = self.draws[contender] - self.draws[against]
-        low, high = _interval(drawn)
-        count = len(drawn) + 1
-        tails = (int((drawn <= 0).sum()) + 1, int((drawn >= 0).sum()) + 1)
+        """Return the paired difference of two contenders over the same resamples."""
+        differences = self.resamples[contender] - self.resamples[against]
+        low, high = _interval(differences)
+        count = len(differences) + 1
+        tails = (int((differences <= 0).sum()) + 1, int((differences >= 0).sum()) + 1)
         return Difference(
             contender=contender,
             against=against,
-            difference=self.figures[contender] - self.figures[against],
+            difference=self.metrics[contender] - self.metrics[against],
             low=low,
             high=high,
             p=min(1.0, 2 * min(tails) / count),
@@ -61,45 +62,45 @@ def bootstrap(
     statistics: Mapping[str, Numbers],
     answer: type[Answer[Any]],
     *,
-    draws: int = DRAWS,
+    resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Bootstrap:
-    r"""Draw the validation examples again and again, and the seeds with them (Efron and Tibshirani 1993, chapter 16).
+    r"""Paired bootstrap over validation examples and seeds (Efron and Tibshirani 1993, chapter 16).
 
-    Each draw takes as many examples as there are, with replacement, and the same ones for every contender:
-    that one example is harder than another then cancels (Koehn 2004, https://aclanthology.org/W04-3250).
-    Of each contender it takes as many of its trainings as there are, likewise, so that a difference which rests
-    on one lucky seed does not pass for one of the contender. A contender's figure is the mean over its trainings.
+    Each resample draws all examples with replacement, the same for every contender, so that the difficulty of
+    the examples cancels in differences (Koehn 2004, https://aclanthology.org/W04-3250). It also draws the trainings
+    of each contender with replacement, to include the variance between seeds. A contender's metric is the mean
+    over its trainings.
 
     Args:
-        statistics: contender -> (trainings, examples, statistics); the examples are the same ones in one order.
+        statistics: contender -> (trainings, examples, statistics); all contenders have the same examples, in order.
         answer: turns sums of statistics into the metric.
-        draws: how often to draw.
-        seed: of the draws.
+        resamples: number of bootstrap samples.
+        seed: of the random generator.
 
-    With two or three trainings the spread between seeds is known badly, and the intervals are rather too narrow.
+    With two or three trainings the variance between seeds is underestimated, and the intervals are too narrow.
     """
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     examples = next(iter(statistics.values())).shape[1]
-    found: dict[str, list[Numbers]] = {name: [] for name in statistics}
-    left = draws
+    values: dict[str, list[Numbers]] = {name: [] for name in statistics}
+    left = resamples
     while left:
-        count = max(1, min(left, _CELLS // max(1, examples)))
+        count = max(1, min(left, _MAX_CELLS // max(1, examples)))
         left -= count
-        drawn = chance.multinomial(examples, np.full(examples, 1 / examples), size=count)
-        weights = drawn.astype(np.float64)
+        counts = rng.multinomial(examples, np.full(examples, 1 / examples), size=count)
+        weights = counts.astype(np.float64)
         for name, each in statistics.items():
             sums = np.einsum("de,tek->dtk", weights, each, optimize=True)
-            trainings = chance.integers(each.shape[0], size=(count, each.shape[0]))
-            values = answer.value(sums)
-            found[name].append(np.take_along_axis(values, trainings, axis=1).mean(axis=1))
+            trainings = rng.integers(each.shape[0], size=(count, each.shape[0]))
+            by_training = answer.value(sums)
+            values[name].append(np.take_along_axis(by_training, trainings, axis=1).mean(axis=1))
     return Bootstrap(
         {name: float(answer.value(each.sum(axis=1)).mean()) for name, each in statistics.items()},
-        {name: np.concatenate(parts) for name, parts in found.items()},
+        {name: np.concatenate(parts) for name, parts in values.items()},
     )
 
 
-def _interval(drawn: Numbers) -> tuple[float, float]:
-    outside = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [outside, 1 - outside])
+def _interval(values: Numbers) -> tuple[float, float]:
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

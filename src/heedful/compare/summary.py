@@ -1,4 +1,4 @@
-"""From the outcomes of all trainings to what is said of each contender."""
+"""Summarize the outcomes of all trainings by contender."""
 
 from __future__ import annotations
 
@@ -16,60 +16,60 @@ from heedful.compare.significance import Bootstrap, Difference, bootstrap
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Some numbers, one a seed."""
+class SeedValues:
+    """One value per seed."""
 
     values: tuple[float, ...]
 
     @property
     def mean(self) -> float:
-        """Their mean."""
+        """Mean over seeds."""
         return statistics.fmean(self.values)
 
     @property
     def deviation(self) -> float | None:
-        """Their standard deviation (of a sample); None of fewer than two."""
+        """Sample standard deviation over seeds; None for fewer than two."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """What the trainings of one contender on all the data came to."""
+class ContenderSummary:
+    """The results of one contender, over its trainings on all the data."""
 
     contender: str
-    quality: Spread
+    quality: SeedValues
     interval: tuple[float, float]
-    """95 %, of examples and seeds drawn again."""
+    """95 % confidence interval of the quality, by bootstrap over examples and seeds."""
     parameters: int
-    tokens_per_second: Spread
-    training_seconds: Spread
-    seconds_to_target: Spread | None
-    """Of training steps, by the trainings that reached it; None where none did."""
-    memory: Spread | None
-    """Bytes that the training took beyond libraries and data."""
+    tokens_per_second: SeedValues
+    training_seconds: SeedValues
+    seconds_to_target: SeedValues | None
+    """Time of training steps, of the trainings that reached the target; None if none did."""
+    memory: SeedValues | None
+    """Peak memory of training beyond libraries and data, in bytes."""
     latency: dict[int, float]
-    """Length -> seconds for one input, the median over seeds."""
+    """Input length -> seconds to predict one input, median over seeds."""
     against_best: Difference | None
-    """None for the best itself."""
+    """Difference from the best contender; None for itself."""
     against_first: Difference | None
-    """None for the first itself."""
+    """Difference from the first contender; None for itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A whole comparison."""
+    """The results of a comparison."""
 
-    rows: tuple[Row, ...]
-    """In the order of the plan; contenders without one whole training are left out."""
+    rows: tuple[ContenderSummary, ...]
+    """In the order of the plan, without contenders that have no successful training on all the data."""
     best: str | None
     target: float | None
-    """The quality to which times are given."""
-    learning: dict[str, dict[int, Spread]]
-    """Contender -> training examples -> quality."""
+    """The quality at which the time to target is measured."""
+    learning: dict[str, dict[int, SeedValues]]
+    """Learning curves: contender -> number of training examples -> quality."""
     failures: tuple[Outcome, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return values for JSON."""
+        """Serialize to values for JSON."""
         return {
             "best": self.best,
             "target": self.target,
@@ -86,48 +86,51 @@ class Summary:
 
 
 def summarize(plan: Plan, outcomes: Sequence[Outcome]) -> Summary:
-    """Put the outcomes together; failed trainings are left out of all figures and listed."""
+    """Summarize the outcomes; failed trainings are excluded from all metrics and listed."""
     answer = plan.answer
-    good = [each for each in outcomes if each.error is None]
-    whole = {
-        name: found
+    succeeded = [each for each in outcomes if each.error is None]
+    full_data = {
+        name: group
         for name in plan.contenders
-        if (found := [e for e in good if e.contender == name and e.fraction == 1])
+        if (group := [e for e in succeeded if e.contender == name and e.fraction == 1])
     }
-    target = plan.target or common_quality(answer, whole.values())
-    rows: tuple[Row, ...] = ()
+    target = plan.target or common_quality(answer, full_data.values())
+    rows: tuple[ContenderSummary, ...] = ()
     best = None
-    if whole:
-        draws = bootstrap(
-            {name: np.array([each.statistics for each in found]) for name, found in whole.items()},
+    if full_data:
+        resampled = bootstrap(
+            {
+                name: np.array([each.statistics for each in group])
+                for name, group in full_data.items()
+            },
             answer,
         )
-        best = best_of(answer, draws)
-        rows = tuple(_row(name, whole, draws, best, answer, target) for name in whole)
+        best = best_contender(answer, resampled)
+        rows = tuple(_row(name, full_data, resampled, best, answer, target) for name in full_data)
     return Summary(
         rows=rows,
         best=best,
         target=target,
-        learning={name: _learning(good, name) for name in whole},
+        learning={name: _learning(succeeded, name) for name in full_data},
         failures=tuple(each for each in outcomes if each.error is not None),
     )
 
 
-def best_of(answer: type[Answer[Any]], draws: Bootstrap) -> str:
-    """Name the contender whose mean is best."""
+def best_contender(answer: type[Answer[Any]], resampled: Bootstrap) -> str:
+    """Return the name of the contender with the best mean metric."""
     sign = answer.sign()
-    return max(draws.figures, key=lambda name: sign * draws.figures[name])
+    return max(resampled.metrics, key=lambda name: sign * resampled.metrics[name])
 
 
-def common_quality(answer: type[Answer[Any]], found: Iterable[Sequence[Outcome]]) -> float | None:
-    """Return the best quality that every contender reached on the way in all its trainings."""
+def common_quality(answer: type[Answer[Any]], groups: Iterable[Sequence[Outcome]]) -> float | None:
+    """Return the best quality that every training of every contender reached."""
     pick, worst = (min, max) if answer.sign() < 0 else (max, min)
-    reached = [pick(point.quality for point in each.curve) for group in found for each in group]
+    reached = [pick(point.quality for point in each.curve) for group in groups for each in group]
     return worst(reached) if reached else None
 
 
 def seconds_to(answer: type[Answer[Any]], outcome: Outcome, target: float) -> float | None:
-    """Return the time of training steps until the first validation that was as good as `target`."""
+    """Return the time of training steps until the first validation that reached `target`; None if none did."""
     sign = answer.sign()
     times = (p.seconds for p in outcome.curve if sign * p.quality >= sign * target)
     return next(times, None)
@@ -135,38 +138,38 @@ def seconds_to(answer: type[Answer[Any]], outcome: Outcome, target: float) -> fl
 
 def _row(
     name: str,
-    whole: dict[str, list[Outcome]],
-    draws: Bootstrap,
+    full_data: dict[str, list[Outcome]],
+    resampled: Bootstrap,
     best: str,
     answer: type[Answer[Any]],
     target: float | None,
-) -> Row:
-    found, first = whole[name], next(iter(whole))
-    times = [] if target is None else [seconds_to(answer, each, target) for each in found]
-    memory = [float(each.memory.added) for each in found if each.memory is not None]
-    lengths = sorted(set.intersection(*(set(each.latency) for each in found)))
-    return Row(
+) -> ContenderSummary:
+    group, first = full_data[name], next(iter(full_data))
+    times = [] if target is None else [seconds_to(answer, each, target) for each in group]
+    memory = [float(each.memory.added) for each in group if each.memory is not None]
+    lengths = sorted(set.intersection(*(set(each.latency) for each in group)))
+    return ContenderSummary(
         contender=name,
-        quality=Spread(values=tuple(each.quality for each in found)),
-        interval=draws.interval(name),
-        parameters=found[0].parameters,
-        tokens_per_second=Spread(values=tuple(each.tokens_per_second for each in found)),
-        training_seconds=Spread(values=tuple(each.training_seconds for each in found)),
+        quality=SeedValues(values=tuple(each.quality for each in group)),
+        interval=resampled.interval(name),
+        parameters=group[0].parameters,
+        tokens_per_second=SeedValues(values=tuple(each.tokens_per_second for each in group)),
+        training_seconds=SeedValues(values=tuple(each.training_seconds for each in group)),
         seconds_to_target=_spread([time for time in times if time is not None]),
         memory=_spread(memory),
-        latency={n: statistics.median(each.latency[n] for each in found) for n in lengths},
-        against_best=None if name == best else draws.difference(name, best),
-        against_first=None if name == first else draws.difference(name, first),
+        latency={n: statistics.median(each.latency[n] for each in group) for n in lengths},
+        against_best=None if name == best else resampled.difference(name, best),
+        against_first=None if name == first else resampled.difference(name, first),
     )
 
 
-def _spread(values: Sequence[float]) -> Spread | None:
-    return Spread(values=tuple(values)) if values else None
+def _spread(values: Sequence[float]) -> SeedValues | None:
+    return SeedValues(values=tuple(values)) if values else None
 
 
-def _learning(good: Sequence[Outcome], name: str) -> dict[int, Spread]:
-    mine = [each for each in good if each.contender == name]
+def _learning(succeeded: Sequence[Outcome], name: str) -> dict[int, SeedValues]:
+    own = [each for each in succeeded if each.contender == name]
     return {
-        count: Spread(values=tuple(e.quality for e in mine if e.train_examples == count))
-        for count in sorted({each.train_examples for each in mine})
+        count: SeedValues(values=tuple(e.quality for e in own if e.train_examples == count))
+        for count in sorted({each.train_examples for each in own})
     }

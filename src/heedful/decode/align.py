@@ -1,4 +1,4 @@
-"""Which source positions each output token depends on, for every architecture."""
+"""Alignment of output tokens with source positions, by attention weights or by gradient × input."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from heedful.decode.evaluating import evaluating
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import ShapeError
 from heedful.models.base import DecoderState, EncoderDecoder
 
 
 @dataclass(frozen=True, eq=False)
-class Aligned:
-    """How much each output token owes to each source position."""
+class AlignmentWeights:
+    """The relevance of each source position for each output token."""
 
     weights: Tensor
-    """(batch, target, source); row i is about token i + 1; rows sum to 1 (with attention: as its normalizer
-    makes them) and are 0 at source padding."""
+    """(batch, target, source); row i is for predicting token i + 1. Rows are 0 at source padding and sum to 1 (for
+    attention weights: if the normalizer's do)."""
     method: Literal["attention", "gradient"]
-    """"attention": the model's own attention weights; "gradient": how the token's log-probability answers to
-    the source embeddings, for a model without attention."""
+    """"attention": the model's attention weights; "gradient": gradient × input of the token's log-probability with
+    respect to the source embeddings, for a model without attention."""
 
 
 def align(
@@ -30,41 +30,43 @@ def align(
     source: Tensor,
     source_lengths: Tensor,
     target_tokens: Tensor,
-) -> Aligned:
-    """Align output tokens that are already known (decoded by any search, or given) with the source.
+) -> AlignmentWeights:
+    """Align known output tokens, such as a hypothesis of beam search or a reference, with the source.
 
-    The target is decoded once more with every token given, so hypotheses of a beam search align too. A model
-    with attention answers with the mean over heads of the weights of its `alignment_layer`. One without is
-    asked by gradient times input, |Σ_d x_jd · ∂ log p(y_{i+1}) / ∂x_jd| for the embedding x_j of source position
-    j, each row divided by its sum (Simonyan et al. 2014; for translation Ding et al. 2019).
+    The target is decoded by teacher forcing. For a model with attention, the result is the mean over heads of the
+    attention weights of its `alignment_layer`. Without attention, it is gradient × input,
+    |Σ_d x_jd · ∂ log p(y_{i+1}) / ∂x_jd| for the embedding x_j of source position j, each row divided by its sum
+    (Simonyan et al. 2014; for translation Ding et al. 2019).
 
     Args:
-        model: any encoder–decoder; it is put in evaluation mode for the call.
+        model: any encoder–decoder; it runs in evaluation mode.
         source: token ids (batch, source), padded on the right.
         source_lengths: (batch,).
         target_tokens: (batch, target), the begin token first, padded on the right. The last row of the weights
-            is about the token that would come next: with gradients, the one that the model finds likeliest.
+            is for the token after the target; by gradient: the most probable one.
 
     Raises:
-        ShapeError: the target is not (batch, target) with the batch of the source, or is empty.
+        ShapeError: the target is empty, or not (batch, target) with the batch size of the source.
 
     >>> from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
     >>> config = RecurrentConfig(embedding=8, hidden=8, attention="none")
     >>> model = RecurrentEncoderDecoder(config, 20, 20)
-    >>> aligned = align(model, torch.tensor([[4, 5, 6]]), torch.tensor([3]), torch.tensor([[2, 9]]))
-    >>> aligned.method, aligned.weights.shape
+    >>> alignment = align(model, torch.tensor([[4, 5, 6]]), torch.tensor([3]), torch.tensor([[2, 9]]))
+    >>> alignment.method, alignment.weights.shape
     ('gradient', torch.Size([1, 2, 3]))
     """
     if target_tokens.dim() != 2 or target_tokens.shape[0] != source.shape[0]:
-        wanted = f"({source.shape[0]}, target)"
-        raise ShapeError(f"target tokens have shape {tuple(target_tokens.shape)}; wanted {wanted}.")
+        expected = f"({source.shape[0]}, target)"
+        raise ShapeError(
+            f"target tokens have shape {tuple(target_tokens.shape)}; expected {expected}."
+        )
     if target_tokens.shape[1] == 0:
-        raise ShapeError("target tokens are empty; wanted at least the begin token.")
-    with evaluating(model):
+        raise ShapeError("target tokens are empty; expected at least the begin token.")
+    with evaluation_mode(model):
         if model.has_attention:
             weights = _attention(model, source, source_lengths, target_tokens)
-            return Aligned(weights, "attention")
-        return Aligned(_gradient(model, source, source_lengths, target_tokens), "gradient")
+            return AlignmentWeights(weights, "attention")
+        return AlignmentWeights(_gradient(model, source, source_lengths, target_tokens), "gradient")
 
 
 def _attention(
@@ -78,12 +80,12 @@ def _attention(
 def _gradient(
     model: EncoderDecoder[DecoderState], source: Tensor, lengths: Tensor, target: Tensor
 ) -> Tensor:
-    # Fused GPU recurrences refuse a backward pass in evaluation mode; the plain ones do not.
-    plain = torch.backends.cudnn.flags(enabled=False)
-    with torch.inference_mode(False), torch.enable_grad(), plain:
-        # Tensors made in inference mode cannot be kept for a backward pass; copies can.
+    # cuDNN's recurrent layers have no backward pass in evaluation mode; PyTorch's own have.
+    without_cudnn = torch.backends.cudnn.flags(enabled=False)
+    with torch.inference_mode(False), torch.enable_grad(), without_cudnn:
+        # Inference tensors cannot be saved for a backward pass; copies can.
         source, lengths, target = source.clone(), lengths.clone(), target.clone()
-        with _Captured(model.source_embedding) as captured:
+        with _EmbeddingCapture(model.source_embedding) as captured:
             decoded = model(source, lengths, target)
         logits = model.output(decoded.states).float()
         following = torch.cat([target[:, 1:], logits[:, -1:].argmax(dim=-1)], dim=1)
@@ -94,31 +96,33 @@ def _gradient(
             gradient = torch.autograd.grad(total, captured.embedded, retain_graph=True)[0]
             rows.append((gradient * captured.embedded).sum(dim=-1).abs().detach())
     relevance = torch.stack(rows, dim=1)
-    real = torch.arange(source.shape[1], device=source.device) < lengths.to(source.device)[:, None]
-    relevance = relevance.float() * real.unsqueeze(1)
+    valid = torch.arange(source.shape[1], device=source.device) < lengths.to(source.device)[:, None]
+    relevance = relevance.float() * valid.unsqueeze(1)
     total = relevance.sum(dim=-1, keepdim=True)
-    even = real.unsqueeze(1) / lengths.to(source.device)[:, None, None]
-    return torch.where(total > 0, relevance / total.clamp_min(torch.finfo(total.dtype).tiny), even)
+    uniform = valid.unsqueeze(1) / lengths.to(source.device)[:, None, None]
+    return torch.where(
+        total > 0, relevance / total.clamp_min(torch.finfo(total.dtype).tiny), uniform
+    )
 
 
-class _Captured:
-    """Makes the first output of an embedding a leaf that gradients can be asked for.
+class _EmbeddingCapture:
+    """Context manager that replaces the first output of an embedding by a leaf tensor that requires a gradient.
 
-    The source is what a model embeds first, also where source and target share an embedding.
+    The first output is that of the source, also if source and target share an embedding.
     """
 
     embedded: Tensor
 
     def __init__(self, embedding: nn.Embedding):
-        self.handle = embedding.register_forward_hook(self._keep)
+        self.handle = embedding.register_forward_hook(self._capture)
 
-    def _keep(self, _module: nn.Module, _inputs: Any, embedded: Tensor) -> Tensor | None:
+    def _capture(self, _module: nn.Module, _inputs: Any, embedded: Tensor) -> Tensor | None:
         if hasattr(self, "embedded"):
             return None
         self.embedded = embedded.detach().requires_grad_()
         return self.embedded
 
-    def __enter__(self) -> _Captured:
+    def __enter__(self) -> _EmbeddingCapture:
         return self
 
     def __exit__(self, *_error: object) -> None:

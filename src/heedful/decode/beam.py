@@ -1,4 +1,4 @@
-"""Beam search over any encoder–decoder, many sentences at once."""
+"""Batched beam search over any encoder–decoder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from heedful.decode.evaluating import evaluating
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError, ShapeError
 from heedful.models.base import DecoderState, EncoderDecoder
 
@@ -22,13 +22,13 @@ class Hypothesis:
     score: float
     """Sum of the tokens' log-probabilities (the end token's too) divided by the length penalty."""
     finished: bool = True
-    """Whether the end token was reached; False when `max_length` cut the sequence."""
+    """Whether the sequence ended with the end token; False if `max_length` truncated it."""
 
 
 def length_penalty_factor(length: int, alpha: float) -> float:
-    """lp(y) = ((5 + |y|) / 6)^α, by which a hypothesis' log-probability is divided (Wu et al. 2016, eq. 14).
+    """lp(y) = ((5 + |y|) / 6)^α, the divisor of a hypothesis' log-probability (Wu et al. 2016, eq. 14).
 
-    |y| counts the end token. α = 0 leaves the log-probability as it is; a larger α favours longer outputs.
+    |y| includes the end token. α = 0 is no penalty; a larger α favours longer outputs.
 
     >>> length_penalty_factor(7, 1.0)
     2.0
@@ -50,29 +50,29 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Search for the target sequences of highest score, s(y) = log p(y | x) / lp(y).
 
-    At each step every kept hypothesis of a sentence is lengthened by its best tokens, and the best of all of
-    them stay, `beam` in all; one that ends keeps its place among the `beam` and is lengthened no more. A
-    sentence is done when all its places have ended, or when no unfinished one can still enter the n best:
-    log-probabilities only fall, so log p / lp(max_length) is the most that it can reach. With `beam=1` this is
-    the greedy loop. The same input gives the same output; the model is put in evaluation mode for the search.
+    Each step extends every active hypothesis of a sentence by its best tokens and keeps the best of all
+    extensions, `beam` per sentence. A finished hypothesis keeps its slot in the beam. The search for a sentence
+    ends when all slots are finished, or when no active hypothesis can still enter the n best: log-probabilities
+    only decrease, so log p / lp(max_length) bounds its score. `beam=1` is greedy search. The search is
+    deterministic and runs the model in evaluation mode.
 
     Args:
-        model: any encoder–decoder; `start`, `step`, `output` and the state's `select` are what is used.
+        model: any encoder–decoder; the search calls `start`, `step`, `output` and the state's `select`.
         source: token ids (batch, source), padded on the right.
         source_lengths: (batch,).
-        begin: id of the token that a target starts with.
-        end: id of the token that a target ends with.
-        beam: hypotheses kept for a sentence.
+        begin: id of the begin token.
+        end: id of the end token.
+        beam: hypotheses per sentence.
         length_penalty: α of `length_penalty_factor`.
-        max_length: most tokens of a hypothesis, the end token counted; one number, or one a sentence (batch,).
-        nbest: hypotheses returned for a sentence, at most `beam`.
+        max_length: maximum tokens of a hypothesis, with the end token; one number, or one per sentence (batch,).
+        nbest: maximum hypotheses returned per sentence, at most `beam`.
 
     Returns:
-        For each sentence its hypotheses, at least one and at most `nbest`: finished ones by falling score, and
-        only where they are too few also those cut at `max_length`, by falling score.
+        For each sentence 1 to `nbest` hypotheses: finished ones by descending score, then, if these are too few,
+        those truncated at `max_length`, by descending score.
 
     Raises:
-        ShapeError: `max_length` has neither one number nor one for each sentence.
+        ShapeError: `max_length` is neither one number nor one per sentence.
         OptionError: `beam` or `max_length` below 1, `nbest` outside 1 to `beam`, a negative `length_penalty`.
 
     References:
@@ -82,22 +82,22 @@ def beam_search(
     >>> from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
     >>> model = RecurrentEncoderDecoder(RecurrentConfig(embedding=8, hidden=8), 20, 20)
     >>> source, lengths = torch.tensor([[4, 5, 6], [7, 8, 0]]), torch.tensor([3, 2])
-    >>> found = beam_search(model, source, lengths, begin=2, end=3, beam=4, max_length=6, nbest=2)
-    >>> [len(hypotheses) for hypotheses in found]
+    >>> nbest = beam_search(model, source, lengths, begin=2, end=3, beam=4, max_length=6, nbest=2)
+    >>> [len(hypotheses) for hypotheses in nbest]
     [2, 2]
     """
     limits = torch.as_tensor(max_length)
     if limits.dim() > 0 and limits.shape != source.shape[:1]:
-        wanted = f"one number or ({source.shape[0]},), one a sentence"
-        raise ShapeError(f"max_length has shape {tuple(limits.shape)}; wanted {wanted}.")
+        expected = f"one number or ({source.shape[0]},), one per sentence"
+        raise ShapeError(f"max_length has shape {tuple(limits.shape)}; expected {expected}.")
     limits = limits.expand(source.shape[0])
     _check(beam, nbest, length_penalty, limits)
     if source.shape[0] == 0:
         return []
     search = _Search(end, beam, length_penalty, nbest, limits.tolist())
-    with evaluating(model), torch.inference_mode():
+    with evaluation_mode(model), torch.inference_mode():
         state = model.start(source, source_lengths)
-        rows = _Rows.first(source.shape[0], begin, source.device)
+        rows = _ActiveHypotheses.first(source.shape[0], begin, source.device)
         while True:
             states, state = model.step(rows.tokens[:, -1], state)
             log_probabilities = torch.log_softmax(model.output(states).float(), dim=-1)
@@ -124,21 +124,21 @@ def _is_identity(index: Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The unfinished hypotheses of all sentences, sentence after sentence, best first."""
+class _ActiveHypotheses:
+    """The active hypotheses of all sentences, in the order of the sentences, best first."""
 
     sentence: Tensor
-    """(rows,) which sentence of the batch a row belongs to; never falls."""
-    place: Tensor
-    """(rows,) the row's place among its sentence's."""
+    """(rows,) index of the row's sentence in the batch; non-decreasing."""
+    rank: Tensor
+    """(rows,) index of the row within its sentence."""
     tokens: Tensor
     """(rows, length), the begin token first."""
     scores: Tensor
     """(rows,) sums of log-probabilities."""
 
     @classmethod
-    def first(cls, sentences: int, begin: int, device: torch.device) -> _Rows:
-        """One row a sentence, holding the begin token alone."""
+    def first(cls, sentences: int, begin: int, device: torch.device) -> _ActiveHypotheses:
+        """Return one row per sentence with only the begin token."""
         return cls(
             torch.arange(sentences, device=device),
             torch.zeros(sentences, dtype=torch.long, device=device),
@@ -149,40 +149,42 @@ class _Rows:
 
 @dataclass
 class _Search:
-    """What has ended so far, and the rule by which rows go on."""
+    """Finished and truncated hypotheses, and the selection of the next active ones."""
 
     end: int
     beam: int
     alpha: float
     nbest: int
     limits: list[int]
-    ended: list[list[Hypothesis]] = field(init=False)
-    cut: list[list[Hypothesis]] = field(init=False)
+    done: list[list[Hypothesis]] = field(init=False)
+    truncated: list[list[Hypothesis]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ended = [[] for _ in self.limits]
-        self.cut = [[] for _ in self.limits]
+        self.done = [[] for _ in self.limits]
+        self.truncated = [[] for _ in self.limits]
 
-    def advance(self, rows: _Rows, log_probabilities: Tensor) -> tuple[_Rows, Tensor]:
-        """Lengthen every row by one token; return the rows that go on and the rows they come from."""
+    def advance(
+        self, rows: _ActiveHypotheses, log_probabilities: Tensor
+    ) -> tuple[_ActiveHypotheses, Tensor]:
+        """Extend every row by one token; return the active rows and the index of each one's parent row."""
         sentences, parents, tokens, scores = self._best(rows, log_probabilities)
         length = rows.tokens.shape[1]
         factor = length_penalty_factor(length, self.alpha)
-        # Python from here: the rows are few, and what is decided differs sentence by sentence.
-        going: list[int] = []
-        unended: dict[int, list[int]] = {}
+        # Plain Python from here: rows are few and the decision differs by sentence.
+        active: list[int] = []
+        unfinished: dict[int, list[int]] = {}
         values = scores.tolist()
         for number, (sentence, token) in enumerate(
             zip(sentences.tolist(), tokens.tolist(), strict=True)
         ):
             if token == self.end:
-                found = rows.tokens[parents[number], 1:].tolist()
-                self.ended[sentence].append(Hypothesis(found, values[number] / factor))
+                finished = rows.tokens[parents[number], 1:].tolist()
+                self.done[sentence].append(Hypothesis(finished, values[number] / factor))
             else:
-                unended.setdefault(sentence, []).append(number)
-        for sentence, numbers in unended.items():
+                unfinished.setdefault(sentence, []).append(number)
+        for sentence, numbers in unfinished.items():
             if length >= self.limits[sentence]:
-                self.cut[sentence] = [
+                self.truncated[sentence] = [
                     Hypothesis(
                         [*rows.tokens[parents[number], 1:].tolist(), int(tokens[number])],
                         values[number] / factor,
@@ -191,58 +193,58 @@ class _Search:
                     for number in numbers
                 ]
             elif self._can_win(sentence, values[numbers[0]]):
-                going.extend(numbers)
-        chosen = torch.tensor(going, dtype=torch.long, device=parents.device)
+                active.extend(numbers)
+        chosen = torch.tensor(active, dtype=torch.long, device=parents.device)
         return self._next(rows, sentences, parents, tokens, scores, chosen), parents[chosen]
 
-    def _best(self, rows: _Rows, log_probabilities: Tensor) -> tuple[Tensor, ...]:
-        """The best continuations of each sentence, as many as it has places left: flat, best first."""
+    def _best(self, rows: _ActiveHypotheses, log_probabilities: Tensor) -> tuple[Tensor, ...]:
+        """Return the best extensions of each sentence, one per free slot: flat, best first."""
         width = min(self.beam, log_probabilities.shape[1])
         best, choice = log_probabilities.topk(width, dim=1)
         present, group = torch.unique_consecutive(rows.sentence, return_inverse=True)
         table = best.new_full((present.shape[0], self.beam, width), -math.inf)
-        table[group, rows.place] = rows.scores.unsqueeze(1) + best
+        table[group, rows.rank] = rows.scores.unsqueeze(1) + best
         row_at = rows.sentence.new_zeros(present.shape[0], self.beam)
-        row_at[group, rows.place] = torch.arange(group.shape[0], device=group.device)
+        row_at[group, rows.rank] = torch.arange(group.shape[0], device=group.device)
         scores, where = table.flatten(1).topk(min(self.beam, self.beam * width), dim=1)
         parents = row_at.gather(1, where // width)
         tokens = choice[parents, where % width]
-        left = [self.beam - len(self.ended[sentence]) for sentence in present.tolist()]
+        free = [self.beam - len(self.done[sentence]) for sentence in present.tolist()]
         ranks = torch.arange(scores.shape[1], device=scores.device)
-        keep = (ranks < torch.tensor(left, device=scores.device).unsqueeze(1)) & scores.isfinite()
+        keep = (ranks < torch.tensor(free, device=scores.device).unsqueeze(1)) & scores.isfinite()
         sentences = present.unsqueeze(1).expand_as(keep)
         return sentences[keep], parents[keep], tokens[keep], scores[keep]
 
     def _can_win(self, sentence: int, score: float) -> bool:
-        """Whether an unfinished hypothesis with this sum can still enter the n best."""
-        ended = self.ended[sentence]
-        if len(ended) < self.nbest:
+        """Whether an active hypothesis with this log-probability can still enter the n best."""
+        done = self.done[sentence]
+        if len(done) < self.nbest:
             return True
         reachable = score / length_penalty_factor(self.limits[sentence], self.alpha)
-        worst = sorted((hypothesis.score for hypothesis in ended), reverse=True)[self.nbest - 1]
+        worst = sorted((hypothesis.score for hypothesis in done), reverse=True)[self.nbest - 1]
         return reachable > worst
 
     @staticmethod
     def _next(
-        rows: _Rows,
+        rows: _ActiveHypotheses,
         sentences: Tensor,
         parents: Tensor,
         tokens: Tensor,
         scores: Tensor,
         chosen: Tensor,
-    ) -> _Rows:
+    ) -> _ActiveHypotheses:
         sentence = sentences[chosen]
-        # A row's place is its distance from the first row of its sentence.
-        place = torch.arange(chosen.shape[0], device=chosen.device)
-        place = place - torch.searchsorted(sentence, sentence)
-        grown = torch.cat([rows.tokens[parents[chosen]], tokens[chosen].unsqueeze(1)], dim=1)
-        return _Rows(sentence, place, grown, scores[chosen])
+        # Distance from the first row of the sentence.
+        rank = torch.arange(chosen.shape[0], device=chosen.device)
+        rank = rank - torch.searchsorted(sentence, sentence)
+        extended = torch.cat([rows.tokens[parents[chosen]], tokens[chosen].unsqueeze(1)], dim=1)
+        return _ActiveHypotheses(sentence, rank, extended, scores[chosen])
 
     def results(self) -> list[list[Hypothesis]]:
-        """The n best of each sentence."""
+        """Return the n best hypotheses of each sentence."""
         return [
-            (_sorted(ended) + _sorted(cut))[: self.nbest]
-            for ended, cut in zip(self.ended, self.cut, strict=True)
+            (_sorted(done) + _sorted(truncated))[: self.nbest]
+            for done, truncated in zip(self.done, self.truncated, strict=True)
         ]
 
 

@@ -1,4 +1,4 @@
-"""What a model attended to: one schema, what makes it, and what draws it."""
+"""Record, select, merge and draw attention weights: the record schema, recorders and renderers."""
 
 from heedful.explore.chart import Series
 from heedful.explore.edge_record import EdgeRecord
@@ -15,9 +15,9 @@ from heedful.explore.report import (
 )
 from heedful.explore.schema import AttentionRecord, records_from_json, records_to_json
 from heedful.explore.select import overall_mean, select
+from heedful.explore.subword_merging import merge_words
 from heedful.explore.terminal import heat_map
 from heedful.explore.translation import record_translation
-from heedful.explore.words import merge_words
 
 __all__ = [
     "RENDERERS",

@@ -1,4 +1,4 @@
-"""Attention over listed edges as it was recorded: one weight per edge and head, however large the graph."""
+"""Recorded attention over the edges of a graph: one weight per edge and head."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-MOST_CELLS: Final = 2**18
-"""Queries × keys up to which attention on a graph is also recorded as a matrix, to be drawn: 512 × 512 nodes."""
+MAX_DRAWN_CELLS: Final = 2**18
+"""Largest queries × keys for which attention on a graph is also recorded as a dense matrix: 512 × 512 nodes."""
 
 
 @dataclass(frozen=True, eq=False)
 class EdgeRecord:
-    """What one layer for graphs attended to.
+    """The attention weights of one graph attention layer, for one example.
 
     >>> import numpy
     >>> index, weights = numpy.array([[0, 2], [1, 1]]), numpy.array([[0.25], [0.75]])
@@ -25,7 +25,7 @@ class EdgeRecord:
     kind: str
     layer: int
     edge_index: NDArray[Any]
-    """(2, edges): row 0 the source (key), row 1 the target (query)."""
+    """(2, edges): row 0 is the source (key), row 1 the target (query)."""
     weights: NDArray[Any]
     """(edges, heads), before dropout."""
     num_queries: int
@@ -34,13 +34,13 @@ class EdgeRecord:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether it is small enough to be recorded as a matrix too."""
-        return self.num_queries * self.num_keys <= MOST_CELLS
+        """Whether it is small enough to be drawn, and so is recorded as a dense matrix too."""
+        return self.num_queries * self.num_keys <= MAX_DRAWN_CELLS
 
     @property
     def note(self) -> str:
-        """One line that says why it is not drawn."""
+        """One line that says why it cannot be drawn."""
         return (
             f"{self.module_path}: attention over {self.edge_index.shape[1]:,} edges from {self.num_keys:,} to "
-            f"{self.num_queries:,} nodes is too large to draw (more than {MOST_CELLS:,} cells)"
+            f"{self.num_queries:,} nodes is too large to draw (more than {MAX_DRAWN_CELLS:,} cells)"
         )

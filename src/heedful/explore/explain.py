@@ -1,4 +1,4 @@
-"""Explain a prediction: the attention of the model as it answers one input, and saliency where there is none."""
+"""Explain a prediction by attention weights, or by gradient × input saliency if the encoder has none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from heedful.answers.base import HeadAnswer
-from heedful.decode.evaluating import evaluating
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError
 from heedful.explore.html import draw_html
 from heedful.explore.record import recording
@@ -25,32 +25,32 @@ from heedful.models.model import Model
 from heedful.tasks.predictor import Predictor
 
 SALIENCY: Final = "gradient × input saliency (the encoder has no attention)"
-"""What is measured where the encoder has no attention weights to show."""
+"""`AttentionRecord.measure` if the encoder has no attention weights."""
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
-    """What a model attended to for one prediction."""
+class Explanation:
+    """The attention weights, or saliency, of one prediction."""
 
     title: str
     input: Any
     prediction: Any
     target: str | None
-    """Of generated text: the target that is explained, the model's own or a reference."""
+    """For generated text: the explained target, the model's own or a reference."""
     records: list[AttentionRecord]
     main: list[AttentionRecord]
-    """The records to look at first."""
+    """The records to show by default."""
     others: str
-    """How the command shows the other records; empty where there are none."""
+    """Command-line options that show the other records; empty if there are none."""
 
     def html(self) -> str:
-        """Return a page that works offline: every layer and head, to point at."""
+        """Return an offline, interactive HTML page of every layer and head."""
         return draw_html(self.records, title=self.title)
 
     def png(self) -> bytes:
-        """Return a picture.
+        """Return a PNG image of every layer and head.
 
-        Raises: MissingFontError when no installed font has the characters of the tokens.
+        Raises: MissingFontError if no installed font has the glyphs of some token.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "explained.png")
@@ -58,23 +58,23 @@ class Explained:
             return path.read_bytes()
 
     def _repr_html_(self) -> str:
-        """Show the page inside a notebook, in a frame of its own."""
+        """Show the HTML page in a notebook, inside an iframe."""
         page = html.escape(self.html(), quote=True)
         return f'<iframe srcdoc="{page}" style="width:100%;height:32em;border:0"></iframe>'
 
 
 def explain(
     predictor: Predictor, example: Any, prediction: Any = None, *, target: str | None = None
-) -> Explained:
-    """Record what the model attends to for one input.
+) -> Explanation:
+    """Record the attention weights, or saliency, of the model for one input.
 
     Args:
         predictor: a trained model.
-        example: as the task's reader gives it: a text, or a list of tokens.
-        prediction: what is explained; None: the model's own.
-        target: of generated text, a target to explain instead of the model's own.
+        example: an input as the task's reader returns it: a text, or a list of tokens.
+        prediction: the prediction to explain; None: the model's own.
+        target: for generated text, a target to explain instead of the model's own.
 
-    Raises: DataError for an input without positions, or an empty target.
+    Raises: DataError for an input without tokens, or an empty target.
     """
     if prediction is None and target is None:
         [prediction] = predictor.predict([example])
@@ -85,49 +85,50 @@ def explain(
 
 def _explain_text(
     predictor: Predictor, source: str, prediction: Any, target: str | None
-) -> Explained:
-    written: str = prediction.text if target is None else target
-    if not written.strip():
+) -> Explanation:
+    explained_target: str = prediction.text if target is None else target
+    if not explained_target.strip():
         raise DataError(
             f"the model's translation of {source!r} is empty; explain another target with --reference"
         )
-    records = record_translation(predictor, source, written)
+    records = record_translation(predictor, source, explained_target)
     cross = select(records, kind="cross")
     layer = min(predictor.model.alignment_layer, len(cross) - 1)
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = f"the layer that aligns best; {others}" if len(records) > 1 else ""
-    title = f"{source} → {written}"
-    return Explained(title, source, prediction, written, records, [cross[layer]], hint)
+    title = f"{source} → {explained_target}"
+    return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
 
 
-def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explained:
-    records = record_answer(predictor, example, prediction)
+def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
+    records = record_prediction(predictor, example, prediction)
     if predictor.answer.each_position:
         hint = "the last layer; --layer and --head show others, --out FILE.html all"
         title, main = predictor.input.title(example), records[-1:]
     else:
-        hint = "--kind encoder shows what tokens looked at, --out FILE.html everything"
+        hint = "--kind encoder shows the attention among tokens, --out FILE.html everything"
         title = f"{predictor.answer.to_text(prediction)}: {predictor.input.title(example)}"
-        main = [each for each in records if each.kind != "encoder"] or records[-1:]
-    return Explained(
+        main = [record for record in records if record.kind != "encoder"] or records[-1:]
+    return Explanation(
         title, example, prediction, None, records, main, hint if len(main) < len(records) else ""
     )
 
 
-def record_answer(predictor: Predictor, example: Any, prediction: Any) -> list[AttentionRecord]:
-    """Return every attention of a model of input, encoder and head as it answers one input.
+def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> list[AttentionRecord]:
+    """Return the attention weights of an encoder with a prediction head, for one input.
 
-    Rows of the pooling are the answer; rows of the encoder are positions, with their answers where each has one.
-    An encoder without attention has one record instead: how the score s of the answer (of each position) depends
-    on the features of each position, |Σ_d x_jd · ∂s / ∂x_jd|, each row divided by its sum (Simonyan et al. 2014,
-    https://arxiv.org/abs/1312.6034). Its `measure` says so. Of an ensemble the mean over the networks is taken.
+    Rows of the pooling are the predictions; rows of the encoder are positions, labelled with their predictions if
+    each position has one. An encoder without attention has one record of gradient × input saliency instead:
+    |Σ_d x_jd · ∂s / ∂x_jd| for the score s of the prediction (or of each position) and the features x_j of
+    position j, each row divided by its sum (Simonyan et al. 2014, https://arxiv.org/abs/1312.6034); its `measure`
+    is `SALIENCY`. For an ensemble it is the mean over the networks.
 
     Args:
         predictor: a trained model whose answer is a `HeadAnswer`.
-        example: as the task's reader gives it.
-        prediction: names the rows, and is what the saliency is of.
+        example: an input as the task's reader returns it.
+        prediction: the prediction that labels the rows and whose saliency is computed.
 
-    Raises: DataError for an input without positions.
+    Raises: DataError for an input without tokens.
     """
     inputs, answer, model = predictor.input, predictor.answer, predictor.model
     positions = inputs.positions(example)
@@ -135,12 +136,12 @@ def record_answer(predictor: Predictor, example: Any, prediction: Any) -> list[A
         raise DataError("the input has no tokens to explain; give one that has some.")
     rows = answer.row_names(positions, prediction)
     batch = predictor.to_device(inputs.collate(inputs.encode([example])))
-    with evaluating(model), torch.no_grad(), recording(model) as recorder:
+    with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
         model(batch)
     each = answer.each_position
-    names = {"encoder": (rows if each else positions, positions), "pooling": (rows, positions)}
-    found = {kind: names[kind] for kind in recorder.kinds}
-    records: list[AttentionRecord] = recorder.records(found) if found else []
+    labels = {"encoder": (rows if each else positions, positions), "pooling": (rows, positions)}
+    tokens = {kind: labels[kind] for kind in recorder.kinds}
+    records: list[AttentionRecord] = recorder.records(tokens) if tokens else []
     if model.members[0].encoder.attends:
         return records
     weights = torch.stack(
@@ -161,11 +162,14 @@ def record_answer(predictor: Predictor, example: Any, prediction: Any) -> list[A
 def _saliency(
     predictor: Predictor, model: Model, batch: Any, rows: Sequence[str], prediction: Any
 ) -> Tensor:
-    """Return (rows, positions), each row summing to 1; one copy of the input a row, for one backward pass."""
-    with evaluating(model):
+    """Return saliency (rows, positions), each row summing to 1.
+
+    The batch has one copy of the input per row, so that one backward pass gives the gradients of all rows.
+    """
+    with evaluation_mode(model):
         with torch.no_grad():
             features = model.inputs(batch)
-        # oneDNN's LSTM keeps what its backward pass needs only in training mode
+        # oneDNN's LSTM supports a backward pass only in training mode; dropout stays off
         model.encoder.train()
         for module in model.encoder.modules():
             if hasattr(module, "probability"):
@@ -174,6 +178,7 @@ def _saliency(
             copies = features.expand(len(rows), -1, -1).clone().requires_grad_()
             total = predictor.answer.explained_score(model, copies, batch, prediction)
             (gradient,) = torch.autograd.grad(total, copies)
-    found = (gradient * features).sum(-1).abs()
-    shares: Tensor = found / found.sum(-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
-    return shares
+    relevance = (gradient * features).sum(-1).abs()
+    tiny = torch.finfo(relevance.dtype).tiny
+    saliency: Tensor = relevance / relevance.sum(-1, keepdim=True).clamp(min=tiny)
+    return saliency

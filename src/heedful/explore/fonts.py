@@ -1,4 +1,4 @@
-"""Find fonts that have the glyphs of a text, or say which to install; never draw boxes."""
+"""Font fallback: find fonts with the glyphs of a text, or raise an error that names the font to install."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from matplotlib.ft2font import FT2Font
 from heedful.errors import HeedfulError
 
 DEFAULT_FAMILY: Final = "DejaVu Sans"
-"""It comes with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew, Armenian, Georgian and symbols."""
+"""Bundled with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew, Armenian, Georgian and symbols."""
 
-# First word of a character's Unicode name -> what a person calls the script, Debian package, font name.
+# First word of a character's Unicode name -> (script, Debian package, font name).
 _CJK: Final = ("fonts-noto-cjk", "Noto Sans CJK")
 _SCRIPTS: Final = {
     "CJK": ("Chinese", *_CJK),
@@ -31,18 +31,18 @@ _EMOJI: Final = ("emoji and other symbols", "fonts-symbola", "Symbola")
 
 
 class MissingFontError(HeedfulError):
-    """No installed font can draw some of the text; the message says which to install."""
+    """No installed font has the glyphs of some characters; the message names a font to install."""
 
 
-def _drawn(character: str) -> bool:
-    """Whether a glyph is needed: joiners, variation selectors and white space leave no mark."""
+def _needs_glyph(character: str) -> bool:
+    """Whether a character needs a glyph: white space, joiners and variation selectors do not."""
     selector = 0xFE00 <= ord(character) <= 0xFE0F or 0x1F3FB <= ord(character) <= 0x1F3FF
     return not (character.isspace() or unicodedata.category(character) == "Cf" or selector)
 
 
 @lru_cache(maxsize=1024)
-def _glyphs(path: str) -> frozenset[int]:
-    """The code points that an outline font has; none for colour bitmaps, which Agg cannot scale."""
+def _code_points(path: str) -> frozenset[int]:
+    """The code points of an outline font; empty for colour bitmap fonts, which Agg cannot scale."""
     try:
         font = FT2Font(path)
         return frozenset(font.get_charmap()) if font.scalable else frozenset()
@@ -52,7 +52,7 @@ def _glyphs(path: str) -> frozenset[int]:
 
 @lru_cache(maxsize=1)
 def _installed() -> tuple[FontEntry, ...]:
-    """Upright fonts of normal weight, those installed since matplotlib last looked included."""
+    """Upright fonts of normal weight, including those installed since matplotlib built its cache."""
     manager = font_manager.fontManager
     known = {entry.fname for entry in manager.ttflist}
     for path in font_manager.findSystemFonts():
@@ -62,40 +62,40 @@ def _installed() -> tuple[FontEntry, ...]:
             except (OSError, RuntimeError):
                 continue
     upright = (entry for entry in manager.ttflist if entry.style == "normal")
-    # "Last Resort" has a box for every character there is: just what is not wanted.
+    # "Last Resort" claims every character but draws only boxes.
     upright = (entry for entry in upright if not entry.name.startswith("Last Resort"))
     regular = [entry for entry in upright if entry.weight in (400, "normal", "regular")]
-    # Sans first, so that a fallback looks like its neighbours.
+    # Sans-serif first, to match the default font.
     return tuple(sorted(regular, key=lambda entry: ("Sans" not in entry.name, entry.name)))
 
 
 def font_families(texts: Iterable[str]) -> list[str]:
-    """Return font families that together have every character: matplotlib tries them in order.
+    """Return font families that together cover every character, in the order for matplotlib to try.
 
     Raises:
-        MissingFontError: no installed font has some character.
+        MissingFontError: no installed font has the glyph of some character.
 
     >>> font_families(["house", "Straße", "дом"])
     ['DejaVu Sans']
     """
-    missing = {ord(character) for text in texts for character in text if _drawn(character)}
+    missing = {ord(character) for text in texts for character in text if _needs_glyph(character)}
     default = font_manager.findfont(DEFAULT_FAMILY)
     families = [DEFAULT_FAMILY]
-    missing -= _glyphs(default)
+    missing -= _code_points(default)
     while missing:
         best = max(
-            _installed(), key=lambda entry: len(missing & _glyphs(entry.fname)), default=None
+            _installed(), key=lambda entry: len(missing & _code_points(entry.fname)), default=None
         )
-        found = missing & _glyphs(best.fname) if best else set()
-        if best is None or not found:
-            raise MissingFontError(_advice(missing))
+        covered = missing & _code_points(best.fname) if best else set()
+        if best is None or not covered:
+            raise MissingFontError(_missing_font_message(missing))
         families.append(best.name)
-        missing -= found
+        missing -= covered
     return families
 
 
 def _script(character: str) -> tuple[str, str, str]:
-    """What a person calls the script, the Debian package and the font that has it."""
+    """Return (script, Debian package, font name) for a character."""
     word = unicodedata.name(character, "UNNAMED").split(" ")[0]
     if word in _SCRIPTS:
         return _SCRIPTS[word]
@@ -104,7 +104,7 @@ def _script(character: str) -> tuple[str, str, str]:
     return _EMOJI
 
 
-def _advice(missing: set[int]) -> str:
+def _missing_font_message(missing: set[int]) -> str:
     characters = [chr(code) for code in sorted(missing)]
     scripts = list(dict.fromkeys(_script(character) for character in characters))
     names = ", ".join(dict.fromkeys(name for name, _, _ in scripts))
@@ -112,13 +112,13 @@ def _advice(missing: set[int]) -> str:
     fonts = ", ".join(dict.fromkeys(font for _, _, font in scripts))
     shown = " ".join(characters[:8]) + (" …" if len(characters) > 8 else "")
     return (
-        f"no installed font can draw {names} ({shown}), and a picture of boxes would say nothing.\n"
-        f"Install a font: on Debian or Ubuntu `apt install {packages}`; elsewhere the font {fonts}.\n"
-        "Or write .html or .svg, which need no font here."
+        f"no installed font has glyphs for {names} ({shown}).\n"
+        f"Install a font: on Debian or Ubuntu `apt install {packages}`; on other systems install {fonts}.\n"
+        "Or write .html or .svg, which are drawn with the fonts of the viewer."
     )
 
 
-def forget_fonts() -> None:
-    """Look again at which fonts are installed (after one was added while this process runs)."""
+def clear_font_cache() -> None:
+    """Clear the font caches, so that a font installed while this process runs is found."""
     _installed.cache_clear()
-    _glyphs.cache_clear()
+    _code_points.cache_clear()

@@ -1,4 +1,4 @@
-"""Draw attention records as one HTML file: it works offline, and no token can break out of it."""
+"""Interactive heat maps of attention records in one offline HTML file; all tokens are escaped."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Final
 
 from heedful.errors import OptionError
 from heedful.explore.schema import ATTENTION, DIGITS, SCHEMA, AttentionRecord
-from heedful.explore.select import group, kind_name
-from heedful.explore.words import MERGED_NOTE
+from heedful.explore.select import group_by_kind, kind_name
+from heedful.explore.subword_merging import MERGED_NOTE
 
 CAUTION: Final = (
-    "Each row shows how one position shared its attention over the columns. The weights say where "
-    "the model looked, not why it decided."
+    "Each row holds the attention weights of one position over the columns. They show which positions "
+    "the model attended to, not why it made its prediction."
 )
 
 _HATCH: Final = (
@@ -34,10 +34,10 @@ def _asset(name: str) -> str:
 
 
 def embedded_json(values: object) -> str:
-    r"""Return JSON that is safe inside a script element, whatever its strings hold.
+    r"""Return JSON that is safe inside an HTML script element, whatever its strings contain.
 
-    Everything outside ASCII, and `<`, `>`, `&` and both quotes within strings, become \uXXXX, so that
-    no `</script>`, `<!--` or line separator is left for the HTML parser.
+    Escapes as \uXXXX everything outside ASCII, `<`, `>`, `&`, and both quotes within strings, so that
+    the HTML parser sees no `</script>`, `<!--` or line separator.
 
     >>> print(embedded_json(["</script>"]))
     ["\u003c/script\u003e"]
@@ -49,17 +49,17 @@ def embedded_json(values: object) -> str:
 
 
 def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
-    """Return the HTML of one interactive figure over `records`; `name` is unique in the page.
+    """Return the HTML of one interactive figure over `records`; `name` must be unique in the page.
 
-    Given records both merged to words and not, the figure offers the choice between them.
+    If there are records of words and of subwords, the figure has a switch between them.
 
     Raises:
         OptionError: there are no records.
     """
     if not records:
         raise OptionError("there are no attention records to draw; record a model first.")
-    # The same example may be given in words and in sub-words; where it has none these are one record.
-    groups = group(dict.fromkeys(records))
+    # Without subwords the merged and the unmerged record of an example are equal: drop the duplicate.
+    groups = group_by_kind(dict.fromkeys(records))
     values = {
         "schema": SCHEMA,
         "digits": DIGITS,
@@ -74,7 +74,7 @@ def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
 
 
 def introduction(records: Iterable[AttentionRecord]) -> str:
-    """Say what is shown, and of attention weights what they are.
+    """Return the line above the heat maps: what they measure, and a caution about attention weights.
 
     >>> introduction([AttentionRecord("", "cross", 0, "x", "y", [[[1.0]]], measure="saliency")])
     'Shown: saliency.'
@@ -85,10 +85,10 @@ def introduction(records: Iterable[AttentionRecord]) -> str:
 
 
 def page(title: str, body: str) -> str:
-    """Wrap a body in the page that every HTML output shares.
+    """Wrap a body in the template that every HTML output shares.
 
-    The content security policy forbids every request and every script but the page's own, so that
-    nothing a token holds could ever load or run.
+    The content security policy forbids all requests and all scripts but the page's own, so that
+    no token can load or run anything.
     """
     script = _asset("explorer.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -105,7 +105,7 @@ def page(title: str, body: str) -> str:
 
 
 def draw_html(records: Sequence[AttentionRecord], *, title: str = "Attention weights") -> str:
-    """Return a complete HTML page that shows the records.
+    """Return a complete HTML page with the heat maps of the records.
 
     Raises:
         OptionError: there are no records.
@@ -122,7 +122,7 @@ def draw_html(records: Sequence[AttentionRecord], *, title: str = "Attention wei
 def save_html(
     records: Sequence[AttentionRecord], path: str | Path, title: str = "Attention weights"
 ) -> None:
-    """Write `draw_html` to a file.
+    """Write the page of `draw_html` to a file.
 
     Raises:
         OptionError: there are no records.

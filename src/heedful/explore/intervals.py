@@ -1,4 +1,4 @@
-"""Values side by side with their intervals, as inline SVG: one line a name."""
+"""Interval plots as inline SVG: one line per name, with its value, interval and single values."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from heedful.errors import OptionError
 from heedful.explore.chart import ticks
 
 _WIDTH: Final = 640
-_RIGHT, _TOP, _BOTTOM, _LINE = 16, 10, 42, 26
-_LETTER: Final = 7
-"""Width of an average letter."""
-_LONGEST_NAME: Final = 28
+_RIGHT, _TOP, _BOTTOM, _LINE_HEIGHT = 16, 10, 42, 26
+_LETTER_WIDTH: Final = 7
+"""Average width of a letter in SVG units."""
+_MAX_NAME_LENGTH: Final = 28
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, the interval around it, and the single values that it is the mean of."""
+    """A value, its interval, and the single values (`marks`) whose mean it is."""
 
     name: str
     value: float
@@ -31,10 +31,16 @@ class Interval:
 def interval_chart(
     intervals: Sequence[Interval], x_label: str, *, zero: bool = False, form: str = ".3g"
 ) -> str:
-    """Return a line for each interval, a dot for its value, small rings for its marks; `zero` draws a line at 0.
+    """Return an SVG with a line for each interval, a dot for its value and small rings for its marks.
+
+    Args:
+        intervals: drawn from top to bottom.
+        x_label: title of the horizontal axis.
+        zero: draw a vertical line at 0.
+        form: format specification of the numbers in the alternative text.
 
     Raises:
-        OptionError: there is nothing to draw.
+        OptionError: there are no intervals.
 
     >>> interval_chart([Interval("lstm", 0.9, 0.85, 0.95, [0.88, 0.92])], "accuracy").count("<circle")
     3
@@ -45,17 +51,17 @@ def interval_chart(
     low, high = min([*ends, *([0.0] if zero else [])]), max([*ends, *([0.0] if zero else [])])
     room = 0.04 * (high - low) or 0.5
     low, high = low - room, high + room
-    left = 16 + _LETTER * min(_LONGEST_NAME, max(len(each.name) for each in intervals))
-    height = _TOP + _LINE * len(intervals) + _BOTTOM
+    left = 16 + _LETTER_WIDTH * min(_MAX_NAME_LENGTH, max(len(each.name) for each in intervals))
+    height = _TOP + _LINE_HEIGHT * len(intervals) + _BOTTOM
 
     def at(value: float) -> float:
         return round(left + (value - low) / (high - low) * (_WIDTH - _RIGHT - left), 1)
 
-    said = "; ".join(
-        f"{e.name} {written(e.value, form)} ({written(e.low, form)} to {written(e.high, form)})"
+    summary = "; ".join(
+        f"{e.name} {format_number(e.value, form)} ({format_number(e.low, form)} to {format_number(e.high, form)})"
         for e in intervals
     )
-    words = html.escape(f"{x_label}: {said}")
+    words = html.escape(f"{x_label}: {summary}")
     parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{words}">']
     base = height - _BOTTOM
     for value in ticks(low, high, 6):
@@ -65,7 +71,7 @@ def interval_chart(
     if zero:
         parts.append(f'<line class="zero" x1="{at(0)}" x2="{at(0)}" y1="{_TOP}" y2="{base}"/>')
     for number, each in enumerate(intervals):
-        parts += _line(each, _TOP + _LINE * number + _LINE // 2, left, at)
+        parts += _line(each, _TOP + _LINE_HEIGHT * number + _LINE_HEIGHT // 2, left, at)
     middle = (left + _WIDTH - _RIGHT) / 2
     parts.append(
         f'<text x="{middle}" y="{height - 6}" text-anchor="middle">{html.escape(x_label)}</text>'
@@ -73,10 +79,10 @@ def interval_chart(
     return "\n".join([*parts, "</svg>\n"])
 
 
-def written(value: float, form: str) -> str:
-    """Write a number as in format strings, but one that rounds to nothing without a sign.
+def format_number(value: float, form: str) -> str:
+    """Format a number, without a sign where it rounds to 0.
 
-    >>> written(-0.3, "+.1f"), written(-0.03, "+.1f")
+    >>> format_number(-0.3, "+.1f"), format_number(-0.03, "+.1f")
     ('-0.3', '0.0')
     """
     text = f"{value:{form}}"
@@ -85,8 +91,8 @@ def written(value: float, form: str) -> str:
 
 def _line(each: Interval, y: int, left: int, at: Callable[[float], float]) -> list[str]:
     name = each.name
-    if len(name) > _LONGEST_NAME:
-        name = name[: _LONGEST_NAME - 1] + "…"
+    if len(name) > _MAX_NAME_LENGTH:
+        name = name[: _MAX_NAME_LENGTH - 1] + "…"
     parts = [
         f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>',
         f'<line class="interval" x1="{at(each.low)}" x2="{at(each.high)}" y1="{y}" y2="{y}"/>',

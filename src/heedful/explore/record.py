@@ -1,4 +1,4 @@
-"""Record what a model attends to while it runs, without changing what it computes."""
+"""Record the attention weights of a model during its forward pass, without changing its outputs."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ import torch
 from torch import nn
 
 from heedful.errors import OptionError, ShapeError, unknown_choice
+from heedful.explore.call_sites import CallSite, RecordedCall, concatenate_calls, group_by_layer
 from heedful.explore.edge_record import EdgeRecord
-from heedful.explore.joining import Call, Place, joined, runs
 from heedful.explore.schema import AttentionRecord
 from heedful.ops.observe import Observed, ObservedEdges, observing
 
 __all__ = ["AttentionRecord", "EdgeRecord", "Recorder", "Tokens", "record", "recording"]
 
 Tokens = Mapping[str, tuple[Sequence[str], Sequence[str]]]
-"""For each kind of attention its query tokens and its key tokens."""
+"""Kind of attention -> (query tokens, key tokens)."""
 
 
 class Recorder:
-    """Collects every attention that a model computes; `records` and `edge_records` return them.
+    """Collects the attention weights of a forward pass; `records` and `edge_records` return them.
 
-    Made by `recording`; calls from the same place in the same module are joined along queries, as a
-    recurrent decoder's steps are. Where a later step sees more keys (a cache), the keys that an earlier
-    one could not see count as masked.
+    Created by `recording`. Calls from the same call site, such as the steps of a recurrent decoder, are
+    concatenated along queries. If later steps have more keys (a cache), these count as masked in earlier steps.
     """
 
     def __init__(
@@ -36,126 +35,128 @@ class Recorder:
     ) -> None:
         self._row = row
         self._paths = paths or {}
-        self._places: dict[tuple[str, int], Place] = {}
+        self._sites: dict[tuple[str, int], CallSite] = {}
         self._edges: list[EdgeRecord] = []
         self._kinds: dict[str, str] = {}
         self._stack: list[tuple[str, nn.Module]] = []
-        # How often the innermost module called attend in its present forward: two calls in one
-        # forward are two places, one call in each of two forwards are two steps of one place.
-        self._counts: list[int] = [0]
+        # Number of attend calls in the current forward of each module on the stack: two calls in one
+        # forward are two call sites, one call in each of two forwards are two steps of one call site.
+        self._call_counts: list[int] = [0]
 
     def _enter(self, path: str, module: nn.Module) -> None:
         self._stack.append((path, module))
-        self._counts.append(0)
+        self._call_counts.append(0)
 
     def _leave(self) -> None:
         self._stack.pop()
-        self._counts.pop()
+        self._call_counts.pop()
 
-    def _observe(self, seen: Observed | ObservedEdges) -> None:
-        owner = seen.owner if isinstance(seen, Observed) else None
+    def _observe(self, observed: Observed | ObservedEdges) -> None:
+        owner = observed.owner if isinstance(observed, Observed) else None
         if isinstance(owner, nn.Module):
             self._enter(self._paths.get(owner, ""), owner)
-            self._add(seen)
+            self._add(observed)
             self._leave()
         else:
-            self._add(seen)
+            self._add(observed)
 
-    def _add(self, seen: Observed | ObservedEdges) -> None:
+    def _add(self, observed: Observed | ObservedEdges) -> None:
         path = self._stack[-1][0] if self._stack else ""
-        number = self._counts[-1]
-        self._counts[-1] += 1
+        number = self._call_counts[-1]
+        self._call_counts[-1] += 1
         name = path if number == 0 else f"{path}#{number + 1}"
         kind = self._kinds.setdefault(name, self._kind())
-        if isinstance(seen, ObservedEdges):
-            edges = self._edge_record(seen, name, kind)
+        if isinstance(observed, ObservedEdges):
+            edges = self._edge_record(observed, name, kind)
             self._edges.append(edges)
             if not edges.is_drawn:
                 return
-            seen = seen.dense()
-        if (path, number) not in self._places:
-            self._places[path, number] = Place(name, kind)
-        self._places[path, number].calls.append(self._one_example(seen))
+            observed = observed.dense()
+        if (path, number) not in self._sites:
+            self._sites[path, number] = CallSite(name, kind)
+        self._sites[path, number].calls.append(self._one_example(observed))
 
-    def _edge_record(self, seen: ObservedEdges, path: str, kind: str) -> EdgeRecord:
-        """Take one example of the batch; its layer is numbered when all layers are known."""
-        weights = seen.weights[self._example_of(seen.weights.shape[0])]
+    def _edge_record(self, observed: ObservedEdges, path: str, kind: str) -> EdgeRecord:
+        """Take one example of the batch; `edge_records` sets the layer once all paths are known."""
+        weights = observed.weights[self._example_of(observed.weights.shape[0])]
         return EdgeRecord(
             module_path=path,
             kind=kind,
             layer=0,
-            edge_index=seen.edge_index.cpu().numpy(),
+            edge_index=observed.edge_index.cpu().numpy(),
             weights=weights.detach().float().cpu().clone().numpy(),
-            num_queries=seen.num_queries,
-            num_keys=seen.num_keys,
-            backend=seen.backend,
+            num_queries=observed.num_queries,
+            num_keys=observed.num_keys,
+            backend=observed.backend,
         )
 
     def _kind(self) -> str:
-        """The `.kind` of the innermost module that has one."""
+        """The `kind` of the innermost module that has one, else "self"."""
         for _, module in reversed(self._stack):
             kind = getattr(module, "kind", None)
             if isinstance(kind, str):
                 return kind
         return "self"
 
-    def _one_example(self, seen: Observed) -> Call:
+    def _one_example(self, observed: Observed) -> RecordedCall:
         """Take one example of the batch: (*lead, Q, K) -> (heads, Q, K)."""
-        weights = seen.weights.detach().float().cpu()
+        weights = observed.weights.detach().float().cpu()
         mask = torch.ones_like(weights, dtype=torch.bool)
-        if seen.mask is not None:
-            mask = seen.mask.detach().cpu().expand(weights.shape)
+        if observed.mask is not None:
+            mask = observed.mask.detach().cpu().expand(weights.shape)
         if weights.ndim == 2 or (weights.ndim == 3 and not self._leading_axis_is_heads(weights)):
             weights, mask = weights.unsqueeze(-3), mask.unsqueeze(-3)
         heads, queries, keys = weights.shape[-3:]
         weights, mask = (x.reshape(-1, heads, queries, keys) for x in (weights, mask))
         row = self._example_of(weights.shape[0])
-        # Copies: a model may go on to write into tensors that it handed to attend.
-        return Call(weights[row].clone().numpy(), mask[row].clone().numpy(), seen.backend)
+        # Copies, as the model may modify these tensors in place later.
+        return RecordedCall(
+            weights[row].clone().numpy(), mask[row].clone().numpy(), observed.backend
+        )
 
     def _example_of(self, batch: int) -> int:
-        """Return which example of a batch to keep."""
+        """Return the index of the example to record, or raise ShapeError."""
         if self._row is None and batch != 1:
             raise ShapeError(
-                f"a record shows one example, and this batch has {batch}; "
+                f"a record holds one example, but this batch has {batch}; "
                 f"choose one with row=0 to row={batch - 1}, or run the model on one example."
             )
         if self._row is not None and not 0 <= self._row < batch:
             raise ShapeError(
-                f"row={self._row} is not in this batch of {batch}; give 0 to {batch - 1}."
+                f"row={self._row} is out of range for this batch of {batch}; expected 0 to {batch - 1}."
             )
         return self._row or 0
 
     def _leading_axis_is_heads(self, weights: torch.Tensor) -> bool:
-        """Whether (x, Q, K) is heads rather than a batch: only the calling module can tell."""
+        """Whether axis 0 of (x, Q, K) is heads rather than the batch: inferred from the calling module."""
         heads = getattr(self._stack[-1][1], "heads", None) if self._stack else None
         return isinstance(heads, int) and heads == weights.shape[0]
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of attention seen so far, in order."""
-        return list(dict.fromkeys(place.kind for place in self._places.values()))
+        """The kinds of attention recorded so far, in order."""
+        return list(dict.fromkeys(site.kind for site in self._sites.values()))
 
     def records(self, tokens: Tokens | None = None) -> list[AttentionRecord]:
-        """Return one record a place, in the order in which the model came to them.
+        """Return one record for each layer and call site, in the order of the forward pass.
 
-        Attention on a graph too large to be drawn (`edge_record.MOST_CELLS`) is left out with a warning; its weights
-        are in `edge_records`.
+        Attention on a graph of more than `edge_record.MAX_DRAWN_CELLS` is omitted with a warning; `edge_records`
+        has its weights.
 
         Args:
-            tokens: for each kind its (query tokens, key tokens); a kind not named gets numbers.
+            tokens: kind -> (query tokens, key tokens); other kinds are labelled with position numbers.
 
         Raises:
-            OptionError: a kind in `tokens` that the model does not have, or nothing was recorded that can be drawn.
-            ShapeError: tokens that do not fit the weights.
+            OptionError: `tokens` has an unknown kind, or nothing that can be drawn was recorded.
+            ShapeError: the number of tokens does not match the weights.
         """
         notes = dict.fromkeys(edges.note for edges in self._edges if not edges.is_drawn)
-        if not self._places:
+        if not self._sites:
             raise OptionError(
                 f"{'; '.join(notes)}; read its weights with edge_records()."
                 if notes
-                else "this model made no call of heedful.attend, so there are no attention weights to show; "
-                "a model without attention has none."
+                else "there are no attention weights to show: the model did not call heedful.attend; "
+                "record a model that has attention."
             )
         for note in notes:
             warnings.warn(f"{note}; read its weights with edge_records().", stacklevel=2)
@@ -163,22 +164,22 @@ class Recorder:
             if kind not in self.kinds:
                 raise unknown_choice("kind of attention", kind, self.kinds)
         layers = _layers(self._kinds)
-        found = []
-        for place in self._places.values():
-            layer = layers[place.path]
-            given = (tokens or {}).get(place.kind)
-            for repeat, calls in enumerate(runs(place.calls, given)):
-                found.append(joined(place, calls, layer + repeat, given))
-        return found
+        records = []
+        for site in self._sites.values():
+            layer = layers[site.path]
+            labels = (tokens or {}).get(site.kind)
+            for repeat, calls in enumerate(group_by_layer(site.calls, labels)):
+                records.append(concatenate_calls(site, calls, layer + repeat, labels))
+        return records
 
     def edge_records(self) -> list[EdgeRecord]:
-        """Return one record for each attention on a graph, in order: its edges and their weights, however many."""
+        """Return one record for each attention layer on a graph, of any size, in the order of the forward pass."""
         layers = _layers(self._kinds)
         return [replace(edges, layer=layers[edges.module_path]) for edges in self._edges]
 
 
 def _layers(kinds: Mapping[str, str]) -> dict[str, int]:
-    """Return the layer of each path: the number in it, or its place among the paths of its kind without a number."""
+    """Return the layer of each path: the number in it, or else its index among the unnumbered paths of its kind."""
     unnumbered: dict[str, int] = {}
     layers = {}
     for path, kind in kinds.items():
@@ -191,7 +192,7 @@ def _layers(kinds: Mapping[str, str]) -> dict[str, int]:
 
 
 def layer_number(path: str) -> int | None:
-    """Return the layer that a module path names: its last number, or None.
+    """Return the layer number in a module path: its last number, or None.
 
     >>> layer_number("encoder.layers.3.attention"), layer_number("decoder.attention")
     (3, None)
@@ -202,30 +203,29 @@ def layer_number(path: str) -> int | None:
 
 @contextlib.contextmanager
 def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]:
-    """Record every attention that `model` computes inside the `with` block.
+    """Record the attention weights that `model` computes inside the `with` block.
 
-    Whatever happens inside, no hook stays on the model. The model computes what it would have
-    computed: observing asks for weights, and asking for weights never changes an output.
+    Outputs are the same as without recording, and all hooks are removed at the end, also after an exception.
 
     Args:
-        model: any module; it need not be Heedful's, if it calls `heedful.attend` or holds layers for graphs.
-        row: which example of a batch to keep; needed only when there are several.
+        model: any module that calls `heedful.attend` or contains graph attention layers.
+        row: index of the example to record; required for a batch of several.
     """
     paths = {module: path for path, module in model.named_modules()}
     recorder = Recorder(row=row, paths=paths)
     handles = []
 
-    def entering(path: str) -> Callable[[nn.Module, Any], None]:
+    def enter_hook(path: str) -> Callable[[nn.Module, Any], None]:
         return lambda module, _: recorder._enter(path, module)
 
-    def leaving(module: nn.Module, inputs: Any, output: Any) -> None:
+    def leave_hook(module: nn.Module, inputs: Any, output: Any) -> None:
         recorder._leave()
 
     try:
         for module, path in paths.items():
-            handles.append(module.register_forward_pre_hook(entering(path)))
-            # always_call: a forward that raises must leave the stack too.
-            handles.append(module.register_forward_hook(leaving, always_call=True))
+            handles.append(module.register_forward_pre_hook(enter_hook(path)))
+            # always_call: a forward that raises must pop the stack too.
+            handles.append(module.register_forward_hook(leave_hook, always_call=True))
         with observing(recorder._observe):
             yield recorder
     finally:
@@ -236,28 +236,28 @@ def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]
 def record(
     model: nn.Module, *inputs: Any, tokens: Tokens | None = None, row: int | None = None
 ) -> list[AttentionRecord]:
-    """Run `model(*inputs)` without gradients and return what each of its attentions looked at.
+    """Run `model(*inputs)` without gradients and return its attention weights, one record per layer.
 
-    The model runs in the mode it is in: call `model.eval()` first unless dropout is to be seen.
-    For a call that takes named arguments, or several calls, use `recording`.
+    The training mode is not changed: call `model.eval()` first to disable dropout.
+    Use `recording` for keyword arguments or for several calls.
 
     Args:
         model: the module to run.
-        inputs: what it is called with; one example, or a batch with `row`.
-        tokens: for each kind ("encoder", "decoder", "cross", "self") its (query tokens, key tokens).
-        row: which example of a batch to keep.
+        inputs: its positional arguments; one example, or a batch with `row`.
+        tokens: kind ("encoder", "decoder", "cross", "self") -> (query tokens, key tokens).
+        row: index of the example to record.
 
     Raises:
-        OptionError: the model has no attention, or `tokens` names a kind that it does not have.
-        ShapeError: tokens that do not fit the weights, or a batch of several without `row`.
+        OptionError: the model has no attention, or `tokens` has an unknown kind.
+        ShapeError: the number of tokens does not match the weights, or a batch of several has no `row`.
 
     >>> import torch, heedful
-    >>> class Looking(torch.nn.Module):
+    >>> class SelfAttention(torch.nn.Module):
     ...     kind = "self"
     ...     def forward(self, x):
     ...         return heedful.attend(x, x, x).output
-    >>> [found] = record(Looking(), torch.zeros(1, 2, 4), tokens={"self": (["a", "b"], ["a", "b"])})
-    >>> found.weights.tolist()
+    >>> [self_attention] = record(SelfAttention(), torch.zeros(1, 2, 4), tokens={"self": ("ab", "ab")})
+    >>> self_attention.weights.tolist()
     [[[0.5, 0.5], [0.5, 0.5]]]
     """
     with torch.no_grad(), recording(model, row=row) as recorder:

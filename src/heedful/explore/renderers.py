@@ -1,4 +1,4 @@
-"""The files that attention records can be drawn to, by their ending."""
+"""Renderers of attention records, by file suffix."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from heedful.explore.html import save_html
 from heedful.explore.schema import AttentionRecord
 
 Renderer = Callable[[Sequence[AttentionRecord], Path, str], None]
-"""(records, path, title) -> a file."""
+"""(records, path, title): writes the file."""
 
 
 def _save_png(records: Sequence[AttentionRecord], path: Path, title: str) -> None:
-    # Here and not above: matplotlib takes its time to load, and only pictures need it.
+    # Imported here, as matplotlib is slow to import and only images need it.
     from heedful.explore.picture import save_png
 
     save_png(records, path, title)
@@ -35,25 +35,25 @@ RENDERERS: Final[dict[str, Renderer]] = {
 
 
 def renderer_for(path: str | Path) -> Renderer:
-    """Return what draws to a file of this ending, so that a wrong one is found before any work.
+    """Return the renderer for the suffix of a path; call it early, to fail before any work is done.
 
     Raises:
-        OptionError: nothing draws to such a file.
+        OptionError: no renderer has this suffix.
     """
-    ending = Path(path).suffix.lower()
-    if ending not in RENDERERS:
-        raise unknown_choice("ending of a picture", ending or str(path), RENDERERS)
-    return RENDERERS[ending]
+    suffix = Path(path).suffix.lower()
+    if suffix not in RENDERERS:
+        raise unknown_choice("ending of a picture", suffix or str(path), RENDERERS)
+    return RENDERERS[suffix]
 
 
 def save(
     records: Sequence[AttentionRecord], path: str | Path, *, title: str = "Attention weights"
 ) -> None:
-    """Draw records to a file of the kind that its ending names.
+    """Draw records to a file, with the renderer for its suffix.
 
     Raises:
-        OptionError: no records, or an ending that nothing draws to.
-        MissingFontError: a PNG whose tokens no installed font can draw.
+        OptionError: there are no records, or no renderer has this suffix.
+        MissingFontError: no installed font has the glyphs of some token of a PNG.
     """
     draw = renderer_for(path)
     if not records:

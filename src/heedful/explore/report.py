@@ -1,4 +1,4 @@
-"""The page that a run leaves behind: what was reached, how it got there, and what it looked at."""
+"""HTML report pages built from sections: text, tables, charts, heat maps and commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heedful.explore.schema import AttentionRecord
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text under a heading (an empty heading: none)."""
+    """Plain text under a heading; empty: no heading."""
 
     heading: str
     text: str
@@ -24,7 +24,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """A table: names of its columns, then its rows; numbers as they should be read."""
+    """A table of column names and rows; numbers are already formatted."""
 
     heading: str
     columns: Sequence[str]
@@ -34,7 +34,7 @@ class MetricTable:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over one axis, such as loss by step."""
+    """A line chart, such as loss by step."""
 
     heading: str
     series: Sequence[Series]
@@ -43,28 +43,28 @@ class Chart:
     log_x: bool = False
     log_y: bool = False
     from_zero: bool = False
-    """Whether the horizontal axis begins at 0 wherever the points do, as time does."""
+    """Start the horizontal axis at 0, as for time."""
     note: str = ""
-    """What to know to read it."""
+    """Text above the chart."""
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Values with their intervals, one below the other, over one axis."""
+    """An interval plot: values with their confidence intervals, one per line."""
 
     heading: str
     intervals: Sequence[Interval]
     x_label: str
     note: str = ""
     zero: bool = False
-    """Whether 0 is worth a line: the values are differences."""
+    """Draw a line at 0, as for differences."""
     form: str = ".3g"
-    """How numbers are read aloud."""
+    """Format specification of the numbers in the alternative text."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Heat maps side by side: for each a caption and the records of one example."""
+    """Heat maps side by side: (caption, records of one example) for each."""
 
     heading: str
     examples: Sequence[tuple[str, Sequence[AttentionRecord]]]
@@ -72,7 +72,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Code:
-    """Commands to type, each with what it does."""
+    """Commands: (command, description) for each."""
 
     heading: str
     commands: Sequence[tuple[str, str]]
@@ -81,14 +81,14 @@ class Code:
 Section = Paragraph | MetricTable | Chart | Intervals | Maps | Code
 
 _NUMBER: Final = re.compile(r"[-+<]?\d[\d,]*(\.\d+)?(e[-+]\d+)?( ?%| [KMG]iB)?")
-_ONE_LINE: Final = "<h2>{}</h2>\n"
+_HEADING: Final = "<h2>{}</h2>\n"
 
 
 def report_page(title: str, sections: Sequence[Section]) -> str:
-    """Return one offline HTML page of the sections, in their order.
+    """Return one offline HTML page of the sections, in order.
 
     Raises:
-        OptionError: a `Maps` example without records, a `Chart` without points, `Intervals` without any.
+        OptionError: a `Maps` example has no records, a `Chart` no points, or `Intervals` no intervals.
 
     >>> text = report_page("Run", [MetricTable("Results", ["metric", "value"], [["BLEU", "33.1"]])])
     >>> '<td class="number">33.1</td>' in text
@@ -112,7 +112,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
                 inner = _maps(section, f"maps-{number}")
             case Code():
                 inner = _commands(section)
-        heading = _ONE_LINE.format(html.escape(section.heading)) if section.heading else ""
+        heading = _HEADING.format(html.escape(section.heading)) if section.heading else ""
         body.append(f"<section>\n{heading}{inner}</section>\n")
     return page(title, "".join(body))
 
@@ -134,12 +134,12 @@ def _chart(section: Chart) -> str:
 
 
 def _wide(drawn: str) -> str:
-    """Let what is wider than a narrow screen be pushed sideways, instead of made too small to read."""
+    """Scroll horizontally on narrow screens, instead of shrinking the content."""
     return f'<div class="wide">{drawn}</div>\n'
 
 
 def _table(section: MetricTable) -> str:
-    """Write a table; columns of numbers stand on the right, as numbers are compared."""
+    """Return the HTML of a table; columns of numbers are aligned right."""
     columns = list(zip(*section.rows, strict=True)) if section.rows else [()] * len(section.columns)
     marks = [' class="number"' if _are_numbers(column) else "" for column in columns]
     head = "".join(
@@ -158,7 +158,7 @@ def _table(section: MetricTable) -> str:
 
 
 def _are_numbers(column: Sequence[str]) -> bool:
-    """Say whether a column holds numbers, perhaps with a unit, and no more than gaps beside them."""
+    """Whether all cells are numbers, with or without a unit, or empty; at least one is a number."""
     cells = [cell for cell in column if cell not in ("", "–")]
     return bool(cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
 
@@ -174,7 +174,7 @@ def _maps(section: Maps, name: str) -> str:
 
 def _commands(section: Code) -> str:
     parts = (
-        f"<p>{html.escape(what)}</p>\n<pre><code>{html.escape(command)}</code></pre>\n"
-        for command, what in section.commands
+        f"<p>{html.escape(description)}</p>\n<pre><code>{html.escape(command)}</code></pre>\n"
+        for command, description in section.commands
     )
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""The report.html of a run: what it reached, how it got there, what it looked at, what comes next."""
+"""The report.html of a run: metrics, training curves, attention weights of examples, next commands."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from heedful.tasks.table import ENTRIES
 REPORT = "report.html"
 
 Commands = list[tuple[str, str]]
-"""Each a command to type and what it does."""
+"""(command, description) for each."""
 
-
-EXAMPLES = 4
+NUM_EXAMPLES = 4
+"""Validation examples whose attention weights a report shows."""
 
 
 def write_report(
@@ -43,27 +43,27 @@ def write_report(
     lead: str = "",
     results: Sequence[MetricTable] = (),
 ) -> Path:
-    """Write the report of a finished training beside its weights and return where it is.
+    """Write the report of a finished run into its folder and return its path.
 
     Args:
         predictor: the trained model.
         run: its folder.
-        data: examples that were not in the training, of which some are shown.
-        lead: what it is about; by default the model and its data.
-        results: tables that stand before those of the validation.
+        data: held-out examples, of which some are shown.
+        lead: first paragraph; by default the model and its data.
+        results: tables to put before the validation metrics.
     """
     task, config = predictor.task, predictor.config
-    usual = (
+    default_lead = (
         f"A run of `heedful train {task.name}` with {task.describe(config)}, trained on "
         f"{' + '.join(config.data.train) or 'data given in Python'}."
     )
-    examples = explained(predictor, data.showcase(EXAMPLES))
+    examples = example_attention(predictor, data.showcase(NUM_EXAMPLES))
     page = report_page(
         f"Heedful: {run.name}",
         [
-            Paragraph("", lead or usual),
+            Paragraph("", lead or default_lead),
             *results,
-            *([Maps("What it looked at", examples)] if examples else []),
+            *([Maps("Attention weights", examples)] if examples else []),
             *validation_sections(predictor.answer, task.examples, read_metrics(run)),
             Code("What next", next_commands(predictor, run, data)),
         ],
@@ -72,39 +72,43 @@ def write_report(
     return run / REPORT
 
 
-def explained(
+def example_attention(
     predictor: Predictor, inputs: Sequence[Any]
 ) -> list[tuple[str, list[AttentionRecord]]]:
-    """Predict each input and record what was looked at, under a title; inputs without an answer are left out."""
-    found = []
+    """Predict each input and return (title, attention records); inputs with an empty prediction are omitted."""
+    titled = []
     for one, prediction in zip(inputs, predictor.predict(inputs), strict=True):
         if predictor.answer.to_text(prediction).strip():
-            each = explain(predictor, one, prediction)
-            records = each.records if each.target is None else select(each.records, kind="cross")
-            found.append((each.title, records))
-    return found
+            explanation = explain(predictor, one, prediction)
+            records = explanation.records
+            if explanation.target is not None:
+                records = select(records, kind="cross")
+            titled.append((explanation.title, records))
+    return titled
 
 
 def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
-    """Return what a person may type next."""
+    """Return the commands to try next."""
     folder, entry = shlex.quote(str(run)), ENTRIES.get(predictor.task.name)
     first = next(iter(data.showcase(1)), data.inputs[0])
     text = shlex.quote(predictor.task.reader.to_argument(first))
-    commands = [(f"heedful explain {folder} {text} --out looked-at.html", "Draw what it looked at")]
+    commands = [
+        (f"heedful explain {folder} {text} --out looked-at.html", "Draw its attention weights")
+    ]
     if entry is None:
         return commands
     train = predictor.config.data.train
     test = next((name for name in train if name.startswith("builtin:")), entry.test)
-    what = f"Measure it on {predictor.task.examples} it has never seen"
+    description = f"Evaluate it on {predictor.task.examples} it has not seen in training"
     return [
         *commands,
-        (f"heedful evaluate {folder} --test {test}", what),
+        (f"heedful evaluate {folder} --test {test}", description),
         (f"heedful predict {folder} FILE > {entry.predicted}", entry.predicts),
     ]
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Read the lines of metrics.jsonl."""
+    """Read metrics.jsonl: one event per line."""
     lines = (run / run_folder.METRICS).read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -112,16 +116,16 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 def validation_sections(
     answer: Answer[Any], examples: str, events: Sequence[dict[str, Any]]
 ) -> list[MetricTable | Chart]:
-    """Return the validation metrics of the kept weights, and the curves by epoch."""
+    """Return a table of the validation metrics of the best checkpoint, and training curves by epoch."""
     validated = [event for event in events if event["event"] == "validated"]
     finished = events[-1]
     rows = [
-        [metric.title, format(finished["scores"][name], metric.format_spec)]
+        [metric.title, format(finished["scores"][name], metric.form)]
         for name, metric in answer.metrics.items()
     ]
     table = MetricTable(
-        f"On the validation {examples} (weights kept: {finished['chosen']})",
-        ["figure", "value"],
+        f"On the validation {examples} (best weights: {finished['chosen']})",
+        ["metric", "value"],
         rows,
     )
 

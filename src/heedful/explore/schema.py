@@ -1,4 +1,4 @@
-"""The one schema of what a model attended to; every renderer reads this and nothing else."""
+"""The schema of attention records and its JSON serialization; the only input of every renderer."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from heedful.errors import DataError, HeedfulError, OptionError, ShapeError
 
 SCHEMA: Final = "heedful.attention/1"
 DIGITS: Final = 4
-"""Significant digits of the weights in JSON; enough for any picture, and a third of the size."""
+"""Significant digits of the weights in JSON: a third of the size, and enough for any image."""
 ATTENTION: Final = "attention weights"
-"""What the numbers are, unless a record says otherwise (a model without attention has none)."""
+"""Default of `AttentionRecord.measure`; saliency has another."""
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionRecord:
-    """What one attention module looked at: `weights[head, query, key]`.
+    """The attention weights of one layer, for one example: `weights[head, query, key]`.
 
     Shapes: `weights` (heads, queries, keys); `mask` (1 or heads, queries, keys), True = may attend,
-    or None where every cell may. Both are kept as read-only arrays, weights as float32. A weight
-    under a mask is kept as 0, and the mask says that it is no measurement.
+    or None if no cell is masked. Both are stored as read-only arrays, weights as float32; masked weights
+    are stored as 0.
 
     Raises:
-        ShapeError: tokens, mask and weights do not fit together.
+        ShapeError: the shapes of tokens, mask and weights do not match.
         HeedfulError: a weight is NaN or infinite.
 
     >>> record = AttentionRecord("cross", "cross", 0, ("Haus",), ("the", "house"), [[[0.25, 0.75]]])
@@ -47,24 +47,24 @@ class AttentionRecord:
     mask: Any = None
     backend: str = ""
     merged: bool = False
-    """Whether sub-words were merged to words (summed over keys, averaged over queries)."""
+    """Whether subwords were merged into words (summed over keys, averaged over queries)."""
     measure: str = ATTENTION
 
     def __post_init__(self) -> None:
         weights = numpy.array(self.weights, dtype=numpy.float32)
-        wanted = (len(self.query_tokens), len(self.key_tokens))
-        if weights.ndim != 3 or weights.shape[0] == 0 or weights.shape[1:] != wanted:
+        expected = (len(self.query_tokens), len(self.key_tokens))
+        if weights.ndim != 3 or weights.shape[0] == 0 or weights.shape[1:] != expected:
             raise ShapeError(
-                f"the weights of {self.module_path!r} have shape {weights.shape}; wanted (heads, "
-                f"{wanted[0]}, {wanted[1]}) for {wanted[0]} query tokens and {wanted[1]} key tokens."
+                f"the weights of {self.module_path!r} have shape {weights.shape}; expected (heads, "
+                f"{expected[0]}, {expected[1]}) for {expected[0]} query and {expected[1]} key tokens."
             )
         mask = self._canonical_mask(weights.shape)
         if mask is not None:
             weights = numpy.where(mask, weights, numpy.float32(0))
         if not numpy.isfinite(weights).all():
             raise HeedfulError(
-                f"the weights of {self.module_path!r} hold NaN or infinity, so there is nothing "
-                "honest to draw; train again with a smaller learning rate or clipped gradients."
+                f"the weights of {self.module_path!r} contain NaN or infinity; expected finite "
+                "numbers. Train again with a smaller learning rate or with gradient clipping."
             )
         weights.setflags(write=False)
         object.__setattr__(self, "query_tokens", tuple(self.query_tokens))
@@ -73,14 +73,14 @@ class AttentionRecord:
         object.__setattr__(self, "mask", mask)
 
     def _canonical_mask(self, shape: tuple[int, ...]) -> NDArray[numpy.bool_] | None:
-        """One mask where all heads share it, None where it hides nothing: equal records, equal JSON."""
+        """Return one mask if all heads share it, None if nothing is masked: equal records have equal JSON."""
         if self.mask is None:
             return None
         mask = numpy.array(self.mask, dtype=numpy.bool_)
         if mask.ndim != 3 or mask.shape[0] not in (1, shape[0]) or mask.shape[1:] != shape[1:]:
             raise ShapeError(
-                f"the mask of {self.module_path!r} has shape {mask.shape}; wanted (1, {shape[1]}, "
-                f"{shape[2]}) or ({shape[0]}, {shape[1]}, {shape[2]}), as the weights have."
+                f"the mask of {self.module_path!r} has shape {mask.shape}; expected (1, {shape[1]}, "
+                f"{shape[2]}) or ({shape[0]}, {shape[1]}, {shape[2]}) to match the weights."
             )
         if mask.all():
             return None
@@ -92,15 +92,15 @@ class AttentionRecord:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AttentionRecord):
             return NotImplemented
-        return self._plain() == other._plain() and bool(
+        return self._metadata() == other._metadata() and bool(
             numpy.array_equal(self.weights, other.weights)
             and numpy.array_equal(self.allowed, other.allowed)
         )
 
     def __hash__(self) -> int:
-        return hash(self._plain())
+        return hash(self._metadata())
 
-    def _plain(self) -> tuple[object, ...]:
+    def _metadata(self) -> tuple[object, ...]:
         """Every field that is not an array."""
         tokens = (self.query_tokens, self.key_tokens)
         head = (self.module_path, self.kind, self.layer, self.backend, self.merged, self.measure)
@@ -108,25 +108,25 @@ class AttentionRecord:
 
     @property
     def heads(self) -> int:
-        """How many heads."""
+        """Number of heads."""
         return int(self.weights.shape[0])
 
     @property
     def allowed(self) -> NDArray[numpy.bool_]:
-        """The mask at its full shape (heads, queries, keys): True = may attend."""
+        """The mask expanded to (heads, queries, keys): True = may attend."""
         true = numpy.ones(self.weights.shape, dtype=numpy.bool_)
         return true if self.mask is None else true & self.mask
 
     @property
     def label(self) -> str:
-        """What a person calls it; layers are counted from 1."""
+        """Kind and layer number, counted from 1, for display."""
         return f"{self.kind}, layer {self.layer + 1}"
 
     def head(self, index: int) -> AttentionRecord:
         """Return the record of one head, counted from 0.
 
         Raises:
-            OptionError: there is no such head.
+            OptionError: the index is out of range.
         """
         if not 0 <= index < self.heads:
             raise OptionError(
@@ -141,12 +141,12 @@ class AttentionRecord:
         return replace(self, weights=self.weights.mean(axis=0, keepdims=True), mask=allowed)
 
     def rounded(self) -> AttentionRecord:
-        """Return the record with its weights at the digits that JSON keeps."""
+        """Return the record with its weights rounded as in JSON."""
         flat = [float(f"{weight:.{DIGITS}g}") for weight in self.weights.ravel().tolist()]
         return replace(self, weights=numpy.array(flat).reshape(self.weights.shape))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: weights at 4 significant digits, mask rows as "1011"."""
+        """Serialize to plain values for JSON: weights at 4 significant digits, mask rows as "1011"."""
         mask = None
         if self.mask is not None:
             mask = [["".join("01"[int(k)] for k in row) for row in head] for head in self.mask]
@@ -158,7 +158,7 @@ class AttentionRecord:
             "query_tokens": list(self.query_tokens),
             "key_tokens": list(self.key_tokens),
             "mask": mask,
-            "weights": [[_short(row) for row in head] for head in self.weights.tolist()],
+            "weights": [[_rounded(row) for row in head] for head in self.weights.tolist()],
             "backend": self.backend,
             "merged": self.merged,
             "measure": self.measure,
@@ -166,15 +166,15 @@ class AttentionRecord:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AttentionRecord:
-        """Rebuild a record from what `to_dict` gave.
+        """Deserialize the result of `to_dict`.
 
         Raises:
             DataError: a field is missing, unknown or of the wrong type.
         """
-        wanted = set(cls.__dataclass_fields__) | {"heads"}
-        if not isinstance(values, dict) or set(values) != wanted:
+        expected = set(cls.__dataclass_fields__) | {"heads"}
+        if not isinstance(values, dict) or set(values) != expected:
             got = sorted(values) if isinstance(values, dict) else type(values).__name__
-            raise DataError(f"an attention record has the fields {sorted(wanted)}; got {got}.")
+            raise DataError(f"an attention record has the fields {sorted(expected)}; got {got}.")
         fields = {name: value for name, value in values.items() if name != "heads"}
         try:
             if fields["mask"] is not None:
@@ -187,7 +187,7 @@ class AttentionRecord:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"an attention record holds a value of the wrong type: {error}."
+                f"an attention record has a value of the wrong type: {error}."
             ) from error
         if record.heads != values["heads"]:
             raise DataError(
@@ -196,21 +196,21 @@ class AttentionRecord:
         return record
 
     def to_json(self) -> str:
-        """Return the record as JSON text: no NaN, weights at 4 significant digits."""
+        """Serialize to JSON text: weights at 4 significant digits."""
         return json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> AttentionRecord:
-        """Rebuild a record from what `to_json` gave.
+        """Deserialize the result of `to_json`.
 
         Raises:
-            DataError: the text is no JSON, or no record.
+            DataError: the text is not JSON, or not a record.
         """
         return cls.from_dict(_parse(text))
 
 
-def _short(row: list[float]) -> list[float]:
-    """Round to the digits kept; whole numbers lose their ".0" (most cells of a mask are 0)."""
+def _rounded(row: list[float]) -> list[float]:
+    """Round to `DIGITS`; whole numbers become int, to write masked cells as 0 instead of 0.0."""
     rounded = (float(f"{weight:.{DIGITS}g}") for weight in row)
     return [int(weight) if weight.is_integer() else weight for weight in rounded]
 
@@ -223,21 +223,21 @@ def _parse(text: str) -> Any:
 
 
 def records_to_json(records: Iterable[AttentionRecord]) -> str:
-    """Return several records as one JSON text that names its schema."""
+    """Serialize several records to one JSON text that names its schema."""
     body = {"schema": SCHEMA, "digits": DIGITS, "records": [item.to_dict() for item in records]}
     return json.dumps(body, allow_nan=False, separators=(",", ":"))
 
 
 def records_from_json(text: str) -> list[AttentionRecord]:
-    """Rebuild what `records_to_json` gave.
+    """Deserialize the result of `records_to_json`.
 
     Raises:
-        DataError: the text is no JSON, or of another schema.
+        DataError: the text is not JSON, or of another schema.
     """
     body = _parse(text)
     schema = body.get("schema") if isinstance(body, dict) else None
     if schema != SCHEMA:
         raise DataError(
-            f"wanted the schema {SCHEMA!r}, got {schema!r}; write it with records_to_json."
+            f"expected the schema {SCHEMA!r}, got {schema!r}; write the file with records_to_json."
         )
     return [AttentionRecord.from_dict(item) for item in body["records"]]

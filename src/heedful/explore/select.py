@@ -1,4 +1,4 @@
-"""Choose among records: by kind, layer and head, and the mean over all of them."""
+"""Select records by kind, layer and head, group them, and average them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ KIND_NAMES: Final = {
     "decoder": "output × output",
     "self": "self-attention",
 }
-"""What is looked at by what, in words; other kinds are shown by their own name."""
+"""Kind of attention -> its queries × keys in words; other kinds are displayed by their name."""
 
 
 def kind_name(kind: str) -> str:
-    """Return the words for a kind of attention.
+    """Return the display name of a kind of attention.
 
     >>> kind_name("cross")
     'cross: output × input'
@@ -31,8 +31,8 @@ def kind_name(kind: str) -> str:
     return f"{kind}: {KIND_NAMES[kind]}" if kind in KIND_NAMES else kind
 
 
-def group(records: Iterable[AttentionRecord]) -> dict[str, list[AttentionRecord]]:
-    """Group records by kind (cross-attention first, as it is what a person asks about first)."""
+def group_by_kind(records: Iterable[AttentionRecord]) -> dict[str, list[AttentionRecord]]:
+    """Group records by kind, in the order of `KIND_NAMES`, each group sorted by layer."""
     groups: dict[str, list[AttentionRecord]] = {}
     for record in records:
         groups.setdefault(record.kind, []).append(record)
@@ -51,7 +51,7 @@ def select(
     layer: int | None = None,
     head: int | None = None,
 ) -> list[AttentionRecord]:
-    """Keep the records of one kind and layer, and of each only one head (both counted from 0).
+    """Return the records of one kind and layer, reduced to one head; layer and head count from 0.
 
     Raises:
         OptionError: there is no such kind, layer or head.
@@ -76,10 +76,10 @@ def select(
 
 
 def overall_mean(records: Sequence[AttentionRecord]) -> AttentionRecord:
-    """Return the mean over heads and layers of records that share their tokens.
+    """Return the mean over heads and layers of records that have the same tokens.
 
     Raises:
-        OptionError: no records, or records over different tokens.
+        OptionError: there are no records, or their tokens differ.
     """
     if not records:
         raise OptionError("there are no attention records to average; record a model first.")
@@ -87,7 +87,7 @@ def overall_mean(records: Sequence[AttentionRecord]) -> AttentionRecord:
     tokens = {(record.query_tokens, record.key_tokens) for record in records}
     if len(tokens) > 1:
         raise OptionError(
-            "records over different tokens have no mean; choose one kind with select(records, kind=...)."
+            "records of different tokens cannot be averaged; choose one kind with select(records, kind=...)."
         )
     weights = numpy.concatenate([record.weights for record in records])
     allowed = numpy.concatenate([record.allowed for record in records])

@@ -1,4 +1,4 @@
-"""Show any token as text that can be seen and that fits."""
+"""Display text of tokens: visible signs for invisible characters, and truncation to a width."""
 
 from __future__ import annotations
 
@@ -9,62 +9,62 @@ from typing import Final
 from rich.cells import cell_len
 
 _SIGNS: Final = {" ": "␣", "\u00a0": "␣", "\n": "⏎", "\u2028": "⏎", "\u2029": "⏎", "\t": "→"}
-_UNSEEN: Final = re.compile(
+_INVISIBLE: Final = re.compile(
     "[\u0000-\u0020\u007f-\u00a0\u2028-\u202e\u2066-\u2069\u200b\ufeff\ud800-\udfff]"
 )
 
 
 def visible(token: str) -> str:
-    r"""Replace what could not be seen, or would turn the text around, by a sign.
+    r"""Replace invisible and bidirectional control characters by visible signs.
 
     >>> visible("a b\n"), visible("")
     ('a␣b⏎', '∅')
     """
-    return _UNSEEN.sub(lambda found: _SIGNS.get(found[0], "�"), token) or "∅"
+    return _INVISIBLE.sub(lambda match: _SIGNS.get(match[0], "�"), token) or "∅"
 
 
-def letters(text: str) -> list[str]:
-    """Split into what a reader takes for one letter: marks and joined emoji stay with their base.
+def graphemes(text: str) -> list[str]:
+    """Split into approximate grapheme clusters: combining marks and joined emoji stay with their base.
 
-    >>> [len(letter) for letter in letters("e\u0301a")]
+    >>> [len(cluster) for cluster in graphemes("e\u0301a")]
     [2, 1]
     """
-    found: list[str] = []
+    clusters: list[str] = []
     for character in text:
         extends = unicodedata.category(character) in ("Mn", "Mc", "Me") or character == "\u200d"
         selector = 0x1F3FB <= ord(character) <= 0x1F3FF
-        if found and (extends or selector or found[-1].endswith("\u200d")):
-            found[-1] += character
+        if clusters and (extends or selector or clusters[-1].endswith("\u200d")):
+            clusters[-1] += character
         else:
-            found.append(character)
-    return found
+            clusters.append(character)
+    return clusters
 
 
-def clipped(token: str, cells: int = 24) -> str:
-    """Return the visible token, cut with … to a width in cells (East Asian characters take two).
+def truncate(token: str, cells: int = 24) -> str:
+    """Return the visible token, truncated with … to a width in terminal cells (East Asian characters take two).
 
-    >>> clipped("Donaudampfschifffahrt", 10)
+    >>> truncate("Donaudampfschifffahrt", 10)
     'Donaudamp…'
     """
-    return _cut(visible(token), cells)
+    return _truncate(visible(token), cells)
 
 
-def clipped_text(text: str, cells: int) -> str:
-    r"""Return running text on one line, cut with … to a width in cells.
+def truncate_text(text: str, cells: int) -> str:
+    r"""Return running text on one line, truncated with … to a width in terminal cells.
 
-    >>> clipped_text("a man\nin a hat", 10)
+    >>> truncate_text("a man\nin a hat", 10)
     'a man in …'
     """
     words = " ".join(text.split())
-    return _cut(_UNSEEN.sub(lambda found: " " if found[0] == " " else "�", words), cells)
+    return _truncate(_INVISIBLE.sub(lambda match: " " if match[0] == " " else "�", words), cells)
 
 
-def _cut(text: str, cells: int) -> str:
+def _truncate(text: str, cells: int) -> str:
     if cell_len(text) <= cells:
         return text
     kept = ""
-    for letter in letters(text):
-        if cell_len(kept + letter) > cells - 1:
+    for cluster in graphemes(text):
+        if cell_len(kept + cluster) > cells - 1:
             break
-        kept += letter
+        kept += cluster
     return kept + "…"

@@ -1,4 +1,4 @@
-"""Record what a translator attends to for one pair of texts."""
+"""Record the attention weights of a translation model for a source and a target text."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final, Literal
 
 from heedful.data.vocabulary import Vocabulary
 from heedful.decode.align import align
-from heedful.decode.evaluating import evaluating
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError, unknown_choice
 from heedful.explore.record import Tokens, recording
 from heedful.explore.schema import AttentionRecord
-from heedful.explore.words import merge_words
+from heedful.explore.subword_merging import merge_words
 from heedful.tasks.alignment import BEGIN, END, PairTensors, encode_pair
 from heedful.tasks.predictor import Predictor
 
 SALIENCY: Final = "gradient × input saliency (this model has no attention)"
-"""What is measured where there are no attention weights to show."""
+"""`AttentionRecord.measure` if the model has no attention."""
 
 Units = Literal["auto", "words", "pieces"]
 UNITS: Final = ("auto", "words", "pieces")
@@ -26,23 +26,22 @@ UNITS: Final = ("auto", "words", "pieces")
 def record_translation(
     predictor: Predictor, source: str, target: str, *, units: Units = "auto"
 ) -> list[AttentionRecord]:
-    """Return every attention of the model as it reads `source` and writes `target`.
+    """Return the attention weights of the model for translating `source` into `target`.
 
-    The target is decoded with every token given, so it may be the model's own translation, whatever the
-    search, or a reference. In cross-attention row t is what the model looked at to write token t; in the
-    decoder's self-attention rows and columns are the tokens it had read, from the begin token on.
-    A model without attention has one record instead, of gradient × input saliency, and its `measure`
-    says so.
+    The target is decoded by teacher forcing, so it may be the model's own translation or a reference. In
+    cross-attention, row t has the weights for predicting token t; in the decoder's self-attention, rows and
+    columns are the input tokens of the decoder, from the begin token on. A model without attention has one
+    record of gradient × input saliency instead, with the `measure` `SALIENCY`.
 
     Args:
-        predictor: a trained translator.
+        predictor: a trained translation model.
         source, target: the two texts.
-        units: "words" merges sub-words to words, "pieces" keeps the vocabulary's pieces, "auto" merges
-            unless the vocabulary is of characters, where words would hide what was looked at.
+        units: "words" merges subwords into words, "pieces" keeps the vocabulary's pieces, "auto" merges
+            unless the vocabulary is of characters.
 
     Raises:
-        DataError: a text without words.
-        OptionError: unknown units.
+        DataError: a text has no words.
+        OptionError: `units` is unknown.
     """
     if units not in UNITS:
         raise unknown_choice("units", units, UNITS)
@@ -54,75 +53,75 @@ def record_translation(
         records = _attention(predictor, tensors)
     else:
         records = [_saliency(predictor, tensors)]
-    read, written = predictor.input.vocabulary, predictor.answer.vocabulary
-    source_axis = _merger(read, source, tensors.source_words, units)
-    target_axis = _merger(written, target, tensors.target_words, units)
+    source_vocabulary, target_vocabulary = predictor.input.vocabulary, predictor.answer.vocabulary
+    source_axis = _word_axis(source_vocabulary, source, tensors.source_words, units)
+    target_axis = _word_axis(target_vocabulary, target, tensors.target_words, units)
     axes = {
-        "encoder": (source_axis.ending(), source_axis.ending()),
-        "decoder": (target_axis.beginning(), target_axis.beginning()),
-        "cross": (target_axis.ending(), source_axis.ending()),
+        "encoder": (source_axis.with_end(), source_axis.with_end()),
+        "decoder": (target_axis.with_begin(), target_axis.with_begin()),
+        "cross": (target_axis.with_end(), source_axis.with_end()),
     }
-    return [_merge(record, *axes[record.kind]) for record in records]
+    return [_merge_axes(record, *axes[record.kind]) for record in records]
 
 
 def _attention(predictor: Predictor, tensors: PairTensors) -> list[AttentionRecord]:
     inputs = (tensors.source, tensors.source_lengths, tensors.target)
-    with evaluating(predictor.model), recording(predictor.model) as recorder:
+    with evaluation_mode(predictor.model), recording(predictor.model) as recorder:
         predictor.model(*inputs)
-    written = (*tensors.target_pieces[1:], END)
+    predicted = (*tensors.target_pieces[1:], END)
     tokens: Tokens = {
         "encoder": (tensors.source_pieces, tensors.source_pieces),
         "decoder": (tensors.target_pieces, tensors.target_pieces),
-        "cross": (written, tensors.source_pieces),
+        "cross": (predicted, tensors.source_pieces),
     }
     return recorder.records({kind: tokens[kind] for kind in recorder.kinds})
 
 
 def _saliency(predictor: Predictor, tensors: PairTensors) -> AttentionRecord:
-    aligned = align(predictor.model, tensors.source, tensors.source_lengths, tensors.target)
+    alignment = align(predictor.model, tensors.source, tensors.source_lengths, tensors.target)
     return AttentionRecord(
         module_path="",
         kind="cross",
         layer=0,
         query_tokens=(*tensors.target_pieces[1:], END),
         key_tokens=tensors.source_pieces,
-        weights=aligned.weights.detach().float().cpu().numpy(),
+        weights=alignment.weights.detach().float().cpu().numpy(),
         measure=SALIENCY,
     )
 
 
 @dataclass(frozen=True)
-class _Axis:
-    """For each token of an axis the index of its word, and the words."""
+class _WordAxis:
+    """The words of a query or key axis, and the word index of each token."""
 
     index: tuple[int, ...]
     words: tuple[str, ...]
 
-    def ending(self) -> _Axis:
-        """With the end token as a word of its own."""
-        return _Axis((*self.index, len(self.words)), (*self.words, END))
+    def with_end(self) -> _WordAxis:
+        """Append the end token as a word of its own."""
+        return _WordAxis((*self.index, len(self.words)), (*self.words, END))
 
-    def beginning(self) -> _Axis:
-        """With the begin token as a word of its own."""
-        return _Axis((0, *(index + 1 for index in self.index)), (BEGIN, *self.words))
+    def with_begin(self) -> _WordAxis:
+        """Prepend the begin token as a word of its own."""
+        return _WordAxis((0, *(index + 1 for index in self.index)), (BEGIN, *self.words))
 
 
-def _merger(vocabulary: Vocabulary, text: str, index: Sequence[int], units: Units) -> _Axis:
-    """Number the words of a text without gaps.
+def _word_axis(vocabulary: Vocabulary, text: str, index: Sequence[int], units: Units) -> _WordAxis:
+    """Return the words of a text, numbered without gaps.
 
-    A piece that spans several words of a script without spaces makes one word of them.
+    Words that share a piece, as in scripts without spaces, become one word.
     """
     if units == "pieces" or (units == "auto" and vocabulary.kind == "char"):
         pieces = vocabulary.encode(text).pieces
-        return _Axis(tuple(range(len(pieces))), tuple(pieces))
+        return _WordAxis(tuple(range(len(pieces))), tuple(pieces))
     words = vocabulary.words(text)
     starts = sorted(set(index))
     ends = [*starts[1:], len(words)]
     spans = tuple("".join(words[start:end]) for start, end in zip(starts, ends, strict=True))
-    return _Axis(tuple(starts.index(word) for word in index), spans)
+    return _WordAxis(tuple(starts.index(word) for word in index), spans)
 
 
-def _merge(record: AttentionRecord, queries: _Axis, keys: _Axis) -> AttentionRecord:
+def _merge_axes(record: AttentionRecord, queries: _WordAxis, keys: _WordAxis) -> AttentionRecord:
     return merge_words(
         record,
         queries=queries.index,

@@ -13,7 +13,7 @@ from heedful import run_folder
 from heedful.answers.base import Answer
 from heedful.config import write_toml
 from heedful.data.dataset import Dataset
-from heedful.decode.evaluating import evaluating
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import RunError
 from heedful.inputs.base import Input
 from heedful.tasks.streaming import predict_in_order
@@ -76,7 +76,7 @@ class Predictor:
 
         def answer(encoded: Sequence[Any]) -> list[Any]:
             batch = self.to_device(self.input.collate(encoded))
-            with evaluating(self.model), torch.inference_mode():
+            with evaluation_mode(self.model), torch.inference_mode():
                 found: list[Any] = self.answer.predict(self.model, batch, **search)
             return found
 

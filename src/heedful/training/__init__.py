@@ -1,1 +1,1 @@
-"""Training: the loop, schedules, checkpoints."""
+"""Training: the loop, learning-rate schedules, checkpoints, events."""

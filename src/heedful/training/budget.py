@@ -1,4 +1,4 @@
-"""How much of a training there is: epochs, steps, tokens or seconds, whichever is used up first."""
+"""The training budget: epochs, steps, tokens or seconds, whichever is exhausted first."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from heedful.tasks.sections import TrainingConfig
 from heedful.training.checkpoint import Position
 
 
-def spent(options: TrainingConfig, position: Position) -> bool:
-    """Say whether steps, tokens or seconds are used up; epochs are counted by whoever takes them.
+def budget_exhausted(options: TrainingConfig, position: Position) -> bool:
+    """Whether the limit of steps, tokens or seconds is reached; the training loop itself counts epochs.
 
-    >>> spent(TrainingConfig(max_steps=5), Position(step=4)), spent(TrainingConfig(max_steps=5), Position(step=5))
+    >>> options = TrainingConfig(max_steps=5)
+    >>> budget_exhausted(options, Position(step=4)), budget_exhausted(options, Position(step=5))
     (False, True)
     """
     return (
@@ -22,9 +23,7 @@ def spent(options: TrainingConfig, position: Position) -> bool:
 
 
 def planned_steps(options: TrainingConfig, position: Position, steps_per_epoch: int) -> int:
-    """Return after how many steps the training will have ended, as well as can be told at `position`.
-
-    Of tokens and seconds it is what the steps so far let expect.
+    """Return the expected total number of steps; limits of tokens and seconds are extrapolated from `position`.
 
     >>> planned_steps(TrainingConfig(epochs=2, max_tokens=90), Position(step=3, tokens=30), 10)
     9

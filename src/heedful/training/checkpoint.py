@@ -1,4 +1,4 @@
-"""Checkpoints: everything that the rest of a training depends on, in one safetensors file."""
+"""Checkpoints: the complete training state, to resume from, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -17,42 +17,43 @@ from heedful.run_folder import read_metadata, read_tensors, write_tensors
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where a training stands."""
+    """The progress of a training run: counters, best epoch and times."""
 
     epoch: int = 0
-    """Epochs that ended and were validated."""
+    """Epochs completed and validated."""
     batch: int = 0
-    """Batches taken of the epoch that is under way."""
+    """Batches processed in the current epoch."""
     step: int = 0
     epoch_loss: float = 0.0
-    """Summed loss and predicted tokens of the epoch that is under way."""
+    """Sum of the training loss over the current epoch."""
     epoch_tokens: int = 0
+    """Number of predictions that `epoch_loss` sums over."""
     best_epoch: int = 0
     """0 before the first validation."""
     best: Scores | None = None
     seconds: float = 0.0
     tokens: int = 0
-    """Predicted in all steps so far."""
+    """Tokens predicted in all steps so far."""
     training_seconds: float = 0.0
-    """Spent on the steps; validation is not counted."""
+    """Time of the training steps, without validation."""
 
 
 def save_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position, data: str
 ) -> None:
-    """Write weights, optimizer moments, random-number states and position, whole or not at all.
+    """Write weights, optimizer state, random-number states and position atomically.
 
-    `data` is the digest of the data that the training reads.
+    `data` is the digest of the training and validation data.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-    tensors |= {f"random.{name}": state for name, state in random_states().items()}
+    tensors |= {f"random.{name}": state for name, state in get_rng_states().items()}
     write_tensors(path, tensors, {"position": json.dumps(asdict(position)), "data": data})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Put the state of a checkpoint into model, optimizer and random-number generators.
+    """Load a checkpoint into model, optimizer and random-number generators, and return its position.
 
     Raises: RunError for a missing, truncated or corrupt checkpoint, or one of another model.
     """
@@ -73,35 +74,35 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(
-            f"{path} does not fit the run's configuration ({error}); train anew"
+            f"{path} does not match the run's configuration ({error}); train a new run"
         ) from None
-    set_random_states(groups["random"])
+    set_rng_states(groups["random"])
     return position
 
 
 def read_position(metadata: dict[str, str]) -> Position:
-    """Read the position from a checkpoint's metadata."""
+    """Deserialize the position from a checkpoint's metadata."""
     return Position(**json.loads(metadata["position"]))
 
 
 def read_data_digest(path: Path) -> str | None:
-    """Read the digest of the data that a checkpoint's training reads.
+    """Read the digest of the training and validation data from a checkpoint.
 
     Raises: RunError for a missing, truncated or corrupt checkpoint.
     """
     return read_metadata(path).get("data")
 
 
-def random_states() -> dict[str, Tensor]:
-    """Return the states of PyTorch's random-number generators, one a device."""
+def get_rng_states() -> dict[str, Tensor]:
+    """Return the states of PyTorch's random-number generators, one per device."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states |= {f"cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
     return states
 
 
-def set_random_states(states: dict[str, Tensor]) -> None:
-    """Undo what was drawn since `random_states`."""
+def set_rng_states(states: dict[str, Tensor]) -> None:
+    """Restore the states that `get_rng_states` returned."""
     torch.set_rng_state(states["cpu"])
     for name, state in states.items():
         device, _, index = name.partition(".")
@@ -109,8 +110,8 @@ def set_random_states(states: dict[str, Tensor]) -> None:
             torch.cuda.set_rng_state(state, int(index))
 
 
-def average(paths: list[Path]) -> dict[str, Tensor]:
-    """Average the weights of several safetensors files, in float64."""
+def average_weights(paths: list[Path]) -> dict[str, Tensor]:
+    """Average the weights of several safetensors files in float64; integer tensors are those of the first."""
     total: dict[str, Tensor] = {}
     first: dict[str, Tensor] = {}
     for path in paths:

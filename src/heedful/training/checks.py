@@ -1,4 +1,4 @@
-"""What is checked before a training touches its folder."""
+"""Checks of data, device and run folder before training writes any file."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.base import Task
 from heedful.tasks.sections import TrainingConfig
 from heedful.training.checkpoint import read_data_digest
-from heedful.training.keep import CHECKPOINTS, STATE
+from heedful.training.checkpoint_manager import CHECKPOINTS, STATE
 
 
 def check_data(train: Dataset, valid: Dataset, examples: str = "examples") -> None:
-    """Raise DataError without examples to train on or to validate with."""
+    """Raise DataError if there are no training or no validation examples."""
     for what, data in (("training", train), ("validation", valid)):
         if not len(data):
-            raise DataError(f"there are no {what} {examples}; one or more are wanted")
+            raise DataError(f"there are no {what} {examples}; expected at least one")
 
 
 def check_device(options: TrainingConfig) -> None:
-    """Raise OptionError for an accelerator that is not there, or a precision that it lacks."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """Raise OptionError if the accelerator is unavailable or does not support the precision."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind: str = options.accelerator
     if kind == "auto":
-        kind = next((name for name, found in there.items() if found), "cpu")
-    if not there.get(kind, True):
+        kind = next((name for name, is_available in available.items() if is_available), "cpu")
+    if not available.get(kind, True):
         raise OptionError(
-            f"training.accelerator is {kind!r}, but PyTorch finds no such device here; "
-            "take 'cpu' or 'auto'"
+            f"training.accelerator is {kind!r}, but PyTorch finds no such device; "
+            "use 'cpu' or 'auto'"
         )
-    if (kind, options.precision) in LACKING:
-        mend = LACKING[kind, options.precision]
-        raise OptionError(f"training.precision {options.precision!r} {mend}")
+    if (kind, options.precision) in UNSUPPORTED_PRECISIONS:
+        advice = UNSUPPORTED_PRECISIONS[kind, options.precision]
+        raise OptionError(f"training.precision {options.precision!r} {advice}")
 
 
-LACKING = {
-    ("cpu", "16-mixed"): "wants a GPU; on a CPU take 'bf16-mixed'",
-    ("mps", "64-true"): "is more than 'mps' has; take '32-true', or accelerator 'cpu'",
+UNSUPPORTED_PRECISIONS = {
+    ("cpu", "16-mixed"): "needs a GPU; on a CPU use 'bf16-mixed'",
+    ("mps", "64-true"): "is not supported on 'mps'; use '32-true', or accelerator 'cpu'",
 }
-"""Precisions that a kind of device lacks, and what to do."""
+"""(device type, unsupported precision) -> the end of the error message."""
 
 
 def check_resumable(task: Task, folder: Path, config: Any, train: Dataset, valid: Dataset) -> None:
-    """Raise RunError unless `folder` holds an unfinished training of this configuration and data."""
+    """Raise RunError unless `folder` holds an unfinished run of this configuration and data."""
     if task.load_config(folder) != config:
         raise RunError(
             f"the configuration differs from that of the run in {folder}; resume with its own"
@@ -59,27 +59,27 @@ def check_resumable(task: Task, folder: Path, config: Any, train: Dataset, valid
         raise RunError(f"the run in {folder} has finished; there is nothing to resume")
     if run_folder.read_format(folder) < run_folder.FORMAT:
         raise RunError(
-            f"the run in {folder} was begun by an older Heedful; end it with that version, or train anew"
+            f"the run in {folder} was begun by an older Heedful; finish it with that version, or train a new run"
         )
-    if read_data_digest(state) != digest(train.texts(), valid.texts()):
+    if read_data_digest(state) != texts_digest(train.texts(), valid.texts()):
         raise RunError(
-            f"the training or validation {task.examples} are not those that the run in {folder} "
-            "began with; put the files back as they were, or train anew"
+            f"the training or validation {task.examples} differ from those that the run in {folder} "
+            "started with; restore the files, or train a new run"
         )
 
 
-def digest(train: Sequence[Sequence[str]], valid: Sequence[Sequence[str]]) -> str:
-    """Return a fingerprint (SHA-256) of every text of the data, in their order.
+def texts_digest(train: Sequence[Sequence[str]], valid: Sequence[Sequence[str]]) -> str:
+    """Return the SHA-256 digest of all texts of the data, in order.
 
-    >>> digest([["a"], ["b"]], [["c"], ["d"]])[:8]
+    >>> texts_digest([["a"], ["b"]], [["c"], ["d"]])[:8]
     'ef0aa427'
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for texts in (*train, *valid):
-        found.update(f"{len(texts)} texts\n".encode())
+        digest.update(f"{len(texts)} texts\n".encode())
         for text in texts:
             encoded = text.encode()
-            # the length keeps texts that hold line ends apart
-            found.update(b"%d " % len(encoded))
-            found.update(encoded)
-    return found.hexdigest()
+            # the length prefix makes the encoding unambiguous
+            digest.update(b"%d " % len(encoded))
+            digest.update(encoded)
+    return digest.hexdigest()

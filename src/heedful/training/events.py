@@ -1,4 +1,4 @@
-"""What training reports while it runs: frozen values, to be drawn, printed or stored by the caller."""
+"""Training events: frozen values for the caller to print, draw or store."""
 
 from __future__ import annotations
 
@@ -16,71 +16,69 @@ class Started:
     run: Path
     parameters: int
     sizes: dict[str, int]
-    """The entries of each vocabulary."""
+    """Vocabulary -> number of entries."""
     train_examples: int
     left_out: int
-    """Training examples longer than the configuration allows."""
+    """Training examples skipped, as they are longer than the configuration allows."""
     valid_examples: int
     epochs: int
     steps_per_epoch: int
     first_step: int
-    """0, or the step that a resumed run goes on from."""
+    """0, or the step from which a run resumes."""
     notices: Sequence[str]
-    """A line each: settings that do less on this machine than they are expected to."""
+    """Warnings, one line each: settings that have less effect on this machine than expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Some steps were taken.
+    """Progress since the last report.
 
-    Rates are by the wall clock and of the steps since the last report, with the checkpoints saved
-    among them; the time that whoever receives the events takes is not counted.
+    Rates are by wall-clock time, including saving checkpoints but not the time that the receiver of the
+    events takes.
     """
 
     epoch: int
     """Counted from 1."""
     step: int
     steps: int
-    """Steps of the whole training, should it not stop early; where tokens or seconds limit it, as far as can
-    be told by now."""
+    """Total steps without early stopping; an estimate if tokens or seconds are limited."""
     loss: float
-    """Mean training loss a prediction since the last report."""
+    """Mean training loss per prediction since the last report."""
     learning_rate: float
     tokens_per_second: float
-    """Tokens (labels) that the model predicted, padding not counted."""
+    """Tokens (labels) predicted per second, without padding."""
     seconds_left: float
-    """At this pace, for the steps up to the last of all epochs: validation is not counted, and training
-    may stop early."""
+    """Estimated time of the remaining steps, without validation and early stopping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """An epoch ended and its weights were validated."""
+    """An epoch ended and was validated."""
 
     epoch: int
     step: int
     train_loss: float
     scores: Scores
     best: bool
-    """Whether these are the best weights so far."""
+    """Whether this is the best epoch so far."""
     seconds: float
-    """Since training started, earlier parts of a resumed run included."""
+    """Time since training started, including earlier parts of a resumed run."""
     tokens: int
-    """Predicted in all training steps so far."""
+    """Tokens predicted in all steps so far."""
     training_seconds: float
-    """Spent on training steps so far; validation is not counted."""
+    """Time of the training steps so far, without validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """Training ended; the run folder holds the chosen weights."""
+    """Training ended; the run folder holds the best weights."""
 
     run: Path
     epochs: int
     steps: int
     stopped_early: bool
     chosen: str
-    """"average" or "epoch 12": where the weights come from."""
+    """The source of the weights: "epoch 12", or "average of epochs 8 to 12"."""
     scores: Scores
     seconds: float
 

@@ -1,4 +1,4 @@
-"""Lightning Fabric, which moves the training to its device and computes in its precision."""
+"""Lightning Fabric: device placement and mixed precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from heedful.tasks.sections import TrainingConfig
 
 
 def build_fabric(options: TrainingConfig) -> Fabric:
-    """Return a Fabric of one device; what it would log of its choices stays unsaid: they are ours."""
+    """Return a Fabric with one device; its log messages about device and precision are suppressed."""
     logger = logging.getLogger("lightning_fabric")
     before = logger.level
     logger.setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The training loop of every task: it yields events and prints nothing."""
+"""The training loop of every task, a generator of events."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
 from heedful.tasks.sections import TrainingConfig
-from heedful.training.budget import planned_steps, spent
+from heedful.training.budget import budget_exhausted, planned_steps
 from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
-from heedful.training.checks import check_data, check_device, check_resumable, digest
+from heedful.training.checkpoint_manager import CheckpointManager
+from heedful.training.checks import check_data, check_device, check_resumable, texts_digest
 from heedful.training.events import Event, Finished, Progress, Started, Validated
 from heedful.training.fabric import build_fabric
-from heedful.training.keep import Keeper
 from heedful.training.memory import keep_freed_memory, set_threads
 from heedful.training.precision import precision_notices
 from heedful.training.replace import replacing
-from heedful.training.schedule import factor
+from heedful.training.schedule import learning_rate_factor
 from heedful.training.validation import validate
 
 
@@ -38,24 +38,24 @@ def train_model(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Iterator[Event]:
-    """Train a model of `task` into the folder `run_dir` and yield what happens.
+    """Train a model of `task` into the folder `run_dir` and yield events.
 
-    With `resume` the run in `run_dir` goes on from its last checkpoint and ends, on the same machine
-    with the same number of threads, with the same weights bit for bit as if it had never stopped.
+    With `resume` the run continues from its last checkpoint. On the same machine, with the same number of
+    threads, its weights are bit for bit those of an uninterrupted run.
 
-    Everything is checked before this returns; files are written from the first event on.
+    Arguments are checked before this returns; files are written from the first event on.
 
     Args:
         task: one of `heedful.tasks.table.TASKS`.
         config: a `task.configuration`.
-        train, valid: what the task's readers return.
-        run_dir: a folder that is not there, or, resuming or overwriting, that of a run.
-        resume: go on with the run.
+        train, valid: datasets from the task's readers.
+        run_dir: a new folder, or, to resume or overwrite, that of a run.
+        resume: continue the run.
         overwrite: replace the run, once the first step can be taken.
 
-    Raises: RunError for a folder that is taken, or, resuming, that holds no unfinished run of this
-        configuration and these data; DataError without data to train on, or data that the task cannot
-        use; OptionError for a device that is not there, or that lacks the precision.
+    Raises: RunError if the folder is in use, or, to resume, if it holds no unfinished run of this configuration
+        and data; DataError for data that are empty or that the task cannot use; OptionError for an unavailable
+        device or a precision that it does not support.
 
     >>> import tempfile
     >>> from heedful.data.files import Pairs
@@ -85,22 +85,22 @@ def train_model(
 
 
 class _Training:
-    """One training: what stays fixed, and the position that moves."""
+    """The state of one training run."""
 
     def __init__(self, task: Task, config: Any, train: Dataset, valid: Dataset, folder: Path):
         self.task = task
         self.config = config
         self.options: TrainingConfig = config.training
         self.train_data, self.valid_data = train, valid
-        self.digest = digest(train.texts(), valid.texts())
-        self.keeper = Keeper(folder, config.training.average_epochs)
+        self.digest = texts_digest(train.texts(), valid.texts())
+        self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
         self.position = Position()
-        self.began = time.monotonic()
+        self.start_time = time.monotonic()
 
     def run(self, resume: bool) -> Iterator[Event]:
         self._prepare(resume)
         yield Started(
-            run=self.keeper.folder,
+            run=self.checkpoints.folder,
             parameters=sum(each.numel() for each in self.trained.model.parameters()),
             sizes=self.trained.sizes(),
             train_examples=len(self.batches.examples),
@@ -113,9 +113,9 @@ class _Training:
                 self.options.precision, self.fabric.device.type, self.trained.model
             ),
         )
-        while self._goes_on():
+        while self._should_continue():
             yield from self._train_epoch()
-            yield self._end_epoch()
+            yield self._validate_epoch()
         yield self._finish()
 
     def _prepare(self, resume: bool) -> None:
@@ -126,7 +126,7 @@ class _Training:
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
         if resume:
-            self.trained = self.task.reload(self.config, self.keeper.folder)
+            self.trained = self.task.reload(self.config, self.checkpoints.folder)
         else:
             self.trained = self.task.learn(self.config, self.train_data)
         self.batches = self.task.batches(self.trained, self.train_data, training=True)
@@ -143,34 +143,34 @@ class _Training:
         )
         self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
         if resume:
-            self.position = load_checkpoint(self.keeper.state, self.loss.model, optimizer)
+            self.position = load_checkpoint(self.checkpoints.state_file, self.loss.model, optimizer)
         else:
-            self.keeper.begin(self.task.name, self.trained)
+            self.checkpoints.create(self.task.name, self.trained)
             self._save_checkpoint()
-        self.began = time.monotonic() - self.position.seconds
+        self.start_time = time.monotonic() - self.position.seconds
 
     def _train_epoch(self) -> Iterator[Progress]:
-        """Take the remaining steps of the epoch that is under way."""
+        """Train the remaining batches of the current epoch."""
         self.module.train()
         reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
         clock = reported
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
-            if spent(self.options, self.position):
+            if budget_exhausted(self.options, self.position):
                 break
-            loss, asked = self._step(batch), self.loss.count(batch)
-            loss_sum, count = loss_sum + loss, count + asked
-            clock, since = time.monotonic(), clock
+            loss, predictions = self._step(batch), self.loss.count(batch)
+            loss_sum, count = loss_sum + loss, count + predictions
+            clock, step_start = time.monotonic(), clock
             self.position = replace(
                 self.position,
                 batch=self.position.batch + 1,
                 step=self.position.step + 1,
                 epoch_loss=self.position.epoch_loss + loss,
-                epoch_tokens=self.position.epoch_tokens + asked,
+                epoch_tokens=self.position.epoch_tokens + predictions,
                 tokens=self.position.tokens + self.loss.tokens(batch),
-                training_seconds=self.position.training_seconds + clock - since,
+                training_seconds=self.position.training_seconds + clock - step_start,
             )
-            step, every = self.position.step, self.options.checkpoint_steps
-            if every and step % every == 0:
+            step, interval = self.position.step, self.options.checkpoint_steps
+            if interval and step % interval == 0:
                 self._save_checkpoint()
             if step % self.options.progress_steps == 0:
                 now = time.monotonic()
@@ -183,7 +183,7 @@ class _Training:
     def _step(self, batch: Any) -> float:
         """Take one optimizer step and return the batch's summed loss."""
         options = self.options
-        rate = options.learning_rate * factor(
+        rate = options.learning_rate * learning_rate_factor(
             options.schedule,
             self.position.step + 1,
             warmup=options.warmup_steps,
@@ -199,7 +199,7 @@ class _Training:
         self.optimizer.step()
         return float(loss.detach())
 
-    def _progress(self, loss: float, speed: float, seconds_a_step: float) -> Progress:
+    def _progress(self, loss: float, speed: float, seconds_per_step: float) -> Progress:
         steps = planned_steps(self.options, self.position, self.steps_per_epoch)
         return Progress(
             epoch=self.position.epoch + 1,
@@ -208,11 +208,11 @@ class _Training:
             loss=loss,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             tokens_per_second=speed,
-            seconds_left=seconds_a_step * (steps - self.position.step),
+            seconds_left=seconds_per_step * (steps - self.position.step),
         )
 
-    def _end_epoch(self) -> Validated:
-        """Validate, keep the best weights, write metrics and checkpoint."""
+    def _validate_epoch(self) -> Validated:
+        """Validate the epoch, save the weights if they are the best, write metrics and checkpoint."""
         scores, metric = self._validate(), self.options.metric
         old, epoch = self.position, self.position.epoch + 1
         best = old.best is None or rank(scores, metric) > rank(old.best, metric)
@@ -226,63 +226,64 @@ class _Training:
             best=scores if best else old.best,
         )
         if best:
-            self.keeper.keep_best(self.trained)
-        self.keeper.keep_epoch(self.trained, epoch)
+            self.checkpoints.save_best(self.trained)
+        self.checkpoints.save_epoch(self.trained, epoch)
         event = Validated(
             epoch=epoch,
             step=old.step,
             train_loss=old.epoch_loss / max(1, old.epoch_tokens),
             scores=scores,
             best=best,
-            seconds=time.monotonic() - self.began,
+            seconds=time.monotonic() - self.start_time,
             tokens=old.tokens,
             training_seconds=old.training_seconds,
         )
-        self.keeper.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
+        self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self._save_checkpoint()
         return event
 
     def _finish(self) -> Finished:
-        """Keep the average of the last epochs when it validates better than the best epoch."""
+        """Choose the better of the best epoch and the average of the last epochs, and remove the checkpoints."""
         last, best = self.position.epoch, self.position.best
         assert best is not None
         chosen, scores = f"epoch {self.position.best_epoch}", best
-        averaged = self.keeper.average(last)
+        averaged = self.checkpoints.average(last)
         if averaged is not None:
             name, weights = averaged
             self.loss.model.load_state_dict(weights)
-            found = self._validate()
-            if rank(found, self.options.metric) > rank(best, self.options.metric):
-                chosen, scores = name, found
-                self.keeper.keep_best(self.trained)
+            averaged_scores = self._validate()
+            if rank(averaged_scores, self.options.metric) > rank(best, self.options.metric):
+                chosen, scores = name, averaged_scores
+                self.checkpoints.save_best(self.trained)
         event = Finished(
-            run=self.keeper.folder,
+            run=self.checkpoints.folder,
             epochs=last,
             steps=self.position.step,
-            stopped_early=last < self.options.epochs and not spent(self.options, self.position),
+            stopped_early=last < self.options.epochs
+            and not budget_exhausted(self.options, self.position),
             chosen=chosen,
             scores=scores,
-            seconds=time.monotonic() - self.began,
+            seconds=time.monotonic() - self.start_time,
         )
-        self.keeper.write_metrics(
+        self.checkpoints.write_metrics(
             {"event": "finished", **asdict(event), "run": event.run.name}, last
         )
-        self.keeper.end()
+        self.checkpoints.remove()
         return event
 
     def _validate(self) -> Scores:
         return validate(self.task, self.trained, self.loss, self.valid_batches, self.valid_data)
 
-    def _goes_on(self) -> bool:
-        """Say whether there are steps to take, or an epoch that was cut short to validate."""
+    def _should_continue(self) -> bool:
+        """Whether to train another epoch, or to validate one that the budget cut short."""
         position, options = self.position, self.options
-        waited = position.epoch - position.best_epoch
-        if position.epoch >= options.epochs or 0 < options.patience <= waited:
+        epochs_without_improvement = position.epoch - position.best_epoch
+        if position.epoch >= options.epochs or 0 < options.patience <= epochs_without_improvement:
             return False
-        return position.batch > 0 or not spent(options, position)
+        return position.batch > 0 or not budget_exhausted(options, position)
 
     def _save_checkpoint(self) -> None:
-        self.position = replace(self.position, seconds=time.monotonic() - self.began)
+        self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
         save_checkpoint(
-            self.keeper.state, self.loss.model, self.optimizer, self.position, self.digest
+            self.checkpoints.state_file, self.loss.model, self.optimizer, self.position, self.digest
         )

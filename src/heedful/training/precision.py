@@ -1,4 +1,4 @@
-"""What a training in half precision should say of the processor before it starts."""
+"""Warnings about half precision on the CPU, given before training starts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from heedful.ops.jit.processor import has_bfloat16_arithmetic
 
 
 def precision_notices(precision: str, device_type: str, model: nn.Module) -> tuple[str, ...]:
-    """Return a line for each thing that half precision does not do for this model on this processor.
+    """Return one line for each reason why half precision is slow or has no effect for this model on this CPU.
 
-    There is nothing to say of an accelerator, nor of a precision that is not half. On a CPU half precision is
-    "bf16-mixed": "16-mixed" is refused before.
+    Empty for accelerators and for other precisions. On a CPU half precision is "bf16-mixed", as `check_device`
+    rejects "16-mixed".
 
     >>> precision_notices("32-true", "cpu", nn.LSTM(3, 4))
     ()

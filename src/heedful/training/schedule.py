@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor, between 0 and 1, that multiplies the peak at each step."""
+"""Learning-rate schedules: the factor from 0 to 1 on the peak learning rate at each step."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from heedful.errors import unknown_choice
 
 Schedule = Callable[[int, int, int], float]
-"""(step, warm-up steps, total steps) -> factor; `step` counts from 1 and lies after the warm-up."""
+"""(step, warm-up steps, total steps) -> factor; `step` counts from 1 and is past the warm-up."""
 
 
 def constant(step: int, warmup: int, total: int) -> float:
-    """1."""
+    """Always 1."""
     return 1.0
 
 
@@ -22,13 +22,13 @@ def inverse_square_root(step: int, warmup: int, total: int) -> float:
 
 
 def cosine(step: int, warmup: int, total: int) -> float:
-    """Half a cosine from 1 down to 0 at the last step: https://arxiv.org/abs/1608.03983."""
-    return 0.5 * (1.0 + math.cos(math.pi * _done(step, warmup, total)))
+    """Cosine decay from 1 to 0 at the last step: Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983."""
+    return 0.5 * (1.0 + math.cos(math.pi * _decay_progress(step, warmup, total)))
 
 
 def linear(step: int, warmup: int, total: int) -> float:
-    """A straight line from 1 down to 0 at the last step."""
-    return 1.0 - _done(step, warmup, total)
+    """Linear decay from 1 to 0 at the last step."""
+    return 1.0 - _decay_progress(step, warmup, total)
 
 
 SCHEDULES: dict[str, Schedule] = {
@@ -39,14 +39,14 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-def factor(name: str, step: int, *, warmup: int, total: int) -> float:
-    """Return the factor of schedule `name` at `step`, after a straight warm-up from 0 to 1.
+def learning_rate_factor(name: str, step: int, *, warmup: int, total: int) -> float:
+    """Return the factor of schedule `name` at `step`, with linear warm-up from 0 to 1.
 
-    `step` counts from 1, so that no step is wasted at 0.
+    `step` counts from 1, so that no step has the factor 0 of the warm-up's start.
 
-    Raises: OptionError for a schedule that is not in SCHEDULES.
+    Raises: OptionError if `name` is not in SCHEDULES.
 
-    >>> [round(factor("linear", step, warmup=2, total=6), 2) for step in range(1, 7)]
+    >>> [round(learning_rate_factor("linear", step, warmup=2, total=6), 2) for step in range(1, 7)]
     [0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
     """
     if name not in SCHEDULES:
@@ -56,5 +56,5 @@ def factor(name: str, step: int, *, warmup: int, total: int) -> float:
     return SCHEDULES[name](step, warmup, total)
 
 
-def _done(step: int, warmup: int, total: int) -> float:
+def _decay_progress(step: int, warmup: int, total: int) -> float:
     return min(1.0, (step - warmup) / max(1, total - warmup))

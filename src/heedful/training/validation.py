@@ -1,4 +1,4 @@
-"""Validation: the loss of the true answers, and the metrics of the answer."""
+"""Validation: the loss and the metrics on the validation data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def validate(
     batches: Batches[Any, Any],
     data: Dataset,
 ) -> Scores:
-    """Score the model on the validation data, of which `batches` are the encoded form."""
+    """Return the loss per prediction and the metrics; `batches` is the encoded form of `data`."""
     device = next(trained.model.parameters()).device
     loss.eval()
     total, predictions = 0.0, 0

@@ -1,4 +1,4 @@
-"""Draw one attention map on matplotlib axes: the part that pictures of many maps repeat."""
+"""Draw one attention heat map on matplotlib axes."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from heedful.explore.schema import AttentionRecord
-from heedful.explore.tokens import clipped
+from heedful.explore.tokens import truncate
 
-COLOURS: Final = ("#f7fbff", "#cfe1f2", "#93c4de", "#4a97c9", "#1764ab", "#08306b")
-"""Light to dark, one hue: readable in grey and by the colour-blind. The HTML page has the same."""
+COLOUR_STOPS: Final = ("#f7fbff", "#cfe1f2", "#93c4de", "#4a97c9", "#1764ab", "#08306b")
+"""Sequential colour map, light to dark, safe for colour-blind readers. `explorer.js` has the same stops."""
 
-COLOUR_MAP: Final = LinearSegmentedColormap.from_list("heedful", COLOURS)
-SCALE: Final = Normalize(0.0, 1.0)
+COLOUR_MAP: Final = LinearSegmentedColormap.from_list("heedful", COLOUR_STOPS)
+WEIGHT_NORM: Final = Normalize(0.0, 1.0)
 HATCH_COLOUR: Final = "#8c96a0"
 LABEL_SIZE: Final = 9.0
 """Points."""
-_UPRIGHT: Final = 2
-"""A label of one East Asian character or two letters fits above its column as it is."""
+_MAX_UPRIGHT_CELLS: Final = 2
+"""Labels up to this many terminal cells fit above their column without slanting."""
 
 
-def paint(axes: Axes, record: AttentionRecord) -> None:
-    """Draw one head: cells by weight, masked cells hatched."""
+def draw_weights(axes: Axes, record: AttentionRecord) -> None:
+    """Draw the weights of one head as a heat map, masked cells hatched."""
     allowed: NDArray[numpy.bool_] = record.allowed[0]
     weights = numpy.ma.masked_where(~allowed, record.weights[0])
     rows, columns = allowed.shape
     axes.imshow(
         weights,
         cmap=COLOUR_MAP,
-        norm=SCALE,
+        norm=WEIGHT_NORM,
         interpolation="none",
         aspect="auto",
         extent=(0, columns, rows, 0),
@@ -48,8 +48,8 @@ def paint(axes: Axes, record: AttentionRecord) -> None:
         spine.set(edgecolor="#b4bcc4", linewidth=0.6)
 
 
-def write_numbers(axes: Axes, record: AttentionRecord) -> None:
-    """Write each weight that would not read 0.00 into its cell."""
+def annotate_weights(axes: Axes, record: AttentionRecord) -> None:
+    """Write each weight that does not round to 0.00 into its cell."""
     for query, key in numpy.argwhere(record.allowed[0] & (record.weights[0] >= 0.005)):
         weight = float(record.weights[0, query, key])
         colour = "white" if weight > 0.5 else "#10151c"
@@ -65,7 +65,7 @@ def write_numbers(axes: Axes, record: AttentionRecord) -> None:
 
 
 def _hatched(allowed: NDArray[numpy.bool_]) -> PathPatch:
-    """One shape over all masked cells, a rectangle for each run of them in a row."""
+    """Return one hatched patch over all masked cells: a rectangle for each run of them in a row."""
     paths = []
     for row, cells in enumerate(allowed):
         edges = numpy.flatnonzero(
@@ -84,19 +84,19 @@ def _hatched(allowed: NDArray[numpy.bool_]) -> PathPatch:
     )
 
 
-def label(axes: Axes, record: AttentionRecord, families: list[str]) -> None:
-    """Name the rows and, slanted above, the columns."""
+def label_tokens(axes: Axes, record: AttentionRecord, families: list[str]) -> None:
+    """Label the rows with the query tokens and the columns, above and slanted, with the key tokens."""
     queries, keys = record.query_tokens, record.key_tokens
     axes.set_yticks(
-        [row + 0.5 for row in range(len(queries))], [clipped(token) for token in queries]
+        [row + 0.5 for row in range(len(queries))], [truncate(token) for token in queries]
     )
     axes.set_xticks(
-        [column + 0.5 for column in range(len(keys))], [clipped(token) for token in keys]
+        [column + 0.5 for column in range(len(keys))], [truncate(token) for token in keys]
     )
     axes.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
-    for written in axes.get_yticklabels():
-        written.set(fontsize=LABEL_SIZE, family=families, parse_math=False)
-    for written in axes.get_xticklabels():
-        written.set(fontsize=LABEL_SIZE, family=families, parse_math=False)
-        if cell_len(written.get_text()) > _UPRIGHT:
-            written.set(rotation=60, horizontalalignment="left", rotation_mode="anchor")
+    for tick_label in axes.get_yticklabels():
+        tick_label.set(fontsize=LABEL_SIZE, family=families, parse_math=False)
+    for tick_label in axes.get_xticklabels():
+        tick_label.set(fontsize=LABEL_SIZE, family=families, parse_math=False)
+        if cell_len(tick_label.get_text()) > _MAX_UPRIGHT_CELLS:
+            tick_label.set(rotation=60, horizontalalignment="left", rotation_mode="anchor")

@@ -1,4 +1,4 @@
-"""Merge the attention of sub-words into the attention of words."""
+"""Subword merging: attention weights of words from those of their pieces."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def merge_words(
     query_words: Sequence[str],
     key_words: Sequence[str],
 ) -> AttentionRecord:
-    """Merge sub-words to words: sum over keys, average over queries.
+    """Merge subwords into words: sum over keys, average over queries.
 
-    With u, v words and their pieces q ∈ u, k ∈ v:  w(u, v) = 1/|u| Σ_q Σ_k w(q, k), so that a row which
-    summed to 1 still does. A word pair is masked where every pair of its pieces is. The record says that
-    it was merged; where each piece is a whole word nothing changes and `merged` stays False.
+    For words u, v with pieces q ∈ u, k ∈ v:  w(u, v) = 1/|u| Σ_q Σ_k w(q, k), so rows that sum to 1 still do.
+    A pair of words is masked if every pair of its pieces is. The result has `merged` True, except if every
+    piece is a whole word.
 
     Args:
-        record: what was recorded, one token a piece.
-        queries, keys: for each token the index of its word; they never decrease, from 0, without gaps.
-        query_words, key_words: the words themselves.
+        record: attention weights with one token per piece.
+        queries, keys: word index of each token: from 0, non-decreasing, without gaps.
+        query_words, key_words: the words.
 
     Raises:
-        ShapeError: the indices do not fit the tokens or the words.
+        ShapeError: the indices do not match the tokens or the words.
 
     >>> pieces = AttentionRecord("a", "cross", 0, ("Häu", "ser"), ("hou", "ses"), [[[.5, .25], [.25, 0]]])
     >>> words = merge_words(
@@ -63,7 +63,7 @@ def merge_words(
 
 
 def _membership(words: Sequence[int]) -> NDArray[Any]:
-    """(words, pieces): 1 where the piece belongs to the word."""
+    """Return the matrix (words, pieces) that is 1 where the piece belongs to the word."""
     index = numpy.asarray(words)
     member: NDArray[Any] = numpy.arange(index[-1] + 1)[:, None] == index[None, :]
     return member.astype(numpy.float64)
@@ -74,6 +74,6 @@ def _check(axis: str, index: Sequence[int], tokens: Sequence[str], words: Sequen
     fits = len(index) == len(tokens) > 0 and index[0] == 0 and index[-1] == len(words) - 1
     if not fits or not set(steps) <= {0, 1}:
         raise ShapeError(
-            f"{axis} word indices {list(index)} do not fit {len(tokens)} tokens and {len(words)} words; "
-            "wanted one index a token, from 0 to the last word, never decreasing, without gaps."
+            f"{axis} word indices {list(index)} do not match {len(tokens)} tokens and {len(words)} words; "
+            "expected one index per token, from 0 to the last word, non-decreasing, without gaps."
         )

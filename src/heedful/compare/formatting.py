@@ -1,4 +1,4 @@
-"""A comparison as rows of text, for the terminal and the page."""
+"""Format the results of a comparison as text, for the terminal and the HTML page."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from heedful.answers.base import Metric
 from heedful.compare.plan import Plan
 from heedful.compare.significance import Difference
-from heedful.compare.summary import Row, Spread, Summary
-from heedful.explore.intervals import written
+from heedful.compare.summary import ContenderSummary, SeedValues, Summary
+from heedful.explore.intervals import format_number
 
 NONE = "–"
 
 
 def table(plan: Plan, summary: Summary) -> list[list[str]]:
-    """Return the table of the terminal: a line of titles, then a line a contender."""
+    """Return the terminal table: column titles, then one row per contender."""
     longest = max((max(row.latency, default=0) for row in summary.rows), default=0)
     titles = [
         "contender",
@@ -51,19 +51,20 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
     return rows
 
 
-def difference_cells(found: Difference | None, metric: Metric) -> list[str]:
-    """Return a difference with its interval, and its p-value; nothing for a contender against itself."""
-    if found is None:
+def difference_cells(difference: Difference | None, metric: Metric) -> list[str]:
+    """Format a difference with its confidence interval, and its p-value; – for a contender against itself."""
+    if difference is None:
         return [NONE, NONE]
     form = f"+{metric.format_spec}"
     middle, low, high = (
-        written(value, form) for value in (found.difference, found.low, found.high)
+        format_number(value, form)
+        for value in (difference.difference, difference.low, difference.high)
     )
-    return [f"{middle} ({low} to {high})", p_value(found.p)]
+    return [f"{middle} ({low} to {high})", p_value(difference.p)]
 
 
 def p_value(p: float) -> str:
-    """Write a p-value.
+    """Format a p-value.
 
     >>> p_value(0.0312), p_value(0.0009995)
     ('0.031', '<0.001')
@@ -71,22 +72,22 @@ def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def memory(found: Spread | None) -> str:
-    """Write bytes.
+def memory(added: SeedValues | None) -> str:
+    """Format mean bytes as MiB.
 
-    >>> memory(Spread(values=(3 * 2**20, 5 * 2**20)))
+    >>> memory(SeedValues(values=(3 * 2**20, 5 * 2**20)))
     '4 MiB'
     """
-    return NONE if found is None else f"{found.mean / 2**20:,.0f} MiB"
+    return NONE if added is None else f"{added.mean / 2**20:,.0f} MiB"
 
 
-def milliseconds(row: Row, length: int) -> str:
-    """Write the time of one answer."""
+def milliseconds(row: ContenderSummary, length: int) -> str:
+    """Format the latency at an input length."""
     return f"{1000 * row.latency[length]:,.1f}" if length in row.latency else NONE
 
 
-def seconds_to(row: Row) -> str:
-    """Write the time to the target, and how many trainings reached it where not all did."""
+def seconds_to(row: ContenderSummary) -> str:
+    """Format the time to the target, and how many trainings reached it if not all did."""
     if row.seconds_to_target is None:
         return "not reached"
     reached, of = len(row.seconds_to_target.values), len(row.quality.values)
@@ -95,7 +96,7 @@ def seconds_to(row: Row) -> str:
 
 
 def failures(summary: Summary) -> Sequence[Sequence[str]]:
-    """Return a line for each training that failed."""
+    """Return one row for each failed training."""
     return [
         [each.contender, str(each.seed), f"{each.fraction:g}", each.error or ""]
         for each in summary.failures
@@ -103,12 +104,12 @@ def failures(summary: Summary) -> Sequence[Sequence[str]]:
 
 
 def target_text(metric: Metric, target: float | None) -> str:
-    """Write the quality to which times are given."""
+    """Format the target metric of the times."""
     return NONE if target is None else f"{target:{metric.format_spec}}"
 
 
 def settings_text(settings: Mapping[str, Any], prefix: str = "") -> str:
-    """Write nested settings on one line.
+    """Format nested settings on one line.
 
     >>> settings_text({"encoder": {"kind": "lstm", "hidden": 64}})
     'encoder.kind = lstm, encoder.hidden = 64'

@@ -1,4 +1,4 @@
-"""Evaluation mode for as long as a search runs."""
+"""Evaluation mode inside a `with` block."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module of `model` in evaluation mode, and afterwards each back as it was.
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module of `model` in evaluation mode, and restore each module's mode afterwards.
 
     >>> model = nn.Sequential(nn.Dropout(0.5))
-    >>> with evaluating(model):
+    >>> with evaluation_mode(model):
     ...     model[0].training
     False
     >>> model[0].training

@@ -65,7 +65,9 @@ def test_every_head_is_merged() -> None:
 
 @pytest.mark.parametrize("queries", [[0, 1], [0, 1, 0], [0, 2, 2], [1, 1, 1], [0, 0, 0], [0, 1, 2]])
 def test_indices_that_do_not_fit_are_refused(queries: list[int]) -> None:
-    with pytest.raises(ShapeError, match=r"query word indices .* do not fit 3 tokens and 2 words"):
+    with pytest.raises(
+        ShapeError, match=r"query word indices .* do not match 3 tokens and 2 words"
+    ):
         merge_words(
             pieces(),
             queries=queries,
