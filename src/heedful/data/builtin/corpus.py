@@ -1,4 +1,4 @@
-"""What a built-in corpus is."""
+"""Built-in corpora: generated data with training, validation and test splits."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from heedful.data.files import Pairs
 from heedful.data.labelled import Labelled
 
 Links = frozenset[tuple[int, int]]
-"""Which characters go together: (position in the source text, position in the target text), from 0."""
+"""Character alignment: zero-based (source position, target position) pairs."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Pairs made by rule, split so that nothing asked in the test was answered in the training."""
+    """Generated pairs, split so that no test item occurs in training."""
 
     train: Pairs
     valid: Pairs
     test: Pairs
     description: str
-    """One paragraph for people: what is asked, in what forms, how it is split."""
+    """One paragraph for display: the task, its formats and the split."""
     test_links: tuple[Links, ...] | None = None
-    """For each test pair the characters that truly go together, where that is known."""
+    """The gold alignment of each test pair, if known."""
 
 
 @dataclass(frozen=True)
 class TaggedCorpus:
-    """Sentences made by rule with a label for each token, split so that no test sentence is in the training."""
+    """Generated sentences with a label for each token, split so that no test sentence occurs in training."""
 
     train: Labelled
     valid: Labelled
     test: Labelled
     description: str
-    """One paragraph for people: what is asked, in what forms, how it is split."""
+    """One paragraph for display: the task, its formats and the split."""
     test_distances: tuple[tuple[int | None, ...], ...]
-    """For each test token, how many words to the right (negative: left) the word stands that decides its label."""
+    """For each test token, the offset (negative: to the left) of the word that determines its label; None: itself."""
