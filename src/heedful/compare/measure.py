@@ -43,7 +43,7 @@ def answer_seconds(predictor: Predictor, data: Dataset, lengths: Sequence[int]) 
     """
     found: dict[int, float] = {}
     for length in sorted(lengths):
-        made = data.stretched(length)
+        made = data.input_of_length(length)
         try:
             found[length] = _median(predictor, made)
         except (HeedfulError, IndexError):

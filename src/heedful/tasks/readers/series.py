@@ -12,7 +12,7 @@ from pydantic import Field
 
 from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
-from heedful.data.series.windows import Windows, split_by_time, windows_of
+from heedful.data.series.windows import Windows, sliding_windows, split_by_time
 from heedful.errors import DataError
 from heedful.models.config import Section
 from heedful.tasks.readers.base import (
@@ -100,7 +100,7 @@ class SeriesReader(Reader):
 
             corpus = load_builtin_series(values[0].removeprefix(BUILTIN))
             found: SeriesSet = getattr(corpus, part)
-            return corpus.answered(found, self.kind)
+            return corpus.with_answers(found, self.kind)
         refuse_builtin_among_files(values, part)
         columns = data.columns_of(each_step=self.kind == "steps")
         read = [series for value in values for series in read_series(value, columns)]
@@ -179,7 +179,7 @@ class ForecastReader(SeriesReader):
         return self._windows(early, data), self._windows(late, data)
 
     def _windows(self, series: SeriesSet, data: Any) -> Windows:
-        return windows_of(series, window=data.window, horizon=data.horizon, stride=data.stride)
+        return sliding_windows(series, window=data.window, horizon=data.horizon, stride=data.stride)
 
 
 class _SeriesStream(Stream):
