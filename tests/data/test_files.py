@@ -43,7 +43,7 @@ def test_a_byte_order_mark_is_dropped_at_the_start_alone(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt"])
-def test_gzip_is_told_by_content(tmp_path: Path, name: str) -> None:
+def test_gzip_is_detected_by_content(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, gzip.compress("Grüße\n你好\n".encode()))
     assert read_lines(path) == ["Grüße", "你好"]
 

@@ -1,4 +1,4 @@
-"""Schemes of spans: told from the labels, and every break found, also against a plain reading of the schemes."""
+"""Span schemes: detection and violations, also against an enumeration of all valid sequences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from heedful.data.spans import detect_scheme, first_violation, is_span_labels
 
 
-def test_spans_are_told_from_other_labels() -> None:
+def test_span_labels_are_recognised() -> None:
     assert is_span_labels({"O", "S-X", "B-X", "E-X"})
     assert is_span_labels({"O", "I-X"})
     assert is_span_labels({"B-X"})
@@ -32,7 +32,7 @@ def test_spans_are_told_from_other_labels() -> None:
         ([[], []], None),
     ],
 )
-def test_the_scheme_is_told_from_the_labels(sentences: list[list[str]], scheme: str | None) -> None:
+def test_the_scheme_is_detected(sentences: list[list[str]], scheme: str | None) -> None:
     assert detect_scheme(sentences) == scheme
 
 
@@ -53,7 +53,7 @@ def test_the_scheme_is_told_from_the_labels(sentences: list[list[str]], scheme: 
         ("BIO", [], None),
     ],
 )
-def test_the_first_break_is_found(scheme: str, labels: list[str], place: int | None) -> None:
+def test_the_first_violation_is_found(scheme: str, labels: list[str], place: int | None) -> None:
     assert first_violation(scheme, labels) == place
 
 

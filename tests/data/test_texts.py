@@ -1,4 +1,4 @@
-"""Tables of texts: read with their answers, refused by file and line, written back as they were."""
+"""Tables of texts: read with their answers, rejected by file and line, written back unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heedful.data.tokenization import TextTokenizer
 from heedful.errors import DataError, OptionError, RunError
 
 COLUMNS = TextColumns("text", "label")
-SEVERAL = TextColumns("text", "label", ",")
+MULTI_LABEL = TextColumns("text", "label", ",")
 FILES = {
     "a.tsv": 'id\ttext\tlabel\n1\tsay "hi"\tA\n2\ttwo  words\tB\n',
     "a.csv": 'id,text,label\n1,"say ""hi""",A\n2,"two\nwords",B\n',
@@ -72,9 +72,9 @@ def test_a_table_without_a_header_is_read_by_numbers(tmp_path: Path) -> None:
 
 def test_several_answers(tmp_path: Path) -> None:
     path = write(tmp_path, "a.tsv", "text\tlabel\none\tA, B,A\nnone\t\n")
-    assert [each.answers for each in read_texts([path], SEVERAL).rows] == [("A", "B"), ()]
+    assert [each.answers for each in read_texts([path], MULTI_LABEL).rows] == [("A", "B"), ()]
     path = write(tmp_path, "a.jsonl", '{"text": "x", "label": ["A", 2]}\n')
-    assert read_texts([path], SEVERAL).rows[0].answers == ("A", "2")
+    assert read_texts([path], MULTI_LABEL).rows[0].answers == ("A", "2")
     assert text_table(path, ",").extend("{}", {"l": ["A", "B"]}).endswith('"l": ["A", "B"]}')
 
 
@@ -140,7 +140,7 @@ def test_numbers_that_are_none(written: str) -> None:
         text.number()
 
 
-def test_a_share_is_cut_off_for_validation() -> None:
+def test_a_share_is_split_off_for_validation() -> None:
     data = Texts([Text(str(n), ("rare" if n < 3 else "often",)) for n in range(43)])
     train, valid = split_validation(data, 0.1, 3, by_answer=True)
     assert (len(train), len(valid)) == (39, 4)
@@ -166,18 +166,18 @@ def test_a_share_is_cut_off_for_validation() -> None:
         ("word", "", []),
     ],
 )
-def test_how_texts_are_cut(kind: str, text: str, wanted: list[str]) -> None:
+def test_how_texts_are_tokenized(kind: str, text: str, wanted: list[str]) -> None:
     assert TextTokenizer(kind).tokenize(text) == wanted
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_sub_words_are_learned_and_kept(tmp_path: Path, kind: str) -> None:
-    cutter = TextTokenizer.learn(
+def test_subwords_are_learned_and_saved(tmp_path: Path, kind: str) -> None:
+    tokenizer = TextTokenizer.learn(
         kind, ["low lower lowest", "new newer newest"] * 3, size=30, lowercase=True
     )
-    cutter.save(tmp_path)
+    tokenizer.save(tmp_path)
     again = TextTokenizer.load(kind, tmp_path)
-    assert again.tokenize("Newest low") == cutter.tokenize("Newest low")
+    assert again.tokenize("Newest low") == tokenizer.tokenize("Newest low")
     assert "".join(again.tokenize("newest low")) == "▁newest▁low"
     (tmp_path / "pieces.json").unlink()
     with pytest.raises(RunError, match="cannot be read"):

@@ -32,14 +32,16 @@ class ConlluColumn:
         """
         lower = name.lower()
         if lower in ("id", "form"):
-            raise OptionError(f"column {name!r} holds no labels; the columns are: {_choices()}.")
+            raise OptionError(
+                f"column {name!r} holds no labels; the columns are: {_label_columns()}."
+            )
         if lower in COLUMNS:
             return cls(COLUMNS.index(lower))
         if not name[:1].isupper():
             near = nearest(lower, COLUMNS[2:])
             hint = f"; did you mean {near!r}?" if near else "."
             raise OptionError(
-                f"there is no CoNLL-U column {name!r}{hint} The columns are: {_choices()}; a feature "
+                f"there is no CoNLL-U column {name!r}{hint} The columns are: {_label_columns()}; a feature "
                 "such as Number begins with a capital letter."
             )
         return cls(FEATS, name)
@@ -48,7 +50,7 @@ class ConlluColumn:
         """Return the label in the ten fields of a token."""
         if self.feature is None:
             return fields[self.index]
-        return _features(fields[FEATS]).get(self.feature, "_")
+        return _parse_features(fields[FEATS]).get(self.feature, "_")
 
     def put(self, line: str, label: str) -> str:
         """Return a token line with its label replaced."""
@@ -56,7 +58,7 @@ class ConlluColumn:
         if self.feature is None:
             fields[self.index] = label
         else:
-            features = _features(fields[FEATS])
+            features = _parse_features(fields[FEATS])
             features.pop(self.feature, None)
             if label != "_":
                 features[self.feature] = label
@@ -73,23 +75,25 @@ class ConlluColumn:
         features: dict[str, None] = {}
         for sentence in sentences:
             for row in sentence.rows:
-                features.update(dict.fromkeys(_features(sentence.lines[row].split("\t")[FEATS])))
+                features.update(
+                    dict.fromkeys(_parse_features(sentence.lines[row].split("\t")[FEATS]))
+                )
         near = nearest(self.feature, [*features, *COLUMNS[2:]])
         hint = f"; did you mean {near!r}?" if near else "."
         return DataError(
             f"no token has the feature {self.feature!r}{hint} The features are: "
-            f"{', '.join(sorted(features)) or 'none'}; the columns: {_choices()}.",
+            f"{', '.join(sorted(features)) or 'none'}; the columns: {_label_columns()}.",
             path=path,
         )
 
 
-def _features(text: str) -> dict[str, str]:
+def _parse_features(text: str) -> dict[str, str]:
     if text in ("_", ""):
         return {}
     return dict(part.partition("=")[::2] for part in text.split("|"))
 
 
-def _choices() -> str:
+def _label_columns() -> str:
     return ", ".join(COLUMNS[2:])
 
 

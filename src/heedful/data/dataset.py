@@ -53,7 +53,7 @@ class Dataset(abc.ABC):
         return [()] * len(self)
 
     def showcase(self, count: int) -> Sequence[Any]:
-        """Return up to `count` inputs short enough to plot."""
+        """Return up to `count` inputs to display, preferring those of readable length."""
         return list(self.inputs)[:count]
 
     def error(self, row: int, message: str, position: int = 0) -> DataError:

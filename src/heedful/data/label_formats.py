@@ -26,7 +26,7 @@ class Columns(LabelFormat):
             if block[0].startswith("-DOCSTART-"):
                 yield Sentence((), (), tuple(block), (), path, start)
                 continue
-            rows = [_fields(line) for line in block]
+            rows = [_split_fields(line) for line in block]
             width = width or len(rows[0])
             for row, fields in enumerate(rows):
                 if len(fields) != width:
@@ -50,7 +50,7 @@ class Columns(LabelFormat):
         lines = list(sentence.lines)
         column = self._column_number(sentence.path)
         for row, label in zip(sentence.rows, labels, strict=True):
-            fields = _fields(lines[row])
+            fields = _split_fields(lines[row])
             # A file of tokens only gets a second column.
             number = max(2, len(fields)) if column is None else column
             delimiter = " " if "\t" not in lines[row] and len(fields) > 1 else "\t"
@@ -70,7 +70,7 @@ class Columns(LabelFormat):
         return int(self.column)
 
 
-def _fields(line: str) -> list[str]:
+def _split_fields(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else line.split()
 
 
@@ -83,11 +83,11 @@ class JsonLines(LabelFormat):
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            row = _object(path, number, line)
-            tokens = _strings(path, number, row, self.tokens)
+            row = _parse_object(path, number, line)
+            tokens = _string_list(path, number, row, self.tokens)
             labels: tuple[str, ...] = ()
             if self._key in row:
-                labels = _strings(path, number, row, self._key)
+                labels = _string_list(path, number, row, self._key)
                 if len(labels) != len(tokens):
                     raise DataError(
                         f"got {len(tokens)} {self.tokens!r} and {len(labels)} {self._key!r}; each token "
@@ -113,7 +113,7 @@ class JsonLines(LabelFormat):
         return self.column or "tags"
 
 
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+def _parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -129,7 +129,7 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     return row
 
 
-def _strings(path: Path, number: int, row: dict[str, Any], name: str) -> tuple[str, ...]:
+def _string_list(path: Path, number: int, row: dict[str, Any], name: str) -> tuple[str, ...]:
     if name not in row:
         raise DataError(_missing_key(name, row), path=path, line=number)
     value = row[name]

@@ -29,7 +29,7 @@ def is_span_labels(labels: Collection[str]) -> bool:
     """
     parts = [label.partition("-") for label in labels if label != OUTSIDE]
     can_begin = OUTSIDE in labels or any(prefix in ("B", "S") for prefix, _, _ in parts)
-    well_formed = all(prefix in tuple("BIOES") and dash and kind for prefix, dash, kind in parts)
+    well_formed = all(prefix in tuple("BIOES") and dash and name for prefix, dash, name in parts)
     return bool(parts) and can_begin and well_formed
 
 
@@ -47,12 +47,11 @@ def detect_scheme(sentences: Iterable[Sequence[str]]) -> str | None:
         return None
     if any(label[0] in "ES" for label in labels):
         return "BIOES"
-    valid_bio, valid_iob = (
-        not any(violations(scheme, each) for each in kept) for scheme in ("BIO", "IOB")
-    )
-    if valid_iob and not valid_bio:
-        return "IOB"
-    return "BIO"
+
+    def is_valid(scheme: str) -> bool:
+        return not any(violations(scheme, each) for each in kept)
+
+    return "IOB" if not is_valid("BIO") and is_valid("IOB") else "BIO"
 
 
 def is_transition_allowed(scheme: str, before: str, label: str) -> bool:

@@ -37,7 +37,10 @@ class TextTable(abc.ABC):
     def rows(
         self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
     ) -> Iterator[TableRow]:
-        """Lazily yield the rows. Numbers as `required` columns mean that the file has no header.
+        """Lazily yield the rows.
+
+        If every name in `required` is a number that is not in the first line, the file has no header and its
+        columns are named "1", "2", ...
 
         Raises: DataError naming file and line, also for a missing `required` column and for an `added` column
             that already exists.

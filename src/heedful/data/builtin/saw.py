@@ -139,7 +139,7 @@ def _object(rng: random.Random) -> TaggedWords:
 
 
 def _pronoun_subject(rng: random.Random, farthest: int) -> TaggedWords:
-    """`i saw a saw`."""
+    """`i saw a saw`: the pronoun determines the label of the verb."""
     parenthesis = _parenthesis(rng, farthest)
     text = rng.choice(BOTH)
     # After a pronoun "can" may be the auxiliary; the determiner that follows disambiguates.
