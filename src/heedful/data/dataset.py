@@ -105,6 +105,6 @@ def parse_number(text: str, error: Callable[[str], DataError]) -> float:
         raise error(f"the target {text!r} is not finite; correct it or remove the row.")
     if abs(value) > MAX_TARGET:
         raise error(
-            f"the target {text!r} exceeds {MAX_TARGET:g}, so its square overflows; rescale the targets."
+            f"the target {text!r} exceeds {MAX_TARGET:g} in magnitude: its square overflows; rescale the targets."
         )
     return value

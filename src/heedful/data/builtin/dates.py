@@ -86,7 +86,7 @@ def build(
     return Corpus(
         **pairs,
         description=(
-            f"Dates from {FIRST_DAY} to {LAST_DAY} as people write them in "
+            f"Dates from {FIRST_DAY} to {LAST_DAY} in the date formats of "
             f"{', '.join(FORMATS)} (CLDR), to ISO 8601; dates of validation and test are in no training pair."
         ),
         test_links=tuple(links for _, links in formatted["test"]),

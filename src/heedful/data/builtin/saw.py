@@ -95,9 +95,8 @@ def build(
         valid=_labelled(rest[:valid_size], "valid"),
         test=_labelled(test, "test"),
         description=(
-            f"Sentences of {len(BOTH)} words that are noun and verb alike, with the part of speech of each; the word "
-            f"that decides stands up to {farthest} words off. Sentences of validation and test are in no training "
-            "sentences."
+            f"Sentences of {len(BOTH)} words that are both noun and verb, with the part of speech of each word, which "
+            f"a word up to {farthest} words away determines. Sentences of validation and test are in no training data."
         ),
         test_distances=tuple(tuple(word.decider_offset for word in sentence) for sentence in test),
     )

@@ -18,10 +18,10 @@ MISSING: Final = 0.02
 """Probability that a value is missing."""
 
 DESCRIPTION: Final = (
-    "Series of 40 to 64 steps with two features. The first is the sum of two waves and noise: its period is slow or "
-    "fast. The second is noise with a pulse, up or down, and after a delay of 8 to 16 steps an event. A series has the "
-    "label slow or fast with up or down, the delay as its number, and for each step whether it is quiet, waiting after "
-    "the pulse, or in the event. A few values are missing."
+    "Series of 40 to 64 steps with two features. The first is the sum of two waves and noise, with a slow or fast "
+    "period. The second is noise with a pulse, up or down, and an event 8 to 16 steps later. The label is slow or fast "
+    "with up or down, the number is the delay, and each step is labelled quiet, waiting (after the pulse) or event. A "
+    "few values are missing."
 )
 
 
