@@ -192,7 +192,7 @@ def test_the_corpus_is_the_same_each_time_and_lacks_no_label() -> None:
 
 def test_series_without_numbers_in_a_forecast_are_told() -> None:
     short = SeriesSet([Series(np.ones((3, 1)))])
-    with pytest.raises(DataError, match="48 to read and 1 to forecast are wanted"):
+    with pytest.raises(DataError, match="a window of 48 and a horizon of 1 need 49"):
         TASKS["forecast"].reader.cut(short, configured("forecast").data)
 
 
