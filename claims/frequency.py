@@ -19,7 +19,7 @@ import torch
 
 from claims.common import quiet, save
 from heedful.config import build
-from heedful.data.texts import TextColumns, Texts, cut_validation, read_texts
+from heedful.data.texts import TextColumns, Texts, read_texts, split_validation
 from heedful.models.frequency import spent_on_frequent
 from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
@@ -68,8 +68,8 @@ def on_frequent(trained: Predictor, texts: list[str]) -> float:
 
 def parts(train: Texts) -> tuple[Texts, Texts, Texts]:
     """Cut texts: learned from, chosen by, told of."""
-    rest, told = cut_validation(train, 0.2, 0, by_answer=True)
-    learned, chosen = cut_validation(rest, 0.1, 0, by_answer=True)
+    rest, told = split_validation(train, 0.2, 0, by_answer=True)
+    learned, chosen = split_validation(rest, 0.1, 0, by_answer=True)
     return replace(learned, rows=learned.rows[:TRAINED]), chosen, told
 
 

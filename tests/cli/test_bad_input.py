@@ -71,7 +71,7 @@ TRAINING: list[Case] = [
      1, r"train\.de\.gz, line 1: the gzip data is damaged"),
     ("a folder for a file", nothing,
      (*TRAIN, "--train", "train.en", "runs", *FILES[3:], "--out", "new"),
-     1, r"runs: this is a folder; a file is wanted"),
+     1, r"runs: this is a folder; expected a file"),
     ("a misspelt option", nothing, (*TRAIN, *FILES, "--out", "new", "--atention", "dot"),
      2, r"No such option: --atention.*--attention"),
     ("a misspelt command", nothing, ("evalute", RUN), 2, r"No such command 'evalute'.*evaluate"),

@@ -14,7 +14,7 @@ import pytest
 
 from heedful.cli.choices import TABLES
 from heedful.data.builtin.corpus import Corpus
-from heedful.data.files import Pairs, varied
+from heedful.data.files import Pairs, diverse_pairs
 from heedful.models import MODELS
 from heedful.models.encoders import ENCODERS
 from heedful.nn.scores import SCORE_MODULES
@@ -334,13 +334,13 @@ def test_evaluate_by_length(place: Path) -> None:
 def test_examples_of_a_report_are_unlike_each_other() -> None:
     sources = ["4 May 1999", "5 May 2001", "7 juin 1980", "2021年7月1日", "2022年8月2日", "1.2.33"]
     pairs = Pairs(sources, ["x"] * 6)
-    assert [source for source, _ in varied(pairs, 3)] == [
+    assert [source for source, _ in diverse_pairs(pairs, 3)] == [
         "4 May 1999",
         "2021年7月1日",
         "7 juin 1980",
     ]
-    assert len(varied(pairs, 9)) == 6
-    assert varied(Pairs(["x" * 100], ["y"]), 4) == []
+    assert len(diverse_pairs(pairs, 9)) == 6
+    assert diverse_pairs(Pairs(["x" * 100], ["y"]), 4) == []
 
 
 @pytest.mark.parametrize(

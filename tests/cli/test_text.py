@@ -109,7 +109,7 @@ def test_predict_writes_nothing_over(place: Path) -> None:
     (place / "mine.tsv").write_text("sentence\tpredicted\ngood\tmine\n", encoding="utf-8")
     refused = run_command("predict", "labels", "mine.tsv", "-q")
     assert (refused.status, refused.stdout) == (1, "")
-    assert "mine.tsv, line 1: there is a column 'predicted' already" in refused.stderr
+    assert "mine.tsv, line 1: column 'predicted' already exists" in refused.stderr
     assert "--column NAME" in refused.stderr
     written = run_command("predict", "labels", "mine.tsv", "-q", "--column", "mood").stdout
     head, row = (line.split("\t") for line in written.splitlines())
@@ -180,24 +180,24 @@ BAD = [
     (("train", "classify", "--train", "alone.tsv", "--valid", "train.tsv", "--text", "sentence", "--out", "new"), 1,
      "alone.tsv, line 22: the label 'maybe' has 1 training text"),
     (("train", "regress", "--train", "nan.csv", "--out", "new", "--target", "price"), 1,
-     "nan.csv, line 3: the target is 'nan'"),
+     "nan.csv, line 3: the target 'nan' is not finite"),
     (("train", "regress", "--train", "train.tsv", "--text", "sentence", "--target", "label", "--out", "new"), 1,
-     "train.tsv, line 2: the target 'yes' is no number"),
+     "train.tsv, line 2: the target 'yes' is not a number"),
     (("evaluate", "labels"), 2, "--test is missing"),
     (("evaluate", "labels", "--test", "train.tsv", "--beam", "2"), 2, "the option beam has no effect on the task"),
     (("predict", "numbers", "train.tsv"), 1, "train.tsv, line 1: there is no column 'text'"),
-    (("predict", "numbers", "v.txt"), 1, "does not tell the table's format"),
+    (("predict", "numbers", "v.txt"), 1, "unknown table format '.txt'"),
     (("predict", "numbers", "data.txt"), 1, "data.txt: no such file"),
-    (("predict", "labels", "taken.tsv"), 1, "taken.tsv, line 1: there is a column 'predicted_probability' already"),
+    (("predict", "labels", "taken.tsv"), 1, "taken.tsv, line 1: column 'predicted_probability' already exists"),
     (("predict", "labels", "train.tsv", "--column", ""), 2, "--column is empty"),
     (("train", "classify", "--train", "strange.tsv", "--text", "2", "--label", "9", "--out", "new"), 1,
      "strange.tsv, line 1: there is no column '9'. The columns are: 1, 2, 3"),
     (("train", "regress", "--train", "equal.csv", "--out", "new"), 2, "every training target is 2"),
-    (("train", "regress", "--train", "huge.csv", "--out", "new"), 1, "huge.csv, line 3: the target '1e300' is beyond"),
+    (("train", "regress", "--train", "huge.csv", "--out", "new"), 1, "huge.csv, line 3: the target '1e300' exceeds"),
     (("train", "classify", "--train", "wide.tsv", "--out", "new"), 1, "wide.tsv, line 1: this is UTF-16"),
     (("train", "classify", "--train", "none.tsv", "--out", "new"), 1, "none.tsv: the file is empty"),
     (("train", "classify", "--train", "twice.tsv", "--out", "new"), 1,
-     "twice.tsv, line 1: the column name 'label' stands there twice"),
+     "twice.tsv, line 1: the column name 'label' occurs twice"),
     (("evaluate", "labels", "--test", "nan.csv"), 1, "nan.csv, line 1: there is no column 'sentence'"),
     (("explain", "labels", "good", "--reference", "x"), 2, "the option reference has no effect"),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from heedful.compare.run import run_job
 from heedful.data.builtin import waves
 from heedful.data.files import Pairs
 from heedful.data.labelled import Labelled, Sentence
-from heedful.data.series.windows import windows_of
+from heedful.data.series.windows import sliding_windows
 from heedful.data.texts import Text, Texts
 
 TRAINING = {
@@ -68,10 +68,10 @@ _PAIRS = Pairs([f"a {w} saw it" for w in "bcdefg"], [f"ein {w} sah es da" for w 
 _WAVES = waves.build(train_size=24, valid_size=1, test_size=1)
 DATA: dict[str, Any] = {
     "tag": _SENTENCES, "classify": _TEXTS, "regress": _TEXTS, "translate": _PAIRS,
-    "classify-series": _WAVES.answered(_WAVES.train, "label"),
-    "regress-series": _WAVES.answered(_WAVES.train, "number"),
-    "tag-series": _WAVES.answered(_WAVES.train, "steps"),
-    "forecast": windows_of(_WAVES.train, window=6, horizon=1, stride=20),
+    "classify-series": _WAVES.with_answers(_WAVES.train, "label"),
+    "regress-series": _WAVES.with_answers(_WAVES.train, "number"),
+    "tag-series": _WAVES.with_answers(_WAVES.train, "steps"),
+    "forecast": sliding_windows(_WAVES.train, window=6, horizon=1, stride=20),
 }  # fmt: skip
 
 

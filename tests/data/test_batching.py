@@ -56,7 +56,7 @@ def test_batches_come_in_no_order_of_length() -> None:
     [("max_tokens", {"max_tokens": 0}), ("seed", {"seed": -1}), ("epoch", {"epoch": -1})],
 )
 def test_impossible_options(name: str, change: dict[str, int]) -> None:
-    with pytest.raises(OptionError, match=rf"{name} is (0|-1); [01] or more is wanted"):
+    with pytest.raises(OptionError, match=rf"{name} is (0|-1); it must be [01] or more"):
         token_batches([(1, 1)], **{"max_tokens": 5, "seed": 0, "epoch": 0, **change})
 
 

@@ -13,7 +13,7 @@ from heedful.data.words import normalise
 from heedful.errors import OptionError
 
 SMALL = {"train_size": 700, "valid_size": 60, "test_size": 90}
-FORMS = [(locale, form) for locale, forms in dates.FORMS.items() for form in forms]
+FORMS = [(locale, form) for locale, forms in dates.FORMATS.items() for form in forms]
 
 names = pytest.mark.parametrize("name", BUILTIN)
 
@@ -83,7 +83,7 @@ def test_a_corpus_is_found_by_name() -> None:
     ],
 )
 def test_dates_as_people_write_them(locale: str, form: str, expected: str) -> None:
-    assert dates.write(datetime.date(2023, 3, 5), locale, form)[0] == expected
+    assert dates.format_date(datetime.date(2023, 3, 5), locale, form)[0] == expected
 
 
 def test_no_text_means_two_dates() -> None:
@@ -93,18 +93,18 @@ def test_no_text_means_two_dates() -> None:
         for day in range(0, 365, 2):
             date = datetime.date(year, 1, 1) + datetime.timedelta(day)
             for locale, form in FORMS:
-                meanings[dates.write(date, locale, form)[0]].add(date)
+                meanings[dates.format_date(date, locale, form)[0]].add(date)
     assert [text for text, found in meanings.items() if len(found) > 1] == []
 
 
 def test_no_form_puts_a_numeric_month_beside_slashes_day_first() -> None:
     for locale, form in FORMS:
-        text = dates.write(datetime.date(2023, 3, 5), locale, form)[0]
+        text = dates.format_date(datetime.date(2023, 3, 5), locale, form)[0]
         assert not re.search(r"\b0?[35][/-]0?[35][/-]", text), (locale, form)
 
 
 def test_every_form_is_met_and_the_issue_s_languages_are_there() -> None:
-    assert {"en", "fr", "de", "zh"} <= set(dates.FORMS)
+    assert {"en", "fr", "de", "zh"} <= set(dates.FORMATS)
     assert len(set(FORMS)) == len(FORMS) >= 40
 
 
@@ -126,7 +126,7 @@ def test_test_dates_are_all_different() -> None:
 @pytest.mark.parametrize(("locale", "form"), FORMS)
 def test_links_join_each_field_of_the_answer_to_what_says_it(locale: str, form: str) -> None:
     date = datetime.date(2023, 12, 25)
-    text, links = dates.write(date, locale, form)
+    text, links = dates.format_date(date, locale, form)
     answer = date.isoformat()
     assert {j for _, j in links} == {0, 1, 2, 3, 5, 6, 8, 9}
     assert all(0 <= i < len(text) for i, _ in links)
@@ -138,7 +138,7 @@ def test_links_join_each_field_of_the_answer_to_what_says_it(locale: str, form: 
 
 
 def test_links_of_one_text_in_full() -> None:
-    text, links = dates.write(datetime.date(2023, 3, 15), "zh", "long")
+    text, links = dates.format_date(datetime.date(2023, 3, 15), "zh", "long")
     assert text == "2023年3月15日"
     assert links == {(0, 0), (1, 1), (2, 2), (3, 3), (5, 5), (5, 6), (7, 8), (8, 9)}
 

@@ -43,7 +43,7 @@ def test_a_byte_order_mark_is_dropped_at_the_start_alone(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt"])
-def test_gzip_is_told_by_content(tmp_path: Path, name: str) -> None:
+def test_gzip_is_detected_by_content(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, gzip.compress("Grüße\n你好\n".encode()))
     assert read_lines(path) == ["Grüße", "你好"]
 
@@ -126,7 +126,7 @@ def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="this is a folder; a file is wanted"):
+    with pytest.raises(DataError, match="this is a folder; expected a file"):
         read_lines(tmp_path)
 
 
@@ -171,7 +171,7 @@ def test_damaged_gzip(tmp_path: Path, damage: str) -> None:
         content = whole + b"garbage"
     else:
         content = whole[:40] + bytes(byte ^ 0xFF for byte in whole[40:80]) + whole[80:]
-    with pytest.raises(DataError, match=r"line \d+: the gzip data is damaged or cut short"):
+    with pytest.raises(DataError, match=r"line \d+: the gzip data is damaged or truncated"):
         read_lines(write(tmp_path / "a.gz", content))
 
 

@@ -135,36 +135,36 @@ def test_json_lines(tmp_path: Path) -> None:
 
 NINE = CONLLU.replace("\tSpaceAfter=No\n\n# text", "\n\n# text")
 BAD = [
-    ("a.conllu", NINE, {}, r"a\.conllu, line 6: the line has 9 columns, and CoNLL-U has 10"),
-    ("a.conllu", CONLLU.replace("2.1\t", "2b\t"), {}, r"line 5: the first column is '2b'"),
-    ("a.conllu", CONLLU.replace("\t", " "), {}, r"line 2: the line has 1 column, and CoNLL-U has 10, parted by tabs"),
-    ("a.conllu", CONLLU.replace("\n\n#", "\n#"), {}, r"line 8: the token has the number 1, and 4 is wanted; an empty"),
+    ("a.conllu", NINE, {}, r"a\.conllu, line 6: the line has 9 columns; CoNLL-U has 10"),
+    ("a.conllu", CONLLU.replace("2.1\t", "2b\t"), {}, r"line 5: the id is '2b'"),
+    ("a.conllu", CONLLU.replace("\t", " "), {}, r"line 2: the line has 1 column; CoNLL-U has 10, separated by tabs"),
+    ("a.conllu", CONLLU.replace("\n\n#", "\n#"), {}, r"line 8: the token id is 1; expected 4. An empty line"),
     ("a.conllu", CONLLU.replace("\tsit\t", "\t\t"), {}, r"line 6: the token is empty"),
     ("a.conllu", CONLLU.replace("\tPART\t", "\t\t"), {}, r"line 4: the label is empty"),
     ("a.conllu", CONLLU.replace("Mood=Ind|", "Mood|"), {"column": "Number"},
-     r"line 3: FEATS holds 'Mood\|Number=Sing'; features are written Name=Value"),
+     r"line 3: FEATS holds 'Mood\|Number=Sing'; write features as Name=Value"),
     ("a.conllu", "", {}, r"a\.conllu: the file is empty"),
     ("a.conllu", "# nothing\n\n", {}, r"a\.conllu: the file is empty"),
     ("a.conllu", CONLLU, {"column": "upso"}, r"no CoNLL-U column 'upso'; did you mean 'upos'"),
     ("a.conllu", CONLLU, {"column": "form"}, r"column 'form' holds no labels"),
     ("a.conllu", CONLLU, {"column": "Numbr"}, r"no token has the feature 'Numbr'; did you mean 'Number'"),
     ("a.conllu", CONLLU, {"column": "deps"}, r"column 'deps' is empty on every line"),
-    ("a.doc", CONLLU, {}, r"a\.doc: the name does not tell the format"),
+    ("a.doc", CONLLU, {}, r"a\.doc: unknown format '.doc'"),
     ("a.conll", "a\tB\nb\t\n", {}, r"a\.conll, line 2: the label is empty"),
     ("a.conll", "a\tB\n\tC\n", {}, r"a\.conll, line 2: the token is empty"),
     ("a.conll", "a B\nb\n", {}, r"line 2: the line has 1 column and the lines before have 2"),
     ("a.conll", "a B\nb C D\n", {}, r"a\.conll, line 2: the line has 3 columns and the lines before have 2"),
     ("a.conll", "x\n\na\n", {}, r"a\.conll, line 1: the tokens have no labels"),
     ("a.conll", "a B\n", {"column": "3"}, r"line 1: there is no column 3: the line has 2"),
-    ("a.conll", "a B\n", {"column": "1"}, r"there is no column '1'; columns are counted from 1"),
-    ("a.jsonl", "{\n", {}, r"a\.jsonl, line 1: not JSON"),
-    ("a.jsonl", "\n[]\n", {}, r"a\.jsonl, line 2: a JSON list; each line must be one JSON object"),
-    ("a.jsonl", '{"tokens": "a"}\n', {}, r"line 1: 'tokens' holds \"a\"; a list of strings"),
+    ("a.conll", "a B\n", {"column": "1"}, r"there is no label column '1'; give a number from 2"),
+    ("a.jsonl", "{\n", {}, r"a\.jsonl, line 1: not valid JSON"),
+    ("a.jsonl", "\n[]\n", {}, r"a\.jsonl, line 2: got a JSON list; each line must be one JSON object"),
+    ("a.jsonl", '{"tokens": "a"}\n', {}, r"line 1: 'tokens' holds \"a\"; expected a list of strings"),
     ("a.jsonl", '{"tokens": ["a", ""], "tags": ["X", "Y"]}\n', {}, r"line 1: the token is empty"),
     ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["X", ""]}\n', {}, r"line 1: the label is empty"),
-    ("a.jsonl", '{"tokns": ["a"]}\n', {}, r"line 1: there is no 'tokens'; did you mean 'tokns'"),
-    ("a.jsonl", '{"tokens": ["a"], "tags": []}\n', {}, r"line 1: 1 'tokens' and 0 'tags'"),
-    ("a.jsonl", '{"tokens": ["a"], "tag": ["X"]}\n', {}, r"line 1: there is no 'tags'; did you mean 'tag'"),
+    ("a.jsonl", '{"tokns": ["a"]}\n', {}, r"line 1: there is no key 'tokens'; did you mean 'tokns'"),
+    ("a.jsonl", '{"tokens": ["a"], "tags": []}\n', {}, r"line 1: got 1 'tokens' and 0 'tags'"),
+    ("a.jsonl", '{"tokens": ["a"], "tag": ["X"]}\n', {}, r"line 1: there is no key 'tags'; did you mean 'tag'"),
 ]  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def test_bad_files_are_answered_by_file_and_line(
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(HeedfulError, match="this is a folder; a file is wanted"):
+    with pytest.raises(HeedfulError, match="this is a folder; expected a file"):
         read_labelled([tmp_path], LabelledFile())
 
 
@@ -191,9 +191,9 @@ def test_lexicons_are_saved_and_damage_is_found(tmp_path: Path) -> None:
     save_lexicons(path, {"words": lexicon})
     assert load_lexicons(path, ["words"]) == [lexicon]
     for text, message in (
-        ("{", "damaged or cut short"),
-        ("{}", "not a vocabulary that Heedful wrote"),
-        (path.read_text().replace('"b"', '"a"'), "its parts do not fit together"),
+        ("{", "damaged or truncated"),
+        ("{}", "not a vocabulary written by Heedful"),
+        (path.read_text().replace('"b"', '"a"'), "its parts are inconsistent"),
     ):
         path.write_text(text)
         with pytest.raises(RunError, match=message):

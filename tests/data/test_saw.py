@@ -88,5 +88,5 @@ def test_sizes_that_do_not_work(wrong: dict[str, int]) -> None:
 
 def test_more_sentences_than_the_grammar_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saw, "PATTERNS", (saw._can,))
-    with pytest.raises(OptionError, match="different sentences were found"):
+    with pytest.raises(OptionError, match="distinct sentences were generated"):
         saw.build(train_size=2_000, valid_size=1, test_size=1, farthest=2)

@@ -1,4 +1,4 @@
-"""Schemes of spans: told from the labels, and every break found, also against a plain reading of the schemes."""
+"""Span schemes: detection and violations, also against an enumeration of all valid sequences."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from itertools import product
 
 import pytest
 
-from heedful.data.spans import first_break, is_spans, scheme_of
+from heedful.data.spans import detect_scheme, first_violation, is_span_labels
 
 
-def test_spans_are_told_from_other_labels() -> None:
-    assert is_spans({"O", "S-X", "B-X", "E-X"})
-    assert is_spans({"O", "I-X"})
-    assert is_spans({"B-X"})
-    assert not is_spans({"I-X"})
-    assert not is_spans({"O"})
-    assert not is_spans({"NOUN", "B-X"})
-    assert not is_spans({"O", "B-", "I-X"})
+def test_span_labels_are_recognised() -> None:
+    assert is_span_labels({"O", "S-X", "B-X", "E-X"})
+    assert is_span_labels({"O", "I-X"})
+    assert is_span_labels({"B-X"})
+    assert not is_span_labels({"I-X"})
+    assert not is_span_labels({"O"})
+    assert not is_span_labels({"NOUN", "B-X"})
+    assert not is_span_labels({"O", "B-", "I-X"})
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_spans_are_told_from_other_labels() -> None:
         ([[], []], None),
     ],
 )
-def test_the_scheme_is_told_from_the_labels(sentences: list[list[str]], scheme: str | None) -> None:
-    assert scheme_of(sentences) == scheme
+def test_the_scheme_is_detected(sentences: list[list[str]], scheme: str | None) -> None:
+    assert detect_scheme(sentences) == scheme
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_the_scheme_is_told_from_the_labels(sentences: list[list[str]], scheme: 
         ("BIO", [], None),
     ],
 )
-def test_the_first_break_is_found(scheme: str, labels: list[str], place: int | None) -> None:
-    assert first_break(scheme, labels) == place
+def test_the_first_violation_is_found(scheme: str, labels: list[str], place: int | None) -> None:
+    assert first_violation(scheme, labels) == place
 
 
 def written(spans: list[tuple[int, int, str]], length: int, scheme: str) -> tuple[str, ...]:
@@ -86,4 +86,4 @@ def test_what_is_legal_is_what_some_spans_are_written_as(scheme: str) -> None:
     labels = ["O", *(f"{mark}-{kind}" for mark in marks for kind in "XY")]
     legal = {written(each, 3, scheme) for each in all_spans(0, 3)}
     for tried in product(labels, repeat=3):
-        assert (first_break(scheme, tried) is None) == (tried in legal), tried
+        assert (first_violation(scheme, tried) is None) == (tried in legal), tried

@@ -71,7 +71,7 @@ BAD = {
         1,
         r"no column 'en'\. The columns are: xx, yy\.",
     ),
-    "column twice": ("a.csv", "en,zh,en\na,b,c\n", 1, "the column name 'en' stands there twice"),
+    "column twice": ("a.csv", "en,zh,en\na,b,c\n", 1, "the column name 'en' occurs twice"),
     "tsv, few fields": (
         "a.tsv",
         "en\tzh\na\tb\nc\n",
@@ -105,11 +105,16 @@ BAD = {
         "a.jsonl",
         '{"en": "a", "zh": "b"}\n{"en": "a",\n',
         2,
-        r"not JSON \(.*\); each line must be one JSON object",
+        r"not valid JSON \(.*\); each line must be one JSON object",
     ),
-    "json, blank line": ("a.jsonl", '{"en": "a", "zh": "b"}\n\n', 2, "not JSON"),
-    "json, deep": ("a.jsonl", "[" * 100_000 + "\n", 1, "not JSON"),
-    "json, array": ("a.jsonl", '["a", "b"]\n', 1, "a JSON list; each line must be one JSON object"),
+    "json, blank line": ("a.jsonl", '{"en": "a", "zh": "b"}\n\n', 2, "not valid JSON"),
+    "json, deep": ("a.jsonl", "[" * 100_000 + "\n", 1, "not valid JSON"),
+    "json, array": (
+        "a.jsonl",
+        '["a", "b"]\n',
+        1,
+        "got a JSON list; each line must be one JSON object",
+    ),
     "json, column": (
         "a.jsonl",
         '{"en": "a", "zh-TW": "b"}\n',
@@ -120,9 +125,9 @@ BAD = {
         "a.jsonl",
         '{"en": 3, "zh": "b"}\n',
         1,
-        "column 'en' holds 3; a string is wanted",
+        "column 'en' holds 3; expected a string",
     ),
-    "json, surrogate": ("a.jsonl", '{"en": "\\ud83d", "zh": "b"}\n', 1, "half of a surrogate pair"),
+    "json, surrogate": ("a.jsonl", '{"en": "\\ud83d", "zh": "b"}\n', 1, "an unpaired surrogate"),
 }
 
 
@@ -149,8 +154,12 @@ def test_a_column_number_beyond_the_last(tmp_path: Path) -> None:
         ("a.csv", "", "the file is empty"),
         ("a.jsonl", "", "the file holds no rows"),
         ("a.tsv", "en\tzh\n", "the file holds no rows"),
-        ("a.xlsx", "en\tzh\n", "does not tell the table's format; name it one of .tsv, .tab, .csv"),
-        ("a.gz", "en\tzh\n", "does not tell the table's format"),
+        (
+            "a.xlsx",
+            "en\tzh\n",
+            "unknown table format '.xlsx'; the file name must end in one of .tsv, .tab, .csv",
+        ),
+        ("a.gz", "en\tzh\n", "unknown table format ''"),
     ],
 )
 def test_tables_that_hold_nothing_or_have_no_format(

@@ -1,4 +1,4 @@
-"""Tables of texts: read with their answers, refused by file and line, written back as they were."""
+"""Tables of texts: read with their answers, rejected by file and line, written back unchanged."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from heedful.data.cutting import Cutter
 from heedful.data.files import iterate_lines
 from heedful.data.text_tables import text_table
-from heedful.data.texts import Text, TextColumns, Texts, cut_validation, iterate_texts, read_texts
+from heedful.data.texts import Text, TextColumns, Texts, iterate_texts, read_texts, split_validation
+from heedful.data.tokenization import TextTokenizer
 from heedful.errors import DataError, OptionError, RunError
 
 COLUMNS = TextColumns("text", "label")
-SEVERAL = TextColumns("text", "label", ",")
+MULTI_LABEL = TextColumns("text", "label", ",")
 FILES = {
     "a.tsv": 'id\ttext\tlabel\n1\tsay "hi"\tA\n2\ttwo  words\tB\n',
     "a.csv": 'id,text,label\n1,"say ""hi""",A\n2,"two\nwords",B\n',
@@ -72,26 +72,26 @@ def test_a_table_without_a_header_is_read_by_numbers(tmp_path: Path) -> None:
 
 def test_several_answers(tmp_path: Path) -> None:
     path = write(tmp_path, "a.tsv", "text\tlabel\none\tA, B,A\nnone\t\n")
-    assert [each.answers for each in read_texts([path], SEVERAL).rows] == [("A", "B"), ()]
+    assert [each.answers for each in read_texts([path], MULTI_LABEL).rows] == [("A", "B"), ()]
     path = write(tmp_path, "a.jsonl", '{"text": "x", "label": ["A", 2]}\n')
-    assert read_texts([path], SEVERAL).rows[0].answers == ("A", "2")
+    assert read_texts([path], MULTI_LABEL).rows[0].answers == ("A", "2")
     assert text_table(path, ",").extend("{}", {"l": ["A", "B"]}).endswith('"l": ["A", "B"]}')
 
 
 BAD = [
     ("a.tsv", "text\tlabel\n", "holds no rows"),
     ("a.tsv", "", "the file is empty"),
-    ("a.txt", "x\n", "does not tell the table's format"),
+    ("a.txt", "x\n", "unknown table format '.txt'"),
     ("a.tsv", "text\tlabels\nx\ty\n", r"a\.tsv, line 1: there is no column 'label'; did you mean 'labels'"),
-    ("a.tsv", "text\ttext\tlabel\nx\ty\tz\n", "'text' stands there twice"),
+    ("a.tsv", "text\ttext\tlabel\nx\ty\tz\n", "'text' occurs twice"),
     ("a.tsv", "text\tlabel\nx\n", r"line 2: the row has 1 fields and the first line has 2"),
     ("a.csv", 'text,label\nx,"y\n', r"line 2: the row that starts here is not valid CSV"),
     ("a.tsv", "text\tlabel\n \ty\n", r"line 2: column 'text' is empty"),
     ("a.tsv", "text\tlabel\nx\t \n", r"line 2: column 'label' is empty"),
-    ("a.jsonl", "{\n", r"line 1: not JSON"),
-    ("a.jsonl", "[1]\n", r"line 1: a JSON list"),
+    ("a.jsonl", "{\n", r"line 1: not valid JSON"),
+    ("a.jsonl", "[1]\n", r"line 1: got a JSON list"),
     ("a.jsonl", '{"text": "x"}\n', r"line 1: there is no column 'label'"),
-    ("a.jsonl", '{"text": 3, "label": 1}\n', r"line 1: column 'text' holds 3; a string"),
+    ("a.jsonl", '{"text": 3, "label": 1}\n', r"line 1: column 'text' holds 3; expected a string"),
     ("a.jsonl", '{"text": "x", "label": null}\n', r"line 1: column 'label' holds null"),
     ("a.jsonl", '{"text": "x", "label": ["A"]}\n', r"line 1: column 'label' holds \[\"A\"\]"),
 ]  # fmt: skip
@@ -122,7 +122,7 @@ def test_a_column_that_is_there_is_never_added_again(
     read = iterate_texts(
         text_table(path), path, iterate_lines(path), COLUMNS, answers=False, added=["p", "found"]
     )
-    with pytest.raises(DataError, match=rf"line {line}: there is a column 'found' already"):
+    with pytest.raises(DataError, match=rf"line {line}: column 'found' already exists"):
         list(read)
 
 
@@ -140,20 +140,20 @@ def test_numbers_that_are_none(written: str) -> None:
         text.number()
 
 
-def test_a_share_is_cut_off_for_validation() -> None:
+def test_a_share_is_split_off_for_validation() -> None:
     data = Texts([Text(str(n), ("rare" if n < 3 else "often",)) for n in range(43)])
-    train, valid = cut_validation(data, 0.1, 3, by_answer=True)
+    train, valid = split_validation(data, 0.1, 3, by_answer=True)
     assert (len(train), len(valid)) == (39, 4)
     assert {each.answers[0] for each in valid.rows} == {"often"}
-    again, other = (cut_validation(data, 0.1, seed, by_answer=True)[1] for seed in (3, 4))
+    again, other = (split_validation(data, 0.1, seed, by_answer=True)[1] for seed in (3, 4))
     assert again == valid
     assert other != valid
     both = sorted([*train.rows, *valid.rows], key=lambda each: int(each.text))
     assert both == data.rows
     with pytest.raises(OptionError, match="share for validation is 1"):
-        cut_validation(data, 1.0, 0, by_answer=False)
-    with pytest.raises(DataError, match="too few to cut a share"):
-        cut_validation(data, 0.01, 0, by_answer=False)
+        split_validation(data, 1.0, 0, by_answer=False)
+    with pytest.raises(DataError, match="too few to split off a share"):
+        split_validation(data, 0.01, 0, by_answer=False)
 
 
 @pytest.mark.parametrize(
@@ -166,19 +166,19 @@ def test_a_share_is_cut_off_for_validation() -> None:
         ("word", "", []),
     ],
 )
-def test_how_texts_are_cut(kind: str, text: str, wanted: list[str]) -> None:
-    assert Cutter(kind).cut(text) == wanted
+def test_how_texts_are_tokenized(kind: str, text: str, wanted: list[str]) -> None:
+    assert TextTokenizer(kind).tokenize(text) == wanted
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_sub_words_are_learned_and_kept(tmp_path: Path, kind: str) -> None:
-    cutter = Cutter.learn(
+def test_subwords_are_learned_and_saved(tmp_path: Path, kind: str) -> None:
+    tokenizer = TextTokenizer.learn(
         kind, ["low lower lowest", "new newer newest"] * 3, size=30, lowercase=True
     )
-    cutter.save(tmp_path)
-    again = Cutter.load(kind, tmp_path)
-    assert again.cut("Newest low") == cutter.cut("Newest low")
-    assert "".join(again.cut("newest low")) == "▁newest▁low"
+    tokenizer.save(tmp_path)
+    again = TextTokenizer.load(kind, tmp_path)
+    assert again.tokenize("Newest low") == tokenizer.tokenize("Newest low")
+    assert "".join(again.tokenize("newest low")) == "▁newest▁low"
     (tmp_path / "pieces.json").unlink()
     with pytest.raises(RunError, match="cannot be read"):
-        Cutter.load(kind, tmp_path)
+        TextTokenizer.load(kind, tmp_path)

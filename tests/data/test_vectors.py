@@ -32,9 +32,9 @@ BAD = [
     ("", "the file is empty"),
     ("2 2\n", "holds no vector"),
     ("word\n", "line 1: the line has 0 numbers after the word"),
-    ("3 2\nthe 1 2\ncat 1 2\n", "promises 3 words and the file has 2"),
-    ("the 1 2\ncat 1\n", "line 2: the line has 1 numbers after the word, and 2 are wanted"),
-    ("the 1 two\n", "line 1: what follows the word are not all numbers"),
+    ("3 2\nthe 1 2\ncat 1 2\n", "declares 3 words but the file has 2"),
+    ("the 1 2\ncat 1\n", "line 2: the line has 1 numbers after the word; expected 2"),
+    ("the 1 two\n", "line 1: not all values after the word are numbers"),
     ("cat 1 2\nthe nan 2\n", "line 2: the vector holds NaN or infinity"),
     ("dog 1 2\n", "no word of the training data has a vector"),
 ]

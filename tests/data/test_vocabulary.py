@@ -60,18 +60,18 @@ def test_any_text_trained_on_comes_back(kind: str, texts: list[str], lowercase: 
 def test_any_text_can_be_encoded_and_never_to_a_reserved_id(kind: str, text: str) -> None:
     vocabulary = TRAINED[kind]
     encoding = vocabulary.encode(text)
-    lengths = {len(encoding.ids), len(encoding.pieces), len(encoding.words)}
-    assert lengths == {len(encoding.last_words)} == {len(encoding)}
+    lengths = {len(encoding.ids), len(encoding.pieces), len(encoding.word_ids)}
+    assert lengths == {len(encoding.last_word_ids)} == {len(encoding)}
     assert all(index == 1 or 4 <= index < len(vocabulary) for index in encoding.ids)
     number = len(vocabulary.words(text))
-    assert all(0 <= word < number for word in encoding.words)
+    assert all(0 <= word < number for word in encoding.word_ids)
     covered = {
         word
-        for first, last in zip(encoding.words, encoding.last_words, strict=True)
+        for first, last in zip(encoding.word_ids, encoding.last_word_ids, strict=True)
         for word in range(first, last + 1)
     }
     assert covered == set(range(number))
-    assert encoding.words == sorted(encoding.words)
+    assert encoding.word_ids == sorted(encoding.word_ids)
 
 
 TRAINED = {kind: Vocabulary.train(TEXTS, kind=kind, size=300) for kind in KINDS}
@@ -153,24 +153,24 @@ def test_white_space_and_composition_do_not_matter(kind: str) -> None:
 def test_word_indices_of_spaced_text(kind: str) -> None:
     encoding = TRAINED[kind].encode("Two young, White males")
     by_word = ["", "", "", ""]
-    for piece, word in zip(encoding.pieces, encoding.words, strict=True):
+    for piece, word in zip(encoding.pieces, encoding.word_ids, strict=True):
         by_word[word] += piece.removeprefix("▁")
     assert by_word == ["Two", "young,", "White", "males"]
-    assert encoding.words == encoding.last_words
+    assert encoding.word_ids == encoding.last_word_ids
 
 
 def test_a_piece_may_span_several_characters_that_are_words() -> None:
     vocabulary = Vocabulary.train(["那是真的", "真的"] * 5, kind="bpe", size=100)
     encoding = vocabulary.encode("那是真的")
     assert encoding.pieces == ["那是真的"]
-    assert (encoding.words, encoding.last_words) == ([0], [3])
+    assert (encoding.word_ids, encoding.last_word_ids) == ([0], [3])
 
 
 @pytest.mark.parametrize("kind", ["word", "char"])
 def test_chinese_words_are_characters(kind: str) -> None:
     encoding = TRAINED[kind].encode("我喜欢你。")
     assert encoding.pieces == ["我", "喜", "欢", "你", "。"]
-    assert encoding.words == encoding.last_words == [0, 1, 2, 3, 4]
+    assert encoding.word_ids == encoding.last_word_ids == [0, 1, 2, 3, 4]
 
 
 def test_sub_words_mix_no_letters_with_punctuation_or_digits() -> None:
@@ -181,7 +181,7 @@ def test_sub_words_mix_no_letters_with_punctuation_or_digits() -> None:
 @kinds
 def test_empty_text(kind: str) -> None:
     encoding = TRAINED[kind].encode(" ")
-    assert (encoding.ids, encoding.pieces, encoding.words) == ([], [], [])
+    assert (encoding.ids, encoding.pieces, encoding.word_ids) == ([], [], [])
     assert TRAINED[kind].decode([]) == ""
     assert TRAINED[kind].encode_batch([]) == []
 
@@ -205,10 +205,10 @@ def test_decoding_leaves_out_padding_begin_and_end(kind: str) -> None:
 def test_tracing_ids_agrees_with_encoding(kind: str, text: str) -> None:
     vocabulary = TRAINED[kind]
     encoding = vocabulary.encode(text)
-    assert vocabulary.trace(encoding.ids) == encoding
-    framed = vocabulary.trace([2, *encoding.ids, 3])
-    assert framed.words == [-1, *encoding.words, -1]
-    assert framed.last_words == [-1, *encoding.last_words, -1]
+    assert vocabulary.align_ids(encoding.ids) == encoding
+    framed = vocabulary.align_ids([2, *encoding.ids, 3])
+    assert framed.word_ids == [-1, *encoding.word_ids, -1]
+    assert framed.last_word_ids == [-1, *encoding.last_word_ids, -1]
 
 
 @kinds
@@ -217,13 +217,13 @@ def test_tracing_ids_agrees_with_encoding(kind: str, text: str) -> None:
 def test_whatever_ids_a_model_makes_can_be_traced(kind: str, data: st.DataObject) -> None:
     vocabulary = TRAINED[kind]
     ids = data.draw(st.lists(st.integers(0, len(vocabulary) - 1), max_size=15))
-    encoding = vocabulary.trace(ids)
+    encoding = vocabulary.align_ids(ids)
     number = len(words(vocabulary.decode(ids)))
-    assert all(-1 <= word < number for word in encoding.words)
+    assert all(-1 <= word < number for word in encoding.word_ids)
     assert encoding.ids == ids
     shown = {
         word
-        for first, last in zip(encoding.words, encoding.last_words, strict=True)
+        for first, last in zip(encoding.word_ids, encoding.last_word_ids, strict=True)
         for word in range(first, last + 1)
     }
     assert shown - {-1} == set(range(number))
@@ -234,7 +234,7 @@ def test_ids_of_nothing_are_refused(bad: int) -> None:
     with pytest.raises(OptionError, match=rf"id {bad} is not in this vocabulary of \d+ pieces"):
         TRAINED["bpe"].decode([5, bad])
     with pytest.raises(OptionError, match=rf"id {bad} is not in"):
-        TRAINED["bpe"].trace([bad])
+        TRAINED["bpe"].align_ids([bad])
 
 
 @kinds
@@ -288,9 +288,9 @@ def test_bad_options_are_refused() -> None:
         Vocabulary.train(TEXTS, kind="bep")
     with pytest.raises(OptionError, match="a vocabulary size of 4 leaves no room: 4 ids"):
         Vocabulary.train(TEXTS, size=4)
-    with pytest.raises(OptionError, match="min_frequency is 0; 1 or more is wanted"):
+    with pytest.raises(OptionError, match="min_frequency is 0; it must be 1 or more"):
         Vocabulary.train(TEXTS, min_frequency=0)
-    with pytest.raises(OptionError, match="lines is one string; a list of lines is wanted"):
+    with pytest.raises(OptionError, match="lines is a single string; pass a list of strings"):
         Vocabulary.train("text")
 
 
@@ -302,7 +302,7 @@ def test_no_text_gives_no_vocabulary(lines: list[str]) -> None:
 
 @kinds
 def test_text_with_nothing_frequent_gives_no_vocabulary(kind: str) -> None:
-    with pytest.raises(DataError, match="nothing in the text stands there 9 times or more"):
+    with pytest.raises(DataError, match="nothing in the text occurs 9 times or more"):
         Vocabulary.train(["a b c"], kind=kind, min_frequency=9)
 
 
@@ -314,14 +314,14 @@ def test_a_missing_vocabulary(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b'{"format": "heed', b"\xff\xfe", b"[" * 100_000])
 def test_a_damaged_vocabulary(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "v.json").write_bytes(content)
-    with pytest.raises(RunError, match="the vocabulary is damaged or cut short"):
+    with pytest.raises(RunError, match="the vocabulary is damaged or truncated"):
         Vocabulary.load(tmp_path / "v.json")
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"format": "heedful vocabulary 0"}', "3"])
 def test_something_else_is_no_vocabulary(tmp_path: Path, content: str) -> None:
     (tmp_path / "v.json").write_text(content)
-    with pytest.raises(RunError, match="not a vocabulary that Heedful wrote"):
+    with pytest.raises(RunError, match="not a vocabulary written by Heedful"):
         Vocabulary.load(tmp_path / "v.json")
 
 
@@ -355,5 +355,5 @@ def test_parts_that_do_not_fit_together(
     path = tmp_path / "v.json"
     TRAINED[kind].save(path)
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}))
-    with pytest.raises(RunError, match="the vocabulary is damaged: its parts do not fit together"):
+    with pytest.raises(RunError, match="the vocabulary is damaged: its parts are inconsistent"):
         Vocabulary.load(path)

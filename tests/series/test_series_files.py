@@ -12,7 +12,7 @@ import pytest
 
 from heedful.data.series.series import Series, SeriesSet
 from heedful.data.series.tables import SeriesColumns, read_series, series_of_rows
-from heedful.data.series.windows import split_by_time, windows_of
+from heedful.data.series.windows import sliding_windows, split_by_time
 from heedful.errors import DataError
 
 LONG = [
@@ -90,22 +90,22 @@ def test_the_format_of_the_archive(tmp_path: Path) -> None:
 
 
 BAD: list[tuple[str, str, dict[str, Any], str]] = [
-    ("a.ts", "1,2:up\n", {}, "'1,2:up' stands before @data"),
+    ("a.ts", "1,2:up\n", {}, "got '1,2:up' before @data"),
     ("a.ts", "@classlabel true a\n", {}, "there is no line @data"),
-    ("a.ts", "@timestamps true\n@data\n", {}, "line 1: the series have time stamps"),
+    ("a.ts", "@timestamps true\n@data\n", {}, "line 1: series with time stamps"),
     ("a.ts", "@data\n1,2:3\n", {}, "line 2: the dimensions have the lengths 2, 1"),
-    ("a.ts", "@data\n1,x\n", {}, "line 2: 'x' is no number"),
+    ("a.ts", "@data\n1,x\n", {}, "line 2: 'x' is not a number"),
     ("a.ts", "@data\n1,2\n", {}, "line 2: the series has no answer"),
     ("a.csv", "x,label\n1,a\n2,b\n", {"answer": "label"}, "series 'a' has several answers: a, b"),
-    ("a.csv", "x,label\none,a\n", {"answer": "label"}, "line 2: column 'x' holds 'one'; a number"),
+    ("a.csv", "x,label\none,a\n", {"answer": "label"}, "line 2: column 'x' holds 'one'; expected a number"),
     ("a.csv", "x,label\n1,a\n", {"answer": "lable"}, "there is no column 'lable'; did you mean 'label'"),
     ("a.csv", "x,label\n1,\n", {"answer": "label"}, "column 'label' is empty"),
     ("a.csv", "label\na\n", {"answer": "label"}, "no column is left for the values"),
     ("a.csv", "x,label\ninf,a\n", {"answer": "label"}, "the series holds infinity"),
     ("a.csv", "x\n", {}, "the file holds no rows"),
     ("a.csv", "path,label\nnone.npy,a\n", {"file": "path", "answer": "label"}, "none.npy: no such file"),
-    ("a.npy", "1 2 3", {}, "not an array of numbers"),
-    ("a.xls", "1", {}, "the name does not tell the format"),
+    ("a.npy", "1 2 3", {}, "not a NumPy array of numbers"),
+    ("a.xls", "1", {}, "unknown format '.xls'"),
 ]  # fmt: skip
 
 
@@ -128,26 +128,26 @@ def test_rows_of_python() -> None:
     assert [each.answer for each in found] == [("a", "b"), ("c",)]
     for row, message in (
         ({"label": "a"}, "example 1 of train: there is no 'values'; got label"),
-        ({"values": [[1], [2, 3]], "label": "a"}, "a series of numbers is wanted"),
+        ({"values": [[1], [2, 3]], "label": "a"}, "expected a series of numbers"),
         ({"values": [], "label": "a"}, r"shape \(0, 1\)"),
     ):
         with pytest.raises(DataError, match=message):
             series_of_rows([row], columns, "train")
-    with pytest.raises(DataError, match="the series has 1 features, and the first has 2"):
+    with pytest.raises(DataError, match="the series has 1 features; the first series has 2"):
         SeriesSet([*found, Series(np.ones((2, 1)))])
 
 
 def test_windows_never_forecast_what_training_saw() -> None:
     series = SeriesSet([Series(np.arange(20.0)[:, None]), Series(np.arange(100.0, 103)[:, None])])
     early, late = split_by_time(series, 0.25, 4)
-    train = windows_of(early, window=4, horizon=2, stride=1)
-    valid = windows_of(late, window=4, horizon=2, stride=1)
-    seen = {value for each in train.windows for value in (*each.read[:, 0], *each.following[:, 0])}
-    assert not seen & {value for each in valid.windows for value in each.following[:, 0]}
-    assert valid.windows[0].following[:, 0].tolist() == [15.0, 16.0]
+    train = sliding_windows(early, window=4, horizon=2, stride=1)
+    valid = sliding_windows(late, window=4, horizon=2, stride=1)
+    seen = {value for each in train.windows for value in (*each.history[:, 0], *each.future[:, 0])}
+    assert not seen & {value for each in valid.windows for value in each.future[:, 0]}
+    assert valid.windows[0].future[:, 0].tolist() == [15.0, 16.0]
     assert len(train.take([0, 2])) == 2
-    assert windows_of(early, window=4, horizon=2, stride=3).inputs[1][0, 0] == 3.0
+    assert sliding_windows(early, window=4, horizon=2, stride=3).inputs[1][0, 0] == 3.0
     with pytest.raises(
-        DataError, match="the longest series of series has 15 steps, and 15 to read"
+        DataError, match="the longest series of series has 15 steps; a window of 15"
     ):
-        windows_of(early, window=15, horizon=2, stride=1)
+        sliding_windows(early, window=15, horizon=2, stride=1)

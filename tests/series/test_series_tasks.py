@@ -44,7 +44,7 @@ def configured(task: str, **changes: Any) -> Any:
 
 def data_of(task: str) -> tuple[SeriesSet, SeriesSet]:
     kind: Any = SERIES[task]
-    return CORPUS.answered(CORPUS.train, kind), CORPUS.answered(CORPUS.valid, kind)
+    return CORPUS.with_answers(CORPUS.train, kind), CORPUS.with_answers(CORPUS.valid, kind)
 
 
 @pytest.mark.parametrize("task", SERIES)
@@ -75,7 +75,7 @@ def test_a_classifier_learns_both_features(tmp_path: Path) -> None:
     config = configured(
         "classify-series", training={**TRAINING, "epochs": 12}, pooling={"kind": "max"}
     )
-    train, valid = (corpus.answered(each, "label") for each in (corpus.train, corpus.valid))
+    train, valid = (corpus.with_answers(each, "label") for each in (corpus.train, corpus.valid))
     *_, last = train_model(TASKS["classify-series"], config, train, valid, tmp_path / "run")
     assert last.scores["accuracy"] > 0.8
 
@@ -144,7 +144,7 @@ def test_the_command_on_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     rows = [
         f"{each.name},{t},{x},{y},{each.answer[0]}"
-        for each in CORPUS.answered(CORPUS.train, "label").series
+        for each in CORPUS.with_answers(CORPUS.train, "label").series
         for t, (x, y) in enumerate(each.values)
     ]
     Path("long.csv").write_text("\n".join(["id,t,x,y,label", *rows]) + "\n", encoding="utf-8")
@@ -184,7 +184,7 @@ def test_the_command_on_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_corpus_is_the_same_each_time_and_lacks_no_label() -> None:
     one, two = waves.build(3, train_size=30), waves.build(3, train_size=30)
     assert one.train.texts() == two.train.texts() != waves.build(4, train_size=30).train.texts()
-    labels = {each for (each,) in one.answered(one.train, "label").answers}
+    labels = {each for (each,) in one.with_answers(one.train, "label").answers}
     assert labels == {"slow up", "slow down", "fast up", "fast down"}
     with pytest.raises(OptionError, match="unknown built-in corpus of series 'wave'"):
         load_builtin_series("wave")
@@ -192,7 +192,7 @@ def test_the_corpus_is_the_same_each_time_and_lacks_no_label() -> None:
 
 def test_series_without_numbers_in_a_forecast_are_told() -> None:
     short = SeriesSet([Series(np.ones((3, 1)))])
-    with pytest.raises(DataError, match="48 to read and 1 to forecast are wanted"):
+    with pytest.raises(DataError, match="a window of 48 and a horizon of 1 need 49"):
         TASKS["forecast"].reader.split(short, configured("forecast").data)
 
 

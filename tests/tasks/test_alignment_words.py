@@ -23,7 +23,7 @@ def make_translator() -> Predictor:
 
 def test_words_inside_one_piece_share_its_weight(translator: Predictor) -> None:
     # Source and target are one piece each, and four characters, which are their words.
-    assert translator.input.vocabulary.encode("那是真的").last_words == [3]
+    assert translator.input.vocabulary.encode("那是真的").last_word_ids == [3]
     alignment = align_words(translator, "那是真的", "是真的吗")
     assert alignment.source_words == ["那", "是", "真", "的"]
     assert alignment.target_words == ["是", "真", "的", "吗"]

@@ -286,7 +286,7 @@ def test_one_label_is_none() -> None:
 def test_targets_that_are_no_numbers() -> None:
     bad = Texts([replace(NUMBERS.rows[0], answers=("nan",), path=Path("t.csv"), line=3)])
     config = build(RegressConfig, settings())
-    with pytest.raises(DataError, match=r"t\.csv, line 3: the target is 'nan'"):
+    with pytest.raises(DataError, match=r"t\.csv, line 3: the target 'nan' is not finite"):
         train_model(REGRESS, config, bad, NUMBERS, "unused")
     with pytest.raises(DataError, match=r"t\.csv, line 3"):
         train_model(REGRESS, config, NUMBERS, bad, "unused")

@@ -50,16 +50,16 @@ def merge_pieces(
     Returns:
         (target_words, source_words).
 
-    >>> pieces = Encoding([5, 6, 7], ["a", "do", "g"], words=[0, 1, 1], last_words=[0, 1, 1])
+    >>> pieces = Encoding([5, 6, 7], ["a", "do", "g"], word_ids=[0, 1, 1], last_word_ids=[0, 1, 1])
     >>> merge_pieces(torch.tensor([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0, 0]]), pieces, 2, pieces, 2)
     tensor([[0.5000, 0.5000],
             [0.5000, 0.5000]])
     """
     merged = torch.zeros(weights.shape[0], source_words)
-    for column, (first, last) in enumerate(zip(source.words, source.last_words, strict=True)):
+    for column, (first, last) in enumerate(zip(source.word_ids, source.last_word_ids, strict=True)):
         merged[:, first : last + 1] += weights[:, column, None] / (last + 1 - first)
     by_word, pieces = torch.zeros(target_words, source_words), torch.zeros(target_words, 1)
-    for row, (first, last) in enumerate(zip(target.words, target.last_words, strict=True)):
+    for row, (first, last) in enumerate(zip(target.word_ids, target.last_word_ids, strict=True)):
         by_word[first : last + 1] += merged[row]
         pieces[first : last + 1] += 1
     return by_word / pieces

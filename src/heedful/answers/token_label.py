@@ -18,7 +18,13 @@ from heedful.answers.token_metrics import TaggingScores, score_tags
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
-from heedful.data.spans import OUTSIDE, SCHEMES, first_break, may_follow, scheme_of
+from heedful.data.spans import (
+    OUTSIDE,
+    SCHEMES,
+    detect_scheme,
+    first_violation,
+    is_transition_allowed,
+)
 from heedful.errors import DataError
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder
@@ -225,12 +231,12 @@ class PositionLabel(LabelAnswer[PositionLabels]):
 
 def _scheme(options: LabelsConfig, answers: Sequence[Sequence[str]]) -> str | None:
     """Return the name of the scheme of spans that labels have to keep to, if they mark spans."""
-    return scheme_of(answers) if options.spans else None
+    return detect_scheme(answers) if options.spans else None
 
 
 def _check_spans(scheme: str, data: Dataset) -> None:
     for row, labels in enumerate(data.answers):
-        place = first_break(scheme, labels)
+        place = first_violation(scheme, labels)
         if place is None:
             continue
         if place == len(labels):
@@ -249,7 +255,7 @@ def _check_spans(scheme: str, data: Dataset) -> None:
 
 def _forbid(chain: LinearChain, scheme: str, labels: Sequence[str]) -> None:
     """Give transitions that break a scheme the score -inf."""
-    may = [[may_follow(scheme, one, other) for other in labels] for one in labels]
-    first = [may_follow(scheme, OUTSIDE, label) for label in labels]
-    last = [may_follow(scheme, label, OUTSIDE) for label in labels]
+    may = [[is_transition_allowed(scheme, one, other) for other in labels] for one in labels]
+    first = [is_transition_allowed(scheme, OUTSIDE, label) for label in labels]
+    last = [is_transition_allowed(scheme, label, OUTSIDE) for label in labels]
     chain.allow(torch.tensor(may), torch.tensor(first), torch.tensor(last))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from seqeval.metrics import f1_score
 
-from heedful.data.spans import breaks, is_spans, scheme_of
+from heedful.data.spans import detect_scheme, is_span_labels, violations
 from heedful.errors import ShapeError
 
 Labels = Sequence[Sequence[str]]
@@ -96,11 +96,11 @@ def _macro_f1(met: Counter[tuple[str, str]]) -> float:
 
 def _span_f1(got: Labels, wanted: Labels) -> float | None:
     labels = {label for sentence in wanted for label in sentence}
-    if not is_spans(labels):
+    if not is_span_labels(labels):
         return None
     return float(f1_score([list(s) for s in wanted], [list(s) for s in got], zero_division=0))
 
 
 def _span_breaks(got: Labels, wanted: Labels) -> int | None:
-    scheme = scheme_of(wanted)
-    return None if scheme is None else sum(len(breaks(scheme, each)) for each in got)
+    scheme = detect_scheme(wanted)
+    return None if scheme is None else sum(len(violations(scheme, each)) for each in got)

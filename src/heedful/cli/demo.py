@@ -114,12 +114,12 @@ def free_name(path: Path) -> Path:
 
 def show_examples(translator: Predictor, pairs: Pairs, output: Output) -> None:
     """Write some dates, how the model reads them, and the attention of the first."""
-    from heedful.data.files import varied
+    from heedful.data.files import diverse_pairs
     from heedful.explore import heat_map
     from heedful.explore.run_report import NUM_EXAMPLES, example_attention
     from heedful.explore.terminal import style_for
 
-    chosen = varied(pairs, NUM_EXAMPLES)
+    chosen = diverse_pairs(pairs, NUM_EXAMPLES)
     sources = [source for source, _ in chosen]
     for (source, target), [best, *_] in zip(chosen, translator.predict(sources), strict=True):
         verdict = "" if best.text == target else f"  (wrong: {target})"

@@ -45,7 +45,7 @@ def prediction_latency(
     """
     seconds: dict[int, float] = {}
     for length in sorted(lengths):
-        example = data.stretched(length)
+        example = data.input_of_length(length)
         try:
             seconds[length] = _median_seconds(predictor, example)
         except (HeedfulError, IndexError):

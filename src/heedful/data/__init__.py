@@ -1,1 +1,1 @@
-"""Data: files, vocabularies, batches and the built-in corpora."""
+"""Datasets, file formats, vocabularies, batching and the built-in corpora."""

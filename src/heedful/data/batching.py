@@ -1,4 +1,4 @@
-"""Batches of pairs of about the same length, bounded by their padded size."""
+"""Padding, and batches of similar length bounded by their padded size."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from heedful.errors import OptionError
 def token_batches(
     lengths: Sequence[tuple[int, int]], *, max_tokens: int, seed: int, epoch: int
 ) -> list[list[int]]:
-    """Group pairs into batches of rows × max(longest source, longest target) ≤ max_tokens.
+    """Group pairs into batches with rows × max(source length, target length) ≤ max_tokens.
 
-    Pairs of about the same lengths come together, in an order that is shuffled by (seed, epoch) and
-    by nothing else; each pair comes once. A pair that is longer than max_tokens makes a batch alone.
+    Each pair occurs in one batch, with pairs of similar length. The shuffling depends on (seed, epoch)
+    alone. A pair longer than max_tokens forms a batch by itself.
 
     Args:
-        lengths: the source and the target length of each pair.
-        max_tokens: the most tokens, padding included, on either side of a batch.
-        seed: of the shuffling.
-        epoch: counted from 0; each epoch has its own order.
+        lengths: (source length, target length) of each pair.
+        max_tokens: the maximum tokens, padding included, on either side of a batch.
+        seed: seed of the shuffling.
+        epoch: zero-based; each epoch has its own order.
 
     Returns:
-        For each batch, the indices of its pairs.
+        The indices of the pairs of each batch.
 
     Raises:
-        OptionError: max_tokens below 1, a negative seed or epoch.
+        OptionError: max_tokens is below 1, or seed or epoch is negative.
 
     Example:
         >>> sorted(sorted(batch) for batch in token_batches([(2, 2), (9, 9), (2, 3)], max_tokens=9, seed=0, epoch=0))
@@ -37,27 +37,27 @@ def token_batches(
     """
     for name, got, least in (("max_tokens", max_tokens, 1), ("seed", seed, 0), ("epoch", epoch, 0)):
         if got < least:
-            raise OptionError(f"{name} is {got}; {least} or more is wanted.")
-    random = np.random.default_rng([seed, epoch])
+            raise OptionError(f"{name} is {got}; it must be {least} or more.")
+    rng = np.random.default_rng([seed, epoch])
     table = np.asarray(lengths, dtype=np.int64).reshape(-1, 2)
-    order = random.permutation(len(table))
-    # The sort is stable, so pairs of equal lengths stay in their shuffled order.
+    order = rng.permutation(len(table))
+    # The sort is stable: pairs of equal lengths keep their shuffled order.
     order = order[np.lexsort((table[order, 0], table[order, 1]))]
-    widest = table.max(axis=1, initial=1)
+    pair_lengths = table.max(axis=1, initial=1).tolist()
     batches: list[list[int]] = []
-    longest = 0
+    padded_length = 0
     for index in order.tolist():
-        longest = max(longest, int(widest[index]))
-        if batches and (len(batches[-1]) + 1) * longest <= max_tokens:
+        padded_length = max(padded_length, pair_lengths[index])
+        if batches and (len(batches[-1]) + 1) * padded_length <= max_tokens:
             batches[-1].append(index)
         else:
             batches.append([index])
-            longest = int(widest[index])
-    return [batches[index] for index in random.permutation(len(batches)).tolist()]
+            padded_length = pair_lengths[index]
+    return [batches[index] for index in rng.permutation(len(batches)).tolist()]
 
 
 def pad_ids(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Pad id sequences on the right: (batch, longest) ids and (batch,) lengths, both long.
+    """Right-pad id sequences; return ids (batch, max length) and lengths (batch,), both int64.
 
     >>> pad_ids([[1, 2], [3]], pad=0)[1].tolist()
     [2, 1]
@@ -69,21 +69,26 @@ def pad_ids(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tenso
     return torch.from_numpy(padded), torch.from_numpy(lengths)
 
 
-def groups_within(
-    order: Iterable[int], lengths: Sequence[int], most_tokens: int
+def batch_by_token_budget(
+    order: Iterable[int], lengths: Sequence[int], max_tokens: int
 ) -> Iterator[list[int]]:
-    """Cut numbers, sorted by their lengths, into groups of at most so many tokens, padding counted.
+    """Split indices into batches of at most `max_tokens` tokens, padding included.
 
-    A single longer one is a group of its own.
+    A sequence longer than `max_tokens` forms a batch by itself.
 
-    >>> list(groups_within([0, 2, 1], [1, 5, 2], 4))
+    Args:
+        order: indices, by increasing length.
+        lengths: the length of each sequence.
+        max_tokens: the token budget of a batch.
+
+    >>> list(batch_by_token_budget([0, 2, 1], [1, 5, 2], 4))
     [[0, 2], [1]]
     """
-    group: list[int] = []
-    for number in order:
-        if group and (len(group) + 1) * lengths[number] > most_tokens:
-            yield group
-            group = []
-        group.append(number)
-    if group:
-        yield group
+    batch: list[int] = []
+    for index in order:
+        if batch and (len(batch) + 1) * lengths[index] > max_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

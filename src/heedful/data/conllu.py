@@ -1,4 +1,4 @@
-"""CoNLL-U: its columns, one feature of FEATS taken for a column, its sentences read and written back."""
+"""The CoNLL-U format: labels from any column, or from any one feature of FEATS."""
 
 from __future__ import annotations
 
@@ -15,48 +15,50 @@ FEATS = COLUMNS.index("feats")
 
 @dataclass(frozen=True)
 class ConlluColumn:
-    r"""A column, or with `feature` one feature of FEATS: its value, "_" for a token that has none.
+    r"""A label column, or with `feature` one feature of FEATS; "_" for a token without the feature.
 
     >>> ConlluColumn.named("Number").put("1\tdogs\tdog\tNOUN\tNNS\tCase=Nom\t0\troot\t_\t_", "Plur")
     '1\tdogs\tdog\tNOUN\tNNS\tCase=Nom|Number=Plur\t0\troot\t_\t_'
     """
 
-    place: int
+    index: int
     feature: str | None = None
 
     @classmethod
     def named(cls, name: str) -> ConlluColumn:
-        """Find a column by its name, in whatever case; features begin with a capital letter.
+        """Return the column of a name (case-insensitive) or feature (begins with a capital letter).
 
-        Raises: OptionError for the two columns that are no labels, and for what is neither.
+        Raises: OptionError for ID and FORM, which are not labels, and for an unknown name.
         """
         lower = name.lower()
         if lower in ("id", "form"):
-            raise OptionError(f"column {name!r} holds no labels; the columns are: {_choices()}.")
+            raise OptionError(
+                f"column {name!r} holds no labels; the columns are: {_label_columns()}."
+            )
         if lower in COLUMNS:
             return cls(COLUMNS.index(lower))
         if not name[:1].isupper():
             near = nearest(lower, COLUMNS[2:])
             hint = f"; did you mean {near!r}?" if near else "."
             raise OptionError(
-                f"there is no CoNLL-U column {name!r}{hint} The columns are: {_choices()}; a feature "
+                f"there is no CoNLL-U column {name!r}{hint} The columns are: {_label_columns()}; a feature "
                 "such as Number begins with a capital letter."
             )
         return cls(FEATS, name)
 
     def get(self, fields: Sequence[str]) -> str:
-        """Return the label of a token's ten fields."""
+        """Return the label in the ten fields of a token."""
         if self.feature is None:
-            return fields[self.place]
-        return _features(fields[FEATS]).get(self.feature, "_")
+            return fields[self.index]
+        return _parse_features(fields[FEATS]).get(self.feature, "_")
 
     def put(self, line: str, label: str) -> str:
-        """Return the line with this label."""
+        """Return a token line with its label replaced."""
         fields = line.split("\t")
         if self.feature is None:
-            fields[self.place] = label
+            fields[self.index] = label
         else:
-            features = _features(fields[FEATS])
+            features = _parse_features(fields[FEATS])
             features.pop(self.feature, None)
             if label != "_":
                 features[self.feature] = label
@@ -64,38 +66,42 @@ class ConlluColumn:
             fields[FEATS] = "|".join(f"{name}={value}" for name, value in ordered) or "_"
         return "\t".join(fields)
 
-    def refuse_empty(self, path: Path, sentences: Sequence[Sentence]) -> None:
-        """Raise DataError for a column that holds nothing but "_", with the nearest feature that is there."""
+    def empty_error(self, path: Path, sentences: Sequence[Sentence]) -> DataError:
+        """Return the error for a column without any label, suggesting the nearest existing feature."""
         if self.feature is None:
-            raise DataError(f"column {COLUMNS[self.place]!r} is empty on every line.", path=path)
-        found: dict[str, None] = {}
+            return DataError(
+                f"column {COLUMNS[self.index]!r} is empty on every line; choose another.", path=path
+            )
+        features: dict[str, None] = {}
         for sentence in sentences:
             for row in sentence.rows:
-                found.update(dict.fromkeys(_features(sentence.lines[row].split("\t")[FEATS])))
-        near = nearest(self.feature, [*found, *COLUMNS[2:]])
+                features.update(
+                    dict.fromkeys(_parse_features(sentence.lines[row].split("\t")[FEATS]))
+                )
+        near = nearest(self.feature, [*features, *COLUMNS[2:]])
         hint = f"; did you mean {near!r}?" if near else "."
-        raise DataError(
+        return DataError(
             f"no token has the feature {self.feature!r}{hint} The features are: "
-            f"{', '.join(sorted(found)) or 'none'}; the columns: {_choices()}.",
+            f"{', '.join(sorted(features)) or 'none'}; the columns: {_label_columns()}.",
             path=path,
         )
 
 
-def _features(text: str) -> dict[str, str]:
+def _parse_features(text: str) -> dict[str, str]:
     if text in ("_", ""):
         return {}
     return dict(part.partition("=")[::2] for part in text.split("|"))
 
 
-def _choices() -> str:
+def _label_columns() -> str:
     return ", ".join(COLUMNS[2:])
 
 
 class ConllU(LabelFormat):
-    """CoNLL-U (https://universaldependencies.org/format.html), any column or any one feature.
+    """CoNLL-U (https://universaldependencies.org/format.html).
 
-    Comments, multiword tokens (3-4) and empty nodes (5.1) are no tokens, and are written back as they
-    were; so is every other column.
+    Comments, multiword tokens (3-4) and empty nodes (5.1) are not tokens. They, and all other columns, are
+    written back unchanged.
     """
 
     def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
@@ -106,9 +112,9 @@ class ConllU(LabelFormat):
                 if line.startswith("#"):
                     continue
                 fields = line.split("\t")
-                wrong = _wrong(fields, len(tokens) + 1, column)
-                if wrong is not None:
-                    raise DataError(wrong, path=path, line=start + row)
+                problem = _problem(fields, len(tokens) + 1, column)
+                if problem is not None:
+                    raise DataError(problem, path=path, line=start + row)
                 if fields[0].isdecimal():
                     tokens.append(fields[1])
                     labels.append(column.get(fields))
@@ -126,28 +132,28 @@ class ConllU(LabelFormat):
         super().check_labels(path, sentences)
         if any(label != "_" for sentence in sentences for label in sentence.labels):
             return
-        ConlluColumn.named(self.column or "upos").refuse_empty(path, sentences)
+        raise ConlluColumn.named(self.column or "upos").empty_error(path, sentences)
 
 
-def _wrong(fields: Sequence[str], wanted: int, column: ConlluColumn) -> str | None:
-    """Say what is wrong with a line of the token of a number, or between that and the one before."""
+def _problem(fields: Sequence[str], expected_id: int, column: ConlluColumn) -> str | None:
+    """Return what is malformed in a line, or None; the next token must have the id `expected_id`."""
     if len(fields) != 10:
-        return f"the line has {count(len(fields), 'column')}, and CoNLL-U has 10, parted by tabs."
+        return f"the line has {count(len(fields), 'column')}; CoNLL-U has 10, separated by tabs."
     if not fields[0].isdecimal():
-        if _is_range(fields[0]):
+        if _is_range_or_empty_node(fields[0]):
             return None
-        return f"the first column is {fields[0]!r}; a number, a range (3-4) or an empty node (5.1) is wanted."
-    if int(fields[0]) != wanted:
-        return f"the token has the number {fields[0]}, and {wanted} is wanted; an empty line parts sentences."
+        return f"the id is {fields[0]!r}; expected a number, a range (3-4) or an empty node (5.1)."
+    if int(fields[0]) != expected_id:
+        return f"the token id is {fields[0]}; expected {expected_id}. An empty line must separate sentences."
     features = [] if fields[FEATS] in ("_", "") else fields[FEATS].split("|")
     if column.feature is not None and not all("=" in each for each in features):
-        return f"FEATS holds {fields[FEATS]!r}; features are written Name=Value."
+        return f"FEATS holds {fields[FEATS]!r}; write features as Name=Value."
     return None
 
 
-def _is_range(text: str) -> bool:
-    for mark in "-.":
-        before, found, after = text.partition(mark)
+def _is_range_or_empty_node(text: str) -> bool:
+    for delimiter in "-.":
+        before, found, after = text.partition(delimiter)
         if found and before.isdecimal() and after.isdecimal():
             return True
     return False

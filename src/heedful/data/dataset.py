@@ -1,4 +1,4 @@
-"""What every kind of data offers: inputs, answers, parts of them, and errors that name file and line."""
+"""The dataset interface: inputs, answers, row selection, and errors that name file and line."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from heedful.errors import DataError
 
 
 class Dataset(abc.ABC):
-    """Examples in order, each an input and its true answer.
+    """An ordered collection of examples, each an input and its reference answer.
 
-    A dataset of a new kind defines the abstract members; training, evaluation and comparison need no more.
+    Subclasses implement the abstract members; training, evaluation and comparison use nothing else.
     """
 
     name: str
-    """Where the data come from, for people."""
+    """Where the data come from, for display."""
     example: ClassVar[str] = "example"
-    """What one example is called, in errors."""
+    """The word for one example in error messages."""
 
     @property
     @abc.abstractmethod
@@ -30,83 +30,81 @@ class Dataset(abc.ABC):
     @property
     @abc.abstractmethod
     def answers(self) -> Sequence[Any]:
-        """The true answer of each example."""
+        """The reference answer of each example."""
 
     def __len__(self) -> int:
-        """Count the examples."""
+        """Return the number of examples."""
         return len(self.inputs)
 
     @abc.abstractmethod
     def take(self, rows: Sequence[int]) -> Self:
-        """Return these examples alone, in this order."""
+        """Return a dataset of the examples at the indices `rows`, in that order."""
 
     @abc.abstractmethod
     def texts(self) -> Sequence[Sequence[str]]:
-        """Return everything that the data hold as text, from which a fingerprint is made."""
+        """Return the whole content as strings; the dataset fingerprint is computed from them."""
 
     @abc.abstractmethod
-    def stretched(self, length: int) -> Any:
-        """Return an input of `length` words, tokens or steps made of these data, to time answers by length."""
+    def input_of_length(self, length: int) -> Any:
+        """Return an input of exactly `length` words, tokens or steps, to measure inference time by length."""
 
     def labels(self) -> Sequence[Sequence[str]]:
-        """Return the labels of each example; a part of the training data should lack none of them."""
+        """Return the labels of each example; a subset for training should cover them all."""
         return [()] * len(self)
 
     def showcase(self, count: int) -> Sequence[Any]:
-        """Choose inputs that make readable pictures; there may be none."""
+        """Return up to `count` inputs to display, preferring those of readable length."""
         return list(self.inputs)[:count]
 
     def error(self, row: int, message: str, position: int = 0) -> DataError:
-        """Return the error of one example, at one position of it; with file and line where they are known."""
+        """Return an error about position `position` of example `row`, with file and line if known."""
         return DataError(f"example {row + 1} of {self.name}: {message}")
 
 
-def repeated(units: Sequence[Any], length: int) -> list[Any]:
-    """Return `length` units, beginning again where they end.
+def repeat_to_length(units: Sequence[Any], length: int) -> list[Any]:
+    """Return `length` items of `units`, starting over at the end.
 
-    >>> repeated("ab", 5)
+    >>> repeat_to_length("ab", 5)
     ['a', 'b', 'a', 'b', 'a']
     """
     return list(itertools.islice(itertools.cycle(units), length))
 
 
 def preferred(items: Sequence[Any], good: Sequence[bool], count: int) -> list[Any]:
-    """Return the first `count` items, good ones first.
+    """Return at most `count` items, those flagged `good` first.
 
     >>> preferred("abc", [False, True, False], 2)
     ['b', 'a']
     """
-    marked = list(zip(items, good, strict=True))
-    chosen = [each for each, is_good in marked if is_good]
-    return [*chosen, *(each for each, is_good in marked if not is_good)][:count]
+    flagged = list(zip(items, good, strict=True))
+    chosen = [item for item, is_good in flagged if is_good]
+    return [*chosen, *(item for item, is_good in flagged if not is_good)][:count]
 
 
-LARGEST: Final = 1e150
-"""Greatest target: its square is still a number of double precision."""
+MAX_TARGET: Final = 1e150
+"""Largest absolute target; its square still fits into float64."""
 
 
-def parse_number(written: str, error: Callable[[str], DataError]) -> float:
-    """Read a true answer as a number.
+def parse_number(text: str, error: Callable[[str], DataError]) -> float:
+    """Parse a regression target.
 
     Args:
-        written: as it stands in the file.
-        error: makes the error of the example.
+        text: the field of the file.
+        error: builds the exception from a message.
 
-    Raises: DataError for text that is no number, not finite, or too large to be squared.
+    Raises: DataError for text that is not a number, not finite, or larger than `MAX_TARGET`.
 
     >>> parse_number("2.5", DataError)
     2.5
     """
     try:
-        value = float(written)
+        value = float(text)
     except ValueError:
-        raise error(f"the target {written!r} is no number; write it as 1.5.") from None
+        raise error(f"the target {text!r} is not a number; write it like 1.5.") from None
     if not math.isfinite(value):
+        raise error(f"the target {text!r} is not finite; correct it or remove the row.")
+    if abs(value) > MAX_TARGET:
         raise error(
-            f"the target is {written!r}, which nothing can be learned from; leave the row out or mend it."
-        )
-    if abs(value) > LARGEST:
-        raise error(
-            f"the target {written!r} is beyond {LARGEST:g}, whose square cannot be told from infinity."
+            f"the target {text!r} exceeds {MAX_TARGET:g} in magnitude: its square overflows; rescale the targets."
         )
     return value

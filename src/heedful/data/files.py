@@ -1,4 +1,4 @@
-"""Lines, line-aligned pairs and tables, read from plain or gzipped UTF-8 files."""
+"""Readers of lines, line-aligned pairs and two-column tables in UTF-8 files, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from heedful.data.dataset import Dataset, repeated
+from heedful.data.dataset import Dataset, repeat_to_length
 from heedful.data.tables import table_rows
 from heedful.errors import DataError, nearest
 
@@ -21,10 +21,10 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class Pairs(Dataset):
-    """Source texts and the target text of each, in order.
+    """Source texts and their target texts, in order.
 
     Raises:
-        DataError: the two lists differ in length.
+        DataError: the lists differ in length.
 
     Example:
         >>> pairs = Pairs(["Hello."], ["Hallo."], name="greeting")
@@ -66,66 +66,67 @@ class Pairs(Dataset):
     def texts(self) -> Sequence[Sequence[str]]:
         return self.source, self.target
 
-    def stretched(self, length: int) -> str:
-        return " ".join(repeated([word for text in self.source for word in text.split()], length))
+    def input_of_length(self, length: int) -> str:
+        words = [word for text in self.source for word in text.split()]
+        return " ".join(repeat_to_length(words, length))
 
     def showcase(self, count: int) -> list[str]:
-        return [source for source, _ in varied(self, count)]
+        return [source for source, _ in diverse_pairs(self, count)]
 
 
-SHOWN_CHARACTERS = 60
-"""Longest source of a pair that makes a readable picture."""
+MAX_DISPLAY_CHARACTERS = 60
+"""Maximum length of a source that is readable in a plot."""
 
 
-def varied(pairs: Pairs, count: int) -> list[tuple[str, str]]:
-    """Choose short pairs that differ: other scripts first, then sources that share no word with the others.
+def diverse_pairs(pairs: Pairs, count: int) -> list[tuple[str, str]]:
+    """Choose up to `count` short, diverse pairs: first a new script each, then sources without common words.
 
-    >>> varied(Pairs(["a dog", "a dog runs", "two cats", "犬"], ["A", "B", "C", "D"]), 3)
+    >>> diverse_pairs(Pairs(["a dog", "a dog runs", "two cats", "犬"], ["A", "B", "C", "D"]), 3)
     [('a dog', 'A'), ('犬', 'D'), ('two cats', 'C')]
     """
-    short = [pair for pair in pairs if len(pair[0]) <= SHOWN_CHARACTERS]
+    short = [pair for pair in pairs if len(pair[0]) <= MAX_DISPLAY_CHARACTERS]
     chosen: list[tuple[str, str]] = []
     scripts: set[str] = set()
     words: set[str] = set()
 
-    def take(pair: tuple[str, str]) -> None:
+    def choose(pair: tuple[str, str]) -> None:
         chosen.append(pair)
         scripts.update(_scripts(pair[0]))
         words.update(_words(pair[0]))
 
     for pair in short:
         if not _scripts(pair[0]) <= scripts:
-            take(pair)
+            choose(pair)
     for pair in short:
-        found = _words(pair[0])
-        if found and not found & words:
-            take(pair)
+        own_words = _words(pair[0])
+        if own_words and not own_words & words:
+            choose(pair)
     chosen += (pair for pair in short if pair not in chosen)
     return chosen[:count]
 
 
 def _words(text: str) -> set[str]:
-    """The words that hold a letter."""
+    """Return the lower-cased words that contain a letter."""
     return {word for word in text.lower().split() if any(map(str.isalpha, word))}
 
 
 def _scripts(text: str) -> set[str]:
-    """The scripts of the letters: the first word of a letter's Unicode name (LATIN, CJK, ...)."""
+    """Return the scripts of the letters: the first word of a letter's Unicode name (LATIN, CJK, ...)."""
     return {unicodedata.name(letter, "?").split()[0] for letter in text if letter.isalpha()}
 
 
 def decode_lines(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
-    r"""Yield the lines of a byte stream as text, one at a time, without their line ends.
+    r"""Lazily decode a byte stream into lines without their line endings.
 
-    Lines end in LF or CR LF and nothing else, so that line i here is line i for every other tool.
-    A byte-order mark at the start is dropped.
+    Only LF and CR LF end a line, so line numbers agree with other tools. A byte-order mark at the start is
+    dropped.
 
     Args:
-        stream: lines of bytes: an open binary file, or standard input's buffer.
-        name: what to call the stream in an error.
+        stream: lines of bytes: an open binary file, or `sys.stdin.buffer`.
+        name: the name of the stream in errors.
 
     Raises:
-        DataError: a line is not UTF-8 (file and line are named).
+        DataError: a line is not UTF-8; names file and line.
 
     Example:
         >>> list(decode_lines([b"Gr\xc3\xbc\xc3\x9fe\r\n", b"bye"], "example"))
@@ -138,7 +139,7 @@ def decode_lines(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
                     "this is UTF-16, not UTF-8; save the file as UTF-8.", path=name, line=1
                 )
             raw = raw.removeprefix(codecs.BOM_UTF8)
-            if not raw:  # the mark was all there is
+            if not raw:  # a file of nothing but the mark
                 return
         try:
             line = raw.decode("utf-8")
@@ -153,13 +154,13 @@ def decode_lines(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
 
 
 def iterate_lines(path: str | Path) -> Iterator[str]:
-    """Yield the lines of a text file, gzipped or not, without holding the file in memory.
+    """Lazily yield the lines of a text file, plain or gzipped.
 
-    Whether it is gzipped is told by its first bytes, not by its name.
+    Gzip is detected by the first bytes, not by the file name.
 
     Raises:
-        DataError: the file is missing (the nearest name in its folder is given), is a folder, cannot
-            be opened, is not UTF-8, or is gzip data that is damaged or cut short.
+        DataError: the file is missing (the nearest file name is suggested), is a folder, cannot be opened,
+            is not UTF-8, or is damaged or truncated gzip data.
     """
     path = Path(path)
     number = 0
@@ -170,7 +171,7 @@ def iterate_lines(path: str | Path) -> Iterator[str]:
                 yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(
-            f"the gzip data is damaged or cut short ({error}); copy or compress the file again.",
+            f"the gzip data is damaged or truncated ({error}); copy or compress the file again.",
             path=path,
             line=number + 1,
         ) from None
@@ -184,32 +185,35 @@ def _open_bytes(path: Path) -> Iterator[Iterable[bytes]]:
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}.", path=path) from None
     with file:
-        # Peeking instead of reading and opening again: a pipe can be read once only.
+        # Peek instead of reopening: a pipe can be read only once.
         start = file.peek(len(_GZIP_MAGIC))
         if start.startswith(_GZIP_MAGIC):
-            with gzip.open(file) as unpacked:
-                yield unpacked
+            with gzip.open(file) as decompressed:
+                yield decompressed
         elif start and path.suffix == ".gz":
-            raise DataError("the name ends in .gz but the file is not gzip data.", path=path)
+            raise DataError(
+                "the name ends in .gz but the file is not gzip data; rename or compress it.",
+                path=path,
+            )
         else:
             yield file
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse what cannot be a file of data, without reading it.
+    """Check that a path is a file, without opening it.
 
     Raises:
-        DataError: there is no such file (the nearest name in its folder is given), or it is a folder.
+        DataError: the file is missing (the nearest file name is suggested), or is a folder.
     """
     path = Path(path)
     if path.is_dir():
-        raise DataError("this is a folder; a file is wanted.", path=path)
+        raise DataError("this is a folder; expected a file.", path=path)
     if not path.exists():
-        raise _missing(path)
+        raise _missing_file(path)
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read a text file, gzipped or not, as a list of lines. Empty lines are kept.
+    """Read the lines of a text file, plain or gzipped, including empty ones.
 
     Raises:
         DataError: as `iterate_lines`, or the file is empty.
@@ -221,11 +225,11 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def read_pairs(source_path: str | Path, target_path: str | Path) -> Pairs:
-    """Read two line-aligned files: line i of the target is the answer to line i of the source.
+    """Read two line-aligned files: line i of the target belongs to line i of the source.
 
     Raises:
-        DataError: a file is missing, empty or not UTF-8; the files differ in length (which one ends
-            first, and at what line, is said); a line is empty.
+        DataError: a file is missing, empty or not UTF-8; the files differ in length (names the shorter one
+            and its last line); a line is empty.
     """
     source, target = read_lines(source_path), read_lines(target_path)
     if len(source) != len(target):
@@ -240,41 +244,40 @@ def read_pairs(source_path: str | Path, target_path: str | Path) -> Pairs:
         )
     for path, lines in ((source_path, source), (target_path, target)):
         for number, line in enumerate(lines, start=1):
-            _refuse_empty(line, "the line", path, number)
+            _check_not_empty(line, "the line", path, number)
     return Pairs(source, target, name=f"{Path(source_path).name} + {Path(target_path).name}")
 
 
 def read_table(path: str | Path, columns: tuple[str, str]) -> Pairs:
-    """Read two columns of a TSV, CSV or JSON-lines file, gzipped or not.
+    """Read two columns of a TSV, CSV or JSON Lines file, plain or gzipped.
 
-    The format is told by the name: .tsv or .tab, .csv, .jsonl or .ndjson, each with or without .gz.
-    TSV and CSV begin with a line of column names; a file without one is read with column numbers
-    ("1", "2", counted from 1) in place of names. A line break inside a quoted CSV field or a JSON
-    string becomes a space.
+    The file extension selects the format: .tsv or .tab, .csv, .jsonl or .ndjson, optionally followed by .gz.
+    TSV and CSV begin with a header; in a file without one, columns are addressed by one-based numbers
+    ("1", "2"). A line break inside a quoted CSV field or a JSON string becomes a space.
 
     Args:
         path: the file.
         columns: the names (or numbers) of the source and the target column.
 
     Raises:
-        DataError: as `read_lines`; an unknown format; a column that is not there (the nearest name is
-            given); a row with too many or too few fields, quoted wrongly, or an empty text; a line
-            that is not a JSON object, or whose value is not a string.
+        DataError: as `read_lines`; an unknown format; a missing column (the nearest name is suggested); a row
+            with a wrong number of fields, malformed quoting or an empty text; a line that is not a JSON
+            object, or whose value is not a string.
     """
     check_file(path)
     source: list[str] = []
     target: list[str] = []
     for number, row in table_rows(Path(path), iterate_lines(path), columns):
         for texts, text, column in zip((source, target), row, columns, strict=True):
-            one_line = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-            _refuse_empty(one_line, f"column {column!r}", path, number)
-            texts.append(one_line)
+            line = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
+            _check_not_empty(line, f"column {column!r}", path, number)
+            texts.append(line)
     if not source:
         raise DataError("the file holds no rows.", path=path)
     return Pairs(source, target, name=Path(path).name)
 
 
-def _refuse_empty(text: str, what: str, path: str | Path, number: int) -> None:
+def _check_not_empty(text: str, what: str, path: str | Path, number: int) -> None:
     if not text or text.isspace():
         raise DataError(
             f"{what} is empty; remove the pair (from both files, where there are two) or fill it in.",
@@ -283,7 +286,7 @@ def _refuse_empty(text: str, what: str, path: str | Path, number: int) -> None:
         )
 
 
-def _missing(path: Path) -> DataError:
+def _missing_file(path: Path) -> DataError:
     folder = path.parent
     if not folder.is_dir():
         return DataError(f"no such file, and no folder {str(folder)!r}.", path=path)

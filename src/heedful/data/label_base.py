@@ -1,4 +1,4 @@
-"""A sentence of labelled tokens, and what every format of such sentences offers."""
+"""A sentence of labelled tokens, and the base class of the file formats that hold them."""
 
 from __future__ import annotations
 
@@ -12,68 +12,68 @@ from heedful.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Tokens, their labels, and the lines that they came from."""
+    """Tokens, their labels, and the lines of the file that they come from."""
 
     tokens: tuple[str, ...]
     labels: tuple[str, ...]
-    """Empty where a file to be labelled has none."""
+    """Empty if the file has no labels yet."""
     lines: tuple[str, ...] = ()
-    """The lines of the file, without the empty one that ends the sentence."""
+    """The lines of the sentence, without the empty line that ends it."""
     rows: tuple[int, ...] = ()
-    """Which of `lines` each token stands on."""
+    """For each token, the index of its line in `lines`."""
     path: Path | None = None
     first_line: int = 1
-    """The line of the file that `lines` begin at."""
+    """The line number in the file of the first of `lines`."""
 
     def error(self, token: int, message: str) -> DataError:
-        """Return the error of one token, with its file and line."""
+        """Return an error about one token, with its file and line."""
         line = self.first_line + self.rows[token] if self.rows else None
         return DataError(message, path=self.path, line=line)
 
 
 class LabelFormat(abc.ABC):
-    """One format, and which column of it holds the labels."""
+    """A file format; `column` holds the labels, `tokens` is the JSON key of the tokens."""
 
-    ending: str = "\n"
-    """What ends a sentence after its last line."""
+    terminator: str = "\n"
+    """Text that ends a sentence after its last line."""
 
     def __init__(self, column: str, tokens: str):
         self.column = column
         self.tokens = tokens
 
     def read(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
-        """Yield sentences; one without tokens carries lines that are to be written back.
+        """Lazily yield sentences; one without tokens carries lines that are written back unchanged.
 
         Raises: DataError naming file and line.
         """
         for sentence in self.parse(path, lines):
             if "" in sentence.tokens:
-                raise sentence.error(sentence.tokens.index(""), "the token is empty.")
+                raise sentence.error(sentence.tokens.index(""), "the token is empty; fill it in.")
             yield sentence
 
     @abc.abstractmethod
     def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
-        """Do what `read` does, whatever the tokens are."""
+        """Parse sentences; `read` then checks their tokens."""
 
     @abc.abstractmethod
     def lines(self, sentence: Sentence, labels: Sequence[str]) -> list[str]:
-        """Return the sentence's lines with these labels, everything else as it was read."""
+        """Return the lines of a sentence with its labels replaced and everything else unchanged."""
 
     def write(self, sentence: Sentence, labels: Sequence[str]) -> str:
-        """Return the text of a sentence with these labels, line ends included."""
-        return "".join(f"{line}\n" for line in self.lines(sentence, labels)) + self.ending
+        """Return the text of a sentence with its labels replaced, including line endings."""
+        return "".join(f"{line}\n" for line in self.lines(sentence, labels)) + self.terminator
 
     def check_labels(self, path: Path, sentences: Sequence[Sentence]) -> None:
-        """Raise DataError where training or testing on these sentences makes no sense."""
+        """Raise DataError for missing or empty labels."""
         for sentence in sentences:
             if len(sentence.labels) != len(sentence.tokens):
-                raise sentence.error(0, "the tokens have no labels.")
+                raise sentence.error(0, "the tokens have no labels; add a column of labels.")
             if "" in sentence.labels:
-                raise sentence.error(sentence.labels.index(""), "the label is empty.")
+                raise sentence.error(sentence.labels.index(""), "the label is empty; fill it in.")
 
 
 def blocks(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the runs of lines between empty ones, and the line that each begins at."""
+    """Lazily split lines at blank ones; yield (first line number, lines) of each block."""
     block: list[str] = []
     number = 0
     for number, line in enumerate(lines, start=1):

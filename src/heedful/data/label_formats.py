@@ -1,4 +1,4 @@
-"""Files of labelled tokens beside CoNLL-U (columns, JSON lines), and the table of all formats."""
+"""Column files and JSON Lines of labelled tokens, and the table of all label formats."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from heedful.errors import DataError, count, nearest
 
 
 class Columns(LabelFormat):
-    """One token a line, columns parted by tabs or else by spaces, sentences by empty lines (CoNLL 2003).
+    """CoNLL 2003: one token per line, columns separated by tabs or spaces, sentences by empty lines.
 
-    The token comes first. `column` counts from 1; "last", the default, is the last one. Lines that begin
-    with -DOCSTART- are no sentences.
+    The first column holds the tokens. `column` is a one-based number, or "last" (the default). Blocks that
+    begin with -DOCSTART- are not sentences.
     """
 
     def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
-        wanted = self._wanted(path)
+        column = self._column_number(path)
         width = 0
         for start, block in blocks(lines):
             if block[0].startswith("-DOCSTART-"):
                 yield Sentence((), (), tuple(block), (), path, start)
                 continue
-            rows = [_fields(line) for line in block]
+            rows = [_split_fields(line) for line in block]
             width = width or len(rows[0])
             for row, fields in enumerate(rows):
                 if len(fields) != width:
@@ -35,60 +35,63 @@ class Columns(LabelFormat):
                         path=path,
                         line=start + row,
                     )
-            place = width if wanted is None else wanted
-            if wanted is not None and wanted > width:
+            number = width if column is None else column
+            if number > width:
                 raise DataError(
-                    f"there is no column {wanted}: the line has {width}.", path=path, line=start
+                    f"there is no column {number}: the line has {count(width, 'column')}.",
+                    path=path,
+                    line=start,
                 )
-            labels = tuple(fields[place - 1] for fields in rows) if place > 1 else ()
+            labels = tuple(fields[number - 1] for fields in rows) if number > 1 else ()
             tokens = tuple(fields[0] for fields in rows)
             yield Sentence(tokens, labels, tuple(block), tuple(range(len(block))), path, start)
 
     def lines(self, sentence: Sentence, labels: Sequence[str]) -> list[str]:
         lines = list(sentence.lines)
-        wanted = self._wanted(sentence.path)
+        column = self._column_number(sentence.path)
         for row, label in zip(sentence.rows, labels, strict=True):
-            fields = _fields(lines[row])
-            # a file of tokens alone gets a second column
-            place = max(2, len(fields)) if wanted is None else wanted
-            parts = [*fields[: place - 1], label, *fields[place:]]
-            lines[row] = (" " if "\t" not in lines[row] and len(fields) > 1 else "\t").join(parts)
+            fields = _split_fields(lines[row])
+            # A file of tokens only gets a second column.
+            number = max(2, len(fields)) if column is None else column
+            delimiter = " " if "\t" not in lines[row] and len(fields) > 1 else "\t"
+            lines[row] = delimiter.join([*fields[: number - 1], label, *fields[number:]])
         return lines
 
-    def _wanted(self, path: Path | None) -> int | None:
+    def _column_number(self, path: Path | None) -> int | None:
+        """Return the one-based label column; None for the last."""
         if self.column in ("", "last"):
             return None
         if not self.column.isdecimal() or int(self.column) < 2:
             raise DataError(
-                f"there is no column {self.column!r}; columns are counted from 1, the first holds the "
-                'tokens, and "last" is the last one.',
+                f"there is no label column {self.column!r}; give a number from 2 (the first column holds "
+                'the tokens) or "last".',
                 path=path,
             )
         return int(self.column)
 
 
-def _fields(line: str) -> list[str]:
+def _split_fields(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else line.split()
 
 
 class JsonLines(LabelFormat):
-    """One JSON object a line: {"tokens": ["a", "saw"], "tags": ["DET", "NOUN"]}; other keys are kept."""
+    """One JSON object per line: {"tokens": ["a", "saw"], "tags": ["DET", "NOUN"]}; other keys are kept."""
 
-    ending = ""
+    terminator = ""
 
     def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            row = _object(path, number, line)
-            tokens = _strings(path, number, row, self.tokens)
+            row = _parse_object(path, number, line)
+            tokens = _string_list(path, number, row, self.tokens)
             labels: tuple[str, ...] = ()
             if self._key in row:
-                labels = _strings(path, number, row, self._key)
+                labels = _string_list(path, number, row, self._key)
                 if len(labels) != len(tokens):
                     raise DataError(
-                        f"{len(tokens)} {self.tokens!r} and {len(labels)} {self._key!r}; as many are "
-                        "wanted.",
+                        f"got {len(tokens)} {self.tokens!r} and {len(labels)} {self._key!r}; each token "
+                        "needs one label.",
                         path=path,
                         line=number,
                     )
@@ -102,7 +105,7 @@ class JsonLines(LabelFormat):
         for sentence in sentences:
             if not sentence.labels:
                 row = json.loads(sentence.lines[0])
-                raise sentence.error(0, _no_key(self._key, row))
+                raise sentence.error(0, _missing_key(self._key, row))
         super().check_labels(path, sentences)
 
     @property
@@ -110,39 +113,39 @@ class JsonLines(LabelFormat):
         return self.column or "tags"
 
 
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+def _parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"not JSON ({error}); each line must be one JSON object.", path=path, line=number
+            f"not valid JSON ({error}); each line must be one JSON object.", path=path, line=number
         ) from None
     if not isinstance(row, dict):
         raise DataError(
-            f"a JSON {type(row).__name__}; each line must be one JSON object.",
+            f"got a JSON {type(row).__name__}; each line must be one JSON object.",
             path=path,
             line=number,
         )
     return row
 
 
-def _strings(path: Path, number: int, row: dict[str, Any], name: str) -> tuple[str, ...]:
+def _string_list(path: Path, number: int, row: dict[str, Any], name: str) -> tuple[str, ...]:
     if name not in row:
-        raise DataError(_no_key(name, row), path=path, line=number)
-    found = row[name]
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise DataError(_missing_key(name, row), path=path, line=number)
+    value = row[name]
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise DataError(
-            f"{name!r} holds {json.dumps(found)[:40]}; a list of strings is wanted.",
+            f"{name!r} holds {json.dumps(value)[:40]}; expected a list of strings.",
             path=path,
             line=number,
         )
-    return tuple(found)
+    return tuple(value)
 
 
-def _no_key(name: str, row: dict[str, Any]) -> str:
+def _missing_key(name: str, row: dict[str, Any]) -> str:
     near = nearest(name, row)
     hint = f"; did you mean {near!r}?" if near else "."
-    return f"there is no {name!r}{hint} The line has: {', '.join(row)}."
+    return f"there is no key {name!r}{hint} The keys are: {', '.join(row)}."
 
 
 FORMATS: dict[str, Callable[[str, str], LabelFormat]] = {
@@ -150,7 +153,7 @@ FORMATS: dict[str, Callable[[str, str], LabelFormat]] = {
     "columns": Columns,
     "jsonl": JsonLines,
 }
-"""Name -> reader and writer, `FORMATS[name](column, tokens)`."""
+"""Name -> format, `FORMATS[name](column, tokens)`."""
 
 SUFFIXES = {
     ".conllu": "conllu",
@@ -162,21 +165,22 @@ SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
+"""File extension -> name of its format."""
 
 
-def format_of(path: Path) -> str:
-    """Tell a file's format by its name; .gz may follow.
+def detect_format(path: Path) -> str:
+    """Return the format of a file by its extension; .gz may follow.
 
-    Raises: DataError for another name.
+    Raises: DataError for an unknown extension.
 
-    >>> format_of(Path("en-ud-dev.conllu.gz"))
+    >>> detect_format(Path("en-ud-dev.conllu.gz"))
     'conllu'
     """
     name = path.with_suffix("") if path.suffix == ".gz" else path
     if name.suffix.lower() not in SUFFIXES:
         raise DataError(
-            f"the name does not tell the format; name it one of {', '.join(SUFFIXES)} (.gz may follow), "
-            f"or say which it is: data.format = {' or '.join(FORMATS)}.",
+            f"unknown format {name.suffix!r}; the file name must end in one of {', '.join(SUFFIXES)} (.gz may "
+            f"follow), or set data.format to {' or '.join(FORMATS)}.",
             path=path,
         )
     return SUFFIXES[name.suffix.lower()]

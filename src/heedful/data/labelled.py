@@ -1,4 +1,4 @@
-"""Sentences of tokens with a label each, and what a format needs to write other labels in their place."""
+"""Datasets of sentences with a label for each token."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from heedful.data.dataset import Dataset, preferred, repeated
+from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.files import check_file, iterate_lines
 from heedful.data.label_base import LabelFormat, Sentence
-from heedful.data.label_formats import FORMATS, format_of
+from heedful.data.label_formats import FORMATS, detect_format
 from heedful.errors import DataError
 
 __all__ = ["Labelled", "LabelledFile", "Sentence", "iterate_sentences", "read_labelled"]
@@ -19,11 +19,12 @@ __all__ = ["Labelled", "LabelledFile", "Sentence", "iterate_sentences", "read_la
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """How a file of labelled tokens is read.
+    """Options for reading files of labelled tokens.
 
-    `column` names the labels: a CoNLL-U column (upos, xpos, feats, deprel, ...) or a feature such as
-    Number; a column of a CoNLL file by its number, or "last"; a key of JSON lines. Empty: upos, last
-    or tags. `tokens` is the key of the tokens in JSON lines. `format` "auto" goes by the file's name.
+    `column` is the column of the labels: in CoNLL-U a column name (upos, xpos, feats, deprel, ...) or a
+    feature such as Number; in column files a one-based number or "last"; in JSON Lines a key. Empty means
+    upos, last or tags. `tokens` is the key of the tokens in JSON Lines. `format` is a key of `FORMATS`, or
+    "auto": by file extension.
     """
 
     format: str = "auto"
@@ -31,21 +32,21 @@ class LabelledFile:
     tokens: str = "tokens"
 
     def reader(self, path: str | Path) -> LabelFormat:
-        """Return the reader and writer for a file.
+        """Return the format of a file.
 
-        Raises: DataError when the name does not tell the format.
+        Raises: DataError for an unknown extension with `format` "auto".
         """
-        name = format_of(Path(path)) if self.format == "auto" else self.format
+        name = detect_format(Path(path)) if self.format == "auto" else self.format
         return FORMATS[name](self.column, self.tokens)
 
 
-SHOWN_TOKENS = range(4, 13)
-"""Lengths of sentences that make readable pictures."""
+DISPLAY_TOKENS = range(4, 13)
+"""Lengths of sentences that are readable in a plot."""
 
 
 @dataclass(frozen=True)
 class Labelled(Dataset):
-    """Sentences of one or several files, in order.
+    """The labelled sentences of one or several files, in order.
 
     >>> data = Labelled([Sentence(("a", "saw"), ("DET", "NOUN"))])
     >>> len(data), list(data.flat_labels())
@@ -76,14 +77,14 @@ class Labelled(Dataset):
         lengths = [str(len(sentence.tokens)) for sentence in self.sentences]
         return list(self.tokens()), list(self.flat_labels()), lengths
 
-    def stretched(self, length: int) -> list[str]:
-        return repeated(list(self.tokens()), length)
+    def input_of_length(self, length: int) -> list[str]:
+        return repeat_to_length(list(self.tokens()), length)
 
     def labels(self) -> list[tuple[str, ...]]:
         return self.answers
 
     def showcase(self, count: int) -> list[tuple[str, ...]]:
-        good = [len(tokens) in SHOWN_TOKENS for tokens in self.inputs]
+        good = [len(tokens) in DISPLAY_TOKENS for tokens in self.inputs]
         return preferred(self.inputs, good, count)
 
     def error(self, row: int, message: str, position: int = 0) -> DataError:
@@ -99,7 +100,7 @@ class Labelled(Dataset):
 
 
 def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sentence]:
-    """Yield the sentences of one file as they are read.
+    """Lazily yield the sentences of one file.
 
     Raises: DataError naming file and line, see the formats.
     """
@@ -109,16 +110,17 @@ def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sente
 def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelled:
     """Read the labelled sentences of one or several files, plain or gzipped.
 
-    Raises: DataError for a file that is missing, empty, not UTF-8, or against its format (file and line
-        are named), and for a column that is not there, with the nearest name.
+    Raises: DataError naming file and line, for a file that is missing, empty, not UTF-8 or malformed, and for a
+        missing column (the nearest name is suggested).
     """
     sentences: list[Sentence] = []
     for path in paths:
         check_file(path)
         reader = options.reader(path)
-        found = [each for each in reader.read(Path(path), iterate_lines(path)) if each.tokens]
-        if not found:
+        parsed = reader.read(Path(path), iterate_lines(path))
+        with_tokens = [sentence for sentence in parsed if sentence.tokens]
+        if not with_tokens:
             raise DataError("the file is empty: it holds no token.", path=path)
-        reader.check_labels(Path(path), found)
-        sentences += found
+        reader.check_labels(Path(path), with_tokens)
+        sentences += with_tokens
     return Labelled(sentences, " + ".join(str(path) for path in paths))

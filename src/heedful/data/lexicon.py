@@ -1,4 +1,4 @@
-"""Whole tokens, characters or labels as ids: lists of entries, most frequent first."""
+"""Mappings of whole tokens, characters or labels to ids, most frequent first."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from heedful.errors import RunError
 VOCABULARY: Final = "vocabulary.json"
 """The file of a run folder that holds its lexicons."""
 RESERVED: Final = 2
-"""Ids 0 and 1 are padding and unknown; entries come after them."""
+"""Number of reserved ids: 0 is padding, 1 unknown; entries follow."""
 _FORMAT: Final = "heedful lexicon 1"
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Entries with ids from 2 on; 0 is padding and 1 whatever is not an entry.
+    """Maps entries to ids from 2 on; 0 is padding and 1 is unknown.
 
     >>> lexicon = Lexicon.learn(["b", "a", "b"])
     >>> lexicon.entries, lexicon.ids(["b", "z"]), len(lexicon)
@@ -31,48 +31,48 @@ class Lexicon:
     index: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        numbered = {entry: number for number, entry in enumerate(self.entries, start=RESERVED)}
-        object.__setattr__(self, "index", numbered)
+        index = {entry: number for number, entry in enumerate(self.entries, start=RESERVED)}
+        object.__setattr__(self, "index", index)
 
     def __len__(self) -> int:
-        """Count the ids, the two reserved ones among them."""
+        """Return the number of ids, including the two reserved ones."""
         return len(self.entries) + RESERVED
 
     @classmethod
     def learn(
         cls, items: Iterable[str], *, min_frequency: int = 1, size: int | None = None
     ) -> Self:
-        """Take every item that occurs often enough, the most frequent first, equals by spelling."""
+        """Build a lexicon of the `size` most frequent items that occur `min_frequency` times; ties are sorted."""
         counts = Counter(items)
         kept = [item for item, count in counts.items() if count >= min_frequency]
         kept.sort(key=lambda item: (-counts[item], item))
         return cls(tuple(kept[:size]))
 
     def ids(self, items: Iterable[str]) -> list[int]:
-        """Return the id of each item."""
-        find = self.index.get
-        return [find(item, 1) for item in items]
+        """Return the id of each item; 1 for unknown ones."""
+        get = self.index.get
+        return [get(item, 1) for item in items]
 
     def __contains__(self, item: object) -> bool:
         return item in self.index
 
 
 def save_lexicons(path: Path, lexicons: Mapping[str, Lexicon]) -> None:
-    """Write lexicons as JSON, beside those that the file holds already; the same ones give the same bytes.
+    """Write lexicons as JSON, keeping others that the file already holds. The output is deterministic.
 
-    An input and an answer each have lexicons, which share one file.
+    The lexicons of the input and of the answer share one file.
     """
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    entries = {name: list(each.entries) for name, each in lexicons.items()}
-    content = {"format": _FORMAT, **before, **entries}
+    existing = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    entries = {name: list(lexicon.entries) for name, lexicon in lexicons.items()}
+    content = {"format": _FORMAT, **existing, **entries}
     text = json.dumps(content, ensure_ascii=False, indent=0)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def load_lexicons(path: Path, names: Sequence[str]) -> list[Lexicon]:
-    """Read lexicons that `save_lexicons` wrote.
+    """Load the named lexicons from a file written by `save_lexicons`.
 
-    Raises: RunError for a file that is missing, damaged, or something else.
+    Raises: RunError for a file that is missing, damaged, or in another format.
     """
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -80,13 +80,17 @@ def load_lexicons(path: Path, names: Sequence[str]) -> list[Lexicon]:
         raise RunError(f"{path}: the vocabulary cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise RunError(
-            f"{path}: the vocabulary is damaged or cut short ({error}); copy it again."
+            f"{path}: the vocabulary is damaged or truncated ({error}); copy it again."
         ) from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise RunError(f"{path}: not a vocabulary that Heedful wrote ({_FORMAT!r} is wanted).")
-    found: list[Any] = [content.get(name) for name in names]
-    for entries in found:
-        whole = isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
-        if not whole or len(set(entries)) != len(entries):
-            raise RunError(f"{path}: the vocabulary is damaged: its parts do not fit together.")
-    return [Lexicon(tuple(entries)) for entries in found]
+        raise RunError(
+            f"{path}: not a vocabulary written by Heedful (expected format {_FORMAT!r})."
+        )
+    loaded: list[Any] = [content.get(name) for name in names]
+    for entries in loaded:
+        valid = isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
+        if not valid or len(set(entries)) != len(entries):
+            raise RunError(
+                f"{path}: the vocabulary is damaged: its parts are inconsistent; copy it again."
+            )
+    return [Lexicon(tuple(entries)) for entries in loaded]

@@ -1,10 +1,10 @@
-"""Labels that mark spans of tokens: by which scheme, and where one breaks it.
+"""Span labelling schemes (BIO, IOB, BIOES): detection, and validation of label sequences.
 
-In all of them O stands outside of spans, and every other label is a letter and a kind, such as B-PER:
+O marks a token outside of all spans; every other label is a prefix and a span type, such as B-PER:
 
-- BIO (IOB2): B- begins a span, I- goes on with it.
-- IOB (IOB1): I- begins a span and goes on with it; B- begins one right after another of its kind.
-- BIOES: B- begins a span of several tokens, I- goes on with it, E- ends it; S- is a span of one token.
+- BIO (IOB2): B- begins a span, I- continues it.
+- IOB (IOB1): I- begins and continues a span; B- begins one directly after another of the same type.
+- BIOES: B- begins a span of several tokens, I- continues it, E- ends it; S- is a span of one token.
 """
 
 from __future__ import annotations
@@ -14,79 +14,86 @@ from itertools import pairwise
 
 OUTSIDE = "O"
 SCHEMES = {
-    "BIO": "BIO, where B- begins a span and I- goes on with it",
-    "IOB": "IOB, where I- begins a span and goes on with it, and B- begins one right after another of its kind",
-    "BIOES": "BIOES, where B- begins a span, I- goes on with it, E- ends it and S- is one alone",
+    "BIO": "BIO, where B- begins a span and I- continues it",
+    "IOB": "IOB, where I- begins and continues a span, and B- begins one directly after another of its type",
+    "BIOES": "BIOES, where B- begins a span, I- continues it, E- ends it and S- is a span of one token",
 }
+"""Name -> description, for error messages."""
 
 
-def is_spans(labels: Collection[str]) -> bool:
-    """Say whether labels mark spans: O, and a letter and a kind such as B-PER.
+def is_span_labels(labels: Collection[str]) -> bool:
+    """Return whether labels mark spans: O, or a prefix and a type such as B-PER.
 
-    >>> is_spans({"O", "B-PER", "I-PER"}), is_spans({"NOUN", "VERB"})
+    >>> is_span_labels({"O", "B-PER", "I-PER"}), is_span_labels({"NOUN", "VERB"})
     (True, False)
     """
     parts = [label.partition("-") for label in labels if label != OUTSIDE]
-    begin = OUTSIDE in labels or any(prefix in ("B", "S") for prefix, _, _ in parts)
-    marks = all(prefix in tuple("BIOES") and dash and kind for prefix, dash, kind in parts)
-    return bool(parts) and begin and marks
+    can_begin = OUTSIDE in labels or any(prefix in ("B", "S") for prefix, _, _ in parts)
+    well_formed = all(prefix in tuple("BIOES") and dash and name for prefix, dash, name in parts)
+    return bool(parts) and can_begin and well_formed
 
 
-def scheme_of(sentences: Iterable[Sequence[str]]) -> str | None:
-    """Name the scheme of sentences' labels; None where they mark no spans.
+def detect_scheme(sentences: Iterable[Sequence[str]]) -> str | None:
+    """Return the scheme of the labels of sentences: a key of `SCHEMES`, or None if they mark no spans.
 
-    Where I- and B- begin spans in the same surroundings, it is BIO that is broken.
+    Labels that violate both BIO and IOB count as BIO.
 
-    >>> scheme_of([["O", "B-PER", "I-PER"]]), scheme_of([["I-PER", "O"]]), scheme_of([["NOUN"]])
-    ('BIO', 'IOB', None)
+    >>> [detect_scheme([labels]) for labels in (["O", "B-PER", "I-PER"], ["I-PER", "O"], ["NOUN"])]
+    ['BIO', 'IOB', None]
     """
     kept = list(sentences)
     labels = {label for sentence in kept for label in sentence}
-    if not is_spans(labels):
+    if not is_span_labels(labels):
         return None
     if any(label[0] in "ES" for label in labels):
         return "BIOES"
-    if any(breaks("BIO", each) for each in kept) and not any(breaks("IOB", each) for each in kept):
-        return "IOB"
-    return "BIO"
+
+    def is_valid(scheme: str) -> bool:
+        return not any(violations(scheme, each) for each in kept)
+
+    return "IOB" if not is_valid("BIO") and is_valid("IOB") else "BIO"
 
 
-def may_follow(scheme: str, before: str, label: str) -> bool:
-    """Say whether a label may come after another; both ends of a sentence count as O.
+def is_transition_allowed(scheme: str, before: str, label: str) -> bool:
+    """Return whether `label` may follow `before`; both ends of a sentence count as O.
 
-    >>> may_follow("BIO", "B-PER", "I-PER"), may_follow("BIO", "O", "I-PER")
+    >>> is_transition_allowed("BIO", "B-PER", "I-PER"), is_transition_allowed("BIO", "O", "I-PER")
     (True, False)
     """
-    (mark_before, kind_before), (mark, kind) = _parts(before), _parts(label)
-    inside = mark_before in ("B", "I") and kind_before == kind
+    (prefix_before, type_before), (prefix, span_type) = _split(before), _split(label)
+    same_span = prefix_before in ("B", "I") and type_before == span_type
     if scheme == "BIO":
-        return mark != "I" or inside
+        return prefix != "I" or same_span
     if scheme == "IOB":
-        return mark != "B" or inside
-    if mark_before in ("B", "I"):
-        return mark in ("I", "E") and inside
-    return mark not in ("I", "E")
+        return prefix != "B" or same_span
+    if prefix_before in ("B", "I"):
+        return prefix in ("I", "E") and same_span
+    return prefix not in ("I", "E")
 
 
-def breaks(scheme: str, labels: Sequence[str]) -> list[int]:
-    """Return the places of labels that cannot stand there; a sentence's length where it may not end so.
+def violations(scheme: str, labels: Sequence[str]) -> list[int]:
+    """Return the positions of labels that violate a scheme; the length if the sentence may not end there.
 
-    >>> breaks("BIO", ["B-PER", "O", "I-PER", "I-LOC"])
+    >>> violations("BIO", ["B-PER", "O", "I-PER", "I-LOC"])
     [2, 3]
     """
     pairs = enumerate(pairwise([OUTSIDE, *labels, OUTSIDE]))
-    return [place for place, (one, other) in pairs if not may_follow(scheme, one, other)]
+    return [
+        position
+        for position, (before, label) in pairs
+        if not is_transition_allowed(scheme, before, label)
+    ]
 
 
-def first_break(scheme: str, labels: Sequence[str]) -> int | None:
-    """Return the place of the first label that cannot stand there; its length for a sentence that may not end.
+def first_violation(scheme: str, labels: Sequence[str]) -> int | None:
+    """Return the first of `violations`, or None.
 
-    >>> first_break("BIO", ["B-PER", "O", "I-PER"])
+    >>> first_violation("BIO", ["B-PER", "O", "I-PER"])
     2
     """
-    return next(iter(breaks(scheme, labels)), None)
+    return next(iter(violations(scheme, labels)), None)
 
 
-def _parts(label: str) -> tuple[str, str]:
-    mark, _, kind = label.partition("-")
-    return mark, kind
+def _split(label: str) -> tuple[str, str]:
+    prefix, _, span_type = label.partition("-")
+    return prefix, span_type

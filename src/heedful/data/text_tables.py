@@ -1,4 +1,4 @@
-"""Tables of texts whose rows can be written back as they were, with columns added."""
+"""Table formats (TSV, CSV, JSON Lines) whose rows are written back unchanged with columns added."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from heedful.errors import DataError, nearest
 
 Value = str | float | Sequence[str]
-"""What is added to a row: a label, a number, several labels."""
+"""The value of an added column: a label, a number, or several labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row: where it begins, its very lines, and its fields by column."""
+    """One row: its first line number, its unchanged text, and its fields by column."""
 
     line: int
     raw: str
@@ -26,111 +26,117 @@ class TableRow:
 
 
 class TextTable(abc.ABC):
-    """A format: reads rows with their fields by name, and writes a row back with more of them."""
+    """A table format: reads rows as named fields, and appends columns to a row."""
 
     def __init__(self, separator: str = ""):
         self.separator = separator or ","
-        self.head: str | None = None
-        """The header's very line, once it was read; None where the format or the file has none."""
+        self.raw_header: str | None = None
+        """The unchanged header line once it has been read; None if the format or the file has none."""
 
     @abc.abstractmethod
     def rows(
-        self, path: Path, lines: Iterator[str], wanted: Sequence[str], added: Sequence[str] = ()
+        self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
     ) -> Iterator[TableRow]:
-        """Yield the rows; by numbers for `wanted` columns a file without a header is read.
+        """Lazily yield the rows.
 
-        Raises: DataError naming file and line, also for a wanted column that is not there and for one
-            that is to be added and is there.
+        If every name in `required` is a number that is not in the first line, the file has no header and its
+        columns are named "1", "2", ...
+
+        Raises: DataError naming file and line, also for a missing `required` column and for an `added` column
+            that already exists.
         """
 
     @abc.abstractmethod
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
-        """Return a row's lines with more columns at its end."""
+        """Return the text of a row with columns appended."""
 
     def header(self, added: Sequence[str]) -> str | None:
-        """Return the header with more names at its end; None where there is no header."""
-        if self.head is None:
+        """Return the header with column names appended; None without a header."""
+        if self.raw_header is None:
             return None
-        return self.extend(self.head, {name: name for name in added})
+        return self.extend(self.raw_header, {name: name for name in added})
 
 
-class Tabs(TextTable):
-    """Tab-separated values: no quoting, a quotation mark is part of the text."""
+class TsvTable(TextTable):
+    """Tab-separated values without quoting: a quotation mark is part of the text."""
+
+    hint = "a field may not hold a tab"
+    """How to fix a row with a wrong number of fields."""
 
     def rows(
-        self, path: Path, lines: Iterator[str], wanted: Sequence[str], added: Sequence[str] = ()
+        self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
     ) -> Iterator[TableRow]:
-        parted = ((number, line, line.split("\t")) for number, line in enumerate(lines, start=1))
-        return self._separated(path, parted, wanted, added)
+        records = ((number, line, line.split("\t")) for number, line in enumerate(lines, start=1))
+        return self._named_fields(path, records, required, added)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
-        values = (_plain(value, self.separator) for value in added.values())
+        values = (_as_field(value, self.separator) for value in added.values())
         return "\t".join([raw, *(" ".join(value.split()) for value in values)])
 
-    def _separated(
+    def _named_fields(
         self,
         path: Path,
-        rows: Iterator[tuple[int, str, list[str]]],
-        wanted: Sequence[str],
+        records: Iterator[tuple[int, str, list[str]]],
+        required: Sequence[str],
         added: Sequence[str],
     ) -> Iterator[TableRow]:
-        number, raw, first = next(rows, (0, "", []))
+        number, raw, first = next(records, (0, "", []))
         if not number:
             raise DataError("the file is empty.", path=path)
-        numbered = all(name.isdecimal() and name not in first for name in wanted)
-        names = [str(place + 1) for place in range(len(first))] if numbered else first
+        numbered = all(name.isdecimal() and name not in first for name in required)
+        names = [str(index + 1) for index in range(len(first))] if numbered else first
         for name in names:
-            if name in wanted and names.count(name) > 1:
-                raise DataError(f"the column name {name!r} stands there twice.", path=path, line=1)
-        check_columns(path, names, wanted)
+            if name in required and names.count(name) > 1:
+                raise DataError(
+                    f"the column name {name!r} occurs twice; rename one.", path=path, line=1
+                )
+        check_columns(path, names, required)
         if numbered:
             yield TableRow(number, raw, dict(zip(names, first, strict=True)))
         else:
-            self.head = raw
+            self.raw_header = raw
             check_new_columns(path, names, added)
-        for number, raw, fields in rows:
+        for number, raw, fields in records:
             if len(fields) != len(names):
                 raise DataError(
                     f"the row has {len(fields)} fields and the first line has {len(names)}; "
-                    f"{self.mend}.",
+                    f"{self.hint}.",
                     path=path,
                     line=number,
                 )
             yield TableRow(number, raw, dict(zip(names, fields, strict=True)))
 
-    mend = "a field may not hold a tab"
 
+class CsvTable(TsvTable):
+    """Comma-separated values with double-quoted fields; a row may span several lines."""
 
-class Commas(Tabs):
-    """Comma-separated values, quoted as spreadsheets do; a row may run over several lines."""
-
-    mend = 'a field that holds a comma is written in "quotation marks"'
+    hint = 'a field that holds a comma is written in "quotation marks"'
 
     def rows(
-        self, path: Path, lines: Iterator[str], wanted: Sequence[str], added: Sequence[str] = ()
+        self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
     ) -> Iterator[TableRow]:
-        return self._separated(path, self._parted(path, lines), wanted, added)
+        return self._named_fields(path, self._records(path, lines), required, added)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
-        written = io.StringIO()
-        values = [_plain(value, self.separator) for value in added.values()]
-        csv.writer(written, lineterminator="").writerow(values)
-        return f"{raw},{written.getvalue()}"
+        buffer = io.StringIO()
+        values = [_as_field(value, self.separator) for value in added.values()]
+        csv.writer(buffer, lineterminator="").writerow(values)
+        return f"{raw},{buffer.getvalue()}"
 
-    def _parted(self, path: Path, lines: Iterator[str]) -> Iterator[tuple[int, str, list[str]]]:
-        taken: list[str] = []
+    def _records(self, path: Path, lines: Iterator[str]) -> Iterator[tuple[int, str, list[str]]]:
+        raw_lines: list[str] = []
 
-        def recorded() -> Iterator[str]:
+        def recording() -> Iterator[str]:
             for line in lines:
-                taken.append(line)
+                raw_lines.append(line)
                 yield line + "\n"
 
-        reader, start = csv.reader(recorded(), strict=True), 1
+        reader, start = csv.reader(recording(), strict=True), 1
         try:
             for fields in reader:
-                yield start, "\n".join(taken), fields
+                yield start, "\n".join(raw_lines), fields
                 start = reader.line_num + 1
-                taken.clear()
+                raw_lines.clear()
         except csv.Error as error:
             raise DataError(
                 f"the row that starts here is not valid CSV ({error}); a field that holds a comma, a "
@@ -140,11 +146,11 @@ class Commas(Tabs):
             ) from None
 
 
-class JsonLines(TextTable):
-    """One JSON object a line."""
+class JsonLinesTable(TextTable):
+    """One JSON object per line."""
 
     def rows(
-        self, path: Path, lines: Iterator[str], wanted: Sequence[str], added: Sequence[str] = ()
+        self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
     ) -> Iterator[TableRow]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -153,55 +159,55 @@ class JsonLines(TextTable):
                 fields = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise DataError(
-                    f"not JSON ({error}); each line must be one JSON object.",
+                    f"not valid JSON ({error}); each line must be one JSON object.",
                     path=path,
                     line=number,
                 ) from None
             if not isinstance(fields, dict):
                 raise DataError(
-                    f"a JSON {type(fields).__name__}; each line must be one JSON object.",
+                    f"got a JSON {type(fields).__name__}; each line must be one JSON object.",
                     path=path,
                     line=number,
                 )
-            check_columns(path, list(fields), wanted, number)
+            check_columns(path, list(fields), required, number)
             check_new_columns(path, list(fields), added, number)
             yield TableRow(number, line, fields)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
         values = json.dumps(
-            {name: _json(value) for name, value in added.items()}, ensure_ascii=False
+            {name: _json_value(value) for name, value in added.items()}, ensure_ascii=False
         )
         return f"{raw.rstrip()[:-1].rstrip()}, {values[1:]}"
 
 
 TEXT_TABLES: dict[str, type[TextTable]] = {
-    ".tsv": Tabs,
-    ".tab": Tabs,
-    ".csv": Commas,
-    ".jsonl": JsonLines,
-    ".ndjson": JsonLines,
+    ".tsv": TsvTable,
+    ".tab": TsvTable,
+    ".csv": CsvTable,
+    ".jsonl": JsonLinesTable,
+    ".ndjson": JsonLinesTable,
 }
-"""A file's ending -> its format; .gz may follow."""
+"""File extension -> its format; .gz may follow."""
 
 
 def text_table(path: Path, separator: str = "") -> TextTable:
-    """Return the reader and writer for a file, told by its name.
+    """Return the table format of a file, selected by its extension.
 
-    Raises: DataError for a name that tells no format.
+    Raises: DataError for an unknown extension.
     """
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix not in TEXT_TABLES:
         raise DataError(
-            f"the name does not tell the table's format; name it one of {', '.join(TEXT_TABLES)} "
+            f"unknown table format {suffix!r}; the file name must end in one of {', '.join(TEXT_TABLES)} "
             "(.gz may follow).",
             path=path,
         )
     return TEXT_TABLES[suffix](separator)
 
 
-def check_columns(path: Path, names: Sequence[str], wanted: Sequence[str], line: int = 1) -> None:
-    """Raise DataError, with the nearest name, for a column that is not among `names`."""
-    for name in wanted:
+def check_columns(path: Path, names: Sequence[str], required: Sequence[str], line: int = 1) -> None:
+    """Raise DataError for a required column that is not among `names`, suggesting the nearest."""
+    for name in required:
         if name not in names:
             near = nearest(name, names)
             hint = f"; did you mean {near!r}?" if near else "."
@@ -215,22 +221,22 @@ def check_columns(path: Path, names: Sequence[str], wanted: Sequence[str], line:
 def check_new_columns(
     path: Path, names: Sequence[str], added: Sequence[str], line: int = 1
 ) -> None:
-    """Raise DataError for a column that is to be added and is there: nothing is written over or doubled."""
+    """Raise DataError for an added column that already exists."""
     for name in added:
         if name in names:
             raise DataError(
-                f"there is a column {name!r} already, which is left as it is; --column NAME gives the "
+                f"column {name!r} already exists and is not overwritten; use --column NAME to give the "
                 "predictions another name.",
                 path=path,
                 line=line,
             )
 
 
-def _plain(value: Value, separator: str) -> str:
+def _as_field(value: Value, separator: str) -> str:
     if isinstance(value, str):
         return value
     return f"{value:.6g}" if isinstance(value, float | int) else separator.join(value)
 
 
-def _json(value: Value) -> object:
+def _json_value(value: Value) -> object:
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""Pre-trained word vectors in the text format of word2vec, GloVe and fastText."""
+"""Reader of pre-trained word vectors in the text format of word2vec, GloVe and fastText."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from heedful.data.files import iterate_lines
 from heedful.errors import DataError, RunError
 
 SIZES: Final = "vectors.json"
+"""The file of a run folder that holds the `VectorSizes`."""
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Some words of a file and their vectors, in the order of the file."""
+    """Words and their vectors, in the order of the file."""
 
     words: tuple[str, ...]
     values: NDArray[np.float32]
@@ -28,24 +29,24 @@ class Vectors:
 
 @dataclass(frozen=True, kw_only=True)
 class VectorSizes:
-    """What a run folder knows of the vectors that it was trained with."""
+    """Counts about the pre-trained vectors of a run."""
 
     width: int
     learned: int
-    """Ids below this one have a learned embedding too; the words above have a vector alone."""
+    """Ids below this one have a learned embedding as well; the others have only a vector."""
     found: int
-    """Distinct training words that have a vector."""
+    """Number of distinct training words with a vector."""
     missing: int
-    """Distinct training words that have none."""
+    """Number of distinct training words without a vector."""
 
     def save(self, folder: Path) -> None:
-        """Write them into a run folder."""
+        """Write the counts into a run folder."""
         text = json.dumps(asdict(self), indent=0)
         (folder / SIZES).write_text(text + "\n", encoding="utf-8", newline="\n")
 
     @classmethod
     def load(cls, folder: Path) -> VectorSizes | None:
-        """Read those of a run folder; None for a run without vectors.
+        """Load the counts of a run folder; None for a run without vectors.
 
         Raises: RunError for a damaged file.
         """
@@ -54,30 +55,30 @@ class VectorSizes:
             return None
         try:
             values: Any = json.loads(path.read_text(encoding="utf-8"))
-            found = cls(**values)
+            sizes = cls(**values)
         except (OSError, ValueError, TypeError):
-            raise RunError(f"{path}: damaged or cut short; copy it again.") from None
-        if not all(isinstance(each, int) and each >= 0 for each in asdict(found).values()):
-            raise RunError(f"{path}: damaged: sizes are wanted.")
-        return found
+            raise RunError(f"{path}: damaged or truncated; copy it again.") from None
+        if not all(isinstance(size, int) and size >= 0 for size in asdict(sizes).values()):
+            raise RunError(f"{path}: damaged: expected sizes of 0 or more; copy it again.")
+        return sizes
 
 
 def read_vectors(
     path: str | Path, wanted: Collection[str], *, others: int = 0, lowercase: bool = False
 ) -> Vectors:
-    """Read the vectors of the words that are wanted, and of the first `others` words that are not.
+    """Read the vectors of the words in `wanted`, and of the first `others` further words.
 
-    Each line is a word and its numbers, parted by spaces; a first line of two whole numbers (words and width) is
-    a header. Of a word that stands there twice, and with `lowercase` of its forms, the first counts.
+    Each line is a word and its numbers, separated by spaces. A first line of two integers (word count and width)
+    is a header. Of duplicate words, also after lower-casing, the first is used.
 
     Args:
         path: the file, plain or gzipped.
-        wanted: words, in lower case if `lowercase`.
-        others: how many words more to take; such files begin with the most frequent ones.
-        lowercase: whether the file's words are taken in lower case.
+        wanted: the words to read, in lower case if `lowercase`.
+        others: the number of further words to read; such files are sorted by decreasing frequency.
+        lowercase: whether to lower-case the words of the file.
 
-    Raises: DataError naming file and line: a file that is missing, empty or not UTF-8; a line with other than as
-        many numbers as the first, with what is no finite number; fewer words than the header promises.
+    Raises: DataError naming file and line, for a file that is missing, empty or not UTF-8, a line with too few
+        numbers or with a value that is not a finite number, and fewer words than the header declares.
     """
     words: dict[str, int] = {}
     rows: list[NDArray[np.float32]] = []
@@ -95,43 +96,45 @@ def read_vectors(
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield line number, word and numbers as text, all of one width."""
-    width = promised = read = 0
+    """Lazily yield (line number, word, numbers as strings), all with the same count of numbers."""
+    width = declared = read = 0
     for number, line in enumerate(iterate_lines(path), start=1):
         fields = line.rstrip(" ").split(" ")
-        if number == 1 and len(fields) == 2 and all(each.isdecimal() for each in fields):
-            promised, width = int(fields[0]), int(fields[1])
+        if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+            declared, width = int(fields[0]), int(fields[1])
             continue
         if not line.strip():
             continue
         width = width or len(fields) - 1
         if not width or len(fields) <= width:
             raise DataError(
-                f"the line has {len(fields) - 1} numbers after the word, and {width or 'some'} are wanted.",
+                f"the line has {len(fields) - 1} numbers after the word; expected {width or '1 or more'}.",
                 path=path,
                 line=number,
             )
         read += 1
-        # a few words of such files hold spaces themselves
+        # Such files contain a few words with spaces.
         yield number, " ".join(fields[:-width]), fields[-width:]
     if not read:
         raise DataError("the file is empty: it holds no vector.", path=path)
-    if read < promised:
+    if read < declared:
         raise DataError(
-            f"the first line promises {promised:,} words and the file has {read:,}: it was cut short.",
+            f"the header declares {declared:,} words but the file has {read:,}: it is truncated; copy it again.",
             path=path,
         )
 
 
 def _numbers(path: str | Path, number: int, values: list[str]) -> NDArray[np.float32]:
     try:
-        found = np.array(values, dtype=np.float32)
+        vector = np.array(values, dtype=np.float32)
     except ValueError:
         raise DataError(
-            "what follows the word are not all numbers; a word and its numbers are parted by single spaces.",
+            "not all values after the word are numbers; separate a word and its numbers by single spaces.",
             path=path,
             line=number,
         ) from None
-    if not np.isfinite(found).all():
-        raise DataError("the vector holds NaN or infinity.", path=path, line=number)
-    return found
+    if not np.isfinite(vector).all():
+        raise DataError(
+            "the vector holds NaN or infinity; remove the line.", path=path, line=number
+        )
+    return vector

@@ -1,4 +1,4 @@
-"""What a word is, and the one form that every text is brought to before it is encoded."""
+"""Text normalisation and splitting into words."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import re
 import unicodedata
 
 SPACE_MARK = "▁"
-"""Stands for a space inside pieces, as in SentencePiece."""
+"""Replaces a space inside pieces, as in SentencePiece."""
 
 UNSPACED_SCRIPTS = (
     r"〆ー\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 )
-"""The scripts that are written without spaces between words, as a set for Oniguruma expressions."""
+"""Scripts written without spaces between words, as the content of an Oniguruma character class."""
 
-# The same scripts by code point, for Python's `re`, which knows no scripts.
+# The same scripts as code point ranges: Python's `re` has no script properties.
 UNSPACED = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3041-\u3096\u309d-\u309f\u30a1-\u30fa"
     "\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9d\U00020000-\U0003fffd\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ede\u1000-\u109f\u1780-\u17d3"
 )
-_ONE_UNSPACED = re.compile(f"[{UNSPACED}]")
+_UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
 
 
 def normalise(text: str, *, lowercase: bool = False) -> str:
-    """Return the form of a text that vocabularies see and decoding gives back.
+    """Normalise a text for a vocabulary; decoding returns this form.
 
-    Unicode NFC; every run of white space is one space; none at the ends; the mark for a space (U+2581)
-    is written as an underscore; lower case when asked for.
+    Applies Unicode NFC, strips white space at the ends, collapses other white space to single spaces,
+    replaces the space mark (U+2581) by an underscore, and lower-cases if `lowercase`.
 
     >>> normalise("  two   words ")
     'two words'
@@ -34,27 +34,27 @@ def normalise(text: str, *, lowercase: bool = False) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", text).replace(SPACE_MARK, "_")
     if lowercase:
-        # Lower-casing can leave a decomposed letter behind (İ), so compose again.
+        # Lower-casing can produce a decomposed letter (İ), so compose again.
         text = unicodedata.normalize("NFC", text.lower())
     return " ".join(text.split())
 
 
 def starts_unspaced(text: str) -> bool:
-    """Say whether the first character belongs to a script without spaces.
+    """Return whether the first character belongs to a script without spaces.
 
     >>> starts_unspaced("你好"), starts_unspaced("hello")
     (True, False)
     """
-    return _ONE_UNSPACED.match(text) is not None
+    return _UNSPACED_CHARACTER.match(text) is not None
 
 
 def words(text: str) -> list[str]:
-    """Split a text into the words that alignments count.
+    """Split a text into the words that word alignments index.
 
-    A line that holds white space: its words are what stands between the white space, punctuation
-    included, as the Pharaoh format `i-j` counts them. A line that holds none, in a script without
-    spaces (Chinese, Japanese, Thai, ...): each character with its combining marks is a word, and so is
-    each run of other letters and digits, and each run of anything else.
+    A text with white space is split there, punctuation included, as the Pharaoh format `i-j` counts words.
+    In a text without white space that uses a script without spaces (Chinese, Japanese, Thai, ...) each
+    character with its combining marks is a word, as is each run of other letters and digits, and each run
+    of other characters.
 
     >>> words("A man, two dogs.")
     ['A', 'man,', 'two', 'dogs.']
@@ -67,13 +67,13 @@ def words(text: str) -> list[str]:
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Return where each of `words(text)` starts and ends in `text`.
+    """Return the (start, end) of each of `words(text)` in `text`.
 
     >>> word_spans("ab  c")
     [(0, 2), (4, 5)]
     """
-    spans = [found.span() for found in re.finditer(r"\S+", text)]
-    if len(spans) != 1 or not _ONE_UNSPACED.search(text):
+    spans = [match.span() for match in re.finditer(r"\S+", text)]
+    if len(spans) != 1 or not _UNSPACED_CHARACTER.search(text):
         return spans
     return _character_spans(text, *spans[0])
 
@@ -84,11 +84,11 @@ def _character_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     for position in range(start, end):
         if unicodedata.category(text[position]).startswith("M"):
             kind = previous_kind
-            grow = bool(spans)
+            extends = bool(spans)
         else:
-            kind = _kind(text[position])
-            grow = kind == previous_kind != "unspaced"
-        if grow:
+            kind = _character_class(text[position])
+            extends = kind == previous_kind != "unspaced"
+        if extends:
             spans[-1] = (spans[-1][0], position + 1)
         else:
             spans.append((position, position + 1))
@@ -96,7 +96,7 @@ def _character_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     return spans
 
 
-def _kind(character: str) -> str:
-    if _ONE_UNSPACED.match(character):
+def _character_class(character: str) -> str:
+    if _UNSPACED_CHARACTER.match(character):
         return "unspaced"
-    return "letters" if character.isalnum() else "signs"
+    return "letters" if character.isalnum() else "symbols"

@@ -120,7 +120,7 @@ def validation_sections(
     validated = [event for event in events if event["event"] == "validated"]
     finished = events[-1]
     rows = [
-        [metric.title, format(finished["scores"][name], metric.form)]
+        [metric.title, format(finished["scores"][name], metric.format_spec)]
         for name, metric in answer.metrics.items()
     ]
     table = MetricTable(

@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import Tensor
 
 from heedful.data.batching import pad_ids
-from heedful.data.learning import LEARNERS
 from heedful.data.vocabulary import Vocabulary
+from heedful.data.vocabulary_training import LEARNERS
 from heedful.inputs.base import Input
 from heedful.models.config import OneOf, Section
 from heedful.models.frequency import shares

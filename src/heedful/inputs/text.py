@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from heedful.data.cutting import Cutter
+from heedful.data.tokenization import TextTokenizer
 from heedful.inputs.base import EmbeddedInput
 from heedful.inputs.tokens import TokenIds, Tokens
 from heedful.models.config import Section
@@ -67,7 +67,7 @@ class Text(EmbeddedInput[str, TokenIds]):
     ['Who', 'is', '?']
     """
 
-    cutter: Cutter
+    cutter: TextTokenizer
     tokens: Tokens
     longest: int
     frequency_options: FrequencyConfig
@@ -77,10 +77,10 @@ class Text(EmbeddedInput[str, TokenIds]):
     @classmethod
     def learn(cls, config: Any, examples: Sequence[str]) -> Self:
         options = config.vocabulary
-        cutter = Cutter.learn(
+        cutter = TextTokenizer.learn(
             options.kind, examples, size=options.size, lowercase=options.lowercase
         )
-        cut = cutter.cut_all(examples)
+        cut = cutter.tokenize_batch(examples)
         tokens = Tokens.of((token for each in cut for token in each), options, config.inputs)
         counts = np.zeros(len(tokens.words), dtype=np.int64)
         for each in cut:
@@ -93,7 +93,7 @@ class Text(EmbeddedInput[str, TokenIds]):
         tokens = Tokens.load(config, folder)
         # the shares come with the weights
         found = torch.zeros(len(tokens.words))
-        cutter = Cutter.load(config.vocabulary.kind, folder)
+        cutter = TextTokenizer.load(config.vocabulary.kind, folder)
         return cls(cutter, tokens, config.data.max_length, config.frequency, found)
 
     def save(self, folder: Path) -> None:
@@ -125,7 +125,7 @@ class Text(EmbeddedInput[str, TokenIds]):
         return example
 
     def _cut(self, texts: Sequence[str]) -> list[list[str]]:
-        return [self._shortened(tokens) for tokens in self.cutter.cut_all(texts)]
+        return [self._shortened(tokens) for tokens in self.cutter.tokenize_batch(texts)]
 
     def _shortened(self, tokens: list[str]) -> list[str]:
         if len(tokens) <= self.longest:

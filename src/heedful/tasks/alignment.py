@@ -49,8 +49,8 @@ def encode_pair(predictor: Predictor, source: str, target: str) -> PairTensors:
         target_lengths=written.lengths,
         source_pieces=(*source_encoding.pieces, END),
         target_pieces=(BEGIN, *target_encoding.pieces),
-        source_words=tuple(source_encoding.words),
-        target_words=tuple(target_encoding.words),
+        source_words=tuple(source_encoding.word_ids),
+        target_words=tuple(target_encoding.word_ids),
     )
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from heedful.data.batching import groups_within
+from heedful.data.batching import batch_by_token_budget
 
 Asked = TypeVar("Asked")
 Encoded = TypeVar("Encoded")
@@ -49,7 +49,7 @@ def predict_in_order(
         lengths = list(map(length, encoded))
         results = [nothing() for _ in taken]
         filled = sorted((n for n, each in enumerate(lengths) if each), key=lengths.__getitem__)
-        for group in groups_within(filled, lengths, batch_tokens):
+        for group in batch_by_token_budget(filled, lengths, batch_tokens):
             found = answer([encoded[number] for number in group])
             for number, one in zip(group, found, strict=True):
                 results[number] = one

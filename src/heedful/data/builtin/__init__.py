@@ -1,4 +1,4 @@
-"""Corpora that are made on the spot, so that everything can be tried without any file."""
+"""Built-in corpora, generated on demand, to try the library without data files."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ _Corpus = TypeVar("_Corpus")
 
 
 class Builder(Protocol):
-    """What every built-in corpus offers."""
+    """The interface of a built-in corpus of pairs."""
 
     def __call__(
         self, seed: int = 0, *, train_size: int = ..., valid_size: int = ..., test_size: int = ...
     ) -> Corpus:
-        """Make the corpus; the same arguments always give the same pairs."""
+        """Generate the corpus, deterministically."""
         ...
 
 
 BUILTIN: dict[str, Builder] = {"dates": dates.build, "numbers": numbers.build}
+"""Name -> generator of a corpus of pairs."""
 
 
 def load_builtin(name: str, seed: int = 0) -> Corpus:
-    """Make a built-in corpus by its name, in its default sizes.
+    """Generate a built-in corpus of pairs in its default sizes.
 
     Raises:
-        OptionError: there is none of that name (the nearest is given).
+        OptionError: the name is unknown (the nearest one is suggested).
 
     Example:
         >>> len(load_builtin("dates").test)
@@ -40,12 +41,12 @@ def load_builtin(name: str, seed: int = 0) -> Corpus:
 
 
 class TaggedBuilder(Protocol):
-    """What every built-in corpus of labelled tokens offers."""
+    """The interface of a built-in corpus of labelled tokens."""
 
     def __call__(
         self, seed: int = 0, *, train_size: int = ..., valid_size: int = ..., test_size: int = ...
     ) -> TaggedCorpus:
-        """Make the corpus; the same arguments always give the same sentences."""
+        """Generate the corpus, deterministically."""
         ...
 
 
@@ -53,10 +54,10 @@ BUILTIN_TAGGED: dict[str, TaggedBuilder] = {"saw": saw.build}
 
 
 def load_builtin_tagged(name: str, seed: int = 0) -> TaggedCorpus:
-    """Make a built-in corpus of labelled tokens by its name, in its default sizes.
+    """Generate a built-in corpus of labelled tokens in its default sizes.
 
     Raises:
-        OptionError: there is none of that name (the nearest is given).
+        OptionError: the name is unknown (the nearest one is suggested).
 
     Example:
         >>> len(load_builtin_tagged("saw").test)
@@ -69,10 +70,10 @@ BUILTIN_SERIES: dict[str, Callable[[int], SeriesCorpus]] = {"waves": waves.build
 
 
 def load_builtin_series(name: str, seed: int = 0) -> SeriesCorpus:
-    """Make a built-in corpus of series by its name, in its default sizes.
+    """Generate a built-in corpus of series in its default sizes.
 
     Raises:
-        OptionError: there is none of that name (the nearest is given).
+        OptionError: the name is unknown (the nearest one is suggested).
 
     Example:
         >>> len(load_builtin_series("waves").test)

@@ -1,4 +1,4 @@
-"""What a built-in corpus is."""
+"""Built-in corpora: generated data with training, validation and test splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from heedful.data.files import Pairs
 from heedful.data.labelled import Labelled
 
 Links = frozenset[tuple[int, int]]
-"""Which characters go together: (position in the source text, position in the target text), from 0."""
+"""Character alignment: zero-based (source position, target position) pairs."""
 
 Data = TypeVar("Data")
 
@@ -22,7 +22,7 @@ class BuiltinCorpus(Generic[Data]):
     valid: Data
     test: Data
     description: str
-    """One paragraph for people: what is asked, in what forms, how it is split."""
+    """One paragraph for display: the task, its formats and the split."""
 
     def part(self, name: Literal["train", "valid", "test"]) -> Data:
         """Return one part by its name."""
@@ -31,15 +31,15 @@ class BuiltinCorpus(Generic[Data]):
 
 @dataclass(frozen=True)
 class Corpus(BuiltinCorpus[Pairs]):
-    """Pairs made by rule, split so that nothing asked in the test was answered in the training."""
+    """Generated pairs, split so that no test item occurs in training."""
 
     test_links: tuple[Links, ...] | None = None
-    """For each test pair the characters that truly go together, where that is known."""
+    """The gold alignment of each test pair, if known."""
 
 
 @dataclass(frozen=True)
 class TaggedCorpus(BuiltinCorpus[Labelled]):
-    """Sentences made by rule with a label for each token, split so that no test sentence is in the training."""
+    """Generated sentences with a label for each token, split so that no test sentence occurs in training."""
 
     test_distances: tuple[tuple[int | None, ...], ...]
-    """For each test token, how many words to the right (negative: left) the word stands that decides its label."""
+    """For each test token, the offset (negative: to the left) of the word that determines its label; None: itself."""

@@ -1,4 +1,4 @@
-"""The corpus `dates`: dates as people write them in several languages, and the same in ISO 8601."""
+"""The corpus `dates`: dates in the formats of several languages, translated to ISO 8601."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from heedful.data.builtin.corpus import Corpus, Links
 from heedful.data.files import Pairs
 from heedful.errors import OptionError
 
-# Names of CLDR formats and skeletons. Purely numeric forms are here only where the separator tells the
-# order: dots are day.month.year (German), year first is year-month-day (Chinese, Japanese). Forms with
-# slashes and the day or the month first (3/5/2023) mean two dates, so no locale contributes them.
-FORMS: dict[str, tuple[str, ...]] = {
+# Locale -> CLDR format and skeleton names. Numeric formats are included only if the separator implies the
+# order: day.month.year (German), year first (Chinese, Japanese). Slashes with the day or the month first
+# (3/5/2023) are ambiguous and excluded.
+FORMATS: dict[str, tuple[str, ...]] = {
     "en": ("full", "long", "medium", "yMMMEd", "GyMMMd"),
     "en_GB": ("full", "long", "medium", "yMMMEd", "yMMMEEEEd"),
     "fr": ("full", "long", "medium", "yMMMEd"),
@@ -28,30 +28,30 @@ FORMS: dict[str, tuple[str, ...]] = {
     "ja": ("full", "long", "short", "yMd", "yMMMEd", "yMEd"),
 }
 
-# A hundred years, so that a year of two digits (German "05.03.23") names one year only.
+# A hundred years, so that a two-digit year (German "05.03.23") is unambiguous.
 FIRST_DAY = datetime.date(1950, 1, 1)
 LAST_DAY = datetime.date(2049, 12, 31)
 
-# Where ISO 8601 writes what each CLDR field says.
-_TARGET = {"y": range(4), "M": range(5, 7), "d": range(8, 10)}
+# The characters of an ISO 8601 date that each CLDR field determines.
+_ISO_POSITIONS = {"y": range(4), "M": range(5, 7), "d": range(8, 10)}
 
 
 def build(
     seed: int = 0, *, train_size: int = 20_000, valid_size: int = 500, test_size: int = 1_000
 ) -> Corpus:
-    """Write dates in many ways; the answer is `YYYY-MM-DD`.
+    """Generate dates in many formats; the target is `YYYY-MM-DD`.
 
-    Each validation and test pair is a date of its own, in one form chosen by chance; no such date is in the
-    training pairs in any form. The same seed always gives the same corpus.
+    Validation and test dates are distinct, each in one random format, and occur in no training pair of any
+    format. The result is deterministic.
 
     Args:
-        seed: of the choice of dates and forms.
-        train_size: how many training pairs; dates come again in other forms.
-        valid_size: how many dates are kept for validation.
-        test_size: how many dates are kept for the test.
+        seed: seed of the choice of dates and formats.
+        train_size: number of training pairs; dates may repeat in other formats.
+        valid_size: number of validation pairs.
+        test_size: number of test pairs.
 
     Raises:
-        OptionError: a size below 1, or so many dates kept that none is left for training.
+        OptionError: a size below 1, or no date left for training.
 
     Example:
         >>> corpus = build(train_size=3, valid_size=1, test_size=1)
@@ -59,24 +59,25 @@ def build(
         (3, 2)
     """
     days = (LAST_DAY - FIRST_DAY).days + 1
-    kept = valid_size + test_size
-    if min(train_size, valid_size, test_size) < 1 or kept >= days:
+    held_out_size = valid_size + test_size
+    if min(train_size, valid_size, test_size) < 1 or held_out_size >= days:
         raise OptionError(
             f"sizes {train_size}, {valid_size} and {test_size} (train, valid, test) do not work: each "
             f"must be 1 or more, and the last two together less than {days:,}."
         )
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     dates = [FIRST_DAY + datetime.timedelta(number) for number in range(days)]
-    chance.shuffle(dates)
-    test, valid, rest = dates[:test_size], dates[test_size:kept], dates[kept:]
-    train = [chance.choice(rest) for _ in range(train_size)]
-    written = {
-        name: [write(date, *_any_form(chance)) for date in part]
+    rng.shuffle(dates)
+    test, valid = dates[:test_size], dates[test_size:held_out_size]
+    rest = dates[held_out_size:]
+    train = [rng.choice(rest) for _ in range(train_size)]
+    formatted = {
+        name: [format_date(date, *_random_format(rng)) for date in part]
         for name, part in (("train", train), ("valid", valid), ("test", test))
     }
     pairs = {
         name: Pairs(
-            [text for text, _ in written[name]],
+            [text for text, _ in formatted[name]],
             [date.isoformat() for date in part],
             name=f"dates ({name})",
         )
@@ -85,32 +86,32 @@ def build(
     return Corpus(
         **pairs,
         description=(
-            f"Dates from {FIRST_DAY} to {LAST_DAY} as people write them in "
-            f"{', '.join(FORMS)} (CLDR), to ISO 8601; dates of validation and test are in no training pair."
+            f"Dates from {FIRST_DAY} to {LAST_DAY} in the date formats of "
+            f"{', '.join(FORMATS)} (CLDR), to ISO 8601; dates of validation and test are in no training pair."
         ),
-        test_links=tuple(links for _, links in written["test"]),
+        test_links=tuple(links for _, links in formatted["test"]),
     )
 
 
-def write(date: datetime.date, locale: str, form: str) -> tuple[str, Links]:
-    """Write a date in one form of one locale, and say which characters give which of the answer.
+def format_date(date: datetime.date, locale: str, format_name: str) -> tuple[str, Links]:
+    """Format a date in one format of one locale, and align its characters with the ISO 8601 date.
 
-    Digits that stand for digits are linked one to one; a name, or a number of another width, is linked as a
-    whole with the whole field of the answer. Weekdays, eras and signs are linked with nothing.
+    Fields of digits with the width of the target field are aligned one to one; all characters of other fields,
+    such as month names, with the whole target field. Weekdays, eras and punctuation are not aligned.
 
-    >>> write(datetime.date(2023, 3, 5), "en_GB", "medium")[0]
+    >>> format_date(datetime.date(2023, 3, 5), "en_GB", "medium")[0]
     '5 Mar 2023'
     """
     fields = DateTimeFormat(date, Locale.parse(locale))
     text = ""
     links: set[tuple[int, int]] = set()
-    for literal, field in _parts(locale, form):
+    for literal, field in _parse_format(locale, format_name):
         text += literal
         if field:
             value = fields[field]
             source, target = (
                 range(len(text), len(text) + len(value)),
-                _TARGET.get(field[0], range(0)),
+                _ISO_POSITIONS.get(field[0], range(0)),
             )
             if len(source) == len(target) and value.isdecimal():
                 links.update(zip(source, target, strict=True))
@@ -121,15 +122,17 @@ def write(date: datetime.date, locale: str, form: str) -> tuple[str, Links]:
 
 
 @cache
-def _parts(locale: str, form: str) -> tuple[tuple[str, str], ...]:
-    """Return a form as (literal text, the CLDR field after it), the last field empty."""
+def _parse_format(locale: str, name: str) -> tuple[tuple[str, str], ...]:
+    """Return a format as (literal text, the CLDR field after it) pairs; the last field is empty."""
     data = Locale.parse(locale)
-    known = data.date_formats[form] if form in data.date_formats else data.datetime_skeletons[form]
-    pieces = re.split(r"%\((\w+)\)s", str(parse_pattern(known.pattern).format))
-    literals = [literal.replace("%%", "%") for literal in pieces[0::2]]
-    return tuple(zip(literals, [*pieces[1::2], ""], strict=True))
+    pattern = (
+        data.date_formats[name] if name in data.date_formats else data.datetime_skeletons[name]
+    )
+    parts = re.split(r"%\((\w+)\)s", str(parse_pattern(pattern.pattern).format))
+    literals = [literal.replace("%%", "%") for literal in parts[0::2]]
+    return tuple(zip(literals, [*parts[1::2], ""], strict=True))
 
 
-def _any_form(chance: random.Random) -> tuple[str, str]:
-    locale = chance.choice(tuple(FORMS))
-    return locale, chance.choice(FORMS[locale])
+def _random_format(rng: random.Random) -> tuple[str, str]:
+    locale = rng.choice(tuple(FORMATS))
+    return locale, rng.choice(FORMATS[locale])

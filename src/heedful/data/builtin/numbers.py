@@ -1,4 +1,4 @@
-"""The corpus `numbers`: numbers in English words, and the same in the words of another language."""
+"""The corpus `numbers`: number words in English, translated to number words in another language."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LANGUAGES: dict[str, str] = {
     "ru": "Russian",
 }
 
-# The words that every larger number is made of: asked in training only.
+# The words that larger numbers are composed of; these numbers occur in training only.
 ALWAYS_TRAINED = 100
 DIGITS = range(3, 7)
 _LIMIT = 10 ** DIGITS[-1]
@@ -35,22 +35,21 @@ def build(
     test_size: int = 1_000,
     languages: tuple[str, ...] = ("fr", "de", "es"),
 ) -> Corpus:
-    """Ask for numbers below a million: `fr: twenty-one` → `vingt et un`.
+    """Generate numbers below a million: `fr: twenty-one` → `vingt et un`.
 
-    The source begins with the code of the language wanted and a colon, so that one model serves all
-    languages and the source alone decides the answer. Numbers of 3, 4, 5 and 6 digits are about equally frequent.
-    Each validation and test pair is a number of its own, in one language chosen by chance; no such number is in
-    the training pairs in any language. Numbers below 100 are always training pairs, in every language.
+    The source begins with the code of the target language and a colon, so one model serves all languages. Numbers
+    of 3, 4, 5 and 6 digits are about equally frequent. Validation and test numbers are distinct, each in one random
+    language, and occur in no training pair of any language. Numbers below 100 are training pairs in every language.
 
     Args:
-        seed: of the choice of numbers and languages.
-        train_size: how many training pairs.
-        valid_size: how many numbers are kept for validation.
-        test_size: how many numbers are kept for the test.
+        seed: seed of the choice of numbers and languages.
+        train_size: number of training pairs.
+        valid_size: number of validation pairs.
+        test_size: number of test pairs.
         languages: codes from `LANGUAGES`.
 
     Raises:
-        OptionError: an unknown language or none, or sizes that do not work.
+        OptionError: an unknown language, no language, or invalid sizes.
 
     Example:
         >>> corpus = build(train_size=400, valid_size=1, test_size=1)
@@ -61,28 +60,29 @@ def build(
         if code not in LANGUAGES:
             raise unknown_choice("language", code, LANGUAGES)
     least = max(1, ALWAYS_TRAINED * len(languages))
-    kept = valid_size + test_size
-    if not languages or train_size < least or min(valid_size, test_size) < 1 or kept > _LIMIT // 10:
+    held_out_size = valid_size + test_size
+    sizes_fit = min(valid_size, test_size) >= 1 and held_out_size <= _LIMIT // 10
+    if not languages or train_size < least or not sizes_fit:
         raise OptionError(
             f"sizes {train_size}, {valid_size} and {test_size} (train, valid, test) with "
             f"{len(languages)} languages do not work: train must be {least} or more, the others 1 or more "
-            f"and {_LIMIT // 10:,} at most together, and one language or more is wanted."
+            f"and {_LIMIT // 10:,} at most together, and there must be one language or more."
         )
-    chance = random.Random(seed)
-    numbers: dict[int, None] = {}
-    while len(numbers) < kept:
-        numbers[_any_number(chance)] = None
-    held = list(numbers)
-    questions = [(number, code) for number in range(ALWAYS_TRAINED) for code in languages]
-    while len(questions) < train_size:
-        number = _any_number(chance)
-        if number not in numbers:
-            questions.append((number, chance.choice(languages)))
-    chance.shuffle(questions)
-    test = [(number, chance.choice(languages)) for number in held[:test_size]]
-    valid = [(number, chance.choice(languages)) for number in held[test_size:]]
+    rng = random.Random(seed)
+    held_out: dict[int, None] = {}
+    while len(held_out) < held_out_size:
+        held_out[_random_number(rng)] = None
+    numbers = list(held_out)
+    train = [(number, code) for number in range(ALWAYS_TRAINED) for code in languages]
+    while len(train) < train_size:
+        number = _random_number(rng)
+        if number not in held_out:
+            train.append((number, rng.choice(languages)))
+    rng.shuffle(train)
+    test = [(number, rng.choice(languages)) for number in numbers[:test_size]]
+    valid = [(number, rng.choice(languages)) for number in numbers[test_size:]]
     return Corpus(
-        train=_pairs(questions, "train"),
+        train=_pairs(train, "train"),
         valid=_pairs(valid, "valid"),
         test=_pairs(test, "test"),
         description=(
@@ -93,14 +93,14 @@ def build(
     )
 
 
-def _any_number(chance: random.Random) -> int:
-    digits = chance.choice(DIGITS)
-    return chance.randrange(10 ** (digits - 1), 10**digits)
+def _random_number(rng: random.Random) -> int:
+    digits = rng.choice(DIGITS)
+    return rng.randrange(10 ** (digits - 1), 10**digits)
 
 
-def _pairs(questions: list[tuple[int, str]], name: str) -> Pairs:
+def _pairs(items: list[tuple[int, str]], name: str) -> Pairs:
     return Pairs(
-        [f"{code}: {num2words(number, lang='en')}" for number, code in questions],
-        [str(num2words(number, lang=code)) for number, code in questions],
+        [f"{code}: {num2words(number, lang='en')}" for number, code in items],
+        [str(num2words(number, lang=code)) for number, code in items],
         name=f"numbers ({name})",
     )

@@ -1,1 +1,1 @@
-"""Series of vectors of numbers: tables in long and wide form, `.npy`, and the `.ts` format of the UEA/UCR archive."""
+"""Multivariate time series: long and wide tables, `.npy` files, and the `.ts` format of the UEA/UCR archive."""

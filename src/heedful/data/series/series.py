@@ -1,4 +1,4 @@
-"""A series of vectors of numbers with its answer, and datasets of them."""
+"""A multivariate time series with its answer, and datasets of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heedful.data.dataset import Dataset
 from heedful.errors import DataError
 
 Values = NDArray[np.float64]
-"""(length, features); NaN where a value is missing."""
+"""(length, features); NaN for a missing value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Series:
 
     values: Values
     answer: tuple[str, ...] = ()
-    """A label, several labels, a number as it is written, or a label a step; empty where there is none."""
+    """One label, several labels, a number as text, or a label per step; empty if there is none."""
     name: str = ""
     path: Path | None = None
     line: int | None = None
@@ -36,21 +36,21 @@ class Series:
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or 0 in self.values.shape:
             raise self.error(
-                f"the series has shape {self.values.shape}; wanted (length, features), neither of them 0."
+                f"the series has shape {self.values.shape}; expected (length, features), both 1 or more."
             )
         if np.isinf(self.values).any():
             raise self.error("the series holds infinity; leave the value empty if it is missing.")
 
     def error(self, message: str) -> DataError:
-        """Return the error of this series, with its file and line."""
+        """Return an error about this series, with its file and line."""
         return DataError(message, path=self.path, line=self.line)
 
 
 @dataclass(frozen=True)
 class SeriesSet(Dataset):
-    """Series of one or several files, in order; all have as many features.
+    """The series of one or several files, in order; all have the same number of features.
 
-    Raises: DataError naming the file, for a series of another number of features.
+    Raises: DataError naming the file, for a series with a different number of features.
     """
 
     series: Sequence[Series]
@@ -59,9 +59,9 @@ class SeriesSet(Dataset):
 
     def __post_init__(self) -> None:
         for each in self.series:
-            wanted, got = self.series[0].values.shape[1], each.values.shape[1]
-            if got != wanted:
-                raise each.error(f"the series has {got} features, and the first has {wanted}.")
+            expected, got = self.series[0].values.shape[1], each.values.shape[1]
+            if got != expected:
+                raise each.error(f"the series has {got} features; the first series has {expected}.")
 
     @property
     def inputs(self) -> list[Values]:
@@ -80,13 +80,13 @@ class SeriesSet(Dataset):
         return SeriesSet([self.series[row] for row in rows], self.name)
 
     def texts(self) -> Sequence[Sequence[str]]:
-        return [written(each) for each in self.inputs], ["\n".join(a) for a in self.answers]
+        return [exact_text(each) for each in self.inputs], ["\n".join(a) for a in self.answers]
 
     def labels(self) -> list[tuple[str, ...]]:
         return self.answers
 
-    def stretched(self, length: int) -> Values:
-        return stretched(self.inputs, length)
+    def input_of_length(self, length: int) -> Values:
+        return repeat_steps(self.inputs, length)
 
     def showcase(self, count: int) -> list[Values]:
         return sorted(self.inputs, key=len)[:count]
@@ -99,29 +99,29 @@ class SeriesSet(Dataset):
         return DataError(message, path=each.path, line=line)
 
 
-def stretched(inputs: Sequence[Values], length: int) -> Values:
-    """Return `length` steps of these series, beginning again where they end."""
+def repeat_steps(inputs: Sequence[Values], length: int) -> Values:
+    """Return `length` steps of the concatenated series, starting over at the end."""
     steps = np.concatenate(list(inputs))
     return steps[np.arange(length) % len(steps)]
 
 
-def written(values: Values) -> str:
-    """Return values as text, exactly, for fingerprints."""
+def exact_text(values: Values) -> str:
+    """Return values as text without loss, for fingerprints."""
     return f"{values.shape} {values.tobytes().hex()}"
 
 
-def as_values(found: Any, error: partial[DataError] | type[DataError] = DataError) -> Values:
-    """Return an array, nested lists or one list of numbers as (length, features); None is a missing value.
+def as_values(data: Any, error: partial[DataError] | type[DataError] = DataError) -> Values:
+    """Convert an array, nested lists or a flat list of numbers to (length, features); None becomes NaN.
 
-    Raises: DataError for what holds anything else.
+    Raises: DataError for anything else; `error` builds it from a message.
 
     >>> as_values([1, None, 3]).shape, as_values([[1, 2]]).shape
     ((3, 1), (1, 2))
     """
     try:
-        values = np.array(found, dtype=np.float64)
+        values = np.array(data, dtype=np.float64)
     except (TypeError, ValueError):
         raise error(
-            "a series of numbers is wanted: a list of rows of one length, or one list of numbers."
+            "expected a series of numbers: a list of rows of equal length, or a flat list of numbers."
         ) from None
     return values[:, None] if values.ndim == 1 else values

@@ -1,4 +1,4 @@
-"""Series in tables: long form (a row a step, series by an id), wide form (a file a series), and tables of files."""
+"""Reader of series files: long tables (one row per step, grouped by an id), one file per series, tables of files."""
 
 from __future__ import annotations
 
@@ -16,65 +16,65 @@ from heedful.data.text_tables import TEXT_TABLES, TableRow, check_columns, text_
 from heedful.errors import DataError
 
 MISSING = frozenset({"", "?", "na", "nan", "n/a", "null", "none"})
-"""How a missing value is written, in any case."""
+"""Spellings of a missing value; case-insensitive."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesColumns:
-    """Which columns of a table hold what; empty where the table has none of that."""
+    """Column names of a table; empty if the table has no such column."""
 
     series: str = ""
-    """Names the series of a row: long form. Without it each file is one series."""
+    """Identifies the series of a row (long form). Without it each file is one series."""
     time: str = ""
-    """Sorts the rows of a series; without it they stay in their order."""
+    """Sort key of the rows of a series; without it they keep their order."""
     columns: tuple[str, ...] = ()
-    """The features; without names every column that is not named here."""
+    """The features; empty: all columns not named here."""
     file: str = ""
-    """Names a file for each series, relative to the table."""
+    """Path of the file of each series, relative to the table."""
     answer: str = ""
-    """The label or the number of a series (the same in all its rows), or the label of each step."""
+    """The label or number of a series (equal in all its rows), or the label of each step."""
     separator: str = ""
-    """Parts several labels in one field."""
+    """Separator of several labels in one field."""
     each_step: bool = False
-    """Whether the answer is a label a step."""
+    """Whether the answer is one label per step."""
 
 
 def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = True) -> list[Series]:
-    """Read the series of one file; what it is, its ending says.
+    """Read the series of one file; the extension selects the format.
 
-    `.ts` is the format of the UEA/UCR archive, `.npy` one array (length, features), `.tsv`, `.csv` and `.jsonl` are
-    tables, which may be gzipped.
+    `.ts` is the format of the UEA/UCR archive, `.npy` one array (length, features); `.tsv`, `.csv` and `.jsonl` are
+    tables, plain or gzipped.
 
     Args:
         path: the file.
-        columns: of tables.
+        columns: the columns of a table.
         answers: whether each series must have an answer.
 
-    Raises: DataError naming file and line, for a file that is missing or of another format, a column that is not there,
-        a value that is no number, or a series without an answer.
+    Raises: DataError naming file and line, for a file that is missing or of an unknown format, a missing column, a
+        value that is not a number, or a series without an answer.
     """
     path = Path(path)
     check_file(path)
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix == ".ts":
-        found = read_ts(path)
+        series = read_ts(path)
     elif suffix == ".npy":
-        found = [Series(_array(path), name=path.stem, path=path)]
+        series = [Series(_read_npy(path), name=path.stem, path=path)]
     elif suffix in TEXT_TABLES:
-        found = list(_table(path, columns, answers=answers))
+        series = list(_read_table(path, columns, answers=answers))
     else:
         raise DataError(
-            f"the name does not tell the format; name it one of .ts, .npy, {', '.join(TEXT_TABLES)}.",
+            f"unknown format {suffix!r}; the file name must end in one of .ts, .npy, {', '.join(TEXT_TABLES)}.",
             path=path,
         )
-    if not found:
+    if not series:
         raise DataError("the file holds no series.", path=path)
-    for each in found:
+    for each in series:
         if answers and not each.answer and not columns.separator:
             raise each.error(
                 "the series has no answer; name its column, or use a file with classes."
             )
-    return found
+    return series
 
 
 def has_column(path: str | Path, column: str) -> bool:
@@ -87,26 +87,28 @@ def has_column(path: str | Path, column: str) -> bool:
     return first is not None and column in (*first.fields, *first.fields.values())
 
 
-def _array(path: Path) -> Values:
+def _read_npy(path: Path) -> Values:
     try:
-        found = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"not an array of numbers that NumPy wrote ({error}).", path=path) from None
-    return as_values(found, partial(DataError, path=path))
+        raise DataError(
+            f"not a NumPy array of numbers ({error}); write it with numpy.save.", path=path
+        ) from None
+    return as_values(array, partial(DataError, path=path))
 
 
-def _table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterator[Series]:
+def _read_table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterator[Series]:
     answer = columns.answer if answers else ""
-    wanted = [name for name in (columns.series, columns.time, columns.file, answer) if name]
-    named = [*wanted, *columns.columns]
-    rows = list(text_table(path).rows(path, iterate_lines(path), named))
-    if not named:
-        rows = _with_header(rows)
+    required = [name for name in (columns.series, columns.time, columns.file, answer) if name]
+    required += columns.columns
+    rows = list(text_table(path).rows(path, iterate_lines(path), required))
+    if not required:
+        rows = _use_header(rows)
     if not rows:
         raise DataError("the file holds no rows.", path=path)
     if columns.file:
         for row in rows:
-            yield _named_file(path, row, columns, answer)
+            yield _read_referenced_file(path, row, columns, answer)
         return
     groups: dict[str, list[TableRow]] = {}
     for row in rows:
@@ -115,12 +117,14 @@ def _table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterator[Ser
     others = {columns.series, columns.time, columns.answer}
     features = columns.columns or tuple(name for name in rows[0].fields if name not in others)
     if not features:
-        raise DataError("no column is left for the values.", path=path, line=rows[0].line)
+        raise DataError(
+            "no column is left for the values; name them.", path=path, line=rows[0].line
+        )
     for name, group in groups.items():
-        yield _series(path, name, group, features, columns, answer)
+        yield _series_from_rows(path, name, group, features, columns, answer)
 
 
-def _series(
+def _series_from_rows(
     path: Path,
     name: str,
     rows: list[TableRow],
@@ -129,31 +133,31 @@ def _series(
     answer: str,
 ) -> Series:
     if columns.time:
-        rows = sorted(rows, key=lambda row: _time(row.fields[columns.time]))
+        rows = sorted(rows, key=lambda row: _sort_key(row.fields[columns.time]))
     first = rows[0]
-    values = np.array([[_number(path, row, each) for each in features] for row in rows])
-    found: tuple[str, ...] = ()
+    values = np.array([[_parse_number(path, row, feature) for feature in features] for row in rows])
+    answers: tuple[str, ...] = ()
     if answer and columns.each_step:
-        found = tuple(_text(row, answer) for row in rows)
+        answers = tuple(_text(row, answer) for row in rows)
     elif answer:
-        given = dict.fromkeys(_text(row, answer) for row in rows)
-        if len(given) > 1:
+        distinct = dict.fromkeys(_text(row, answer) for row in rows)
+        if len(distinct) > 1:
             raise DataError(
-                f"series {name!r} has several answers: {', '.join(list(given)[:5])}; one is wanted.",
+                f"series {name!r} has several answers: {', '.join(list(distinct)[:5])}; expected one.",
                 path=path,
                 line=first.line,
             )
-        found = _parts(next(iter(given)), columns.separator)
-    if "" in found:
+        answers = _split_labels(next(iter(distinct)), columns.separator)
+    if "" in answers:
         raise DataError(f"column {answer!r} is empty; fill it in.", path=path, line=first.line)
-    return Series(values, found, name, path, first.line)
+    return Series(values, answers, name, path, first.line)
 
 
-def _with_header(rows: list[TableRow]) -> list[TableRow]:
-    """Take the first row for a header if it holds anything but numbers; no column was named, so that tables do not."""
+def _use_header(rows: list[TableRow]) -> list[TableRow]:
+    """Treat the first row as a header if it holds non-numbers; the table reader does so only for named columns."""
     first = rows[0].fields if rows else {}
     if all(name.isdecimal() for name in first) and not all(map(_is_number, first.values())):
-        names = [str(each) for each in first.values()]
+        names = [str(name) for name in first.values()]
         return [
             TableRow(row.line, row.raw, dict(zip(names, row.fields.values(), strict=True)))
             for row in rows[1:]
@@ -169,27 +173,27 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def _named_file(path: Path, row: TableRow, columns: SeriesColumns, answer: str) -> Series:
-    """Read the file that a row names, and take the answer of the row."""
-    place = path.parent / _text(row, columns.file)
-    inner = SeriesColumns(
+def _read_referenced_file(path: Path, row: TableRow, columns: SeriesColumns, answer: str) -> Series:
+    """Read the file that a row refers to, with the answer of the row."""
+    series_path = path.parent / _text(row, columns.file)
+    inner_columns = SeriesColumns(
         time=columns.time,
         columns=columns.columns,
         answer=columns.answer if columns.each_step else "",
         each_step=columns.each_step,
     )
-    found = read_series(place, inner, answers=bool(answer) and columns.each_step)
-    if len(found) != 1:
+    series = read_series(series_path, inner_columns, answers=bool(answer) and columns.each_step)
+    if len(series) != 1:
         raise DataError(
-            f"{place} holds {len(found)} series; one is wanted.", path=path, line=row.line
+            f"{series_path} holds {len(series)} series; expected one.", path=path, line=row.line
         )
-    given = found[0].answer
+    answers = series[0].answer
     if answer and not columns.each_step:
-        given = _parts(_text(row, answer), columns.separator)
-    return Series(found[0].values, given, str(row.fields[columns.file]), path, row.line)
+        answers = _split_labels(_text(row, answer), columns.separator)
+    return Series(series[0].values, answers, str(row.fields[columns.file]), path, row.line)
 
 
-def _parts(text: str, separator: str) -> tuple[str, ...]:
+def _split_labels(text: str, separator: str) -> tuple[str, ...]:
     if not separator:
         return (text,)
     return tuple(dict.fromkeys(part.strip() for part in text.split(separator) if part.strip()))
@@ -200,15 +204,15 @@ def _text(row: TableRow, column: str) -> str:
     return " ".join(value.split()) if isinstance(value, str) else str(value)
 
 
-def _time(value: object) -> tuple[int, float, str]:
-    """Sort numbers by size, and before texts, such as dates in ISO 8601."""
+def _sort_key(time: object) -> tuple[int, float, str]:
+    """Sort numbers by value, before texts such as dates in ISO 8601."""
     try:
-        return 0, float(str(value)), ""
+        return 0, float(str(time)), ""
     except ValueError:
-        return 1, 0.0, str(value)
+        return 1, 0.0, str(time)
 
 
-def _number(path: Path, row: TableRow, column: str) -> float:
+def _parse_number(path: Path, row: TableRow, column: str) -> float:
     check_columns(path, list(row.fields), [column], row.line)
     value = row.fields[column]
     if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
@@ -217,7 +221,7 @@ def _number(path: Path, row: TableRow, column: str) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise DataError(
-            f"column {column!r} holds {str(value)[:40]!r}; a number is wanted, or nothing where it is missing.",
+            f"column {column!r} holds {str(value)[:40]!r}; expected a number, or an empty field if it is missing.",
             path=path,
             line=row.line,
         ) from None
@@ -226,26 +230,26 @@ def _number(path: Path, row: TableRow, column: str) -> float:
 def series_of_rows(
     rows: Sequence[Mapping[str, object]], columns: SeriesColumns, name: str
 ) -> list[Series]:
-    """Make series of mappings, one a series: its numbers under "values", its answer under its column.
+    """Convert mappings, one per series, with the numbers under "values" and the answer under its column.
 
     Raises: DataError naming the example.
 
-    >>> [found] = series_of_rows([{"values": [1, 2], "label": "up"}], SeriesColumns(answer="label"), "train")
-    >>> found.values.shape, found.answer
+    >>> [series] = series_of_rows([{"values": [1, 2], "label": "up"}], SeriesColumns(answer="label"), "train")
+    >>> series.values.shape, series.answer
     ((2, 1), ('up',))
     """
-    found = []
+    series = []
     for number, row in enumerate(rows, start=1):
-        place = Path(f"example {number} of {name}")
-        wanted = ["values", columns.answer] if columns.answer else ["values"]
-        for column in wanted:
+        origin = Path(f"example {number} of {name}")
+        required = ["values", columns.answer] if columns.answer else ["values"]
+        for column in required:
             if column not in row:
-                raise DataError(f"there is no {column!r}; got {', '.join(row)}.", path=place)
+                raise DataError(f"there is no {column!r}; got {', '.join(row)}.", path=origin)
         answer: object = row[columns.answer] if columns.answer else ()
         if isinstance(answer, list | tuple):
-            given = tuple(map(str, answer))
+            answers = tuple(map(str, answer))
         else:
-            given = _parts(str(answer), columns.separator)
-        values = as_values(row["values"], partial(DataError, path=place))
-        found.append(Series(values, given, str(number), place))
-    return found
+            answers = _split_labels(str(answer), columns.separator)
+        values = as_values(row["values"], partial(DataError, path=origin))
+        series.append(Series(values, answers, str(number), origin))
+    return series

@@ -1,7 +1,7 @@
 """The `.ts` format of the UEA/UCR archive of time series (Bagnall et al. 2018, https://arxiv.org/abs/1811.00075).
 
-Lines of `@name value` come first, then `@data`, then a series a line: its dimensions parted by colons, the last field
-the class or the target. A dimension is numbers parted by commas, `?` where one is missing.
+The header consists of lines `@name value` and ends with `@data`. Each further line is a series: its dimensions
+separated by colons, then the class or the target. A dimension is numbers separated by commas, `?` if missing.
 """
 
 from __future__ import annotations
@@ -19,31 +19,33 @@ from heedful.errors import DataError
 def read_ts(path: Path) -> list[Series]:
     """Read a `.ts` file.
 
-    Raises: DataError naming file and line: no `@data`, a series with time stamps, dimensions of two lengths, what is no
-        number, or another number of fields than the first.
+    Raises: DataError naming file and line, for a file without `@data`, time stamps, dimensions of unequal length,
+        or a value that is not a number.
     """
     lines = enumerate(iterate_lines(path), start=1)
     has_answer = _read_header(path, lines)
-    found: list[Series] = []
+    series: list[Series] = []
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         fields = line.strip().split(":")
         answer = (fields.pop().strip(),) if has_answer else ()
-        parts = [[_number(path, number, each) for each in field.split(",")] for field in fields]
-        if not parts or len({len(part) for part in parts}) > 1:
-            lengths = ", ".join(str(len(part)) for part in parts)
+        dimensions = [
+            [_parse_number(path, number, value) for value in field.split(",")] for field in fields
+        ]
+        if not dimensions or len({len(values) for values in dimensions}) > 1:
+            lengths = ", ".join(str(len(values)) for values in dimensions)
             raise DataError(
-                f"the dimensions have the lengths {lengths or 'none'}; one length is wanted.",
+                f"the dimensions have the lengths {lengths or 'none'}; all must have the same length.",
                 path=path,
                 line=number,
             )
-        found.append(Series(np.array(parts).T, answer, str(len(found) + 1), path, number))
-    return found
+        series.append(Series(np.array(dimensions).T, answer, str(len(series) + 1), path, number))
+    return series
 
 
 def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> bool:
-    """Read up to `@data`; return whether each series has a class or a target."""
+    """Consume the header including `@data`; return whether each series has a class or a target."""
     has_answer = False
     for number, line in lines:
         words = line.split()
@@ -54,7 +56,7 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> bool:
             return has_answer
         if not name.startswith("@"):
             raise DataError(
-                f"{words[0][:40]!r} stands before @data; a line @name value is wanted.",
+                f"got {words[0][:40]!r} before @data; expected a header line `@name value`.",
                 path=path,
                 line=number,
             )
@@ -62,14 +64,14 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> bool:
             has_answer = len(words) > 1 and words[1].lower() == "true"
         if name == "@timestamps" and len(words) > 1 and words[1].lower() == "true":
             raise DataError(
-                "the series have time stamps, which are not read; write their values alone.",
+                "series with time stamps are not supported; write only the values.",
                 path=path,
                 line=number,
             )
-    raise DataError("there is no line @data.", path=path)
+    raise DataError("there is no line @data; add it before the first series.", path=path)
 
 
-def _number(path: Path, line: int, text: str) -> float:
+def _parse_number(path: Path, line: int, text: str) -> float:
     text = text.strip()
     if text in ("?", "NaN", ""):
         return float("nan")
@@ -77,5 +79,5 @@ def _number(path: Path, line: int, text: str) -> float:
         return float(text)
     except ValueError:
         raise DataError(
-            f"{text[:40]!r} is no number; ? stands for a missing one.", path=path, line=line
+            f"{text[:40]!r} is not a number; write ? for a missing value.", path=path, line=line
         ) from None

@@ -1,4 +1,4 @@
-"""Windows of long series to forecast from: what is read, and the steps that follow it."""
+"""Sliding windows over long series for forecasting, and splits by time."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from heedful.data.dataset import Dataset
-from heedful.data.series.series import Series, SeriesSet, Values, stretched, written
+from heedful.data.series.series import Series, SeriesSet, Values, exact_text, repeat_steps
 from heedful.errors import DataError
 
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps of a series, and those that follow."""
+    """Consecutive steps of a series, and the steps to forecast from them."""
 
-    read: Values
-    """(at most window, features)."""
-    following: Values
+    history: Values
+    """(window, features)."""
+    future: Values
     """(horizon, features)."""
 
 
 @dataclass(frozen=True)
 class Windows(Dataset):
-    """Windows of series, in order.
+    """The windows of series, in order.
 
     >>> import numpy as np
     >>> series = SeriesSet([Series(np.arange(6.0)[:, None])])
-    >>> found = windows_of(series, window=3, horizon=2, stride=1)
-    >>> [each.following[:, 0].tolist() for each in found.windows]
+    >>> data = sliding_windows(series, window=3, horizon=2, stride=1)
+    >>> [window.future[:, 0].tolist() for window in data.windows]
     [[3.0, 4.0], [4.0, 5.0]]
     """
 
@@ -38,13 +38,13 @@ class Windows(Dataset):
 
     @property
     def inputs(self) -> list[Values]:
-        """What is read."""
-        return [each.read for each in self.windows]
+        """The history of each window."""
+        return [window.history for window in self.windows]
 
     @property
     def answers(self) -> list[Values]:
-        """The steps that follow."""
-        return [each.following for each in self.windows]
+        """The future of each window."""
+        return [window.future for window in self.windows]
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -53,35 +53,38 @@ class Windows(Dataset):
         return Windows([self.windows[row] for row in rows], self.name)
 
     def texts(self) -> Sequence[Sequence[str]]:
-        return [written(each) for each in self.inputs], [written(each) for each in self.answers]
+        return list(map(exact_text, self.inputs)), list(map(exact_text, self.answers))
 
-    def stretched(self, length: int) -> Values:
-        return stretched(self.inputs, length)
+    def input_of_length(self, length: int) -> Values:
+        return repeat_steps(self.inputs, length)
 
 
-def windows_of(series: SeriesSet, *, window: int, horizon: int, stride: int) -> Windows:
-    """Cut series into windows of `window` steps that are each followed by `horizon` steps, `stride` steps apart.
+def sliding_windows(series: SeriesSet, *, window: int, horizon: int, stride: int) -> Windows:
+    """Split series into windows of `window` steps with `horizon` steps after each, starting `stride` steps apart.
 
-    Raises: DataError for series that are all too short.
+    Raises: DataError if all series are too short.
     """
-    found = [
+    windows = [
         Window(each.values[start : start + window], each.values[start + window :][:horizon])
         for each in series.series
         for start in range(0, len(each.values) - window - horizon + 1, stride)
     ]
-    if not found:
+    if not windows:
         longest = max((len(each.values) for each in series.series), default=0)
         raise DataError(
-            f"the longest series of {series.name} has {longest} steps, and {window} to read and {horizon} to "
-            "forecast are wanted; give longer ones, or a smaller data.window.",
+            f"the longest series of {series.name} has {longest} steps; a window of {window} and a horizon of "
+            f"{horizon} need {window + horizon}. Give longer series, or a smaller data.window.",
         )
-    return Windows(found, series.name)
+    return Windows(windows, series.name)
 
 
 def split_by_time(series: SeriesSet, share: float, window: int) -> tuple[SeriesSet, SeriesSet]:
-    """Split each series in two: the last `share` of its steps is for validation.
+    """Split each series in time into (training, validation); `share` is the fraction of steps for validation.
 
-    Validation windows may read up to `window` steps before the split; what they forecast lies after it.
+    The validation part also includes the last `window` training steps as history; all its forecasts lie after
+    the split.
+
+    Raises: DataError if no step is left for training.
 
     >>> import numpy as np
     >>> train, valid = split_by_time(SeriesSet([Series(np.arange(10.0)[:, None])]), 0.2, 3)
@@ -90,11 +93,11 @@ def split_by_time(series: SeriesSet, share: float, window: int) -> tuple[SeriesS
     """
     early, late = [], []
     for each in series.series:
-        at = len(each.values) - max(1, round(share * len(each.values)))
-        if at > 0:
-            early.append(Series(each.values[:at], (), each.name, each.path, each.line))
-        after = each.values[max(0, at - window) :]
+        split = len(each.values) - max(1, round(share * len(each.values)))
+        if split > 0:
+            early.append(Series(each.values[:split], (), each.name, each.path, each.line))
+        after = each.values[max(0, split - window) :]
         late.append(Series(after, (), each.name, each.path, each.line))
     if not early:
-        raise DataError(f"{series.name} is too short to cut validation steps off; give --valid.")
+        raise DataError(f"{series.name} is too short to split off validation steps; give --valid.")
     return SeriesSet(early, series.name), SeriesSet(late, f"the last {share:g} of {series.name}")

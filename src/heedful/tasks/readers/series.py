@@ -12,7 +12,7 @@ from pydantic import Field
 
 from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
-from heedful.data.series.windows import Windows, split_by_time, windows_of
+from heedful.data.series.windows import Windows, sliding_windows, split_by_time
 from heedful.errors import DataError
 from heedful.models.config import Section
 from heedful.tasks.readers.base import (
@@ -96,7 +96,7 @@ class SeriesReader(Reader):
         from heedful.data.builtin import load_builtin_series
 
         corpus = load_builtin_series(name)
-        return corpus.answered(corpus.part(part), self.kind)
+        return corpus.with_answers(corpus.part(part), self.kind)
 
     def read_files(self, paths: Sequence[str], data: Any, part: Part) -> Any:
         columns = data.columns_of(each_step=self.kind == "steps")
@@ -176,7 +176,7 @@ class ForecastReader(SeriesReader):
         return self._windows(early, data), self._windows(late, data)
 
     def _windows(self, series: SeriesSet, data: Any) -> Windows:
-        return windows_of(series, window=data.window, horizon=data.horizon, stride=data.stride)
+        return sliding_windows(series, window=data.window, horizon=data.horizon, stride=data.stride)
 
 
 class _SeriesStream(Stream):

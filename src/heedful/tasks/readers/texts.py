@@ -13,9 +13,9 @@ from heedful.data.texts import (
     Text,
     TextColumns,
     Texts,
-    cut_validation,
     iterate_texts,
     read_texts,
+    split_validation,
     texts_of_rows,
 )
 from heedful.models.config import Section
@@ -66,7 +66,7 @@ class TextReader(Reader):
         if not data.valid_share:
             return train, train
         by_answer = data.columns().answer_is_label
-        return cut_validation(train, data.valid_share, data.valid_seed, by_answer=by_answer)
+        return split_validation(train, data.valid_share, data.valid_seed, by_answer=by_answer)
 
     def from_rows(self, rows: Rows, data: TextData, name: str) -> Texts:
         return texts_of_rows(rows, data.columns(), name)

@@ -1,4 +1,4 @@
-"""Learning the pieces of a vocabulary from text, one function a kind."""
+"""Training of vocabularies from text, one function per kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import trainers
 
-from heedful.data.pieces import (
+from heedful.data.hf_tokenizers import (
     RESERVED,
     Merges,
     bpe_tokenizer,
@@ -18,12 +18,12 @@ from heedful.data.pieces import (
     word_tokenizer,
 )
 
-_LONGEST_PIECE = 16
-_ROUNDS = 4
+_MAX_PIECE_LENGTH = 16
+_EM_ROUNDS = 4
 
 
 class Learned(NamedTuple):
-    """What a kind of vocabulary keeps of its training text."""
+    """A trained vocabulary: its pieces, BPE merges and unigram scores."""
 
     pieces: tuple[str, ...]
     merges: Merges = ()
@@ -31,39 +31,39 @@ class Learned(NamedTuple):
 
 
 def learn_bpe(texts: list[str], size: int, min_frequency: int) -> Learned:
-    """Byte-pair encoding: join the most frequent neighbours until there are `size` pieces."""
+    """Byte-pair encoding: merge the most frequent adjacent pairs until there are `size` pieces."""
     alphabet = _alphabet(texts, size, min_frequency)
     tokenizer = bpe_tokenizer((), ())
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=min_frequency,
         special_tokens=list(RESERVED),
-        # The whole alphabet is given: where the trainer limits it, it breaks ties at random.
+        # Pass the whole alphabet: where the trainer limits it, it breaks ties at random.
         initial_alphabet=list(alphabet),
         limit_alphabet=len(alphabet),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
-    model = _model(tokenizer)
+    model = _model_of(tokenizer)
     pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)[len(RESERVED) :]
     return Learned(tuple(pieces), tuple((left, right) for left, right in model["merges"]))
 
 
 def learn_unigram(texts: list[str], size: int, min_frequency: int) -> Learned:
-    """Unigram language model: start from many substrings, drop those that are missed least."""
+    """Unigram language model: start from many substrings, prune those that lower the likelihood least."""
     alphabet = set(_alphabet(texts, size, min_frequency))
     counts: Counter[str] = Counter()
-    cutter = unigram_tokenizer((), ()).pre_tokenizer
+    pre_tokenizer = unigram_tokenizer((), ()).pre_tokenizer
     for text in texts:
-        # Where a rare character was left out of the alphabet, its surroundings still count.
-        known = text if alphabet.issuperset(text) else _blanked(text, alphabet)
+        # A rare character outside the alphabet becomes a space, so that the text around it still counts.
+        known = text if alphabet.issuperset(text) else _blank_unknown(text, alphabet)
         for part in known.split():
-            counts.update(cut for cut, _ in cutter.pre_tokenize_str(part))
+            counts.update(pretoken for pretoken, _ in pre_tokenizer.pre_tokenize_str(part))
     pieces = _unigram_pieces(counts, size) | alphabet
     return _unigram_scores(pieces, counts, size - len(RESERVED))
 
 
-def _blanked(text: str, alphabet: set[str]) -> str:
+def _blank_unknown(text: str, alphabet: set[str]) -> str:
     return "".join(character if character in alphabet else " " for character in text)
 
 
@@ -73,49 +73,50 @@ def _unigram_pieces(counts: Counter[str], size: int) -> set[str]:
         vocab_size=size,
         special_tokens=list(RESERVED),
         unk_token=RESERVED[1],
-        max_piece_length=_LONGEST_PIECE,
+        max_piece_length=_MAX_PIECE_LENGTH,
         show_progress=False,
     )
-    # One stretch of text a line, so that the trainer sees nothing else.
-    cuts = [cut for cut in sorted(counts) for _ in range(counts[cut])]
-    tokenizer.train_from_iterator(cuts, trainer, length=len(cuts))
-    return {piece for piece, _ in _model(tokenizer)["vocab"]} - set(RESERVED)
+    # One pre-token per line, so that no piece crosses pre-tokens.
+    lines = [pretoken for pretoken in sorted(counts) for _ in range(counts[pretoken])]
+    tokenizer.train_from_iterator(lines, trainer, length=len(lines))
+    return {piece for piece, _ in _model_of(tokenizer)["vocab"]} - set(RESERVED)
 
 
-def _unigram_scores(known: set[str], counts: Counter[str], room: int) -> Learned:
-    """Fit the log-probabilities of the pieces, of which `room` at most are kept, all single characters among them.
+def _unigram_scores(candidates: set[str], counts: Counter[str], max_pieces: int) -> Learned:
+    """Fit the log-probabilities of at most `max_pieces` candidates; single characters are always kept.
 
-    The trainer adds floating-point numbers in the order in which its threads finish, so the last digits of
-    its scores differ between runs. Here pieces are counted in whole numbers: each round cuts
-    every stretch of text in its likeliest way and counts the pieces used (hard expectation–maximisation).
+    The trainer sums floats in the order in which its threads finish, so its scores are not reproducible.
+    Here pieces are counted as integers: each round segments every pre-token in the most probable way and
+    counts the pieces used (hard expectation–maximisation).
     """
     used: Counter[str] = Counter()
-    for cut, count in counts.items():
-        for start in range(len(cut)):
-            for end in range(start + 1, min(len(cut), start + _LONGEST_PIECE) + 1):
-                if cut[start:end] in known:
-                    used[cut[start:end]] += count
-    pieces = sorted(known, key=lambda piece: (len(piece) > 1, -used[piece], piece))[:room]
-    cuts = sorted(counts)
-    for _ in range(_ROUNDS):
-        tokenizer = unigram_tokenizer(tuple(pieces), _log_shares(pieces, used))
+    for pretoken, count in counts.items():
+        for start in range(len(pretoken)):
+            for end in range(start + 1, min(len(pretoken), start + _MAX_PIECE_LENGTH) + 1):
+                if pretoken[start:end] in candidates:
+                    used[pretoken[start:end]] += count
+    pieces = sorted(candidates, key=lambda piece: (len(piece) > 1, -used[piece], piece))
+    pieces = pieces[:max_pieces]
+    pretokens = sorted(counts)
+    for _ in range(_EM_ROUNDS):
+        tokenizer = unigram_tokenizer(tuple(pieces), _log_probabilities(pieces, used))
         used = Counter()
-        for cut, found in zip(cuts, tokenizer.encode_batch(cuts), strict=True):
-            for piece in found.tokens:
-                used[piece] += counts[cut]
-    scores = dict(zip(pieces, _log_shares(pieces, used), strict=True))
+        for pretoken, encoding in zip(pretokens, tokenizer.encode_batch(pretokens), strict=True):
+            for piece in encoding.tokens:
+                used[piece] += counts[pretoken]
+    scores = dict(zip(pieces, _log_probabilities(pieces, used), strict=True))
     pieces = sorted(pieces, key=lambda piece: (-scores[piece], piece))
     return Learned(tuple(pieces), scores=tuple(scores[piece] for piece in pieces))
 
 
-def _log_shares(pieces: list[str], used: Counter[str]) -> tuple[float, ...]:
-    # Half a use for what was never used: a character must stay possible wherever it is needed.
+def _log_probabilities(pieces: list[str], used: Counter[str]) -> tuple[float, ...]:
+    # Unused pieces count half: every character must keep a finite score.
     total = sum(used[piece] or 0.5 for piece in pieces)
     return tuple(round(math.log((used[piece] or 0.5) / total), 6) for piece in pieces)
 
 
 def learn_words(texts: list[str], size: int, min_frequency: int) -> Learned:
-    """The most frequent words."""
+    """Keep the most frequent words."""
     tokenizer = word_tokenizer(())
     trainer = trainers.WordLevelTrainer(
         vocab_size=size,
@@ -124,12 +125,12 @@ def learn_words(texts: list[str], size: int, min_frequency: int) -> Learned:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
-    vocabulary = _model(tokenizer)["vocab"]
+    vocabulary = _model_of(tokenizer)["vocab"]
     return Learned(tuple(sorted(vocabulary, key=vocabulary.__getitem__)[len(RESERVED) :]))
 
 
 def learn_characters(texts: list[str], size: int, min_frequency: int) -> Learned:
-    """The most frequent characters."""
+    """Keep the most frequent characters."""
     return Learned(_alphabet(texts, size, min_frequency))
 
 
@@ -142,7 +143,7 @@ def _alphabet(texts: list[str], size: int, min_frequency: int) -> tuple[str, ...
     return tuple(frequent[: size - len(RESERVED)])
 
 
-def _model(tokenizer: Any) -> dict[str, Any]:
+def _model_of(tokenizer: Any) -> dict[str, Any]:
     model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
     return model
 
@@ -153,3 +154,4 @@ LEARNERS: dict[str, Callable[[list[str], int, int], Learned]] = {
     "word": learn_words,
     "char": learn_characters,
 }
+"""Vocabulary kind -> `train(texts, size, min_frequency)`."""
