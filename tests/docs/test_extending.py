@@ -130,6 +130,17 @@ def test_the_new_encoder_passes_the_contract_tests(tmp_path: Path) -> None:
     assert int(passed[1]) >= 12, said[-300:]
 
 
+def test_the_new_task_passes_every_command(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    said = pytest_in(
+        tmp_path,
+        "tests/cli/test_classify_utf8.py",
+        "src/heedful/inputs/utf8.py",
+        "src/heedful/tasks/table.py",
+    )
+    assert re.search(r"[2-9] passed", said), said[-300:]
+
+
 @pytest.mark.long
 def test_everything_about_ops_passes_with_the_new_entries(tmp_path: Path) -> None:
     carried_out(tmp_path)
