@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from heedful.data.dataset import Dataset
-from heedful.data.series.series import Series, SeriesSet, Values, stretched, written
+from heedful.data.series.series import Series, SeriesSet, Values, last_known, stretched, written
 from heedful.errors import DataError
 
 
@@ -59,23 +61,52 @@ class Windows(Dataset):
         return stretched(self.inputs, length)
 
 
-def windows_of(series: SeriesSet, *, window: int, horizon: int, stride: int) -> Windows:
+def windows_of(
+    series: SeriesSet, *, window: int, horizon: int, stride: int, relative: bool = False
+) -> Windows:
     """Cut series into windows of `window` steps that are each followed by `horizon` steps, `stride` steps apart.
 
-    Raises: DataError for series that are all too short.
+    A window without a known value to read, or without one to forecast, is left out.
+
+    Args:
+        series: what is cut.
+        window: steps that are read.
+        horizon: steps that follow.
+        stride: steps between the starts of two windows.
+        relative: whether the last known value of each feature that is read is taken off all that is read and that
+            follows; a window in which a feature has none is left out.
+
+    Raises: DataError for series that are all too short, or have no such window.
     """
-    found = [
+    every = [
         Window(each.values[start : start + window], each.values[start + window :][:horizon])
         for each in series.series
         for start in range(0, len(each.values) - window - horizon + 1, stride)
     ]
-    if not found:
+    if not every:
         longest = max((len(each.values) for each in series.series), default=0)
         raise DataError(
             f"the longest series of {series.name} has {longest} steps, and {window} to read and {horizon} to "
-            "forecast are wanted; give longer ones, or a smaller data.window.",
+            "forecast are wanted; give longer ones, or a smaller data.steps.",
         )
-    return Windows(found, series.name)
+    found = [each for each in every if _is_useful(each, relative)]
+    if not found:
+        raise DataError(
+            f"no window of {series.name} has a known value to read and one to forecast."
+        )
+    return Windows([_relative(each) for each in found] if relative else found, series.name)
+
+
+def _is_useful(window: Window, relative: bool) -> bool:
+    """Return whether something is known to read (of each feature, for a relative window) and to forecast."""
+    unknown = np.isnan(window.read).all(axis=0)
+    nothing_read = unknown.any() if relative else unknown.all()
+    return not nothing_read and not np.isnan(window.following).all()
+
+
+def _relative(window: Window) -> Window:
+    level = last_known(window.read)
+    return Window(window.read - level, window.following - level)
 
 
 def split_by_time(series: SeriesSet, share: float, window: int) -> tuple[SeriesSet, SeriesSet]:
