@@ -15,7 +15,8 @@ from torch import Tensor
 from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
 from heedful.answers.label import scored
 from heedful.data.dataset import Dataset
-from heedful.errors import RunError
+from heedful.data.series.series import last_known
+from heedful.errors import OptionError, RunError
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
 from heedful.models.model import Batch, Model
@@ -34,7 +35,7 @@ class ForecastScores:
     persistence_rmse: float
     """Of the last known value, again and again."""
     seasonal_rmse: float | None
-    """Of the value one season before; None without a season."""
+    """Of the value one season before; None without a season, or where less than one is read."""
     skill: float
     """1 - squared error / squared error of persistence: above 0 is better than persistence."""
     rmse_by_step: tuple[float, ...]
@@ -68,6 +69,14 @@ class Forecast(HeadAnswer[Forecasted]):
     mean: Numbers
     """(features,), of the training steps."""
     scale: Numbers
+
+    @classmethod
+    def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
+        if config.data.season > config.data.steps:
+            raise OptionError(
+                f"data.season={config.data.season} is more than data.steps={config.data.steps}, so that no season "
+                f"before is read; set data.steps={config.data.season} or more."
+            )
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Numbers]) -> Self:
@@ -114,9 +123,10 @@ class Forecast(HeadAnswer[Forecasted]):
     def count(self, batch: Batch, targets: Tensor) -> int:
         return len(targets)
 
-    def predictions(self, scores: Tensor, batch: Batch) -> list[Forecasted]:
+    def predictions(self, scores: Tensor, batch: Any) -> list[Forecasted]:
         found = scores.double().cpu().numpy().reshape(len(scores), self.horizon, -1)
-        return [Forecasted(self.mean + self.scale * each) for each in found]
+        levels = batch.levels.cpu().numpy()[:, None]
+        return [Forecasted(each) for each in levels + self.mean + self.scale * found]
 
     def empty(self) -> Forecasted:
         return Forecasted(np.tile(self.mean, (self.horizon, 1)))
@@ -129,11 +139,13 @@ class Forecast(HeadAnswer[Forecasted]):
     ) -> ForecastScores:
         wanted, season = np.stack(data.answers), self.season
         errors = np.stack([each.values for each in predicted]) - wanted
-        last = np.stack([persistence(each, len(wanted[0])) for each in data.inputs])
+        last = np.stack([persistence(each, len(wanted[0]), self.mean) for each in data.inputs])
         mse, persistent = np.nanmean(errors**2), np.nanmean((last - wanted) ** 2)
         seasons = None
-        if season:
-            before = np.stack([seasonal(each, len(wanted[0]), season) for each in data.inputs])
+        if 0 < season <= min(map(len, data.inputs)):
+            before = np.stack(
+                [seasonal(each, len(wanted[0]), season, self.mean) for each in data.inputs]
+            )
             seasons = float(np.sqrt(np.nanmean((before - wanted) ** 2)))
         return ForecastScores(
             windows=len(data),
@@ -160,12 +172,10 @@ class Forecast(HeadAnswer[Forecasted]):
 
     @classmethod
     def statistics(cls, predicted: Sequence[Forecasted], data: Dataset) -> Numbers:
-        """Mean squared error of each window, and 1."""
-        errors = [
-            np.nanmean((one.values - answer) ** 2)
-            for one, answer in zip(predicted, data.answers, strict=True)
-        ]
-        return np.stack([np.array(errors), np.ones(len(errors))], axis=1)
+        """Squared errors of each window, summed over what is known, and how much that is."""
+        errors = np.stack([each.values for each in predicted]) - np.stack(data.answers)
+        known = ~np.isnan(errors)
+        return np.stack([np.nansum(errors**2, axis=(1, 2)), known.sum(axis=(1, 2))], axis=1)
 
     @classmethod
     def value(cls, sums: Numbers) -> Numbers:
@@ -193,31 +203,33 @@ class Forecast(HeadAnswer[Forecasted]):
         return scores.sum()
 
 
-def persistence(read: Numbers, horizon: int) -> Numbers:
-    """Return the last known value of each feature, `horizon` times.
+def persistence(read: Numbers, horizon: int, unknown: Numbers | float = 0.0) -> Numbers:
+    """Return the last known value of each feature, `horizon` times; `unknown` where there is none.
 
     >>> persistence(np.array([[1.0, 5.0], [2.0, np.nan]]), 2).tolist()
     [[2.0, 5.0], [2.0, 5.0]]
     """
-    return np.tile(_filled(read)[-1], (horizon, 1))
+    last = last_known(read)
+    return np.tile(np.where(np.isnan(last), unknown, last), (horizon, 1))
 
 
-def seasonal(read: Numbers, horizon: int, season: int) -> Numbers:
+def seasonal(read: Numbers, horizon: int, season: int, unknown: Numbers | float = 0.0) -> Numbers:
     """Return the values of one season before; of a series shorter than a season the last known ones.
+
+    In the place of a missing value is the one before it, or else the first that is known.
 
     >>> seasonal(np.array([[1.0], [2.0], [3.0]]), 4, 2)[:, 0].tolist()
     [2.0, 3.0, 2.0, 3.0]
     """
     if len(read) < season:
-        return persistence(read, horizon)
-    last = _filled(read)[-season:]
+        return persistence(read, horizon, unknown)
+    last = _filled(read, unknown)[-season:]
     return last[np.arange(horizon) % season]
 
 
-def _filled(read: Numbers) -> Numbers:
-    """Put the value before in the place of a missing one; 0 where none is before."""
-    found = read.copy()
-    for step in range(len(found)):
-        before = found[step - 1] if step else np.zeros(found.shape[1])
-        found[step] = np.where(np.isnan(found[step]), before, found[step])
+def _filled(read: Numbers, unknown: Numbers | float) -> Numbers:
+    found, first = read.copy(), last_known(read[::-1])
+    before = np.where(np.isnan(first), unknown, first)
+    for step in found:
+        step[:] = before = np.where(np.isnan(step), before, step)
     return found

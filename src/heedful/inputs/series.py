@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.data.series.series import Values, as_values
+from heedful.data.series.series import Values, as_values, last_known
 from heedful.errors import DataError, RunError
 from heedful.inputs.base import EmbeddedInput
 from heedful.models.config import Section
@@ -43,13 +43,24 @@ class SeriesBatch(NamedTuple):
     again, which are 1 where the value is missing."""
     lengths: Tensor
     """(batch,), long."""
+    levels: Tensor
+    """(batch, features), double: what was taken off each series before it was standardised."""
+
+
+class EncodedSeries(NamedTuple):
+    """One series as the model reads it."""
+
+    values: Values
+    """(length, features), as in `SeriesBatch`."""
+    level: Values
+    """(features,)."""
 
 
 class SeriesFeatures(nn.Module):
     """A learned linear map of each step, with dropout: a `SeriesBatch` -> (batch, length, width).
 
     >>> features = SeriesFeatures(SeriesInputsConfig(width=4), 3)
-    >>> features(SeriesBatch(torch.ones(2, 5, 3), torch.tensor([5, 2]))).shape
+    >>> features(SeriesBatch(torch.ones(2, 5, 3), torch.tensor([5, 2]), torch.zeros(2, 3))).shape
     torch.Size([2, 5, 4])
     """
 
@@ -68,11 +79,11 @@ class SeriesFeatures(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class SeriesInput(EmbeddedInput[Values, Values]):
+class SeriesInput(EmbeddedInput[Values, EncodedSeries]):
     """Series of (length, features), each feature less its training mean and divided by its training deviation.
 
     >>> series = SeriesInput.of([np.array([[1.0], [3.0]]), np.array([[np.nan]])], SeriesInputsConfig())
-    >>> series.encode([np.array([[3.0], [np.nan]])])[0].tolist()
+    >>> series.encode([np.array([[3.0], [np.nan]])])[0].values.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
 
@@ -85,10 +96,12 @@ class SeriesInput(EmbeddedInput[Values, Values]):
     options: SeriesInputsConfig
     longest: int | None = None
     """Of longer series the last so many steps are read; None: all."""
+    relative: bool = False
+    """Whether the last known values are taken off a series first."""
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Values]) -> Self:
-        return cls.of(examples, config.inputs, config.data.window)
+        return cls.of(examples, config.inputs, config.data.window, relative=config.data.is_relative)
 
     @classmethod
     def of(
@@ -96,8 +109,10 @@ class SeriesInput(EmbeddedInput[Values, Values]):
         examples: Sequence[Values],
         options: SeriesInputsConfig,
         longest: int | None = None,
+        *,
+        relative: bool = False,
     ) -> Self:
-        """Take mean and deviation of the training series.
+        """Take mean and deviation of the training series, which are relative already if `relative`.
 
         Raises: DataError for a feature without a single value.
         """
@@ -108,7 +123,7 @@ class SeriesInput(EmbeddedInput[Values, Values]):
             raise DataError(f"feature {empty} of the series has no value in all of the training.")
         mean, scale = np.nanmean(steps, axis=0), np.nanstd(steps, axis=0)
         scale = np.where(scale > 0, scale, 1.0)
-        return cls(mean, scale, bool((~there).any()), options, longest)
+        return cls(mean, scale, bool((~there).any()), options, longest, relative)
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
@@ -119,7 +134,8 @@ class SeriesInput(EmbeddedInput[Values, Values]):
             has_missing = bool(found["has_missing"])
         except (OSError, ValueError, KeyError, TypeError):
             raise RunError(f"{path} is missing or damaged; copy the run folder again") from None
-        return cls(mean, scale, has_missing, config.inputs, config.data.window)
+        options, data = config.inputs, config.data
+        return cls(mean, scale, has_missing, options, data.window, data.is_relative)
 
     def save(self, folder: Path) -> None:
         values = {
@@ -129,31 +145,39 @@ class SeriesInput(EmbeddedInput[Values, Values]):
         }
         (folder / SCALES).write_text(json.dumps(values) + "\n", encoding="utf-8", newline="\n")
 
-    def encode(self, examples: Sequence[Values]) -> list[Values]:
-        return [self._standardised(self._read(each)) for each in examples]
+    def encode(self, examples: Sequence[Values]) -> list[EncodedSeries]:
+        return [self._encoded(self._read(each)) for each in examples]
 
     def _read(self, example: Values) -> Values:
         values = as_values(example)
         return values if self.longest is None else values[-self.longest :]
 
-    def _standardised(self, values: Values) -> Values:
+    def _encoded(self, values: Values) -> EncodedSeries:
         if values.shape[1] != len(self.mean):
             raise DataError(
                 f"the series has {values.shape[1]} features; the model was trained on {len(self.mean)}."
             )
+        level = last_known(values) if self.relative else np.zeros(len(self.mean))
+        if np.isnan(level).any():
+            empty = int(np.flatnonzero(np.isnan(level))[0]) + 1
+            raise DataError(
+                f"feature {empty} of the series has no value in the last {len(values)} steps, which are read."
+            )
         missing = np.isnan(values)
-        found = np.where(missing, 0.0, (values - self.mean) / self.scale)
-        return np.concatenate([found, missing], axis=1) if self.has_missing else found
+        found = np.where(missing, 0.0, (values - level - self.mean) / self.scale)
+        if self.has_missing:
+            found = np.concatenate([found, missing], axis=1)
+        return EncodedSeries(found, level)
 
-    def length(self, encoded: Values) -> int:
-        return len(encoded)
+    def length(self, encoded: EncodedSeries) -> int:
+        return len(encoded.values)
 
-    def collate(self, encoded: Sequence[Values]) -> SeriesBatch:
-        lengths = torch.tensor([len(each) for each in encoded])
-        values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].shape[1])
+    def collate(self, encoded: Sequence[EncodedSeries]) -> SeriesBatch:
+        lengths = torch.tensor([len(each.values) for each in encoded])
+        values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].values.shape[1])
         for row, each in zip(values, encoded, strict=True):
-            row[: len(each)] = torch.from_numpy(each)
-        return SeriesBatch(values, lengths)
+            row[: len(each.values)] = torch.from_numpy(each.values)
+        return SeriesBatch(values, lengths, torch.from_numpy(np.stack([e.level for e in encoded])))
 
     def embedding(self) -> SeriesFeatures:
         return SeriesFeatures(self.options, len(self.mean) * (2 if self.has_missing else 1))

@@ -65,6 +65,11 @@ class SeriesData(Section):
         return None
 
     @property
+    def is_relative(self) -> bool:
+        """Whether a series is read relative to its last known values."""
+        return False
+
+    @property
     def answer(self) -> str:
         """The column of the answers; empty where there is none."""
         return ""
@@ -179,7 +184,13 @@ class ForecastReader(SeriesReader):
         return self._windows(early, data), self._windows(late, data)
 
     def _windows(self, series: SeriesSet, data: Any) -> Windows:
-        return windows_of(series, window=data.window, horizon=data.horizon, stride=data.stride)
+        return windows_of(
+            series,
+            window=data.window,
+            horizon=data.horizon,
+            stride=data.stride,
+            relative=data.relative,
+        )
 
 
 class _SeriesStream(Stream):
