@@ -221,7 +221,14 @@ def test_the_command_on_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [values] = heedful.load("run").predict(["one.csv"])
     assert values.label in heedful.load("run").labels
     ran = run_command("explain", "run", "long.csv")
-    assert (ran.status, "the file holds 40 series; one is wanted" in ran.stderr) == (1, True)
+    told = "the file holds 40 series; name one of them, such as long.csv:train-0."
+    assert (ran.status, told in ran.stderr) == (1, True)
+    ran = run_command("explain", "run", "long.csv:train-0", "--out", "first.html")
+    assert ran.status == 0, ran.stderr
+    assert Path("first.html").read_bytes() == Path("seen.html").read_bytes()
+    ran = run_command("explain", "run", "long.csv:train-40")
+    told = "long.csv: the file holds no series of the name 'train-40'"
+    assert (ran.status, told in ran.stderr) == (1, True)
     piped = run_command("predict", "run", input="x\n")
     assert (piped.status, "series are not read from standard input" in piped.stderr) == (2, True)
 

@@ -134,16 +134,26 @@ class SeriesReader(Reader):
         return SeriesSet(series_of_rows(rows, data.columns_of(each_step=False), name), name)
 
     def parsed(self, text: str, data: Any) -> Values:
-        """Read the one series of a file.
+        """Read the one series of a file, or of several the one that FILE:NAME names; `.ts` numbers them from 1.
 
-        Raises: DataError for a file of several.
+        Raises: DataError for a file of several without a name, or without one of this name.
         """
+        name = ""
+        if not Path(text).exists() and Path(text.rpartition(":")[0]).is_file():
+            text, _, name = text.rpartition(":")
         columns = replace(data.columns_of(each_step=self.kind == "steps"), file="")
         if columns.series and not has_column(text, columns.series):
             columns = replace(columns, series="")
         found = read_series(text, columns, answers=False)
+        if name:
+            found = [each for each in found if each.name == name]
+            if not found:
+                raise DataError(f"the file holds no series of the name {name!r}.", path=text)
         if len(found) > 1:
-            raise DataError(f"the file holds {len(found)} series; one is wanted.", path=text)
+            raise DataError(
+                f"the file holds {len(found)} series; name one of them, such as {text}:{found[0].name}.",
+                path=text,
+            )
         return found[0].values
 
     def typed(self, example: Values) -> str:
