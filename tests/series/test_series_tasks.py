@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import heedful
-from heedful.answers.forecast import Forecast, persistence, seasonal
+from heedful.answers.forecast import Forecast, Forecasted, persistence, seasonal
 from heedful.data.builtin import load_builtin_series, waves
 from heedful.data.series.series import Series, SeriesSet
+from heedful.data.series.windows import Window, Windows
 from heedful.errors import DataError, OptionError, RunError
 from heedful.inputs.series import SeriesInput, SeriesInputsConfig
 from heedful.tasks.table import TASKS
@@ -116,6 +117,14 @@ def test_a_season_longer_than_what_is_read_is_refused() -> None:
     config = configured("forecast", data={"steps": 10, "season": 11})
     with pytest.raises(OptionError, match=r"set data.steps=11 or more"):
         Forecast.check(config, CORPUS.train, CORPUS.valid)
+
+
+def test_a_step_ahead_that_is_never_known_has_no_error() -> None:
+    answer = Forecast.learn(configured("forecast", data={"horizon": 2}), [np.array([[1.0], [2.0]])])
+    data = Windows([Window(np.array([[1.0]]), np.array([[3.0], [np.nan]]))])
+    found = answer.score([Forecasted(np.array([[4.0], [5.0]]))], data)
+    assert (found.rmse, found.rmse_by_step) == (1.0, (1.0, None))
+    assert answer.tables(found)[1][-1] == ["2", "–"]
 
 
 def test_what_is_compared_is_the_error_that_is_evaluated(tmp_path: Path) -> None:

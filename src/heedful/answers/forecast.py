@@ -38,7 +38,8 @@ class ForecastScores:
     """Of the value one season before; None without a season, or where less than one is read."""
     skill: float
     """1 - squared error / squared error of persistence: above 0 is better than persistence."""
-    rmse_by_step: tuple[float, ...]
+    rmse_by_step: tuple[float | None, ...]
+    """None for a step ahead of which no value is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,7 @@ class Forecast(HeadAnswer[Forecasted]):
             persistence_rmse=float(np.sqrt(persistent)),
             seasonal_rmse=seasons,
             skill=float(1 - mse / persistent) if persistent > 0 else 0.0,
-            rmse_by_step=tuple(np.sqrt(np.nanmean(errors**2, axis=(0, 2))).tolist()),
+            rmse_by_step=tuple(_rmse(errors[:, step]) for step in range(errors.shape[1])),
         )
 
     def tables(self, found: ForecastScores) -> list[Rows]:
@@ -167,7 +168,10 @@ class Forecast(HeadAnswer[Forecasted]):
             before = f"the value {self.season} steps before"
             rows.append(["RMSE of the season", f"{found.seasonal_rmse:.4g}", before])
         rows.append(["skill", f"{found.skill:.3f}", "1 - squared error / that of persistence"])
-        steps = [[f"{n}", f"{rmse:.4g}"] for n, rmse in enumerate(found.rmse_by_step, start=1)]
+        steps = [
+            [f"{n}", "–" if rmse is None else f"{rmse:.4g}"]
+            for n, rmse in enumerate(found.rmse_by_step, start=1)
+        ]
         return [rows, [["", ""], ["steps ahead", "RMSE"], *steps]]
 
     @classmethod
@@ -201,6 +205,10 @@ class Forecast(HeadAnswer[Forecasted]):
         """Return the sum of all steps that are forecast, standardised."""
         scores, _ = model.score_features(features, batch)
         return scores.sum()
+
+
+def _rmse(errors: Numbers) -> float | None:
+    return None if np.isnan(errors).all() else float(np.sqrt(np.nanmean(errors**2)))
 
 
 def persistence(read: Numbers, horizon: int, unknown: Numbers | float = 0.0) -> Numbers:
