@@ -65,3 +65,51 @@ def test_a_written_configuration_lists_the_choices_that_the_description_does_not
     assert "# Either dot or additive." in lines
     assert "# When. One of: before, after." in lines
     assert "# How many." in lines
+
+
+class Training(Section):
+    """How a model is trained.
+
+    More is said here.
+    """
+
+    epochs: int = Field(30, ge=1, description="Passes over the data.")
+    score: Annotated[str, OneOf("score", ["dot", "additive"])] = Field(
+        "dot", description="A score."
+    )
+
+
+class Short(Training):
+    """Quickly."""
+
+    epochs: int = 5
+    score: Annotated[str, OneOf("score", ["cosine"])] = "cosine"
+
+
+class Whole(Section):
+    training: Training = Training()
+
+
+class ShortWhole(Whole):
+    training: Short = Short()
+
+
+def test_another_default_keeps_limits_and_description() -> None:
+    field = Short.model_fields["epochs"]
+    assert (Short().epochs, field.description) == (5, "Passes over the data.")
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        Short(epochs=0)
+    assert Training.model_fields["epochs"].default == 30
+
+
+def test_another_choice_replaces_the_choices_and_keeps_the_description() -> None:
+    assert choices_of(Short.model_fields["score"]) == ("cosine",)
+    assert Short.model_fields["score"].description == "A score."
+    with pytest.raises(ValidationError, match="unknown score 'dot'"):
+        Short(score="dot")
+
+
+def test_a_section_is_described_by_its_own_docstring() -> None:
+    assert Whole.model_fields["training"].description == "How a model is trained."
+    assert ShortWhole.model_fields["training"].description == "Quickly."
+    assert ShortWhole.model_validate({"training": {"score": "cosine"}}).training.epochs == 5

@@ -151,3 +151,17 @@ def test_windows_never_forecast_what_training_saw() -> None:
         DataError, match="the longest series of series has 15 steps; a window of 15"
     ):
         sliding_windows(early, window=15, horizon=2, stride=1)
+
+
+def test_an_archive_file_may_begin_with_comments_of_either_kind(tmp_path: Path) -> None:
+    path = tmp_path / "toy.ts"
+    path.write_text(f"%# cut down\n% by hand\n{TS}% the end\n", encoding="utf-8")
+    assert [each.answer for each in read_series(path, SeriesColumns())] == [("up",), ("down",)]
+
+
+def test_windows_with_nothing_known_to_read_or_to_forecast_are_left_out() -> None:
+    values = np.array([np.nan, np.nan, 1, 2, 3, np.nan, 5])[:, None]
+    found = sliding_windows(SeriesSet([Series(values)]), window=2, horizon=1, stride=1)
+    assert [each.future[0, 0] for each in found.windows] == [2, 3, 5]
+    with pytest.raises(DataError, match="no window of series has a known value to read"):
+        sliding_windows(SeriesSet([Series(values[:3] * np.nan)]), window=2, horizon=1, stride=1)

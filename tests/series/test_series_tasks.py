@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import heedful
-from heedful.answers.forecast import persistence, seasonal
+from heedful.answers.forecast import Forecast, Forecasted, persistence, seasonal
 from heedful.data.builtin import load_builtin_series, waves
 from heedful.data.series.series import Series, SeriesSet
+from heedful.data.series.windows import Window, Windows
 from heedful.errors import DataError, OptionError, RunError
 from heedful.inputs.series import SeriesInput, SeriesInputsConfig
 from heedful.tasks.table import TASKS
@@ -106,6 +107,59 @@ def test_baselines() -> None:
     assert seasonal(read, 2, 9).tolist() == persistence(read, 2).tolist()
 
 
+def test_baselines_of_series_that_begin_with_a_missing_value() -> None:
+    read = np.array([[np.nan, np.nan], [300.0, np.nan], [301.0, np.nan]])
+    assert seasonal(read, 3, 3, np.array([0.0, 7.0])).tolist() == [[300, 7], [300, 7], [301, 7]]
+    assert persistence(read, 1, np.array([0.0, 7.0])).tolist() == [[301, 7]]
+
+
+def test_a_season_longer_than_what_is_read_is_refused() -> None:
+    config = configured("forecast", data={"steps": 10, "season": 11})
+    with pytest.raises(OptionError, match=r"set data.steps=11 or more"):
+        Forecast.check(config, CORPUS.train, CORPUS.valid)
+
+
+def test_a_step_ahead_that_is_never_known_has_no_error() -> None:
+    answer = Forecast.learn(configured("forecast", data={"horizon": 2}), [np.array([[1.0], [2.0]])])
+    data = Windows([Window(np.array([[1.0]]), np.array([[3.0], [np.nan]]))])
+    found = answer.score([Forecasted(np.array([[4.0], [5.0]]))], data)
+    assert (found.rmse, found.rmse_by_step) == (1.0, (1.0, None))
+    assert answer.tables(found)[1][-1] == ["2", "–"]
+
+
+def test_what_is_compared_is_the_error_that_is_evaluated(tmp_path: Path) -> None:
+    values = np.sin(np.arange(60.0))[:, None]
+    values[[20, 21, 22, 40]] = np.nan
+    config = configured(
+        "forecast",
+        data={"horizon": 2, "steps": 5, "valid_share": 0.7},
+        training={**TRAINING, "epochs": 1},
+    )
+    train, valid = TASKS["forecast"].reader.split(SeriesSet([Series(values)]), config.data)
+    list(train_model(TASKS["forecast"], config, train, valid, tmp_path / "run"))
+    model = heedful.load(tmp_path / "run")
+    sums = Forecast.statistics(model.predict(valid.inputs), valid).sum(axis=0)
+    assert float(Forecast.value(sums)) == pytest.approx(model.evaluate(valid).rmse)
+
+
+def test_a_relative_forecast_follows_a_trend(tmp_path: Path) -> None:
+    trend = 1e6 + 3.0 * np.arange(300)[:, None] + np.array([0.0, 500.0])
+    trend[17, 1] = np.nan
+    np.save(tmp_path / "trend.npy", trend)
+    model = heedful.train(
+        "forecast", train=tmp_path / "trend.npy", out=tmp_path / "run", horizon=3,
+        data={"steps": 10, "relative": True}, inputs={"width": 8},
+        encoder={"kind": "convolution", "hidden": 16}, training={**TRAINING, "epochs": 10},
+    )  # fmt: skip
+    assert model.evaluate(tmp_path / "trend.npy").skill > 0.9
+    far = trend + 1e7
+    [forecast] = heedful.load(tmp_path / "run").predict([far[:200]])
+    np.testing.assert_allclose(forecast.values, far[200:203], atol=3)
+    far[150:, 1] = np.nan
+    with pytest.raises(DataError, match="feature 2 of the series has no value in the last 10"):
+        model.predict([far])
+
+
 def test_missing_values_are_shown_and_padding_is_zero() -> None:
     train = [np.array([[1.0, 10.0], [3.0, np.nan]]), np.array([[np.nan, 30.0]])]
     series = SeriesInput.of(train, SeriesInputsConfig(width=0))
@@ -117,7 +171,7 @@ def test_missing_values_are_shown_and_padding_is_zero() -> None:
     ]
     assert series.embedding().width == 4
     whole = SeriesInput.of([np.ones((3, 1))], SeriesInputsConfig())
-    assert whole.encode([np.array([[2.0], [np.nan]])])[0].tolist() == [[1.0], [0.0]]
+    assert whole.encode([np.array([[2.0], [np.nan]])])[0].values.tolist() == [[1.0], [0.0]]
     with pytest.raises(DataError, match="feature 2 of the series has no value in all of the"):
         SeriesInput.of([np.array([[1.0, np.nan]])], SeriesInputsConfig())
     with pytest.raises(DataError, match="the series has 2 features; the model was trained on 1"):
@@ -134,7 +188,7 @@ def test_what_is_kept_in_a_run_loads(tmp_path: Path) -> None:
     for one, other in zip(
         again.encode(valid.inputs), predictor.input.encode(valid.inputs), strict=True
     ):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one.values, other.values)
     (tmp_path / "series.json").write_text("{")
     with pytest.raises(RunError, match=r"series\.json is damaged"):
         SeriesInput.load(config, tmp_path)
@@ -176,7 +230,14 @@ def test_the_command_on_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [values] = heedful.load("run").predict(["one.csv"])
     assert values.label in heedful.load("run").labels
     ran = run_command("explain", "run", "long.csv")
-    assert (ran.status, "the file holds 40 series; one is wanted" in ran.stderr) == (1, True)
+    told = "the file holds 40 series; name one of them, such as long.csv:train-0."
+    assert (ran.status, told in ran.stderr) == (1, True)
+    ran = run_command("explain", "run", "long.csv:train-0", "--out", "first.html")
+    assert ran.status == 0, ran.stderr
+    assert Path("first.html").read_bytes() == Path("seen.html").read_bytes()
+    ran = run_command("explain", "run", "long.csv:train-40")
+    told = "long.csv: the file holds no series of the name 'train-40'"
+    assert (ran.status, told in ran.stderr) == (1, True)
     piped = run_command("predict", "run", input="x\n")
     assert (piped.status, "series are not read from standard input" in piped.stderr) == (2, True)
 
@@ -209,6 +270,7 @@ SETTINGS: dict[str, tuple[str, list[Any]]] = {
     "data.steps": ("forecast", [5, 10]),
     "data.stride": ("forecast", [10, 20]),
     "data.season": ("forecast", [0, 4]),
+    "data.relative": ("forecast", [False, True]),
     "data.valid_share": ("forecast", [0.3, 0.5]),
 }
 

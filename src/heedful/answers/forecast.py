@@ -13,10 +13,12 @@ from torch import Tensor
 
 from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
 from heedful.data.dataset import Dataset
+from heedful.data.series.series import last_known
 from heedful.data.standardize import Standardizer
+from heedful.errors import OptionError
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
-from heedful.models.model import Batch, Model
+from heedful.models.model import Model
 
 TARGETS: Final = "forecast.json"
 """The file of a run folder that holds mean and scale of each feature."""
@@ -32,10 +34,11 @@ class ForecastScores:
     persistence_rmse: float
     """Of the last known value, again and again."""
     seasonal_rmse: float | None
-    """Of the value one season before; None without a season."""
+    """Of the value one season before; None without a season, or where less than one is read."""
     skill: float
     """1 - squared error / squared error of persistence: above 0 is better than persistence."""
-    rmse_by_step: tuple[float, ...]
+    rmse_by_step: tuple[float | None, ...]
+    """None for a step ahead of which no value is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,14 @@ class Forecast(HeadAnswer[Forecasted]):
     pooling: PoolingConfig
     standardizer: Standardizer
     """Of the training steps."""
+
+    @classmethod
+    def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
+        if config.data.season > config.data.steps:
+            raise OptionError(
+                f"data.season={config.data.season} is more than data.steps={config.data.steps}, so that no season "
+                f"before is read; set data.steps={config.data.season} or more."
+            )
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Numbers]) -> Self:
@@ -98,9 +109,10 @@ class Forecast(HeadAnswer[Forecasted]):
         errors = (scores - targets.nan_to_num()).square() * known
         return (errors.sum(1) / known.sum(1).clamp(min=1)).sum() + penalty
 
-    def predictions(self, scores: Tensor, batch: Batch) -> list[Forecasted]:
-        found = scores.double().cpu().numpy().reshape(len(scores), self.horizon, -1)
-        return [Forecasted(self.standardizer.invert(each)) for each in found]
+    def predictions(self, scores: Tensor, batch: Any) -> list[Forecasted]:
+        steps = scores.double().cpu().numpy().reshape(len(scores), self.horizon, -1)
+        levels = batch.levels.cpu().numpy()[:, None]
+        return [Forecasted(each) for each in levels + self.standardizer.invert(steps)]
 
     def empty(self) -> Forecasted:
         return Forecasted(np.tile(self.standardizer.mean, (self.horizon, 1)))
@@ -113,11 +125,18 @@ class Forecast(HeadAnswer[Forecasted]):
     ) -> ForecastScores:
         wanted, season = np.stack(data.answers), self.season
         errors = np.stack([each.values for each in predicted]) - wanted
-        last = np.stack([persistence(each, len(wanted[0])) for each in data.inputs])
+        last = np.stack(
+            [persistence(each, len(wanted[0]), self.standardizer.mean) for each in data.inputs]
+        )
         mse, persistent = np.nanmean(errors**2), np.nanmean((last - wanted) ** 2)
         seasons = None
-        if season:
-            before = np.stack([seasonal(each, len(wanted[0]), season) for each in data.inputs])
+        if 0 < season <= min(map(len, data.inputs)):
+            before = np.stack(
+                [
+                    seasonal(each, len(wanted[0]), season, self.standardizer.mean)
+                    for each in data.inputs
+                ]
+            )
             seasons = float(np.sqrt(np.nanmean((before - wanted) ** 2)))
         return ForecastScores(
             windows=len(data),
@@ -126,7 +145,7 @@ class Forecast(HeadAnswer[Forecasted]):
             persistence_rmse=float(np.sqrt(persistent)),
             seasonal_rmse=seasons,
             skill=float(1 - mse / persistent) if persistent > 0 else 0.0,
-            rmse_by_step=tuple(np.sqrt(np.nanmean(errors**2, axis=(0, 2))).tolist()),
+            rmse_by_step=tuple(_rmse(errors[:, step]) for step in range(errors.shape[1])),
         )
 
     def tables(self, found: ForecastScores) -> list[Rows]:
@@ -139,17 +158,18 @@ class Forecast(HeadAnswer[Forecasted]):
             before = f"the value {self.season} steps before"
             rows.append(["RMSE of the season", f"{found.seasonal_rmse:.4g}", before])
         rows.append(["skill", f"{found.skill:.3f}", "1 - squared error / that of persistence"])
-        steps = [[f"{n}", f"{rmse:.4g}"] for n, rmse in enumerate(found.rmse_by_step, start=1)]
+        steps = [
+            [f"{n}", "–" if rmse is None else f"{rmse:.4g}"]
+            for n, rmse in enumerate(found.rmse_by_step, start=1)
+        ]
         return [rows, [["", ""], ["steps ahead", "RMSE"], *steps]]
 
     @classmethod
     def statistics(cls, predicted: Sequence[Forecasted], data: Dataset) -> Numbers:
-        """Mean squared error of each window, and 1."""
-        errors = [
-            np.nanmean((one.values - answer) ** 2)
-            for one, answer in zip(predicted, data.answers, strict=True)
-        ]
-        return np.stack([np.array(errors), np.ones(len(errors))], axis=1)
+        """Squared errors of each window, summed over what is known, and how much that is."""
+        errors = np.stack([each.values for each in predicted]) - np.stack(data.answers)
+        known = ~np.isnan(errors)
+        return np.stack([np.nansum(errors**2, axis=(1, 2)), known.sum(axis=(1, 2))], axis=1)
 
     @classmethod
     def value(cls, sums: Numbers) -> Numbers:
@@ -176,31 +196,37 @@ class Forecast(HeadAnswer[Forecasted]):
         return scores.sum()
 
 
-def persistence(read: Numbers, horizon: int) -> Numbers:
-    """Return the last known value of each feature, `horizon` times.
+def _rmse(errors: Numbers) -> float | None:
+    return None if np.isnan(errors).all() else float(np.sqrt(np.nanmean(errors**2)))
+
+
+def persistence(read: Numbers, horizon: int, unknown: Numbers | float = 0.0) -> Numbers:
+    """Return the last known value of each feature, `horizon` times; `unknown` where there is none.
 
     >>> persistence(np.array([[1.0, 5.0], [2.0, np.nan]]), 2).tolist()
     [[2.0, 5.0], [2.0, 5.0]]
     """
-    return np.tile(_filled(read)[-1], (horizon, 1))
+    last = last_known(read)
+    return np.tile(np.where(np.isnan(last), unknown, last), (horizon, 1))
 
 
-def seasonal(read: Numbers, horizon: int, season: int) -> Numbers:
+def seasonal(read: Numbers, horizon: int, season: int, unknown: Numbers | float = 0.0) -> Numbers:
     """Return the values of one season before; of a series shorter than a season the last known ones.
+
+    In the place of a missing value is the one before it, or else the first that is known.
 
     >>> seasonal(np.array([[1.0], [2.0], [3.0]]), 4, 2)[:, 0].tolist()
     [2.0, 3.0, 2.0, 3.0]
     """
     if len(read) < season:
-        return persistence(read, horizon)
-    last = _filled(read)[-season:]
+        return persistence(read, horizon, unknown)
+    last = _filled(read, unknown)[-season:]
     return last[np.arange(horizon) % season]
 
 
-def _filled(read: Numbers) -> Numbers:
-    """Put the value before in the place of a missing one; 0 where none is before."""
-    found = read.copy()
-    for step in range(len(found)):
-        before = found[step - 1] if step else np.zeros(found.shape[1])
-        found[step] = np.where(np.isnan(found[step]), before, found[step])
+def _filled(read: Numbers, unknown: Numbers | float) -> Numbers:
+    found, first = read.copy(), last_known(read[::-1])
+    before = np.where(np.isnan(first), unknown, first)
+    for step in found:
+        step[:] = before = np.where(np.isnan(step), before, step)
     return found

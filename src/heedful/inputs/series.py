@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.data.series.series import Values, as_values
+from heedful.data.series.series import Values, as_values, last_known
 from heedful.data.standardize import Standardizer
 from heedful.errors import DataError
 from heedful.inputs.base import EmbeddedInput
@@ -43,13 +43,24 @@ class SeriesBatch(NamedTuple):
     again, which are 1 where the value is missing."""
     lengths: Tensor
     """(batch,), long."""
+    levels: Tensor
+    """(batch, features), double: what was taken off each series before it was standardised."""
+
+
+class EncodedSeries(NamedTuple):
+    """One series as the model reads it."""
+
+    values: Values
+    """(length, features), as in `SeriesBatch`."""
+    level: Values
+    """(features,)."""
 
 
 class SeriesFeatures(nn.Module):
     """A learned linear map of each step, with dropout: a `SeriesBatch` -> (batch, length, width).
 
     >>> features = SeriesFeatures(SeriesInputsConfig(width=4), 3)
-    >>> features(SeriesBatch(torch.ones(2, 5, 3), torch.tensor([5, 2]))).shape
+    >>> features(SeriesBatch(torch.ones(2, 5, 3), torch.tensor([5, 2]), torch.zeros(2, 3))).shape
     torch.Size([2, 5, 4])
     """
 
@@ -68,11 +79,11 @@ class SeriesFeatures(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class SeriesInput(EmbeddedInput[Values, Values]):
+class SeriesInput(EmbeddedInput[Values, EncodedSeries]):
     """Series of (length, features), each feature less its training mean and divided by its training deviation.
 
     >>> series = SeriesInput.of([np.array([[1.0], [3.0]]), np.array([[np.nan]])], SeriesInputsConfig())
-    >>> series.encode([np.array([[3.0], [np.nan]])])[0].tolist()
+    >>> series.encode([np.array([[3.0], [np.nan]])])[0].values.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
 
@@ -83,10 +94,12 @@ class SeriesInput(EmbeddedInput[Values, Values]):
     options: SeriesInputsConfig
     longest: int | None = None
     """Of longer series the last so many steps are read; None: all."""
+    relative: bool = False
+    """Whether the last known values are taken off a series first."""
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Values]) -> Self:
-        return cls.of(examples, config.inputs, config.data.window)
+        return cls.of(examples, config.inputs, config.data.window, relative=config.data.is_relative)
 
     @classmethod
     def of(
@@ -94,8 +107,10 @@ class SeriesInput(EmbeddedInput[Values, Values]):
         examples: Sequence[Values],
         options: SeriesInputsConfig,
         longest: int | None = None,
+        *,
+        relative: bool = False,
     ) -> Self:
-        """Take mean and deviation of the training series.
+        """Take mean and deviation of the training series, which are relative already if `relative`.
 
         Raises: DataError for a feature without a single value.
         """
@@ -104,42 +119,50 @@ class SeriesInput(EmbeddedInput[Values, Values]):
         if not there.any(axis=0).all():
             empty = int(np.flatnonzero(~there.any(axis=0))[0]) + 1
             raise DataError(f"feature {empty} of the series has no value in all of the training.")
-        return cls(Standardizer.fit(steps), bool((~there).any()), options, longest)
+        return cls(Standardizer.fit(steps), bool((~there).any()), options, longest, relative)
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         standardizer, values = Standardizer.load(folder / SCALES)
-        has_missing = bool(values.get("has_missing"))
-        return cls(standardizer, has_missing, config.inputs, config.data.window)
+        has_missing, data = bool(values.get("has_missing")), config.data
+        return cls(standardizer, has_missing, config.inputs, data.window, data.is_relative)
 
     def save(self, folder: Path) -> None:
         self.standardizer.save(folder / SCALES, has_missing=self.has_missing)
 
-    def encode(self, examples: Sequence[Values]) -> list[Values]:
-        return [self._standardised(self._read(each)) for each in examples]
+    def encode(self, examples: Sequence[Values]) -> list[EncodedSeries]:
+        return [self._encoded(self._read(each)) for each in examples]
 
     def _read(self, example: Values) -> Values:
         values = as_values(example)
         return values if self.longest is None else values[-self.longest :]
 
-    def _standardised(self, values: Values) -> Values:
+    def _encoded(self, values: Values) -> EncodedSeries:
         if values.shape[1] != len(self.standardizer.mean):
             raise DataError(
                 f"the series has {values.shape[1]} features; the model was trained on {len(self.standardizer.mean)}."
             )
+        level = last_known(values) if self.relative else np.zeros(len(self.standardizer.mean))
+        if np.isnan(level).any():
+            empty = int(np.flatnonzero(np.isnan(level))[0]) + 1
+            raise DataError(
+                f"feature {empty} of the series has no value in the last {len(values)} steps, which are read."
+            )
         missing = np.isnan(values)
-        found = np.where(missing, 0.0, self.standardizer.apply(values))
-        return np.concatenate([found, missing], axis=1) if self.has_missing else found
+        standardized = np.where(missing, 0.0, self.standardizer.apply(values - level))
+        if self.has_missing:
+            standardized = np.concatenate([standardized, missing], axis=1)
+        return EncodedSeries(standardized, level)
 
-    def length(self, encoded: Values) -> int:
-        return len(encoded)
+    def length(self, encoded: EncodedSeries) -> int:
+        return len(encoded.values)
 
-    def collate(self, encoded: Sequence[Values]) -> SeriesBatch:
-        lengths = torch.tensor([len(each) for each in encoded])
-        values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].shape[1])
+    def collate(self, encoded: Sequence[EncodedSeries]) -> SeriesBatch:
+        lengths = torch.tensor([len(each.values) for each in encoded])
+        values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].values.shape[1])
         for row, each in zip(values, encoded, strict=True):
-            row[: len(each)] = torch.from_numpy(each)
-        return SeriesBatch(values, lengths)
+            row[: len(each.values)] = torch.from_numpy(each.values)
+        return SeriesBatch(values, lengths, torch.from_numpy(np.stack([e.level for e in encoded])))
 
     def embedding(self) -> SeriesFeatures:
         return SeriesFeatures(

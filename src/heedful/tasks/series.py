@@ -86,10 +86,19 @@ class ForecastData(SeriesData):
         ge=0,
         description="Steps of a season, for the baseline of one season before; 0: there is none.",
     )
+    relative: bool = Field(
+        False,
+        description="Whether the last known value is taken off the steps that are read and added to those that are "
+        "forecast: for series with a trend.",
+    )
 
     @property
     def window(self) -> int:
         return self.steps
+
+    @property
+    def is_relative(self) -> bool:
+        return self.relative
 
 
 class SeriesConfig(Section):

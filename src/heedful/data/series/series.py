@@ -99,6 +99,17 @@ class SeriesSet(Dataset):
         return DataError(message, path=each.path, line=line)
 
 
+def last_known(values: Values) -> Values:
+    """Return the last known value of each feature; NaN where none is known.
+
+    >>> last_known(np.array([[1.0, 5.0], [2.0, np.nan]])).tolist()
+    [2.0, 5.0]
+    """
+    at = len(values) - 1 - (~np.isnan(values[::-1])).argmax(axis=0)
+    last: Values = values[at, np.arange(values.shape[1])]
+    return last
+
+
 def repeat_steps(inputs: Sequence[Values], length: int) -> Values:
     """Return `length` steps of the concatenated series, starting over at the end."""
     steps = np.concatenate(list(inputs))

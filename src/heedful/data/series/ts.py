@@ -1,7 +1,8 @@
 """The `.ts` format of the UEA/UCR archive of time series (Bagnall et al. 2018, https://arxiv.org/abs/1811.00075).
 
 The header consists of lines `@name value` and ends with `@data`. Each further line is a series: its dimensions
-separated by colons, then the class or the target. A dimension is numbers separated by commas, `?` if missing.
+separated by colons, then the class or the target. A dimension is numbers separated by commas, `?` if missing. Lines
+that begin with `#` or `%` are comments.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from heedful.data.files import iterate_lines
 from heedful.data.series.series import Series
 from heedful.errors import DataError
 
+COMMENTS = ("#", "%")
+
 
 def read_ts(path: Path) -> list[Series]:
     """Read a `.ts` file.
@@ -26,7 +29,7 @@ def read_ts(path: Path) -> list[Series]:
     has_answer = _read_header(path, lines)
     series: list[Series] = []
     for number, line in lines:
-        if not line.strip() or line.lstrip().startswith("#"):
+        if not line.strip() or line.lstrip().startswith(COMMENTS):
             continue
         fields = line.strip().split(":")
         answer = (fields.pop().strip(),) if has_answer else ()
@@ -49,7 +52,7 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> bool:
     has_answer = False
     for number, line in lines:
         words = line.split()
-        if not words or words[0].startswith("#"):
+        if not words or words[0].startswith(COMMENTS):
             continue
         name = words[0].lower()
         if name == "@data":

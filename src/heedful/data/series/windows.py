@@ -6,8 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from heedful.data.dataset import Dataset
-from heedful.data.series.series import Series, SeriesSet, Values, exact_text, repeat_steps
+from heedful.data.series.series import (
+    Series,
+    SeriesSet,
+    Values,
+    exact_text,
+    last_known,
+    repeat_steps,
+)
 from heedful.errors import DataError
 
 
@@ -59,10 +68,22 @@ class Windows(Dataset):
         return repeat_steps(self.inputs, length)
 
 
-def sliding_windows(series: SeriesSet, *, window: int, horizon: int, stride: int) -> Windows:
+def sliding_windows(
+    series: SeriesSet, *, window: int, horizon: int, stride: int, relative: bool = False
+) -> Windows:
     """Split series into windows of `window` steps with `horizon` steps after each, starting `stride` steps apart.
 
-    Raises: DataError if all series are too short.
+    A window whose history or future is all missing is left out.
+
+    Args:
+        series: the series to split.
+        window: steps of history.
+        horizon: steps of future.
+        stride: steps between the starts of two windows.
+        relative: subtract the last known value of each feature of the history from history and future; a window in
+            which a feature has none is left out.
+
+    Raises: DataError if all series are too short, or have no such window.
     """
     windows = [
         Window(each.values[start : start + window], each.values[start + window :][:horizon])
@@ -73,9 +94,26 @@ def sliding_windows(series: SeriesSet, *, window: int, horizon: int, stride: int
         longest = max((len(each.values) for each in series.series), default=0)
         raise DataError(
             f"the longest series of {series.name} has {longest} steps; a window of {window} and a horizon of "
-            f"{horizon} need {window + horizon}. Give longer series, or a smaller data.window.",
+            f"{horizon} need {window + horizon}. Give longer series, or a smaller data.steps.",
         )
-    return Windows(windows, series.name)
+    useful = [each for each in windows if _has_known_values(each, relative)]
+    if not useful:
+        raise DataError(
+            f"no window of {series.name} has a known value to read and one to forecast."
+        )
+    return Windows([_relative(each) for each in useful] if relative else useful, series.name)
+
+
+def _has_known_values(window: Window, relative: bool) -> bool:
+    """Return whether the history (for a relative window each feature of it) and the future have a known value."""
+    unknown = np.isnan(window.history).all(axis=0)
+    no_history = unknown.any() if relative else unknown.all()
+    return not no_history and not np.isnan(window.future).all()
+
+
+def _relative(window: Window) -> Window:
+    level = last_known(window.history)
+    return Window(window.history - level, window.future - level)
 
 
 def split_by_time(series: SeriesSet, share: float, window: int) -> tuple[SeriesSet, SeriesSet]:

@@ -63,6 +63,11 @@ class SeriesData(Section):
         return None
 
     @property
+    def is_relative(self) -> bool:
+        """Whether a series is read relative to its last known values."""
+        return False
+
+    @property
     def answer(self) -> str:
         """The column of the answers; empty where there is none."""
         return ""
@@ -126,16 +131,26 @@ class SeriesReader(Reader):
         return SeriesSet(series_of_rows(rows, data.columns_of(each_step=False), name), name)
 
     def parse(self, text: str, data: Any) -> Values:
-        """Read the one series of a file.
+        """Read the one series of a file, or of several the one that FILE:NAME names; `.ts` numbers them from 1.
 
-        Raises: DataError for a file of several.
+        Raises: DataError for a file of several without a name, or without one of this name.
         """
+        name = ""
+        if not Path(text).exists() and Path(text.rpartition(":")[0]).is_file():
+            text, _, name = text.rpartition(":")
         columns = replace(data.columns_of(each_step=self.kind == "steps"), file="")
         if columns.series and not has_column(text, columns.series):
             columns = replace(columns, series="")
         found = read_series(text, columns, answers=False)
+        if name:
+            found = [each for each in found if each.name == name]
+            if not found:
+                raise DataError(f"the file holds no series of the name {name!r}.", path=text)
         if len(found) > 1:
-            raise DataError(f"the file holds {len(found)} series; one is wanted.", path=text)
+            raise DataError(
+                f"the file holds {len(found)} series; name one of them, such as {text}:{found[0].name}.",
+                path=text,
+            )
         return found[0].values
 
     def to_argument(self, example: Values) -> str:
@@ -176,7 +191,13 @@ class ForecastReader(SeriesReader):
         return self._windows(early, data), self._windows(late, data)
 
     def _windows(self, series: SeriesSet, data: Any) -> Windows:
-        return sliding_windows(series, window=data.window, horizon=data.horizon, stride=data.stride)
+        return sliding_windows(
+            series,
+            window=data.window,
+            horizon=data.horizon,
+            stride=data.stride,
+            relative=data.relative,
+        )
 
 
 class _SeriesStream(Stream):
