@@ -1,4 +1,4 @@
-"""A command imports what it uses: the compiler of PyTorch and the libraries of training and metrics come when needed."""
+"""A command imports what it uses: PyTorch's compiler and the libraries of training and metrics only when needed."""
 
 from __future__ import annotations
 
