@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 import numpy as np
 import torch
 from pydantic import Field
-from sacrebleu.metrics import BLEU
 from torch import Tensor
 
 from heedful.answers.alignment import Alignment
@@ -260,6 +259,8 @@ class GeneratedText(Answer[Generated]):
     @classmethod
     def statistics(cls, predicted: Sequence[Generated], data: Dataset) -> Numbers:
         """Matching and all n-grams of each order, and both lengths (sacreBLEU)."""
+        from sacrebleu.metrics import BLEU
+
         bleu = BLEU(effective_order=True)
         found = []
         for generated, target in zip(predicted, data.answers, strict=True):

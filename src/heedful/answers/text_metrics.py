@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics import BLEU, CHRF
 
 from heedful.data.words import words
 from heedful.errors import ShapeError
@@ -57,6 +56,8 @@ def score_by_length(
     >>> group.shortest, group.longest, group.pairs, round(group.bleu)
     (5, 5, 1, 100)
     """
+    from sacrebleu.metrics import BLEU
+
     groups: list[list[tuple[int, str, str]]] = [[] for _ in range(len(bounds) + 1)]
     for source, translation, reference in zip(sources, translations, references, strict=True):
         length = len(words(source))
@@ -84,6 +85,8 @@ def score_translations(translations: Sequence[str], references: Sequence[str]) -
     >>> round(scores.bleu), scores.exact_match
     (100, 1.0)
     """
+    from sacrebleu.metrics import BLEU, CHRF
+
     if len(translations) != len(references) or not references:
         raise ShapeError(
             f"got {len(translations)} translations for {len(references)} references; "

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seqeval.metrics import f1_score
-
 from heedful.data.spans import detect_scheme, is_span_labels, violations
 from heedful.errors import ShapeError
 
@@ -98,6 +96,9 @@ def _span_f1(got: Labels, wanted: Labels) -> float | None:
     labels = {label for sentence in wanted for label in sentence}
     if not is_span_labels(labels):
         return None
+    # Imported here: seqeval imports scikit-learn and SciPy, two seconds of CPU.
+    from seqeval.metrics import f1_score
+
     return float(f1_score([list(s) for s in wanted], [list(s) for s in got], zero_division=0))
 
 

@@ -9,6 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from heedful.ops.jit.constant import assume_constant_result
+
 
 def runs_lstm_in(dtype: torch.dtype) -> bool:
     """Whether this processor runs PyTorch's LSTM under autocast to `dtype`.
@@ -23,7 +25,7 @@ def runs_lstm_in(dtype: torch.dtype) -> bool:
 
 
 # torch.compile treats the result as a constant instead of tracing the function.
-torch.compiler.assume_constant_result(runs_lstm_in)
+assume_constant_result(runs_lstm_in)
 
 
 @cache

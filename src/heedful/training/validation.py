@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning_fabric.utilities import move_data_to_device
 
 from heedful.answers.base import Scores
 from heedful.data.dataset import Dataset
@@ -22,6 +21,8 @@ def validate(
     data: Dataset,
 ) -> Scores:
     """Return the loss per prediction and the metrics; `batches` is the encoded form of `data`."""
+    from lightning_fabric.utilities import move_data_to_device
+
     device = next(trained.model.parameters()).device
     loss.eval()
     total, predictions = 0.0, 0

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.jit.cache import has_entries, linked, loaded, save
+from heedful.ops.jit.constant import assume_constant_result
 from heedful.ops.jit.source import KEEPS_NAN, Compiled, Provided, signature_text
 from heedful.ops.jit.threads import hold_during_fork, share
 
@@ -57,7 +58,7 @@ def _find_reason() -> str | None:
 
 
 # torch.compile evaluates this while tracing and treats the result as a constant.
-torch.compiler.assume_constant_result(unavailable)
+assume_constant_result(unavailable)
 
 
 class Entry:

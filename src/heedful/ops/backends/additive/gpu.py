@@ -10,6 +10,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
+from heedful.ops.jit.constant import assume_constant_result
 from heedful.ops.rows import broadcast
 
 SLOPES = {"tanh": None, "leaky_relu": 0.2}
@@ -36,7 +37,7 @@ def _find_reason() -> str | None:
 
 
 # Under torch.compile the call is evaluated, not traced.
-torch.compiler.assume_constant_result(unavailable)
+assume_constant_result(unavailable)
 
 
 def scores_forward(query: Tensor, key: Tensor, vector: Tensor, activation: str) -> Tensor:
