@@ -20,7 +20,7 @@ import torch
 from claims.common import quiet, save
 from heedful.config import build
 from heedful.data.texts import TextColumns, Texts, read_texts, split_validation
-from heedful.models.frequency import spent_on_frequent
+from heedful.models.frequency import attention_to_frequent
 from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
 from heedful.tasks.predictor import Predictor
@@ -62,7 +62,7 @@ def on_frequent(trained: Predictor, texts: list[str]) -> float:
             key_bias = model.frequency.key_bias(batch)
             pooled = model.head(states, key_bias=key_bias, return_weights=True)
         assert pooled.weights is not None
-        found.append(float(spent_on_frequent(pooled.weights, shares, SMOOTHING)))
+        found.append(float(attention_to_frequent(pooled.weights, shares, SMOOTHING)))
     return sum(found) / len(found)
 
 

@@ -1,4 +1,4 @@
-"""What `heedful.load` and `heedful.train` are: trained models from Python, whatever their task."""
+"""The Python interface: `heedful.train` and `heedful.load` return a `TrainedModel` of any task."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from heedful.training.events import Event
 from heedful.training.loop import train_model
 
 Data = Any
-"""A path, several, rows (a mapping an example), a DataFrame, or a `Dataset`."""
+"""A path, several paths, rows (one mapping per example), a DataFrame, or a `Dataset`."""
 
 
 class TrainedModel:
     """A trained model of any task: predict, explain, evaluate.
 
-    `heedful.load` and `heedful.train` return one. `predictor` is what it is made of.
+    Returned by `heedful.load` and `heedful.train`; wraps `predictor`.
     """
 
     def __init__(self, predictor: Predictor, run: Path):
@@ -40,23 +40,23 @@ class TrainedModel:
         """The run folder."""
 
     def __repr__(self) -> str:
-        """Name the task and the run folder."""
+        """Return task and run folder."""
         return f"<heedful model of the task {self.task!r}, {self.run}>"
 
     @property
     def task(self) -> str:
-        """The name of its task."""
+        """The task name."""
         name: str = self.predictor.task.name
         return name
 
     @property
     def config(self) -> Any:
-        """Its configuration, complete."""
+        """The complete configuration."""
         return self.predictor.config
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that it chooses from; none for answers that are not labels."""
+        """The label set; empty for tasks that do not predict labels."""
         return self.predictor.labels
 
     def predict(
@@ -64,74 +64,74 @@ class TrainedModel:
     ) -> list[Any]:
         """Return a prediction for each input, in order.
 
-        What a prediction is depends on the task:
+        The type of the predictions depends on the task:
 
-        - a label a text: `heedful.answers.label.Labels` with `label`, `labels`, `all_probabilities`;
-        - a label a token: `heedful.answers.token_label.PositionLabels` with `labels`, `probabilities`;
+        - a label per text: `heedful.answers.label.Labels` with `label`, `labels`, `all_probabilities`;
+        - a label per token: `heedful.answers.token_label.PositionLabels` with `labels`, `probabilities`;
         - a number: `heedful.answers.number.PredictedNumber` with `value`;
         - a text: `heedful.answers.text.Generated` with `text`, `score`, `candidates` and `alignment`.
 
         Args:
-            inputs: texts; for a tagger lists of tokens, or texts whose tokens are parted by spaces.
-            alignments: of generated text, also align each with its source.
-            search: of generated text `beam`, `length_penalty` and `nbest`.
+            inputs: texts; for a tagger lists of tokens, or texts with tokens separated by spaces.
+            alignments: for generated text, also align each text with its source.
+            search: for generated text `beam`, `length_penalty` and `nbest`.
 
-        Raises: OptionError for one text instead of a list, or a keyword that has no effect on this task.
+        Raises: OptionError for a string instead of a list, or an option that has no effect on this task.
         """
         if isinstance(inputs, str):
-            raise OptionError(f"inputs is one text, {inputs[:40]!r}; give a list, as in [text].")
+            raise OptionError(f"inputs is {inputs[:40]!r}; expected a list, as in [text].")
         self.predictor.task.check_options({"alignments": alignments, **search})
-        read = [self._input(one) for one in inputs]
-        found = list(self.predictor.predict(read, **search))
+        examples = [self._parse(each) for each in inputs]
+        predictions = list(self.predictor.predict(examples, **search))
         if not alignments:
-            return found
-        return [self._aligned(one, each) for one, each in zip(read, found, strict=True)]
+            return predictions
+        return [self._aligned(*pair) for pair in zip(examples, predictions, strict=True)]
 
-    def _input(self, one: Any) -> Any:
-        if not isinstance(one, str):
-            return one
-        return self.predictor.task.reader.parse(one, self.config.data)
+    def _parse(self, example: Any) -> Any:
+        if not isinstance(example, str):
+            return example
+        return self.predictor.task.reader.parse(example, self.config.data)
 
-    def _aligned(self, source: str, found: Generated) -> Generated:
-        if not source.strip() or not found.text.strip():
-            return found
-        alignment = align_words(self.predictor, source, found.text)
-        return dataclasses.replace(found, alignment=alignment)
+    def _aligned(self, source: str, generated: Generated) -> Generated:
+        if not source.strip() or not generated.text.strip():
+            return generated
+        alignment = align_words(self.predictor, source, generated.text)
+        return dataclasses.replace(generated, alignment=alignment)
 
     def explain(self, one: Any, *, reference: str | None = None, **search: Any) -> Explanation:
-        """Return what the model attends to for one input: records, `html()`, `png()`, a picture in a notebook.
+        """Return the attention weights for one input, with `records`, `html()`, `png()` and notebook display.
 
         Args:
             one: an input, as for `predict`.
-            reference: of generated text, a target to explain instead of the model's own.
+            reference: for generated text, a target to explain instead of the model's output.
             search: as for `predict`.
 
-        Raises: DataError for an input or a target that is empty; OptionError for a keyword without effect.
+        Raises: DataError for an empty input or target; OptionError for an option without effect.
         """
         self.predictor.task.check_options({"reference": reference, **search})
-        example = self._input(one)
+        example = self._parse(one)
         if reference is not None:
             return explain_prediction(self.predictor, example, target=reference)
         [prediction] = self.predictor.predict([example], **search)
         return explain_prediction(self.predictor, example, prediction)
 
     def evaluate(self, data: Data, **search: Any) -> Any:
-        """Predict the inputs of `data`, compare with its answers, and return the metrics.
+        """Predict the inputs of `data` and return the metrics against its answers.
 
         Args:
-            data: a path, several paths, rows, a DataFrame or a `Dataset`, as for `heedful.train`.
+            data: as for `heedful.train`.
             search: as for `predict`.
 
-        Raises: DataError for data that cannot be used; OptionError for a keyword without effect.
+        Raises: DataError for invalid data; OptionError for an option without effect.
         """
-        found = _dataset(self.predictor.task, self.config.data, data, "test")
-        return self.predictor.evaluate(found, **search)
+        dataset = _dataset(self.predictor.task, self.config.data, data, "test")
+        return self.predictor.evaluate(dataset, **search)
 
 
 def load(run: str | Path) -> TrainedModel:
-    """Load a trained model from its run folder, whatever its task.
+    """Load a trained model of any task from its run folder.
 
-    Raises: RunError for a folder that is missing, is no run, or is damaged.
+    Raises: RunError for a folder that is missing, not a run, or damaged.
 
     >>> load("no/such/run")
     Traceback (most recent call last):
@@ -151,30 +151,30 @@ def train(
     progress: Callable[[Event], object] | None = None,
     **settings: Any,
 ) -> TrainedModel:
-    """Train a model of a task into the run folder `out`, and return it.
+    """Train a model, save it to the run folder `out`, and return it.
 
     Args:
         task: a name in `heedful.tasks.table.TASKS`: translate, tag, classify, regress.
-        train: a path, several paths (two line-aligned files are pairs), the name of a built-in corpus; or rows, each a
-            mapping of columns; or a pandas or polars DataFrame.
-        valid: likewise; None: a built-in corpus brings its own, and a share of texts is cut off.
-        out: a folder that is not there, or, resuming or overwriting, that of a run.
-        resume: go on with the run in `out`.
-        overwrite: replace the run in `out`, once the first step can be taken.
-        progress: called with each event of the training (`heedful.training.events`).
-        settings: options of `heedful train` (`encoder="lstm"`, `text="review"`), and sections of the configuration
+        train: a path, several paths (such as two line-aligned files), the name of a built-in corpus, rows (mappings
+            from column to value), a pandas or polars DataFrame, or a `Dataset`.
+        valid: as `train`; None: the validation part of a built-in corpus, or a fraction split off `train`.
+        out: a new or empty folder; the folder of a run to resume or overwrite.
+        resume: resume the run in `out`.
+        overwrite: replace the run in `out`, once training is ready to start.
+        progress: called with each event of `heedful.training.events`.
+        settings: options of `heedful train` (`encoder="lstm"`, `text="review"`), and configuration sections
             (`training={"epochs": 3}`).
 
-    Raises: OptionError for an unknown task, setting or value, with the nearest one; DataError for data that cannot
-        be used; RunError for a folder that is taken.
+    Raises: OptionError for an unknown task, setting or value, with the nearest one; DataError for invalid data;
+        RunError if `out` is in use.
 
     >>> import tempfile
     >>> rows = [{"text": "good film", "label": "yes"}, {"text": "bad film", "label": "no"}] * 12
     >>> tiny = {"epochs": 1, "keep_freed_memory": False}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     model = train("classify", train=rows, out=f"{folder}/run", encoder="none", training=tiny)
-    >>> [found] = model.predict(["good"])
-    >>> sorted(found.all_probabilities), model.labels
+    >>> [prediction] = model.predict(["good"])
+    >>> sorted(prediction.all_probabilities), model.labels
     (['no', 'yes'], ('no', 'yes'))
     """
     if task not in TASKS:
@@ -199,19 +199,19 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
 ) -> TrainedModel:
-    """Train a model as `heedful.train` and `heedful train` do: a run folder with its report.
+    """Train a model and write its run folder with the report; used by `heedful.train` and the command.
 
     Args:
         task: one of `heedful.tasks.table.TASKS`.
-        config: its configuration, complete.
+        config: the complete configuration.
         train: the training data.
-        valid: the validation data, by which the best weights are chosen.
+        valid: the validation data, which select the best weights.
         out: the run folder.
         progress: called with each event.
-        resume: go on with the run in `out`.
+        resume: resume the run in `out`.
         overwrite: replace the run in `out`.
 
-    Raises: as `heedful.training.loop.train_model`.
+    Raises: see `heedful.training.loop.train_model`.
     """
     events = train_model(task, config, train, valid, out, resume=resume, overwrite=overwrite)
     for event in events:
@@ -223,7 +223,7 @@ def fit(
 
 
 def _configuration(task: Task, train: Data, valid: Data, settings: Mapping[str, Any]) -> Any:
-    """Lay options and sections over the defaults; paths of data are kept, as the command keeps them."""
+    """Apply options and sections to the defaults; data paths are recorded, as by the command."""
     options = {option.name: option for option in ENTRIES[task.name].options[2:]}
     sections = task.configuration.model_fields
     values: Values = {}
@@ -254,29 +254,29 @@ def _unknown_setting(name: str, choices: Sequence[str]) -> OptionError:
 
 
 def _training_data(task: Task, section: Any, train: Data, valid: Data) -> tuple[Dataset, Dataset]:
-    """Read or convert training and validation data; without the latter some is cut off, where the task does that."""
+    """Load training and validation data; missing validation data are split off if the task supports it."""
     if _paths(train) and (valid is None or _paths(valid)):
         return task.reader.read_training(section)
-    found = _dataset(task, section, train, "train")
+    dataset = _dataset(task, section, train, "train")
     if valid is None:
-        return task.reader.split(found, section)
-    return found, _dataset(task, section, valid, "valid")
+        return task.reader.split(dataset, section)
+    return dataset, _dataset(task, section, valid, "valid")
 
 
 def _dataset(task: Task, section: Any, data: Data, part: Any) -> Dataset:
-    """Read paths, or convert rows or a DataFrame."""
+    """Read paths, or convert rows or a DataFrame to a dataset."""
     if isinstance(data, Dataset):
         return data
     if paths := _paths(data):
         return task.reader.read(paths, section, part)
     rows = _rows(data)
     if not rows:
-        raise DataError(f"{part} holds no examples; one or more are wanted.")
+        raise DataError(f"{part} holds no examples; expected at least one.")
     return task.reader.from_rows(rows, section, part)
 
 
 def _paths(data: Data) -> tuple[str, ...]:
-    """Return paths, or names of built-in corpora; none for other data."""
+    """Return paths or names of built-in corpora; empty for other data."""
     if isinstance(data, str | Path):
         return (str(data),)
     if isinstance(data, list | tuple) and data and isinstance(data[0], str | Path):
@@ -294,7 +294,7 @@ def _rows(data: Data) -> list[Mapping[str, Any]]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
             raise DataError(
-                f"example {number} is a {type(row).__name__}; a mapping of columns is wanted, such as "
+                f"example {number} is a {type(row).__name__}; expected a mapping of columns such as "
                 '{"text": "good", "label": "yes"}.'
             )
     return rows

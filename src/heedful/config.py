@@ -1,6 +1,6 @@
-"""Configuration files: TOML in, a frozen pydantic value out, and complete commented TOML back.
+"""Configuration files: read TOML into frozen pydantic models, and write complete, commented TOML.
 
-Nothing here knows a task: every function takes the class of the configuration.
+Independent of tasks: every function takes the configuration class.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read_toml(path: str | Path) -> Values:
 def read_configuration(
     kind: type[Configuration], path: str | Path, overrides: Iterable[str] = ()
 ) -> Configuration:
-    r"""Read `path`, lay the `section.key=value` overrides over it and validate the whole.
+    r"""Read a TOML file, apply the `section.key=value` overrides and validate the result.
 
     Raises: OptionError naming the file and line, or the override, and the nearest valid name.
 
@@ -61,24 +61,24 @@ def read_configuration(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "decoding.toml")
     ...     characters = path.write_text("beam = 2\nchunk = 64")
-    ...     found = read_configuration(DecodingConfig, path, ["beam=8"])
-    >>> found.beam, found.chunk, found.length_penalty
+    ...     config = read_configuration(DecodingConfig, path, ["beam=8"])
+    >>> config.beam, config.chunk, config.length_penalty
     (8, 64, 1.0)
     """
     values = read_toml(path)
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     overridden = apply_overrides(kind, values, overrides)
-    return build(kind, overridden, where=lambda keys: place(path, lines, keys))
+    return build(kind, overridden, where=lambda keys: locate_key(path, lines, keys))
 
 
 def apply_overrides(
     kind: type[BaseModel], values: Mapping[str, Any], overrides: Iterable[str]
 ) -> Values:
-    """Return `values` with every `section.key=value` laid over it.
+    """Return `values` with every `section.key=value` override applied.
 
-    The value is read as TOML (`3`, `0.1`, `true`, `["a", "b"]`); what is not TOML is taken as text.
+    Values are parsed as TOML (`3`, `0.1`, `true`, `["a", "b"]`), or else taken as strings.
 
-    Raises: OptionError for another form, or a name that `kind` has not, with the nearest one.
+    Raises: OptionError for a malformed override, or an unknown name, with the nearest known one.
 
     >>> from heedful.tasks.translate import TranslationConfig
     >>> apply_overrides(TranslationConfig, {"model": {"kind": "gru"}}, ["model.hidden=64", "vocabulary.kind=char"])
@@ -89,21 +89,21 @@ def apply_overrides(
         name, equals, text = override.partition("=")
         keys = [part.strip() for part in name.split(".")]
         if not equals or not all(keys):
-            raise OptionError(f"override {override!r} has not the form section.key=value")
+            raise OptionError(f"override {override!r} is malformed; write section.key=value")
         _check_names(kind, keys)
-        place = result
+        section = result
         for key in keys[:-1]:
-            place = place.setdefault(key, {})
-            if not isinstance(place, dict):
+            section = section.setdefault(key, {})
+            if not isinstance(section, dict):
                 raise OptionError(f"override {override!r}: {key!r} is a value, not a section")
-        place[keys[-1]] = _read_value(text.strip())
+        section[keys[-1]] = _read_value(text.strip())
     return result
 
 
 def build(kind: type[Configuration], values: Mapping[str, Any], where: Any = None) -> Configuration:
-    """Validate `values` as a `kind`, with errors that name the key and the nearest valid one.
+    """Build a configuration of class `kind`, with errors that name the key and the nearest valid one.
 
-    `where` turns a key path into a text such as "run.toml, line 3: " that starts the message.
+    `where` maps a key path to a prefix of the message, such as "run.toml, line 3: ".
 
     >>> from heedful.tasks.translate import TranslationConfig
     >>> build(TranslationConfig, {"model": {"kind": "lstm", "hidden": 64}}).model.hidden
@@ -115,12 +115,12 @@ def build(kind: type[Configuration], values: Mapping[str, Any], where: Any = Non
     try:
         return kind.model_validate(_with_tags(kind, values))
     except ValidationError as error:
-        messages = [_explain(kind, detail, where) for detail in error.errors()]
+        messages = [_error_message(kind, detail, where) for detail in error.errors()]
         raise OptionError("\n".join(dict.fromkeys(messages))) from None
 
 
 def _with_tags(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
-    """Say which member of a union a section means when it leaves that out: the default one."""
+    """Add the discriminator of the default union member to sections that lack one."""
     tagged = dict(values)
     for name, field in kind.model_fields.items():
         if isinstance(field.discriminator, str) and isinstance(tagged.get(name), Mapping):
@@ -130,11 +130,11 @@ def _with_tags(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
 
 
 def write_toml(configuration: BaseModel) -> str:
-    r"""Write a complete TOML file: every section, every key, each under its description.
+    r"""Return a complete TOML file: all sections and keys, each preceded by its description as a comment.
 
     >>> from heedful.tasks.translate import DecodingConfig
     >>> print(*write_toml(DecodingConfig(beam=2)).splitlines()[2:4], sep="\n")
-    # Hypotheses kept at each step; 1 is greedy search.
+    # Beam size; 1: greedy search.
     beam = 2
     """
     lines = [f"# {line}" for line in _paragraph(type(configuration).__doc__)]
@@ -142,12 +142,12 @@ def write_toml(configuration: BaseModel) -> str:
 
 
 def _section(configuration: BaseModel, prefix: str) -> list[str]:
-    """Write the keys of one section, then its sub-sections: TOML wants them in that order."""
+    """Return the lines of one section: its keys, then its subsections, as TOML requires."""
     keys: list[str] = []
     sections: list[str] = []
     for name, field in type(configuration).model_fields.items():
         value = getattr(configuration, name)
-        comment = [f"# {line}" for line in _paragraph(_described(field))]
+        comment = [f"# {line}" for line in _paragraph(_description(field))]
         if isinstance(value, BaseModel):
             body = _section(value, f"{prefix}{name}.")
             sections += ["", *comment, f"[{prefix}{name}]", *body]
@@ -158,8 +158,8 @@ def _section(configuration: BaseModel, prefix: str) -> list[str]:
     return keys[1:] + sections if prefix else keys + sections
 
 
-def _described(field: FieldInfo) -> str:
-    """The description of a field, with its choices unless it names them all."""
+def _description(field: FieldInfo) -> str:
+    """Return the description of a field, plus its choices unless the text names them all."""
     text, names = field.description or "", choices_of(field)
     missing = [name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
     return f"{text} One of: {', '.join(names)}." if missing and len(names) > 1 else text
@@ -172,12 +172,12 @@ def _literal(value: object) -> str:
         return repr(value)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_literal(each) for each in value) + "]"
-    # a JSON string is a TOML string once DEL, which JSON leaves bare, is escaped
+    # JSON strings are valid TOML strings once DEL is escaped.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _paragraph(text: str | None, width: int = 96) -> list[str]:
-    """Wrap the first paragraph of `text`; a comment needs no more."""
+    """Return the first paragraph of `text` as wrapped lines."""
     words = (text or "").split("\n\n")[0].split()
     lines: list[str] = []
     for word in words:
@@ -200,24 +200,24 @@ def _read_value(text: str) -> Any:
 
 
 def _classes(annotation: Any) -> list[type[BaseModel]]:
-    """List the configuration classes that a field's annotation allows (several for a union)."""
+    """Return the configuration classes that an annotation allows; several for a union."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _classes(get_args(annotation)[0])
     if origin in (Union, UnionType):
-        return [found for part in get_args(annotation) for found in _classes(part)]
+        return [kind for part in get_args(annotation) for kind in _classes(part)]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return []
 
 
 def _check_names(kind: type[BaseModel], keys: list[str]) -> None:
-    """Raise for the first name of the path `keys` that no configuration of `kind` has."""
+    """Raise OptionError for the first unknown name in the key path `keys`."""
     classes, sections = [kind], ""
     for position, key in enumerate(keys):
         fields = {n: f.annotation for each in classes for n, f in each.model_fields.items()}
         if key not in fields:
-            raise OptionError(_unknown(sections, key, kind, list(fields)))
+            raise OptionError(_unknown_key(sections, key, kind, list(fields)))
         inner = [
             f
             for e in classes
@@ -233,31 +233,31 @@ def _check_names(kind: type[BaseModel], keys: list[str]) -> None:
         classes, sections = inner, f"{sections}{key}."
 
 
-def _unknown(sections: str, key: str, kind: type[BaseModel], choices: list[str]) -> str:
-    """Say that `key` is unknown; the nearest name may lie in this section or in another one."""
+def _unknown_key(sections: str, key: str, kind: type[BaseModel], choices: list[str]) -> str:
+    """Return the message for an unknown key, suggesting the nearest one in this or another section."""
     near = nearest(key, choices)
-    homes = {
+    elsewhere = {
         f"{name}.{key}": _tags(each)
         for name, field in kind.model_fields.items()
         for each in _classes(field.annotation)
         if key in each.model_fields
     }
-    if tags := homes.get(f"{sections}{key}"):
-        hint = f"; it is a setting of {sections}kind = {' or '.join(tags)} alone."
+    if tags := elsewhere.get(f"{sections}{key}"):
+        hint = f"; it is a setting of {sections}kind = {' or '.join(tags)} only."
     else:
-        meant = f"{sections}{near}" if near else next(iter(homes), None)
-        hint = f"; did you mean '{meant}'?" if meant else "."
-    what = "section or key" if not sections else "key"
-    return f"unknown {what} '{sections}{key}'{hint} The choices are: {', '.join(choices)}."
+        suggestion = f"{sections}{near}" if near else next(iter(elsewhere), None)
+        hint = f"; did you mean '{suggestion}'?" if suggestion else "."
+    noun = "section or key" if not sections else "key"
+    return f"unknown {noun} '{sections}{key}'{hint} The choices are: {', '.join(choices)}."
 
 
-def _explain(kind: type[BaseModel], detail: Any, where: Any) -> str:
-    """Turn one pydantic error into a sentence."""
+def _error_message(kind: type[BaseModel], detail: Any, where: Any) -> str:
+    """Return the message for one pydantic error."""
     keys: list[str | int] = []
     classes, names = [kind], list(kind.model_fields)
     for part in detail["loc"]:
         if keys and isinstance(part, str) and part not in names and len(classes) > 1:
-            # pydantic puts the tag of a union between the section and the key
+            # Pydantic inserts the discriminator of a union between section and key.
             chosen = [each for each in classes if part in _tags(each)]
             classes = chosen or classes
             names = [n for each in classes for n in each.model_fields]
@@ -275,7 +275,7 @@ def _explain(kind: type[BaseModel], detail: Any, where: Any) -> str:
     name = ".".join(str(key) for key in keys)
     if detail["type"] == "extra_forbidden":
         section = "".join(f"{key}." for key in keys[:-1])
-        return start + _unknown(section, str(keys[-1]), kind, names)
+        return start + _unknown_key(section, str(keys[-1]), kind, names)
     got = detail.get("input")
     message = detail["msg"].removeprefix("Value error, ")
     is_shown = isinstance(got, (dict, BaseModel)) or repr(got) in message
@@ -289,22 +289,22 @@ def _tags(kind: type[BaseModel]) -> tuple[Any, ...]:
 
 
 def _syntax_message(path: Path, message: str) -> str:
-    found = re.search(r"\(at line (\d+), column \d+\)", message)
-    if not found:
+    location = re.search(r"\(at line (\d+), column \d+\)", message)
+    if not location:
         return f"{path}: {message}"
-    return f"{path}, line {found[1]}: {message.replace(found[0], '').strip()}"
+    return f"{path}, line {location[1]}: {message.replace(location[0], '').strip()}"
 
 
-def place(path: str | Path, lines: list[str], keys: list[str]) -> str:
-    """Find the line on which the key path `keys` is set; without one, only the file is named."""
-    section, wanted = "", ".".join(keys[:-1])
-    # an error of the whole, such as two keys that do not go together, has no keys
+def locate_key(path: str | Path, lines: list[str], keys: list[str]) -> str:
+    """Return "path, line n: " for the line that sets the key path `keys`, or "path: " if there is none."""
+    section, target = "", ".".join(keys[:-1])
+    # Errors about several keys, such as incompatible options, have no key path.
     for number, line in enumerate(lines if keys else (), start=1):
         header = re.match(r"\s*\[([^\[\]]+)\]", line)
         if header:
             section = header[1].strip()
             if section == ".".join(keys):
                 return f"{path}, line {number}: "
-        elif section == wanted and re.match(rf"\s*{re.escape(keys[-1])}\s*=", line):
+        elif section == target and re.match(rf"\s*{re.escape(keys[-1])}\s*=", line):
             return f"{path}, line {number}: "
     return f"{path}: "

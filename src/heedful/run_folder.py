@@ -1,7 +1,7 @@
-"""The folder of a trained model: its files, its format number, and how files are written and checked.
+"""Run folders of trained models: file names, format number, atomic writing and validation.
 
-A run folder can be moved. Nothing in it is a pickle, and reading one runs no code from it. `FORMAT` is raised when what
-a folder holds changes; folders of older formats are still read (see `heedful.tasks.upgrade`).
+Run folders are relocatable, and loading one executes no code from it (no pickles). `FORMAT` increases with every
+change of the contents; older formats can still be loaded (see `heedful.tasks.upgrade`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 
 FORMAT = 2
-"""Of the folders that are written. Every format from 1 on is read."""
+"""Format that is written; formats from 1 on can be read."""
 
 
 def create(folder: str | Path, task: str) -> Path:
-    """Make a run folder that holds only its marker.
+    """Create a run folder that contains only its marker file.
 
-    Raises: RunError when something that is not an empty folder is already there.
+    Raises: RunError if the path exists and is not an empty folder.
     """
     folder = Path(folder)
     check_free(folder)
@@ -40,7 +40,7 @@ def create(folder: str | Path, task: str) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder has the marker of a run, of whatever format."""
+    """Return whether a folder has the marker file of a run of any format."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -49,9 +49,9 @@ def is_run(folder: Path) -> bool:
 
 
 def check_free(folder: str | Path, *, overwrite: bool = False) -> None:
-    """Check that a run can be written to `folder`: nothing is there, an empty folder, or a run to overwrite.
+    """Check that a run can be written to `folder`: it does not exist, is empty, or is a run to overwrite.
 
-    Raises: RunError otherwise; nothing is changed.
+    Raises: RunError otherwise; the file system is not modified.
     """
     folder = Path(folder)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -59,36 +59,36 @@ def check_free(folder: str | Path, *, overwrite: bool = False) -> None:
     if overwrite and folder.exists():
         if is_run(folder):
             return
-        raise RunError(f"{folder} is not a run, so it is not overwritten; name another folder")
+        raise RunError(f"{folder} is not a run, so it is not overwritten; choose another folder")
     if folder.exists():
         if not folder.is_dir():
-            raise RunError(f"{folder} is a file; name another folder for the run")
+            raise RunError(f"{folder} is a file; choose another folder for the run")
         if not (folder / MARKER).exists():
-            raise RunError(f"{folder} exists and is not empty; name another folder for the run")
+            raise RunError(f"{folder} exists and is not empty; choose another folder for the run")
         raise RunError(
-            f"{folder} holds a run already; --resume goes on with it, --overwrite replaces it (in Python resume=True, "
-            "overwrite=True), or name another folder"
+            f"{folder} already holds a run; resume it with --resume or replace it with --overwrite "
+            "(in Python resume=True, overwrite=True), or choose another folder"
         )
-    above = next((each for each in folder.absolute().parents if each.exists()), None)
-    if above is None or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise RunError(f"{folder} cannot be made: {above} is not a folder that can be written to")
+    parent = next((each for each in folder.absolute().parents if each.exists()), None)
+    if parent is None or not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise RunError(f"{folder} cannot be created: {parent} is not a writable folder")
 
 
 def check(folder: str | Path, task: str) -> Path:
-    """Return the folder of a run of `task`.
+    """Check that `folder` is a run of `task` and return it as a path.
 
-    Raises: RunError for a folder that is missing, is no run, or is a run of something else.
+    Raises: RunError for a folder that is missing, not a run, or a run of another task.
     """
     got = read_task(folder)
     if got != task:
-        raise RunError(f"{folder} holds a run of {got!r}, wanted one of {task!r}")
+        raise RunError(f"{folder} is a run of the task {got!r}; expected {task!r}")
     return Path(folder)
 
 
 def read_task(folder: str | Path) -> str:
-    """Return the name of the task that a run folder holds.
+    """Return the task name of a run folder.
 
-    Raises: RunError for a folder that is missing, or is no run that this Heedful reads.
+    Raises: RunError for a folder that is missing, not a run, or of an unsupported format.
     """
     return _read_marker(folder)[0]
 
@@ -96,7 +96,7 @@ def read_task(folder: str | Path) -> str:
 def read_format(folder: str | Path) -> int:
     """Return the format number of a run folder.
 
-    Raises: RunError as `read_task`.
+    Raises: RunError, see `read_task`.
     """
     return _read_marker(folder)[1]
 
@@ -104,37 +104,34 @@ def read_format(folder: str | Path) -> int:
 def _read_marker(folder: str | Path) -> tuple[str, int]:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise RunError(
-            f"{folder} is a file; give the folder that was named with --out when training"
-        )
+        raise RunError(f"{folder} is a file; give the folder that training wrote to (--out)")
     if not folder.is_dir():
         raise RunError(f"run folder {str(folder)!r} does not exist")
     marker = folder / MARKER
     if not marker.exists():
         raise RunError(
-            f"{folder} is not a run folder: it has no {MARKER}; "
-            "give the folder that was named with --out when training"
+            f"{folder} is not a run folder: it has no {MARKER}; give the folder that training wrote to (--out)"
         )
     try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
-        got_task, got_format = str(found["task"]), found["format"]
+        content = json.loads(marker.read_text(encoding="utf-8"))
+        task, format_number = str(content["task"]), content["format"]
     except (ValueError, KeyError, TypeError):
-        raise RunError(f"{marker} is corrupt; copy the folder again or train anew") from None
-    if got_format not in range(1, FORMAT + 1):
+        raise RunError(f"{marker} is corrupt; copy the folder again or retrain") from None
+    if format_number not in range(1, FORMAT + 1):
         raise RunError(
-            f"{folder} has format {got_format}, this Heedful reads 1 to {FORMAT}; "
-            "use the version of Heedful that wrote it"
+            f"{folder} has format {format_number}, but this version of Heedful reads formats 1 to {FORMAT}; "
+            "use the version that wrote it"
         )
-    return got_task, got_format
+    return task, format_number
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or nothing: a reader never sees half of it."""
+    """Write a text file atomically."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing, also when the process is killed in between."""
+    """Write a file atomically: a killed process leaves the old content or the new."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         file.write(content)
@@ -146,15 +143,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors (copies of those that share memory) as safetensors, whole or not at all."""
-    kept = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, save(kept, metadata=dict(metadata or {})))
+    """Write tensors as safetensors, atomically; tensors that share memory are copied."""
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_bytes(path, save(copies, metadata=dict(metadata or {})))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Read the metadata of a safetensors file.
 
-    Raises: RunError as `read_tensors`.
+    Raises: RunError, see `read_tensors`.
     """
     with _reading(path), safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
@@ -163,7 +160,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata from safetensors.
 
-    Raises: RunError for a missing, truncated or corrupt file, saying what to do.
+    Raises: RunError for a missing, truncated or corrupt file.
     """
     metadata = read_metadata(path)
     with _reading(path):
@@ -172,7 +169,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    advice = "copy the run folder again, resume its training or train anew"
+    advice = "copy the run folder again, resume its training or retrain"
     if not path.exists():
         raise RunError(f"{path} is missing; {advice}")
     try:

@@ -157,7 +157,7 @@ def test_overwriting_replaces_a_run_only_once_a_new_one_has_begun(tmp_path: Path
     small: dict[str, Any] = {"training": TRAINING, **SMALL}
     heedful.train("classify", train=TEXTS, out=out, **small)
     before = (out / "model.safetensors").read_bytes()
-    with pytest.raises(RunError, match=r"holds a run already.*overwrite=True"):
+    with pytest.raises(RunError, match=r"already holds a run.*overwrite=True"):
         heedful.train("classify", train=TEXTS, out=out, **small)
     with pytest.raises(OptionError, match="every training text has the label"):
         heedful.train("classify", train=TEXTS[::2], out=out, overwrite=True, **small)
@@ -186,12 +186,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"train": [{"txt": "a", "label": "b"}]}, "there is no column 'text'; did you mean 'txt'"),
     ({"train": [{"text": " ", "label": "b"}]}, "column 'text' is ' '; expected a non-empty string"),
     ({"train": []}, "train holds no examples"),
-    ({"train": [1, 2]}, "example 1 is a int; a mapping of columns is wanted"),
+    ({"train": [1, 2]}, "example 1 is a int; expected a mapping of columns"),
     ({"train": "none.tsv"}, "none.tsv: no such file"),
-    ({"task": "tag", "train": SENTENCES}, "valid is missing .in Python valid=.: a file of sentences"),
+    ({"task": "tag", "train": SENTENCES}, "valid is missing .in Python valid=.: give sentences"),
     ({"task": "tag", "train": [{"tokens": ["a"]}], "valid": SENTENCES}, "example 1 of train has no 'tags'"),
     ({"task": "tag", "train": [{"tokens": ["a"], "tags": []}], "valid": SENTENCES}, "1 'tokens' and 0 'tags'"),
-    ({"task": "translate", "train": [{"source": "a", "target": " "}], "valid": PAIRS}, "'target' is ' '; a text"),
+    ({"task": "translate", "train": [{"source": "a", "target": " "}], "valid": PAIRS}, "'target' is ' '; expected"),
 ]  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def test_what_cannot_be_trained(change: dict[str, Any], message: str, tmp_path: 
 
 
 def test_what_cannot_be_predicted(models: dict[str, TrainedModel], tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="give a list, as in"):
+    with pytest.raises(OptionError, match="expected a list"):
         models["classify"].predict("good film")
     with pytest.raises(OptionError, match="beam has no effect on the task 'classify'"):
         models["classify"].predict(["good"], beam=2)
@@ -215,5 +215,7 @@ def test_what_cannot_be_predicted(models: dict[str, TrainedModel], tmp_path: Pat
     with pytest.raises(DataError, match="no tokens to explain"):
         models["classify"].explain("")
     (tmp_path / "heedful.json").write_text('{"task": "sing", "format": 2}', encoding="utf-8")
-    with pytest.raises(RunError, match="holds a run of 'sing'; this Heedful knows translate"):
+    with pytest.raises(
+        RunError, match="is a run of the unknown task 'sing'; the tasks are translate"
+    ):
         heedful.load(tmp_path)

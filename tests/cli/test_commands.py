@@ -156,7 +156,7 @@ def test_config_is_complete_and_accepted(place: Path) -> None:
     Path("gru.toml").write_text(ran.stdout, encoding="utf-8")
     for section in ("[data]", "[vocabulary]", "[model]", "[training]", "[decoding]"):
         assert section in ran.stdout
-    assert "# Most passes over the training data.\nepochs = 30" in ran.stdout
+    assert "# Maximum passes over the training data.\nepochs = 30" in ran.stdout
     assert "hidden = 24" in ran.stdout
     ran = run_command("train", "translate", "--config", "gru.toml", *FILES, "--out", "new", *SETS)
     assert ran.status == 0, ran.stderr

@@ -211,7 +211,7 @@ BAD = [
     ((*COMPARE, *TWO, "--budget", "epoch=2", "--out", "new"), 2, "unknown budget 'epoch'; did you mean 'epochs=N'"),
     ((*COMPARE, *TWO, "--fractions", "0.1;0.3", "--out", "new"), 2, "--fractions 0.1;0.3: numbers with commas"),
     ((*COMPARE, *TWO, "--set", "training.epoch=3", "--out", "new"), 2, "did you mean 'training.epochs'"),
-    (("compare", "tag", "--encoders", "none,window", "--out", "new"), 2, "there is nothing to train on"),
+    (("compare", "tag", "--encoders", "none,window", "--out", "new"), 2, "there is no training data"),
     ((*COMPARE, *TWO, "--text", "x", "--out", "new"), 2, "unknown key 'data.text'"),
     ((*COMPARE, *TWO, "--out", "taken"), 1, "taken exists and is not empty"),
     (("compare", "wrong.toml", "--out", "new"), 2,

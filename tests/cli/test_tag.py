@@ -109,7 +109,7 @@ def test_config_is_complete_and_chooses_an_encoder() -> None:
 
 NINE = "".join(SENTENCES).replace(token(3, "a", "DET"), token(3, "a", "DET").replace("\t_\n", "\n"))
 BAD = [
-    ((*TRAIN[:2], "--out", "new"), 2, "there is nothing to train on: give --train"),
+    ((*TRAIN[:2], "--out", "new"), 2, "there is no training data; give --train"),
     ((*TRAIN[:4], "--out", "new"), 2, "--valid is missing"),
     ((*TRAIN, "--encoder", "lsmt", "--out", "new"), 2, "unknown --encoder 'lsmt'; did you mean 'lstm'"),
     ((*TRAIN, "--column", "upso", "--out", "new"), 2, "no CoNLL-U column 'upso'; did you mean 'upos'"),
@@ -132,9 +132,9 @@ BAD = [
     (("predict", "run", "."), 1, ".: this is a folder"),
     (("predict", "run", "dev.conllu", "--column", "x"), 2, "the option column has no effect on the task 'tag'"),
     (("train", "tag", "--train", "bio.conll", "--valid", "iob.conll", "--out", "new"), 1,
-     "iob.conll, line 2: the label 'I-PER' stands after 'O', and the training labels are BIO"),
+     "iob.conll, line 2: the label 'I-PER' follows 'O', but the training labels are BIO"),
     (("train", "tag", "--train", "bio.conll", "--train", "iob.conll", "--valid", "bio.conll", "--out", "new"), 1,
-     "iob.conll, line 2: the label 'I-PER' stands after 'O'"),
+     "iob.conll, line 2: the label 'I-PER' follows 'O'"),
 ]  # fmt: skip
 
 
@@ -173,4 +173,4 @@ def test_the_builtin_corpus_trains_and_tests(
     assert (wrong.status, "did you mean 'saw'" in wrong.stderr) == (2, True)
     words = ("--train", "builtin:saw", "--train", "x.conllu", "--valid", "dev.conllu")
     two = run_command("train", "tag", *words, "--out", "new")
-    assert (two.status, "--train: builtin:saw stands alone" in two.stderr) == (2, True)
+    assert (two.status, "--train: builtin:saw cannot be combined" in two.stderr) == (2, True)

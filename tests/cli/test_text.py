@@ -70,7 +70,7 @@ def test_without_a_share_for_validation_everything_trains(place: Path) -> None:
 def test_evaluate_classifier(place: Path) -> None:
     shown = run_command("evaluate", "labels", "--test", "train.tsv").stdout
     assert "20 texts" in shown
-    assert "true \\ given  no  yes" in shown
+    assert "true \\ predicted  no  yes" in shown
     values = json.loads(run_command("evaluate", "labels", "--test", "train.tsv", "--json").stdout)
     assert sum(map(sum, values["confusion"])) == values["texts"] == 20
     assert [each["label"] for each in values["labels"]] == ["no", "yes"]
@@ -168,7 +168,7 @@ def test_several_labels_from_json_lines(place: Path) -> None:
 
 
 BAD = [
-    (("train", "classify", "--out", "new"), 2, "there is nothing to train on: give --train"),
+    (("train", "classify", "--out", "new"), 2, "there is no training data; give --train"),
     ((*CLASSIFY[:4], "--text", "sentance", "--out", "new"), 1,
      "train.tsv, line 1: there is no column 'sentance'; did you mean 'sentence'"),
     ((*CLASSIFY, "--label", "lable", "--out", "new"), 1, "no column 'lable'; did you mean 'label'"),

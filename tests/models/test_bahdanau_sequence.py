@@ -56,7 +56,7 @@ def looked_at(model: RecurrentEncoderDecoder, *, whole: bool, target: int = 4) -
     """States, weights, the state after, and the gradients of all parameters, one way or the other."""
     decoder = model.decoder
     assert isinstance(decoder, BahdanauDecoder)
-    decoder.as_one_function = whole
+    decoder.fused = whole
     model.zero_grad()
     source, wanted = tokens(target)
     torch.manual_seed(3)
@@ -111,13 +111,13 @@ def test_states_without_weights_are_those_with_them() -> None:
 def calls(monkeypatch: pytest.MonkeyPatch, model: RecurrentEncoderDecoder) -> list[bool]:
     """Whether each later forward of the decoder was one function."""
     seen: list[bool] = []
-    real = BahdanauDecoder._is_one_function
+    real = BahdanauDecoder._can_fuse
 
     def note(self: BahdanauDecoder, shares: Tensor) -> bool:
         seen.append(real(self, shares))
         return seen[-1]
 
-    monkeypatch.setattr(module.BahdanauDecoder, "_is_one_function", note)
+    monkeypatch.setattr(module.BahdanauDecoder, "_can_fuse", note)
     return seen
 
 
@@ -232,7 +232,7 @@ def test_a_record_of_all_steps_is_that_of_the_single_ones() -> None:
     source, target = tokens()
     found = []
     for whole in (True, False):
-        decoder.as_one_function = whole
+        decoder.fused = whole
         with torch.no_grad(), recording(model, row=1) as recorder:
             model(source, LENGTHS, target)
         found.append(recorder.records())
@@ -284,7 +284,7 @@ def test_second_derivatives_are_the_loops(kind: str) -> None:
     source, target = tokens()
     found = []
     for whole in (True, False):
-        decoder.as_one_function = model.encoder.by_hand = whole
+        decoder.fused = model.encoder.by_hand = whole
         model.zero_grad()
         states = model(source, LENGTHS, target).states
         parameters = [each for each in model.parameters() if each.requires_grad]

@@ -13,7 +13,7 @@ from heedful.errors import HeedfulError, OptionError, ShapeError
 from heedful.models.config import choices_of
 from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS, Encoder
 from heedful.models.encoders.inputs import (
-    CHARACTER_READERS,
+    CHARACTER_ENCODERS,
     TokenBatch,
     TokenInputs,
     TokenInputsConfig,
@@ -190,9 +190,9 @@ def test_every_value_of_every_field_does_something(kind: str, name: str) -> None
 
 @pytest.mark.parametrize("widths", [(), (0, 1), (2, 2)])
 def test_widths_of_ngrams_that_cannot_be(widths: tuple[int, ...]) -> None:
-    with pytest.raises(OptionError, match="one or several different widths"):
+    with pytest.raises(OptionError, match="expected at least one width, all different"):
         build("ngrams", widths=widths)
-    with pytest.raises(OptionError, match="fewer features than the 3 widths"):
+    with pytest.raises(OptionError, match="expected at least one feature for each of the 3 widths"):
         build("ngrams", widths=(1, 2, 3), hidden=2)
 
 
@@ -208,9 +208,9 @@ def test_ngrams_are_convolutions_side_by_side() -> None:
 
 
 def test_wrong_shapes_are_refused(encoder: Encoder) -> None:
-    with pytest.raises(ShapeError, match=r"wanted \(batch, length, 4\)"):
+    with pytest.raises(ShapeError, match=r"(expected|wanted) \(batch, length, 4\)"):
         encoder(torch.zeros(1, 2, 3), torch.tensor([2]))
-    with pytest.raises(ShapeError, match=r"wanted \(1,\), one"):
+    with pytest.raises(ShapeError, match=r"(expected|wanted) \(1,\), one"):
         encoder(torch.zeros(1, 2, 4), torch.tensor([2, 2]))
 
 
@@ -234,12 +234,14 @@ def test_a_misspelt_field_is_refused() -> None:
 
 def token_batch() -> TokenBatch:
     words = torch.tensor([[2, 3, 2], [4, 0, 0]])
-    forms = torch.tensor([[0, 1, 0], [2, 0, 0]])
+    spelling_ids = torch.tensor([[0, 1, 0], [2, 0, 0]])
     characters = torch.tensor([[5, 6, 0], [7, 8, 9], [5, 0, 0]])
-    return TokenBatch(words, torch.tensor([3, 1]), forms, characters, torch.tensor([2, 3, 1]))
+    return TokenBatch(
+        words, torch.tensor([3, 1]), spelling_ids, characters, torch.tensor([2, 3, 1])
+    )
 
 
-@pytest.mark.parametrize("characters", ["none", *CHARACTER_READERS])
+@pytest.mark.parametrize("characters", ["none", *CHARACTER_ENCODERS])
 def test_a_word_reads_the_same_wherever_it_stands(characters: Any) -> None:
     torch.manual_seed(0)
     config = TokenInputsConfig(characters=characters, word_width=4, character_width=6)
@@ -249,7 +251,7 @@ def test_a_word_reads_the_same_wherever_it_stands(characters: Any) -> None:
     assert torch.equal(embedded[0, 0], embedded[0, 2])
     alone = token_batch()._replace(
         characters=torch.tensor([[5, 6]]), character_lengths=torch.tensor([2]),
-        words=torch.tensor([[2]]), forms=torch.tensor([[0]]), lengths=torch.tensor([1]),
+        words=torch.tensor([[2]]), spelling_ids=torch.tensor([[0]]), lengths=torch.tensor([1]),
     )  # fmt: skip
     torch.testing.assert_close(built(alone)[0, 0], embedded[0, 0])
 
@@ -260,12 +262,12 @@ def test_many_words_are_read_in_groups_of_about_one_length() -> None:
     lengths = torch.randint(1, 20, (300,))
     characters = torch.randint(2, 12, (300, 20))
     batch = token_batch()._replace(characters=characters, character_lengths=lengths)
-    read = built.read_forms(batch)
+    read = built.encode_spellings(batch)
     for row in (0, 17, 299):
         one = batch._replace(
             characters=characters[row : row + 1], character_lengths=lengths[row : row + 1]
         )
-        torch.testing.assert_close(built.read_forms(one)[0], read[row])
+        torch.testing.assert_close(built.encode_spellings(one)[0], read[row])
 
 
 def test_words_are_dropped_in_training_alone_and_padding_never() -> None:
@@ -279,7 +281,7 @@ def test_words_are_dropped_in_training_alone_and_padding_never() -> None:
 
 
 def test_inputs_of_nothing_are_refused() -> None:
-    with pytest.raises(OptionError, match="leave nothing of a token"):
+    with pytest.raises(OptionError, match="leave a token without features"):
         TokenInputs(TokenInputsConfig(characters="none", word_width=0), 5, 5)
-    with pytest.raises(OptionError, match="make it even"):
+    with pytest.raises(OptionError, match="it must be even"):
         TokenInputs(TokenInputsConfig(character_width=5), 5, 5)

@@ -100,5 +100,7 @@ def test_an_unfinished_old_run_says_how_to_end_it(tmp_path: Path) -> None:
 
 def test_a_newer_run_names_the_formats_that_are_read(tmp_path: Path) -> None:
     (tmp_path / "heedful.json").write_text('{"task": "tag", "format": 99}')
-    with pytest.raises(RunError, match="has format 99, this Heedful reads 1 to 2"):
+    with pytest.raises(
+        RunError, match="has format 99, but this version of Heedful reads formats 1 to 2"
+    ):
         TASKS["tag"].load(tmp_path)

@@ -92,8 +92,8 @@ def test_overrides_leave_the_given_values_alone():
         ("inner.zzzzz=1", r"unknown key 'inner.zzzzz'. The choices are: deep"),
         ("engine=1", "engine is a section; give one of its keys: kind, speed, patience"),
         ("title.x=1", "title is a value, not a section; write title=…"),
-        ("engine.speed", "has not the form section.key=value"),
-        ("=3", "has not the form section.key=value"),
+        ("engine.speed", "is malformed; write section.key=value"),
+        ("=3", "is malformed; write section.key=value"),
     ],
 )
 def test_bad_overrides(override, message):

@@ -12,7 +12,7 @@ from heedful.answers.label import Labels
 from heedful.config import build
 from heedful.explore.explain import record_prediction
 from heedful.models.model import Ensemble
-from heedful.tasks.base import Loss, TrainingBatch
+from heedful.tasks.base import LossModule, TrainingBatch
 from heedful.tasks.classify import TASK as CLASSIFY
 from heedful.tasks.classify import ClassifyConfig
 from heedful.tasks.regress import RegressConfig
@@ -49,11 +49,11 @@ def test_each_network_learns_from_its_own_answers() -> None:
     together = CLASSIFY.learn(build(ClassifyConfig, values), DATA)
     tokens = together.input.collate(together.input.encode(["the good film", "bad"]))
     batch = TrainingBatch(tokens, torch.tensor([[0.0], [1.0]]))
-    Loss(together.model, together.answer).train()(batch).backward()
+    LossModule(together.model, together.answer).train()(batch).backward()
     for member in together.model.members:
         shared = [p.grad.clone() for p in member.parameters()]
         member.zero_grad()
-        Loss(member, together.answer).train()(batch).backward()
+        LossModule(member, together.answer).train()(batch).backward()
         for got, alone in zip(shared, member.parameters(), strict=True):
             torch.testing.assert_close(3 * got, alone.grad)
 

@@ -43,7 +43,7 @@ def test_shared_embeddings_are_saved_and_stay_one(kind, tied, tmp_path):
 
 def test_one_embedding_wants_one_vocabulary(tmp_path):
     # the sizes would not tell: two vocabularies may happen to have the same
-    message = "share_embeddings wants one vocabulary .* vocabulary.shared is false"
+    message = "share_embeddings needs one vocabulary .* vocabulary.shared is false"
     with pytest.raises(OptionError, match=message):
         build(TranslationConfig, SPLIT)
     path = tmp_path / "config.toml"

@@ -82,7 +82,7 @@ def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> Non
     list(run(configuration(kind, epochs=1), folder))
     tagger = TAG.load(folder)
     records = explain(tagger, ["I", "saw", "a", "saw"]).records
-    assert tagger.model.encoder.attends == (records[0].measure != SALIENCY)
+    assert tagger.model.encoder.has_attention == (records[0].measure != SALIENCY)
     assert records[0].weights.shape[1:] == (4, 4)
     assert records[0].query_tokens[0].startswith("I/")
     torch.testing.assert_close(
@@ -125,9 +125,9 @@ def spans(*labels: str) -> Sentence:
     [
         (
             ("O", "B-X", "I-Y"),
-            "line 7: the label 'I-Y' stands after 'B-X', and the training labels are BIO",
+            "line 7: the label 'I-Y' follows 'B-X', but the training labels are BIO",
         ),
-        (("I-X", "I-X"), "line 5: the sentence begins with the label 'I-X', and"),
+        (("I-X", "I-X"), "line 5: the sentence begins with the label 'I-X', but"),
     ],
 )
 def test_spans_that_break_their_scheme_are_named(labels: tuple[str, ...], message: str) -> None:
@@ -172,7 +172,7 @@ def test_what_cannot_be_explained() -> None:
     tagger = TAG.learn(config, DATA)
     with pytest.raises(DataError, match="no tokens to explain"):
         explain(tagger, [])
-    with pytest.raises(DataError, match="1 labels were given for 2 positions"):
+    with pytest.raises(DataError, match="got 1 labels for 2 positions"):
         record_prediction(tagger, ["a", "b"], PositionLabels(("DET",)))
 
 
@@ -212,7 +212,7 @@ def test_span_f1_is_that_of_the_sets_of_spans(scheme: str) -> None:
 
 
 def test_sentences_of_other_lengths_are_not_compared() -> None:
-    with pytest.raises(ShapeError, match="differ in length"):
+    with pytest.raises(ShapeError, match="differ in number or length"):
         score_tags([["A"]], [["A", "B"]], [[True, True]])
 
 

@@ -119,7 +119,7 @@ def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> Non
     kinds = [each.kind for each in records]
     assert "pooling" in kinds
     assert (
-        model.model.encoder.attends
+        model.model.encoder.has_attention
         == ("encoder" in kinds)
         == (SALIENCY not in {r.measure for r in records})
     )
@@ -134,7 +134,7 @@ def test_every_encoder_trains_and_is_explained(tmp_path: Path, kind: str) -> Non
 
 @pytest.mark.parametrize("name", ["down_weight", "penalty"])
 def test_what_weighs_attention_down_wants_attention(name: str) -> None:
-    with pytest.raises(OptionError, match=f"frequency.{name} acts on the attention that pools"):
+    with pytest.raises(OptionError, match=f"frequency.{name} needs attention pooling"):
         build(ClassifyConfig, {"pooling": {"kind": "mean"}, "frequency": {name: 0.1}})
 
 
@@ -193,7 +193,7 @@ def test_frequent_words_weigh_less(tmp_path: Path) -> None:
     weighed = CLASSIFY.learn(plain.config.model_copy(update={"frequency": frequency}), DATA)
     weighed.model.load_state_dict(plain.model.state_dict())
     weighed.model.eval()
-    shares = weighed.input.word_shares
+    shares = weighed.input.word_frequencies
     torch.testing.assert_close(plain.model.frequency.shares, shares)
     torch.testing.assert_close(shares.sum(), torch.tensor(1.0))
     before, after = (
@@ -230,8 +230,8 @@ def test_the_penalty_moves_attention_away_from_frequent_words(tmp_path: Path) ->
     assert spent[1] < spent[0]
     model.model.train()
     batch = model.input.collate(model.input.encode(["the film"]))
-    assert float(model.model.scored(batch)[1].detach()) > 0
-    assert float(model.model.eval().scored(batch)[1]) == 0
+    assert float(model.model.scores_and_penalty(batch)[1].detach()) > 0
+    assert float(model.model.eval().scores_and_penalty(batch)[1]) == 0
 
 
 VECTORS = "good 1 0 0\nbad 0 1 0\nsplendid 1 0 0\nThe 0 0 1\n"
@@ -267,7 +267,7 @@ def test_words_with_a_vector_alone_share_the_unknown_word(tmp_path: Path) -> Non
 CHECKS = [
     (DATA, Texts([Text("x", ("yse",), "", Path("v.tsv"), 4)]), r"v\.tsv, line 4: the label 'yse' is in no .* 'yes'"),
     (Texts([*DATA.rows, Text("x", ("odd",), "", Path("t.tsv"), 9)]), VALID,
-     r"t\.tsv, line 9: the label 'odd' has 1 training text, and data\.min_examples = 2"),
+     r"t\.tsv, line 9: the label 'odd' has 1 training text; expected at least data\.min_examples = 2"),
 ]  # fmt: skip
 
 
@@ -296,7 +296,7 @@ def test_a_text_without_tokens_and_one_that_is_long(tmp_path: Path) -> None:
     config = classifier(data={"max_length": 3})
     blank = Texts([*DATA.rows, Text("", ("yes",), "", Path("t.tsv"), 2)])
     events = train_model(CLASSIFY, config, blank, VALID, tmp_path / "none")
-    with pytest.raises(DataError, match=r"t\.tsv, line 2: the text holds no token"):
+    with pytest.raises(DataError, match=r"t\.tsv, line 2: the text has no tokens"):
         next(events)
     model, _ = trained(tmp_path / "run", config)
     assert model.input.positions("a b c d e") == ["a", "b", "e"]
@@ -322,7 +322,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
         pytest.approx(mean_absolute_error(y, x)),
     )
     for score in (score_labels, score_numbers):
-        with pytest.raises(ShapeError, match="1 answers cannot be compared with 0"):
+        with pytest.raises(ShapeError, match="got 1 predictions for 0"):
             score([1], [])  # type: ignore[list-item, operator]
 
 

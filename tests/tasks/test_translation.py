@@ -168,11 +168,15 @@ def test_lowercase_is_kept():
         ("model.safetensors", None, "is missing; copy the run folder again"),
         ("heedful.json", None, "is not a run folder"),
         ("heedful.json", b"{", "heedful.json is corrupt"),
-        ("heedful.json", json.dumps({"task": "tag", "format": 1}).encode(), "a run of 'tag'"),
+        (
+            "heedful.json",
+            json.dumps({"task": "tag", "format": 1}).encode(),
+            "is a run of the task 'tag'",
+        ),
         ("heedful.json", json.dumps({"task": "translate", "format": 9}).encode(), "has format 9"),
-        ("config.toml", b"[model]\nwidth = 16", "holds the weights of another model"),
+        ("config.toml", b"[model]\nwidth = 16", "does not match the model"),
         ("config.toml", b"[model]\nwidht = 16", "did you mean 'model.width'"),
-        ("config.toml", None, "configuration cannot be used: .*does not exist"),
+        ("config.toml", None, "configuration is invalid: .*does not exist"),
         ("source_vocabulary.json", b"{", "source_vocabulary.json"),
     ],
 )
@@ -209,5 +213,5 @@ def test_scores_of_known_translations():
     assert "version" in other.bleu_signature
     assert "case:lc" in other.bleu_lowercase_tokenized_signature
     for translations, references in (([], []), (["a"], ["a", "b"])):
-        with pytest.raises(ShapeError, match="wanted as many"):
+        with pytest.raises(ShapeError, match="expected equal numbers"):
             score_translations(translations, references)

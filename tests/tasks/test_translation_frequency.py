@@ -86,7 +86,7 @@ def answered(source: Tensor, lengths: Tensor, target: Tensor) -> TrainingBatch:
 def test_frequencies_are_shares_of_source_tokens_and_special_tokens_have_none() -> None:
     config = build(TranslationConfig, {"vocabulary": {"kind": "word", "min_frequency": 2}})
     source = TRANSLATE.learn(config, PAIRS).input
-    found = source.shares(PAIRS.source)
+    found = source.frequencies(PAIRS.source)
     [ids] = source.encode(["the dog bird"])
     the, dog, bird, end = (float(found[each]) for each in ids)
     assert (the, dog) == pytest.approx((5 / 15, 2 / 15))
@@ -179,7 +179,7 @@ def test_sub_sampling_leaves_out_source_tokens_while_training_alone() -> None:
 @pytest.mark.parametrize("name", ["down_weight", "penalty"])
 def test_a_model_without_attention_has_nothing_to_weigh(name: str) -> None:
     values = {"model": {"kind": "gru", "attention": "none"}, "frequency": {name: 0.1}}
-    with pytest.raises(OptionError, match=f"frequency.{name} acts on the attention to the source"):
+    with pytest.raises(OptionError, match=f"frequency.{name} needs attention to the source"):
         build(TranslationConfig, values)
     values["frequency"] = {"subsample": 0.1}
     assert build(TranslationConfig, values).frequency.subsample == 0.1
@@ -208,6 +208,6 @@ def test_a_resumed_run_ends_with_the_same_bytes_and_a_loaded_one_weighs(tmp_path
     for name in ("model.safetensors", "config.toml"):
         assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     loaded = TRANSLATE.load(tmp_path / "whole")
-    wanted = loaded.input.shares(PAIRS.source)
+    wanted = loaded.input.frequencies(PAIRS.source)
     torch.testing.assert_close(loaded.model.source_frequencies, wanted)
     assert loaded.model.source_bias(torch.tensor([[int(wanted.argmax())]])) is not None

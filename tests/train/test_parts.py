@@ -119,10 +119,10 @@ def test_a_taken_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="exists and is not empty"):
         run_folder.check_free(tmp_path)
-    with pytest.raises(RunError, match="is a file; name another folder"):
+    with pytest.raises(RunError, match="is a file; choose another folder"):
         run_folder.check_free(tmp_path / "file")
-    with pytest.raises(RunError, match="is not a folder that can be written to"):
+    with pytest.raises(RunError, match="is not a writable folder"):
         run_folder.check_free(tmp_path / "file" / "run")
     run = run_folder.create(tmp_path / "run", "translate")
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already holds a run"):
         run_folder.check_free(run)

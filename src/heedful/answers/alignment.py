@@ -1,4 +1,4 @@
-"""Alignments: what each word of a generated text looked at in its source."""
+"""Soft alignments of the words of a generated text with those of its source."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from heedful.data.encoding import Encoding
 
 @dataclass(frozen=True)
 class Alignment:
-    """What each word of a translation looked at."""
+    """Soft alignment of target words with source words."""
 
     source_words: list[str]
     target_words: list[str]
     weights: list[list[float]]
-    """One row a target word, one column a source word."""
+    """(target words, source words)."""
     method: str
     """"attention" or, for a model without attention, "gradient" (gradient times input)."""
 
     def pharaoh(self) -> str:
-        """Write `i-j` for each target word j and the source word i of greatest weight, from 0.
+        """Return hard links in Pharaoh format: zero-based `i-j`, with i the source word of largest weight for target j.
 
         >>> Alignment(["a", "dog"], ["ein", "Hund"], [[0.9, 0.1], [0.2, 0.8]], "attention").pharaoh()
         '0-0 1-1'
@@ -35,17 +35,16 @@ class Alignment:
 def merge_pieces(
     weights: Tensor, source: Encoding, source_words: int, target: Encoding, target_words: int
 ) -> Tensor:
-    """Turn weights of pieces into weights of words: sums over source, means over target pieces.
+    """Convert weights of pieces to weights of words: sums over source pieces, means over target pieces.
 
-    A piece of a script without spaces may span several words: they share what falls to it.
+    A piece may span several words in scripts without spaces; its weight is divided evenly among them.
 
     Args:
-        weights: (target pieces and more, source pieces and more); what comes after the pieces, the end
-            token, belongs to no word.
-        source: the pieces of the source, and the words that they belong to.
-        source_words: how many words the source has.
-        target: as `source`.
-        target_words: as `source_words`.
+        weights: (≥ target pieces, ≥ source pieces); rows and columns after the pieces (end tokens) are ignored.
+        source: the pieces of the source and their word indices.
+        source_words: the number of words of the source.
+        target: as `source`, for the target.
+        target_words: as `source_words`, for the target.
 
     Returns:
         (target_words, source_words).

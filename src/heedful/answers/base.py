@@ -1,4 +1,4 @@
-"""The contract of every answer: targets, head, loss, prediction, metrics, and how it is written and explained."""
+"""Base classes of answers: targets, head, loss, prediction, metrics, output and explanation."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from heedful.models.encoders import Encoder
 from heedful.models.model import Batch, Model
 
 Scores = dict[str, float]
-"""Metrics of the validation data by the names of `Answer.metrics`; "loss" is always there."""
+"""Validation metrics by the names of `Answer.metrics`; always includes "loss"."""
 Numbers = NDArray[np.float64]
 Rows = list[list[str]]
-"""A table: rows of cells."""
+"""Rows of cells of a table."""
 Values = dict[str, Any]
-"""A prediction as JSON or as the columns of a table."""
+"""A prediction as a JSON object."""
 
 LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is shown to people."""
+    """Display title and number format of a metric."""
 
     title: str
     format_spec: str = ".3f"
-    """As in format strings."""
+    """Python format specification."""
 
 
 def rank(scores: Mapping[str, float], metric: str) -> tuple[float, float]:
-    """Return the value of `metric`, negated where less is better; the loss breaks ties.
+    """Return a sort key, larger is better: the value of `metric`, negated if lower is better, then the negative loss.
 
-    Early in a training some metrics, BLEU among them, are 0 for many epochs, which are not equally good.
+    The loss breaks ties because metrics such as BLEU may stay 0 for many epochs.
 
     >>> rank({"loss": 2.0, "bleu": 0.0}, "bleu") > rank({"loss": 3.0, "bleu": 0.0}, "bleu")
     True
@@ -54,67 +54,67 @@ Prediction = TypeVar("Prediction")
 
 
 class Answer(abc.ABC, Generic[Prediction]):
-    """One kind of answer, with what was learned of the training answers (labels, means).
+    """One type of answer, with the state learned from the training answers (label set, mean and scale).
 
-    A new kind of answer is a subclass. It reads its own sections of the task's configuration.
+    Subclasses read their own sections of the task's configuration.
     """
 
     metrics: ClassVar[Mapping[str, Metric]]
-    """Name in `Scores` -> how it is shown, in the order in which they are shown."""
+    """Name in `Scores` -> display format, in display order."""
     charts: ClassVar[Sequence[tuple[str, ...]]]
-    """The metrics that a report draws by epoch, beside the loss; each entry is one chart."""
+    """Metrics that a report plots by epoch in addition to the loss; one chart per entry."""
     primary_metric: ClassVar[str]
-    """The metric that `value` computes, by which models are compared."""
+    """The metric that `value` computes and that models are compared by."""
     search_options: ClassVar[frozenset[str]] = frozenset()
-    """The keywords of `predict` beside the model and the batch; options of the commands have the same names."""
+    """Keyword arguments of `predict` after model and batch; command options have the same names."""
     command_options: ClassVar[frozenset[str]] = frozenset()
-    """Other options of evaluate, predict and explain that have an effect on this answer."""
+    """Further options of evaluate, predict and explain that this answer supports."""
     validation_search: ClassVar[Mapping[str, Any]] = {}
-    """The values of these keywords while training."""
+    """Search options used for validation during training."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
-        """Check the true answers, before anything is learned.
+        """Check the reference answers before training.
 
-        Raises: DataError naming file and line; OptionError when nothing can be learned from the answers.
+        Raises: DataError naming file and line; OptionError for answers that cannot be learned from.
         """
 
     @classmethod
     @abc.abstractmethod
     def learn(cls, config: Any, answers: Sequence[Any]) -> Self:
-        """Learn from the training answers."""
+        """Build the answer from the training answers."""
 
     @classmethod
     @abc.abstractmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        """Read what `save` wrote into a run folder."""
+        """Load from a run folder what `save` wrote."""
 
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
-        """Write what was learned into a run folder."""
+        """Write the learned state to a run folder."""
 
     def sizes(self) -> dict[str, int]:
-        """Name and count what was learned, for people."""
+        """Return the sizes of vocabularies or label sets by name, for display."""
         return {}
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that it chooses from; none for other answers."""
+        """The label set; empty for answers that are not labels."""
         return ()
 
     @abc.abstractmethod
     def targets(self, data: Dataset) -> list[Any]:
-        """Encode the true answers.
+        """Encode the reference answers.
 
-        Raises: DataError naming file and line for an answer that cannot be used.
+        Raises: DataError naming file and line for an invalid answer.
         """
 
-    def fits(self, target: Any, longest: int) -> bool:
-        """Return whether an example with this target may be trained on."""
+    def fits(self, target: Any, max_length: int) -> bool:
+        """Return whether the target is short enough for training; longer examples are dropped."""
         return True
 
     def length(self, target: Any) -> int:
-        """Return what a target adds to a batch; 0: no more than its input."""
+        """Return the number of tokens of a target; 0 if it has no length of its own."""
         return 0
 
     @abc.abstractmethod
@@ -123,14 +123,14 @@ class Answer(abc.ABC, Generic[Prediction]):
 
     @abc.abstractmethod
     def loss(self, model: Any, batch: Any, targets: Any) -> Tensor:
-        """Return the summed loss of a batch; `model.training` says whether it is a training loss."""
+        """Return the summed loss of a batch; smoothing and penalties apply only if `model.training`."""
 
     @abc.abstractmethod
-    def count(self, batch: Any, targets: Any) -> int:
-        """Return the number of predictions of a batch, by which the summed loss is divided."""
+    def count_predictions(self, batch: Any, targets: Any) -> int:
+        """Return the number of predictions in a batch; the summed loss is divided by it."""
 
-    def tokens(self, batch: Any, targets: Any) -> int:
-        """Return the number of positions of a batch, by which speed is measured."""
+    def count_tokens(self, batch: Any, targets: Any) -> int:
+        """Return the number of positions in a batch, the unit of training speed."""
         return int(batch.lengths.sum())
 
     @abc.abstractmethod
@@ -142,124 +142,125 @@ class Answer(abc.ABC, Generic[Prediction]):
         """Return the prediction for an input without positions."""
 
     def check_search(self, search: Mapping[str, Any]) -> None:
-        """Check the keywords of `predict`.
+        """Check the search options of `predict`.
 
-        Raises: OptionError for a keyword that this answer does not have, or a value out of its range.
+        Raises: OptionError for an unknown option or a value out of range.
         """
         for name in search:
             if name not in self.search_options:
-                raise OptionError(f"{name} has no effect on this kind of answer; leave it out.")
+                raise OptionError(f"{name} has no effect on this type of answer; leave it out.")
 
     @abc.abstractmethod
     def score(
         self,
         predicted: Sequence[Prediction],
         data: Dataset,
-        known: Sequence[Sequence[bool]] | None = None,
+        in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> Any:
-        """Compare predictions with the true answers and return the metrics, a dataclass.
+        """Return the metrics, a dataclass, of predictions against reference answers.
 
         Args:
-            predicted: one for each example.
+            predicted: one prediction per example.
             data: the examples.
-            known: for each position whether training saw its input, where that can be told.
+            in_vocabulary: for each position, whether its token is in the vocabulary; None without a vocabulary.
         """
 
-    def scores(self, found: Any) -> Scores:
-        """Return the metrics of validation by their names, without the loss."""
-        return {name: getattr(found, name) for name in self.metrics if name != "loss"}
+    def scores(self, metrics: Any) -> Scores:
+        """Return the values of `self.metrics`, except the loss, by name."""
+        return {name: getattr(metrics, name) for name in self.metrics if name != "loss"}
 
     @abc.abstractmethod
-    def tables(self, found: Any) -> list[Rows]:
-        """Return the tables that show metrics to people."""
+    def tables(self, metrics: Any) -> list[Rows]:
+        """Return the metrics as display tables."""
 
     @classmethod
     @abc.abstractmethod
     def statistics(cls, predicted: Sequence[Prediction], data: Dataset) -> Numbers:
-        """Return (examples, statistics), from whose sums over examples `value` computes the metric."""
+        """Return sufficient statistics (examples, statistics); `value` computes the metric from their sum."""
 
     @classmethod
     def value(cls, sums: Numbers) -> Numbers:
-        """Return the metric `primary_metric` of summed statistics: (..., statistics) -> (...).
+        """Return `primary_metric` from summed statistics: (..., statistics) -> (...).
 
-        By default the ratio of the first two, such as right answers over answers.
+        The default is the ratio of the first two, such as correct over all answers.
         """
         return np.asarray(sums[..., 0] / np.maximum(sums[..., 1], 1e-12))
 
     @classmethod
     def sign(cls) -> int:
-        """Return 1 where a larger value of `primary_metric` is better, -1 where a smaller one is."""
+        """Return 1 if a higher `primary_metric` is better, -1 if a lower one is."""
         return -1 if cls.primary_metric in LOWER_IS_BETTER else 1
 
     @abc.abstractmethod
     def to_text(self, prediction: Prediction) -> str:
-        """Write a prediction for people."""
+        """Return a prediction as display text."""
 
     @abc.abstractmethod
     def to_json(self, prediction: Prediction) -> Values:
-        """Return a prediction as JSON values."""
+        """Return a prediction as a JSON object."""
 
     def columns(self, name: str) -> list[str]:
-        """Name the columns of a table that predictions fill; `name` is the first."""
+        """Return the names of the predicted columns of a table; the first is `name`."""
         return [name]
 
     def cells(self, prediction: Prediction) -> list[Any]:
-        """Return the cells of these columns: texts, numbers or lists of texts."""
+        """Return the fields of these columns: strings, numbers or lists of strings."""
         return [self.to_text(prediction)]
 
 
 class HeadAnswer(Answer[Prediction]):
-    """An answer read off the states by a head: everything but generated sequences."""
+    """An answer predicted by a head on encoder states: every answer except generated text."""
 
-    each_position: ClassVar[bool] = False
-    """Whether there is an answer for each position, rather than one for the whole input."""
+    per_position: ClassVar[bool] = False
+    """Whether each position has an answer, rather than the whole input."""
 
     @abc.abstractmethod
     def head(self, encoder: Encoder) -> nn.Module:
-        """Return the module that turns the encoder's `States` into `heedful.models.heads.Scored`."""
+        """Return the module that maps the encoder's `States` to a `heedful.models.heads.HeadOutput`."""
 
     def loss(self, model: Any, batch: Any, targets: Any) -> Tensor:
-        """Return the mean over the networks of an ensemble: each learns from its own scores."""
+        """Return the summed loss; for a training ensemble the mean of its members' losses."""
         if not model.training:
-            return self.cost(model, batch, targets)
-        return torch.stack([self.cost(each, batch, targets) for each in model.members]).mean()
+            return self.network_loss(model, batch, targets)
+        losses = [self.network_loss(member, batch, targets) for member in model.members]
+        return torch.stack(losses).mean()
 
     @abc.abstractmethod
-    def cost(self, model: Any, batch: Any, targets: Any) -> Tensor:
-        """Return the summed loss of a network, or of an ensemble that is validated."""
+    def network_loss(self, model: Any, batch: Any, targets: Any) -> Tensor:
+        """Return the summed loss of one network; in validation, of the mean scores of an ensemble."""
 
-    def count(self, batch: Any, targets: Any) -> int:
+    def count_predictions(self, batch: Any, targets: Any) -> int:
         return len(targets)
 
     @staticmethod
-    def scored(model: Any, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return a network's scores and its penalty; of an ensemble in validation the mean scores and 0."""
+    def scores_and_penalty(model: Any, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return the scores and the summed penalty of a network; the penalty is 0 in validation."""
         if model.training:
-            found: tuple[Tensor, Tensor] = model.scored(batch)
-            return found
+            output: tuple[Tensor, Tensor] = model.scores_and_penalty(batch)
+            return output
         scores: Tensor = model(batch)
         return scores, scores.new_zeros(())
 
     @abc.abstractmethod
     def predictions(self, scores: Tensor, batch: Batch) -> list[Prediction]:
-        """Return the prediction of each row of the model's scores, which are on the device of the model."""
+        """Return the prediction of each row of the model's scores, which are on its device."""
 
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[Prediction]:
         return self.predictions(model(batch), batch)
 
     def row_names(self, positions: Sequence[str], prediction: Prediction) -> list[str]:
-        """Name what attention or saliency is shown of: the answer, or the answer of each position."""
+        """Return the row labels of attention and saliency plots: the answer, or the answer of each position."""
         return [self.to_text(prediction)]
 
     def explained_score(
         self, model: Model, features: Tensor, batch: Any, prediction: Any
     ) -> Tensor:
-        """Return the sum of the scores whose gradients explain the prediction; by default the greatest score.
+        """Return the sum of the scores whose gradients explain the prediction; default: the maximum score.
 
         Args:
             model: one network.
-            features: (rows, length, width), a copy of the features of one example for each of `rows`.
-            batch: the example, alone in its batch.
-            prediction: what is explained.
+            features: (rows, length, width), the features of one example repeated for each row label.
+            batch: the batch of that one example.
+            prediction: the prediction to explain.
         """
         return model.score_features(features, batch)[0].max()

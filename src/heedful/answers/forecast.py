@@ -102,9 +102,9 @@ class Forecast(HeadAnswer[Forecasted]):
     def head(self, encoder: Encoder) -> PooledHead:
         return PooledHead(self.pooling, encoder, self.horizon * len(self.standardizer.mean))
 
-    def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
+    def network_loss(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
         """Mean squared error of the standardised steps that are known, summed over the batch."""
-        scores, penalty = self.scored(model, batch)
+        scores, penalty = self.scores_and_penalty(model, batch)
         known = ~targets.isnan()
         errors = (scores - targets.nan_to_num()).square() * known
         return (errors.sum(1) / known.sum(1).clamp(min=1)).sum() + penalty
@@ -121,7 +121,7 @@ class Forecast(HeadAnswer[Forecasted]):
         self,
         predicted: Sequence[Forecasted],
         data: Dataset,
-        known: Sequence[Sequence[bool]] | None = None,
+        in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> ForecastScores:
         wanted, season = np.stack(data.answers), self.season
         errors = np.stack([each.values for each in predicted]) - wanted

@@ -1,4 +1,4 @@
-"""One label for each sequence, or any number of labels."""
+"""Sequence classification: one label per input, or any number of labels (multi-label)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from heedful.models.heads import PooledHead, PoolingConfig
 from heedful.models.model import Batch
 
 SHOWN_LABELS = 12
-"""Labels up to which the whole matrix of confusions is shown; of more, the most frequent confusions."""
+"""Maximum labels for a full confusion matrix; above it, only the most frequent confusions are shown."""
 CONFUSIONS = 10
 
 
@@ -33,24 +33,24 @@ class Labels:
     """The predicted labels of one input."""
 
     labels: tuple[str, ...]
-    """One, or where an input may have several labels any number; none for an input without positions."""
+    """One label; any number for multi-label; none for an input without positions."""
     all_probabilities: Mapping[str, float] = field(default_factory=dict)
-    """Of every label, also of those that were not given."""
+    """The probability of every label in the label set."""
 
     @property
     def label(self) -> str | None:
-        """The first label; None where there is none."""
+        """The first label, or None."""
         return self.labels[0] if self.labels else None
 
     @property
     def probabilities(self) -> tuple[float, ...]:
-        """The probabilities of the labels that were given."""
+        """The probabilities of the predicted labels."""
         return tuple(self.all_probabilities[label] for label in self.labels)
 
 
 @dataclass(frozen=True)
 class Label(LabelAnswer[Labels]):
-    """One label a sequence, or with `multi_label` any number: topic, sentiment, event."""
+    """One label per input, or any number with `multi_label`."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),
@@ -65,25 +65,25 @@ class Label(LabelAnswer[Labels]):
     smoothing: float
     multi_label: bool
     threshold: float
-    """Least probability of a label that is given, with `multi_label`."""
+    """Minimum probability of a predicted label, with `multi_label`."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
         counts = Counter(label for labels in train.answers for label in labels)
-        least = config.data.min_examples
+        minimum = config.data.min_examples
         for row, labels in enumerate(train.answers):
             for label in labels:
-                if counts[label] < least:
+                if counts[label] < minimum:
                     raise train.error(
                         row,
-                        f"the label {label!r} has {_count(counts[label], train)}, and data.min_examples = {least} are "
-                        "wanted to learn it from; add some, or merge it with another label.",
+                        f"the label {label!r} has {_count(counts[label], train)}; expected at least "
+                        f"data.min_examples = {minimum}; add examples, or merge it with another label.",
                     )
         check_seen(train, valid)
         if len(counts) < 2 and not config.data.separator:
             raise OptionError(
-                f"every training {train.example} has the label {next(iter(counts))!r}; two labels or more are "
-                "wanted"
+                f"every training {train.example} has the label {next(iter(counts))!r}; expected at least two "
+                "labels"
             )
 
     @classmethod
@@ -105,15 +105,15 @@ class Label(LabelAnswer[Labels]):
         )
 
     def targets(self, data: Dataset) -> list[list[float]]:
-        """Return the number of the label, or with `multi_label` 0 or 1 for each label."""
-        found = []
+        """Return the label index, or with `multi_label` a multi-hot vector."""
+        targets = []
         for labels in data.answers:
-            numbers = self.numbers(labels)
+            indices = self.label_indices(labels)
             if self.multi_label:
-                found.append([float(number in numbers) for number in range(len(self.labels))])
+                targets.append([float(index in indices) for index in range(len(self.labels))])
             else:
-                found.append([float(numbers[0])])
-        return found
+                targets.append([float(indices[0])])
+        return targets
 
     def collate(self, targets: Sequence[list[float]]) -> Tensor:
         return torch.tensor(targets)
@@ -121,12 +121,13 @@ class Label(LabelAnswer[Labels]):
     def head(self, encoder: Encoder) -> PooledHead:
         return PooledHead(self.pooling, encoder, len(self.labels))
 
-    def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
-        """Cross-entropy of the label; with `multi_label`, of the presence of each label."""
-        scores, penalty = self.scored(model, batch)
+    def network_loss(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
+        """Cross-entropy of the label; with `multi_label`, binary cross-entropy of each label."""
+        scores, penalty = self.scores_and_penalty(model, batch)
         if self.multi_label:
-            wanted = targets.to(scores.dtype)
-            loss = F.binary_cross_entropy_with_logits(scores, wanted, reduction="sum")
+            loss = F.binary_cross_entropy_with_logits(
+                scores, targets.to(scores.dtype), reduction="sum"
+            )
         else:
             loss = F.cross_entropy(
                 scores,
@@ -137,20 +138,17 @@ class Label(LabelAnswer[Labels]):
         return loss + penalty
 
     def predictions(self, scores: Tensor, batch: Batch) -> list[Labels]:
-        found = scores.float().cpu()
-        chances = found.sigmoid() if self.multi_label else found.softmax(-1)
-        best = found.argmax(-1).tolist()
-        return [self._given(row, best[n]) for n, row in enumerate(chances.tolist())]
+        logits = scores.float().cpu()
+        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(-1)
+        best = logits.argmax(-1).tolist()
+        return [self._predicted(row, best[n]) for n, row in enumerate(probabilities.tolist())]
 
-    def _given(self, chances: list[float], best: int) -> Labels:
-        if self.multi_label:
-            given = [number for number, chance in enumerate(chances) if chance >= self.threshold]
-        else:
-            given = [best]
-        return Labels(
-            tuple(self.labels[number] for number in given),
-            dict(zip(self.labels, chances, strict=True)),
-        )
+    def _predicted(self, probabilities: list[float], best: int) -> Labels:
+        by_label = dict(zip(self.labels, probabilities, strict=True))
+        if not self.multi_label:
+            return Labels((self.labels[best],), by_label)
+        chosen = tuple(label for label, p in by_label.items() if p >= self.threshold)
+        return Labels(chosen, by_label)
 
     def empty(self) -> Labels:
         return Labels(())
@@ -159,17 +157,17 @@ class Label(LabelAnswer[Labels]):
         self,
         predicted: Sequence[Labels],
         data: Dataset,
-        known: Sequence[Sequence[bool]] | None = None,
+        in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> LabelScores:
-        given = [each.labels for each in predicted]
-        return score_labels(given, data.answers, multi_label=self.multi_label)
+        labels = [each.labels for each in predicted]
+        return score_labels(labels, data.answers, multi_label=self.multi_label)
 
-    def tables(self, found: LabelScores) -> list[Rows]:
-        accuracy = "subset accuracy" if found.confusion is None else "accuracy"
+    def tables(self, metrics: LabelScores) -> list[Rows]:
+        accuracy = "subset accuracy" if metrics.confusion is None else "accuracy"
         summary = [
-            [accuracy, f"{found.accuracy:.4f}"],
-            ["macro F1", f"{found.macro_f1:.4f}"],
-            ["micro F1", f"{found.micro_f1:.4f}"],
+            [accuracy, f"{metrics.accuracy:.4f}"],
+            ["macro F1", f"{metrics.macro_f1:.4f}"],
+            ["micro F1", f"{metrics.micro_f1:.4f}"],
         ]
         rows = [
             [
@@ -177,17 +175,17 @@ class Label(LabelAnswer[Labels]):
                 f"{each.wanted:,}",
                 *(f"{x:.3f}" for x in (each.precision, each.recall, each.f1)),
             ]
-            for each in found.labels
+            for each in metrics.labels
         ]
-        head = ["label", "texts", "precision", "recall", "F1"]
-        tables = [summary, [[""] * 5, head, *rows]]
-        if found.confusion is not None:
-            tables.append(_confusion(found.labels, found.confusion))
+        header = ["label", "texts", "precision", "recall", "F1"]
+        tables = [summary, [[""] * 5, header, *rows]]
+        if metrics.confusion is not None:
+            tables.append(_confusion(metrics.labels, metrics.confusion))
         return tables
 
     @classmethod
     def statistics(cls, predicted: Sequence[Labels], data: Dataset) -> Numbers:
-        """Whether the label, or the set of labels, is right, and 1."""
+        """Return (correct, 1): correct is 1 if the set of labels equals the reference."""
         return np.array(
             [
                 (set(one.labels) == set(labels), 1)
@@ -222,7 +220,7 @@ def _count(number: int, data: Dataset) -> str:
 
 
 def _confusion(labels: Sequence[LabelMetrics], confusion: Sequence[Sequence[int]]) -> Rows:
-    """Show the matrix, or where it is large its most frequent entries off the diagonal."""
+    """Return the confusion matrix as a table, or if it is large its most frequent off-diagonal entries."""
     names = [each.label for each in labels]
     if len(names) <= SHOWN_LABELS:
         empty = [""] * (len(names) + 1)
@@ -230,13 +228,13 @@ def _confusion(labels: Sequence[LabelMetrics], confusion: Sequence[Sequence[int]
             [name, *(f"{count:,}" for count in row)]
             for name, row in zip(names, confusion, strict=True)
         ]
-        return [empty, ["true \\ given", *names], *rows]
+        return [empty, ["true \\ predicted", *names], *rows]
     wrong = [
-        (count, true, given)
+        (count, true, predicted)
         for true, row in zip(names, confusion, strict=True)
-        for given, count in zip(names, row, strict=True)
-        if count and true != given
+        for predicted, count in zip(names, row, strict=True)
+        if count and true != predicted
     ]
     wrong.sort(key=lambda each: (-each[0], each[1:]))
-    most = [[true, given, f"{count:,}"] for count, true, given in wrong[:CONFUSIONS]]
-    return [["", "", ""], ["true label", "given", "times"], *most]
+    rows = [[true, predicted, f"{count:,}"] for count, true, predicted in wrong[:CONFUSIONS]]
+    return [["", "", ""], ["true label", "predicted", "count"], *rows]

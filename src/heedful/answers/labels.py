@@ -1,4 +1,4 @@
-"""What answers that choose from a set of labels share: the labels of the training data and their numbers."""
+"""Base class of answers that are labels: the label set of the training data and its indices."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from heedful.errors import DataError, nearest
 Prediction = TypeVar("Prediction")
 
 LISTED = 40
-"""Training labels that an error message lists."""
+"""Maximum labels listed in an error message."""
 
 
 @dataclass(frozen=True)
 class LabelAnswer(HeadAnswer[Prediction]):
-    """An answer that is one or more labels of the training data."""
+    """An answer of one or more labels that occur in the training data."""
 
     lexicon: Lexicon
 
     @staticmethod
     def load_labels(folder: Path) -> Lexicon:
-        """Read the labels of a run folder."""
+        """Load the label set of a run folder."""
         [lexicon] = load_lexicons(folder / VOCABULARY, ["labels"])
         return lexicon
 
@@ -40,15 +40,15 @@ class LabelAnswer(HeadAnswer[Prediction]):
     def labels(self) -> tuple[str, ...]:
         return self.lexicon.entries
 
-    def numbers(self, labels: Sequence[str]) -> list[int]:
-        """Number labels from 0 on; a label that training did not see is -1."""
-        return [number - RESERVED for number in self.lexicon.ids(labels)]
+    def label_indices(self, labels: Sequence[str]) -> list[int]:
+        """Return the zero-based index of each label; -1 for a label not in the training data."""
+        return [label_id - RESERVED for label_id in self.lexicon.ids(labels)]
 
 
 def check_seen(train: Dataset, valid: Dataset) -> None:
     """Check that every validation label occurs in training.
 
-    Raises: DataError with file and line of the first that does not, and the nearest training label.
+    Raises: DataError naming file, line and the nearest training label, for the first that does not.
     """
     seen = {label for labels in train.answers for label in labels}
     for row, labels in enumerate(valid.answers):

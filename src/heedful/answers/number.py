@@ -1,4 +1,4 @@
-"""One number for each sequence, learned standardised and given in the units of the training targets."""
+"""Regression: one number per input, standardized for training and predicted in the units of the targets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from heedful.models.heads import PooledHead, PoolingConfig
 from heedful.models.model import Batch
 
 TARGET: Final = "target.json"
-"""The file of a run folder that holds mean and scale of the training targets."""
+"""File in the run folder with mean and scale of the training targets."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class PredictedNumber:
     """The predicted number of one input."""
 
     value: float | None
-    """In the units of the training targets; None for an input without positions."""
+    """In the units of the targets; None for an input without positions."""
 
 
 @dataclass(frozen=True)
 class Number(HeadAnswer[PredictedNumber]):
-    """One number a sequence: a rating, a price, a solubility."""
+    """One number per input, such as a rating or a price."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),
@@ -57,12 +57,12 @@ class Number(HeadAnswer[PredictedNumber]):
         _numbers(valid)
         if len(targets) == 1:
             raise OptionError(
-                f"every training target is {targets.pop():g}; two different ones or more are wanted"
+                f"every training target is {targets.pop():g}; expected at least two different values"
             )
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Sequence[str]]) -> Self:
-        numbers = np.array([float(written) for [written] in answers])
+        numbers = np.array([float(text) for [text] in answers])
         return cls(config.pooling, Standardizer.fit(numbers))
 
     @classmethod
@@ -81,14 +81,14 @@ class Number(HeadAnswer[PredictedNumber]):
     def head(self, encoder: Encoder) -> PooledHead:
         return PooledHead(self.pooling, encoder, 1)
 
-    def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
-        """Squared error of the standardised target."""
-        scores, penalty = self.scored(model, batch)
+    def network_loss(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
+        """Squared error of the standardized target."""
+        scores, penalty = self.scores_and_penalty(model, batch)
         return F.mse_loss(scores, targets.to(scores.dtype), reduction="sum") + penalty
 
     def predictions(self, scores: Tensor, batch: Batch) -> list[PredictedNumber]:
-        rows = self.standardizer.invert(scores.double().cpu().numpy()[:, 0])
-        return [PredictedNumber(number) for number in rows.tolist()]
+        values = self.standardizer.invert(scores.double().cpu().numpy()[:, 0])
+        return [PredictedNumber(value) for value in values.tolist()]
 
     def empty(self) -> PredictedNumber:
         return PredictedNumber(None)
@@ -97,27 +97,27 @@ class Number(HeadAnswer[PredictedNumber]):
         self,
         predicted: Sequence[PredictedNumber],
         data: Dataset,
-        known: Sequence[Sequence[bool]] | None = None,
+        in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> NumberScores:
-        # an input without positions counts as an average one
+        # The training mean stands in for inputs without positions, which have no prediction.
         mean = float(self.standardizer.mean)
-        found = [mean if each.value is None else each.value for each in predicted]
-        return score_numbers(found, _numbers(data))
+        values = [mean if each.value is None else each.value for each in predicted]
+        return score_numbers(values, _numbers(data))
 
-    def tables(self, found: NumberScores) -> list[Rows]:
+    def tables(self, metrics: NumberScores) -> list[Rows]:
         rows = [
-            ["RMSE", f"{found.rmse:.4g}"],
-            ["MAE", f"{found.mae:.4g}"],
-            ["R²", f"{found.r2:.4f}"],
+            ["RMSE", f"{metrics.rmse:.4g}"],
+            ["MAE", f"{metrics.mae:.4g}"],
+            ["R²", f"{metrics.r2:.4f}"],
         ]
         return [rows]
 
     @classmethod
     def statistics(cls, predicted: Sequence[PredictedNumber], data: Dataset) -> Numbers:
-        """Squared error and 1; an input without positions counts as the mean of all targets."""
-        wanted = np.array(_numbers(data))
-        found = np.array([np.nan if p.value is None else p.value for p in predicted])
-        errors = np.where(np.isnan(found), wanted.mean(), found) - wanted
+        """Return (squared error, 1); the mean target stands in for missing predictions."""
+        targets = np.array(_numbers(data))
+        values = np.array([np.nan if p.value is None else p.value for p in predicted])
+        errors = np.where(np.isnan(values), targets.mean(), values) - targets
         return np.stack([errors**2, np.ones_like(errors)], axis=1)
 
     @classmethod
@@ -135,18 +135,15 @@ class Number(HeadAnswer[PredictedNumber]):
 
 
 def _numbers(data: Dataset) -> list[float]:
-    """Return the true numbers.
+    """Return the targets.
 
-    Raises: DataError, with file and line, for an answer that is no usable number.
+    Raises: DataError naming file and line, see `parse_number`.
     """
-    return [
-        parse_number(written, partial(data.error, row))
-        for row, [written] in enumerate(data.answers)
-    ]
+    return [parse_number(text, partial(data.error, row)) for row, [text] in enumerate(data.answers)]
 
 
 def _from_weights(folder: Path) -> Standardizer | None:
-    """Return mean and scale of a run of format 1, which kept them with the weights."""
+    """Return the mean and scale of a format 1 run, which stores them among the weights; None for later formats."""
     if run_folder.read_format(folder) > 1:
         return None
     tensors, _ = run_folder.read_tensors(folder / run_folder.WEIGHTS)

@@ -1,4 +1,4 @@
-"""Figures of merit of answers to whole texts: labels, several labels, numbers."""
+"""Metrics of sequence classification, multi-label classification and regression."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answers = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMetrics:
-    """How well one label is found."""
+    """Examples with one label: `wanted` in the reference, `got` predicted, `right` in both."""
 
     label: str
     wanted: int
@@ -23,103 +23,109 @@ class LabelMetrics:
 
     @property
     def precision(self) -> float:
-        """The share of what was given that is right."""
+        """Return right / got; 0 if never predicted."""
         return self.right / self.got if self.got else 0.0
 
     @property
     def recall(self) -> float:
-        """The share of what was wanted that was given."""
+        """Return right / wanted; 0 if not in the reference."""
         return self.right / self.wanted if self.wanted else 0.0
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of both."""
+        """Harmonic mean of precision and recall."""
         return 2 * self.right / (self.wanted + self.got) if self.wanted + self.got else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScores:
-    """Shares from 0 to 1."""
+    """Classification metrics, from 0 to 1."""
 
     texts: int
     accuracy: float
-    """Texts whose labels are all right, and none other: with several labels, subset accuracy."""
+    """Fraction of texts whose set of labels is correct; with several labels, subset accuracy."""
     macro_f1: float
-    """F1 of each label that occurs or was given, averaged without weights."""
+    """Unweighted mean F1 of the labels that occur in the reference or the prediction."""
     micro_f1: float
-    """F1 over all labels at once; with one label a text it is the accuracy."""
+    """F1 of the pooled counts of all labels; with one label per text it equals the accuracy."""
     labels: tuple[LabelMetrics, ...]
-    """Of each label, in the order of the alphabet."""
+    """Metrics of each label, sorted by name."""
     confusion: tuple[tuple[int, ...], ...] | None
-    """Rows are true labels, columns given ones, both in the order of `labels`; None with several a text."""
+    """(reference, predicted) counts in the order of `labels`; None for multi-label."""
 
 
-def score_labels(got: Answers, wanted: Answers, *, multi_label: bool = False) -> LabelScores:
-    """Compare the labels of texts with the true ones.
+def score_labels(
+    predicted: Answers, references: Answers, *, multi_label: bool = False
+) -> LabelScores:
+    """Return the metrics of predicted labels against reference labels.
 
-    Raises: ShapeError when they are not equally many.
+    Raises: ShapeError for different numbers of predictions and references.
 
     >>> scores = score_labels([("a",), ("b",), ("b",)], [("a",), ("a",), ("b",)])
     >>> round(scores.accuracy, 3), round(scores.macro_f1, 3), scores.confusion
     (0.667, 0.667, ((1, 1), (0, 1)))
     """
-    if len(got) != len(wanted):
-        raise ShapeError(f"{len(got)} answers cannot be compared with {len(wanted)} true ones.")
-    given, true, right = Counter[str](), Counter[str](), Counter[str]()
-    for one, other in zip(got, wanted, strict=True):
-        given.update(one)
-        true.update(other)
-        right.update(set(one) & set(other))
-    names = sorted(given.keys() | true.keys())
-    labels = tuple(
-        LabelMetrics(label=name, wanted=true[name], got=given[name], right=right[name])
+    if len(predicted) != len(references):
+        raise ShapeError(f"got {len(predicted)} predictions for {len(references)} references.")
+    got, wanted, right = Counter[str](), Counter[str](), Counter[str]()
+    exact = 0
+    for labels, reference in zip(predicted, references, strict=True):
+        got.update(labels)
+        wanted.update(reference)
+        right.update(set(labels) & set(reference))
+        exact += set(labels) == set(reference)
+    names = sorted(got.keys() | wanted.keys())
+    by_label = tuple(
+        LabelMetrics(label=name, wanted=wanted[name], got=got[name], right=right[name])
         for name in names
     )
-    exact = sum(set(one) == set(other) for one, other in zip(got, wanted, strict=True))
     return LabelScores(
-        texts=len(wanted),
-        accuracy=exact / max(1, len(wanted)),
-        macro_f1=sum(each.f1 for each in labels) / max(1, len(labels)),
-        micro_f1=2 * right.total() / max(1, given.total() + true.total()),
-        labels=labels,
-        confusion=None if multi_label else _confusion(names, got, wanted),
+        texts=len(references),
+        accuracy=exact / max(1, len(references)),
+        macro_f1=sum(each.f1 for each in by_label) / max(1, len(by_label)),
+        micro_f1=2 * right.total() / max(1, got.total() + wanted.total()),
+        labels=by_label,
+        confusion=None if multi_label else _confusion(names, predicted, references),
     )
 
 
-def _confusion(names: Sequence[str], got: Answers, wanted: Answers) -> tuple[tuple[int, ...], ...]:
-    # a text without tokens has no label: it is in no column
-    met = Counter(
-        (other[0], one[0]) for one, other in zip(got, wanted, strict=True) if one and other
-    )
-    return tuple(tuple(met[true, given] for given in names) for true in names)
+def _confusion(
+    names: Sequence[str], predicted: Answers, references: Answers
+) -> tuple[tuple[int, ...], ...]:
+    # Texts without tokens have no predicted label and are not counted.
+    pairs = zip(references, predicted, strict=True)
+    counts = Counter((true[0], labels[0]) for true, labels in pairs if true and labels)
+    return tuple(tuple(counts[true, label] for label in names) for true in names)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumberScores:
-    """Errors in the units of the targets."""
+    """Regression metrics; errors are in the units of the targets."""
 
     texts: int
     rmse: float
     mae: float
     r2: float
-    """1 - squared error / squared deviation from the mean; 0 where all targets are equal."""
+    """R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)²; 0 if all targets are equal."""
 
 
-def score_numbers(got: Sequence[float], wanted: Sequence[float]) -> NumberScores:
-    """Compare numbers with the true ones.
+def score_numbers(predicted: Sequence[float], targets: Sequence[float]) -> NumberScores:
+    """Return the metrics of predicted numbers against targets.
 
-    Raises: ShapeError when they are not equally many, or none.
+    Raises: ShapeError for different numbers of predictions and targets, or none.
 
     >>> score_numbers([1.0, 2.0], [1.0, 4.0])
     NumberScores(texts=2, rmse=1.4142135623730951, mae=1.0, r2=0.11111111111111116)
     """
-    if len(got) != len(wanted) or not wanted:
-        raise ShapeError(f"{len(got)} answers cannot be compared with {len(wanted)} true ones.")
-    count = len(wanted)
-    errors = [one - other for one, other in zip(got, wanted, strict=True)]
+    if len(predicted) != len(targets) or not targets:
+        raise ShapeError(
+            f"got {len(predicted)} predictions for {len(targets)} targets; expected equal numbers of at least 1."
+        )
+    count = len(targets)
+    errors = [value - target for value, target in zip(predicted, targets, strict=True)]
     squared = math.fsum(error * error for error in errors)
-    mean = math.fsum(wanted) / count
-    spread = math.fsum((each - mean) ** 2 for each in wanted)
+    mean = math.fsum(targets) / count
+    spread = math.fsum((target - mean) ** 2 for target in targets)
     return NumberScores(
         texts=count,
         rmse=math.sqrt(squared / count),

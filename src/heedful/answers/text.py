@@ -1,4 +1,4 @@
-"""A generated text of its own length: what an encoder–decoder writes for a source."""
+"""Generated text: the output of an encoder–decoder."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ from heedful.data.dataset import Dataset
 from heedful.data.vocabulary import Vocabulary
 from heedful.decode.beam import Hypothesis, beam_search
 from heedful.errors import OptionError
-from heedful.inputs.pieces import PieceBatch, encoded_in_parts
+from heedful.inputs.pieces import PieceBatch, encode_in_chunks
 from heedful.models.base import EncoderDecoder
 from heedful.models.config import Section
 from heedful.models.encoders.inputs import PADDING
-from heedful.models.frequency import fewer, keep_probability, spent_on_frequent
+from heedful.models.frequency import attention_to_frequent, keep_probability, sample_positions
 from heedful.nn.cross_entropy import smoothed_cross_entropy
 
 TARGET_VOCABULARY: Final = "target_vocabulary.json"
 
 
 class DecodingConfig(Section):
-    """How translations are searched for, when evaluating and predicting."""
+    """Beam search for evaluation and prediction."""
 
-    beam: int = Field(5, ge=1, description="Hypotheses kept at each step; 1 is greedy search.")
+    beam: int = Field(5, ge=1, description="Beam size; 1: greedy search.")
     length_penalty: float = Field(
-        1.0, ge=0, description="Power of the length by which a score is divided; 0: plain sums."
+        1.0,
+        ge=0,
+        description="Exponent α of the length penalty ((5 + length) / 6)^α; 0: no penalty.",
     )
     max_length_ratio: float = Field(
         2.0,
         gt=0,
-        description="A translation has at most so many tokens for each source token, and ten more.",
+        description="Maximum target tokens: this many per source token, plus 10.",
     )
     batch_tokens: int = Field(
-        8192, ge=1, description="Source tokens decoded at once, padding counted."
+        8192, ge=1, description="Maximum source tokens in a batch, padding included."
     )
     chunk: int = Field(
         512,
         ge=1,
-        description="Lines read before the first is translated: sorted by length within "
-        "a chunk, and written in the order they came.",
+        description="Lines read, sorted by length and translated at once; output keeps the input order.",
     )
 
 
@@ -60,9 +61,9 @@ class Candidate:
 
     text: str
     score: float
-    """Sum of the tokens' log-probabilities over the length penalty's factor; more is better."""
+    """Sum of token log-probabilities, divided by the length penalty; higher is better."""
     tokens: tuple[int, ...]
-    """Ids in the target vocabulary, without begin and end."""
+    """Ids in the target vocabulary, without begin and end tokens."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class Generated:
     """The n best texts for one source."""
 
     candidates: tuple[Candidate, ...]
-    """The best first; at least one."""
+    """At least one, best first."""
     alignment: Alignment | None = None
-    """Of the best text with the source, where it was asked for."""
+    """Alignment of the best text with the source, if requested."""
 
     @property
     def text(self) -> str:
@@ -95,7 +96,7 @@ class Generated:
 
 
 class TargetBatch(NamedTuple):
-    """Target texts as ids between begin and end, padded on the right."""
+    """Target texts as ids with begin and end tokens, right-padded."""
 
     ids: Tensor
     """(batch, length), long."""
@@ -105,7 +106,7 @@ class TargetBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class GeneratedText(Answer[Generated]):
-    """A text of its own length, written by a decoder that starts from the states of the source."""
+    """Text generated token by token by the decoder of an encoder–decoder."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),
@@ -133,7 +134,7 @@ class GeneratedText(Answer[Generated]):
 
     @classmethod
     def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
-        """Use a vocabulary that is there, such as that of the source."""
+        """Build the answer from a vocabulary, such as one shared with the source."""
         return cls(vocabulary, config.decoding, config.training.label_smoothing)
 
     def save(self, folder: Path) -> None:
@@ -146,13 +147,13 @@ class GeneratedText(Answer[Generated]):
         return self.encode(data.answers)
 
     def encode(self, texts: Sequence[str]) -> list[Sequence[int]]:
-        """Return the ids of target texts, each between the begin and the end token."""
+        """Return the ids of target texts, with begin and end tokens."""
         begin, end = self.vocabulary.begin_id, self.vocabulary.end_id
-        found = encoded_in_parts(self.vocabulary, texts)
-        return [array("i", [begin, *ids, end]) for ids in found]
+        encoded = encode_in_chunks(self.vocabulary, texts)
+        return [array("i", [begin, *ids, end]) for ids in encoded]
 
-    def fits(self, target: Sequence[int], longest: int) -> bool:
-        return len(target) <= longest
+    def fits(self, target: Sequence[int], max_length: int) -> bool:
+        return len(target) <= max_length
 
     def length(self, target: Sequence[int]) -> int:
         return len(target) - 1
@@ -164,32 +165,33 @@ class GeneratedText(Answer[Generated]):
         """Return the summed cross-entropy of the target tokens, and the penalty of the model's `frequency`.
 
         With smoothing s over V tokens the target distribution is (1 - s) at the true token plus s / V at
-        every token (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Padding is dropped from the
-        states before the output layer, the widest multiplication of all, reads them.
+        every token (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Padding is dropped before the
+        output layer, the largest multiplication.
         """
         lengths = targets.lengths - 1
-        read, wanted = targets.ids[:, :-1], targets.ids[:, 1:]
+        decoder_inputs, labels = targets.ids[:, :-1], targets.ids[:, 1:]
         source, source_lengths = _subsampled(model, batch)
         options, training = model.frequency, model.training
+        needs_weights = training and bool(options.penalty)
         states, weights = model(
-            source, source_lengths, read, return_weights=training and bool(options.penalty)
+            source, source_lengths, decoder_inputs, return_weights=needs_weights
         )
-        kept = torch.arange(read.shape[1], device=lengths.device) < lengths[:, None]
+        kept = torch.arange(labels.shape[1], device=lengths.device) < lengths[:, None]
         smoothing = self.smoothing if training else 0.0
         weight, bias = model.output_layer()
-        loss = smoothed_cross_entropy(states[kept], weight, bias, wanted[kept], smoothing)
+        loss = smoothed_cross_entropy(states[kept], weight, bias, labels[kept], smoothing)
         if weights is not None:
-            found = model.source_frequencies[source]
-            spent = spent_on_frequent(weights, found, options.smoothing)
-            loss = loss + options.penalty * spent[kept].sum()
+            frequencies = model.source_frequencies[source]
+            frequent = attention_to_frequent(weights, frequencies, options.smoothing)
+            loss = loss + options.penalty * frequent[kept].sum()
         return loss
 
-    def count(self, batch: PieceBatch, targets: TargetBatch) -> int:
-        """Count the target tokens that are predicted: all but the first of each text."""
+    def count_predictions(self, batch: PieceBatch, targets: TargetBatch) -> int:
+        """Return the number of target tokens, without begin tokens."""
         return int((targets.lengths - 1).sum())
 
-    def tokens(self, batch: PieceBatch, targets: TargetBatch) -> int:
-        return self.count(batch, targets)
+    def count_tokens(self, batch: PieceBatch, targets: TargetBatch) -> int:
+        return self.count_predictions(batch, targets)
 
     def check_search(self, search: Mapping[str, Any]) -> None:
         super().check_search(search)
@@ -206,7 +208,7 @@ class GeneratedText(Answer[Generated]):
     def _search(
         self, beam: int | None = None, length_penalty: float | None = None, nbest: int = 1
     ) -> tuple[int, float, int]:
-        """Return beam, length penalty and n; what is not given is the configuration's."""
+        """Return (beam, length penalty, nbest), with configured values for None."""
         if length_penalty is None:
             length_penalty = self.decoding.length_penalty
         return self.decoding.beam if beam is None else beam, length_penalty, nbest
@@ -215,7 +217,7 @@ class GeneratedText(Answer[Generated]):
         self, model: EncoderDecoder[Any], batch: PieceBatch, **search: Any
     ) -> list[Generated]:
         beam, length_penalty, nbest = self._search(**search)
-        found = beam_search(
+        hypotheses = beam_search(
             model,
             batch.ids,
             batch.lengths,
@@ -226,7 +228,7 @@ class GeneratedText(Answer[Generated]):
             max_length=(self.decoding.max_length_ratio * batch.lengths).long() + 10,
             nbest=nbest,
         )
-        return [Generated(tuple(map(self._candidate, each))) for each in found]
+        return [Generated(tuple(map(self._candidate, each))) for each in hypotheses]
 
     def _candidate(self, hypothesis: Hypothesis) -> Candidate:
         text = self.vocabulary.decode(hypothesis.tokens)
@@ -239,34 +241,34 @@ class GeneratedText(Answer[Generated]):
         self,
         predicted: Sequence[Generated],
         data: Dataset,
-        known: Sequence[Sequence[bool]] | None = None,
+        in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> TranslationScores:
         return score_translations([each.text for each in predicted], data.answers)
 
-    def tables(self, found: TranslationScores) -> list[Rows]:
+    def tables(self, metrics: TranslationScores) -> list[Rows]:
         lower, signature = (
-            found.bleu_lowercase_tokenized,
-            found.bleu_lowercase_tokenized_signature,
+            metrics.bleu_lowercase_tokenized,
+            metrics.bleu_lowercase_tokenized_signature,
         )
         rows = [
-            ["BLEU", f"{found.bleu:.2f}", found.bleu_signature],
-            ["chrF", f"{found.chrf:.2f}", found.chrf_signature],
-            ["exact match", f"{found.exact_match:.4f}", ""],
+            ["BLEU", f"{metrics.bleu:.2f}", metrics.bleu_signature],
+            ["chrF", f"{metrics.chrf:.2f}", metrics.chrf_signature],
+            ["exact match", f"{metrics.exact_match:.4f}", ""],
             ["BLEU, lower-cased, tokenized", f"{lower:.2f}", signature],
         ]
         return [rows]
 
     @classmethod
     def statistics(cls, predicted: Sequence[Generated], data: Dataset) -> Numbers:
-        """Matching and all n-grams of each order, and both lengths (sacreBLEU)."""
+        """Return matching and total n-grams of orders 1 to 4, then prediction and reference lengths (sacreBLEU)."""
         from sacrebleu.metrics import BLEU
 
         bleu = BLEU(effective_order=True)
-        found = []
+        statistics = []
         for generated, target in zip(predicted, data.answers, strict=True):
-            one = bleu.sentence_score(generated.text, [target])
-            found.append((*one.counts, *one.totals, one.sys_len, one.ref_len))
-        return np.array(found, dtype=np.float64)
+            score = bleu.sentence_score(generated.text, [target])
+            statistics.append((*score.counts, *score.totals, score.sys_len, score.ref_len))
+        return np.array(statistics, dtype=np.float64)
 
     @classmethod
     def value(cls, sums: Numbers) -> Numbers:
@@ -280,10 +282,10 @@ class GeneratedText(Answer[Generated]):
 
 
 def _subsampled(model: EncoderDecoder[Any], batch: PieceBatch) -> tuple[Tensor, Tensor]:
-    """Return the source ids and lengths; while training frequent ones are left out as `frequency` says."""
+    """Return source ids and lengths; in training, after subsampling of frequent tokens."""
     threshold = model.frequency.subsample
     if not (model.training and threshold):
         return batch.ids, batch.lengths
     keep = keep_probability(model.source_frequencies, threshold)
-    order, beyond, lengths = fewer(batch.ids, batch.lengths, keep)
-    return batch.ids.gather(1, order).masked_fill(beyond, PADDING), lengths
+    order, padding, lengths = sample_positions(batch.ids, batch.lengths, keep)
+    return batch.ids.gather(1, order).masked_fill(padding, PADDING), lengths

@@ -1,4 +1,4 @@
-"""Figures of merit for translations, with the signatures that make them comparable."""
+"""Translation metrics with their sacreBLEU signatures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heedful.errors import ShapeError
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationScores:
-    """Corpus figures from 0 to 100, and the share of exact matches from 0 to 1."""
+    """Corpus BLEU and chrF from 0 to 100; exact match from 0 to 1."""
 
     bleu: float
     bleu_signature: str
@@ -23,13 +23,13 @@ class TranslationScores:
     chrf_signature: str
     exact_match: float
     bleu_lowercase_tokenized: float
-    """BLEU of lower-cased text, the form in which many papers report Multi30k."""
+    """BLEU of lower-cased text, as many papers report for Multi30k."""
     bleu_lowercase_tokenized_signature: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class LengthScores:
-    """The figure of the pairs whose source has from `shortest` to `longest` words."""
+    """BLEU of the pairs whose source has `shortest` to `longest` words."""
 
     shortest: int
     longest: int
@@ -38,7 +38,7 @@ class LengthScores:
 
 
 LENGTH_BOUNDS = (8, 11, 14, 18)
-"""Most words of a source in each group but the last, which is open."""
+"""Maximum source words of each group; the last group has no maximum."""
 
 
 def score_by_length(
@@ -47,10 +47,9 @@ def score_by_length(
     references: Sequence[str],
     bounds: Sequence[int] = LENGTH_BOUNDS,
 ) -> list[LengthScores]:
-    """BLEU of the pairs grouped by the words of their source, shortest first; groups without pairs are left out.
+    """Return BLEU of the pairs grouped by source length in words, shortest first; empty groups are omitted.
 
-    A context of fixed size loses more the longer the source is (Cho et al. 2014,
-    https://arxiv.org/abs/1409.1259): this is where it shows.
+    Shows the loss of fixed-size context vectors on long sources (Cho et al. 2014, https://arxiv.org/abs/1409.1259).
 
     >>> [group] = score_by_length(["a dog runs in snow"], ["x y z u v"], ["x y z u v"], bounds=[5, 9])
     >>> group.shortest, group.longest, group.pairs, round(group.bleu)
@@ -77,9 +76,9 @@ def score_by_length(
 
 
 def score_translations(translations: Sequence[str], references: Sequence[str]) -> TranslationScores:
-    """Compare translations with one reference each: sacreBLEU, chrF and exact match.
+    """Return BLEU, chrF and exact match of translations against one reference each (sacreBLEU).
 
-    Raises: ShapeError when the lists differ in length or are empty.
+    Raises: ShapeError for lists of different lengths, or empty ones.
 
     >>> scores = score_translations(["a dog runs in the snow"], ["a dog runs in the snow"])
     >>> round(scores.bleu), scores.exact_match
@@ -90,18 +89,18 @@ def score_translations(translations: Sequence[str], references: Sequence[str]) -
     if len(translations) != len(references) or not references:
         raise ShapeError(
             f"got {len(translations)} translations for {len(references)} references; "
-            "wanted as many, and at least one"
+            "expected equal numbers of at least 1"
         )
     bleu, lower, chrf = BLEU(), BLEU(lowercase=True), CHRF()
-    wanted = [list(references)]
+    reference_sets = [list(references)]
     matches = sum(a.strip() == b.strip() for a, b in zip(translations, references, strict=True))
     return TranslationScores(
-        bleu=bleu.corpus_score(translations, wanted).score,
+        bleu=bleu.corpus_score(translations, reference_sets).score,
         bleu_signature=str(bleu.get_signature()),
-        chrf=chrf.corpus_score(translations, wanted).score,
+        chrf=chrf.corpus_score(translations, reference_sets).score,
         chrf_signature=str(chrf.get_signature()),
         exact_match=matches / len(references),
-        bleu_lowercase_tokenized=lower.corpus_score(translations, wanted).score,
+        bleu_lowercase_tokenized=lower.corpus_score(translations, reference_sets).score,
         bleu_lowercase_tokenized_signature=str(lower.get_signature()),
     )
 
@@ -109,23 +108,26 @@ def score_translations(translations: Sequence[str], references: Sequence[str]) -
 Numbers = NDArray[np.float64]
 
 
-def corpus_bleu(matching: Numbers, total: Numbers, length: Numbers, wanted: Numbers) -> Numbers:
-    """Return BLEU (Papineni et al. 2002, https://aclanthology.org/P02-1040), smoothed as sacreBLEU does.
+def corpus_bleu(
+    matching: Numbers, total: Numbers, length: Numbers, reference_length: Numbers
+) -> Numbers:
+    """Return BLEU (Papineni et al. 2002, https://aclanthology.org/P02-1040) with sacreBLEU's smoothing.
 
     Args:
-        matching: (..., 4), n-grams of each order that the reference has too.
+        matching: (..., 4), n-grams of each order that match the reference.
         total: (..., 4), n-grams of each order.
-        length, wanted: (...), tokens of the translations and of the references.
+        length: (...), tokens of the translations.
+        reference_length: (...), tokens of the references.
 
     >>> round(float(corpus_bleu(*map(np.array, ([3.0, 2, 1, 0], [4.0, 3, 2, 1], 4.0, 4.0)))), 2)
     59.46
     """
-    # the n-th order that matches nothing counts as 1/2^n of a match
-    none = matching == 0
-    counted = np.where(none, 0.5 ** none.cumsum(axis=-1), matching)
+    # The k-th order without a match counts as 1/2^k matches.
+    unmatched = matching == 0
+    smoothed = np.where(unmatched, 0.5 ** unmatched.cumsum(axis=-1), matching)
     with np.errstate(divide="ignore", invalid="ignore"):
-        precisions = np.log(counted / total).mean(axis=-1)
-        brevity = np.minimum(0.0, 1 - wanted / length)
+        precisions = np.log(smoothed / total).mean(axis=-1)
+        brevity = np.minimum(0.0, 1 - reference_length / length)
         score = 100 * np.exp(precisions + brevity)
     defined = (matching > 0).any(axis=-1) & (total > 0).all(axis=-1)
     return np.asarray(np.where(defined, score, 0.0))

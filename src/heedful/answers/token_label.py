@@ -1,4 +1,4 @@
-"""A label for each position, alone or with a chain of labels (a linear-chain CRF)."""
+"""Sequence labelling: one label per position, predicted independently or by a linear-chain CRF."""
 
 from __future__ import annotations
 
@@ -35,19 +35,17 @@ from heedful.nn.cross_entropy import smoothed_cross_entropy
 
 
 class LabelsConfig(Section):
-    """How labels are scored."""
+    """Output layer of sequence labelling."""
 
     chain: bool = Field(
-        False, description="Score neighbouring labels together: a linear-chain CRF and Viterbi."
+        False, description="Linear-chain CRF with Viterbi decoding, instead of independent labels."
     )
     spans: bool = Field(
         True,
-        description="Labels that mark spans (BIO, IOB, BIOES) keep to their scheme: data that break it are refused, "
-        "and a chain never gives what breaks it.",
+        description="Enforce the scheme of span labels (BIO, IOB, BIOES): data that violate it are an error, and a "
+        "CRF never predicts a violation.",
     )
-    dropout: float = Field(
-        0.3, ge=0, lt=1, description="Probability of dropping a feature of the encoder's states."
-    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of encoder states.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +54,13 @@ class PositionLabels:
 
     labels: tuple[str, ...]
     names: tuple[str, ...] = ()
-    """All labels, in the order of the columns of `scores`."""
+    """The label set, in the order of the columns of `scores`."""
     scores: Tensor | None = None
-    """(length, labels), before softmax; None of a chain, whose labels are not independent."""
+    """(length, labels), logits; None for a CRF, whose labels are not independent."""
 
     @property
     def probabilities(self) -> list[dict[str, float]] | None:
-        """For each position the probability of every label; None of a chain."""
+        """For each position the probability of every label; None for a CRF."""
         if self.scores is None:
             return None
         rows = self.scores.softmax(-1).tolist()
@@ -71,7 +69,7 @@ class PositionLabels:
 
 @dataclass(frozen=True)
 class PositionLabel(LabelAnswer[PositionLabels]):
-    """A label for each position: parts of speech, entities, states of a series."""
+    """One label per position: part of speech, entity, state of a series."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),
@@ -80,12 +78,12 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("accuracy", "macro_f1"),)
     primary_metric: ClassVar[str] = "accuracy"
-    each_position: ClassVar[bool] = True
+    per_position: ClassVar[bool] = True
 
     options: LabelsConfig
     smoothing: float
     scheme: str | None = None
-    """Of the spans that the training labels mark; only a chain that is trained needs it."""
+    """Span scheme of the training labels; used only to train a CRF."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
@@ -106,8 +104,8 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         return cls(cls.load_labels(folder), config.labels, config.training.label_smoothing)
 
     def targets(self, data: Dataset) -> list[list[int]]:
-        """Number labels from 0 on; a label that training did not see is -1."""
-        return [self.numbers(labels) for labels in data.answers]
+        """Return label indices; -1 for a label not in the training data."""
+        return [self.label_indices(labels) for labels in data.answers]
 
     def collate(self, targets: Sequence[list[int]]) -> Tensor:
         return pad_ids(targets, 0)[0]
@@ -118,11 +116,11 @@ class PositionLabel(LabelAnswer[PositionLabels]):
             encoder.width, len(self.labels), chain=options.chain, dropout=options.dropout
         )
         if head.chain is not None and self.scheme is not None:
-            _forbid(head.chain, self.scheme, self.labels)
+            _forbid_violations(head.chain, self.scheme, self.labels)
         return head
 
-    def cost(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
-        """Cross-entropy of each position's label, or with a chain the negative log-likelihood of all of them."""
+    def network_loss(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
+        """Cross-entropy of each label; for a CRF the negative log-likelihood of each label sequence."""
         lengths, head = batch.lengths, model.head
         states = head.features(model.states(batch))
         if head.chain is not None:
@@ -135,7 +133,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
             states[kept], output.weight, output.bias, targets[kept], smoothing
         )
 
-    def count(self, batch: Batch, targets: Tensor) -> int:
+    def count_predictions(self, batch: Batch, targets: Tensor) -> int:
         return int(batch.lengths.sum())
 
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[PositionLabels]:
@@ -149,48 +147,48 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         ]
 
     def predictions(self, scores: Tensor, batch: Batch) -> list[PositionLabels]:
-        best, found = scores.argmax(dim=-1).tolist(), scores.float().cpu()
+        best, logits = scores.argmax(dim=-1).tolist(), scores.float().cpu()
         return [
-            PositionLabels(self._named(row[:length]), self.labels, found[number, :length])
-            for number, (row, length) in enumerate(zip(best, batch.lengths.tolist(), strict=True))
+            PositionLabels(self._named(row[:length]), self.labels, logits[n, :length])
+            for n, (row, length) in enumerate(zip(best, batch.lengths.tolist(), strict=True))
         ]
 
     def empty(self) -> PositionLabels:
         return PositionLabels(())
 
-    def _named(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        return tuple(self.labels[number] for number in numbers)
+    def _named(self, indices: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.labels[index] for index in indices)
 
     def score(
         self,
         predicted: Sequence[PositionLabels],
         data: Dataset,
-        known: Sequence[Sequence[bool]] | None = None,
+        in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> TaggingScores:
-        if known is None:
-            known = [[True] * len(labels) for labels in data.answers]
-        return score_tags([each.labels for each in predicted], data.answers, known)
+        if in_vocabulary is None:
+            in_vocabulary = [[True] * len(labels) for labels in data.answers]
+        return score_tags([each.labels for each in predicted], data.answers, in_vocabulary)
 
-    def tables(self, found: TaggingScores) -> list[Rows]:
-        rows = [["accuracy", f"{found.accuracy:.4f}", ""]]
-        if found.unknown_accuracy is not None:
-            what = f"on {found.unknown:,} tokens"
-            rows.append(["accuracy, unknown words", f"{found.unknown_accuracy:.4f}", what])
-        rows.append(["macro F1", f"{found.macro_f1:.4f}", ""])
-        if found.span_f1 is not None:
-            rows.append(["span F1", f"{found.span_f1:.4f}", "seqeval"])
-        if found.span_breaks is not None:
-            breaks = f"{found.span_breaks:,}"
-            rows.append(["labels that break spans", breaks, "such as I-X after O"])
-        tables = [[*rows, ["sentences all right", f"{found.sentences_right:.4f}", ""]]]
-        if found.confusions:
-            most = [[one.wanted, one.got, f"{one.count:,}"] for one in found.confusions]
-            tables.append([["", "", ""], ["true label", "given", "times"], *most])
+    def tables(self, metrics: TaggingScores) -> list[Rows]:
+        rows = [["accuracy", f"{metrics.accuracy:.4f}", ""]]
+        if metrics.unknown_accuracy is not None:
+            what = f"on {metrics.unknown:,} tokens"
+            rows.append(["accuracy, unknown words", f"{metrics.unknown_accuracy:.4f}", what])
+        rows.append(["macro F1", f"{metrics.macro_f1:.4f}", ""])
+        if metrics.span_f1 is not None:
+            rows.append(["span F1", f"{metrics.span_f1:.4f}", "seqeval"])
+        if metrics.span_breaks is not None:
+            breaks = f"{metrics.span_breaks:,}"
+            rows.append(["span violations", breaks, "such as I-X after O"])
+        tables = [[*rows, ["sentence accuracy", f"{metrics.sentences_right:.4f}", ""]]]
+        if metrics.confusions:
+            confusions = [[each.wanted, each.got, f"{each.count:,}"] for each in metrics.confusions]
+            tables.append([["", "", ""], ["true label", "predicted", "count"], *confusions])
         return tables
 
     @classmethod
     def statistics(cls, predicted: Sequence[PositionLabels], data: Dataset) -> Numbers:
-        """Right labels and labels of each example; the positions of one example are resampled together."""
+        """Return (correct labels, labels) per example, so that bootstrap resampling keeps sequences whole."""
         return np.array(
             [
                 (sum(a == b for a, b in zip(one.labels, labels, strict=True)), len(labels))
@@ -211,51 +209,53 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     def row_names(self, positions: Sequence[str], prediction: PositionLabels) -> list[str]:
         if len(prediction.labels) != len(positions):
             raise DataError(
-                f"{len(prediction.labels)} labels were given for {len(positions)} positions."
+                f"got {len(prediction.labels)} labels for {len(positions)} positions; expected one per position."
             )
         return [f"{p}/{label}" for p, label in zip(positions, prediction.labels, strict=True)]
 
     def explained_score(
         self, model: Model, features: Tensor, batch: Any, prediction: PositionLabels
     ) -> Tensor:
-        """Return the sum over positions of the log-probability of its label, each from its own copy."""
+        """Return the sum of the log-probabilities of all labels, each computed from its own copy of the input."""
         count = len(features)
         states = model.encoder(features, batch.lengths.expand(count)).values
-        each = torch.arange(count, device=states.device)
+        rows = torch.arange(count, device=states.device)
         head: Any = model.head
-        chances = head.output(states[each, each]).log_softmax(-1)
-        numbers = torch.tensor([max(0, number) for number in self.numbers(prediction.labels)])
-        total: Tensor = chances[each, numbers.to(states.device)].sum()
+        log_probabilities = head.output(states[rows, rows]).log_softmax(-1)
+        indices = torch.tensor([max(0, index) for index in self.label_indices(prediction.labels)])
+        total: Tensor = log_probabilities[rows, indices.to(states.device)].sum()
         return total
 
 
 def _scheme(options: LabelsConfig, answers: Sequence[Sequence[str]]) -> str | None:
-    """Return the name of the scheme of spans that labels have to keep to, if they mark spans."""
+    """Return the name of the span scheme to enforce, or None."""
     return detect_scheme(answers) if options.spans else None
 
 
 def _check_spans(scheme: str, data: Dataset) -> None:
     for row, labels in enumerate(data.answers):
-        place = first_violation(scheme, labels)
-        if place is None:
+        position = first_violation(scheme, labels)
+        if position is None:
             continue
-        if place == len(labels):
-            found = f"the sentence ends with the label {labels[-1]!r}"
-        elif place == 0:
-            found = f"the sentence begins with the label {labels[0]!r}"
+        if position == len(labels):
+            violation = f"the sentence ends with the label {labels[-1]!r}"
+        elif position == 0:
+            violation = f"the sentence begins with the label {labels[0]!r}"
         else:
-            found = f"the label {labels[place]!r} stands after {labels[place - 1]!r}"
+            violation = f"the label {labels[position]!r} follows {labels[position - 1]!r}"
         raise data.error(
             row,
-            f"{found}, and the training labels are {SCHEMES[scheme]}; mend it, or take all labels as they "
-            "are with --set labels.spans=false.",
-            min(place, len(labels) - 1),
+            f"{violation}, but the training labels are {SCHEMES[scheme]}; correct it, or accept any labels with "
+            "--set labels.spans=false.",
+            min(position, len(labels) - 1),
         )
 
 
-def _forbid(chain: LinearChain, scheme: str, labels: Sequence[str]) -> None:
-    """Give transitions that break a scheme the score -inf."""
-    may = [[is_transition_allowed(scheme, one, other) for other in labels] for one in labels]
+def _forbid_violations(chain: LinearChain, scheme: str, labels: Sequence[str]) -> None:
+    """Set the scores of transitions that violate a span scheme to -inf."""
+    pairs = [
+        [is_transition_allowed(scheme, before, label) for label in labels] for before in labels
+    ]
     first = [is_transition_allowed(scheme, OUTSIDE, label) for label in labels]
     last = [is_transition_allowed(scheme, label, OUTSIDE) for label in labels]
-    chain.allow(torch.tensor(may), torch.tensor(first), torch.tensor(last))
+    chain.allow(torch.tensor(pairs), torch.tensor(first), torch.tensor(last))

@@ -9,7 +9,7 @@ from typing import Any
 
 from heedful.cli.lists import numbers, parts
 from heedful.compare.plan import CompareSection, Plan, Where, make_plan
-from heedful.config import Values, apply_overrides, build, place, read_toml
+from heedful.config import Values, apply_overrides, build, locate_key, read_toml
 from heedful.errors import OptionError, unknown_choice
 from heedful.tasks.options import GivenOptions, train_files, valid_files
 from heedful.tasks.table import TASKS, data_options
@@ -77,7 +77,7 @@ def plan_from(what: ComparePlace, choices: CompareChoices) -> Plan:
     lines = [] if what.file is None else what.file.read_text(encoding="utf-8").splitlines()
 
     def where(keys: Sequence[str]) -> str:
-        return "" if what.file is None else place(what.file, lines, list(keys))
+        return "" if what.file is None else locate_key(what.file, lines, list(keys))
 
     section, contenders = values.pop(COMPARE, {}), values.pop(CONTENDERS, {})
     _check_sections({COMPARE: section, CONTENDERS: contenders}, [], where)

@@ -102,7 +102,7 @@ def _explain_text(
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
     records = record_prediction(predictor, example, prediction)
-    if predictor.answer.each_position:
+    if predictor.answer.per_position:
         hint = "the last layer; --layer and --head show others, --out FILE.html all"
         title, main = predictor.input.title(example), records[-1:]
     else:
@@ -138,11 +138,11 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
     batch = predictor.to_device(inputs.collate(inputs.encode([example])))
     with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
         model(batch)
-    each = answer.each_position
+    each = answer.per_position
     labels = {"encoder": (rows if each else positions, positions), "pooling": (rows, positions)}
     tokens = {kind: labels[kind] for kind in recorder.kinds}
     records: list[AttentionRecord] = recorder.records(tokens) if tokens else []
-    if model.members[0].encoder.attends:
+    if model.members[0].encoder.has_attention:
         return records
     weights = torch.stack(
         [_saliency(predictor, member, batch, rows, prediction) for member in model.members]

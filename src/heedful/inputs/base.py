@@ -1,4 +1,4 @@
-"""The contract of every input: learn from training examples, encode, pad, embed, save and load."""
+"""Base classes of inputs: learn vocabularies and statistics, encode, pad, embed, save and load."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ Encoded = TypeVar("Encoded")
 
 
 class Input(abc.ABC, Generic[Example, Encoded]):
-    """One kind of input, with what was learned of the training data (vocabularies, means).
+    """One type of input, with the state learned from the training data (vocabularies, means).
 
-    A new kind of input is a subclass. It reads its own sections of the task's configuration.
+    Subclasses read their own sections of the task's configuration.
     """
 
     @classmethod
     @abc.abstractmethod
     def learn(cls, config: Any, examples: Sequence[Example]) -> Self:
-        """Learn from the training examples, for the configuration of a task.
+        """Build the input from the training examples.
 
-        Raises: DataError, OptionError for what cannot be learned from.
+        Raises: DataError or OptionError for examples that cannot be learned from.
         """
 
     @classmethod
     @abc.abstractmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        """Read what `save` wrote into a run folder.
+        """Load from a run folder what `save` wrote.
 
         Raises: RunError for files that are missing or damaged.
         """
 
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
-        """Write what was learned into a run folder."""
+        """Write the learned state to a run folder."""
 
     @abc.abstractmethod
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        """Turn examples into what `collate` pads; an example may come out empty."""
+        """Encode examples for `collate`; an encoded example may be empty."""
 
     @abc.abstractmethod
     def length(self, encoded: Encoded) -> int:
         """Return the number of positions of an encoded example."""
 
-    def fits(self, encoded: Encoded, longest: int) -> bool:
-        """Return whether an example may be trained on; longer ones are left out."""
-        return self.length(encoded) <= longest
+    def fits(self, encoded: Encoded, max_length: int) -> bool:
+        """Return whether an example is short enough for training; longer ones are dropped."""
+        return self.length(encoded) <= max_length
 
     @abc.abstractmethod
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
@@ -60,28 +60,28 @@ class Input(abc.ABC, Generic[Example, Encoded]):
 
     @abc.abstractmethod
     def sizes(self) -> dict[str, int]:
-        """Name and count what was learned, for people."""
+        """Return the sizes of vocabularies by name, for display."""
 
     @abc.abstractmethod
     def positions(self, example: Example) -> list[str]:
-        """Name the positions of an encoded example, for pictures."""
+        """Return the label of each position, for plots."""
 
     def title(self, example: Example) -> str:
-        """Return a heading for pictures of an example."""
+        """Return the plot title of an example."""
         return " ".join(self.positions(example))
 
-    def known(self, examples: Sequence[Example]) -> list[list[bool]] | None:
-        """Return for each position whether training saw it; None for inputs without a vocabulary."""
+    def in_vocabulary(self, examples: Sequence[Example]) -> list[list[bool]] | None:
+        """Return for each position whether its token is in the vocabulary; None without a vocabulary."""
         return None
 
 
 class EmbeddedInput(Input[Example, Encoded]):
-    """An input that brings its own embedding, as all do but the source of an encoder–decoder."""
+    """An input with its own embedding: every input except the source of an encoder–decoder."""
 
     @abc.abstractmethod
     def embedding(self) -> nn.Module:
-        """Return a module with an attribute `width`: a batch -> features (batch, length, width)."""
+        """Return a module that maps a batch to features (batch, length, width) and has the attribute `width`."""
 
     def frequency(self) -> WordFrequency | None:
-        """Return what is done about frequent words; None for inputs that are not words."""
+        """Return the module that handles word frequencies; None for inputs that are not words."""
         return None

@@ -1,4 +1,4 @@
-"""Pieces as an input: the source texts of an encoder–decoder, as ids of one vocabulary."""
+"""Source texts of an encoder–decoder, as ids of sub-word pieces, words or characters."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ from heedful.data.vocabulary import Vocabulary
 from heedful.data.vocabulary_training import LEARNERS
 from heedful.inputs.base import Input
 from heedful.models.config import OneOf, Section
-from heedful.models.frequency import shares
+from heedful.models.frequency import relative_frequencies
 
 SOURCE_VOCABULARY: Final = "source_vocabulary.json"
-EXAMPLES_AT_ONCE: Final = 10_000
+ENCODING_CHUNK: Final = 10_000
+"""Texts encoded at once."""
 
 
 class VocabularyConfig(Section):
-    """How text is cut into tokens."""
+    """Tokenization of text."""
 
     kind: Annotated[str, OneOf("kind of vocabulary", LEARNERS)] = Field(
-        "bpe", description='Sub-words ("bpe", "unigram"), "word" or "char".'
+        "bpe", description='Token type: sub-words ("bpe", "unigram"), "word" or "char".'
     )
-    size: int = Field(8000, ge=8, description="Most entries that a vocabulary may have.")
+    size: int = Field(8000, ge=8, description="Maximum vocabulary size.")
     min_frequency: int = Field(
-        2, ge=1, description="A token (for bpe: a merge) must occur this often to get an entry."
+        2, ge=1, description="Minimum occurrences of a token (for bpe: of a merge)."
     )
-    lowercase: bool = Field(False, description="Turn both languages into lower case.")
-    shared: bool = Field(
-        True, description="One vocabulary for both languages; false makes one for each."
-    )
+    lowercase: bool = Field(False, description="Lower-case both languages.")
+    shared: bool = Field(True, description="Share one vocabulary between both languages.")
 
     def train(self, texts: Sequence[str]) -> Vocabulary:
         """Learn a vocabulary from training texts."""
@@ -50,7 +49,7 @@ class VocabularyConfig(Section):
 
 
 class PieceBatch(NamedTuple):
-    """Texts as ids, padded on the right."""
+    """Texts as ids, right-padded."""
 
     ids: Tensor
     """(batch, length), long."""
@@ -60,7 +59,7 @@ class PieceBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Pieces(Input[str, Sequence[int]]):
-    """Source texts as ids, each with the end token: attention can look there when no word matters.
+    """Source texts as ids, each with an end token, which attention can use when no word is relevant.
 
     >>> pieces = Pieces(Vocabulary.train(["a b", "b"], kind="word", min_frequency=1))
     >>> [len(ids) for ids in pieces.encode(["a b a", " "])]
@@ -68,8 +67,8 @@ class Pieces(Input[str, Sequence[int]]):
     """
 
     vocabulary: Vocabulary
-    token_shares: Tensor | None = field(default=None, repr=False, compare=False)
-    """(entries,), the share of the training tokens that each is, while a model that needs it is trained."""
+    token_frequencies: Tensor | None = field(default=None, repr=False, compare=False)
+    """(ids,), relative frequency of each token in the training texts; set only in training, if needed."""
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[str]) -> Self:
@@ -83,11 +82,11 @@ class Pieces(Input[str, Sequence[int]]):
         self.vocabulary.save(folder / SOURCE_VOCABULARY)
 
     def encode(self, examples: Sequence[str]) -> list[Sequence[int]]:
-        """Return the ids of each text, in arrays (a quarter of the memory of lists); none of a blank text."""
+        """Return the ids of each text as arrays (a quarter of the memory of lists); empty for a blank text."""
         end = self.vocabulary.end_id
         return [
             array("i", [*ids, end] if text.strip() else [])
-            for text, ids in zip(examples, encoded_in_parts(self.vocabulary, examples), strict=True)
+            for text, ids in zip(examples, encode_in_chunks(self.vocabulary, examples), strict=True)
         ]
 
     def length(self, encoded: Sequence[int]) -> int:
@@ -102,18 +101,15 @@ class Pieces(Input[str, Sequence[int]]):
     def positions(self, example: str) -> list[str]:
         return list(self.vocabulary.encode(example).pieces)
 
-    def shares(self, texts: Sequence[str]) -> Tensor:
-        """Return, for each id, its share of the tokens of the texts: (entries,).
-
-        The end token has 0, and so has the unknown one: of the words that it stands for each is rare.
-        """
+    def frequencies(self, texts: Sequence[str]) -> Tensor:
+        """Return the relative frequency of each id in texts, (ids,); 0 for end and unknown tokens."""
         counts = np.zeros(len(self.vocabulary), dtype=np.int64)
-        for ids in encoded_in_parts(self.vocabulary, texts):
+        for ids in encode_in_chunks(self.vocabulary, texts):
             np.add.at(counts, np.asarray(ids, dtype=np.int64), 1)
-        return shares(counts, self.vocabulary.unk_id)
+        return relative_frequencies(counts, self.vocabulary.unk_id)
 
 
-def encoded_in_parts(vocabulary: Vocabulary, texts: Sequence[str]) -> Iterator[list[int]]:
-    """Yield the ids of each text, without begin and end; a part of the texts is encoded at a time."""
-    for start in range(0, len(texts), EXAMPLES_AT_ONCE):
-        yield from vocabulary.encode_ids(texts[start : start + EXAMPLES_AT_ONCE])
+def encode_in_chunks(vocabulary: Vocabulary, texts: Sequence[str]) -> Iterator[list[int]]:
+    """Lazily yield the ids of each text, without begin and end tokens."""
+    for start in range(0, len(texts), ENCODING_CHUNK):
+        yield from vocabulary.encode_ids(texts[start : start + ENCODING_CHUNK])

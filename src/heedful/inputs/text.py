@@ -1,4 +1,4 @@
-"""Text as an input: cut into words, characters or sub-words, which are read as tokens."""
+"""Text as an input, tokenized into words, characters or sub-words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from heedful.data.tokenization import TextTokenizer
 from heedful.inputs.base import EmbeddedInput
-from heedful.inputs.tokens import TokenIds, Tokens
+from heedful.inputs.tokens import TokenIds, Tokens, drop_middle
 from heedful.models.config import Section
 from heedful.models.encoders.inputs import (
     UNKNOWN,
@@ -23,43 +23,46 @@ from heedful.models.encoders.inputs import (
     TokenInputs,
     TokenInputsConfig,
 )
-from heedful.models.frequency import FrequencyConfig, WordFrequency, shares
+from heedful.models.frequency import FrequencyConfig, WordFrequency, relative_frequencies
 
 
 class TextVocabulary(Section):
-    """What a token is, and which get an embedding of their own."""
+    """Tokenization, and the tokens that have an embedding."""
 
     kind: Literal["word", "space", "char", "bpe", "unigram"] = Field(
         "word",
-        description="word: punctuation apart, each character of Chinese, Japanese or Thai a word; space: what "
-        "stands between spaces; char; bpe and unigram: sub-words learned from the training texts.",
+        description="word: splits off punctuation, and each character of Chinese, Japanese and Thai; space: splits at "
+        "spaces; char; bpe and unigram: sub-words learned from the training texts.",
     )
     min_frequency: int = Field(
         2,
         ge=1,
-        description="A token must occur this often; others share the unknown one's embedding.",
+        description="Minimum occurrences; rarer tokens share the unknown embedding.",
     )
-    size: int = Field(30_000, ge=6, description="Most tokens that get an embedding.")
-    lowercase: bool = Field(True, description="Tokens in lower case.")
+    size: int = Field(30_000, ge=6, description="Maximum tokens with an embedding.")
+    lowercase: bool = Field(True, description="Lower-case tokens.")
     longest_word: int = Field(
-        32, ge=2, description="Of a longer token, the first and the last characters are read."
+        32, ge=2, description="Maximum characters; longer tokens lose the middle."
     )
 
 
 class TextInputs(TokenInputsConfig):
-    """How a token becomes features."""
+    """Token features."""
 
     characters: Characters = Field(
-        "none", description="How a token's characters are read; unknown words live by it."
+        "none", description="Character encoder, the only features of unknown words."
     )
     word_dropout: float = Field(
-        0.05, ge=0, lt=1, description="Share of tokens that training takes for unknown ones."
+        0.05,
+        ge=0,
+        lt=1,
+        description="Probability of replacing a token by the unknown token in training.",
     )
 
 
 @dataclass(frozen=True)
 class Text(EmbeddedInput[str, TokenIds]):
-    """Texts as tokens. Of a text of more than `longest` tokens the first and the last ones are read.
+    """Texts as tokens. Texts of more than `max_length` tokens lose the middle.
 
     >>> from heedful.tasks.classify import ClassifyConfig
     >>> config = ClassifyConfig.model_validate({"vocabulary": {"min_frequency": 1}, "data": {"max_length": 3}})
@@ -67,41 +70,41 @@ class Text(EmbeddedInput[str, TokenIds]):
     ['Who', 'is', '?']
     """
 
-    cutter: TextTokenizer
+    tokenizer: TextTokenizer
     tokens: Tokens
-    longest: int
+    max_length: int
     frequency_options: FrequencyConfig
-    word_shares: Tensor
-    """(words,), the share of the training tokens that each word is."""
+    word_frequencies: Tensor
+    """(words,), relative frequency of each word in the training texts."""
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[str]) -> Self:
         options = config.vocabulary
-        cutter = TextTokenizer.learn(
+        tokenizer = TextTokenizer.learn(
             options.kind, examples, size=options.size, lowercase=options.lowercase
         )
-        cut = cutter.tokenize_batch(examples)
-        tokens = Tokens.of((token for each in cut for token in each), options, config.inputs)
+        tokenized = tokenizer.tokenize_batch(examples)
+        tokens = Tokens.of((token for text in tokenized for token in text), options, config.inputs)
         counts = np.zeros(len(tokens.words), dtype=np.int64)
-        for each in cut:
-            np.add.at(counts, np.asarray(tokens.encode_one(each).words, dtype=np.int64), 1)
-        found = shares(counts, UNKNOWN)
-        return cls(cutter, tokens, config.data.max_length, config.frequency, found)
+        for text in tokenized:
+            np.add.at(counts, np.asarray(tokens.encode_one(text).words, dtype=np.int64), 1)
+        frequencies = relative_frequencies(counts, UNKNOWN)
+        return cls(tokenizer, tokens, config.data.max_length, config.frequency, frequencies)
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         tokens = Tokens.load(config, folder)
-        # the shares come with the weights
-        found = torch.zeros(len(tokens.words))
-        cutter = TextTokenizer.load(config.vocabulary.kind, folder)
-        return cls(cutter, tokens, config.data.max_length, config.frequency, found)
+        # The actual frequencies are loaded with the weights.
+        frequencies = torch.zeros(len(tokens.words))
+        tokenizer = TextTokenizer.load(config.vocabulary.kind, folder)
+        return cls(tokenizer, tokens, config.data.max_length, config.frequency, frequencies)
 
     def save(self, folder: Path) -> None:
-        self.cutter.save(folder)
+        self.tokenizer.save(folder)
         self.tokens.save(folder)
 
     def encode(self, examples: Sequence[str]) -> list[TokenIds]:
-        return self.tokens.encode(self._cut(examples))
+        return self.tokens.encode(self._tokenize(examples))
 
     def length(self, encoded: TokenIds) -> int:
         return len(encoded.words)
@@ -113,22 +116,17 @@ class Text(EmbeddedInput[str, TokenIds]):
         return self.tokens.embedding()
 
     def frequency(self) -> WordFrequency:
-        return WordFrequency(self.frequency_options, self.word_shares.clone())
+        return WordFrequency(self.frequency_options, self.word_frequencies.clone())
 
     def sizes(self) -> dict[str, int]:
         return {"tokens": len(self.tokens.words.entries), **self.tokens.vector_counts()}
 
     def positions(self, example: str) -> list[str]:
-        return self._cut([example])[0]
+        return self._tokenize([example])[0]
 
     def title(self, example: str) -> str:
         return example
 
-    def _cut(self, texts: Sequence[str]) -> list[list[str]]:
-        return [self._shortened(tokens) for tokens in self.cutter.tokenize_batch(texts)]
-
-    def _shortened(self, tokens: list[str]) -> list[str]:
-        if len(tokens) <= self.longest:
-            return tokens
-        end = self.longest // 2
-        return tokens[: self.longest - end] + tokens[-end:]
+    def _tokenize(self, texts: Sequence[str]) -> list[list[str]]:
+        tokenized = self.tokenizer.tokenize_batch(texts)
+        return [drop_middle(tokens, self.max_length) for tokens in tokenized]

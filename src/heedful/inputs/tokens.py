@@ -1,4 +1,4 @@
-"""Tokens as an input: words and their characters, with or without pre-trained vectors."""
+"""Tokens as an input: word ids, character ids and optional pre-trained word vectors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -26,19 +26,19 @@ from heedful.models.encoders.inputs import (
     VectorTable,
 )
 
+Units = TypeVar("Units", str, list[str])
+
 
 class TokenVocabulary(Section):
-    """Which words and characters get an embedding of their own."""
+    """Words and characters that have an embedding."""
 
     min_frequency: int = Field(
-        2, ge=1, description="A word must occur this often; others share the unknown word's."
+        2, ge=1, description="Minimum occurrences; rarer words share the unknown embedding."
     )
-    size: int = Field(100_000, ge=1, description="Most words that get an embedding.")
-    lowercase: bool = Field(
-        True, description="Words in lower case; characters are always read as they are written."
-    )
+    size: int = Field(100_000, ge=1, description="Maximum words with an embedding.")
+    lowercase: bool = Field(True, description="Lower-case words; characters keep their case.")
     longest_word: int = Field(
-        32, ge=2, description="Of a longer word, the first and the last characters are read."
+        32, ge=2, description="Maximum characters; longer words lose the middle."
     )
 
 
@@ -46,13 +46,13 @@ class TokenIds(NamedTuple):
     """One encoded sentence."""
 
     words: Sequence[int]
-    forms: Sequence[int]
-    """Numbers of its distinct spellings in the encoder's memory."""
+    spelling_ids: Sequence[int]
+    """For each token, the index of its spelling in the cache of `Tokens`."""
 
 
 @dataclass(frozen=True)
 class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
-    """Words and characters of tokens. A spelling is turned into character ids once and then looked up.
+    """Encodes tokens as word ids and character ids; the character ids of each spelling are cached.
 
     >>> tokens = Tokens.of(["The", "the", "dog"], TokenVocabulary(min_frequency=1))
     >>> batch = tokens.collate(tokens.encode([["the", "cat"], ["the"]]))
@@ -64,13 +64,13 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     characters: Lexicon
     options: TokenVocabulary = field(default_factory=TokenVocabulary)
     features: TokenInputsConfig = field(default_factory=TokenInputsConfig)
-    """How a token becomes features."""
+    """Token features."""
     vectors: VectorSizes | None = None
-    """Sizes of the pre-trained vectors that words have beside, or instead of, a learned embedding."""
+    """Sizes of the pre-trained vectors; None without vectors."""
     vector_values: Tensor | None = field(default=None, repr=False, compare=False)
-    """(words, width), while training: a run keeps them with its weights."""
-    _numbers: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    _spelt: list[array[int]] = field(default_factory=list, repr=False, compare=False)
+    """(words, width); set only in training, since a run stores the vectors among its weights."""
+    _spelling_ids: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    _characters: list[array[int]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Sequence[str]]) -> Self:
@@ -81,38 +81,38 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     def of(
         cls, seen: Iterable[str], options: Any, features: TokenInputsConfig | None = None
     ) -> Self:
-        """Take the words of the training tokens that occur often enough, every character, and their vectors.
+        """Learn words and characters from training tokens, and load the vectors of the words.
 
         Args:
-            seen: the training tokens, any number of times each.
+            seen: the training tokens, with repetitions.
             options: a `TokenVocabulary`, or another section with its fields.
-            features: names the file of pre-trained vectors, if there is one.
+            features: the token features; `vectors` names the file of pre-trained vectors.
 
-        Raises: DataError for a file of vectors that cannot be used, by file and line.
+        Raises: DataError naming file and line, for an invalid file of vectors.
         """
-        read = list(seen)
-        words = [token.lower() for token in read] if options.lowercase else read
-        found = cls(
+        tokens = list(seen)
+        words = [token.lower() for token in tokens] if options.lowercase else tokens
+        learned = cls(
             Lexicon.learn(words, min_frequency=options.min_frequency, size=options.size),
-            Lexicon.learn(character for token in read for character in token),
+            Lexicon.learn(character for token in tokens for character in token),
             options,
             TokenInputsConfig() if features is None else features,
         )
-        return found._with_vectors(set(words)) if found.features.vectors else found
+        return learned._with_vectors(set(words)) if learned.features.vectors else learned
 
     def _with_vectors(self, seen: set[str]) -> Self:
-        """Add the words that have a vector but no embedding, and a vector for each id: zero where there is none."""
-        read = read_vectors(
+        """Add words that have a vector but no embedding, and a vector (zeros if missing) for each id."""
+        vectors = read_vectors(
             self.features.vectors,
             seen,
             others=self.features.vectors_unseen,
             lowercase=self.options.lowercase,
         )
-        added = tuple(word for word in read.words if word not in self.words)
+        added = tuple(word for word in vectors.words if word not in self.words)
         lexicon = Lexicon((*self.words.entries, *added))
-        values = torch.zeros(len(lexicon), read.values.shape[1])
-        values[torch.tensor(lexicon.ids(read.words))] = torch.from_numpy(read.values)
-        found = sum(word in seen for word in read.words)
+        values = torch.zeros(len(lexicon), vectors.values.shape[1])
+        values[torch.tensor(lexicon.ids(vectors.words))] = torch.from_numpy(vectors.values)
+        found = sum(word in seen for word in vectors.words)
         sizes = VectorSizes(
             width=values.shape[1],
             learned=len(self.words),
@@ -138,24 +138,23 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     def encode_one(self, tokens: Sequence[str]) -> TokenIds:
         """Encode one sentence."""
         words = (token.lower() for token in tokens) if self.options.lowercase else iter(tokens)
-        forms = array("i", (self._number(token) for token in tokens))
-        return TokenIds(array("i", self.words.ids(words)), forms)
+        spelling_ids = array("i", map(self._spelling_id, tokens))
+        return TokenIds(array("i", self.words.ids(words)), spelling_ids)
 
     def length(self, encoded: TokenIds) -> int:
         return len(encoded.words)
 
     def collate(self, encoded: Sequence[TokenIds]) -> TokenBatch:
-        """Pad sentences into a batch in which each distinct spelling stands once."""
+        """Pad sentences into a batch that has each distinct spelling once."""
         words, lengths = pad_ids([each.words for each in encoded], 0)
         distinct, rows = np.unique(
-            np.concatenate([np.asarray(each.forms) for each in encoded]), return_inverse=True
+            np.concatenate([np.asarray(each.spelling_ids) for each in encoded]), return_inverse=True
         )
-        forms = torch.zeros_like(words)
+        spelling_ids = torch.zeros_like(words)
         real = torch.arange(words.shape[1]) < lengths[:, None]
-        forms[real] = torch.from_numpy(rows)
-        spelt = [self._spelt[number] for number in distinct.tolist()]
-        characters, character_lengths = pad_ids(spelt, 0)
-        return TokenBatch(words, lengths, forms, characters, character_lengths)
+        spelling_ids[real] = torch.from_numpy(rows)
+        spellings = [self._characters[index] for index in distinct.tolist()]
+        return TokenBatch(words, lengths, spelling_ids, *pad_ids(spellings, 0))
 
     def embedding(self) -> TokenInputs:
         sizes = self.vectors
@@ -173,7 +172,7 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
         }
 
     def vector_counts(self) -> dict[str, int]:
-        """Count the training words that have a vector and those that have none, for people."""
+        """Return the numbers of training words with and without a vector, for display."""
         if self.vectors is None:
             return {}
         return {
@@ -184,18 +183,27 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     def positions(self, example: Sequence[str]) -> list[str]:
         return list(example)
 
-    def known(self, examples: Sequence[Sequence[str]]) -> list[list[bool]]:
-        return [[number > UNKNOWN for number in each.words] for each in self.encode(examples)]
+    def in_vocabulary(self, examples: Sequence[Sequence[str]]) -> list[list[bool]]:
+        return [[word_id > UNKNOWN for word_id in each.words] for each in self.encode(examples)]
 
-    def _number(self, token: str) -> int:
-        """Return the number of a spelling; a new one is turned into character ids."""
-        number = self._numbers.get(token)
-        if number is None:
-            number = self._numbers[token] = len(self._spelt)
-            kept, longest = token, self.options.longest_word
-            if len(token) > longest:
-                end = longest // 2
-                kept = token[: longest - end] + token[-end:]
-            # the reader needs at least one character: a token without any is one unknown character
-            self._spelt.append(array("i", self.characters.ids(kept) or [1]))
-        return number
+    def _spelling_id(self, token: str) -> int:
+        """Return the index of a spelling in the cache; a new one is encoded and added."""
+        spelling_id = self._spelling_ids.get(token)
+        if spelling_id is None:
+            spelling_id = self._spelling_ids[token] = len(self._characters)
+            # Character encoders need at least one character; an empty token becomes an unknown one.
+            ids = self.characters.ids(drop_middle(token, self.options.longest_word)) or [UNKNOWN]
+            self._characters.append(array("i", ids))
+        return spelling_id
+
+
+def drop_middle(items: Units, length: int) -> Units:
+    """Shorten a string or list to its first and last items, `length` in total.
+
+    >>> drop_middle("attention", 5)
+    'atton'
+    """
+    if len(items) <= length:
+        return items
+    end = length // 2
+    return items[: length - end] + items[-end:]

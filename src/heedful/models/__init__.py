@@ -1,4 +1,4 @@
-"""Encoder–decoders, and the table of them by the `kind` of their configuration."""
+"""Encoder–decoders, and their table by the `kind` of their configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of every encoder–decoder: encode a source to `States`, and decode a target from `States`."""
+"""Base class of encoder–decoders: encode a source to `States`, decode a target from `States`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heedful.ops.products import linear
 
 
 class Decoded(NamedTuple):
-    """The decoder's states and, when asked for, what each looked at in the source.
+    """The decoder's states and optionally its attention weights over the source.
 
     >>> import torch
     >>> Decoded(torch.zeros(2, 3, 8), None).states.shape
@@ -22,16 +22,16 @@ class Decoded(NamedTuple):
     """
 
     states: Tensor
-    """(batch, target, width), ready for `EncoderDecoder.output`."""
+    """(batch, target, width), the input of `EncoderDecoder.output`."""
     weights: Tensor | None
-    """(batch, layers, heads, target, source), or None (not asked for, or a model without attention)."""
+    """(batch, layers, heads, target, source); None if not requested or for a model without attention."""
 
 
 class DecoderState(Protocol):
-    """All that decoding one more token needs: memory, masks, recurrent state or caches."""
+    """State of incremental decoding: memory, masks, recurrent state or caches."""
 
     def select(self, index: Tensor) -> Self:
-        """Return the state of the batch rows `index`, in that order (rows may repeat: beams)."""
+        """Return the state of the batch rows `index`, in that order; rows may repeat, as in beam search."""
         ...
 
 
@@ -39,16 +39,16 @@ State = TypeVar("State", bound=DecoderState)
 
 
 class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
-    """A model of target given source.
+    """A model of p(target | source).
 
-    Token ids are `long`, padded on the right; position t of `target` is what the decoder reads to predict
-    token t + 1, so `target` starts with the begin token and lacks the end token.
+    Token ids are `long` and right-padded. From positions up to t of `target` the decoder predicts token t + 1, so
+    `target` starts with the begin token and has no end token.
 
-    Where `frequency` does anything, `source_frequencies` (source vocabulary,) holds the share of the training
-    tokens that each source token is, to be filled in before training and kept with the weights.
+    If `frequency` is enabled, the buffer `source_frequencies` (source vocabulary,) holds the relative frequency of
+    each source token in the training data. Set it before training; it is saved with the weights.
 
     Args:
-        frequency: what is done about frequent source tokens; None: nothing.
+        frequency: handling of frequent source tokens; None: off.
         source_tokens: size of the source vocabulary.
 
     >>> import torch
@@ -62,9 +62,9 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
     """
 
     has_attention: bool
-    """Whether the decoder looks at the source through attention (False: a fixed context vector)."""
+    """Whether the decoder attends to the source; otherwise it has a fixed context vector."""
     alignment_layer: int
-    """Which entry of the layers axis of `Decoded.weights` aligns best."""
+    """Index of the layer of `Decoded.weights` that aligns best."""
     source_embedding: nn.Embedding
     target_embedding: nn.Embedding
     source_frequencies: Tensor
@@ -72,9 +72,8 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
     def __init__(self, frequency: FrequencyConfig | None = None, source_tokens: int = 0):
         super().__init__()
         self.frequency = FrequencyConfig() if frequency is None else frequency
-        # A model that heeds no frequencies has none to keep.
-        found = torch.zeros(source_tokens) if self.frequency.acts else None
-        self.register_buffer("source_frequencies", found)
+        frequencies = torch.zeros(source_tokens) if self.frequency.enabled else None
+        self.register_buffer("source_frequencies", frequencies)
 
     @abc.abstractmethod
     def encode(self, source: Tensor, source_lengths: Tensor) -> States:
@@ -89,18 +88,18 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
         key_bias: Tensor | None = None,
         return_weights: bool = False,
     ) -> Decoded:
-        """Decode with every earlier target token given (teacher forcing).
+        """Decode with teacher forcing.
 
         Args:
             memory: the states of the source, (batch, source, width).
-            target: ids (batch, target), the begin token first.
+            target: ids (batch, target), starting with the begin token.
             key_bias: added to the attention scores of the source positions, (batch, source).
             return_weights: also return the attention weights.
         """
 
     @abc.abstractmethod
     def begin(self, memory: States, *, key_bias: Tensor | None = None) -> State:
-        """Prepare everything that all decoding steps from these source states share."""
+        """Return the first decoder state; computes once what all decoding steps share."""
 
     def forward(
         self,
@@ -124,20 +123,20 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def output_layer(self) -> tuple[Tensor, Tensor | None]:
-        """Return the weight (target vocabulary, width) and the bias, or None, that make logits of states.
+        """Return weight (target vocabulary, width) and bias, or None, of the output layer.
 
-        Separate from `forward` so that a loss can drop padding before the widest multiplication, and
-        multiply block by block.
+        Separate from `forward` so that a loss can drop padding before this largest multiplication and
+        compute it in blocks.
         """
 
     def source_bias(self, source: Tensor) -> Tensor | None:
-        """Return the bias on attention scores that down-weights frequent source tokens, (batch, source), or None."""
+        """Return the bias (batch, source) on attention scores that down-weights frequent tokens, or None."""
         if not self.frequency.down_weight:
             return None
         return self.frequency.bias(self.source_frequencies[source])
 
     def output(self, states: Tensor) -> Tensor:
-        """Turn states (..., width) into logits (..., target vocabulary)."""
+        """Return logits (..., target vocabulary) of states (..., width)."""
         return linear(states, *self.output_layer())
 
     @abc.abstractmethod

@@ -18,17 +18,19 @@ from heedful.errors import OptionError, unknown_choice
 class Section(BaseModel):
     """A frozen configuration in which an unknown key is an error.
 
-    A subclass gives an inherited field another default by `name: type = default`: its limits and its description
-    stay. The description of a field that is a section is the first line of that section's docstring.
+    A subclass overrides the default of an inherited field by `name: type = default`; limits and description are
+    inherited. The description of a field that is a section is the first line of that section's docstring.
 
     >>> from pydantic import Field
     >>> class Training(Section):
     ...     "How a model is trained."
-    ...     epochs: int = Field(30, ge=1, description="Most passes over the training data.")
+    ...     epochs: int = Field(30, ge=1, description="Maximum passes over the training data.")
     >>> class Short(Training):
     ...     epochs: int = 5
-    >>> Short().epochs, Short.model_fields["epochs"].description
-    (5, 'Most passes over the training data.')
+    >>> class Config(Section):
+    ...     training: Short = Short()
+    >>> Config().training.epochs, Short.model_fields["epochs"].description, Config.model_fields["training"].description
+    (5, 'Maximum passes over the training data.', 'How a model is trained.')
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +38,8 @@ class Section(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        # Depth 4 is the frame of the class statement; its names may be needed to resolve annotations.
+        cls.model_rebuild(raise_errors=False, _parent_namespace_depth=4)
         inherited = {
             name: field
             for parent in reversed(cls.__mro__[1:])
@@ -45,29 +49,29 @@ class Section(BaseModel):
         for name, field in cls.model_fields.items():
             if field.description is None:
                 cls.model_fields[name] = _described(field, inherited.get(name))
-        cls.model_rebuild(force=True, raise_errors=False)
+        # Names of the class statement's own scope are looked up four frames up; what is not found there pydantic
+        # resolves at first use.
+        cls.model_rebuild(force=True, raise_errors=False, _parent_namespace_depth=4)
 
 
 def _described(field: FieldInfo, inherited: FieldInfo | None) -> FieldInfo:
-    """Return a field with the first line of its section, or what the field that it redeclares says."""
-    found = copy(field)
+    """Return a copy of a field with the description of its section or of the field that it overrides."""
+    described = copy(field)
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-        found.description = (inspect.getdoc(field.annotation) or "").partition("\n")[0]
+        described.description = (inspect.getdoc(field.annotation) or "").partition("\n")[0]
     elif inherited is not None:
-        found.description = inherited.description
-        found.metadata = field.metadata or inherited.metadata
-    return found
+        described.description = inherited.description
+        described.metadata = field.metadata or inherited.metadata
+    return described
 
 
 class OneOf:
-    """Annotation of a text field that must be a name in a table.
-
-    The names are read at each use, so that an entry added to the table is a choice at once.
+    """Annotation of a string field whose value must be a name in a table, looked up at validation.
 
     Args:
-        what: what the names are of, for error messages.
+        what: noun for the names, for error messages.
         table: the table, or any collection of names.
-        others: names that are allowed besides.
+        others: further allowed names.
 
     >>> from typing import Annotated
     >>> from heedful.nn import SCORE_MODULES
@@ -85,7 +89,7 @@ class OneOf:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that are allowed."""
+        """The allowed names."""
         return (*self.others, *self.table)
 
     def _check(self, name: str) -> str:
@@ -105,7 +109,7 @@ class OneOf:
 
 
 def choices_of(field: FieldInfo) -> tuple[str, ...]:
-    """Return the names that a field of a configuration may have; none if it takes any value.
+    """Return the allowed names of a configuration field; empty if any value is allowed.
 
     >>> from typing import Annotated
     >>> class Config(Section):
@@ -122,9 +126,9 @@ def choices_of(field: FieldInfo) -> tuple[str, ...]:
 
 
 def check_divides(name: str, divisor: int, of: str, number: int) -> None:
-    """Raise OptionError unless the setting `name` divides `of`: heads share out features evenly.
+    """Raise OptionError unless the setting `name` divides the setting `of`.
 
-    The modules check the same, but name their arguments and not the settings of a configuration.
+    Modules check the same, but their errors name arguments, not configuration settings.
 
     >>> check_divides("heads", 3, "width", 32)
     Traceback (most recent call last):

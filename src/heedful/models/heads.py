@@ -1,4 +1,4 @@
-"""Heads: from the states of an encoder to the scores of an answer."""
+"""Prediction heads: encoder states to scores."""
 
 from __future__ import annotations
 
@@ -17,30 +17,28 @@ from heedful.nn.normalizers import build_normalizer
 from heedful.nn.pooling import POOLS, AttentionPooling
 
 
-class Scored(NamedTuple):
-    """The scores of an answer and, when asked for, the weights of the pooling."""
+class HeadOutput(NamedTuple):
+    """Scores and optionally the attention weights of the pooling."""
 
     scores: Tensor
-    """(batch, outputs), or (batch, length, outputs) of a head that scores every position."""
+    """(batch, outputs), or (batch, length, outputs) for a head that scores every position."""
     weights: Tensor | None = None
-    """(batch, heads, 1, length), or None (not asked for, or a head without attention)."""
+    """(batch, heads, 1, length); None if not requested or for a head without attention."""
 
 
 class PoolingConfig(Section):
-    """How the states of a sequence become one vector."""
+    """Pooling of the states of a sequence to one vector."""
 
     kind: Annotated[str, OneOf("pooling", POOLS, "attention")] = Field(
         "attention",
-        description="What a learned query attends to, or the states' mean, maximum or last.",
+        description="Attention with a learned query, or the mean, maximum or last of the states.",
     )
-    heads: int = Field(
-        4, ge=1, description="Queries of attention; they must divide the states' width."
+    heads: int = Field(4, ge=1, description="Attention heads; must divide the width of the states.")
+    score: Score = Field("additive", description="Score function of the attention.")
+    normalizer: Normalizer = Field(
+        "softmax", description="Normalizer of attention scores to weights."
     )
-    score: Score = Field("additive", description="How attention compares its query and a state.")
-    normalizer: Normalizer = Field("softmax", description="How attention's scores become weights.")
-    dropout: float = Field(
-        0.3, ge=0, lt=1, description="Probability of dropping a feature of the vector."
-    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of the pooled vector.")
 
 
 def _output_layer(width: int, outputs: int) -> Linear:
@@ -51,13 +49,13 @@ def _output_layer(width: int, outputs: int) -> Linear:
 
 
 class PositionHead(nn.Module):
-    """Scores of every label for each position: `States` of (batch, length, width) -> (batch, length, outputs).
+    """Scores of all labels at each position: `States` of (batch, length, width) -> (batch, length, outputs).
 
     Args:
         width: features of a state.
         outputs: number of labels.
-        chain: score neighbouring labels together with a linear-chain CRF, `chain`.
-        dropout: probability of dropping a feature of a state.
+        chain: whether to add a linear-chain CRF, the attribute `chain`.
+        dropout: dropout probability of the states.
 
     >>> import torch
     >>> states = States(torch.ones(2, 5, 8), torch.tensor([5, 2]), ())
@@ -72,27 +70,27 @@ class PositionHead(nn.Module):
         self.chain = LinearChain(outputs) if chain else None
 
     def features(self, states: States) -> Tensor:
-        """Return the states after dropout, (batch, length, width): what the output layer reads."""
+        """Return the states after dropout, (batch, length, width), the input of the output layer."""
         dropped: Tensor = self.dropout(states.values)
         return dropped
 
     def forward(
         self, states: States, *, key_bias: Tensor | None = None, return_weights: bool = False
-    ) -> Scored:
-        """Score every position; there is no pooling, so the other arguments have no effect."""
-        return Scored(self.output(self.features(states)))
+    ) -> HeadOutput:
+        """Score every position; the other arguments have no effect without pooling."""
+        return HeadOutput(self.output(self.features(states)))
 
 
 class PooledHead(nn.Module):
-    """Scores of one answer a sequence: `States` of (batch, length, width) -> (batch, outputs).
+    """Scores of one answer per sequence: `States` of (batch, length, width) -> (batch, outputs).
 
     Args:
-        pooling: how the states become one vector.
-        encoder: where the states come from. The last state of a recurrent encoder is that of its top layer, in
-            both directions.
+        pooling: the pooling of the states.
+        encoder: the encoder of the states. The last state of a recurrent encoder is the final state of its top
+            layer, in both directions.
         outputs: number of scores.
 
-    Raises: OptionError when the heads of the pooling do not divide the width of the states.
+    Raises: OptionError if the pooling heads do not divide the width of the states.
 
     >>> import torch
     >>> from heedful.models.encoders.local import NoContextConfig, NoContextEncoder
@@ -121,13 +119,13 @@ class PooledHead(nn.Module):
 
     def forward(
         self, states: States, *, key_bias: Tensor | None = None, return_weights: bool = False
-    ) -> Scored:
+    ) -> HeadOutput:
         """Pool and score.
 
         Args:
-            states: what the encoder returned.
-            key_bias: added to the scores of the pooling's attention, (batch, length).
-            return_weights: also return the weights of the pooling's attention.
+            states: the states of the encoder.
+            key_bias: (batch, length), added to the attention scores of the pooling.
+            return_weights: also return the attention weights of the pooling.
         """
         weights = None
         if self.pooling is not None:
@@ -138,4 +136,4 @@ class PooledHead(nn.Module):
             pooled = states.summary[0][-1]
         else:
             pooled = POOLS[self.kind](states.values, states.lengths)
-        return Scored(self.output(self.dropout(pooled)), weights)
+        return HeadOutput(self.output(self.dropout(pooled)), weights)

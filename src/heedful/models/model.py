@@ -1,4 +1,4 @@
-"""A model: the embedding of an input, any encoder, and the head of an answer."""
+"""Encoder models: input embedding, encoder and prediction head; and ensembles of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder, States
 from heedful.models.frequency import WordFrequency
-from heedful.models.heads import Scored
+from heedful.models.heads import HeadOutput
 
 
 class Batch(Protocol):
-    """A padded batch of any input: whatever its embedding reads, and the lengths."""
+    """A padded batch of any input type."""
 
     @property
     def lengths(self) -> Tensor:
@@ -25,13 +25,13 @@ class Batch(Protocol):
 
 
 class Model(nn.Module):
-    """Input + encoder + answer: a batch -> the scores of the head.
+    """Input embedding, encoder and prediction head: a batch -> scores.
 
     Args:
-        inputs: turns a batch into features (batch, length, width).
-        encoder: turns features and lengths into `States`.
-        head: turns `States` into `Scored`.
-        frequency: what is done about frequent words, for inputs of words; None: nothing.
+        inputs: maps a batch to features (batch, length, width).
+        encoder: maps features and lengths to `States`.
+        head: maps `States` to a `HeadOutput`.
+        frequency: handling of frequent words; None: off.
 
     >>> from heedful.models.encoders.inputs import TokenBatch, TokenInputs, TokenInputsConfig
     >>> from heedful.models.encoders.local import NoContextConfig, NoContextEncoder
@@ -60,7 +60,7 @@ class Model(nn.Module):
 
     @property
     def members(self) -> Sequence[Model]:
-        """The networks whose scores are averaged: itself alone, unlike those of an `Ensemble`."""
+        """This model alone; the counterpart of `Ensemble.members`."""
         return (self,)
 
     def states(self, batch: Batch) -> States:
@@ -69,45 +69,45 @@ class Model(nn.Module):
         return states
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.scored(batch)[0]
+        return self.scores_and_penalty(batch)[0]
 
-    def scored(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return the scores, and the penalty for attention to frequent words, summed over the batch."""
+    def scores_and_penalty(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return the scores, and the penalty on attention to frequent words summed over the batch."""
         if self.frequency is not None:
             batch = self.frequency.subsample(batch)
         return self.score_features(self.inputs(batch), batch)
 
     def score_features(self, features: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
-        """As `scored`, from the features (batch, length, width) of the batch."""
+        """As `scores_and_penalty`, from the features (batch, length, width) of the batch."""
         frequency, states = self.frequency, self.encoder(features, batch.lengths)
-        none = features.new_zeros(())
+        zero = features.new_zeros(())
         if frequency is None:
-            return self.head(states).scores, none
-        found: Scored = self.head(
-            states, key_bias=frequency.key_bias(batch), return_weights=frequency.penalises
+            return self.head(states).scores, zero
+        output: HeadOutput = self.head(
+            states, key_bias=frequency.key_bias(batch), return_weights=frequency.has_penalty
         )
-        if found.weights is None or not frequency.penalises:
-            return found.scores, none
-        return found.scores, frequency.penalty(found.weights, batch)
+        if output.weights is None or not frequency.has_penalty:
+            return output.scores, zero
+        return output.scores, frequency.penalty(output.weights, batch)
 
 
 class EnsembleConfig(Section):
-    """How many networks answer together."""
+    """Deep ensemble."""
 
     members: int = Field(
         1,
         ge=1,
-        description="Networks with weights of their own, trained side by side, whose scores are averaged; five "
-        "are mostly better than one, and take five times the time.",
+        description="Independently initialized networks whose scores are averaged; five are usually better than one, "
+        "at five times the cost.",
     )
 
 
 class Ensemble(nn.Module):
     r"""The mean of the members' scores, :math:`\frac{1}{M} \sum_m f_m(x)`: (batch, outputs).
 
-    Each member begins with weights of its own, draws its own dropout and learns from its own loss alone: a
-    deep ensemble (Lakshminarayanan et al. 2017, https://arxiv.org/abs/1612.01474). Of a classifier's scores the mean
-    is the normalised geometric mean of the probabilities.
+    A deep ensemble (Lakshminarayanan et al. 2017, https://arxiv.org/abs/1612.01474): each member has its own initial
+    weights, dropout and loss. For a classifier the mean of the scores is the normalized geometric mean of the
+    probabilities.
 
     >>> from heedful.models.encoders.inputs import TokenBatch, TokenInputs, TokenInputsConfig
     >>> from heedful.models.encoders.local import NoContextConfig, NoContextEncoder
@@ -130,7 +130,7 @@ class Ensemble(nn.Module):
 
     @property
     def members(self) -> Sequence[Model]:
-        """The networks."""
+        """The networks whose scores are averaged."""
         return tuple(self._members)  # type: ignore[arg-type]
 
     def forward(self, batch: Batch) -> Tensor:
@@ -138,4 +138,4 @@ class Ensemble(nn.Module):
 
 
 AnyModel = Model | Ensemble
-"""`members` are its networks, of which a `Model` is one alone."""
+"""Both have `members`."""

@@ -1,8 +1,8 @@
-"""Recurrent encoder–decoders: RNN, LSTM or GRU, without attention or with any score in either order."""
+"""Recurrent encoder–decoders (RNN, LSTM, GRU) without attention or with Bahdanau or Luong attention."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -30,65 +30,68 @@ from heedful.nn.scores import SCORE_MODULES, build_score
 
 
 class RecurrentConfig(Section):
-    """The shape of a recurrent encoder–decoder.
+    """Recurrent encoder–decoder.
 
     >>> RecurrentConfig(kind="lstm", attention="bilinear", order="luong").hidden
     256
     """
 
     kind: Literal["gru", "lstm", "rnn"] = Field("gru", description="The recurrent cell.")
-    embedding: int = Field(256, ge=1, description="Features of a token's embedding.")
-    hidden: int = Field(256, ge=1, description="Features of the decoder's state.")
+    embedding: int = Field(256, ge=1, description="Features of token embeddings.")
+    hidden: int = Field(256, ge=1, description="Features of the decoder state.")
     encoder_hidden: int | None = Field(
         None,
         ge=1,
-        description="Features of the encoder's state, per direction; unset: as many as hidden.",
+        description="Features of the encoder state, per direction; unset: as hidden.",
     )
-    encoder_layers: int = Field(1, ge=1, description="Recurrent layers of the encoder.")
-    decoder_layers: int = Field(1, ge=1, description="Recurrent layers of the decoder.")
-    bidirectional: bool = Field(True, description="The encoder reads in both directions.")
+    encoder_layers: int = Field(1, ge=1, description="Recurrent encoder layers.")
+    decoder_layers: int = Field(1, ge=1, description="Recurrent decoder layers.")
+    bidirectional: bool = Field(True, description="Run the encoder in both directions.")
     attention: ScoreOrNone = Field(
         "additive",
-        description='The attention\'s score; with "none" the source is one vector.',
+        description='Attention score function; "none": the source is one fixed vector.',
     )
     order: Literal["bahdanau", "luong"] = Field(
         "bahdanau",
         description=(
-            '"bahdanau": attention before the cell, whose input holds the context, step by step; '
-            '"luong": attention after the cell, all target positions at once when training. '
-            "Without attention it changes nothing."
+            '"bahdanau": attention before the cell, with the context as input, step by step; '
+            '"luong": attention after the cell, all target positions at once in training. '
+            "No effect without attention."
         ),
     )
     attention_hidden: int | None = Field(
         None,
         ge=1,
-        description="Hidden features of additive attention, rank of low_rank; the other scores have none.",
+        description="Hidden features of additive attention, or rank of low_rank; no effect on other scores.",
     )
-    normalizer: Normalizer = Field("softmax", description="What turns scores into weights.")
+    normalizer: Normalizer = Field(
+        "softmax", description="Normalizer of attention scores to weights."
+    )
     feed_context: bool = Field(
         True,
-        description="Without attention: the encoder's final state is also fed to the decoder at every step.",
+        description="Without attention: also feed the final encoder state to every decoder step.",
     )
     readout: Literal["tanh", "maxout"] = Field(
-        "tanh", description="The layer between the decoder's state and the output layer."
+        "tanh", description="Layer between decoder state and output layer."
     )
     dropout: float = Field(
         0.3,
         ge=0,
         lt=1,
-        description="Dropped share of embeddings, of encoder states, between layers, and before the output layer.",
+        description="Dropout probability of embeddings, encoder states, between layers and before the output layer.",
     )
     tie_embeddings: bool = Field(
-        True, description="The output layer uses the target embedding's weights."
+        True, description="Share the weight of the target embedding with the output layer."
     )
     share_embeddings: bool = Field(
-        False, description="Source and target use one embedding (they need one vocabulary)."
+        False,
+        description="Share one embedding between source and target; needs a shared vocabulary.",
     )
 
 
 @dataclass(frozen=True, eq=False)
 class RecurrentState:
-    """The recurrent state, the memory, and which row of the first state's batch each row belongs to."""
+    """The recurrent state, the memory, and the row of the initial batch that each row originates from."""
 
     hidden: Hidden
     memory: Memory
@@ -97,20 +100,19 @@ class RecurrentState:
     def select(self, index: Tensor) -> RecurrentState:
         """Return the state of the batch rows `index`; rows may repeat.
 
-        The memory is copied only when `index` changes what sentence a row belongs to, which beams
-        changing places within their sentence do not.
+        The memory is copied only if a row changes its sentence; reordering beams within a sentence does not.
         """
         origins = self.origins.index_select(0, index)
-        same = torch.equal(origins, self.origins)
+        unchanged = torch.equal(origins, self.origins)
         return RecurrentState(
             tuple(part.index_select(1, index) for part in self.hidden),
-            self.memory if same else self.memory.select(index),
-            self.origins if same else origins,
+            self.memory if unchanged else self.memory.select(index),
+            self.origins if unchanged else origins,
         )
 
 
 def _build_decoder(config: RecurrentConfig, memory: int) -> RecurrentDecoder:
-    """The decoder that the configuration describes, over a memory of width `memory`."""
+    """Build the configured decoder for a memory of width `memory`."""
     sizes = DecoderSizes(
         cell=config.kind,
         embedding=config.embedding,
@@ -132,23 +134,23 @@ def _build_decoder(config: RecurrentConfig, memory: int) -> RecurrentDecoder:
         config.attention, config.hidden, key_dim, hidden_dim=config.attention_hidden
     )
     attention = Attention(score, normalizer=build_normalizer(config.normalizer), kind="cross")
-    order = BahdanauDecoder if config.order == "bahdanau" else LuongDecoder
-    return order(attention, resize, sizes)
+    decoder = BahdanauDecoder if config.order == "bahdanau" else LuongDecoder
+    return decoder(attention, resize, sizes)
 
 
 class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
     """A recurrent encoder and a recurrent decoder, with or without attention.
 
-    The decoder's state starts at h₀ = tanh(W s + b), with s the final states of all the encoder's layers,
-    so that encoder and decoder may have any sizes and numbers of layers; an LSTM's cell starts at
-    c₀ = W' s' + b', s' the final cells. Fixed context: Cho et al. 2014, Sutskever et al. 2014; orders of
-    attention: Bahdanau et al. 2015, Luong et al. 2015.
+    The initial decoder state is h₀ = tanh(W s + b), with s the final states of all encoder layers, so that encoder
+    and decoder may differ in size and number of layers; the initial cell of an LSTM is c₀ = W' s' + b', with s' the
+    final cells. Fixed context: Cho et al. 2014, Sutskever et al. 2014; attention: Bahdanau et al. 2015, Luong et al.
+    2015.
 
     Args:
-        config: the model's shape.
+        config: sizes and options.
         source_vocabulary_size: number of source token ids.
         target_vocabulary_size: number of target token ids.
-        frequency: what is done about frequent source tokens; None: nothing.
+        frequency: handling of frequent source tokens; None: off.
 
     Raises:
         OptionError: `share_embeddings` with vocabularies of different sizes.
@@ -174,7 +176,7 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
         if config.share_embeddings and source_vocabulary_size != target_vocabulary_size:
             raise OptionError(
                 f"share_embeddings needs one vocabulary; got {source_vocabulary_size} source and"
-                f" {target_vocabulary_size} target tokens. Share the vocabulary or the setting goes off."
+                f" {target_vocabulary_size} target tokens; share the vocabulary or set share_embeddings to false."
             )
         self.config = config
         self.has_attention = config.attention != "none"
@@ -208,8 +210,8 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the embeddings, bridges and output layer anew."""
-        # Small enough that a tied output layer starts near a uniform distribution.
+        """Initialize the embeddings, bridges and output layer."""
+        # Small, so that the initial output distribution is nearly uniform with tied embeddings.
         for embedding in (self.source_embedding, self.target_embedding):
             nn.init.normal_(embedding.weight, std=0.1)
         if self.output_weight is not None:
@@ -233,11 +235,11 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
     ) -> Decoded:
         state = self.begin(memory, key_bias=key_bias)
         embedded = self.dropout(self.target_embedding(target))
-        stepped = self.decoder(embedded, state.hidden, state.memory, return_weights=return_weights)
-        return Decoded(stepped.states, stepped.weights)
+        output = self.decoder(embedded, state.hidden, state.memory, return_weights=return_weights)
+        return Decoded(output.states, output.weights)
 
     def output_layer(self) -> tuple[Tensor, Tensor | None]:
-        """Return the weight (target vocabulary, embedding) and the bias that make logits of states."""
+        """Return weight (target vocabulary, embedding) and bias of the output layer."""
         weight: Tensor | None = self.output_weight
         if weight is None:
             weight = self.target_embedding.weight
@@ -246,23 +248,22 @@ class RecurrentEncoderDecoder(EncoderDecoder[RecurrentState]):
     def begin(self, memory: States, *, key_bias: Tensor | None = None) -> RecurrentState:
         origins = torch.arange(memory.values.shape[0], device=memory.values.device)
         prepared = self.decoder.prepare(memory, key_bias)
-        return RecurrentState(self._first_hidden(memory), prepared, origins)
+        return RecurrentState(self._initial_hidden(memory), prepared, origins)
 
     def step(self, token: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        """Read one token (batch,): the states (batch, embedding) and the next decoder state."""
+        """Read one token (batch,) and return states (batch, embedding) and the next decoder state."""
         embedded = self.dropout(self.target_embedding(token.unsqueeze(1)))
-        stepped = self.decoder(embedded, state.hidden, state.memory)
-        after = RecurrentState(stepped.hidden, state.memory, state.origins)
-        return stepped.states.squeeze(1), after
+        output = self.decoder(embedded, state.hidden, state.memory)
+        return output.states.squeeze(1), replace(state, hidden=output.hidden)
 
-    def _first_hidden(self, encoded: States) -> Hidden:
-        """(layers, batch, width) of the encoder -> (layers, batch, hidden) of the decoder."""
+    def _initial_hidden(self, encoded: States) -> Hidden:
+        """Map encoder states (layers, batch, width) to initial decoder states (layers, batch, hidden)."""
         batch = encoded.values.shape[0]
         shape = (batch, self.config.decoder_layers, self.config.hidden)
         parts = [
             bridge(final.transpose(0, 1).flatten(1)).view(shape).transpose(0, 1).contiguous()
             for bridge, final in zip(self.bridges, encoded.summary, strict=True)
         ]
-        # Under autocast the recurrent state stays in the parameters' precision, step after step.
+        # Under autocast the recurrent state keeps the dtype of the parameters.
         precision = self.output_bias.dtype
         return tuple(part.to(precision) for part in (torch.tanh(parts[0]), *parts[1:]))

@@ -1,4 +1,4 @@
-"""Recurrent decoders: what all share, a fixed context vector, and attention in Luong's order."""
+"""Recurrent decoders: base classes, fixed context vector, and Luong attention."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from heedful.ops.scores import PreparedKey
 
 
 class Memory(Protocol):
-    """What a decoder keeps of the source for all its steps."""
+    """Encoded source, shared by all decoder steps."""
 
     def select(self, index: Tensor) -> Self:
         """Return the memory of the batch rows `index`, in that order."""
@@ -45,13 +45,13 @@ class FixedContext:
 
 @dataclass(frozen=True, eq=False)
 class AttendedMemory:
-    """Every source position: its key prepared once for all steps, its value, and whether it is real."""
+    """Keys (prepared once for all steps), values and padding mask of the source positions."""
 
     key: PreparedKey
     values: Tensor
     mask: Dense
     bias: Tensor | None
-    """Added to its score, (batch, 1, source), or None."""
+    """(batch, 1, source), added to the scores, or None."""
 
     def select(self, index: Tensor) -> AttendedMemory:
         """Return the memory of the batch rows `index`."""
@@ -63,8 +63,8 @@ class AttendedMemory:
         )
 
 
-class Stepped(NamedTuple):
-    """What a decoder made of some target positions."""
+class RecurrentOutput(NamedTuple):
+    """Output of a decoder for one or more target positions."""
 
     states: Tensor
     """(batch, target, width), after the readout."""
@@ -75,11 +75,11 @@ class Stepped(NamedTuple):
 
 
 class Readout(nn.Module):
-    """The layer between a decoder's parts and the output layer.
+    """The layer before the output layer.
 
     "tanh": tanh(W [p₁; p₂; …] + b), which for [c; h] is Luong's attentional vector (2015, eq. 5);
-    "maxout": the larger of two such sums, feature by feature (Goodfellow et al. 2013), as in
-    Bahdanau et al. 2015, appendix A.2.2.
+    "maxout": the elementwise maximum of two linear maps (Goodfellow et al. 2013), as in Bahdanau et al. 2015,
+    appendix A.2.2.
     """
 
     def __init__(self, inputs: int, width: int, kind: str, dropout: float) -> None:
@@ -91,7 +91,7 @@ class Readout(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """Join parts of shape (batch, target, part width) into (batch, target, width)."""
+        """Combine parts (batch, target, part width) to (batch, target, width)."""
         mixed: Tensor = self.linear(torch.cat(parts, dim=-1))
         if self.kind == "maxout":
             mixed = mixed.view(*mixed.shape[:-1], -1, 2).amax(dim=-1)
@@ -103,7 +103,7 @@ class Readout(nn.Module):
 
 @dataclass(frozen=True)
 class DecoderSizes:
-    """The sizes and choices that every recurrent decoder shares."""
+    """Sizes and options of a recurrent decoder."""
 
     cell: str
     embedding: int
@@ -121,16 +121,16 @@ class RecurrentDecoder(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def prepare(self, encoded: States, bias: Tensor | None = None) -> Memory:
-        """Do all the work on the source that the steps share; `bias` (batch, source) is added to its scores."""
+        """Precompute what all steps need of the source; `bias` (batch, source) is added to attention scores."""
 
     @abc.abstractmethod
     def forward(
         self, embedded: Tensor, hidden: Hidden, memory: Memory, *, return_weights: bool = False
-    ) -> Stepped:
+    ) -> RecurrentOutput:
         """Read the embedded tokens in order, starting from `hidden`."""
 
     def _run_layers(self, inputs: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
-        """Run PyTorch's fused layers: (batch, target, features) -> (batch, target, hidden), the state after."""
+        """Run PyTorch's fused layers: (batch, target, features) -> (batch, target, hidden), final state."""
         inputs, precision = recurrent_precision(inputs, self.layers.all_weights[0][0])
         with precision:
             outputs, final = self.layers(inputs, from_hidden(hidden))
@@ -138,10 +138,10 @@ class RecurrentDecoder(nn.Module, abc.ABC):
 
 
 class FixedContextDecoder(RecurrentDecoder):
-    """No attention: all that is known of the source is one vector (Sutskever et al. 2014, Cho et al. 2014).
+    """Decoder without attention, conditioned on one source vector (Sutskever et al. 2014, Cho et al. 2014).
 
-    h_t = cell([e_t; c], h_{t-1}),  state_t = readout(h_t, c, e_t), with c the encoder's final state;
-    without `feed_context`, c is only where the recurrence starts and both formulas go without it.
+    h_t = cell([e_t; c], h_{t-1}),  state_t = readout(h_t, c, e_t), with c the final encoder state.
+    Without `feed_context`, c only sets the initial state and both formulas omit it.
     """
 
     def __init__(self, sizes: DecoderSizes, *, feed_context: bool) -> None:
@@ -160,26 +160,26 @@ class FixedContextDecoder(RecurrentDecoder):
         self.dropout = Dropout(sizes.dropout)
 
     def prepare(self, encoded: States, bias: Tensor | None = None) -> FixedContext:
-        """Keep the final state of the encoder's last layer; nothing is scored."""
+        """Return the final state of the last encoder layer; `bias` has no effect."""
         return FixedContext(self.dropout(encoded.summary[0][-1]))
 
     def forward(
         self, embedded: Tensor, hidden: Hidden, memory: Memory, *, return_weights: bool = False
-    ) -> Stepped:
+    ) -> RecurrentOutput:
         """Read all tokens in one call of the fused layers; there are no weights to return."""
         assert isinstance(memory, FixedContext)
-        fed = [embedded]
+        inputs = [embedded]
         if self.feed_context:
-            fed.append(memory.context.unsqueeze(1).expand(-1, embedded.shape[1], -1))
-        outputs, final = self._run_layers(torch.cat(fed, dim=-1), hidden)
-        return Stepped(self.readout(outputs, *fed), final, None)
+            inputs.append(memory.context.unsqueeze(1).expand(-1, embedded.shape[1], -1))
+        outputs, final = self._run_layers(torch.cat(inputs, dim=-1), hidden)
+        return RecurrentOutput(self.readout(outputs, *inputs), final, None)
 
 
 class AttentionDecoder(RecurrentDecoder):
-    """What the two orders of attention share: the attention itself, over a memory prepared once.
+    """Base class of decoders with attention over a memory that is prepared once.
 
-    A score that needs queries and keys of one size (dot, scaled dot, cosine, Gaussian) meets a memory of
-    another size through a learned linear layer, `resize`, on its keys; the values stay as they are.
+    For scores that need queries and keys of equal size (dot, scaled dot, cosine, Gaussian), the linear layer `resize`
+    maps keys of another size to that of the queries; values are unchanged.
     """
 
     def __init__(self, attention: Attention, resize: nn.Linear | None, sizes: DecoderSizes) -> None:
@@ -189,23 +189,23 @@ class AttentionDecoder(RecurrentDecoder):
         self.dropout = Dropout(sizes.dropout)
 
     def prepare(self, encoded: States, bias: Tensor | None = None) -> AttendedMemory:
-        """Prepare the key of every source position, and the mask of the real ones."""
-        # Attention computes in full precision; under autocast, better cast here than at each step.
+        """Prepare the keys and the padding mask of the source."""
+        # Attention computes in full precision; under autocast this casts once instead of at each step.
         precision = self.layers.all_weights[0][0].dtype
         values = self.dropout(encoded.values).to(precision)
         key = self.attention.prepare(values if self.resize is None else self.resize(values))
         positions = torch.arange(values.shape[1], device=values.device)
         keep = positions < encoded.lengths.to(values.device).unsqueeze(1)
         key = key.with_features(key.features.to(precision))
-        added = None if bias is None else bias.unsqueeze(1)
-        return AttendedMemory(key, values, Dense(keep.unsqueeze(1)), added)
+        row_bias = None if bias is None else bias.unsqueeze(1)
+        return AttendedMemory(key, values, Dense(keep.unsqueeze(1)), row_bias)
 
 
 class LuongDecoder(AttentionDecoder):
-    """Attention after the recurrence (Luong et al. 2015): all target positions at once when training.
+    """Attention after the recurrence (Luong et al. 2015): all target positions at once in training.
 
     h_t = cell(e_t, h_{t-1}),  c_t = attention(h_t, memory),  state_t = readout(c_t, h_t)
-    = tanh(W [c_t; h_t]). The paper's input feeding is left out: it would bring the loop back.
+    = tanh(W [c_t; h_t]). There is no input feeding, which would need a loop over positions.
     """
 
     def __init__(self, attention: Attention, resize: nn.Linear | None, sizes: DecoderSizes) -> None:
@@ -218,7 +218,7 @@ class LuongDecoder(AttentionDecoder):
 
     def forward(
         self, embedded: Tensor, hidden: Hidden, memory: Memory, *, return_weights: bool = False
-    ) -> Stepped:
+    ) -> RecurrentOutput:
         """Read all tokens in one call of the fused layers and one of attention."""
         assert isinstance(memory, AttendedMemory)
         outputs, final = self._run_layers(embedded, hidden)
@@ -231,4 +231,4 @@ class LuongDecoder(AttentionDecoder):
             return_weights=return_weights,
         )
         weights = None if attended.weights is None else attended.weights[:, None, None]
-        return Stepped(self.readout(attended.output, outputs), final, weights)
+        return RecurrentOutput(self.readout(attended.output, outputs), final, weights)

@@ -22,20 +22,19 @@ __all__ = ["TransformerConfig", "TransformerEncoderDecoder", "TransformerState"]
 
 @dataclass(frozen=True, eq=False)
 class TransformerState:
-    """What decoding one more token needs.
+    """State of incremental decoding: `beams` consecutive rows per sentence share one row of memory.
 
-    The rows are `beams` consecutive hypotheses for each row of memory. The memory is kept once for all of them, so
-    that reordering the hypotheses of a sentence never copies it.
+    Reordering the hypotheses of a sentence therefore never copies the memory.
     """
 
     layers: tuple[DecoderLayerCache, ...]
-    """Of each layer: the tokens before, one row a hypothesis, and the prepared memory, one row a sentence."""
+    """For each layer: the past tokens, one row per hypothesis, and the prepared memory, one row per sentence."""
     memory_mask: masks.Dense
     """(sentences, 1, 1, source)."""
     memory_bias: Tensor | None
-    """Likewise, or None."""
+    """(sentences, 1, 1, source), or None."""
     position: int
-    """How many tokens were read."""
+    """Number of past tokens."""
     beams: int
 
     def select(self, index: Tensor) -> TransformerState:
@@ -45,11 +44,12 @@ class TransformerState:
         if not bool((counts == beams).all()):
             sentences, beams = index // self.beams, 1
         rows = self.memory_mask.keep.shape[0]
-        kept = len(sentences) == rows and bool(
+        memory_unchanged = len(sentences) == rows and bool(
             (sentences == torch.arange(rows, device=index.device)).all()
         )
-        layers = tuple(_select(layer, index, None if kept else sentences) for layer in self.layers)
-        if kept:
+        memory_rows = None if memory_unchanged else sentences
+        layers = tuple(_select(layer, index, memory_rows) for layer in self.layers)
+        if memory_unchanged:
             return replace(self, layers=layers, beams=beams)
         mask = masks.Dense(self.memory_mask.keep[sentences])
         bias = None if self.memory_bias is None else self.memory_bias[sentences]
@@ -57,29 +57,28 @@ class TransformerState:
 
 
 def _select(layer: DecoderLayerCache, rows: Tensor, sentences: Tensor | None) -> DecoderLayerCache:
-    own, cross = layer.self_attention, layer.cross_attention
+    past, cross = layer.self_attention, layer.cross_attention
     return DecoderLayerCache(
-        None if own is None else own.select(rows),
+        None if past is None else past.select(rows),
         cross if sentences is None else cross.select(sentences),
     )
 
 
 class TransformerEncoderDecoder(EncoderDecoder[TransformerState]):
-    r"""A Transformer of target given source.
+    r"""A Transformer encoder–decoder.
 
-    Embeddings are multiplied by :math:`\sqrt{\mathrm{width}}` and drawn from :math:`N(0, 1/\mathrm{width})`; with
-    `tie_embeddings` the target embedding is the output layer's weight too (Press and Wolf 2017,
+    Embeddings are initialized from :math:`N(0, 1/\mathrm{width})` and multiplied by :math:`\sqrt{\mathrm{width}}`;
+    with `tie_embeddings` the output layer shares the weight of the target embedding (Press and Wolf 2017,
     https://arxiv.org/abs/1608.05859).
 
     Args:
         config: sizes and options.
-        source_vocabulary_size: how many source tokens there are.
-        target_vocabulary_size: how many target tokens there are.
-        frequency: what is done about frequent source tokens; None: nothing.
+        source_vocabulary_size: number of source token ids.
+        target_vocabulary_size: number of target token ids.
+        frequency: handling of frequent source tokens; None: off.
 
     Raises:
-        OptionError: when embeddings are to be shared between vocabularies of two sizes, or for options that do not
-            go together.
+        OptionError: for shared embeddings of vocabularies of different sizes, or incompatible options.
 
     >>> model = TransformerEncoderDecoder(TransformerConfig(width=8, feed_forward=16, heads=2), 20, 30)
     >>> source, target = torch.randint(20, (3, 5)), torch.randint(30, (3, 4))
@@ -107,7 +106,7 @@ class TransformerEncoderDecoder(EncoderDecoder[TransformerState]):
             self.source_embedding = self.target_embedding
         else:
             raise OptionError(
-                f"share_embeddings wants one vocabulary, but the source has {source_vocabulary_size} tokens and the "
+                f"share_embeddings needs one vocabulary, but the source has {source_vocabulary_size} tokens and the "
                 f"target {target_vocabulary_size}; share the vocabulary or set share_embeddings to false."
             )
         self.encoder = PositionedEncoder(config)
@@ -120,7 +119,7 @@ class TransformerEncoderDecoder(EncoderDecoder[TransformerState]):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw embeddings and output weights anew; the layers have drawn theirs."""
+        """Initialize embeddings and output weights; the layers initialize themselves."""
         for embedding in (self.source_embedding, self.target_embedding):
             nn.init.normal_(embedding.weight, std=self.config.width**-0.5)
         if self.output_projection is not None:
@@ -180,9 +179,9 @@ class TransformerEncoderDecoder(EncoderDecoder[TransformerState]):
 
 
 def _keep(length: int, lengths: Tensor) -> masks.Dense:
-    """Return the padding mask, (batch, 1, 1, length), True where a key is a token.
+    """Return the padding mask, (batch, 1, 1, length), True for tokens.
 
-    Dense once here, rather than `masks.Padding`, which every layer would make dense for itself.
+    Every layer would make `masks.Padding` dense again.
     """
     keep = torch.arange(length, device=lengths.device) < lengths[:, None]
     return masks.Dense(keep[:, None, None, :])

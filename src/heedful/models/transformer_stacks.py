@@ -32,7 +32,7 @@ class _Inputs(nn.Module):
         self.positions = build_input_positions(
             config.positions, config.width, max_length=config.max_length, how=how
         )
-        # Concatenation doubles the number of features; a linear map reduces it to that of the layers.
+        # Concatenation doubles the features; a linear map projects them back to the width of the layers.
         self.join: nn.Linear | None = None
         if self.positions is not None and how == "concat":
             self.join = Linear(2 * config.width, config.width)
@@ -41,18 +41,18 @@ class _Inputs(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, embedded: Tensor, start: int = 0) -> Tensor:
-        """Input of the first layer: (batch, length, width) -> the same."""
-        placed = embedded if self.positions is None else self.positions(embedded, start)
-        joined = placed if self.join is None else self.join(placed)
-        output: Tensor = self.dropout(joined)
+        """Return the input of the first layer: (batch, length, width) -> the same."""
+        positioned = embedded if self.positions is None else self.positions(embedded, start)
+        projected = positioned if self.join is None else self.join(positioned)
+        output: Tensor = self.dropout(projected)
         return output
 
-    def again(self, states: Tensor, start: int = 0) -> Tensor:
-        """Input of a later layer: (batch, length, width) -> the same."""
+    def between_layers(self, states: Tensor, start: int = 0) -> Tensor:
+        """Return the input of a later layer: (batch, length, width) -> the same."""
         if not self.every_layer or self.positions is None:
             return states
-        placed: Tensor = self.positions(states, start)
-        return placed
+        positioned: Tensor = self.positions(states, start)
+        return positioned
 
 
 def _rotary(config: TransformerConfig) -> Rotary | None:
@@ -60,7 +60,7 @@ def _rotary(config: TransformerConfig) -> Rotary | None:
 
 
 class _Stack(nn.Module):
-    """Layers, positions and the norm after the last pre-norm layer."""
+    """Positions, layers, and a final norm for pre-norm layers."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class _Stack(nn.Module):
         count: int,
     ):
         super().__init__()
-        # Checkpoints number the parameters in the order of registration: keep it.
+        # Do not reorder: optimizer checkpoints identify parameters by registration order.
         self.inputs = _Inputs(config)
         self.position_bias = build_bias(
             config.positions, config.heads, bidirectional=kind is TransformerEncoderLayer
@@ -100,7 +100,7 @@ class _Stack(nn.Module):
 
 
 class PositionedEncoder(_Stack):
-    """Encoder layers over embedded tokens: (batch, source, width) -> the same."""
+    """Transformer encoder on embedded tokens: (batch, source, width) -> the same."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__(config, TransformerEncoderLayer, config.encoder_layers)
@@ -112,20 +112,20 @@ class PositionedEncoder(_Stack):
             self.inputs(embedded),
             mask=mask,
             bias=self._bias(),
-            between_layers=self.inputs.again,
+            between_layers=self.inputs.between_layers,
         )
         output: Tensor = self.norm(states)
         return output
 
 
 class PositionedDecoder(_Stack):
-    """Decoder layers over embedded tokens and a memory: all tokens at once, or token by token."""
+    """Transformer decoder on embedded tokens and a memory, for teacher forcing and for incremental decoding."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__(config, TransformerDecoderLayer, config.decoder_layers)
 
     def prepare(self, memory: Tensor) -> DecoderCache:
-        """Project and prepare the memory once, in every layer, for all decoding steps."""
+        """Project and prepare the memory in every layer, once for all decoding steps."""
         return prepare_decoder_layers(self.layers, memory)
 
     def forward(
@@ -139,7 +139,7 @@ class PositionedDecoder(_Stack):
         position: int = 0,
         return_weights: bool = False,
     ) -> DecoderOutput:
-        """Decode embedded tokens (batch, target, width), the first of which has `position`.
+        """Decode embedded tokens (batch, target, width) that start at `position`.
 
         `mask` applies to the self-attention: `masks.Causal()` for several tokens, None for one.
         """
@@ -152,6 +152,6 @@ class PositionedDecoder(_Stack):
             bias=self._bias(position),
             memory_bias=memory_bias,
             return_weights=return_weights,
-            between_layers=partial(self.inputs.again, start=position),
+            between_layers=partial(self.inputs.between_layers, start=position),
         )
         return DecoderOutput(self.norm(states), weights, after)

@@ -14,39 +14,39 @@ from heedful.tasks.predictor import Predictor
 
 BEGIN: Final = "<begin>"
 END: Final = "<end>"
-"""How the two tokens that stand for no text are shown."""
+"""Display names of the begin and end tokens."""
 
 
 class PairTensors(NamedTuple):
-    """One encoded pair, ready for an encoder–decoder, with the names of its tokens."""
+    """One encoded pair as input of an encoder–decoder, with its pieces."""
 
     source: Tensor
-    """(1, source), the end token last."""
+    """(1, source), ending with the end token."""
     source_lengths: Tensor
     target: Tensor
-    """(1, target), the begin token first, without the end token: what the decoder reads."""
+    """(1, target), the input of the decoder: starts with the begin token and has no end token."""
     target_lengths: Tensor
     source_pieces: tuple[str, ...]
     target_pieces: tuple[str, ...]
     source_words: tuple[int, ...]
-    """The word that each piece belongs to; the end token has none."""
+    """Word index of each source piece; the end token has none."""
     target_words: tuple[int, ...]
-    """The word that each piece after the begin token belongs to."""
+    """Word index of each target piece after the begin token."""
 
 
 def encode_pair(predictor: Predictor, source: str, target: str) -> PairTensors:
-    """Encode one pair: ids, lengths and the pieces that the ids stand for."""
+    """Encode one pair to ids, lengths and pieces."""
     inputs, answer = predictor.input, predictor.answer
-    read = predictor.to_device(inputs.collate(inputs.encode([source])))
+    source_batch = predictor.to_device(inputs.collate(inputs.encode([source])))
     [target_ids] = answer.encode([target])
-    written = predictor.to_device(answer.collate([target_ids[:-1]]))
+    target_batch = predictor.to_device(answer.collate([target_ids[:-1]]))
     source_encoding = inputs.vocabulary.encode(source)
     target_encoding = answer.vocabulary.encode(target)
     return PairTensors(
-        source=read.ids,
-        source_lengths=read.lengths,
-        target=written.ids,
-        target_lengths=written.lengths,
+        source=source_batch.ids,
+        source_lengths=source_batch.lengths,
+        target=target_batch.ids,
+        target_lengths=target_batch.lengths,
         source_pieces=(*source_encoding.pieces, END),
         target_pieces=(BEGIN, *target_encoding.pieces),
         source_words=tuple(source_encoding.word_ids),
@@ -55,13 +55,12 @@ def encode_pair(predictor: Predictor, source: str, target: str) -> PairTensors:
 
 
 def align_words(predictor: Predictor, source: str, target: str) -> Alignment:
-    """Align the words of a target with those of its source: what each looked at, or, without attention, depends on.
+    """Align the words of any target, a translation or a reference, with those of its source.
 
-    Works for any target: the model's translation, whatever the search, or a reference. The target is decoded with
-    every token given. Pieces become words by summing over source pieces and averaging over target pieces; what falls
-    to the end token belongs to no word.
+    Weights are attention weights, or gradient × input for a model without attention, under teacher forcing. They
+    are summed over the pieces of a source word and averaged over those of a target word; the end token is dropped.
 
-    Raises: DataError for a text without words.
+    Raises: DataError for a blank text.
 
     >>> from heedful.data.files import Pairs
     >>> from heedful.tasks.translate import TASK, TranslationConfig

@@ -1,4 +1,4 @@
-"""A task: which input, answer, reader and configuration go together; one training loop serves all of them."""
+"""A task combines an input, an answer, a reader and a configuration; all share one training loop."""
 
 from __future__ import annotations
 
@@ -24,54 +24,55 @@ from heedful.tasks.readers.base import Reader
 
 
 class TrainingBatch(NamedTuple):
-    """A padded batch and the targets of its rows."""
+    """A padded batch and its targets."""
 
     batch: Any
     targets: Any
 
 
-class Loss(nn.Module):
-    """Model and loss as one module, so that Fabric can wrap them as one."""
+class LossModule(nn.Module):
+    """Model and loss in one module, as Fabric needs it to wrap both."""
 
     def __init__(self, model: nn.Module, answer: Answer[Any]):
         super().__init__()
         self.model = model
         self.answer = answer
 
-    def forward(self, answered: TrainingBatch) -> Tensor:
-        """Return the summed loss of the batch's `count` predictions."""
-        return self.answer.loss(self.model, *answered)
+    def forward(self, batch: TrainingBatch) -> Tensor:
+        """Return the loss of a batch, summed over its predictions."""
+        return self.answer.loss(self.model, *batch)
 
-    def count(self, answered: TrainingBatch) -> int:
-        """Count the predictions (tokens, labels) of a batch."""
-        return self.answer.count(*answered)
+    def count_predictions(self, batch: TrainingBatch) -> int:
+        """Return the number of predictions (tokens, labels) in a batch."""
+        return self.answer.count_predictions(*batch)
 
-    def tokens(self, answered: TrainingBatch) -> int:
-        """Count the positions of a batch, by which speed is measured."""
-        return self.answer.tokens(*answered)
+    def count_tokens(self, batch: TrainingBatch) -> int:
+        """Return the number of positions in a batch, the unit of training speed."""
+        return self.answer.count_tokens(*batch)
 
 
-def head_model(config: Any, inputs: Any, answer: Any) -> AnyModel:
-    """Build the networks of a configuration that has a section `encoder`, with fresh weights."""
+def build_encoder_model(config: Any, inputs: Any, answer: Any) -> AnyModel:
+    """Build a newly initialized encoder model, or the ensemble that `config.ensemble` asks for."""
     ensemble = getattr(config, "ensemble", None)
     members = [
-        _member(config, inputs, answer) for _ in range(1 if ensemble is None else ensemble.members)
+        _build_member(config, inputs, answer)
+        for _ in range(1 if ensemble is None else ensemble.members)
     ]
     return members[0] if len(members) == 1 else Ensemble(members)
 
 
-def _member(config: Any, inputs: Any, answer: Any) -> Model:
+def _build_member(config: Any, inputs: Any, answer: Any) -> Model:
     embedding = inputs.embedding()
     encoder = ENCODERS[config.encoder.kind](config.encoder, embedding.width)
     return Model(embedding, encoder, answer.head(encoder), inputs.frequency())
 
 
-def encoder_name(config: Any) -> str:
-    """Name the model of a configuration that has a section `encoder`."""
+def describe_encoder(config: Any) -> str:
+    """Return a description of a configured encoder model, for the report."""
     return f"the encoder {config.encoder.kind}"
 
 
-Parts = tuple[Input[Any, Any], Answer[Any]]
+InputAndAnswer = tuple[Input[Any, Any], Answer[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,48 +83,48 @@ class Task:
     """
 
     name: str
-    """The word after `heedful train`, and the marker of the run folder."""
+    """Name on the command line and in the run folder."""
     examples: str
-    """What a person calls the examples: pairs, sentences, texts."""
+    """Plural noun for examples in messages: pairs, sentences, texts."""
     unit: str = "words"
-    """What a person calls the positions of an input, by which its length is given."""
+    """Plural noun for the positions of an input, the unit of its length."""
     configuration: type[BaseModel]
-    """Has sections `data` (of the reader), `training` (a `TrainingConfig`) and `prediction`, and those of input and
-    answer."""
+    """Has the sections `data` (read by the reader), `training` (a `TrainingConfig`), `prediction`, and those of the
+    input and the answer."""
     input: type[Input[Any, Any]]
     answer: type[Answer[Any]]
     reader: Reader
-    build: Callable[[Any, Any, Any], nn.Module] = head_model
-    """(configuration, input, answer) -> the model with fresh weights."""
-    learn_parts: Callable[[Any, Dataset], Parts] | None = None
-    """(configuration, training data) -> input and answer, where the two learn together."""
-    describe: Callable[[Any], str] = encoder_name
-    """Names the model of a configuration, for the report."""
+    build: Callable[[Any, Any, Any], nn.Module] = build_encoder_model
+    """(configuration, input, answer) -> newly initialized model."""
+    learn_jointly: Callable[[Any, Dataset], InputAndAnswer] | None = None
+    """(configuration, training data) -> input and answer, for tasks in which they share a vocabulary."""
+    describe: Callable[[Any], str] = describe_encoder
+    """configuration -> description of the model, for the report."""
 
     def check(self, config: Any, train: Dataset, valid: Dataset) -> None:
-        """Raise DataError or OptionError for data that nothing can be learned from, beyond being empty."""
+        """Raise DataError or OptionError for non-empty data that the answer cannot be trained on."""
         self.answer.check(config, train, valid)
 
-    def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Check the options of evaluate, predict and explain that only some tasks have.
+    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the options of evaluate, predict and explain that only some tasks support.
 
         Args:
-            given: option -> value; None or False: not given.
+            options: option -> value; None or False means not set.
 
-        Returns: those that are keywords of `Predictor.predict`.
+        Returns: the subset that `Predictor.predict` takes.
 
-        Raises: OptionError for an option that was given and has no effect on this task.
+        Raises: OptionError for an option that has no effect on this task.
         """
-        known = self.answer.search_options | self.answer.command_options
+        supported = self.answer.search_options | self.answer.command_options
         for section, name in (("data", "columns"), ("prediction", "column")):
             field = self.configuration.model_fields.get(section)
             if field is not None and name in getattr(field.annotation, "model_fields", ()):
-                known |= {name}
+                supported |= {name}
         chosen = {
-            k: value for k, value in given.items() if value is not None and value is not False
+            k: value for k, value in options.items() if value is not None and value is not False
         }
         for name in chosen:
-            if name not in known:
+            if name not in supported:
                 option = name.replace("_", "-")
                 raise OptionError(
                     f"the option {option} has no effect on the task {self.name!r}; leave it out"
@@ -131,38 +132,35 @@ class Task:
         return {k: value for k, value in chosen.items() if k in self.answer.search_options}
 
     def learn(self, config: Any, train: Dataset) -> Predictor:
-        """Learn vocabularies and the like from the training data, and build the model with fresh weights."""
-        if self.learn_parts is not None:
-            parts = self.learn_parts(config, train)
-        else:
-            inputs = self.input.learn(config, train.inputs)
-            parts = inputs, self.answer.learn(config, train.answers)
-        return self._predictor(config, parts)
+        """Learn vocabularies and statistics from the training data and build a newly initialized model."""
+        if self.learn_jointly is not None:
+            return self._predictor(config, *self.learn_jointly(config, train))
+        inputs = self.input.learn(config, train.inputs)
+        return self._predictor(config, inputs, self.answer.learn(config, train.answers))
 
     def reload(self, config: Any, folder: Path) -> Predictor:
-        """Read the vocabularies and the like of a run folder, and build the model with fresh weights."""
-        return self._predictor(
-            config, (self.input.load(config, folder), self.answer.load(config, folder))
-        )
+        """Load the vocabularies and statistics of a run folder and build a newly initialized model."""
+        inputs = self.input.load(config, folder)
+        return self._predictor(config, inputs, self.answer.load(config, folder))
 
-    def _predictor(self, config: Any, parts: Parts) -> Predictor:
-        return Predictor(self, config, *parts, self.build(config, *parts))
+    def _predictor(self, config: Any, inputs: Any, answer: Any) -> Predictor:
+        return Predictor(self, config, inputs, answer, self.build(config, inputs, answer))
 
     def load_config(self, run: str | Path) -> Any:
-        """Read the configuration of a run folder.
+        """Load the configuration of a run folder.
 
-        Raises: RunError for a folder that is missing, foreign or has an unusable configuration.
+        Raises: RunError for a folder that is missing, not a run of this task, or has an invalid configuration.
         """
         folder = run_folder.check(run, self.name)
         try:
             return read_configuration(self.configuration, folder / run_folder.CONFIGURATION)
         except OptionError as error:
-            raise RunError(f"the run's configuration cannot be used: {error}") from None
+            raise RunError(f"the run's configuration is invalid: {error}") from None
 
     def load(self, run: str | Path) -> Predictor:
-        """Read a run folder, ready to predict.
+        """Load a trained model from a run folder.
 
-        Raises: RunError for a folder that is missing, foreign, truncated or corrupt.
+        Raises: RunError for a folder that is missing, not a run of this task, truncated or corrupt.
         """
         predictor = self.reload(self.load_config(run), Path(run))
         predictor.load_weights(Path(run))
@@ -172,44 +170,42 @@ class Task:
     def batches(
         self, predictor: Predictor, data: Dataset, *, training: bool
     ) -> Batches[Any, TrainingBatch]:
-        """Encode data; for training, examples longer than `data.max_length` are left out.
+        """Encode data; for training, drop examples longer than `data.max_length`.
 
-        Raises: DataError for an example without positions, or when all examples are left out.
+        Raises: DataError for an example without positions, or if all examples are dropped.
         """
         inputs, answer, options = predictor.input, predictor.answer, predictor.config.training
         examples = list(zip(inputs.encode(data.inputs), answer.targets(data), strict=True))
         for row, (encoded, _) in enumerate(examples):
             if not inputs.length(encoded):
-                raise data.error(row, f"the {data.example} holds no token; remove the row.")
+                raise data.error(row, f"the {data.example} has no tokens; remove the row.")
         if training:
-            longest = predictor.config.data.max_length
+            max_length = predictor.config.data.max_length
             examples = [
                 (encoded, target)
                 for encoded, target in examples
-                if inputs.fits(encoded, longest) and answer.fits(target, longest)
+                if inputs.fits(encoded, max_length) and answer.fits(target, max_length)
             ]
             if not examples:
                 raise DataError(
-                    f"every training {data.example} is longer than data.max_length = {longest}"
+                    f"every training {data.example} is longer than data.max_length = {max_length}; increase it"
                 )
 
         def lengths(example: tuple[Any, Any]) -> tuple[int, int]:
             length = inputs.length(example[0])
             return length, answer.length(example[1]) or length
 
-        def collate(chosen: Sequence[tuple[Any, Any]]) -> TrainingBatch:
-            return TrainingBatch(
-                inputs.collate([encoded for encoded, _ in chosen]),
-                answer.collate([target for _, target in chosen]),
-            )
+        def collate(pairs: Sequence[tuple[Any, Any]]) -> TrainingBatch:
+            encoded, targets = zip(*pairs, strict=True)
+            return TrainingBatch(inputs.collate(encoded), answer.collate(targets))
 
         return Batches(examples, lengths, collate, options.batch_tokens, options.seed)
 
-    def loss(self, predictor: Predictor) -> Loss:
-        """Return the training loss around the predictor's model."""
-        return Loss(predictor.model, predictor.answer)
+    def loss(self, predictor: Predictor) -> LossModule:
+        """Return the loss module of the predictor's model."""
+        return LossModule(predictor.model, predictor.answer)
 
     def validate(self, predictor: Predictor, data: Dataset) -> Scores:
-        """Predict and compare: the metrics beside the loss."""
+        """Return the validation metrics, except the loss."""
         answer: Answer[Any] = predictor.answer
         return answer.scores(predictor.evaluate(data, **answer.validation_search))

@@ -1,4 +1,4 @@
-"""Encoded examples, and the batches that each epoch takes of them."""
+"""Encoded examples, grouped into padded batches for each epoch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Padded = TypeVar("Padded")
 
 @dataclass(frozen=True)
 class Batches(Generic[Example, Padded]):
-    """Encoded examples and how they are cut into batches.
+    """Encoded examples and how they are batched.
 
-    A batch is padded when it is asked for: an epoch of a million examples never lies in memory twice.
+    Batches are padded lazily, so an epoch is never in memory twice.
 
     >>> from heedful.data.batching import pad_ids
     >>> lengths = lambda pair: (len(pair[0]), len(pair[1]) - 1)
@@ -28,18 +28,18 @@ class Batches(Generic[Example, Padded]):
 
     examples: Sequence[Example]
     lengths: Callable[[Example], tuple[int, int]]
-    """What an example adds to a batch on each of two sides; one that has one side gives it twice."""
+    """(source length, target length) of an example; equal where it has one sequence."""
     collate: Callable[[list[Example]], Padded]
     tokens: int
-    """Most tokens in a batch, padding counted, on its longer side."""
+    """Maximum tokens of a batch on its longer side, padding included."""
     seed: int
 
     def __len__(self) -> int:
-        """Count the batches of an epoch; each has as many, for only examples of equal lengths trade places."""
+        """Return the number of batches of an epoch: equal for all epochs, since only equal lengths are shuffled."""
         return len(self._rows(epoch=0))
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Padded]:
-        """Yield the batches of an epoch from number `first` on, in the epoch's own order."""
+        """Yield the batches of an epoch, in its shuffled order, starting at index `first`."""
         for rows in self._rows(epoch)[first:]:
             yield self.collate([self.examples[index] for index in rows])
 

@@ -1,4 +1,4 @@
-"""Classification: text × one label, or several."""
+"""Text classification: text × one or several labels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from heedful.tasks.text_config import TextConfig, describe
 
 
 class ClassifyData(LabelColumn, TextData):
-    """Where texts and labels come from."""
+    """Files and columns of texts and labels."""
 
     def columns(self) -> TextColumns:
         return TextColumns(self.text, self.label, self.separator)
 
 
 class ClassifyTraining(EncoderTraining):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     metric: Annotated[str, OneOf("metric", Label.metrics)] = "accuracy"
 

@@ -1,4 +1,4 @@
-"""A trained model with everything that turns a person's inputs into predictions."""
+"""A model with the vocabularies, statistics and configuration that it needs to predict."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from heedful.tasks.upgrade import upgrade_weights
 class Predictor:
     """A model with its task, configuration, input and answer.
 
-    `heedful.training.loop` trains one into a run folder, from which `Task.load` reads it. Untrained, its predictions
-    are chance:
+    `heedful.training.loop` trains one and saves it to a run folder; `Task.load` loads it. Untrained, its predictions
+    are random:
 
     >>> from heedful.data.labelled import Labelled, Sentence
     >>> from heedful.tasks.tag import TASK, TaggingConfig
     >>> data = Labelled([Sentence(("I", "saw", "a", "saw"), ("PRON", "VERB", "DET", "NOUN"))])
     >>> config = TaggingConfig.model_validate({"encoder": {"kind": "window", "hidden": 8}})
     >>> predictor = TASK.learn(config, data)
-    >>> [found] = predictor.predict([["a", "saw"]])
-    >>> len(found.labels), set(found.labels) <= {"PRON", "VERB", "DET", "NOUN"}
+    >>> [prediction] = predictor.predict([["a", "saw"]])
+    >>> len(prediction.labels), set(prediction.labels) <= {"PRON", "VERB", "DET", "NOUN"}
     (2, True)
     """
 
@@ -44,67 +44,67 @@ class Predictor:
         answer: Answer[Any],
         model: nn.Module,
     ):
-        # a `heedful.tasks.base.Task`, which makes predictors
+        # A `heedful.tasks.base.Task`; that module imports this one.
         self.task = task
         self.config = config
-        # of the classes that the task names, which have more than their contracts
+        # `Any`: callers use members of the subclasses that the task names.
         self.input: Any = inputs
         self.answer: Any = answer
         self.model: Any = model
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that it chooses from; none for answers that are not labels."""
+        """The label set; empty for tasks that do not predict labels."""
         labels: tuple[str, ...] = self.answer.labels
         return labels
 
     def sizes(self) -> dict[str, int]:
-        """Name and count what was learned beside the weights, for people."""
+        """Return the sizes of vocabularies and label sets by name, for display."""
         return {**self.input.sizes(), **self.answer.sizes()}
 
     def predict(self, inputs: Iterable[Any], **search: Any) -> Iterator[Any]:
-        """Yield the prediction of each input, in order, while inputs are still read.
+        """Lazily yield the prediction of each input, in order.
 
         Args:
-            inputs: as the task's reader gives them: texts, or lists of tokens.
-            search: keywords of the answer; of generated text `beam`, `length_penalty` and `nbest`.
+            inputs: as returned by the task's reader: texts, lists of tokens or series.
+            search: options of the answer; for generated text `beam`, `length_penalty` and `nbest`.
 
-        Raises: OptionError for a keyword that the answer does not have, or a value out of its range.
+        Raises: OptionError for an option that the answer does not have, or a value out of range.
         """
         self.answer.check_search(search)
         options = self.config.prediction
 
-        def answer(encoded: Sequence[Any]) -> list[Any]:
+        def predict_batch(encoded: Sequence[Any]) -> list[Any]:
             batch = self.to_device(self.input.collate(encoded))
             with evaluation_mode(self.model), torch.inference_mode():
-                found: list[Any] = self.answer.predict(self.model, batch, **search)
-            return found
+                predictions: list[Any] = self.answer.predict(self.model, batch, **search)
+            return predictions
 
         return predict_in_order(
             inputs,
             encode=self.input.encode,
             length=self.input.length,
-            answer=answer,
-            nothing=self.answer.empty,
+            predict=predict_batch,
+            empty=self.answer.empty,
             chunk=options.chunk,
             batch_tokens=options.batch_tokens,
         )
 
     def evaluate(self, data: Dataset, **search: Any) -> Any:
-        """Predict the inputs of `data`, compare with its answers and return the metrics."""
+        """Predict the inputs of `data` and return the metrics against its reference answers."""
         return self.score(data, list(self.predict(data.inputs, **search)))
 
     def score(self, data: Dataset, predicted: Sequence[Any]) -> Any:
-        """Compare predictions, however they came about, with the answers of `data` and return the metrics."""
-        return self.answer.score(predicted, data, self.input.known(data.inputs))
+        """Return the metrics of predictions against the reference answers of `data`."""
+        return self.answer.score(predicted, data, self.input.in_vocabulary(data.inputs))
 
     def to_device(self, batch: Any) -> Any:
-        """Move a batch, a named tuple of tensors, to where the model is."""
+        """Move a batch, a named tuple of tensors, to the device of the model."""
         device = next(self.model.parameters()).device
         return type(batch)(*(part.to(device) for part in batch))
 
     def save(self, folder: Path) -> None:
-        """Write configuration and vocabularies, not the weights, into a run folder."""
+        """Write the configuration and the vocabularies, but not the weights, to a run folder."""
         run_folder.write_text(folder / run_folder.CONFIGURATION, write_toml(self.config))
         self.input.save(folder)
         self.answer.save(folder)
@@ -114,9 +114,9 @@ class Predictor:
         run_folder.write_tensors(Path(path), self.model.state_dict())
 
     def load_weights(self, run: Path) -> None:
-        """Read the weights of a run folder, also of an older format.
+        """Load the weights of a run folder, including older formats.
 
-        Raises: RunError for a truncated or corrupt file, or weights of another model.
+        Raises: RunError for a truncated or corrupt file, or weights that do not match the configuration.
         """
         path = run / run_folder.WEIGHTS
         tensors, _ = run_folder.read_tensors(path)
@@ -125,6 +125,6 @@ class Predictor:
             self.model.load_state_dict(upgraded)
         except RuntimeError as error:
             raise RunError(
-                f"{path} holds the weights of another model than {run_folder.CONFIGURATION} "
+                f"{path} does not match the model that {run_folder.CONFIGURATION} "
                 f"describes: {str(error).splitlines()[-1].strip()}"
             ) from None

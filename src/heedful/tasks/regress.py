@@ -1,4 +1,4 @@
-"""Regression: text × one number."""
+"""Text regression: text × one number."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from heedful.tasks.text_config import TextConfig, describe
 
 
 class RegressData(TargetColumn, TextData):
-    """Where texts and numbers come from."""
+    """Files and columns of texts and numbers."""
 
     def columns(self) -> TextColumns:
         return TextColumns(self.text, self.target, answer_is_label=False)
 
 
 class RegressTraining(EncoderTraining):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     label_smoothing: float = Field(0.0, ge=0, le=0)
     metric: Annotated[str, OneOf("metric", Number.metrics)] = "rmse"

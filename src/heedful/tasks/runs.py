@@ -1,4 +1,4 @@
-"""The task of a run folder."""
+"""Look up the task of a run folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heedful.tasks.table import TASKS
 def task_of(run: str | Path) -> Task:
     """Return the task that a run was trained for.
 
-    Raises: RunError for a folder that is missing, is no run, or is a run of an unknown task.
+    Raises: RunError for a folder that is missing, is not a run, or is a run of an unknown task.
 
     >>> task_of("no/such/run")
     Traceback (most recent call last):
@@ -21,5 +21,7 @@ def task_of(run: str | Path) -> Task:
     """
     name = read_task(run)
     if name not in TASKS:
-        raise RunError(f"{run} holds a run of {name!r}; this Heedful knows {', '.join(TASKS)}")
+        raise RunError(
+            f"{run} is a run of the unknown task {name!r}; the tasks are {', '.join(TASKS)}"
+        )
     return TASKS[name]

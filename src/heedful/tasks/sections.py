@@ -1,4 +1,4 @@
-"""Sections that the configurations of several tasks share."""
+"""Configuration sections shared by several tasks."""
 
 from __future__ import annotations
 
@@ -12,111 +12,108 @@ Schedule = Literal["inverse_square_root", "cosine", "linear", "constant"]
 
 
 class LabelColumn(Section):
-    """Where the labels come from."""
+    """Column of the labels."""
 
     label: str = Field(
-        "label", description="Column of the labels; a number, from 1, where there is no header."
+        "label", description="Label column; its number, from 1, in files without a header."
     )
     separator: str = Field(
         "",
-        description="Separates several labels in one field, as in a,b: each example then has any number of labels. "
-        "Empty: each has one.",
+        description="Separator of several labels in one field, such as the comma in a,b (multi-label classification); "
+        "empty: one label per example.",
     )
     min_examples: int = Field(
-        2, ge=1, description="A label must have so many training examples; fewer are an error."
+        2, ge=1, description="Minimum training examples per label; fewer are an error."
     )
 
 
 class TargetColumn(Section):
-    """Where the numbers come from."""
+    """Column of the target numbers."""
 
     target: str = Field(
-        "target", description="Column of the numbers; a number, from 1, where there is no header."
+        "target", description="Target column; its number, from 1, in files without a header."
     )
 
 
 class TrainingConfig(Section):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
-    epochs: int = Field(30, ge=1, description="Most passes over the training data.")
+    epochs: int = Field(30, ge=1, description="Maximum passes over the training data.")
     max_steps: int = Field(
-        0, ge=0, description="Most optimizer steps, whatever the epochs say; 0: no limit."
+        0, ge=0, description="Maximum optimizer steps, within the epochs; 0: no limit."
     )
     max_tokens: int = Field(
         0,
         ge=0,
-        description="Stop at the step that brings the predicted tokens to so many; 0: no limit.",
+        description="Stop after the step that reaches this many predicted tokens; 0: no limit.",
     )
     max_seconds: float = Field(
         0.0,
         ge=0,
-        description="Stop at the step that brings the time spent on steps, validation not counted, to so "
-        "many seconds; such a training is not repeatable; 0: no limit.",
+        description="Stop after the step that reaches this many seconds of training, validation excluded; makes runs "
+        "irreproducible; 0: no limit.",
     )
     batch_tokens: int = Field(
         4096,
         ge=1,
-        description="Most tokens or steps in a batch, padding counted, on its longer side.",
+        description="Maximum tokens or steps in a batch, padding included, on its longer side.",
     )
-    learning_rate: float = Field(3e-3, gt=0, description="The highest learning rate.")
+    learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate.")
     schedule: Schedule = Field(
-        "inverse_square_root", description="How the learning rate falls after the warm-up."
+        "inverse_square_root", description="Learning rate decay after the warm-up."
     )
     warmup_steps: int = Field(
-        1000, ge=0, description="Steps in which the learning rate rises from 0 to the highest."
+        1000, ge=0, description="Steps of linear warm-up from 0 to the peak learning rate."
     )
     adam_betas: tuple[float, float] = Field(
-        (0.9, 0.98), description="Adam's averaging factors of the gradient and of its square."
+        (0.9, 0.98), description="Decay rates of Adam's first and second moment estimates."
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW).")
     label_smoothing: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Share of each target's probability spread over all tokens or labels; not with a chain of "
-        "labels, several labels or numbers.",
+        description="Target probability spread evenly over all classes; unused for CRF, multi-label and "
+        "numeric answers.",
     )
-    clip_norm: float = Field(
-        1.0, ge=0, description="Longest gradient (its norm over all parameters); 0 never clips."
-    )
+    clip_norm: float = Field(1.0, ge=0, description="Maximum global gradient norm; 0: no clipping.")
     average_epochs: int = Field(
         5,
         ge=1,
-        description="The weights of the last so many epochs are averaged at the end, and "
-        "kept if the average validates better than the best epoch; 1 never averages.",
+        description="Average the weights of this many last epochs; the average is kept if it validates better "
+        "than the best epoch; 1: no averaging.",
     )
-    metric: str = Field(
-        "loss", description="The validation metric by which the best weights are chosen."
-    )
+    metric: str = Field("loss", description="Validation metric that selects the best weights.")
     patience: int = Field(
-        10, ge=0, description="Stop after so many epochs without a better one; 0 never stops early."
+        10,
+        ge=0,
+        description="Stop after this many epochs without improvement; 0: no early stopping.",
     )
     checkpoint_steps: int = Field(
         0,
         ge=0,
-        description="Also save a checkpoint every so many steps within an epoch; 0: only "
-        "at the end of each epoch.",
+        description="Steps between checkpoints within an epoch; 0: only at the end of each epoch.",
     )
-    progress_steps: int = Field(20, ge=1, description="Steps between two reports of progress.")
+    progress_steps: int = Field(20, ge=1, description="Steps between progress reports.")
     seed: int = Field(
-        0, ge=0, description="Fixes the first weights, dropout and the order of the batches."
+        0, ge=0, description="Random seed of initial weights, dropout and batch order."
     )
-    threads: int = Field(0, ge=0, description="CPU threads to compute with; 0: PyTorch's choice.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: PyTorch's default.")
     keep_freed_memory: bool = Field(
         True,
-        description="Let the C library (glibc) keep freed memory: much faster on a CPU, at "
-        "the price of a process that does not shrink until it ends.",
+        description="Keep freed memory in the process (glibc): much faster on CPUs, but memory is returned only at "
+        "exit.",
     )
     accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field(
-        "cpu", description="Kind of device to train on."
+        "cpu", description="Device type to train on."
     )
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = Field(
-        "32-true", description="Number format; the mixed ones keep the weights in 32 bits."
+        "32-true", description="Floating-point precision; mixed keeps the weights in 32 bits."
     )
 
 
 class EncoderTraining(TrainingConfig):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     epochs: int = 15
     batch_tokens: int = 1000
@@ -127,31 +124,30 @@ class EncoderTraining(TrainingConfig):
 
 
 class PredictionConfig(Section):
-    """How a trained model reads files."""
+    """Batching and output of predictions."""
 
     batch_tokens: int = Field(
-        8192, ge=1, description="Most tokens or steps in a batch, padding counted."
+        8192, ge=1, description="Maximum tokens or steps in a batch, padding included."
     )
     chunk: int = Field(
         512,
         ge=1,
-        description="Examples read before the first prediction: sorted by length within a chunk, and written in "
-        "input order.",
+        description="Examples read, sorted by length and predicted at once; output keeps the input order.",
     )
 
 
 class ColumnPrediction(PredictionConfig):
-    """How a trained model reads files."""
+    """Batching and output of predictions."""
 
-    column: str = Field("predicted", min_length=1, description="Name of the column that is added.")
+    column: str = Field("predicted", min_length=1, description="Name of the added column.")
 
 
 class LabelPrediction(ColumnPrediction):
-    """How a trained model reads files."""
+    """Batching and output of predictions."""
 
     threshold: float = Field(
         0.5,
         gt=0,
         lt=1,
-        description="With several labels: the least probability of a predicted label.",
+        description="Multi-label: minimum probability of a predicted label.",
     )

@@ -1,4 +1,4 @@
-"""Series of numbers × a label, a number, a label a step, or the next steps."""
+"""Series of numbers × a label, a number, a label per step, or a forecast."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from heedful.tasks.sections import (
 
 
 class SeriesTraining(EncoderTraining):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     batch_tokens: int = 4096
     learning_rate: float = 2e-3
@@ -34,33 +34,33 @@ class SeriesTraining(EncoderTraining):
 
 
 class ClassifyTraining(SeriesTraining):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     metric: Annotated[str, OneOf("metric", Label.metrics)] = "accuracy"
 
 
 class TagTraining(SeriesTraining):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     metric: Annotated[str, OneOf("metric", PositionLabel.metrics)] = "accuracy"
 
 
 class RegressTraining(SeriesTraining):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     label_smoothing: float = Field(0.0, ge=0, le=0)
     metric: Annotated[str, OneOf("metric", Number.metrics)] = "rmse"
 
 
 class ForecastTraining(SeriesTraining):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     label_smoothing: float = Field(0.0, ge=0, le=0)
     metric: Annotated[str, OneOf("metric", Forecast.metrics)] = "rmse"
 
 
 class LabelledSeries(LabelColumn, SeriesData):
-    """Where series and labels come from."""
+    """Files and columns of series and labels."""
 
     @property
     def answer(self) -> str:
@@ -68,7 +68,7 @@ class LabelledSeries(LabelColumn, SeriesData):
 
 
 class NumberedSeries(TargetColumn, SeriesData):
-    """Where series and numbers come from."""
+    """Files and columns of series and numbers."""
 
     @property
     def answer(self) -> str:
@@ -76,15 +76,17 @@ class NumberedSeries(TargetColumn, SeriesData):
 
 
 class ForecastData(SeriesData):
-    """Where the series come from, and what is read and forecast."""
+    """Files, columns and windows of the series."""
 
-    horizon: int = Field(1, ge=1, description="Steps that are forecast at once.")
-    steps: int = Field(48, ge=1, description="Steps that are read before those.")
-    stride: int = Field(1, ge=1, description="Steps between the starts of two training windows.")
+    horizon: int = Field(1, ge=1, description="Steps to forecast at once.")
+    steps: int = Field(48, ge=1, description="Steps of input before the forecast.")
+    stride: int = Field(
+        1, ge=1, description="Steps between the starts of consecutive training windows."
+    )
     season: int = Field(
         0,
         ge=0,
-        description="Steps of a season, for the baseline of one season before; 0: there is none.",
+        description="Steps per season, for the seasonal-naive baseline; 0: no seasonal baseline.",
     )
     relative: bool = Field(
         False,

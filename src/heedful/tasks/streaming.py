@@ -1,4 +1,4 @@
-"""Answers in the order of what was asked, made in batches of about one length, while it is still read."""
+"""Stream predictions in input order, batching inputs of similar length."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from typing import TypeVar
 
 from heedful.data.batching import batch_by_token_budget
 
-Asked = TypeVar("Asked")
+Input = TypeVar("Input")
 Encoded = TypeVar("Encoded")
-Answer = TypeVar("Answer")
+Prediction = TypeVar("Prediction")
 
 
 def predict_in_order(
-    asked: Iterable[Asked],
+    inputs: Iterable[Input],
     *,
-    encode: Callable[[list[Asked]], Sequence[Encoded]],
+    encode: Callable[[list[Input]], Sequence[Encoded]],
     length: Callable[[Encoded], int],
-    answer: Callable[[list[Encoded]], Iterable[Answer]],
-    nothing: Callable[[], Answer],
+    predict: Callable[[list[Encoded]], Iterable[Prediction]],
+    empty: Callable[[], Prediction],
     chunk: int,
     batch_tokens: int,
-) -> Iterator[Answer]:
-    """Yield the answer to each of what is asked, in order.
+) -> Iterator[Prediction]:
+    """Lazily yield the prediction of each input, in order.
 
     Args:
-        asked: read a chunk at a time.
-        encode: turns a chunk into what `answer` takes.
-        length: tokens of what is encoded; what has none is never asked about.
-        answer: of a batch.
-        nothing: the answer to what has no tokens.
-        chunk: how many are read, and sorted by length, before the first is answered.
-        batch_tokens: most tokens in a batch, padding counted.
+        inputs: read one chunk at a time.
+        encode: encodes a chunk.
+        length: the number of tokens of an encoded input.
+        predict: predicts a batch of encoded inputs.
+        empty: returns the prediction of an input without tokens, which is never passed to `predict`.
+        chunk: the number of inputs that are read and sorted by length before the first prediction.
+        batch_tokens: the maximum tokens in a batch, padding included.
 
     >>> def shout(words):
     ...     print("batch:", *words)
     ...     return [word.upper() for word in words]
-    >>> list(predict_in_order(["three", "one", "", "two"], encode=list, length=len, answer=shout,
-    ...                       nothing=lambda: "-", chunk=10, batch_tokens=6))
+    >>> list(predict_in_order(["three", "one", "", "two"], encode=list, length=len, predict=shout,
+    ...                       empty=lambda: "-", chunk=10, batch_tokens=6))
     batch: one two
     batch: three
     ['THREE', 'ONE', '-', 'TWO']
     """
-    waiting = iter(asked)
-    while taken := list(itertools.islice(waiting, chunk)):
-        encoded = encode(taken)
+    remaining = iter(inputs)
+    while examples := list(itertools.islice(remaining, chunk)):
+        encoded = encode(examples)
         lengths = list(map(length, encoded))
-        results = [nothing() for _ in taken]
-        filled = sorted((n for n, each in enumerate(lengths) if each), key=lengths.__getitem__)
-        for group in batch_by_token_budget(filled, lengths, batch_tokens):
-            found = answer([encoded[number] for number in group])
-            for number, one in zip(group, found, strict=True):
-                results[number] = one
-        yield from results
+        predictions = [empty() for _ in examples]
+        order = sorted((n for n, each in enumerate(lengths) if each), key=lengths.__getitem__)
+        for batch in batch_by_token_budget(order, lengths, batch_tokens):
+            predicted = predict([encoded[index] for index in batch])
+            for index, prediction in zip(batch, predicted, strict=True):
+                predictions[index] = prediction
+        yield from predictions

@@ -1,4 +1,4 @@
-"""Tagging: tokens × a label for each token."""
+"""Tagging: tokens × one label per token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heedful.tasks.sections import EncoderTraining, PredictionConfig
 
 
 class TaggingTraining(EncoderTraining):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     epochs: int = 20
     learning_rate: float = 2e-3

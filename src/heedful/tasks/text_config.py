@@ -1,4 +1,4 @@
-"""What the configurations of tasks with one answer a text share."""
+"""Configuration shared by tasks that predict one answer per text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from heedful.tasks.sections import ColumnPrediction, EncoderTraining
 
 
 class TextConfig(Section):
-    """What both configurations share."""
+    """Sections of text classification and regression."""
 
     data: TextData
     vocabulary: TextVocabulary = TextVocabulary()
@@ -36,12 +36,12 @@ class TextConfig(Section):
         for name in ("down_weight", "penalty"):
             if getattr(self.frequency, name) and self.pooling.kind != "attention":
                 raise OptionError(
-                    f"frequency.{name} acts on the attention that pools, but pooling.kind is "
+                    f"frequency.{name} needs attention pooling, but pooling.kind is "
                     f"{self.pooling.kind!r}; set pooling.kind to 'attention', or frequency.{name} to 0"
                 )
         return self
 
 
 def describe(config: TextConfig) -> str:
-    """Name the model of a configuration, for the report."""
+    """Return a description of the configured model, for the report."""
     return f"the encoder {config.encoder.kind} and pooling by {config.pooling.kind}"

@@ -1,4 +1,4 @@
-"""Translation: pieces of a source text × a generated text."""
+"""Translation: source text in sub-word pieces × generated text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from heedful.tasks.sections import TrainingConfig
 
 
 class TranslationTraining(TrainingConfig):
-    """How the model is trained."""
+    """Optimization, schedule, stopping and reproducibility."""
 
     metric: Annotated[str, OneOf("metric", GeneratedText.metrics)] = "bleu"
 
@@ -43,48 +43,50 @@ class TranslationConfig(Section):
 
     @property
     def prediction(self) -> DecodingConfig:
-        """How a trained translator reads files."""
+        """The `decoding` section, under the name that all tasks share."""
         return self.decoding
 
     @model_validator(mode="after")
     def _one_embedding_has_one_vocabulary(self) -> Self:
-        # two vocabularies of the same size would be taken for one
+        # Two vocabularies of equal size would pass the size check of the model.
         if self.model.share_embeddings and not self.vocabulary.shared:
             raise OptionError(
-                "model.share_embeddings wants one vocabulary for both languages, but vocabulary.shared "
-                "is false; make both true or both false"
+                "model.share_embeddings needs one vocabulary for both languages, but vocabulary.shared "
+                "is false; set both to true or both to false"
             )
         return self
 
     @model_validator(mode="after")
     def _frequency_needs_attention(self) -> Self:
         for name in ("down_weight", "penalty"):
-            none = isinstance(self.model, RecurrentConfig) and self.model.attention == "none"
-            if none and getattr(self.frequency, name):
+            no_attention = (
+                isinstance(self.model, RecurrentConfig) and self.model.attention == "none"
+            )
+            if no_attention and getattr(self.frequency, name):
                 raise OptionError(
-                    f"frequency.{name} acts on the attention to the source, but model.attention is 'none'; choose a "
-                    f"score as model.attention, or set frequency.{name} to 0"
+                    f"frequency.{name} needs attention to the source, but model.attention is 'none'; set "
+                    f"model.attention to a score, or frequency.{name} to 0"
                 )
         return self
 
 
-def _learn(config: TranslationConfig, train: Dataset) -> tuple[Pieces, GeneratedText]:
+def _learn_vocabularies(config: TranslationConfig, train: Dataset) -> tuple[Pieces, GeneratedText]:
     if config.vocabulary.shared:
         shared = config.vocabulary.train([*train.inputs, *train.answers])
         source, answer = Pieces(shared), GeneratedText.of(config, shared)
     else:
         source = Pieces.learn(config, train.inputs)
         answer = GeneratedText.learn(config, train.answers)
-    if config.frequency.acts:
-        source = replace(source, token_shares=source.shares(train.inputs))
+    if config.frequency.enabled:
+        source = replace(source, token_frequencies=source.frequencies(train.inputs))
     return source, answer
 
 
 def _build(config: TranslationConfig, source: Pieces, answer: GeneratedText) -> EncoderDecoder[Any]:
     sizes = len(source.vocabulary), len(answer.vocabulary)
     model = MODELS[config.model.kind](config.model, *sizes, config.frequency)
-    if source.token_shares is not None:
-        model.source_frequencies.copy_(source.token_shares)
+    if source.token_frequencies is not None:
+        model.source_frequencies.copy_(source.token_frequencies)
     return model
 
 
@@ -96,6 +98,6 @@ TASK: Final = Task(
     answer=GeneratedText,
     reader=PairReader(),
     build=_build,
-    learn_parts=_learn,
+    learn_jointly=_learn_vocabularies,
     describe=lambda config: f"a model of kind {config.model.kind}",
 )

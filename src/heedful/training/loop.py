@@ -157,7 +157,7 @@ class _Training:
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
             if budget_exhausted(self.options, self.position):
                 break
-            loss, predictions = self._step(batch), self.loss.count(batch)
+            loss, predictions = self._step(batch), self.loss.count_predictions(batch)
             loss_sum, count = loss_sum + loss, count + predictions
             clock, step_start = time.monotonic(), clock
             self.position = replace(
@@ -166,7 +166,7 @@ class _Training:
                 step=self.position.step + 1,
                 epoch_loss=self.position.epoch_loss + loss,
                 epoch_tokens=self.position.epoch_tokens + predictions,
-                tokens=self.position.tokens + self.loss.tokens(batch),
+                tokens=self.position.tokens + self.loss.count_tokens(batch),
                 training_seconds=self.position.training_seconds + clock - step_start,
             )
             step, interval = self.position.step, self.options.checkpoint_steps
@@ -193,7 +193,7 @@ class _Training:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.module(self.fabric.to_device(batch))
-        self.fabric.backward(loss / self.loss.count(batch))
+        self.fabric.backward(loss / self.loss.count_predictions(batch))
         if options.clip_norm:
             self.fabric.clip_gradients(self.module, self.optimizer, max_norm=options.clip_norm)
         self.optimizer.step()

@@ -8,7 +8,7 @@ import torch
 
 from heedful.answers.base import Scores
 from heedful.data.dataset import Dataset
-from heedful.tasks.base import Loss, Task
+from heedful.tasks.base import LossModule, Task
 from heedful.tasks.batches import Batches
 from heedful.tasks.predictor import Predictor
 
@@ -16,7 +16,7 @@ from heedful.tasks.predictor import Predictor
 def validate(
     task: Task,
     trained: Predictor,
-    loss: Loss,
+    loss: LossModule,
     batches: Batches[Any, Any],
     data: Dataset,
 ) -> Scores:
@@ -29,5 +29,5 @@ def validate(
     with torch.inference_mode():
         for batch in batches.epoch(0):
             total += float(loss(move_data_to_device(batch, device)))
-            predictions += loss.count(batch)
+            predictions += loss.count_predictions(batch)
     return {"loss": total / max(1, predictions), **task.validate(trained, data)}

@@ -1,4 +1,4 @@
-"""Encoders under one contract, and the tables of them by the `kind` of their configuration."""
+"""Encoders, and tables of them by the `kind` of their configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heedful.models.encoders.local import ConvolutionEncoder, NoContextEncoder, 
 from heedful.models.encoders.ngrams import NGramsEncoder
 from heedful.models.encoders.recurrent import RecurrentAttention, RecurrentStates
 
-# A new encoder is one file and one line here. All below is read off these classes.
+# The one list of encoders: the tables below derive from it.
 _CLASSES: tuple[type[Encoder], ...] = (
     NoContextEncoder,
     WindowEncoder,
@@ -38,15 +38,15 @@ ENCODERS: dict[str, Callable[[Any, int], Encoder]] = {
 ENCODER_CONFIGS: dict[str, type[EncoderConfig]] = {
     kind: encoder.configuration for encoder in _CLASSES for kind in _kinds(encoder)
 }
-"""Kind -> class of its configuration."""
+"""Kind -> configuration class."""
 
 if TYPE_CHECKING:
     EncoderSection = EncoderConfig
 else:
     EncoderSection = Annotated[
         Union[tuple(encoder.configuration for encoder in _CLASSES)],  # noqa: UP007
-        Field(discriminator="kind", description="What a position knows of its context."),
+        Field(discriminator="kind", description="The encoder and its sizes."),
     ]
-    """Type of the field of a task's configuration that chooses an encoder."""
+    """Type of the configuration field that selects an encoder."""
 
 __all__ = ["ENCODERS", "ENCODER_CONFIGS", "Encoder", "EncoderConfig", "EncoderSection", "States"]

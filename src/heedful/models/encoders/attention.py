@@ -1,4 +1,4 @@
-"""Encoders made of attention: alternating with feed-forward maps, and the Transformer."""
+"""Self-attention encoders: plain attention and feed-forward layers, and the Transformer."""
 
 from __future__ import annotations
 
@@ -23,59 +23,63 @@ from heedful.ops import masks
 from heedful.ops.positions import Rotary
 
 
-class AttendingConfig(EncoderConfig):
-    """What both encoders of this file are configured by."""
+class SelfAttentionConfig(EncoderConfig):
+    """Options shared by both encoders."""
 
     width: int = Field(128, ge=1, description="Features of a state.")
-    heads: int = Field(4, ge=1, description="Attention heads; they must divide width.")
-    feed_forward: int = Field(256, ge=1, description="Hidden features of the feed-forward maps.")
-    layers: int = Field(2, ge=1, description="Attention and feed-forward map, so many times.")
-    score: Score = Field("scaled_dot", description="How a query and a key are compared.")
-    normalizer: Normalizer = Field("softmax", description="How scores become weights.")
+    heads: int = Field(4, ge=1, description="Attention heads; must divide width.")
+    feed_forward: int = Field(256, ge=1, description="Hidden features of the feed-forward layers.")
+    layers: int = Field(2, ge=1, description="Layers of attention and feed-forward.")
+    score: Score = Field("scaled_dot", description="Score function of query and key.")
+    normalizer: Normalizer = Field(
+        "softmax", description="Normalizer of attention scores to weights."
+    )
     mask: Literal["full", "window", "causal"] = Field(
-        "full", description="What a token sees: everything, its neighbours, or what came before."
+        "full", description="Positions attended to: all, a window, or the preceding ones."
     )
-    window: int = Field(64, ge=0, description="Neighbours seen on each side, for mask = window.")
-    positions: Positions = Field("sinusoidal", description="How tokens get their positions.")
+    window: int = Field(64, ge=0, description="Positions on each side, for mask = window.")
+    positions: Positions = Field("sinusoidal", description="Position encoding.")
     max_length: int = Field(
-        512, ge=1, description="Longest sequence in tokens, for learned positions alone."
+        512, ge=1, description="Maximum tokens of a sequence, for learned positions only."
     )
-    dropout: float = Field(0.2, ge=0, lt=1, description="Probability of dropping a feature.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout probability of states.")
 
     @model_validator(mode="after")
-    def _heads_share_out_the_width(self) -> Self:
+    def _check_heads(self) -> Self:
         check_divides("heads", self.heads, "width", self.width)
         return self
 
 
-class AttentionConfig(AttendingConfig):
-    """Attention alternating with feed-forward maps, without the norms of a Transformer."""
+class AttentionConfig(SelfAttentionConfig):
+    """Attention and feed-forward layers without the norms of a Transformer."""
 
-    kind: Literal["attention"] = Field("attention", description="Which encoder this configures.")
-    residual: bool = Field(True, description="Add to what comes in rather than replace it.")
+    kind: Literal["attention"] = Field("attention", description="The encoder.")
+    residual: bool = Field(
+        True, description="Residual connections around attention and feed-forward."
+    )
 
 
-class TransformerEncoderConfig(AttendingConfig):
+class TransformerEncoderConfig(SelfAttentionConfig):
     """The encoder of a Transformer."""
 
-    kind: Literal["transformer"] = Field(
-        "transformer", description="Which encoder this configures."
+    kind: Literal["transformer"] = Field("transformer", description="The encoder.")
+    norm: Norm = Field(
+        "pre", description="Layer normalization before (pre) or after (post) each sublayer."
     )
-    norm: Norm = Field("pre", description="Normalise before or after each part of a layer.")
     activation: Activation = Field(
-        "relu", description="Activation of the feed-forward maps; gated is SwiGLU."
+        "relu", description="Activation of the feed-forward layers; gated: SwiGLU."
     )
     attention_dropout: float = Field(
-        0.0, ge=0, lt=1, description="Probability of dropping an attention weight."
+        0.0, ge=0, lt=1, description="Dropout probability of attention weights."
     )
 
 
-class _Attending(Encoder):
-    """Inputs brought to the width and given positions; the mask; positions as a bias."""
+class _SelfAttentionEncoder(Encoder):
+    """Input projection, position encoding and mask."""
 
-    attends = True
+    has_attention = True
 
-    def __init__(self, config: AttendingConfig, input_width: int):
+    def __init__(self, config: SelfAttentionConfig, input_width: int):
         super().__init__(input_width, config.width)
         self.config = config
         self.widen = Linear(input_width, config.width)
@@ -99,21 +103,20 @@ class _Attending(Encoder):
         return placed
 
     def _mask(self, length: int, lengths: Tensor) -> masks.Mask:
-        """What may be attended to; a window stays a value, so that its band is all that is computed."""
+        """Return the attention mask; a `Window` is not made dense, so that backends compute only its band."""
         if self.config.mask == "window":
             return masks.Padding(lengths) & masks.Window(self.config.window, self.config.window)
         if self.config.mask == "causal":
             return masks.Padding(lengths) & masks.Causal()
         keep = torch.arange(length, device=lengths.device) < lengths[:, None]
-        # Dense once here, rather than masks.Padding, which every layer would make dense for itself.
+        # Every layer would make masks.Padding dense again.
         return masks.Dense(keep[:, None, None, :])
 
 
-class AttentionEncoder(_Attending):
-    r"""Attention, then a feed-forward map, and so on: :math:`x \to A(x) \to F(A(x)) \to \dots`
+class AttentionEncoder(_SelfAttentionEncoder):
+    r"""Alternating attention and feed-forward: :math:`x \to A(x) \to F(A(x)) \to \dots`
 
-    With `residual` each part is added to what comes in. There are no norms: this is the step before the
-    Transformer.
+    With `residual` each sublayer f computes x + f(x). There are no norms, unlike in a Transformer.
 
     >>> encoder = AttentionEncoder(AttentionConfig(width=8, heads=2, feed_forward=8), 3)
     >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
@@ -145,16 +148,16 @@ class AttentionEncoder(_Attending):
         states, mask = self._start(inputs), self._mask(inputs.shape[1], lengths)
         bias = None if self.bias is None else self.bias()
         for attention, feed_forward in zip(self.attentions, self.feed_forwards, strict=True):
-            states = self._join(states, attention(states, mask=mask, bias=bias).output)
-            states = self._join(states, feed_forward(states))
+            states = self._add(states, attention(states, mask=mask, bias=bias).output)
+            states = self._add(states, feed_forward(states))
         return states
 
-    def _join(self, states: Tensor, part: Tensor) -> Tensor:
-        dropped: Tensor = self.dropout(part)
+    def _add(self, states: Tensor, output: Tensor) -> Tensor:
+        dropped: Tensor = self.dropout(output)
         return states + dropped if self.residual else dropped
 
 
-class TransformerStates(_Attending):
+class TransformerStates(_SelfAttentionEncoder):
     """The encoder of a Transformer (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
     >>> encoder = TransformerStates(TransformerEncoderConfig(width=8, heads=2, feed_forward=8), 3)

@@ -1,4 +1,4 @@
-"""The one contract of every encoder: embedded tokens and their lengths in, states out."""
+"""Base class of encoders: embedded tokens and lengths -> states."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class EncoderConfig(Section):
 
 
 class Encoder(nn.Module, abc.ABC):
-    """Turns embedded tokens into states that know of as much context as the encoder lets them.
+    """Maps token features to contextual states.
 
-    `encoder(inputs, lengths)` takes inputs (batch, length, input_width), padded on the right, with lengths
-    (batch,) of 1 or more, and returns `States`: values (batch, length, width), zero at padding; the
-    lengths; and a summary of each sequence, a tuple whose first entry is (layers, batch, width): the final
-    states of recurrent layers, and for all others the mean of the values as one layer.
+    `encoder(inputs, lengths)` takes right-padded inputs (batch, length, input_width) and lengths (batch,) of at
+    least 1. It returns `States`: values (batch, length, width), zero at padding; the lengths; and a summary of each
+    sequence, a tuple whose first entry is (layers, batch, width): the final states of recurrent layers, or else the
+    mean of the values as one layer.
 
-    What the inputs hold at padding never matters.
+    Outputs do not depend on the inputs at padding.
 
     >>> from heedful.models.encoders import ENCODERS, ENCODER_CONFIGS
     >>> encoder = ENCODERS["window"](ENCODER_CONFIGS["window"](size=1, hidden=6), 4)
@@ -39,14 +39,14 @@ class Encoder(nn.Module, abc.ABC):
     """
 
     configuration: ClassVar[type[EncoderConfig]]
-    """Class of the first argument of the constructor; its `kind` holds the encoder's names."""
+    """Class of the first constructor argument; its `kind` lists the encoder's names."""
     input_width: int
     width: int
     """Features of a state."""
-    attends: bool = False
-    """Whether there are attention weights to look at."""
+    has_attention: bool = False
+    """Whether the encoder has attention weights."""
     summary_is_last_state: bool = False
-    """Whether the summary holds the final states of recurrent layers, rather than the mean of the values."""
+    """Whether the summary is the final states of recurrent layers, not the mean of the values."""
 
     def __init__(self, input_width: int, width: int):
         super().__init__()
@@ -56,21 +56,21 @@ class Encoder(nn.Module, abc.ABC):
         """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
         if inputs.ndim != 3 or inputs.shape[2] != self.input_width:
             raise ShapeError(
-                f"inputs have shape {tuple(inputs.shape)}; wanted (batch, length, {self.input_width})."
+                f"inputs have shape {tuple(inputs.shape)}; expected (batch, length, {self.input_width})."
             )
         if lengths.shape != inputs.shape[:1]:
             raise ShapeError(
-                f"lengths have shape {tuple(lengths.shape)}; wanted ({inputs.shape[0]},), one a sequence."
+                f"lengths have shape {tuple(lengths.shape)}; expected ({inputs.shape[0]},), one per sequence."
             )
         real = real_tokens(inputs.shape[1], lengths)
-        # not a product: what stands at padding may be NaN
+        # Not a product: padding may hold NaN.
         clean = inputs.masked_fill(~real, 0.0)
         values = self.encode(clean, lengths).masked_fill(~real, 0.0)
         return States(values, lengths, self.summarize(values, lengths))
 
     @abc.abstractmethod
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Return (batch, length, width) of inputs that are zero at padding; padding may hold anything."""
+        """Return states (batch, length, width), arbitrary at padding, of inputs that are zero at padding."""
 
     def summarize(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Return the mean over each sequence, as one layer."""
@@ -79,7 +79,7 @@ class Encoder(nn.Module, abc.ABC):
 
 
 def real_tokens(length: int, lengths: Tensor) -> Tensor:
-    """Say which positions are no padding: (batch, length, 1).
+    """Return True for tokens and False for padding: (batch, length, 1).
 
     >>> real_tokens(3, torch.tensor([2])).flatten().tolist()
     [True, True, False]

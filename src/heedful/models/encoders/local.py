@@ -1,4 +1,4 @@
-"""Encoders that see a token alone, its neighbours, or a growing neighbourhood."""
+"""Feed-forward encoders of one token or a window of tokens, and convolutions."""
 
 from __future__ import annotations
 
@@ -16,42 +16,40 @@ from heedful.nn.linear import Linear
 
 
 class NoContextConfig(EncoderConfig):
-    """A feed-forward network a token: no token knows of another."""
+    """A feed-forward network on each token, without context."""
 
-    kind: Literal["none"] = Field("none", description="Which encoder this configures.")
-    hidden: int = Field(256, ge=1, description="Features of a hidden layer, and of a state.")
+    kind: Literal["none"] = Field("none", description="The encoder.")
+    hidden: int = Field(256, ge=1, description="Features of hidden layers and states.")
     layers: int = Field(2, ge=1, description="Layers of the feed-forward network.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of hidden layers.")
 
 
 class WindowConfig(EncoderConfig):
-    """A feed-forward network over each token and its neighbours (Bengio et al. 2003)."""
+    """A feed-forward network on a window around each token (Bengio et al. 2003)."""
 
-    kind: Literal["window"] = Field("window", description="Which encoder this configures.")
-    size: int = Field(2, ge=0, description="Neighbours seen on each side.")
-    hidden: int = Field(256, ge=1, description="Features of a hidden layer, and of a state.")
-    layers: int = Field(2, ge=1, description="Layers; only the first sees neighbours.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+    kind: Literal["window"] = Field("window", description="The encoder.")
+    size: int = Field(2, ge=0, description="Positions of the window on each side of the token.")
+    hidden: int = Field(256, ge=1, description="Features of hidden layers and states.")
+    layers: int = Field(2, ge=1, description="Layers of the feed-forward network.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of hidden layers.")
 
 
 class ConvolutionConfig(EncoderConfig):
-    """Convolutions over time, each inside a residual connection."""
+    """Residual convolutions over positions."""
 
-    kind: Literal["convolution"] = Field(
-        "convolution", description="Which encoder this configures."
-    )
+    kind: Literal["convolution"] = Field("convolution", description="The encoder.")
     size: int = Field(
         1,
         ge=0,
-        description="Neighbours that each layer sees on each side; n layers see n times as far.",
+        description="Positions of the kernel on each side; n layers reach n times as far.",
     )
-    hidden: int = Field(256, ge=1, description="Channels, which are the features of a state.")
-    layers: int = Field(3, ge=1, description="Convolutions, one above the other.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+    hidden: int = Field(256, ge=1, description="Channels, the features of a state.")
+    layers: int = Field(3, ge=1, description="Convolution layers.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of hidden layers.")
 
 
 class WindowEncoder(Encoder):
-    r"""A feed-forward network over :math:`[x_{t-k}; \dots; x_{t+k}]`, with zeros beyond the ends of a sequence.
+    r"""A feed-forward network over :math:`[x_{t-k}; \dots; x_{t+k}]`, zero-padded at both ends.
 
     >>> encoder = WindowEncoder(WindowConfig(hidden=4, size=1), 3)
     >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
@@ -106,7 +104,7 @@ class NoContextEncoder(WindowEncoder):
 class ConvolutionEncoder(Encoder):
     r"""Layers :math:`x' = x + \mathrm{relu}(\mathrm{conv}(\mathrm{norm}(x)))` (after Collobert et al. 2011).
 
-    What a layer sees beyond a sequence's end is zero, in every layer, so padding never leaks in.
+    The input of every layer is zero at padding, so outputs do not depend on it.
 
     >>> encoder = ConvolutionEncoder(ConvolutionConfig(hidden=4, layers=2), 3)
     >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
@@ -130,6 +128,6 @@ class ConvolutionEncoder(Encoder):
         padding = (positions >= lengths[:, None])[..., None]
         states: Tensor = self.widen(inputs)
         for norm, layer in zip(self.norms, self.layers, strict=True):
-            seen = self.dropout(norm(states)).masked_fill(padding, 0.0)
-            states = states + F.relu(layer(seen.transpose(1, 2)).transpose(1, 2))
+            masked = self.dropout(norm(states)).masked_fill(padding, 0.0)
+            states = states + F.relu(layer(masked.transpose(1, 2)).transpose(1, 2))
         return states

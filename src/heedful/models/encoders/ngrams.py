@@ -1,4 +1,4 @@
-"""Convolutions of several widths side by side: each state knows the n-grams around its token."""
+"""Parallel convolutions of several widths: features of the n-grams around each token."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ from heedful.nn.dropout import Dropout
 
 
 class NGramsConfig(EncoderConfig):
-    """Convolutions of several widths side by side (Kim 2014)."""
+    """Parallel convolutions of several widths (Kim 2014)."""
 
-    kind: Literal["ngrams"] = Field("ngrams", description="Which encoder this configures.")
-    widths: tuple[int, ...] = Field(
-        (3, 4, 5), description="How many tokens each kind of filter sees at once."
-    )
+    kind: Literal["ngrams"] = Field("ngrams", description="The encoder.")
+    widths: tuple[int, ...] = Field((3, 4, 5), description="Kernel widths in tokens.")
     hidden: int = Field(
-        300, ge=1, description="Features of a state, which the widths share out evenly."
+        300, ge=1, description="Features of a state, divided evenly among the widths."
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a feature.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout probability of states.")
 
 
 class NGramsEncoder(Encoder):
     r"""Filters over n-grams of several widths w, :math:`[\mathrm{relu}(\mathrm{conv}_w(x))]_w` (Kim 2014, https://aclanthology.org/D14-1181).
 
-    The n-gram of an odd width stands around its token, that of an even width reaches one further to the right.
-    Beyond the ends of a sequence stand zeros. With `pooling.kind = max` this is the paper's network.
+    Kernels are centred on their token; those of even width reach one token further to the right. Sequences are
+    zero-padded. With `pooling.kind = max` this is the network of the paper.
 
-    Raises: OptionError for a width below 1, for none, for one that is there twice, or for fewer features than widths.
+    Raises: OptionError for no widths, duplicate widths, a width below 1, or fewer features than widths.
 
     >>> encoder = NGramsEncoder(NGramsConfig(widths=(1, 2), hidden=5), 3)
     >>> encoder(torch.ones(2, 4, 3), torch.tensor([4, 2])).values.shape
@@ -46,26 +44,26 @@ class NGramsEncoder(Encoder):
         widths = config.widths
         if not widths or min(widths) < 1 or len(set(widths)) < len(widths):
             raise OptionError(
-                f"encoder.widths is {list(widths)}; one or several different widths of 1 or more are wanted"
+                f"encoder.widths is {list(widths)}; expected at least one width, all different and at least 1"
             )
         if config.hidden < len(widths):
             raise OptionError(
-                f"encoder.hidden is {config.hidden}, fewer features than the {len(widths)} widths want"
+                f"encoder.hidden is {config.hidden}; expected at least one feature for each of the {len(widths)} widths"
             )
         super().__init__(input_width, config.hidden)
-        least, more = divmod(config.hidden, len(widths))
+        channels, remainder = divmod(config.hidden, len(widths))
         self.widths = widths
         self.filters = nn.ModuleList(
-            nn.Conv1d(input_width, least + (number < more), width)
+            nn.Conv1d(input_width, channels + (number < remainder), width)
             for number, width in enumerate(widths)
         )
         self.dropout = Dropout(config.dropout)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        turned = inputs.transpose(1, 2)
-        found = [
-            filters(F.pad(turned, ((width - 1) // 2, width // 2)))
+        channels_first = inputs.transpose(1, 2)
+        features = [
+            filters(F.pad(channels_first, ((width - 1) // 2, width // 2)))
             for width, filters in zip(self.widths, self.filters, strict=True)
         ]
-        states: Tensor = self.dropout(F.relu(torch.cat(found, dim=1)).transpose(1, 2))
+        states: Tensor = self.dropout(F.relu(torch.cat(features, dim=1)).transpose(1, 2))
         return states

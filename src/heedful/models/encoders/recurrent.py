@@ -1,4 +1,4 @@
-"""Recurrent encoders, alone and with attention on top."""
+"""Recurrent encoders, and an LSTM with self-attention on top."""
 
 from __future__ import annotations
 
@@ -19,33 +19,29 @@ from heedful.ops import masks
 
 
 class RecurrentEncoderConfig(EncoderConfig):
-    """Sizes of an RNN, LSTM or GRU."""
+    """RNN, LSTM or GRU."""
 
-    kind: Literal["rnn", "lstm", "gru"] = Field(
-        "lstm", description="Which encoder this configures."
-    )
-    hidden: int = Field(200, ge=1, description="Features of a state, in each direction.")
-    layers: int = Field(2, ge=1, description="Recurrent layers, one above the other.")
-    bidirectional: bool = Field(True, description="Read in both directions.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+    kind: Literal["rnn", "lstm", "gru"] = Field("lstm", description="The encoder.")
+    hidden: int = Field(200, ge=1, description="Features of a state, per direction.")
+    layers: int = Field(2, ge=1, description="Recurrent layers.")
+    bidirectional: bool = Field(True, description="Run in both directions.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability between layers.")
 
 
 class RecurrentAttentionConfig(EncoderConfig):
-    """Sizes of an LSTM whose states attend to each other."""
+    """LSTM followed by self-attention."""
 
-    kind: Literal["lstm+attention"] = Field(
-        "lstm+attention", description="Which encoder this configures."
-    )
-    hidden: int = Field(200, ge=1, description="Features of a state, in each direction.")
-    layers: int = Field(1, ge=1, description="Recurrent layers, one above the other.")
-    bidirectional: bool = Field(True, description="Read in both directions.")
-    heads: int = Field(4, ge=1, description="Attention heads; they must divide the states' width.")
-    score: Score = Field("scaled_dot", description="How a query and a key are compared.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Probability of dropping a feature.")
+    kind: Literal["lstm+attention"] = Field("lstm+attention", description="The encoder.")
+    hidden: int = Field(200, ge=1, description="Features of a state, per direction.")
+    layers: int = Field(1, ge=1, description="Recurrent layers.")
+    bidirectional: bool = Field(True, description="Run in both directions.")
+    heads: int = Field(4, ge=1, description="Attention heads; must divide the width of the states.")
+    score: Score = Field("scaled_dot", description="Score function of query and key.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability between layers.")
 
 
 class RecurrentStates(Encoder):
-    """An RNN, LSTM or GRU; the summary is the final states, [→h ; ←h] with two directions.
+    """An RNN, LSTM or GRU; the summary is the final states, [→h ; ←h] if bidirectional.
 
     >>> encoder = RecurrentStates(RecurrentEncoderConfig(kind="gru", hidden=4), 3)
     >>> states = encoder(torch.ones(2, 5, 3), torch.tensor([5, 2]))
@@ -59,7 +55,7 @@ class RecurrentStates(Encoder):
     def __init__(self, config: RecurrentEncoderConfig, input_width: int):
         super().__init__(input_width, config.hidden * (2 if config.bidirectional else 1))
         self.bidirectional = config.bidirectional
-        # A module a layer, so that dropout between them is ours: PyTorch's draws its numbers slowly.
+        # One module per layer, to use our dropout between them: PyTorch's is slower.
         self.layers = nn.ModuleList(
             _layer(config, self.width if number else input_width) for number in range(config.layers)
         )
@@ -87,14 +83,14 @@ def _layer(config: RecurrentEncoderConfig, input_width: int) -> RecurrentEncoder
 
 
 class RecurrentAttention(Encoder):
-    """LSTM states that attend to each other: norm(h + attention(h)).
+    """Self-attention over LSTM states: norm(h + attention(h)).
 
     >>> encoder = RecurrentAttention(RecurrentAttentionConfig(hidden=4, heads=2), 3)
     >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
     torch.Size([2, 5, 8])
     """
 
-    attends = True
+    has_attention = True
     configuration = RecurrentAttentionConfig
 
     def __init__(self, config: RecurrentAttentionConfig, input_width: int):

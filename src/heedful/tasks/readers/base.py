@@ -1,4 +1,4 @@
-"""The contract of every reader: training and test data, inputs to predict, and files of predictions."""
+"""Base classes of readers: datasets for training and evaluation, and streams of inputs to predict."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from heedful.data.dataset import Dataset
 from heedful.errors import OptionError
 
 BUILTIN: Final = "builtin:"
-"""Prefix of the name of a built-in corpus."""
+"""Prefix of built-in corpus names."""
 
 Part = Literal["train", "valid", "test"]
 Rows = Sequence[Mapping[str, Any]]
-"""Examples given in Python: a mapping an example, by column."""
+"""Examples as Python mappings from column to value."""
 
 
 class InputFile(NamedTuple):
@@ -24,112 +24,111 @@ class InputFile(NamedTuple):
     path: Path
     """For error messages."""
     name: str
-    """Its extension tells the format."""
+    """Its extension determines the format."""
     lines: Iterator[str]
 
 
 class OutputFormat(NamedTuple):
-    """How predictions are written."""
+    """Options of the output of predictions."""
 
     columns: Sequence[str]
-    """Names of the columns that are added to a table."""
+    """Names of the columns added to a table."""
     nbest: int = 1
-    """Candidates of each input; more than 1 changes the format of lines."""
+    """Candidates per input; above 1, output lines hold input number, score and text."""
 
 
 class Stream(abc.ABC):
-    """Reads the inputs of one file lazily, and formats each with its prediction."""
+    """Lazily reads the inputs of one file and formats each with its prediction."""
 
     unit: str
-    """What an input is called: lines, sentences, texts."""
+    """Plural noun for inputs: lines, sentences, texts."""
     cells_in_json: bool = False
-    """Whether JSON lines hold the added columns, as a table does, rather than the values of the prediction."""
+    """Whether JSON output holds the added columns, as tables do, rather than the prediction's JSON values."""
 
     @abc.abstractmethod
     def items(self) -> Iterator[Any]:
-        """Yield what is read.
+        """Lazily yield the items of the file.
 
         Raises: DataError naming file and line.
         """
 
     @abc.abstractmethod
     def input(self, item: Any) -> Any:
-        """Return the model's input."""
+        """Return the model input of an item."""
 
     def is_example(self, item: Any) -> bool:
-        """Return whether an item is an input; others (blank lines, comments) are written unchanged."""
+        """Return whether an item is predicted; others, such as comments, are written unchanged."""
         return True
 
     def header(self) -> str:
-        """Return the header of the output, known once the first item is read."""
+        """Return the output header; available after the first item is read."""
         return ""
 
     @abc.abstractmethod
     def format(
         self, item: Any, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
-        """Return the output text of an item with its prediction, line ends included.
+        """Return the output text of an item with its prediction, including line endings.
 
         Args:
-            item: what was read.
-            number: of the input, from 1.
-            values: the prediction as JSON values.
-            cells: the prediction as the cells of the added columns.
+            item: an item of `items`.
+            number: one-based index of the input.
+            values: the prediction as JSON.
+            cells: the prediction as fields of the added columns.
         """
 
     @abc.abstractmethod
     def to_json(self, item: Any, number: int) -> dict[str, Any]:
-        """Return the number and the input of an item as JSON values."""
+        """Return the number and the input of an item as JSON."""
 
 
 class Reader(abc.ABC):
-    """Reads one kind of data.
-
-    The section `data` of a task's configuration names files and columns.
-    """
+    """Reads one kind of data; `data` is the configuration section that names files and columns."""
 
     reads_lines: ClassVar[bool] = True
-    """Whether `stream` consumes `InputFile.lines`, rather than opening `InputFile.path` itself."""
+    """Whether `stream` consumes `InputFile.lines` instead of opening `InputFile.path` itself."""
     train_hint: ClassVar[str]
-    """What to give with --train, for an error."""
+    """Arguments of --train suggested by errors."""
     valid_hint: ClassVar[str] = ""
-    """What to give with --valid, for an error."""
-    test_hint: ClassVar[str] = "a file that was"
-    """What --test names, for an error."""
+    """Arguments of --valid suggested by errors."""
+    test_hint: ClassVar[str] = "a file"
+    """Arguments of --test suggested by errors."""
 
     def read(self, values: Sequence[str], data: Any, part: Part) -> Dataset:
-        """Read what `--train`, `--valid` or `--test` names: files, or `builtin:NAME`.
+        """Read the arguments of `--train`, `--valid` or `--test`: files, or `builtin:NAME`.
 
-        Raises: OptionError for an ambiguous name; DataError for files that cannot be used.
+        Raises: OptionError for a built-in corpus mixed with files; DataError for invalid files.
         """
         if is_builtin(values):
             return self.builtin(values[0].removeprefix(BUILTIN), data, part)
         for value in values:
             if value.startswith(BUILTIN):
-                raise OptionError(f"--{part}: {value} stands alone; got {' '.join(values)}")
+                raise OptionError(
+                    f"--{part}: {value} cannot be combined with other names; got {' '.join(values)}"
+                )
         return self.read_files(values, data, part)
 
     def builtin(self, name: str, data: Any, part: Part) -> Dataset:
         """Return one part of a built-in corpus.
 
-        Raises: OptionError for a name that is not in the table of corpora.
+        Raises: OptionError for an unknown name.
         """
-        raise OptionError(f"there is no built-in corpus for this task; give {self.train_hint}")
+        raise OptionError(f"this task has no built-in corpus; give {self.train_hint}")
 
     @abc.abstractmethod
     def read_files(self, paths: Sequence[str], data: Any, part: Part) -> Dataset:
         """Read files.
 
-        Raises: OptionError for a wrong number or combination of files; DataError for malformed content.
+        Raises: OptionError for a wrong number or combination of files; DataError for malformed files.
         """
 
     def read_training(self, data: Any) -> tuple[Dataset, Dataset]:
-        """Read training and validation data; a built-in corpus brings its own for validation.
+        """Read training and validation data; built-in corpora have a validation part.
 
-        Raises: OptionError when one of them is missing; DataError for files that cannot be used.
+        Raises: OptionError if one of them is missing; DataError for invalid files.
         """
         if not data.train:
-            raise OptionError(f"there is nothing to train on: give {self.train_hint}")
+            raise OptionError(f"there is no training data; give {self.train_hint}")
         if not (data.valid or is_builtin(data.train)):
             self.check_split()
             return self.split(self.read(data.train, data, "train"), data)
@@ -147,40 +146,40 @@ class Reader(abc.ABC):
 
     @abc.abstractmethod
     def from_rows(self, rows: Rows, data: Any, name: str) -> Dataset:
-        """Make a dataset of mappings, by the columns that the configuration names.
+        """Convert mappings to a dataset, using the configured columns.
 
-        Raises: DataError naming the example for a column that is missing or holds something else.
+        Raises: DataError naming the example, for a missing column or a wrong type.
         """
 
     def read_test(self, values: Sequence[str] | None, data: Any) -> Dataset:
-        """Read what `--test` names; by default the test part of the built-in corpus of the training.
+        """Read the arguments of `--test`; default: the test part of the built-in corpus trained on.
 
-        Raises: OptionError when it is missing; DataError for files that cannot be used.
+        Raises: OptionError if there is neither; DataError for invalid files.
         """
         if not values and not is_builtin(data.train):
-            raise OptionError(f"--test is missing: name {self.test_hint} not in the training")
+            raise OptionError(f"--test is missing; give {self.test_hint} not used in training")
         return self.read(values or data.train, data, "test")
 
     def parse(self, text: str, data: Any) -> Any:
-        """Return the input that a command-line argument stands for; `data` is the section of the configuration."""
+        """Parse an input given as a command-line argument."""
         return text
 
     def to_argument(self, example: Any) -> str:
-        """Return the command-line argument that `parse` turns into this input."""
+        """Return the command-line argument of an input; the inverse of `parse`."""
         return example if isinstance(example, str) else " ".join(example)
 
     @abc.abstractmethod
     def to_json(self, example: Any) -> dict[str, Any]:
-        """Return an input as JSON values."""
+        """Return an input as JSON."""
 
     @abc.abstractmethod
     def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
-        """Open a file of inputs to predict.
+        """Return the stream over a file of inputs to predict.
 
-        Raises: DataError for a name whose extension does not tell the format.
+        Raises: DataError for an unknown file extension.
         """
 
 
 def is_builtin(values: Sequence[str]) -> bool:
-    """Return whether a built-in corpus is named."""
+    """Return whether the names are that of one built-in corpus."""
     return len(values) == 1 and values[0].startswith(BUILTIN)

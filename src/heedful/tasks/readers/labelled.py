@@ -1,4 +1,4 @@
-"""Sentences with a label a token: CoNLL-U, columns, JSON lines, or a built-in corpus."""
+"""Reader of sentences with one label per token: CoNLL-U, CoNLL columns, JSON Lines or a built-in corpus."""
 
 from __future__ import annotations
 
@@ -17,39 +17,36 @@ from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Ro
 
 
 class LabelledData(Section):
-    """Where the labelled sentences come from."""
+    """Files and columns of the labelled sentences."""
 
     train: tuple[str, ...] = Field(
         (),
-        description="Training files: CoNLL-U, CoNLL columns or JSON lines; .gz is read in place.",
+        description="Training files: CoNLL-U, CoNLL columns or JSON Lines; also .gz.",
     )
-    valid: tuple[str, ...] = Field((), description="Validation files, given in the same way.")
+    valid: tuple[str, ...] = Field((), description="Validation files, in the same formats.")
     column: str = Field(
         "",
-        description="Which column holds the labels. CoNLL-U: upos, xpos, feats, deprel, ... or a feature "
-        'such as Number. CoNLL columns: a number, or "last". JSON lines: a key. Empty: upos, last, tags.',
+        description="Label column. CoNLL-U: upos, xpos, feats, deprel, ... or a feature such as Number. CoNLL "
+        'columns: a number, or "last". JSON Lines: a key. Empty: upos, last, tags.',
     )
     format: Annotated[str, OneOf("format", FORMATS, "auto")] = Field(
-        "auto", description="The files' format; auto tells it by the names."
+        "auto", description="File format; auto: by file extension."
     )
-    tokens: str = Field("tokens", description="The key of the tokens in JSON lines.")
+    tokens: str = Field("tokens", description="Key of the tokens in JSON Lines.")
     max_length: int = Field(
-        250, ge=1, description="Longer training sentences, in tokens, are left out."
+        250, ge=1, description="Maximum tokens; longer training sentences are dropped."
     )
 
     def file(self) -> LabelledFile:
-        """Return how the files are read."""
+        """Return the format options of the files."""
         return LabelledFile(self.format, self.column, self.tokens)
 
 
 class LabelledReader(Reader):
-    """Reads sentences and writes them with other labels, in the format that they came in."""
+    """Reads labelled sentences, and writes them with predicted labels in the same format."""
 
     train_hint = "--train FILE.conllu, or --train builtin:saw"
-    valid_hint = (
-        "a file of sentences that are not in --train, "
-        "by which the best weights are chosen (a few hundred do)"
-    )
+    valid_hint = "give sentences that are not in --train, to select the best weights by (a few hundred suffice)"
 
     def builtin(self, name: str, data: LabelledData, part: Part) -> Labelled:
         from heedful.data.builtin import load_builtin_tagged
@@ -65,12 +62,14 @@ class LabelledReader(Reader):
         for number, row in enumerate(rows, start=1):
             missing = [each for each in (data.tokens, key) if each not in row]
             if missing:
-                raise DataError(f"example {number} of {name} has no {missing[0]!r}: {list(row)}.")
+                raise DataError(
+                    f"example {number} of {name} has no {missing[0]!r}; its keys are {list(row)}."
+                )
             tokens, labels = tuple(map(str, row[data.tokens])), tuple(map(str, row[key]))
             if len(tokens) != len(labels) or not tokens:
                 raise DataError(
                     f"example {number} of {name} has {len(tokens)} {data.tokens!r} and {len(labels)} {key!r}; "
-                    "as many are wanted, and one or more."
+                    "expected equal numbers of at least 1."
                 )
             sentences.append(Sentence(tokens, labels))
         return Labelled(sentences, name)
@@ -88,11 +87,11 @@ class LabelledReader(Reader):
 class _Sentences(Stream):
     unit = "sentences"
 
-    def __init__(self, form: LabelFormat, source: InputFile):
-        self.form, self.source = form, source
+    def __init__(self, file_format: LabelFormat, source: InputFile):
+        self.file_format, self.source = file_format, source
 
     def items(self) -> Iterator[Sentence]:
-        return self.form.read(self.source.path, self.source.lines)
+        return self.file_format.read(self.source.path, self.source.lines)
 
     def input(self, item: Sentence) -> Sequence[str]:
         return item.tokens
@@ -103,7 +102,7 @@ class _Sentences(Stream):
     def format(
         self, item: Sentence, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
-        return self.form.write(item, values["labels"])
+        return self.file_format.write(item, values["labels"])
 
     def to_json(self, item: Sentence, number: int) -> dict[str, Any]:
         return {"sentence": number, "tokens": item.tokens}

@@ -1,4 +1,4 @@
-"""Pairs of texts: two line-aligned files, a table, or a built-in corpus; and lines to translate."""
+"""Reader of text pairs (two line-aligned files, a table or a built-in corpus) and of lines to translate."""
 
 from __future__ import annotations
 
@@ -18,30 +18,27 @@ from heedful.tasks.readers.base import BUILTIN, InputFile, OutputFormat, Part, R
 
 
 class PairData(Section):
-    """Where the sentence pairs come from."""
+    """Files and columns of the text pairs."""
 
     train: tuple[str, ...] = Field(
         (),
-        description="Training pairs: two line-aligned files (source, target; .gz is read in place), one TSV, "
-        'CSV or JSON-lines file with columns, or "builtin:dates" or "builtin:numbers".',
+        description="Training pairs: two line-aligned files (source, target; also .gz), one TSV, CSV or JSON Lines "
+        'file with columns, "builtin:dates" or "builtin:numbers".',
     )
-    valid: tuple[str, ...] = Field((), description="Validation pairs, given in the same way.")
-    columns: tuple[str, ...] = Field(
-        (), description="Source and target column, for pairs that are read from one table."
-    )
+    valid: tuple[str, ...] = Field((), description="Validation pairs, in the same formats.")
+    columns: tuple[str, ...] = Field((), description="Source and target column of a table.")
     max_length: int = Field(
-        250, ge=1, description="Training pairs with a longer side, in tokens, are left out."
+        250, ge=1, description="Maximum tokens per side; longer training pairs are dropped."
     )
 
 
 class PairReader(Reader):
-    """Reads pairs, and lines to translate."""
+    """Reads text pairs, and lines to translate."""
 
     train_hint = "--train SRC TGT, --train TABLE --columns A,B, or --train builtin:dates"
-    test_hint = "pairs that were"
+    test_hint = "pairs"
     valid_hint = (
-        "some pairs that are not in --train, "
-        "by which the best weights are chosen (a few hundred do)"
+        "give pairs that are not in --train, to select the best weights by (a few hundred suffice)"
     )
 
     def builtin(self, name: str, data: PairData, part: Part) -> Pairs:
@@ -55,17 +52,17 @@ class PairReader(Reader):
             return read_pairs(*paths)
         if len(paths) != 1:
             raise OptionError(
-                f"{option} wants two line-aligned files, one table or {BUILTIN}NAME; got {len(paths)} names"
+                f"{option}: expected two line-aligned files, one table or {BUILTIN}NAME; got {len(paths)} names"
             )
         [path] = paths
         if _format(path) not in FORMATS:
             raise OptionError(
-                f"{option} {path}: one file is not enough; give the source and the target file "
-                f"({option} SRC TGT), or one table whose name ends in {', '.join(FORMATS)} with --columns"
+                f"{option} {path}: one file is not enough; give a source and a target file "
+                f"({option} SRC TGT), or a table ({', '.join(FORMATS)}) with --columns"
             )
         if len(columns) != 2:
             raise OptionError(
-                f"{option} {path}: name the table's source and target column with --columns A,B; "
+                f"{option} {path}: give the source and target column of the table with --columns A,B; "
                 f"{_first_row(path)}"
             )
         return read_table(path, (columns[0], columns[1]))
@@ -76,7 +73,7 @@ class PairReader(Reader):
             for key in keys:
                 if not isinstance(row.get(key), str) or not row[key].strip():
                     raise DataError(
-                        f"example {number} of {name}: {key!r} is {row.get(key)!r}; a text is wanted."
+                        f"example {number} of {name}: {key!r} is {row.get(key)!r}; expected a non-empty string."
                     )
         source, target = ([row[key] for row in rows] for key in keys)
         return Pairs(source, target, name)
@@ -103,10 +100,10 @@ class _Lines(Stream):
     def format(
         self, item: str, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
-        found = values["translations"]
+        candidates = values["translations"]
         if self.nbest == 1:
-            return f"{found[0]['text']}\n"
-        return "".join(f"{number}\t{each['score']:.4f}\t{each['text']}\n" for each in found)
+            return f"{candidates[0]['text']}\n"
+        return "".join(f"{number}\t{c['score']:.4f}\t{c['text']}\n" for c in candidates)
 
     def to_json(self, item: str, number: int) -> dict[str, Any]:
         return {"line": number, "source": item}
@@ -118,7 +115,7 @@ def _format(path: str) -> str:
 
 
 def _first_row(path: str) -> str:
-    """Say what the columns of a table may be."""
+    """Return the part of an error message that lists the columns of a table."""
     line = next(iterate_lines(path), "")
     match _format(path):
         case ".csv":
@@ -131,6 +128,6 @@ def _first_row(path: str) -> str:
             except (ValueError, TypeError):
                 names = []
     if not names:
-        return "its first line holds none"
+        return "its first line has no columns"
     shown = ", ".join(name[:40] for name in names)
-    return f"its first line holds: {shown} (without a header, count them: --columns 1,2)"
+    return f"its columns are: {shown} (without a header use numbers: --columns 1,2)"

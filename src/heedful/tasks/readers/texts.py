@@ -1,4 +1,4 @@
-"""Texts with an answer a row: tables of TSV, CSV or JSON lines."""
+"""Reader of tables (TSV, CSV, JSON Lines) with one text and its answer per row."""
 
 from __future__ import annotations
 
@@ -23,35 +23,33 @@ from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Ro
 
 
 class TextData(Section, abc.ABC):
-    """Where the texts come from."""
+    """Files and columns of the texts."""
 
     train: tuple[str, ...] = Field(
-        (), description="Training tables: .tsv, .csv or .jsonl; .gz is read in place."
+        (), description="Training tables: .tsv, .csv or .jsonl; also .gz."
     )
-    valid: tuple[str, ...] = Field((), description="Validation tables, given in the same way.")
+    valid: tuple[str, ...] = Field((), description="Validation tables, in the same formats.")
     valid_share: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Without validation tables: the share of the training texts that is cut off for it. 0 cuts "
-        "none off and validates on the training texts themselves, whose figures then say nothing of new ones: "
-        "for a last training on everything, once all else is chosen.",
+        description="Fraction of the training texts split off for validation if there are no validation tables. "
+        "0: validate on the training texts, to train a final model on all data; its metrics do not measure "
+        "generalization.",
     )
-    valid_seed: int = Field(0, ge=0, description="Which texts are cut off.")
+    valid_seed: int = Field(0, ge=0, description="Random seed of the split.")
     text: str = Field(
-        "text", description="Column of the texts; a number, from 1, where there is no header."
+        "text", description="Text column; its number, from 1, in files without a header."
     )
-    max_length: int = Field(
-        256, ge=2, description="Of a longer text, in tokens, the first and the last ones are read."
-    )
+    max_length: int = Field(256, ge=2, description="Maximum tokens; longer texts lose the middle.")
 
     @abc.abstractmethod
     def columns(self) -> TextColumns:
-        """Return how the tables are read."""
+        """Return the columns of the tables."""
 
 
 class TextReader(Reader):
-    """Reads tables and writes them with columns added; all else stays as it was."""
+    """Reads tables, and writes them with predicted columns appended and everything else unchanged."""
 
     train_hint = "--train FILE.tsv"
 
@@ -59,10 +57,10 @@ class TextReader(Reader):
         return read_texts(paths, data.columns())
 
     def check_split(self) -> None:
-        """Validation texts are cut off, or, where `data.valid_share` is 0, the training texts serve as both."""
+        """Accept any configuration: a missing validation set is split off, or is the training set."""
 
     def split(self, train: Texts, data: TextData) -> tuple[Texts, Texts]:
-        """Cut validation texts off the training texts, as the configuration says."""
+        """Split off `data.valid_share` of the texts; if it is 0, both sets are the training texts."""
         if not data.valid_share:
             return train, train
         by_answer = data.columns().answer_is_label
