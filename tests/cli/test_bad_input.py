@@ -203,7 +203,7 @@ USING: list[Case] = [
     ("explaining nothing", nothing, ("explain", RUN), 2, r"Missing argument 'TEXT\.\.\.'"),
     ("explaining an empty text", nothing, ("explain", RUN, "a", " "), 1, r"text 2 is empty"),
     ("too few references", nothing, ("explain", RUN, "a", "b", "--reference", "c"),
-     2, r"--reference is given once for each TEXT; got 1 for 2"),
+     2, r"give --reference once for each TEXT; got 1 for 2"),
     ("a layer that is not there", nothing, ("explain", RUN, "a", "--reference", "b", "--layer", "2"),
      2, r"there is no layer 2 here; the layers are: 1"),
     ("a kind that is not there", nothing,
