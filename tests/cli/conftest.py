@@ -126,16 +126,16 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
 
     configure = settings.configure
 
-    def tiny(path: Path | None, choices: settings.TaskChoices) -> Any:
-        usual = configure(path, choices)
-        if choices.task != "translate":
+    def tiny(path: Path | None, arguments: settings.TrainArguments) -> Any:
+        usual = configure(path, arguments)
+        if arguments.task != "translate":
             size = "hidden" if hasattr(usual.encoder, "hidden") else "width"
             fitting = TINY_OTHERS if hasattr(usual, "vocabulary") else TINY_SERIES
-            sets = [*choices.sets, *fitting, f"encoder.{size}=8"]
-            return configure(path, replace(choices, sets=sets))
+            sets = [*arguments.sets, *fitting, f"encoder.{size}=8"]
+            return configure(path, replace(arguments, sets=sets))
         sizes = TINY_TRANSFORMER if usual.model.kind == "transformer" else TINY_GRU[:-1]
         kind = [f"model.kind={usual.model.kind}"]
-        return configure(path, replace(choices, sets=[*choices.sets, *sizes, *kind]))
+        return configure(path, replace(arguments, sets=[*arguments.sets, *sizes, *kind]))
 
     measure = bench.measure
 
@@ -169,18 +169,18 @@ def in_this_process(plan: Plan) -> Any:
 @pytest.fixture
 def tiny_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare in this process, by two steps of each training, on a few sentences."""
-    from heedful.cli import comparing
+    from heedful.cli import compare_run
     from heedful.data import builtin
 
-    plan_from = comparing.plan_from
+    build_plan = compare_run.build_plan
 
-    def tiny(what: comparing.ComparePlace, choices: comparing.CompareChoices) -> Plan:
-        sets = [*choices.sets]
-        if what.file is None or what.file.stem != "translators":
+    def tiny(source: compare_run.CompareSource, arguments: compare_run.CompareArguments) -> Plan:
+        sets = [*arguments.sets]
+        if source.file is None or source.file.stem != "translators":
             sets += TINY_OTHERS
-        return plan_from(what, replace(choices, budget="steps=2", lengths="2", sets=sets))
+        return build_plan(source, replace(arguments, budget="steps=2", lengths="2", sets=sets))
 
     corpus = builtin.BUILTIN_TAGGED["saw"](train_size=30, valid_size=4, test_size=5)
     monkeypatch.setitem(builtin.BUILTIN_TAGGED, "saw", lambda seed=0: corpus)
-    monkeypatch.setattr(comparing, "runner", in_this_process)
-    monkeypatch.setattr(comparing, "plan_from", tiny)
+    monkeypatch.setattr(compare_run, "subprocess_runner", in_this_process)
+    monkeypatch.setattr(compare_run, "build_plan", tiny)

@@ -118,7 +118,7 @@ def test_resume_ends_as_if_never_stopped(place: Path, corpus: Corpus) -> None:
     assert run_command("train", "translate", *FILES, "--out", "whole", *SETS, "-q").status == 0
     ran = run_command("train", "translate", "--resume", "--out", "stopped")
     assert ran.status == 0, ran.stderr
-    assert "going on from step" in ran.stdout
+    assert "resuming from step" in ran.stdout
     weights = [Path(run, "model.safetensors").read_bytes() for run in ("stopped", "whole")]
     assert weights[0] == weights[1]
 
@@ -131,7 +131,7 @@ def test_ctrl_c_says_how_to_go_on(place: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("heedful.cli.progress.TrainingProgress.show", interrupt)
     ran = run_command("train", "translate", *FILES, "--out", "my run", *SETS)
     assert ran.status == 130
-    assert "stopped; go on with: heedful train translate --resume --out 'my run'" in ran.stderr
+    assert "interrupted; resume with: heedful train translate --resume --out 'my run'" in ran.stderr
     monkeypatch.undo()
     monkeypatch.chdir(place)
     assert run_command("train", "translate", "--resume", "--out", "my run", "-q").status == 0
@@ -146,7 +146,7 @@ def test_ctrl_c_before_the_start_leaves_all_as_it_was(
     before = snapshot(place)
     monkeypatch.setattr("heedful.inputs.pieces.VocabularyConfig.train", interrupt)
     ran = run_command("train", "translate", *FILES, "--out", RUN, "--overwrite", *SETS)
-    assert (ran.status, ran.stderr) == (130, "stopped; nothing was written\n")
+    assert (ran.status, ran.stderr) == (130, "interrupted; nothing was written\n")
     assert snapshot(place) == before
 
 
@@ -304,9 +304,9 @@ def test_demo(place: Path, tiny_defaults: None) -> None:
     assert values["run"] == "heedful-demo"
     report = Path(values["report"]).read_text(encoding="utf-8")
     assert "data-records=" in report
-    assert "On dates that it never saw" in report
+    assert "On the test dates" in report
     shown = run_command("demo")
-    assert "dates that it never saw are exactly right" in shown.stdout
+    assert "test dates are exactly right" in shown.stdout
     assert "attention weights 0" in shown.stdout
     assert "heedful explain heedful-demo-2" in shown.stdout
     assert Path("heedful-demo-2/report.html").exists()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heedful.cli import comparing
+from heedful.cli import compare_run
 from heedful.compare.plan import Job, Plan
 from heedful.errors import RunError
 from tests.cli.conftest import in_this_process, run_command, snapshot
@@ -68,7 +68,7 @@ def but_for_lstm(plan: Plan) -> Any:
 
 @pytest.fixture
 def together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "runner", but_for_lstm)
+    monkeypatch.setattr(compare_run, "subprocess_runner", but_for_lstm)
 
 
 def test_a_comparison_in_processes_of_its_own(place: Path) -> None:
@@ -84,9 +84,9 @@ def test_a_comparison_in_processes_of_its_own(place: Path) -> None:
     # a run of a comparison is a run like any other
     assert run_command("evaluate", "report/runs/none-seed-0", "--test", "dev.conllu").status == 0
     again = run_command(*COMPARE, *TWO, "--out", "report")
-    assert "going on with the comparison in report" in again.stdout
+    assert "resuming the comparison in report" in again.stdout
     assert "[1/2] none-seed-0: accuracy" in again.stdout
-    assert "(from before)" in again.stdout
+    assert "(already done)" in again.stdout
 
 
 @pytest.mark.usefixtures("together")
@@ -125,7 +125,7 @@ hidden = 4
 
 @pytest.mark.usefixtures("tiny_defaults", "tiny_comparisons")
 @pytest.mark.parametrize(
-    ("args", "figure"),
+    ("args", "metric"),
     [
         (("translators.toml", "--set", "training.batch_tokens=400"), "BLEU"),
         (
@@ -149,16 +149,16 @@ hidden = 4
     ],
     ids=["translate", "classify", "regress"],
 )
-def test_every_task_compares(place: Path, args: tuple[str, ...], figure: str) -> None:
+def test_every_task_compares(place: Path, args: tuple[str, ...], metric: str) -> None:
     rows = "".join(f"film {n} was {'bad' if n % 2 else 'good'}\t{n % 2}\t{n}\n" for n in range(20))
     (place / "all.tsv").write_text("text\tlabel\tnumber\n" + rows, encoding="utf-8")
     (place / "translators.toml").write_text(TRANSLATORS, encoding="utf-8")
     ran = run_command("compare", *args, "--out", "report", "--quiet")
     assert ran.status == 0, ran.stderr
     head, *lines = ran.stdout.splitlines()
-    assert (figure in head, len(lines)) == (True, 2)
+    assert (metric in head, len(lines)) == (True, 2)
     page = (place / "report" / "comparison.html").read_text(encoding="utf-8")
-    assert f"Quality: {figure}" in page
+    assert f"Quality: {metric}" in page
 
 
 @pytest.mark.usefixtures("together")
@@ -190,12 +190,12 @@ def test_ctrl_c_says_how_to_go_on(place: Path, monkeypatch: pytest.MonkeyPatch) 
 
         return run
 
-    monkeypatch.setattr(comparing, "runner", stopped)
+    monkeypatch.setattr(compare_run, "subprocess_runner", stopped)
     ran = run_command(*COMPARE, *TWO, "--out", "report")
-    assert (ran.status, "stopped; the same command goes on with it" in ran.stderr) == (130, True)
-    monkeypatch.setattr(comparing, "runner", but_for_lstm)
+    assert (ran.status, "interrupted; run the same command to resume" in ran.stderr) == (130, True)
+    monkeypatch.setattr(compare_run, "subprocess_runner", but_for_lstm)
     ran = run_command(*COMPARE, *TWO, "--out", "report")
-    assert (ran.status, "none-seed-0" in ran.stdout, "(from before)" in ran.stdout) == (
+    assert (ran.status, "none-seed-0" in ran.stdout, "(already done)" in ran.stdout) == (
         0,
         True,
         True,
@@ -209,7 +209,7 @@ BAD = [
     ((*COMPARE, "--encoders", "none,lsmt", "--out", "new"), 2, "unknown encoder 'lsmt'; did you mean 'lstm'"),
     ((*COMPARE, "--encoders", "none", "--out", "new"), 2, "needs at least two contenders"),
     ((*COMPARE, *TWO, "--budget", "epoch=2", "--out", "new"), 2, "unknown budget 'epoch'; did you mean 'epochs=N'"),
-    ((*COMPARE, *TWO, "--fractions", "0.1;0.3", "--out", "new"), 2, "--fractions 0.1;0.3: numbers with commas"),
+    ((*COMPARE, *TWO, "--fractions", "0.1;0.3", "--out", "new"), 2, "--fractions: expected numbers separated"),
     ((*COMPARE, *TWO, "--set", "training.epoch=3", "--out", "new"), 2, "did you mean 'training.epochs'"),
     (("compare", "tag", "--encoders", "none,window", "--out", "new"), 2, "there is no training data"),
     ((*COMPARE, *TWO, "--text", "x", "--out", "new"), 2, "unknown key 'data.text'"),

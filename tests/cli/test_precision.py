@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heedful.cli import comparing
+from heedful.cli import compare_run
 from heedful.nn import recurrent_precision
 from heedful.training import precision
 from tests.cli.conftest import in_this_process, run_command
@@ -61,7 +61,7 @@ def test_a_tagger_with_characters_read_by_an_lstm(encoder: str) -> None:
 
 @pytest.mark.usefixtures("old_processor", "sentences")
 def test_a_comparison_says_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "runner", in_this_process)
+    monkeypatch.setattr(compare_run, "subprocess_runner", in_this_process)
     ran = run_command(*COMPARE, *TWO, *HALF, "--out", "report")
     assert ran.status == 0, ran.stderr
     assert ran.stdout.count(SLOW) == 1

@@ -84,7 +84,7 @@ def test_ctrl_c_while_training(place: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert errors == b"stopped; go on with: heedful train translate --resume --out new\n"
+    assert errors == b"interrupted; resume with: heedful train translate --resume --out new\n"
 
 
 @pytest.mark.long

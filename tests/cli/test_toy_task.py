@@ -28,14 +28,14 @@ TOY = Task(
 )
 ENTRY = table.TaskEntry(
     module=__name__, attribute="TOY", options=(*options.SERIES, options.LABEL, options.ENCODER),
-    summary="A toy.", text="Nothing more.", examples=("--train t.csv --out r",), config_example=("", ""),
+    summary="A toy.", description="Nothing more.", examples=("--train t.csv --out r",), config_example=("", ""),
 )  # fmt: skip
 
 
 def test_a_toy_task_passes_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(table.ENTRIES, "toy", ENTRY)
-    monkeypatch.setattr("heedful.cli.comparing.runner", in_this_process)
+    monkeypatch.setattr("heedful.cli.compare_run.subprocess_runner", in_this_process)
     monkeypatch.setattr(main, "app", main.build_app())
     rows = [f"{n},{x + 9 * (n % 2)},{'ab'[n % 2]}" for n in range(20) for x in range(4)]
     Path("t.csv").write_text("\n".join(["id,x,label", *rows]) + "\n", encoding="utf-8")

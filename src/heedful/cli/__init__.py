@@ -1,1 +1,1 @@
-"""The command `heedful`: one file a command, and what the commands share."""
+"""The `heedful` command: one module per sub-command, and shared modules."""

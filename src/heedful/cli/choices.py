@@ -1,4 +1,4 @@
-"""Names of tables in the help of options, read when the help is shown."""
+"""Placeholders in help texts for the names of lookup tables."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ TABLES: Final = {
     "models": ("heedful.models", "MODELS"),
     "scores": ("heedful.nn.scores", "SCORE_MODULES"),
 }
-"""Placeholder in a help text -> module and name of the table."""
+"""Placeholder in a help text -> (module, name) of the table."""
 
 
-def with_choices(text: str) -> str:
+def fill_choices(text: str) -> str:
     """Replace `{encoders}`, `{models}` and `{scores}` by the names in these tables.
 
-    The tables import PyTorch, which takes seconds, so a help text holds the placeholder until it is shown.
+    Done only when a help text is shown, since the tables import PyTorch, which takes seconds.
 
-    >>> with_choices("The model: {models}.")
+    >>> fill_choices("The model: {models}.")
     'The model: transformer, gru, lstm, rnn.'
     """
 
-    def names(found: re.Match[str]) -> str:
-        module, table = TABLES[found[1]]
+    def names(placeholder: re.Match[str]) -> str:
+        module, table = TABLES[placeholder[1]]
         return ", ".join(getattr(importlib.import_module(module), table))
 
     return re.sub(rf"\{{({'|'.join(TABLES)})\}}", names, text)

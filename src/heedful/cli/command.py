@@ -1,4 +1,4 @@
-"""What every sub-command shares: options of two values, and errors as one message and a status."""
+"""Base class of the sub-commands: options with two values, error messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -14,93 +14,93 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand
 
-from heedful.cli.choices import with_choices
+from heedful.cli.choices import fill_choices
 from heedful.errors import HeedfulError, OptionError
 
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
 
-PAIRED: Final = ("--train", "--valid", "--test", "--columns")
+PAIR_OPTIONS: Final = ("--train", "--valid", "--test", "--columns")
 """Options that take one value or two."""
-_TABLES: Final = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".conllu", ".conll", ".bio", ".iob")
+_SUFFIXES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".conllu", ".conll", ".bio", ".iob")
 
 
 class HeedfulCommand(TyperCommand):
-    """A command whose errors are one message on standard error, and whose pairs are `--train A B`."""
+    """A command that accepts `--train A B` and prints an error as one message to standard error."""
 
     def __init__(self, *args: Any, help: str | None = None, **options: Any):
-        # A line of \b tells the formatter to leave the lines of the paragraph as they are.
-        kept = help and help.replace("\nExample:\n", "\n\b\nExample:\n")
-        super().__init__(*args, help=kept, **options)
+        # a line of \b keeps the formatter from rewrapping the paragraph
+        unwrapped = help and help.replace("\nExample:\n", "\n\b\nExample:\n")
+        super().__init__(*args, help=unwrapped, **options)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, with the names of tables in place of their placeholders."""
+        """Write the help with its placeholders replaced."""
         for parameter in self.params:
             if text := getattr(parameter, "help", None):
-                parameter.help = with_choices(text)  # type: ignore[attr-defined]
+                parameter.help = fill_choices(text)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `--train A B` as two values of one option."""
-        return super().parse_args(ctx, repeat_paired(args))
+        """Parse `--train A B` as two values of one option."""
+        return super().parse_args(ctx, expand_pairs(args))
 
     def invoke(self, ctx: Any) -> Any:
-        with errors_as_messages(), quiet_libraries():
+        with report_errors(), silence_libraries():
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
 
 
-def repeat_paired(args: Sequence[str]) -> list[str]:
-    """Write `--train A B` as `--train A --train B`, which is how the parser knows two values.
+def expand_pairs(args: Sequence[str]) -> list[str]:
+    """Rewrite `--train A B` as `--train A --train B`, the form that the parser accepts.
 
-    A built-in corpus, a table and `a,b` are complete with one value.
+    No second value follows a built-in corpus, a table or `a,b`.
 
-    >>> repeat_paired(["--train", "a.en", "a.de", "--out", "run"])
+    >>> expand_pairs(["--train", "a.en", "a.de", "--out", "run"])
     ['--train', 'a.en', '--train', 'a.de', '--out', 'run']
-    >>> repeat_paired(["--test", "builtin:dates", "run"])
+    >>> expand_pairs(["--test", "builtin:dates", "run"])
     ['--test', 'builtin:dates', 'run']
     """
-    written: list[str] = []
+    expanded: list[str] = []
     rest = list(args)
     while rest:
         word = rest.pop(0)
         if word == "--":
-            return [*written, word, *rest]
+            return [*expanded, word, *rest]
         option, equals, value = word.partition("=")
-        written.append(word)
-        if option not in PAIRED:
+        expanded.append(word)
+        if option not in PAIR_OPTIONS:
             continue
         if not equals and rest:
             value = rest.pop(0)
-            written.append(value)
-        if rest and not rest[0].startswith("-") and not _complete(option, value):
-            written += [option, rest.pop(0)]
-    return written
+            expanded.append(value)
+        if rest and not rest[0].startswith("-") and not _is_complete(option, value):
+            expanded += [option, rest.pop(0)]
+    return expanded
 
 
-def _complete(option: str, value: str) -> bool:
+def _is_complete(option: str, value: str) -> bool:
     if option == "--columns":
         return "," in value
     path = PurePath(value)
     suffix = PurePath(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    return value.startswith(("builtin:", "-")) or suffix.lower() in _TABLES
+    return value.startswith(("builtin:", "-")) or suffix.lower() in _SUFFIXES
 
 
 @contextlib.contextmanager
-def errors_as_messages() -> Iterator[None]:
-    """Turn what a person can mend into a message on standard error and an exit status."""
+def report_errors() -> Iterator[None]:
+    """Turn errors that the user can fix into a message on standard error and an exit status."""
     try:
         yield
     except HeedfulError as error:
         print_error(str(error))
         raise typer.Exit(USAGE if isinstance(error, OptionError) else FAILED) from None
     except KeyboardInterrupt:
-        print_error("stopped", label="")
+        print_error("interrupted", label="")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        _forget_standard_output()
+        _discard_standard_output()
         raise typer.Exit(FAILED) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -110,7 +110,7 @@ def errors_as_messages() -> Iterator[None]:
         print_error(_NO_MEMORY)
         raise typer.Exit(FAILED) from None
     except RuntimeError as error:
-        # PyTorch has a class for a full accelerator and none for a full main memory
+        # PyTorch has an exception class for a full accelerator, but none for full main memory
         if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
         print_error(_NO_MEMORY)
@@ -118,30 +118,27 @@ def errors_as_messages() -> Iterator[None]:
 
 
 _NO_MEMORY: Final = (
-    "not enough memory; smaller batches need less: --set training.batch_tokens=1024 for training, "
-    "decoding.batch_tokens in the run's config.toml for translating"
+    "out of memory; use smaller batches: --set training.batch_tokens=1024 for training, "
+    "decoding.batch_tokens in the run's config.toml for translation"
 )
 
 
 def print_error(message: str, label: str = "error: ") -> None:
-    """Write a message to standard error, in red where that is a terminal."""
+    """Write a message to standard error, with a red label if that is a terminal."""
     typer.echo(typer.style(label, fg="red", bold=True) + message, err=True)
 
 
-def _forget_standard_output() -> None:
-    """Whoever read it has gone: let Python's last flush go nowhere instead of complaining."""
+def _discard_standard_output() -> None:
+    """Redirect standard output to the null device, so that the flush at exit does not fail on a closed pipe."""
     with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 @contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep what libraries say to their developers from the people who use the command.
-
-    `python -W` and PYTHONWARNINGS bring the warnings back.
-    """
+def silence_libraries() -> Iterator[None]:
+    """Suppress warnings and logs of libraries; `python -W` and PYTHONWARNINGS re-enable the warnings."""
     for name in ("lightning_fabric", "lightning.fabric", "lightning_utilities", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""`heedful compare`: several models on the same data with the same budget."""
+"""`heedful compare`: train several models on the same data with the same budget, and compare them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from typing import Annotated, Any
 
 import typer
 
-from heedful.cli.options import Json, Quiet, Sets, with_more_parameters
+from heedful.cli.options import Json, Quiet, Sets, with_task_options
 from heedful.cli.output import Output
 from heedful.tasks.table import data_options
 
 
 def _compare(
-    what: Annotated[
+    source: Annotated[
         str,
         typer.Argument(
             metavar="TASK|FILE.toml",
-            help="A task, such as tag, or a file with the contenders and their common settings.",
+            help="A task, such as tag, or a TOML file of contenders and common settings.",
             show_default=False,
         ),
     ],
     train: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="As in `heedful train` of the task.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Training data, as for `heedful train TASK`.", show_default=False
+        ),
     ] = None,
     valid: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="What the contenders are compared on, given likewise.",
+            help="Data to compare the contenders on, in the same format.",
             show_default=False,
         ),
     ] = None,
@@ -37,7 +39,7 @@ def _compare(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="The report's folder; one that holds this comparison is gone on with.",
+            help="Folder to write the report to; an interrupted comparison there is resumed.",
             show_default=False,
         ),
     ] = None,
@@ -45,27 +47,27 @@ def _compare(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Contenders that differ in their encoder alone: {encoders}.",
+            help="Compare these encoders, all else equal: {encoders}.",
             show_default=False,
         ),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Trainings of each contender.", show_default="3"),
+        typer.Option(min=1, metavar="N", help="Train each contender N times.", show_default="3"),
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="KIND=N",
-            help="What each training may spend: epochs=N, steps=N, tokens=N or seconds=N.",
-            show_default="the task's epochs",
+            help="Budget of each training: epochs=N, steps=N, tokens=N or seconds=N.",
+            show_default="the task's training.epochs",
         ),
     ] = None,
     fractions: Annotated[
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Also learn from parts of the training data, such as 0.1,0.3.",
+            help="Also train on these fractions of the training data, such as 0.1,0.3.",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +75,7 @@ def _compare(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Lengths at which the time of one answer is measured.",
+            help="Input lengths at which to measure latency.",
             show_default="8,32,128,512",
         ),
     ] = None,
@@ -82,8 +84,8 @@ def _compare(
         typer.Option(
             min=0,
             metavar="QUALITY",
-            help="Report the time to this quality.",
-            show_default="what all contenders reach",
+            help="Report the training time to reach this quality.",
+            show_default="the best quality that all contenders reach",
         ),
     ] = None,
     set_: Sets = None,
@@ -91,12 +93,12 @@ def _compare(
     quiet: Quiet = False,
     **columns: Any,
 ) -> None:
-    """Compare models: each is trained on the same data, with the same budget, from several seeds.
+    """Compare models trained on the same data with the same budget.
 
-    The report (a table here, DIR/comparison.json and DIR/comparison.html, which needs no network) tells quality
-    with its spread and a significance test, parameters, speed, time to a quality, memory, the time of one answer by
-    its length, and how quality grows with the data. Every training is an ordinary run in DIR/runs. One that fails
-    does not lose the others; stopped, the same command goes on.
+    Trains each contender with several seeds, prints a table and writes DIR/comparison.json and DIR/comparison.html
+    (an offline page): quality with its standard deviation and a significance test, parameters, speed, time to a
+    quality, memory, latency by input length, and quality by the amount of training data. Each training is an ordinary
+    run in DIR/runs. If one fails, the others continue. After an interruption, run the same command to resume.
 
     Example:
         heedful compare tag --train builtin:saw --encoders none,window --seeds 2 --budget steps=60 --out reports/saw
@@ -104,11 +106,11 @@ def _compare(
         heedful compare classify --train train.tsv --text sentence --encoders none,lstm --out reports/mood
         heedful compare encoders.toml --budget tokens=2e6 --seeds 1 --fractions 0.1,0.3 --out reports/parts
     """
-    from heedful.cli.compare_settings import CompareChoices
-    from heedful.cli.comparing import run_comparison
+    from heedful.cli.compare_run import run_comparison
+    from heedful.cli.compare_settings import CompareArguments
 
     given = {"train": train, "valid": valid, **columns}
-    choices = CompareChoices(
+    arguments = CompareArguments(
         values={name: value for name, value in given.items() if value},
         encoders=encoders,
         seeds=seeds,
@@ -118,7 +120,7 @@ def _compare(
         quality=quality,
         sets=set_ or (),
     )
-    run_comparison(what, choices, out, Output(json=json, quiet=quiet))
+    run_comparison(source, arguments, out, Output(json=json, quiet=quiet))
 
 
-compare = with_more_parameters(_compare, data_options(), after="out")
+compare = with_task_options(_compare, data_options(), after="out")

@@ -1,4 +1,4 @@
-"""The plan of a comparison, put together from a file and from options."""
+"""Build the plan of a comparison from a file and command-line options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heedful.cli.lists import numbers, parts
+from heedful.cli.option_values import parse_numbers, split_commas
 from heedful.compare.plan import CompareSection, Plan, Where, make_plan
 from heedful.config import Values, apply_overrides, build, locate_key, read_toml
 from heedful.errors import OptionError, unknown_choice
@@ -15,33 +15,33 @@ from heedful.tasks.options import GivenOptions, train_files, valid_files
 from heedful.tasks.table import TASKS, data_options
 
 COMPARE, CONTENDERS = "compare", "contenders"
-"""The sections of a file that are not the task's."""
+"""Sections of the file that do not belong to the task's configuration."""
 
 
-class ComparePlace:
-    """What is compared: the name of a task, or a file.
+class CompareSource:
+    """The argument `TASK|FILE.toml`: the name of a task, or a configuration file.
 
-    >>> ComparePlace("tag").task, ComparePlace("ours.toml").file
+    >>> CompareSource("tag").task, CompareSource("ours.toml").file
     ('tag', PosixPath('ours.toml'))
     """
 
-    def __init__(self, what: str):
+    def __init__(self, argument: str):
         self.file: Path | None = None
         self.task: str | None = None
-        if what in TASKS:
-            self.task = what
-        elif what.lower().endswith(".toml"):
-            self.file = Path(what)
+        if argument in TASKS:
+            self.task = argument
+        elif argument.lower().endswith(".toml"):
+            self.file = Path(argument)
         else:
-            raise unknown_choice("task", what, [*TASKS, "FILE.toml"])
+            raise unknown_choice("task", argument, [*TASKS, "FILE.toml"])
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareChoices:
-    """What a person chose on the command line; None or empty where nothing was said."""
+class CompareArguments:
+    """The options of `heedful compare`; None or empty if not given."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
-    """Name of an option of `heedful train` -> its value, of those that were given."""
+    """Name of an option of `heedful train` -> its value, for the options given."""
     encoders: str | None = None
     seeds: int | None = None
     budget: str | None = None
@@ -51,51 +51,51 @@ class CompareChoices:
     sets: Sequence[str] = ()
 
     def section(self) -> Values:
-        """Return the settings of the section `compare` that were chosen."""
-        found: Values = {"seeds": self.seeds, "budget": self.budget, "quality": self.quality}
+        """Return the settings given for the section `compare`."""
+        settings: Values = {"seeds": self.seeds, "budget": self.budget, "quality": self.quality}
         if self.encoders is not None:
-            found["encoders"] = parts(self.encoders)
+            settings["encoders"] = split_commas(self.encoders)
         for name, text in (("fractions", self.fractions), ("lengths", self.lengths)):
             if text is not None:
-                found[name] = numbers(f"--{name}", text)
-        return {name: value for name, value in found.items() if value is not None}
+                settings[name] = parse_numbers(f"--{name}", text)
+        return {name: value for name, value in settings.items() if value is not None}
 
     def overrides(self) -> list[str]:
-        """Return the settings of the task that were chosen, `--set` last."""
+        """Return the settings given for the task as `section.key=value`, `--set` last."""
         options = {each.name: each for each in (train_files(""), valid_files(""), *data_options())}
-        chosen = GivenOptions(self.values, {}, self.sets, "")
-        found = [options[name].overrides(value, chosen) for name, value in self.values.items()]
-        return [*(override for each in found for override in each), *self.sets]
+        given = GivenOptions(self.values, {}, self.sets, "")
+        nested = [options[name].overrides(value, given) for name, value in self.values.items()]
+        return [*(override for overrides in nested for override in overrides), *self.sets]
 
 
-def plan_from(what: ComparePlace, choices: CompareChoices) -> Plan:
-    """Lay the choices over the file, or over the defaults, and check all of it.
+def build_plan(source: CompareSource, arguments: CompareArguments) -> Plan:
+    """Apply the options to the file or the defaults, and validate the plan.
 
     Raises: OptionError naming file and line, or the option, and the nearest valid name.
     """
-    values: Values = {} if what.file is None else read_toml(what.file)
-    lines = [] if what.file is None else what.file.read_text(encoding="utf-8").splitlines()
+    values: Values = {} if source.file is None else read_toml(source.file)
+    lines = [] if source.file is None else source.file.read_text(encoding="utf-8").splitlines()
 
     def where(keys: Sequence[str]) -> str:
-        return "" if what.file is None else locate_key(what.file, lines, list(keys))
+        return "" if source.file is None else locate_key(source.file, lines, list(keys))
 
     section, contenders = values.pop(COMPARE, {}), values.pop(CONTENDERS, {})
     _check_sections({COMPARE: section, CONTENDERS: contenders}, [], where)
     _check_sections(contenders, [CONTENDERS], where)
-    asked: dict[str, Any] = {**section, **choices.section()}
-    if what.task is not None:
-        asked["task"] = what.task
-    found = build(CompareSection, asked, where=lambda keys: where([COMPARE, *keys]))
-    if found.task not in TASKS:
-        raise unknown_choice("task", found.task, TASKS)
-    kind = TASKS[found.task].configuration
-    base = apply_overrides(kind, values, choices.overrides())
-    return make_plan(found, base, contenders, where)
+    settings: dict[str, Any] = {**section, **arguments.section()}
+    if source.task is not None:
+        settings["task"] = source.task
+    compare = build(CompareSection, settings, where=lambda keys: where([COMPARE, *keys]))
+    if compare.task not in TASKS:
+        raise unknown_choice("task", compare.task, TASKS)
+    config_type = TASKS[compare.task].configuration
+    base = apply_overrides(config_type, values, arguments.overrides())
+    return make_plan(compare, base, contenders, where)
 
 
-def _check_sections(values: Values, above: list[str], where: Where) -> None:
+def _check_sections(values: Values, parents: list[str], where: Where) -> None:
     for name, each in values.items():
         if not isinstance(each, dict):
-            keys = [*above, name]
+            keys = [*parents, name]
             full = ".".join(keys)
             raise OptionError(f"{where(keys)}{full} is a section, [{full}], not a value")

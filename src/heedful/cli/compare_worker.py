@@ -1,4 +1,4 @@
-"""The process of one training of `heedful compare`: a job as JSON on standard input, events as lines of JSON."""
+"""Worker process of `heedful compare`: reads a job as JSON from standard input, writes events as JSON lines."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from heedful.errors import HeedfulError
 from heedful.tasks.table import TASKS
 from heedful.training.events import Progress, Started, Validated
 
-KINDS = {"started": Started, "progress": Progress, "validated": Validated}
-"""The events of a training that are handed on."""
+EVENT_TYPES = {"started": Started, "progress": Progress, "validated": Validated}
+"""Kind in the JSON -> event, for the training events that are forwarded."""
 
 
 def job_to_dict(task: str, job: Job, folder: Path, lengths: tuple[int, ...]) -> dict[str, Any]:
-    """Write a job for the process that does it."""
+    """Serialize a job for the worker process."""
     return {
         "task": task,
         "contender": job.contender,
@@ -35,8 +35,8 @@ def job_to_dict(task: str, job: Job, folder: Path, lengths: tuple[int, ...]) -> 
     }
 
 
-def work(values: dict[str, Any], write: Any) -> None:
-    """Do a job and `write` what happens, each a dictionary."""
+def run_serialized(values: dict[str, Any], write: Any) -> None:
+    """Run the job of `job_to_dict` and call `write` with each event as a dictionary."""
     task = TASKS[values["task"]]
     config: Any = task.configuration.model_validate(values["config"])
     job = Job(
@@ -50,21 +50,21 @@ def work(values: dict[str, Any], write: Any) -> None:
         for event in run_job(task, job, data, Path(values["folder"]), values["lengths"]):
             if isinstance(event, Outcome):
                 write({"kind": "outcome", "value": event.to_dict()})
-            for kind, form in KINDS.items():
-                if isinstance(event, form):
+            for kind, event_type in EVENT_TYPES.items():
+                if isinstance(event, event_type):
                     value = asdict(event)
-                    write({"kind": kind, "value": {k: _plain(v) for k, v in value.items()}})
+                    write({"kind": kind, "value": {k: _to_json(v) for k, v in value.items()}})
     except (HeedfulError, MemoryError) as error:
-        write({"kind": "failed", "value": str(error) or "not enough memory"})
+        write({"kind": "failed", "value": str(error) or "out of memory"})
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
 def main() -> None:
-    """Serve the one job of this process."""
-    # libraries may write to standard output; the events have it for themselves
+    """Run the job of this process."""
+    # reserves standard output for events: what libraries print to it goes to standard error
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as events:
         os.dup2(2, 1)
         warnings.simplefilter("ignore")
@@ -74,7 +74,7 @@ def main() -> None:
             events.flush()
 
         try:
-            work(json.load(sys.stdin), write)
+            run_serialized(json.load(sys.stdin), write)
         except (KeyboardInterrupt, BrokenPipeError):
             sys.exit(INTERRUPTED)
 

@@ -1,4 +1,4 @@
-"""`heedful demo`: everything at once, without a file."""
+"""`heedful demo`: train, evaluate and explain a small model on a built-in corpus."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ SETTINGS: Final[dict[str, dict[str, Any]]] = {
         "label_smoothing": 0.0,
         "average_epochs": 1,
         "metric": "exact_match",
-        # Matrices this small gain little from a second thread, and on a busy machine they wait for it.
+        # matrices this small gain little from a second thread, and on a busy machine they wait for it
         "threads": 1,
     },
     "decoding": {"beam": 1},
 }
-"""A fixed number of steps, not of minutes, so that every machine learns the same."""
+"""A fixed number of steps rather than a time limit, so that every machine trains the same model."""
 
 
 def demo(
@@ -50,33 +50,33 @@ def demo(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="The run's folder.",
-            show_default=f"{NAME}, or {NAME}-2, … where that is taken",
+            help="Folder to write the run to.",
+            show_default=f"{NAME}, or {NAME}-2, … if that exists",
         ),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train, measure and explain in a minute.
+    """Train, evaluate and explain a small model in about a minute.
 
-    A small GRU encoder–decoder with additive attention learns to write 'mar. 21 juil. 2020' or '2020年7月21日' as
-    2020-07-21, is measured on dates that it has never seen, and leaves a report that shows which characters each
-    output character looked at. No file and no network are needed.
+    A GRU encoder–decoder with additive attention learns to rewrite dates such as 'mar. 21 juil. 2020' or
+    '2020年7月21日' as 2020-07-21 and is evaluated on held-out dates. The report in the run folder shows the attention
+    weights of each output character. Needs no files and no network.
 
     Example:
         heedful demo
         heedful demo --out my-demo --json
     """
     from heedful import run_folder
-    from heedful.cli.training import train_with_progress
+    from heedful.cli.train_run import train_with_progress
     from heedful.config import build
     from heedful.data.builtin import load_builtin
     from heedful.explore import MetricTable
     from heedful.explore.run_report import next_commands, write_report
     from heedful.tasks.translate import TASK, TranslationConfig
 
-    began = time.monotonic()
-    folder = free_name(Path(NAME)) if out is None else out
+    start = time.monotonic()
+    folder = unused_path(Path(NAME)) if out is None else out
     run_folder.check_free(folder)
     output = Output(json=json, quiet=quiet)
     corpus = load_builtin(CORPUS)
@@ -85,43 +85,41 @@ def demo(
     model, _ = train_with_progress(TASK, config, (corpus.train, corpus.valid), folder, output)
     translator = model.predictor
     exact = translator.evaluate(corpus.test).exact_match
-    result = f"{exact:.1%} of {len(corpus.test):,} dates that it never saw are exactly right"
-    table = MetricTable(
-        "On dates that it never saw", ["figure", "value"], [["exact match", f"{exact:.3f}"]]
-    )
+    result = f"{exact:.1%} of {len(corpus.test):,} test dates are exactly right"
+    table = MetricTable("On the test dates", ["metric", "value"], [["exact match", f"{exact:.3f}"]])
     lead = (
         f"{corpus.description} Learned by a GRU encoder–decoder with additive attention: {result}."
     )
     report = write_report(translator, folder, corpus.test, lead=lead, results=[table])
-    seconds = time.monotonic() - began
-    output.say(f"\n{result}. Some of them, and what one of them looked at:\n")
+    seconds = time.monotonic() - start
+    output.say(f"\n{result}. Some predictions, and the attention weights of the first:\n")
     show_examples(translator, corpus.test, output)
-    output.say(f"\nThe run is in {folder}, its report with pictures in {report}")
+    output.say(f"\nThe run is in {folder}; its report: {report}")
     output.suggest(next_commands(translator, folder, corpus.test))
     output.result(
         {"exact_match": exact, "seconds": seconds, "run": str(folder), "report": str(report)}
     )
 
 
-def free_name(path: Path) -> Path:
-    """Return the path, or, where something is there, the first of path-2, path-3, … that is free."""
-    number, free = 1, path
-    while free.exists():
+def unused_path(path: Path) -> Path:
+    """Return the path or, if it exists, the first of path-2, path-3, … that does not."""
+    number, unused = 1, path
+    while unused.exists():
         number += 1
-        free = path.with_name(f"{path.name}-{number}")
-    return free
+        unused = path.with_name(f"{path.name}-{number}")
+    return unused
 
 
 def show_examples(translator: Predictor, pairs: Pairs, output: Output) -> None:
-    """Write some dates, how the model reads them, and the attention of the first."""
+    """Print some dates with their predictions, and the attention weights of the first."""
     from heedful.data.files import diverse_pairs
     from heedful.explore import heat_map
     from heedful.explore.run_report import NUM_EXAMPLES, example_attention
     from heedful.explore.terminal import style_for
 
-    chosen = diverse_pairs(pairs, NUM_EXAMPLES)
-    sources = [source for source, _ in chosen]
-    for (source, target), [best, *_] in zip(chosen, translator.predict(sources), strict=True):
+    examples = diverse_pairs(pairs, NUM_EXAMPLES)
+    sources = [source for source, _ in examples]
+    for (source, target), [best, *_] in zip(examples, translator.predict(sources), strict=True):
         verdict = "" if best.text == target else f"  (wrong: {target})"
         output.say(f"    {source}  →  {best.text}{verdict}")
     console = output.console

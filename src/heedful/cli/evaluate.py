@@ -1,4 +1,4 @@
-"""`heedful evaluate`: figures of merit on data that a run has never seen."""
+"""`heedful evaluate`: metrics of a run on test data."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="SRC TGT",
-            help="For a translator two line-aligned files, a table with --columns, or builtin:dates; for a "
-            "tagger a file of labelled tokens.",
-            show_default="the test part of the built-in corpus, for a run trained on one",
+            help="Test data in a format of `heedful train --train`: two line-aligned files or a table with --columns "
+            "for a translator, else a file; or builtin:NAME.",
+            show_default="the test part of the built-in corpus that the run was trained on",
         ),
     ] = None,
     columns: Columns = None,
     beam: Beam = None,
     by_length: Annotated[
         bool,
-        typer.Option("--by-length", help="BLEU also for short, middling and long sources apart."),
+        typer.Option("--by-length", help="Also report BLEU for short, medium and long sources."),
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a run on data it has never seen.
+    """Evaluate a run on test data.
 
-    Of generated text: sacreBLEU and chrF with their signatures, so that others can compare, the share of exact
-    matches, and the BLEU of lower-cased tokenized text, in which many papers report Multi30k. Of labels: accuracy,
-    F1, and the labels most often confused; of tokens also accuracy on unknown words, and F1 of spans. Of numbers:
-    RMSE, MAE and R².
+    Translation: sacreBLEU and chrF with their signatures, exact match, and the BLEU of lower-cased tokenized text,
+    which many papers report for Multi30k. Classification: accuracy, F1 and the most frequent confusions. Tagging:
+    also accuracy on unknown words and F1 of spans. Regression: RMSE, MAE and R².
 
     Example:
         heedful evaluate runs/en-de --test test.en test.de --beam 5
@@ -54,40 +53,40 @@ def evaluate(
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
     search = task.check_options({"columns": columns, "beam": beam, "by_length": by_length})
-    reading = config.data
+    data_config = config.data
     if names := split_columns(columns):
-        reading = reading.model_copy(update={"columns": names})
-    data = task.reader.read_test(test, reading)
-    began = time.monotonic()
-    predicted = predictor.predict(data.inputs, **search)
-    found = list(with_progress(predicted, len(data), output, unit=task.examples))
-    metrics = predictor.score(data, found)
-    seconds = time.monotonic() - began
+        data_config = data_config.model_copy(update={"columns": names})
+    data = task.reader.read_test(test, data_config)
+    start = time.monotonic()
+    stream = predictor.predict(data.inputs, **search)
+    predictions = list(with_progress(stream, len(data), output, unit=task.examples))
+    metrics = predictor.score(data, predictions)
+    seconds = time.monotonic() - start
     counts = _counts(task.examples, data, metrics)
-    output.say(f"{data.name}: {', '.join(f'{n:,} {what}' for what, n in counts.items())}")
+    output.say(f"{data.name}: {', '.join(f'{n:,} {unit}' for unit, n in counts.items())}")
     for table in predictor.answer.tables(metrics):
         output.table(table)
-    more = _by_length(data, found, output) if by_length else {}
-    what, count = list(counts.items())[-1]
+    groups = _by_length(data, predictions, output) if by_length else {}
+    unit, count = list(counts.items())[-1]
     speed = count / max(seconds, 1e-9)
-    output.say(f"{speed:,.0f} {what}/s; {duration(seconds)}")
-    rest = {"seconds": seconds, f"{what}_per_second": speed, **asdict(metrics), **more}
+    output.say(f"{speed:,.0f} {unit}/s; {duration(seconds)}")
+    values = {"seconds": seconds, f"{unit}_per_second": speed, **asdict(metrics), **groups}
     if "beam" in task.answer.search_options:
-        rest["beam"] = config.prediction.beam if beam is None else beam
-    output.result({"run": str(run), **counts, **rest})
+        values["beam"] = config.prediction.beam if beam is None else beam
+    output.result({"run": str(run), **counts, **values})
 
 
 def _counts(examples: str, data: Any, metrics: Any) -> dict[str, int]:
-    """Count the examples and, where each has an answer a token, the tokens."""
+    """Count the examples and, if each token has a prediction, the tokens."""
     tokens = getattr(metrics, "tokens", None)
     return {examples: len(data), **({} if tokens is None else {"tokens": tokens})}
 
 
-def _by_length(data: Dataset, found: Any, output: Output) -> dict[str, Any]:
-    """Show BLEU of short, middling and long sources apart."""
+def _by_length(data: Dataset, predictions: Any, output: Output) -> dict[str, Any]:
+    """Print the BLEU of short, medium and long sources, and return it as JSON values."""
     from heedful.answers.text_metrics import score_by_length
 
-    groups = score_by_length(data.inputs, [each.text for each in found], data.answers)
+    groups = score_by_length(data.inputs, [each.text for each in predictions], data.answers)
     rows = [[f"{g.shortest}-{g.longest}", f"{g.pairs:,}", f"{g.bleu:.2f}"] for g in groups]
     output.table([["source words", "pairs", "BLEU"], *rows])
     return {"by_length": [asdict(group) for group in groups]}

@@ -1,4 +1,4 @@
-"""`heedful explain`: what each part of an answer looked at."""
+"""`heedful explain`: attention weights, or saliency, of predictions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.files import check_writable
 from heedful.cli.options import Beam, Json, Overwrite, Quiet, Run
 from heedful.cli.output import Output
+from heedful.cli.output_files import check_writable
 from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def explain(
     run: Run,
     texts: Annotated[
         list[str],
-        typer.Argument(help="One text or several.", metavar="TEXT...", show_default=False),
+        typer.Argument(help="Texts, or files of series.", metavar="TEXT...", show_default=False),
     ],
     reference: Annotated[
         list[str] | None,
         typer.Option(
-            help="Explain this target instead of the model's own translation; once for each TEXT.",
+            help="Explain this target instead of the model's translation; give it once per TEXT.",
             metavar="TEXT",
             show_default=False,
         ),
@@ -39,16 +39,16 @@ def explain(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help=".html (every layer and head, works offline), .png or .svg; without it, shaded cells in "
-            "the terminal. Several texts make several pictures, FILE-1.png and so on.",
-            show_default=False,
+            help="Save as .html (offline page of every layer and head), .png or .svg; several texts give images "
+            "FILE-1.png, FILE-2.png, …",
+            show_default="heat maps in the terminal",
         ),
     ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
             metavar="KIND",
-            help="Show only one kind of attention: cross, encoder or decoder.",
+            help="Show only this kind of attention: cross, encoder or decoder.",
             show_default=False,
         ),
     ] = None,
@@ -65,9 +65,10 @@ def explain(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what an answer looked at: each translated word, the label of each token, the answer to a text.
+    """Show the attention weights of predictions.
 
-    Output × input; for a transformer each layer and head, of encoder and decoder too.
+    Rows are output tokens, columns input tokens. A transformer has weights for each layer and head of its encoder,
+    decoder and cross-attention. For an encoder without attention, gradient × input saliency is shown.
 
     Example:
         heedful explain runs/en-de "A man sleeps." "Two dogs play."
@@ -80,53 +81,53 @@ def explain(
     search = model.predictor.task.check_options({"reference": reference, "beam": beam})
     if reference and len(reference) != len(texts):
         raise OptionError(
-            f"--reference is given once for each TEXT; got {len(reference)} for {len(texts)}"
+            f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
         )
-    files = _checked(texts, out, overwrite=overwrite)
+    files = _output_files(texts, out, overwrite=overwrite)
     output = Output(json=json, quiet=quiet)
     targets: Sequence[str | None] = reference or [None] * len(texts)
-    found = [
+    explanations = [
         model.explain(text, reference=target, **search)
         for text, target in zip(texts, targets, strict=True)
     ]
-    is_chosen = (kind, layer, head) != (None, None, None)
-    chosen = [_chosen(each.records, kind, layer, head) for each in found]
+    has_selection = (kind, layer, head) != (None, None, None)
+    selected = [_select(each.records, kind, layer, head) for each in explanations]
     if files:
-        titled = zip((each.title for each in found), chosen, strict=True)
-        _draw(list(titled), files, output)
+        titled = zip((each.title for each in explanations), selected, strict=True)
+        _save(list(titled), files, output)
     elif not json:
-        shown = chosen if is_chosen else [each.main for each in found]
-        _show([(each.title, main) for each, main in zip(found, shown, strict=True)], output)
-        if not is_chosen and found[0].others:
-            output.say(found[0].others)
+        shown = selected if has_selection else [each.main for each in explanations]
+        _show([(each.title, main) for each, main in zip(explanations, shown, strict=True)], output)
+        if not has_selection and explanations[0].others:
+            output.say(explanations[0].others)
     values = [
-        _values(model.predictor, each, records, with_records=not files)
-        for each, records in zip(found, chosen, strict=True)
+        _to_json(model.predictor, each, records, with_records=not files)
+        for each, records in zip(explanations, selected, strict=True)
     ]
     output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
 
 
-def _values(
+def _to_json(
     predictor: Predictor, each: Explanation, records: list[AttentionRecord], *, with_records: bool
 ) -> dict[str, Any]:
-    """Return what was explained as JSON values."""
+    """Return an explanation as JSON values."""
     if each.target is None:
-        answer = predictor.answer.to_json(each.prediction)
+        prediction = predictor.answer.to_json(each.prediction)
     else:
-        answer = {"target": each.target}
+        prediction = {"target": each.target}
     return {
         **predictor.task.reader.to_json(each.input),
-        **answer,
+        **prediction,
         "attention": [{"kind": r.kind, "layer": r.layer, "heads": r.heads} for r in records],
         **({"records": [record.to_dict() for record in records]} if with_records else {}),
     }
 
 
-def _checked(texts: Sequence[str], out: Path | None, *, overwrite: bool) -> list[Path]:
-    """Check texts and files, change nothing, and return the files to write.
+def _output_files(texts: Sequence[str], out: Path | None, *, overwrite: bool) -> list[Path]:
+    """Check the texts and return the files to write, which are checked but not created.
 
-    Raises: DataError for an empty text; OptionError for a file of another kind; RunError for a file that
-        may not be written.
+    Raises: DataError for an empty text; OptionError for an unknown image format; RunError for a file that
+        cannot be written.
     """
     from heedful.explore.renderers import renderer_for
 
@@ -137,7 +138,7 @@ def _checked(texts: Sequence[str], out: Path | None, *, overwrite: bool) -> list
         return []
     renderer_for(out)
     files = [out]
-    # one page for all texts, one picture for each
+    # one page for all texts, one image for each
     if len(texts) > 1 and out.suffix.lower() != ".html":
         files = [out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(1, len(texts) + 1)]
     for file in files:
@@ -145,22 +146,22 @@ def _checked(texts: Sequence[str], out: Path | None, *, overwrite: bool) -> list
     return files
 
 
-def _chosen(
+def _select(
     records: Sequence[AttentionRecord], kind: str | None, layer: int | None, head: int | None
 ) -> list[AttentionRecord]:
-    """Keep the records that --kind, --layer and --head name; layers and heads are counted from 1."""
+    """Select records by --kind, --layer and --head; layers and heads are counted from 1."""
     from heedful.explore import select
 
-    numbers = [None if each is None else each - 1 for each in (layer, head)]
-    return select(records, kind=kind, layer=numbers[0], head=numbers[1])
+    indices = [None if each is None else each - 1 for each in (layer, head)]
+    return select(records, kind=kind, layer=indices[0], head=indices[1])
 
 
-def _draw(titled: Sequence[Titled], files: Sequence[Path], output: Output) -> None:
-    """Draw one page of all texts, or a picture of each."""
+def _save(titled: Sequence[Titled], files: Sequence[Path], output: Output) -> None:
+    """Save one page of all texts, or an image of each."""
     from heedful.explore import Maps, report_page, save
 
     if len(files) < len(titled):
-        page = report_page("What each answer looked at", [Maps("", titled)])
+        page = report_page("Attention weights", [Maps("", titled)])
         files[0].write_text(page, encoding="utf-8")
     else:
         for file, (title, records) in zip(files, titled, strict=True):
@@ -170,7 +171,7 @@ def _draw(titled: Sequence[Titled], files: Sequence[Path], output: Output) -> No
 
 
 def _show(titled: Sequence[Titled], output: Output) -> None:
-    """Draw shaded cells in the terminal."""
+    """Print heat maps to the terminal."""
     from heedful.explore import heat_map
     from heedful.explore.terminal import style_for
 

@@ -20,8 +20,7 @@ from heedful.cli.probe import probe
 from heedful.cli.train import config_command, train_command
 from heedful.tasks.table import ENTRIES
 
-_LOOK = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-"""Plain text at a readable width; typer's frames are hard to copy an example from."""
+_CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def _group(description: str) -> typer.Typer:
@@ -29,22 +28,21 @@ def _group(description: str) -> typer.Typer:
         help=description,
         no_args_is_help=True,
         add_completion=False,
-        rich_markup_mode=None,
+        rich_markup_mode=None,  # plain text: examples inside rich's frames are hard to copy
         pretty_exceptions_enable=False,
-        context_settings=_LOOK,
+        context_settings=_CONTEXT_SETTINGS,
     )
 
 
 def build_app() -> typer.Typer:
-    """Return the command, with a sub-command of train and config for every task in the table."""
+    """Return the `heedful` command, with sub-commands of train and config for every task in the table."""
     app = _group(
-        "Attention for sequence models: train a translator, tagger, classifier, regressor or forecaster on your own "
-        "files and see what it looked at."
-        "\n\n`heedful demo` shows all of it in about a minute; every command has --help with an example."
+        "Train translators, taggers, classifiers, regressors and forecasters on your own files, and inspect their "
+        "attention weights."
+        "\n\nRun `heedful demo` for a tour of about a minute, and `heedful COMMAND --help` for examples."
     )
-    names = ", ".join(ENTRIES)
-    train = _group(f"Train a model of a task: {names}.")
-    config = _group(f"Print a complete configuration of a task: {names}.")
+    train = _group("Train a model for a task.")
+    config = _group("Print all settings of a task as TOML.")
     app.command(cls=HeedfulCommand)(demo)
     app.add_typer(train, name="train")
     for command in (evaluate, predict, explain, compare, bench, probe):
@@ -53,21 +51,21 @@ def build_app() -> typer.Typer:
     for name, entry in ENTRIES.items():
         train.command(name, cls=HeedfulCommand)(train_command(name, entry))
         config.command(name, cls=HeedfulCommand)(config_command(name, entry))
-    app.callback()(_top)
+    app.callback()(_root)
     return app
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"heedful {metadata.version('heedful')}")
         raise typer.Exit
 
 
-def _top(
+def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version.", is_eager=True, callback=_print_version
+            "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
         ),
     ] = False,
 ) -> None:
@@ -78,13 +76,13 @@ app = build_app()
 
 
 def main() -> None:
-    """Run the command of this process."""
+    """Run the `heedful` command."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that lacks a character shows its code; the work does not end for it.
+        # a character that the terminal cannot encode is escaped instead of raising an error
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    # oneDNN, which computes in half precision on a CPU, keeps what it prepared for the last 1024 shapes
-    # that it met, some GiB of batches of all lengths; 64 hold a training step, as fast
+    # oneDNN (half precision on a CPU) caches primitives for the last 1024 shapes by default, which takes some GiB
+    # with batches of many lengths; 64 suffice for a training step without loss of speed
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, "64")
     app(prog_name="heedful")

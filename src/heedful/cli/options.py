@@ -1,4 +1,4 @@
-"""Options that several commands have, written once."""
+"""Options shared by several commands, and commands whose parameters are built from task options."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ import typer
 from heedful.tasks.options import TaskOption
 
 Run = Annotated[
-    Path, typer.Argument(help="The folder of a trained run.", metavar="RUN", show_default=False)
+    Path, typer.Argument(help="Folder of a trained run.", metavar="RUN", show_default=False)
 ]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help="End standard output with one line of JSON; all else goes to standard error."
+        "--json",
+        help="End standard output with the results as one line of JSON; messages go to standard error.",
     ),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no advice; results and errors alone.")
-]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only results and errors.")]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
         metavar="A,B",
-        help="Source and target column of a table, by name, or by number (1,2) where it has no header.",
+        help="Source and target columns of a table: names, or numbers (1,2) if it has no header.",
         show_default=False,
     ),
 ]
@@ -36,8 +35,8 @@ Beam = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Hypotheses kept at each step; 1 is greedy.",
-        show_default="the run's",
+        help="Beam size; 1 is greedy search.",
+        show_default="the run's setting",
     ),
 ]
 Sets = Annotated[
@@ -45,7 +44,7 @@ Sets = Annotated[
     typer.Option(
         "--set",
         metavar="SECTION.KEY=VALUE",
-        help="Change one setting; can be given again. `heedful config` and the task list them all.",
+        help="Override a setting; repeatable. `heedful config TASK` lists all settings.",
         show_default=False,
     ),
 ]
@@ -54,47 +53,45 @@ RunOut = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="The run's folder; made once everything is checked.",
+        help="Folder to write the run to.",
         show_default=False,
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE.toml", help="Settings from a file.", show_default=False),
+    typer.Option(
+        "--config", metavar="FILE.toml", help="Read settings from a file.", show_default=False
+    ),
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run in --out after an interruption.")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted run in --out.")]
 Plot = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="FILE", help="Also draw a plot: .png or .svg.", show_default=False
+        "--out", metavar="FILE", help="Also save a plot: .png or .svg.", show_default=False
     ),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what --out names, if it is there.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 
 Parameter = tuple[str, Any, Any]
-"""Name, annotation and default of a parameter of a command."""
+"""(name, annotation, default) of a command's parameter."""
 
 
 def parameter(option: TaskOption) -> Parameter:
-    """Return the parameter of a command for an option of a task."""
-    described = typer.Option(
+    """Return a task option as a parameter of a command."""
+    typer_option = typer.Option(
         f"--{option.name}",
         metavar=option.metavar,
         help=option.help,
         show_default=option.default or False,
     )
-    kind = list[str] | None if option.many else str | None
-    return option.name, Annotated[kind, described], None
+    value_type = list[str] | None if option.many else str | None
+    return option.name, Annotated[value_type, typer_option], None
 
 
 def with_parameters(
     function: Callable[..., None], parameters: Sequence[Parameter], help: str
 ) -> Callable[..., None]:
-    """Give a function of any keywords the signature that the parser reads."""
+    """Set the signature and docstring of a `**kwargs` function, from which typer builds the command."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(n, keyword, default=d, annotation=a) for n, a, d in parameters]
@@ -104,20 +101,19 @@ def with_parameters(
     return function
 
 
-def with_more_parameters(
+def with_task_options(
     function: Callable[..., None], options: Sequence[TaskOption], *, after: str
 ) -> Callable[..., None]:
-    """Return a command with parameters for options of tasks, which it takes as keywords."""
-    own = inspect.signature(function, eval_str=True).parameters.values()
-    found: list[Parameter] = []
-    for each in own:
+    """Return a command that passes task options to `function(**kwargs)`, listed after its parameter `after`."""
+    parameters: list[Parameter] = []
+    for each in inspect.signature(function, eval_str=True).parameters.values():
         if each.kind is not inspect.Parameter.VAR_KEYWORD:
-            found.append((each.name, each.annotation, each.default))
+            parameters.append((each.name, each.annotation, each.default))
         if each.name == after:
-            found += map(parameter, options)
+            parameters += map(parameter, options)
 
-    def command(**given: Any) -> None:
-        function(**given)
+    def command(**arguments: Any) -> None:
+        function(**arguments)
 
     command.__name__ = function.__name__.removeprefix("_")
-    return with_parameters(command, found, function.__doc__ or "")
+    return with_parameters(command, parameters, function.__doc__ or "")

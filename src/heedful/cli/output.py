@@ -1,4 +1,4 @@
-"""What a command writes: progress and advice, tables, and one line of JSON."""
+"""Output of the commands: messages, tables, and one line of JSON."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from rich.console import Console
 
 
 class Output:
-    """Where a command writes.
+    """Writes the messages, tables and JSON results of a command.
 
-    With `json`, or when standard output is the command's `data`, everything for people goes to
-    standard error. `quiet` leaves progress and advice out.
+    Args:
+        json: write the results as JSON to standard output; messages go to standard error.
+        quiet: omit messages.
+        data: standard output carries data (predictions); messages and tables go to standard error.
     """
 
     def __init__(self, *, json: bool, quiet: bool, data: bool = False):
@@ -27,21 +29,21 @@ class Output:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether a person is looking, so that a progress bar makes sense."""
+        """Whether to show a progress bar: on a terminal, and not `quiet`."""
         return self.console.is_terminal and not self.quiet
 
     def say(self, text: object = "") -> None:
-        """Write progress or advice."""
+        """Write a message, unless `quiet`."""
         if not self.quiet:
             self.console.print(text)
 
     def suggest(self, commands: Sequence[tuple[str, str]]) -> None:
-        """Write commands that a person may type next, each under what it does."""
-        for command, what in commands:
-            self.say(f"{what}:\n    {command}")
+        """Suggest next commands, given as (command, description)."""
+        for command, description in commands:
+            self.say(f"{description}:\n    {command}")
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Write results for people in aligned columns, nothing cut; with `json` they are in the JSON."""
+        """Write rows in aligned columns without truncation, unless `json`."""
         if self.json:
             return
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -50,13 +52,13 @@ class Output:
             self.console.print("  ".join(cells).rstrip())
 
     def result(self, values: Mapping[str, Any]) -> None:
-        """With `json`, write the results as the last line of standard output."""
+        """Write the results as the last line of standard output, if `json`."""
         if self.json:
             write_json(values)
 
 
 def write_json(values: Mapping[str, Any]) -> None:
-    """Write one line of strict JSON: what is not a number (NaN, infinity) becomes null."""
+    """Write one line of strict JSON; NaN and infinity become null."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     text = json_format.dumps(_finite(values), ensure_ascii=not unicode, allow_nan=False)
     sys.stdout.write(text + "\n")
@@ -72,7 +74,7 @@ def _finite(value: Any) -> Any:
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as people read them.
+    """Format seconds as m:ss or h:mm:ss.
 
     >>> duration(42.4), duration(3723)
     ('0:42', '1:02:03')

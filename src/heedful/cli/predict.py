@@ -1,4 +1,4 @@
-"""`heedful predict`: answers for a file, whatever the run was trained for."""
+"""`heedful predict`: predictions for a file or standard input."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.files import check_writable, written_when_complete
 from heedful.cli.options import Beam, Json, Quiet, Run
 from heedful.cli.output import Output, duration, write_json
+from heedful.cli.output_files import atomic_writer, check_writable
 from heedful.errors import OptionError
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ def predict(
     file: Annotated[
         str,
         typer.Argument(
-            help="A file of one text a line, of tokens to label, or a table of texts (.gz too), or - for standard "
-            "input.",
+            help="Texts, one per line; a file of tokens to tag; or a table. May be gzipped. - is standard input.",
             metavar="FILE|-",
         ),
     ] = "-",
@@ -36,22 +35,22 @@ def predict(
         typer.Option(
             min=0.0,
             metavar="POWER",
-            help="Power of the length by which scores are divided.",
-            show_default="the run's",
+            help="Divide the score of a hypothesis by its length to this power.",
+            show_default="the run's setting",
         ),
     ] = None,
     nbest: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Translations of each line; more than 1 changes the format."
+            min=1, metavar="N", help="Translations per line; above 1, lines have three fields."
         ),
     ] = 1,
     alignments: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also write, for each line, which source word each translated word looked at most: "
-            "Pharaoh format, `i-j` for source word i and target word j, from 0.",
+            help="Also write word alignments, one line per input line, in Pharaoh format: `i-j` says that target word "
+            "j attends most to source word i, counted from 0.",
             show_default=False,
         ),
     ] = None,
@@ -59,26 +58,24 @@ def predict(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Of a table's texts: the name of the column that is added.",
+            help="Name of the column added to a table.",
             show_default="predicted",
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file of --alignments, if it is there.")
+        bool, typer.Option("--overwrite", help="Replace the --alignments file if it exists.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Translate lines, label the tokens of a file, or answer the texts of a table, in order, as they come.
+    """Predict a file or standard input.
 
-    Output begins before the input ends, and an empty line stays an empty line.
+    Predictions are streamed to standard output in input order. A translator writes one line per input line; an empty
+    line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with predicted labels,
+    all else unchanged. A classifier or regressor reads a table and appends columns, which must not exist yet.
 
-    With --nbest N each line gives up to N lines of three fields parted by tabs: the number of the input line,
-    the score (the larger the better) and the text. With --json each line is one JSON object, and the last one
-    sums up.
-
-    A tagger reads CoNLL-U, columns or JSON lines and writes the same with its labels, all else untouched. A
-    classifier or regressor reads a table and adds columns to it; one that has them already is refused.
+    With --nbest N, each input line gives up to N lines of three tab-separated fields: input line number, score
+    (larger is better) and text. With --json, each input gives one JSON object, and the last line is a summary.
 
     Example:
         heedful predict runs/en-de new.en > new.de
@@ -101,19 +98,19 @@ def predict(
         }
     )
     if column == "":
-        raise OptionError("--column is empty; name the column that is added")
-    source = _opened(file, config.data.train, reader.reads_lines)
+        raise OptionError("--column is empty; name the column to add")
+    source = _open_input(file, config.data.train, reader.reads_lines)
     check_writable(alignments, overwrite=overwrite)
     columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
     stream = reader.stream(source, config.data, OutputFormat(columns, nbest))
     output = Output(json=json, quiet=quiet, data=True)
     if file == "-" and sys.stdin.isatty():
-        output.say("type a text a line; Ctrl-D ends")
-    began = time.monotonic()
-    with written_when_complete(alignments) as aligned:
-        writer = _Writer(predictor, stream, columns, aligned, json=json)
+        output.say("type one text per line; end with Ctrl-D")
+    start = time.monotonic()
+    with atomic_writer(alignments) as alignment_file:
+        writer = _PredictionWriter(predictor, stream, columns, alignment_file, json=json)
         writer.write_all(search, output)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - start
     speed = writer.count / max(seconds, 1e-9)
     output.say(
         f"{writer.count:,} {stream.unit} in {duration(seconds)}: {speed:,.0f} {stream.unit}/s"
@@ -124,19 +121,19 @@ def predict(
     output.result(values)
 
 
-def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
-    """Open a file, all of which is checked first, or standard input.
+def _open_input(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
+    """Open a file, whose lines are all validated first, or standard input.
 
-    Raises: OptionError for standard input where files are read whole.
+    Raises: OptionError for standard input if the reader needs a whole file.
     """
-    from heedful.cli.lines import STANDARD_INPUT, count_lines, standard_input
+    from heedful.cli.input_lines import STANDARD_INPUT, count_lines, standard_input
     from heedful.data.files import check_file, iterate_lines
     from heedful.tasks.readers.base import InputFile
 
     if file == STANDARD_INPUT:
         if not reads_lines:
             raise OptionError("name a FILE; series are not read from standard input")
-        # standard input has no name: its format is that of the training data
+        # standard input has no extension: its format is that of the training data
         name = train[0] if train else "standard input"
         return InputFile(Path("standard input"), name, standard_input())
     check_file(file)
@@ -146,44 +143,44 @@ def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
     return InputFile(Path(file), file, iterate_lines(file))
 
 
-class _Writer:
-    """Writes inputs with their predictions to standard output, in order, while inputs are still read."""
+class _PredictionWriter:
+    """Streams inputs with their predictions to standard output, in input order."""
 
     def __init__(
-        self, predictor: Predictor, stream: Stream, columns: list[str], aligned: Any, *, json: bool
+        self, predictor: Predictor, stream: Stream, columns: list[str], links: Any, *, json: bool
     ):
         self.predictor, self.stream, self.columns = predictor, stream, columns
-        self.aligned, self.json = aligned, json
+        self.links, self.json = links, json
         self.count = 0
-        self.begun = False
+        self.header_written = False
 
     def write_all(self, search: dict[str, Any], output: Output) -> None:
         """Predict and write everything."""
         from heedful.cli.progress import with_progress
 
-        # a bar would be torn by lines that go to the same screen
+        # output lines would break a progress bar on the same terminal
         quiet = output.quiet or sys.stdout.isatty()
-        bar = Output(json=output.json, quiet=quiet, data=True)
+        progress = Output(json=output.json, quiet=quiet, data=True)
         for item, prediction in with_progress(
-            self._predicted(search), None, bar, unit=self.stream.unit
+            self._predict(search), None, progress, unit=self.stream.unit
         ):
             self._write(item, prediction)
-        self._begin()
+        self._write_header_once()
 
-    def _predicted(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
-        from heedful.cli.lines import available_groups
+    def _predict(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+        from heedful.cli.input_lines import available_chunks
 
-        # what is wrong with a keyword is an error before any input is read
+        # reports invalid options before any input is read
         self.predictor.answer.check_search(search)
-        for group in available_groups(self.stream.items(), self.predictor.config.prediction.chunk):
-            inputs = (self.stream.input(item) for item in group)
-            yield from zip(group, self.predictor.predict(inputs, **search), strict=True)
+        for chunk in available_chunks(self.stream.items(), self.predictor.config.prediction.chunk):
+            inputs = (self.stream.input(item) for item in chunk)
+            yield from zip(chunk, self.predictor.predict(inputs, **search), strict=True)
 
-    def _begin(self) -> None:
-        """Write the header, unless it is written; a table without a row has one, too."""
-        if not (self.begun or self.json):
+    def _write_header_once(self) -> None:
+        """Write the header before the first row; a table without rows has one, too."""
+        if not (self.header_written or self.json):
             _write_text(self.stream.header())
-        self.begun = True
+        self.header_written = True
 
     def _write(self, item: Any, prediction: Any) -> None:
         answer, is_example = self.predictor.answer, self.stream.is_example(item)
@@ -191,29 +188,29 @@ class _Writer:
         values = answer.to_json(prediction)
         pharaoh = self._align(item, prediction)
         if not self.json:
-            self._begin()
+            self._write_header_once()
             cells = answer.cells(prediction)
             _write_text(self.stream.format(item, self.count, values, cells))
         elif is_example:
             if self.stream.cells_in_json:
                 values = dict(zip(self.columns, answer.cells(prediction), strict=True))
-            more = {} if pharaoh is None else {"alignment": pharaoh}
-            write_json({**self.stream.to_json(item, self.count), **values, **more})
+            alignment = {} if pharaoh is None else {"alignment": pharaoh}
+            write_json({**self.stream.to_json(item, self.count), **values, **alignment})
 
     def _align(self, source: str, prediction: Any) -> str | None:
-        """Align a text and its translation, where that is asked for; one without words has no links."""
-        if self.aligned is None:
+        """Write and return the alignment of a text and its translation; None without --alignments."""
+        if self.links is None:
             return None
         from heedful.tasks.alignment import align_words
 
         pharaoh = ""
         if source.strip() and prediction.text.strip():
             pharaoh = align_words(self.predictor, source, prediction.text).pharaoh()
-        self.aligned.write(f"{pharaoh}\n")
+        self.links.write(f"{pharaoh}\n")
         return pharaoh
 
 
 def _write_text(text: str) -> None:
-    # UTF-8 whatever the terminal says: this is data, as the input is
+    # UTF-8 regardless of the locale, as the input
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""`heedful probe`: what an encoder can and cannot do, measured on any of them."""
+"""`heedful probe`: measure recall by distance, gradients, speed and order sensitivity of encoders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli import lists
-from heedful.cli.files import check_writable
+from heedful.cli.option_values import check_threads, parse_positive_integers, split_commas
 from heedful.cli.options import Json, Overwrite, Plot, Quiet
 from heedful.cli.output import Output
+from heedful.cli.output_files import check_writable
 from heedful.errors import OptionError
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from heedful.probe.results import Curve
     from heedful.probe.settings import Settings
 
-ENCODERS = "none,window,rnn,lstm,gru,attention,transformer"
-MEASURES = "recall,gradient,time,cores,order"
+DEFAULT_ENCODERS = "none,window,rnn,lstm,gru,attention,transformer"
+DEFAULT_MEASURES = "recall,gradient,time,cores,order"
 
 
-def _count(what: str, least: int = 1) -> Any:
-    return typer.Option(min=least, metavar="N", help=what)
+def _count(help: str, minimum: int = 1) -> Any:
+    return typer.Option(min=minimum, metavar="N", help=help)
 
 
 def probe(
@@ -31,58 +31,59 @@ def probe(
         str,
         typer.Option(
             metavar="A,B,...",
-            help="Encoders, each with options after colons: transformer:positions=rotary:heads=8. "
-            "There are {encoders}.",
+            help="Encoders to probe, each with optional settings, as in transformer:positions=rotary:heads=8. "
+            "Choices: {encoders}.",
         ),
-    ] = ENCODERS,
+    ] = DEFAULT_ENCODERS,
     measure: Annotated[
         str,
         typer.Option(
             metavar="A,B,...",
-            help="recall, copy and first (accuracy by distance), gradient, time, cores, order.",
+            help="What to measure: recall, copy, first (accuracy by distance), gradient, time, cores, order.",
         ),
-    ] = MEASURES,
+    ] = DEFAULT_MEASURES,
     lengths: Annotated[
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Test and time at these lengths, in tokens.",
+            help="Sequence lengths to test and time, in tokens.",
             show_default="8,16,...,128; for time 64,128,...,1024",
         ),
     ] = None,
     train_lengths: Annotated[
         str,
         typer.Option(
-            metavar="A,B,...", help='Train at these, or "each": anew at every tested length.'
+            metavar="A,B,...",
+            help='Sequence lengths to train on, or "each": a separate model for each tested length.',
         ),
     ] = "8,16,32",
-    length: Annotated[int, _count("Length for gradient, cores and order.", 4)] = 64,
+    length: Annotated[int, _count("Sequence length for gradient, cores and order.", 4)] = 64,
     steps: Annotated[int, _count("Training steps of each model.", 0)] = 150,
-    tokens: Annotated[int, _count("Tokens of a training step.")] = 1024,
+    tokens: Annotated[int, _count("Tokens per training step.")] = 1024,
     learning_rate: Annotated[
-        float, typer.Option(min=0.0, metavar="X", help="The highest of a training.")
+        float, typer.Option(min=0.0, metavar="X", help="Peak learning rate.")
     ] = 3e-3,
-    width: Annotated[int, _count("Features of a state, for every encoder.")] = 32,
-    symbols: Annotated[int, _count("How many different answers there are.", 2)] = 8,
-    examples: Annotated[int, _count("Test sequences at each length.")] = 200,
-    seeds: Annotated[int, _count("Models of each encoder; the table then shows the spread.")] = 1,
-    seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 0,
-    threads: Annotated[int, _count("Processor threads; cores tries all counts.")] = 1,
-    batch: Annotated[int, _count("Sequences at once where time is measured.")] = 1,
+    width: Annotated[int, _count("State size of every encoder.")] = 32,
+    symbols: Annotated[int, _count("Number of symbols to remember.", 2)] = 8,
+    examples: Annotated[int, _count("Test sequences per length.")] = 200,
+    seeds: Annotated[int, _count("Models per encoder; the table then shows the spread.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="First random seed.")] = 0,
+    threads: Annotated[int, _count("CPU threads; cores tries all counts.")] = 1,
+    batch: Annotated[int, _count("Batch size for time and cores.")] = 1,
     seconds: Annotated[
-        float, typer.Option(min=0.01, metavar="S", help="For the rounds of one timed length.")
+        float, typer.Option(min=0.01, metavar="S", help="Time per timed length.")
     ] = 0.5,
     out: Plot = None,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure what encoders can and cannot do: memory by distance, gradients, time, cores, sense of order.
+    """Probe encoders: recall, gradients, speed, order sensitivity.
 
-    recall asks at the end for the one symbol in a sequence of noise, copy for all of a first half again, first
-    which of two symbols came first; each model trains for the same number of steps. gradient is the size of
-    d state / d input by distance, fresh and trained; order is how much states change when inputs change places.
-    All but time and cores come out the same again for the same seed.
+    recall: name the one symbol in a sequence of noise. copy: repeat the first half of a sequence. first: name which
+    of two symbols came first. gradient: norm of d state / d input by distance, before and after training. time:
+    seconds by length. cores: speedup by CPU threads. order: change of the states when inputs are permuted. Every
+    model trains for the same number of steps. All measures but time and cores are reproducible for a given seed.
 
     Example:
         heedful probe --encoders none,window,lstm --measure recall --steps 40
@@ -97,25 +98,25 @@ def probe(
     each = train_lengths.strip() == "each"
     settings = Settings(
         **_lengths(lengths),
-        train_lengths=(4,) if each else lists.whole_numbers("--train-lengths", train_lengths),
+        train_lengths=(4,) if each else parse_positive_integers("--train-lengths", train_lengths),
         each=each, length=length, steps=steps, tokens=tokens, learning_rate=learning_rate,
         width=width, symbols=symbols, examples=examples, seeds=seeds, seed=seed,
-        threads=lists.threads(threads), batch=batch, seconds=seconds,
+        threads=check_threads(threads), batch=batch, seconds=seconds,
     )  # fmt: skip
-    names = lists.parts(measure)
+    names = split_commas(measure)
     check_names(names)
-    specs = [Spec.parse(each) for each in lists.parts(encoders)]
+    specs = [Spec.parse(each) for each in split_commas(encoders)]
     if not specs:
-        raise OptionError(f"name an encoder: {ENCODERS}")
+        raise OptionError(f"name an encoder: {DEFAULT_ENCODERS}")
     _check_out(out, overwrite=overwrite)
-    found = run(specs, names, settings, output)
-    _finish(found, settings, out, output)
+    curves = run_measures(specs, names, settings, output)
+    _report(curves, settings, out, output)
 
 
 def _lengths(text: str | None) -> dict[str, tuple[int, ...]]:
     if text is None:
         return {}
-    numbers = lists.whole_numbers("--lengths", text)
+    numbers = parse_positive_integers("--lengths", text)
     return {"lengths": numbers, "timed_lengths": numbers}
 
 
@@ -127,41 +128,41 @@ def _check_out(out: Path | None, *, overwrite: bool) -> None:
         check_writable(out, overwrite=overwrite)
 
 
-def run(
+def run_measures(
     specs: list[Spec], names: list[str], settings: Settings, output: Output
 ) -> dict[str, list[Curve]]:
-    """Take the measures one after the other; show each when it is done."""
-    from heedful.cli.progress import doing_bar
+    """Run the measures one after the other, show each when it is done, and return name -> curves."""
+    from heedful.cli.progress import status_bar
     from heedful.probe.cost import threads
     from heedful.probe.measures import MEASURES
     from heedful.probe.show import table
     from heedful.probe.workshop import Workshop
 
-    shop = Workshop(settings)
+    models = Workshop(settings)
     for spec in specs:
-        shop.encoder(spec, settings.seed)  # what cannot be built is told before anything is trained
-    found: dict[str, list[Curve]] = {}
-    with doing_bar(output) as bar, threads(settings.threads):
+        models.encoder(spec, settings.seed)  # reports invalid settings before any training
+    curves: dict[str, list[Curve]] = {}
+    with status_bar(output) as bar, threads(settings.threads):
         for name in names:
-            task = bar.add_task(name, total=None, doing="")
-            found[name] = []
-            for curve in MEASURES[name].run(specs, shop):
-                found[name].append(curve)
-                bar.update(task, doing=f"{curve.encoder} {curve.variant}")
+            task = bar.add_task(name, total=None, status="")
+            curves[name] = []
+            for curve in MEASURES[name].run(specs, models):
+                curves[name].append(curve)
+                bar.update(task, status=f"{curve.encoder} {curve.variant}")
             bar.remove_task(task)
             if not output.json:
                 output.console.print(f"{name}: {MEASURES[name].title}, by {MEASURES[name].axis}")
-            output.table(table(found[name]))
+            output.table(table(curves[name]))
             output.say()
-    return found
+    return curves
 
 
-def _finish(
-    found: dict[str, list[Curve]], settings: Settings, out: Path | None, output: Output
+def _report(
+    by_measure: dict[str, list[Curve]], settings: Settings, out: Path | None, output: Output
 ) -> None:
     from heedful.bench.machine import describe
 
-    curves = [curve for each in found.values() for curve in each]
+    curves = [curve for group in by_measure.values() for curve in group]
     if out is not None:
         from heedful.probe.plot import draw
 

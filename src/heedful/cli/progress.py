@@ -1,4 +1,4 @@
-"""Training as a person sees it: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long operations: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from rich.progress import Progress as Bar
 
 from heedful.answers.base import Scores
 from heedful.cli.output import Output, duration
+from heedful.errors import count
 from heedful.tasks.base import Task
 from heedful.training.events import Event, Finished, Progress, Started, Validated
 
 Item = TypeVar("Item")
 
-PLAIN_SECONDS = 10.0
-"""Between two plain lines of progress."""
+LINE_INTERVAL = 10.0
+"""Seconds between two plain lines of progress."""
 
 
-def doing_bar(output: Output) -> Bar:
-    """Return a bar whose tasks have a description and, in `doing`, say what is done now."""
+def status_bar(output: Output) -> Bar:
+    """Return a progress bar whose tasks have a description and a `status`."""
     return Bar(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[doing]}"),
+        TextColumn("{task.fields[status]}"),
         console=output.console,
         disable=not output.is_interactive,
         transient=True,
@@ -34,13 +35,13 @@ def doing_bar(output: Output) -> Bar:
 
 
 class TrainingProgress:
-    """Shows the events of a training; used as a context manager, so that the bar always ends."""
+    """Shows the events of a training; a context manager, so that the bar is always closed."""
 
     def __init__(self, task: Task, output: Output):
         self.task = task
         self.output = output
         self.epochs = 0
-        self.reported = -PLAIN_SECONDS
+        self.last_report = -LINE_INTERVAL
         self.bar = Bar(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=24),
@@ -74,28 +75,27 @@ class TrainingProgress:
             case Validated():
                 self.output.say(validation_line(self.task, event))
             case Finished():
-                why = "stopped early" if event.stopped_early else "finished"
-                epochs = "epoch" if event.epochs == 1 else "epochs"
+                reason = "stopped early" if event.stopped_early else "finished"
                 self.output.say(
-                    f"{why} after {event.epochs} {epochs} and {duration(event.seconds)}; "
-                    f"kept: {event.chosen} ({metrics_line(self.task, event.scores)})"
+                    f"{reason} after {count(event.epochs, 'epoch')} and {duration(event.seconds)}; "
+                    f"best weights: {event.chosen} ({metrics_line(self.task, event.scores)})"
                 )
 
     def _start(self, event: Started) -> None:
         self.epochs = event.epochs
         total = event.epochs * event.steps_per_epoch
         self.bar.update(self.bar_task, total=total, completed=event.first_step)
-        left_out = f", {event.left_out:,} left out as too long" if event.left_out else ""
+        skipped = f", {event.left_out:,} skipped as too long" if event.left_out else ""
         sizes = ", ".join(f"{name} {size:,}" for name, size in event.sizes.items())
         self.output.say(
-            f"{event.train_examples:,} training {self.task.examples}{left_out}, "
+            f"{event.train_examples:,} training {self.task.examples}{skipped}, "
             f"{event.valid_examples:,} validation {self.task.examples}; {sizes}; "
             f"{event.parameters:,} parameters"
         )
         for notice in event.notices:
             self.output.say(f"note: {notice}")
         if event.first_step:
-            self.output.say(f"going on from step {event.first_step:,} of {total:,}")
+            self.output.say(f"resuming from step {event.first_step:,} of {total:,}")
 
     def _advance(self, event: Progress) -> None:
         state = (
@@ -106,14 +106,14 @@ class TrainingProgress:
         self.bar.update(
             self.bar_task, total=event.steps, completed=event.step, epoch=epoch, state=state
         )
-        if not self.output.is_interactive and time.monotonic() - self.reported >= PLAIN_SECONDS:
-            self.reported = time.monotonic()
+        if not self.output.is_interactive and time.monotonic() - self.last_report >= LINE_INTERVAL:
+            self.last_report = time.monotonic()
             self.output.say(f"epoch {epoch}, step {event.step:,}/{event.steps:,}: {state}")
 
 
 def validation_line(task: Task, event: Validated) -> str:
-    """Say what an epoch reached."""
-    best = ", the best so far" if event.best else ""
+    """Format the losses and validation metrics of an epoch."""
+    best = ", best so far" if event.best else ""
     return (
         f"epoch {event.epoch}: training loss {event.train_loss:.3f}, validation {metrics_line(task, event.scores)}"
         f"{best} ({duration(event.seconds)})"
@@ -121,7 +121,7 @@ def validation_line(task: Task, event: Validated) -> str:
 
 
 def metrics_line(task: Task, scores: Scores) -> str:
-    """Write validation metrics on one line."""
+    """Format validation metrics on one line."""
     return ", ".join(
         f"{metric.title} {scores[name]:{metric.format_spec}}"
         for name, metric in task.answer.metrics.items()
@@ -131,7 +131,7 @@ def metrics_line(task: Task, scores: Scores) -> str:
 def with_progress(
     items: Iterable[Item], total: int | None, output: Output, unit: str = "lines"
 ) -> Iterator[Item]:
-    """Hand items on while a bar counts them, or plain lines every few seconds."""
+    """Yield the items and show how many are done."""
     with Bar(
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
@@ -141,10 +141,10 @@ def with_progress(
         disable=not output.is_interactive,
         transient=True,
     ) as bar:
-        task, reported = bar.add_task("", total=total), time.monotonic()
+        task, last_report = bar.add_task("", total=total), time.monotonic()
         for done, item in enumerate(items, start=1):
             yield item
             bar.update(task, completed=done)
-            if not output.is_interactive and time.monotonic() - reported >= PLAIN_SECONDS:
-                reported = time.monotonic()
+            if not output.is_interactive and time.monotonic() - last_report >= LINE_INTERVAL:
+                last_report = time.monotonic()
                 output.say(f"{done:,}{'' if total is None else f'/{total:,}'} {unit}")

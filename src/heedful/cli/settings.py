@@ -1,4 +1,4 @@
-"""The configuration of a training, put together from a file and from options."""
+"""Build the configuration of a training from a file and command-line options."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from heedful.tasks.table import ENTRIES, TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskChoices:
-    """What was given on the command line for a task."""
+class TrainArguments:
+    """The command-line settings of `heedful train TASK` and `heedful config TASK`."""
 
     task: str
     values: Mapping[str, Any] = field(default_factory=dict)
-    """Name of an option of the task -> its value, of those that were given."""
+    """Name of a task option -> its value, for the options given."""
     sets: Sequence[str] = ()
-    """Of `--set`."""
+    """Values of `--set`."""
 
     def overrides(self, in_file: Mapping[str, Any]) -> list[str]:
-        """Return everything but `sets` as `section.key=value`; `in_file` is what the file says.
+        """Return the task options, without `sets`, as `section.key=value`; `in_file` holds the file's settings.
 
-        Raises: OptionError for a value that does not exist, or does not go with the file.
+        Raises: OptionError for an invalid value, or one that conflicts with the file.
         """
-        chosen = GivenOptions(self.values, in_file, self.sets, self.task)
+        given = GivenOptions(self.values, in_file, self.sets, self.task)
         return [
             override
             for option in ENTRIES[self.task].options
             if self.values.get(option.name)
-            for override in option.overrides(self.values[option.name], chosen)
+            for override in option.overrides(self.values[option.name], given)
         ]
 
     def any(self) -> bool:
-        """Whether anything was given."""
+        """Whether any option was given."""
         return bool(self.overrides({}) or self.sets)
 
 
-def configure(path: Path | None, choices: TaskChoices) -> Any:
-    """Lay the choices over the configuration file, or over the defaults; `--set` comes last.
+def configure(path: Path | None, arguments: TrainArguments) -> Any:
+    """Apply the options, then `--set`, to the configuration file or the defaults.
 
     Raises: OptionError naming file and line, or the option, and the nearest valid name.
     """
-    kind = TASKS[choices.task].configuration
-    values = {} if path is None else apply_overrides(kind, read_toml(path), ())
-    overrides = [*choices.overrides(values), *choices.sets]
+    config_type = TASKS[arguments.task].configuration
+    values = {} if path is None else apply_overrides(config_type, read_toml(path), ())
+    overrides = [*arguments.overrides(values), *arguments.sets]
     if path is not None:
-        return read_configuration(kind, path, overrides)
-    return build(kind, apply_overrides(kind, {}, overrides))
+        return read_configuration(config_type, path, overrides)
+    return build(config_type, apply_overrides(config_type, {}, overrides))
 
 
-def configure_run(path: Path | None, choices: TaskChoices, run: Path | None) -> Any:
-    """As `configure`; for a run that is resumed, its own configuration is the base unless a file is given.
+def configure_run(path: Path | None, arguments: TrainArguments, resumed: Path | None) -> Any:
+    """As `configure`, but without a file the options apply to the configuration of the `resumed` run, if any.
 
-    Raises: OptionError as `configure`; RunError for a folder that holds no such run.
+    Raises: OptionError as `configure`; RunError for a folder without a run of this task.
     """
-    if run is None:
-        return configure(path, choices)
-    config = TASKS[choices.task].load_config(run)
-    if path is None and not choices.any():
+    if resumed is None:
+        return configure(path, arguments)
+    config = TASKS[arguments.task].load_config(resumed)
+    if path is None and not arguments.any():
         return config
-    return configure(path or run / CONFIGURATION, choices)
+    return configure(path or resumed / CONFIGURATION, arguments)

@@ -103,7 +103,7 @@ def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
     return [
         *commands,
         (f"heedful evaluate {folder} --test {test}", description),
-        (f"heedful predict {folder} FILE > {entry.predicted}", entry.predicts),
+        (f"heedful predict {folder} FILE > {entry.prediction_file}", entry.predict_summary),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Options of `heedful train`: how each is described, and the settings that it makes."""
+"""Task options of `heedful train`: help texts, and the settings that they change."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ TRANSFORMER: Final = "transformer"
 
 
 class GivenOptions(NamedTuple):
-    """What was given on the command line, and in a configuration file."""
+    """Everything given on the command line and in the configuration file."""
 
     values: Mapping[str, Any]
-    """Option -> value, of the options that were given."""
+    """Option -> value, for the options given."""
     in_file: Mapping[str, Any]
-    """The settings of the file."""
+    """Settings of the configuration file."""
     sets: Sequence[str]
-    """Of `--set`."""
+    """Values of `--set`."""
     task: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOption:
-    """An option `--name` of `heedful train` of a task."""
+    """An option `--name` of `heedful train TASK`."""
 
     name: str
     setting: str
     """The setting that it changes, such as `data.column`."""
     metavar: str
     help: str
-    """May hold `{encoders}`, `{models}` and `{scores}`, for the names in these tables."""
+    """May contain `{encoders}`, `{models}` and `{scores}`, placeholders for the names in these tables."""
     default: str = ""
-    """What it is unless given, for the help."""
+    """Default value, as shown in the help."""
     many: bool = False
     """Whether it takes several values."""
     convert: Callable[[Any, GivenOptions], list[str]] | None = None
-    """(value, all that was given) -> `section.key=value`, for an option that has to be checked first."""
+    """(value, all options) -> `section.key=value`, for an option that needs validation."""
 
-    def overrides(self, value: Any, chosen: GivenOptions) -> list[str]:
-        """Return the settings that a value makes, as `section.key=value`.
+    def overrides(self, value: Any, given: GivenOptions) -> list[str]:
+        """Return a value of the option as settings, `section.key=value`.
 
-        Raises: OptionError for a value that does not exist, or does not go with the file.
+        Raises: OptionError for an invalid value, or one that conflicts with the file.
         """
         if self.convert is not None:
-            return self.convert(value, chosen)
-        written = json.dumps(list(value) if self.many else value, ensure_ascii=False)
-        return [f"{self.setting}={written}"]
+            return self.convert(value, given)
+        text = json.dumps(list(value) if self.many else value, ensure_ascii=False)
+        return [f"{self.setting}={text}"]
 
 
 def split_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
-    """Read `--columns A,B` (or `--columns A B`).
+    """Parse `--columns A,B` (or `--columns A B`).
 
     Raises: OptionError unless there are two names.
 
@@ -63,38 +63,38 @@ def split_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
     names = tuple(name.strip() for each in columns or () for name in each.split(","))
     if names and (len(names) != 2 or not all(names)):
         raise OptionError(
-            f"--columns wants the names of two columns, source and target, as in --columns en,de; "
+            f"--columns takes the names of two columns, source and target, as in --columns en,de; "
             f"got {', '.join(columns or ())!r}"
         )
     return names
 
 
-def _columns(value: Sequence[str], chosen: GivenOptions) -> list[str]:
+def _columns(value: Sequence[str], given: GivenOptions) -> list[str]:
     return [f"data.columns={json.dumps(split_columns(value), ensure_ascii=False)}"]
 
 
-def _encoder(name: str, chosen: GivenOptions) -> list[str]:
-    """Turn --encoder into a setting; a file's settings of another encoder cannot be kept."""
+def _encoder(name: str, given: GivenOptions) -> list[str]:
+    """Convert --encoder to a setting; refuse settings in the file that this encoder does not have."""
     from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
 
     if name not in ENCODERS:
         raise unknown_choice("--encoder", name, ENCODERS)
-    settings = set(_section(chosen, "encoder")) - {"kind"}
+    settings = set(_section(given, "encoder")) - {"kind"}
     if unknown := settings - set(ENCODER_CONFIGS[name].model_fields):
         raise OptionError(
             f"--encoder {name}, but the configuration file sets encoder.{min(unknown)}, which it does not "
-            f"have; leave that out of the file, or start from `heedful config {chosen.task} --encoder {name}`"
+            f"have; remove that from the file, or start from `heedful config {given.task} --encoder {name}`"
         )
     return [f'encoder.kind="{name}"']
 
 
-def _model(kind: str, chosen: GivenOptions) -> list[str]:
-    """Turn --model into a setting; a file's settings of another kind of model cannot be kept."""
+def _model(kind: str, given: GivenOptions) -> list[str]:
+    """Convert --model to a setting; refuse settings in the file that this kind of model does not have."""
     from heedful.models import MODELS
 
     if kind not in MODELS:
         raise unknown_choice("--model", kind, MODELS)
-    in_file = _section(chosen, "model")
+    in_file = _section(given, "model")
     file_kind = str(in_file.get("kind", TRANSFORMER))
     if len(in_file) > 1 and (kind == TRANSFORMER) != (file_kind == TRANSFORMER):
         raise OptionError(
@@ -104,20 +104,20 @@ def _model(kind: str, chosen: GivenOptions) -> list[str]:
     return [f'model.kind="{kind}"']
 
 
-def _attention(name: str, chosen: GivenOptions) -> list[str]:
-    """Turn --attention into the setting of the model's kind."""
+def _attention(name: str, given: GivenOptions) -> list[str]:
+    """Convert --attention to the setting of the model kind."""
     from heedful.models import MODELS
     from heedful.nn.scores import SCORE_MODULES
 
-    kind = chosen.values.get("model") or str(_section(chosen, "model").get("kind", TRANSFORMER))
-    for setting in chosen.sets:
+    kind = given.values.get("model") or str(_section(given, "model").get("kind", TRANSFORMER))
+    for setting in given.sets:
         key, _, value = setting.partition("=")
         if key.strip() == "model.kind":
             kind = value.strip().strip("\"'")
     if kind == TRANSFORMER and name == "none":
         others = " or ".join(other for other in MODELS if other != TRANSFORMER)
         raise OptionError(
-            f"a transformer is made of attention; --attention none goes with --model {others}"
+            f"a transformer cannot go without attention; use --attention none with --model {others}"
         )
     names = [*SCORE_MODULES] if kind == TRANSFORMER else ["none", *SCORE_MODULES]
     if name not in names:
@@ -125,9 +125,9 @@ def _attention(name: str, chosen: GivenOptions) -> list[str]:
     return [f'model.{"score" if kind == TRANSFORMER else "attention"}="{name}"']
 
 
-def _section(chosen: GivenOptions, name: str) -> Mapping[str, Any]:
-    found = chosen.in_file.get(name, {})
-    return found if isinstance(found, dict) else {}
+def _section(given: GivenOptions, name: str) -> Mapping[str, Any]:
+    section = given.in_file.get(name, {})
+    return section if isinstance(section, dict) else {}
 
 
 def train_files(help: str, metavar: str = "FILE") -> TaskOption:
@@ -146,7 +146,7 @@ COLUMNS: Final = TaskOption(
     name="columns",
     setting="data.columns",
     metavar="A,B",
-    help="Source and target column of a table, by name, or by number (1,2) where it has no header.",
+    help="Source and target columns of a table: names, or numbers (1,2) if it has no header.",
     many=True,
     convert=_columns,
 )
@@ -154,7 +154,7 @@ MODEL: Final = TaskOption(
     name="model",
     setting="model.kind",
     metavar="NAME",
-    help="{models}.",
+    help="Kind of model: {models}.",
     default="transformer",
     convert=_model,
 )
@@ -162,7 +162,7 @@ ATTENTION: Final = TaskOption(
     name="attention",
     setting="model.attention",
     metavar="NAME",
-    help="How a query and a key are scored: {scores}; or none: no attention.",
+    help="Attention score: {scores}; or none for no attention.",
     default="scaled_dot for a transformer, else additive",
     convert=_attention,
 )
@@ -170,7 +170,7 @@ ENCODER: Final = TaskOption(
     name="encoder",
     setting="encoder.kind",
     metavar="NAME",
-    help="What a token knows of its context: {encoders}.",
+    help="Kind of encoder: {encoders}.",
     default="lstm",
     convert=_encoder,
 )
@@ -178,15 +178,15 @@ LABEL_COLUMN: Final = TaskOption(
     name="column",
     setting="data.column",
     metavar="NAME",
-    help="Which column holds the labels: upos, xpos, feats, deprel, … or a feature such as Number; in "
-    "columns a number, or last; in JSON lines a key.",
+    help="Labels: a CoNLL-U column (upos, xpos, feats, deprel, …) or a feature such as Number; a column number or "
+    '"last" of CoNLL; a key of JSON lines.',
     default="upos, last or tags",
 )
 TEXT: Final = TaskOption(
     name="text",
     setting="data.text",
     metavar="NAME",
-    help="Column of the texts; a number, from 1, where the table has no header.",
+    help="Column of the texts; a number, from 1, if the table has no header.",
     default="text",
 )
 LABEL: Final = TaskOption(
@@ -200,52 +200,52 @@ TARGET: Final = TaskOption(
     name="target",
     setting="data.target",
     metavar="NAME",
-    help="Column of the numbers.",
+    help="Column of the numbers to predict.",
     default="target",
 )
 TABLES: Final = (
     train_files(
-        "A table with a text and an answer a row: .tsv, .csv or .jsonl, .gz too; can be given again."
+        "Training table, one text and its target per row: .tsv, .csv or .jsonl. May be gzipped; repeatable."
     ),
     valid_files(
-        "Texts to choose the best weights by, given likewise.",
-        default="a tenth of --train, cut off",
+        "Validation table to select the best checkpoint, in the same format.",
+        default="10% of --train",
     ),
 )
 SERIES: Final = (
     train_files(
-        "Series: .ts, .npy, or a table (.csv, .tsv, .jsonl) in long form (--series names the column of the series) or "
-        "a file a series; or builtin:waves."
+        "Training series: .ts; .npy; a .csv, .tsv or .jsonl table in long form (with --series) or per series; or "
+        "builtin:waves."
     ),
     valid_files(
-        "Series to choose the best weights by, given likewise.",
-        default="a fifth of --train, cut off",
+        "Validation series to select the best checkpoint, in the same format.",
+        default="20% of --train",
     ),
     TaskOption(
         name="series",
         setting="data.series",
         metavar="NAME",
-        help="Column that names the series of a row.",
+        help="Column that identifies the series of a row.",
         default="each file is one series",
     ),
     TaskOption(
         name="time",
         setting="data.time",
         metavar="NAME",
-        help="Column that sorts the rows of a series.",
+        help="Column to sort the rows of a series by.",
     ),
     TaskOption(
         name="file",
         setting="data.file",
         metavar="NAME",
-        help="Column that names a file for each series.",
+        help="Column that names the file of each series.",
     ),
 )
 HORIZON: Final = TaskOption(
     name="horizon",
     setting="data.horizon",
     metavar="N",
-    help="Steps to forecast.",
+    help="Number of steps to forecast.",
     default="1",
-    convert=lambda value, chosen: [f"data.horizon={value}"],
+    convert=lambda value, given: [f"data.horizon={value}"],
 )

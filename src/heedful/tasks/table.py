@@ -1,6 +1,6 @@
-"""Every task by its name: how the command shows it, and the module that defines it.
+"""The table of tasks: command-line options, help texts and defining module of each.
 
-Only names, options and help texts are here, so that `heedful --help` need not import PyTorch.
+Imports no task, so that `heedful --help` does not wait for PyTorch.
 """
 
 from __future__ import annotations
@@ -19,50 +19,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskEntry:
-    """A task as the command shows it."""
+    """A task as shown by the command line."""
 
     module: str
-    """Defines the task."""
+    """Module that defines the task."""
     attribute: str = "TASK"
-    """The name of the task in that module."""
+    """Name of the task in that module."""
     options: Sequence[TaskOption]
-    """Of `heedful train`, beside those that every task has; --train and --valid come first."""
+    """Options of `heedful train` specific to the task; --train and --valid come first."""
     summary: str
-    """What `heedful train` does, on one line."""
-    text: str
-    """What it is for."""
+    """First line of the help of `heedful train TASK`."""
+    description: str
+    """What the task is used for."""
     examples: Sequence[str]
-    """What follows `heedful train TASK`, in examples that run; the last word of the first is a run that is resumed."""
+    """Runnable arguments of `heedful train TASK`; the first ends with the run folder of the --resume example."""
     config_example: tuple[str, str]
-    """What follows `heedful config TASK`, and what is trained on with the file that it prints."""
+    """Arguments of `heedful config TASK`, and data options to train with the file that it prints."""
     test: str = "FILE"
-    """What `heedful evaluate --test` takes, for advice."""
-    predicted: str = "predicted"
-    """A name for the output of `heedful predict`, for advice."""
-    predicts: str = "Predict a file"
-    """What `heedful predict` does, for advice."""
+    """Placeholder for the value of `heedful evaluate --test` in suggested commands."""
+    prediction_file: str = "predicted"
+    """Output file of `heedful predict` in suggested commands."""
+    predict_summary: str = "Predict a file"
+    """What `heedful predict` does, in suggested commands."""
 
     def train_help(self, name: str) -> str:
-        """Return the help of `heedful train` of this task."""
+        """Return the help of `heedful train TASK`."""
         resumed = self.examples[0].split()[-1]
         lines = [*self.examples, f"--resume --out {resumed}"]
         examples = "".join(f"\n    heedful train {name} {line}" for line in lines)
-        return f"{self.summary}\n\n{self.text} {_CHECKED}\n\nExample:{examples}\n"
+        return f"{self.summary}\n\n{self.description} {_RUN_FOLDER}\n\nExample:{examples}\n"
 
     def config_help(self, name: str) -> str:
-        """Return the help of `heedful config` of this task."""
-        chosen, trained = self.config_example
+        """Return the help of `heedful config TASK`."""
+        options, data = self.config_example
         return (
-            f"Print every setting of `heedful train {name}`, its meaning and default.\n\n"
-            "Save it, change it, and train with it. What is not in a file has its default.\n\n"
-            f"Example:\n    heedful config {name} {chosen} > {name}.toml"
-            f"\n    heedful train {name} --config {name}.toml {trained} --out runs/{name}\n"
+            f"Print all settings of {name} as TOML.\n\n"
+            f"Save the output, edit it, and pass it to `heedful train {name} --config`. Settings missing from the file "
+            "take their defaults.\n\n"
+            f"Example:\n    heedful config {name} {options} > {name}.toml"
+            f"\n    heedful train {name} --config {name}.toml {data} --out runs/{name}\n"
         )
 
 
-_CHECKED: Final = (
-    "Everything is checked before --out is touched. The run's folder holds the configuration, what was learned "
-    "of the data, the best weights, metrics.jsonl and report.html."
+_RUN_FOLDER: Final = (
+    "Data and options are checked before anything is written. The run folder --out holds the best weights and all "
+    "else needed to predict, config.toml, metrics.jsonl and report.html."
 )
 
 ENTRIES: Final[dict[str, TaskEntry]] = {
@@ -70,21 +71,21 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         module="heedful.tasks.translate",
         options=(
             train_files(
-                "Two line-aligned files (.gz too); or one .tsv, .csv or .jsonl table with --columns; "
-                "or builtin:dates, builtin:numbers.",
+                "Training data: two line-aligned text files; a .tsv, .csv or .jsonl table with --columns; or "
+                "builtin:dates or builtin:numbers. Files may be gzipped.",
                 "SRC TGT",
             ),
             valid_files(
-                "Pairs to choose the best weights by, given likewise; built-in corpora bring their own.",
+                "Validation data to select the best checkpoint, in the same format; built-in corpora include it.",
                 "SRC TGT",
             ),
             options.COLUMNS,
             options.MODEL,
             options.ATTENTION,
         ),
-        summary="Train a translator on pairs of texts.",
-        text="Languages, spellings, notations: whatever turns one line into another. Two files with a text a line are "
-        "enough; the vocabulary is made from them.",
+        summary="Train an encoder–decoder to translate text.",
+        description="For languages, spellings, notations: any mapping from one line of text to another. The vocabulary "
+        "is built from the training data.",
         examples=(
             "--train train.en train.de --valid valid.en valid.de --out runs/en-de",
             "--train train.tsv --valid valid.tsv --columns en,de --out runs/table",
@@ -92,23 +93,23 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         ),
         config_example=("--model gru --set training.epochs=20", "--train builtin:dates"),
         test="TEST.SRC TEST.TGT",
-        predicted="translated.txt",
-        predicts="Translate a file, a text a line",
+        prediction_file="translated.txt",
+        predict_summary="Translate a file line by line",
     ),
     "tag": TaskEntry(
         module="heedful.tasks.tag",
         options=(
             train_files(
-                "Labelled sentences: .conllu, .conll (a token and its label a line) or .jsonl, .gz too; "
-                "can be given again."
+                "Labelled sentences: .conllu, .conll (a token and its label per line), .jsonl or builtin:saw. "
+                "May be gzipped; repeatable."
             ),
-            valid_files("Sentences to choose the best weights by, given likewise."),
+            valid_files("Validation sentences to select the best checkpoint, in the same format."),
             options.LABEL_COLUMN,
             options.ENCODER,
         ),
-        summary="Train a tagger: a label for each token.",
-        text="Parts of speech, features, named entities: whatever stands in a column of CoNLL-U, in the last column "
-        'of a CoNLL file, or under "tags" in JSON lines.',
+        summary="Train a tagger: one label per token.",
+        description="For parts of speech, morphological features, named entities. Labels are read from a column of "
+        'CoNLL-U, the last column of CoNLL, or "tags" in JSON lines.',
         examples=(
             "--train train.conllu --valid dev.conllu --out runs/pos",
             "--train train.conllu --valid dev.conllu --column Number --encoder window --out runs/number",
@@ -118,92 +119,90 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             "--encoder transformer --set training.epochs=10",
             "--train train.conllu --valid dev.conllu",
         ),
-        predicted="labelled",
-        predicts="Label a file, written in its own format",
+        prediction_file="labelled",
+        predict_summary="Tag a file, in its own format",
     ),
     "classify": TaskEntry(
         module="heedful.tasks.classify",
         options=(*options.TABLES, options.TEXT, options.LABEL, options.ENCODER),
-        summary="Train a classifier: a label for each text.",
-        text="Topics, sentiment, languages, intents: whatever stands beside the texts of a table. With "
-        "data.separator a text has any number of labels.",
+        summary="Train a text classifier: one label per text.",
+        description="For topics, sentiment, languages, intents. With the setting data.separator a text may have any "
+        "number of labels.",
         examples=(
             "--train train.tsv --valid dev.tsv --text sentence --out runs/mood",
             "--train questions.csv --label topic --encoder transformer --out runs/topics",
             "--train tagged.jsonl --label tags --set data.separator=, --out runs/tags",
         ),
         config_example=("--encoder transformer --set pooling.kind=mean", "--train train.tsv"),
-        predicted="answered",
-        predicts="Answer a table, written in its own format",
+        predict_summary="Classify a table, in its own format",
     ),
     "regress": TaskEntry(
         module="heedful.tasks.regress",
         options=(*options.TABLES, options.TEXT, options.TARGET, options.ENCODER),
-        summary="Train a regressor: a number for each text.",
-        text="Ratings, prices, solubilities: whatever number stands beside the texts of a table. Errors are in the "
-        "target's own units.",
+        summary="Train a text regressor: one number per text.",
+        description="For ratings, prices, solubilities. Errors are reported in the units of the target.",
         examples=(
             "--train train.csv --valid dev.csv --text review --target stars --out runs/stars",
             "--train new.csv --text smiles --target logS --set vocabulary.kind=char --out runs/logS",
         ),
         config_example=("--encoder gru", "--train train.csv"),
-        predicted="answered",
-        predicts="Answer a table, written in its own format",
+        predict_summary="Predict the targets of a table, in its own format",
     ),
     "classify-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="CLASSIFY",
         options=(*options.SERIES, options.LABEL, options.ENCODER),
-        summary="Train a classifier: a label for each series of numbers.",
-        text="Gestures, faults, heart beats: whatever is measured step by step, one number or several at once.",
+        summary="Train a time-series classifier: one label per series.",
+        description="For gestures, faults, heart beats: univariate or multivariate series.",
         examples=(
             "--train builtin:waves --out runs/waves",
             "--train long.csv --series id --time t --label kind --encoder gru --out runs/kinds",
         ),
         config_example=("--encoder convolution", "--train builtin:waves"),
-        predicted="answered.tsv",
-        predicts="Label the series of a file",
+        prediction_file="predicted.tsv",
+        predict_summary="Classify the series of a file",
     ),
     "regress-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="REGRESS",
         options=(*options.SERIES, options.TARGET, options.ENCODER),
-        summary="Train a regressor: a number for each series of numbers.",
-        text="A temperature, a duration, a load: whatever number follows from a whole series.",
+        summary="Train a time-series regressor: one number per series.",
+        description="For a temperature, a duration, a load: any number that depends on a whole series.",
         examples=("--train builtin:waves --encoder convolution --out runs/delays",),
         config_example=("--encoder gru", "--train builtin:waves"),
-        predicted="answered.tsv",
-        predicts="Give the series of a file their numbers",
+        prediction_file="predicted.tsv",
+        predict_summary="Predict the targets of the series of a file",
     ),
     "tag-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="TAG",
         options=(*options.SERIES, options.LABEL, options.ENCODER),
-        summary="Train a tagger: a label for each step of a series of numbers.",
-        text="Sleep stages, activities, faults: whatever state changes from step to step.",
+        summary="Train a time-series tagger: one label per step.",
+        description="For sleep stages, activities, faults: any state that changes from step to step.",
         examples=("--train builtin:waves --encoder gru --out runs/states",),
         config_example=("--encoder window", "--train builtin:waves"),
-        predicted="labelled.tsv",
-        predicts="Label each step of the series of a file",
+        prediction_file="labelled.tsv",
+        predict_summary="Label each step of the series of a file",
     ),
     "forecast": TaskEntry(
         module="heedful.tasks.series",
         attribute="FORECAST",
         options=(*options.SERIES, options.HORIZON, options.ENCODER),
-        summary="Train a forecaster: the next steps of a series of numbers.",
-        text="The last steps of each series are for validation. Errors are shown beside those of the last value again, "
-        "and with data.season beside those of the value one season before.",
+        summary="Train a time-series forecaster.",
+        description="Predicts the next --horizon steps. Without --valid, the last steps of each series are held out "
+        "for validation. Errors are compared with a persistence forecast (the last value) and, with the setting "
+        "data.season, a seasonal one (the value one season before).",
         examples=("--train builtin:waves --horizon 4 --out runs/forecast",),
         config_example=("--encoder gru --set data.horizon=4", "--train builtin:waves"),
-        predicted="forecast.tsv",
-        predicts="Forecast the series of a file",
+        prediction_file="forecast.tsv",
+        predict_summary="Forecast the series of a file",
     ),
 }
-"""The word after `heedful train` -> how the command shows the task."""
+"""Task name, as in `heedful train NAME` -> its entry."""
 
 
 class _Tasks(Mapping[str, "Task"]):
-    """The tasks of `ENTRIES`, each imported when it is asked for."""
+    """The tasks of `ENTRIES`, each imported on first access."""
 
     def __getitem__(self, name: str) -> Task:
         entry = ENTRIES[name]
@@ -221,15 +220,15 @@ class _Tasks(Mapping[str, "Task"]):
 
 
 TASKS: Final[Mapping[str, Task]] = _Tasks()
-"""The word after `heedful train` -> the task."""
+"""Task name -> task."""
 
 
 def data_options() -> list[TaskOption]:
-    """Return the options of `heedful train` that name columns, of all tasks."""
-    found = {
+    """Return the data options of all tasks, without --train and --valid."""
+    options_by_name = {
         option.name: option
         for entry in ENTRIES.values()
         for option in entry.options[2:]
         if option.setting.startswith("data.")
     }
-    return list(found.values())
+    return list(options_by_name.values())

@@ -1,4 +1,4 @@
-"""Run a comparison for a person: settings from a file and options, progress, Ctrl-C, the report."""
+"""The work of `heedful compare`: plan, train in worker processes with progress, report."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import typer
 
 from heedful.cli.command import INTERRUPTED, print_error
-from heedful.cli.compare_settings import CompareChoices, ComparePlace, plan_from
-from heedful.cli.compare_worker import KINDS, job_to_dict
+from heedful.cli.compare_settings import CompareArguments, CompareSource, build_plan
+from heedful.cli.compare_worker import EVENT_TYPES, job_to_dict
 from heedful.cli.output import Output, duration
-from heedful.cli.progress import PLAIN_SECONDS, doing_bar
+from heedful.cli.progress import LINE_INTERVAL, status_bar
 from heedful.compare.comparison import (
     PAGE,
     RESULTS,
@@ -37,18 +37,19 @@ from heedful.run_folder import write_text
 from heedful.training.events import Event, Progress, Started, Validated
 
 
-def run_comparison(what: str, choices: CompareChoices, out: Path | None, output: Output) -> None:
-    """Do all of a `heedful compare` command."""
+def run_comparison(
+    source: str, arguments: CompareArguments, out: Path | None, output: Output
+) -> None:
+    """Run `heedful compare`."""
     if out is None:
         raise OptionError("--out is missing: name the report's folder, as in --out reports/first")
-    place = ComparePlace(what)
-    plan = plan_from(place, choices)
+    plan = build_plan(CompareSource(source), arguments)
     data = plan.task.reader.read_training(next(iter(plan.contenders.values())).data)
     for config in plan.contenders.values():
         plan.task.check(config, *data)
     digest = data_digest(data)
     if check_folder(plan, out, digest):
-        output.say(f"going on with the comparison in {out}")
+        output.say(f"resuming the comparison in {out}")
     output.say(
         f"{len(plan.contenders)} contenders, {count(len(plan.seeds), 'seed')}, budget {plan.budget}: "
         f"{len(plan.jobs)} trainings of {len(data[0]):,} {plan.task.examples}, "
@@ -59,22 +60,22 @@ def run_comparison(what: str, choices: CompareChoices, out: Path | None, output:
 
 
 def _run(plan: Plan, out: Path, digest: str, output: Output) -> list[Outcome]:
-    """Train all that has not ended; an interruption ends the program with advice."""
+    """Run the unfinished trainings; on Ctrl-C print how to resume and exit."""
     outcomes = []
     try:
-        with _ComparisonProgress(plan, output) as watch:
-            for event in run_all(plan, out, digest, runner(plan)):
-                watch.show(event)
+        with _ComparisonProgress(plan, output) as progress:
+            for event in run_all(plan, out, digest, subprocess_runner(plan)):
+                progress.show(event)
                 if isinstance(event, JobFinished):
                     outcomes.append(event.outcome)
     except KeyboardInterrupt:
-        print_error("stopped; the same command goes on with it", label="")
+        print_error("interrupted; run the same command to resume", label="")
         raise typer.Exit(INTERRUPTED) from None
     return outcomes
 
 
-def runner(plan: Plan) -> Any:
-    """Return what does a job: a process of its own."""
+def subprocess_runner(plan: Plan) -> Any:
+    """Return a function that runs a job in a process of its own and yields its events."""
 
     def run(job: Job, folder: Path) -> Iterator[Event | Outcome]:
         command = [sys.executable, "-m", "heedful.cli.compare_worker"]
@@ -85,7 +86,7 @@ def runner(plan: Plan) -> Any:
             if event["kind"] == "outcome":
                 yield outcome_from_dict(event["value"])
             else:
-                yield KINDS[event["kind"]](**event["value"])
+                yield EVENT_TYPES[event["kind"]](**event["value"])
 
     return run
 
@@ -93,7 +94,7 @@ def runner(plan: Plan) -> Any:
 def _report(
     plan: Plan, out: Path, digest: str, outcomes: Sequence[Outcome], output: Output
 ) -> None:
-    """Write the tables, comparison.json and the page."""
+    """Print the table and write comparison.json and the HTML page."""
     summary = summarize(plan, outcomes)
     values = {
         "task": plan.task.name,
@@ -116,19 +117,19 @@ def _report(
     output.say(f"\nwritten: {page}, {out / RESULTS}")
     output.result({"out": str(out), "report": str(page), **values})
     if not summary.rows:
-        raise RunError("every training failed; their errors stand above and in the report")
+        raise RunError("every training failed; see the errors above or in the report")
 
 
 class _ComparisonProgress:
-    """Shows what happens: a bar on a terminal, plain lines elsewhere."""
+    """Shows the events of a comparison: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self, plan: Plan, output: Output):
         self.plan, self.output = plan, output
-        self.reported = 0.0
+        self.last_report = 0.0
         self.title = ""
-        self.noted: set[str] = set()
-        self.bar = doing_bar(output)
-        self.task = self.bar.add_task("", total=None, doing="starting")
+        self.shown_notices: set[str] = set()
+        self.bar = status_bar(output)
+        self.task = self.bar.add_task("", total=None, status="starting")
 
     def __enter__(self) -> _ComparisonProgress:
         self.bar.start()
@@ -142,41 +143,41 @@ class _ComparisonProgress:
         match event:
             case JobStarted():
                 self.title = f"[{event.number}/{event.total}] {event.job.name}"
-                self.reported = time.monotonic()
-                self.bar.reset(self.task, total=None, description=self.title, doing="starting")
+                self.last_report = time.monotonic()
+                self.bar.reset(self.task, total=None, description=self.title, status="starting")
             case Started():
-                self._note(event)
+                self._show_notices(event)
             case Progress():
                 self._advance(event)
             case Validated():
                 metric = self.plan.metric
-                state = f"{metric.title} {event.scores[self.plan.answer.primary_metric]:{metric.format_spec}}"
-                self.bar.update(self.task, doing=state)
+                quality = event.scores[self.plan.answer.primary_metric]
+                self.bar.update(self.task, status=f"{metric.title} {quality:{metric.format_spec}}")
             case JobFinished():
-                self._end(event)
+                self._finish(event)
 
-    def _note(self, event: Started) -> None:
-        """Show a notice once, for the first training that gives it."""
+    def _show_notices(self, event: Started) -> None:
+        """Show each notice once, for the first training that gives it."""
         for notice in event.notices:
-            if notice not in self.noted:
-                self.noted.add(notice)
+            if notice not in self.shown_notices:
+                self.shown_notices.add(notice)
                 self.output.say(f"{self.title}: note: {notice}")
 
     def _advance(self, event: Progress) -> None:
-        state = f"step {event.step:,}/{event.steps:,}, {event.tokens_per_second:,.0f} tokens/s"
-        self.bar.update(self.task, completed=event.step, total=event.steps, doing=state)
-        if not self.output.is_interactive and time.monotonic() - self.reported >= PLAIN_SECONDS:
-            self.reported = time.monotonic()
-            self.output.say(f"{self.title}: {state}")
+        status = f"step {event.step:,}/{event.steps:,}, {event.tokens_per_second:,.0f} tokens/s"
+        self.bar.update(self.task, completed=event.step, total=event.steps, status=status)
+        if not self.output.is_interactive and time.monotonic() - self.last_report >= LINE_INTERVAL:
+            self.last_report = time.monotonic()
+            self.output.say(f"{self.title}: {status}")
 
-    def _end(self, event: JobFinished) -> None:
+    def _finish(self, event: JobFinished) -> None:
         outcome, metric = event.outcome, self.plan.metric
-        said = f"[{event.number}/{event.total}] {event.job.name}: "
+        title = f"[{event.number}/{event.total}] {event.job.name}"
         if outcome.error is not None:
-            self.output.say(f"{said}failed: {outcome.error}")
+            self.output.say(f"{title}: failed: {outcome.error}")
             return
-        again = " (from before)" if event.reused else ""
+        reused = " (already done)" if event.reused else ""
         self.output.say(
-            f"{said}{metric.title} {outcome.quality:{metric.format_spec}}, {outcome.tokens_per_second:,.0f} tokens/s, "
-            f"{duration(outcome.seconds)}{again}"
+            f"{title}: {metric.title} {outcome.quality:{metric.format_spec}}, "
+            f"{outcome.tokens_per_second:,.0f} tokens/s, {duration(outcome.seconds)}{reused}"
         )

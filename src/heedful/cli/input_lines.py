@@ -1,4 +1,4 @@
-"""Lines to translate, as they come."""
+"""Input lines from a file or standard input, grouped as they arrive."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Item = TypeVar("Item")
 
 STANDARD_INPUT: Final = "-"
 WAIT_SECONDS: Final = 0.02
-"""Seconds to wait for one more line before those that came are translated."""
+"""Seconds to wait for another item before a partial chunk is returned."""
 
 
 def count_lines(path: str) -> int:
-    """Count the lines of a file and check all of them, before any work is done on the first.
+    """Count the lines of a file and validate all of them before prediction starts.
 
     Raises: DataError for a file that is missing, empty or not UTF-8.
     """
@@ -35,16 +35,16 @@ def standard_input() -> Iterator[str]:
     return decode_lines(sys.stdin.buffer, "standard input")
 
 
-def available_groups(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
-    """Group items so that none waits for later ones: what is there already, up to `most` at once.
+def available_chunks(items: Iterable[Item], max_size: int) -> Iterator[list[Item]]:
+    """Yield the items that are already available, up to `max_size` at once, without waiting for a full chunk.
 
-    A fast writer is read in large groups, which is efficient; a person who types one line gets its
-    answer. An error in `items` comes after the items before it.
+    A fast producer gives large chunks, which are efficient to predict; interactive input is answered line by line.
+    An exception in `items` is raised after the items before it.
 
-    >>> list(available_groups(["a", "b", "c"], 2))
+    >>> list(available_chunks(["a", "b", "c"], 2))
     [['a', 'b'], ['c']]
     """
-    waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(maxsize=2 * most)
+    waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(maxsize=2 * max_size)
 
     def read() -> None:
         try:
@@ -56,26 +56,26 @@ def available_groups(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
 
     threading.Thread(target=read, daemon=True).start()
     while True:
-        group, end = _group(waiting, most)
-        if group:
-            yield group
+        chunk, end = _next_chunk(waiting, max_size)
+        if chunk:
+            yield chunk
         if isinstance(end, BaseException):
             raise end
         if end is None:
             return
 
 
-def _group(
-    waiting: queue.Queue[tuple[Item] | BaseException | None], most: int
+def _next_chunk(
+    waiting: queue.Queue[tuple[Item] | BaseException | None], max_size: int
 ) -> tuple[list[Item], BaseException | Literal["more"] | None]:
-    """Take the items that are there, and what ended the input, if it ended."""
-    group: list[Item] = []
-    while len(group) < most:
+    """Return the available items and "more", or what ended the input: an exception, or None at its end."""
+    chunk: list[Item] = []
+    while len(chunk) < max_size:
         try:
-            item = waiting.get(timeout=WAIT_SECONDS if group else None)
+            item = waiting.get(timeout=WAIT_SECONDS if chunk else None)
         except queue.Empty:
-            return group, "more"
+            return chunk, "more"
         if not isinstance(item, tuple):
-            return group, item
-        group.append(item[0])
-    return group, "more"
+            return chunk, item
+        chunk.append(item[0])
+    return chunk, "more"

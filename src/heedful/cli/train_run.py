@@ -1,4 +1,4 @@
-"""`heedful train`: settings, data, training with progress, the report, and what to type next."""
+"""The work of `heedful train`: configure, read the data, train with progress, report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heedful import api, run_folder
 from heedful.cli.command import INTERRUPTED, print_error
 from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
-from heedful.cli.settings import TaskChoices, configure_run
+from heedful.cli.settings import TrainArguments, configure_run
 from heedful.errors import OptionError
 from heedful.explore.run_report import REPORT, next_commands
 from heedful.tasks.base import Task
@@ -22,8 +22,8 @@ from heedful.training.events import Event, Finished
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """How a training starts: its folder, its settings, and whether a run is resumed or overwritten."""
+class RunOptions:
+    """The run folder, the configuration file, and whether to resume or overwrite a run."""
 
     out: Path | None
     config: Path | None = None
@@ -33,26 +33,24 @@ class Start:
     def folder(self) -> Path:
         """Return the run folder.
 
-        Raises: OptionError when it is missing, or the run is to be both resumed and overwritten.
+        Raises: OptionError if it is missing, or both `resume` and `overwrite` are set.
         """
         if self.out is None:
             raise OptionError("--out is missing: name the run's folder, as in --out runs/first")
         if self.resume and self.overwrite:
-            raise OptionError(
-                "--resume goes on with a run and --overwrite replaces it; give one of them"
-            )
+            raise OptionError("--resume continues a run, --overwrite replaces it; give one of them")
         return self.out
 
 
-def train(choices: TaskChoices, start: Start, output: Output) -> None:
-    """Run a whole `heedful train` command."""
-    out, task = start.folder(), TASKS[choices.task]
-    config = configure_run(start.config, choices, out if start.resume else None)
-    if not start.resume:
-        run_folder.check_free(out, overwrite=start.overwrite)
+def train(arguments: TrainArguments, options: RunOptions, output: Output) -> None:
+    """Run `heedful train`."""
+    out, task = options.folder(), TASKS[arguments.task]
+    config = configure_run(options.config, arguments, out if options.resume else None)
+    if not options.resume:
+        run_folder.check_free(out, overwrite=options.overwrite)
     data = task.reader.read_training(config.data)
     model, finished = train_with_progress(
-        task, config, data, out, output, resume=start.resume, overwrite=start.overwrite
+        task, config, data, out, output, resume=options.resume, overwrite=options.overwrite
     )
     report = out / REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
@@ -81,7 +79,7 @@ def train_with_progress(
     resume: bool = False,
     overwrite: bool = False,
 ) -> tuple[api.TrainedModel, Finished]:
-    """Train as `heedful.api.fit` does and show progress; Ctrl-C ends the program with advice."""
+    """Call `heedful.api.fit` and show progress; on Ctrl-C print how to resume and exit."""
     last: Event | None = None
     with TrainingProgress(task, output) as bar:
 
@@ -96,8 +94,8 @@ def train_with_progress(
             )
         except KeyboardInterrupt:
             command = f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
-            advice = "nothing was written" if last is None else f"go on with: {command}"
-            print_error(f"stopped; {advice}", label="")
+            advice = "nothing was written" if last is None else f"resume with: {command}"
+            print_error(f"interrupted; {advice}", label="")
             raise typer.Exit(INTERRUPTED) from None
     assert isinstance(last, Finished)
     return model, last

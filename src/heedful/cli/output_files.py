@@ -1,4 +1,4 @@
-"""Files that a command writes."""
+"""Checking and writing the output files of a command."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from heedful.errors import RunError
 
 
 def check_writable(path: Path | None, *, overwrite: bool) -> None:
-    """Check, and change nothing, that a file may be written.
+    """Check that a file may be written, without changing anything.
 
-    Raises: RunError when it exists and may not be replaced, or its folder does not exist.
+    Raises: RunError if it exists and `overwrite` is False, is a folder, or its folder does not exist.
     """
     if path is None:
         return
     if path.is_dir():
-        raise RunError(f"{path} is a folder; a file is wanted")
+        raise RunError(f"{path} is a folder; expected a file")
     if path.exists() and not overwrite:
         raise RunError(f"{path} exists; --overwrite replaces it, or name another file")
     if not path.parent.is_dir():
@@ -26,8 +26,8 @@ def check_writable(path: Path | None, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def written_when_complete(path: Path | None) -> Iterator[Any]:
-    """Open a text file that gets its name when all of it is written; None for no path."""
+def atomic_writer(path: Path | None) -> Iterator[Any]:
+    """Open a text file that appears at `path` only once it is complete; yield None for no path."""
     if path is None:
         yield None
         return
