@@ -95,5 +95,6 @@ def test_growth_is_found_over_the_larger_sizes(power: float) -> None:
 
 def test_the_machine_tells_its_processor_and_versions() -> None:
     told = describe()
-    assert told["torch"] == torch.__version__
+    # The build, as +cu132, is not in the version of every distribution.
+    assert told["torch"] in (torch.__version__, torch.__version__.partition("+")[0])
     assert all(told.values())

@@ -43,6 +43,16 @@ def test_torch_versions() -> None:
     assert requirement("torch") == f"torch>={oldest},<{major}.{last + 1}"
 
 
+def test_ci_installs_a_torch_of_the_range_before_the_project() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    (version,) = re.findall(
+        r"^\.venv/bin/pip install -q torch==(\d+\.\d+)\.\d+$", script, re.MULTILINE
+    )
+    oldest, newest = supported()["torch"].split(" to ")
+    assert minor(oldest) <= minor(version) <= minor(newest)
+    assert script.index("torch==") < script.index('pip install -q -e ".[dev]"')
+
+
 def test_numba_versions() -> None:
     oldest = supported()["numba"].removesuffix(" and newer")
     assert requirement("numba") == f"numba>={oldest}"
@@ -60,7 +70,7 @@ def test_set_up_is_that_of_the_readme() -> None:
 
 def test_lint_and_site_are_those_of_ci() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    checks = re.findall(r"^\.venv/bin/.*$", script, re.MULTILINE)
+    checks = re.findall(r"^\.venv/bin/(?!pip ).*$", script, re.MULTILINE)
     assert len(checks) == 4
     # ci checks the format that a developer applies
     wanted = {line.removesuffix(" --check") for line in checks}

@@ -100,7 +100,7 @@ def test_many_gradients_at_once(name: str, length: int) -> None:
         assert_same(found, wanted)
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.torch.jit.trace. is")
 @pytest.mark.parametrize("name", MASKS)
 def test_the_older_tracer(name: str, length: int) -> None:
     operands, mask = draw(length), mask_of(name, length)

@@ -14,8 +14,12 @@ from heedful.ops.blas import product_of
 
 def in_torch_func() -> bool:
     """Whether a torch.func transform (vmap, grad, jvp ...) is active."""
-    # Unlike the alternatives, torch.compile can evaluate this while tracing, also for transforms inside traced code.
     return torch._C._functorch.get_dynamic_layer_stack_depth() > 0
+
+
+# Before PyTorch 2.13, torch.compile does not know the function asked. Marked so, this one is called while torch.compile
+# traces, when the transforms inside traced code are active too.
+torch.compiler.assume_constant_result(in_torch_func)
 
 
 def in_jit_trace() -> bool:

@@ -169,7 +169,7 @@ def choose(call: Call, backend: str) -> Backend:
         return named
     if torch.compiler.is_exporting():
         # Comparing a symbolic size would add a guard on it to the exported program.
-        return min(_supporting(call), key=lambda one: one.length_rank)
+        return _least(call, lambda one: one.length_rank)
     best: Backend | None = None
     least = 0.0
     # Not sorted by seconds: torch.compile cannot sort numbers computed from symbolic sizes.
@@ -180,11 +180,18 @@ def choose(call: Call, backend: str) -> Backend:
             seconds = one.seconds(call)
             if best is None or seconds < least:
                 best, least = one, seconds
-    return best or min(_supporting(call), key=lambda one: one.bytes_at_once(call))
+    return best or _least(call, lambda one: one.bytes_at_once(call))
 
 
-def _supporting(call: Call) -> list[Backend]:
-    return [one for one in BACKENDS.values() if one.supports(call) is None]
+def _least(call: Call, amount: Callable[[Backend], int]) -> Backend:
+    """Return, of the backends that support the call, the one of the smallest amount."""
+    # Not `min` with a key: torch.compile of PyTorch 2.10 and 2.11 cannot trace it.
+    best: Backend | None = None
+    for one in BACKENDS.values():
+        if one.supports(call) is None and (best is None or amount(one) < amount(best)):
+            best = one
+    assert best is not None, "the backend reference supports every call"
+    return best
 
 
 def flops(call: Call, cells: int) -> int:

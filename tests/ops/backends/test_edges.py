@@ -301,7 +301,9 @@ def test_plain_mathematics_serves_without_kernels(monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(mine, other)
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore::torch.jit.TracerWarning", "ignore:.torch.jit.(trace|script). is"
+)
 def test_the_plan_tells_what_runs_and_why() -> None:
     rows, tensors = case(EdgePair("dot"))
     plans: list[EdgePlan] = [plan_edges(tensors, rows)]
@@ -328,7 +330,7 @@ def test_the_plan_tells_what_runs_and_why() -> None:
         assert str(plan) == f"plain: {plan.reason}\nnot compiled: {plan.rejected['compiled']}"
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is")  # PyTorch calls it for forward mode
 def test_transforms_of_torch_func_and_forward_mode() -> None:
     rows, pair, tensors = _with(EdgePair("leaky_relu"))
 

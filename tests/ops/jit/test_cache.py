@@ -111,8 +111,15 @@ run()
 
 
 def test_several_processes_at_once(tmp_path: Path) -> None:
+    # They wait for each other, or one that is late to start would find what another has stored.
+    program = f"""
+import time, tempfile
+tempfile.mkstemp(dir={str(tmp_path)!r}, prefix="ready")
+while len(list(Path({str(tmp_path)!r}).glob("ready*"))) < 4:
+    time.sleep(0.001)
+{RUN}"""
     (tmp_path / "a_kernel.py").write_text(KERNEL)
-    processes = [begin(RUN, tmp_path, str(tmp_path / "cache")) for _ in range(4)]
+    processes = [begin(program, tmp_path, str(tmp_path / "cache")) for _ in range(4)]
     assert [finished(process) for process in processes] == ["True"] * 4
     assert len([path for path in (tmp_path / "cache").rglob("*") if path.is_file()]) == 1
 

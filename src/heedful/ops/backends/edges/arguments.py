@@ -44,13 +44,22 @@ class EdgeTensors:
         """Features of an edge; 0 where edges have none."""
         return 0 if self.edge_features is None else self.edge_features.shape[1]
 
+    def each(
+        self,
+    ) -> tuple[
+        Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None,
+    ]:  # fmt: skip
+        """Return the tensors in the order of the fields."""
+        # Spelled out: torch.compile cannot read `vars` before PyTorch 2.12.
+        return (
+            self.query, self.key, self.value, self.vector, self.edge_features, self.edge_weight, self.bias,
+        )  # fmt: skip
+
     def to(self, dtype: torch.dtype) -> EdgeTensors:
         """Return the tensors in one dtype; key and value stay one tensor where they are."""
-        if all(one is None or one.dtype == dtype for one in vars(self).values()):
+        if all(one is None or one.dtype == dtype for one in self.each()):
             return self
-        query, key, value, *rest = (
-            None if one is None else one.to(dtype) for one in vars(self).values()
-        )
+        query, key, value, *rest = (None if one is None else one.to(dtype) for one in self.each())
         assert query is not None
         assert key is not None
         assert value is not None
@@ -58,7 +67,5 @@ class EdgeTensors:
 
     def contiguous(self) -> EdgeTensors:
         """Return the tensors in contiguous memory."""
-        made = (
-            None if one is None else one.resolve_neg().contiguous() for one in vars(self).values()
-        )
+        made = (None if one is None else one.resolve_neg().contiguous() for one in self.each())
         return EdgeTensors(*made)  # type: ignore[arg-type]

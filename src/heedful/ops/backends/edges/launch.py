@@ -70,7 +70,7 @@ def run_backward(
             value is empty.
     """
     _, _, heads, width = tensors.query.shape
-    query, key, value, vector, edge_features, edge_weight, bias = vars(tensors).values()
+    query, key, value, vector, edge_features, edge_weight, bias = tensors.each()
     work = BACKWARD_FACTOR * _nanoseconds(rows, pair, tensors)
     # Each part sums the gradients of all keys in memory of its own: clearing and adding them costs half an edge a key.
     parts = min(parts_for(work), max(2, 2 * rows.count // max(key.shape[1], 1)))
@@ -105,7 +105,7 @@ def _prepared(
     dropout: EdgeDropout,
 ) -> tuple[Compiled, tuple[Tensor | int | float, ...]]:
     """Return the kernel for a call, and the arguments that forward and backward share."""
-    query, key, value, vector, edge_features, edge_weight, bias = vars(tensors).values()
+    query, key, value, vector, edge_features, edge_weight, bias = tensors.each()
     batch, queries, heads, width = query.shape
     value_width, edge_dim = value.shape[3], tensors.edge_dim
     kind = KINDS[pair.kind]

@@ -38,7 +38,7 @@ def compiled_attention(
     # The operator takes a seed also where nothing is dropped; any int64 tensor will do.
     seed = rows.start[:1] if dropout.seed is None else dropout.seed
     output, _, weights = _attention(
-        rows.start, rows.keys, rows.edges, *vars(tensors).values(),
+        rows.start, rows.keys, rows.edges, *tensors.each(),
         pair.kind, pair.negative_slope, pair.edges_in_values, tensors.key is tensors.value,
         seed, dropout.probability, needs_weights,
     )  # fmt: skip
