@@ -123,7 +123,18 @@ def test_a_training_too_short_for_its_warm_up_is_noticed(tmp_path: Path) -> None
 
 
 def test_a_training_that_does_not_move_is_noticed(tmp_path: Path) -> None:
-    still = configuration(epochs=3, learning_rate=1e-9, warmup_steps=0)
+    still = build(
+        TaggingConfig,
+        {
+            "inputs": {"word_width": 4, "characters": "none", "dropout": 0.0},
+            "encoder": {"kind": "none", "hidden": 4, "dropout": 0.0},
+            "labels": {"dropout": 0.0},
+            "training": {
+                "epochs": 3, "batch_tokens": 8, "learning_rate": 1e-9, "warmup_steps": 0, "threads": 1,
+                "keep_freed_memory": False,
+            },
+        },
+    )  # fmt: skip
     *_, last = train_model(TAG, still, DATA, DATA, tmp_path / "still")
     assert last.notices[0].startswith("the training loss hardly moved")
     moving = configuration(epochs=6, learning_rate=0.05, warmup_steps=0)

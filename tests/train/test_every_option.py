@@ -70,7 +70,7 @@ VALUES: dict[str, list[Any]] = {
     "training.batch_tokens": [12, 40],
     "training.learning_rate": [0.01, 0.05],
     "training.warmup_share": [0.0, 0.3, 0.8],
-    "training.warmup_steps": [None, 0, 2, 5],
+    "training.warmup_steps": [0, 2, 5],
     "training.adam_betas": [[0.9, 0.98], [0.8, 0.98], [0.9, 0.99]],
     "training.weight_decay": [0.0, 0.1],
     "training.label_smoothing": [0.0, 0.1],

@@ -13,6 +13,7 @@ import torch
 from heedful import run_folder
 from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
+from heedful.ops.jit.kernel import compile_seconds
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.sections import TrainingConfig
@@ -197,7 +198,8 @@ class _Training:
         """Train the remaining batches of the current epoch."""
         self.module.train()
         reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
-        clock = reported
+        # The first steps compile kernels, which says nothing about the speed of later ones.
+        clock, compiled = reported, sum(compile_seconds().values())
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
             if budget_exhausted(self.options, self.position):
                 break
@@ -217,12 +219,13 @@ class _Training:
             if interval and step % interval == 0:
                 self._save_checkpoint()
             if step % self.options.progress_steps == 0:
+                compiling = sum(compile_seconds().values()) - compiled
                 now = time.monotonic()
-                seconds, tokens = now - reported, self.position.tokens - before.tokens
+                seconds, tokens = now - reported - compiling, self.position.tokens - before.tokens
                 steps = step - before.step
                 yield self._progress(loss_sum / count, tokens / seconds, seconds / steps)
                 reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
-                clock = reported
+                clock, compiled = reported, sum(compile_seconds().values())
 
     def _step(self, batch: Any) -> float:
         """Take one optimizer step and return the batch's summed loss."""
