@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import random
 import signal
@@ -37,6 +38,8 @@ hypothesis.settings.load_profile("fixed")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let whatever reads memory before writing it meet NaN (the largest integer, for integers)."""
+    # Which test is the first to use a kernel depends on the order; its message is in no other test's output.
+    logging.getLogger("heedful.ops.jit.kernel").setLevel(logging.WARNING)
     # Started in the background by a script, tests would hand on to every command they start that Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.use_deterministic_algorithms(True)

@@ -148,6 +148,7 @@ def train(
     out: str | Path,
     resume: bool = False,
     overwrite: bool = False,
+    init_from: str | Path | None = None,
     progress: Callable[[Event], object] | None = None,
     **settings: Any,
 ) -> TrainedModel:
@@ -161,6 +162,8 @@ def train(
         out: a new or empty folder; the folder of a run to resume or overwrite.
         resume: resume the run in `out`.
         overwrite: replace the run in `out`, once training is ready to start.
+        init_from: the folder of a trained run of this task, whose weights and settings are the start; new words and
+            labels are added to its own.
         progress: called with each event of `heedful.training.events`.
         settings: options of `heedful train` (`encoder="lstm"`, `text="review"`), and configuration sections
             (`training={"epochs": 3}`).
@@ -179,12 +182,20 @@ def train(
     """
     if task not in TASKS:
         raise unknown_choice("task", task, TASKS)
-    config = _configuration(TASKS[task], train, valid, settings)
+    base = {} if init_from is None else TASKS[task].load_config(init_from).model_dump(mode="json")
+    config = _configuration(TASKS[task], train, valid, settings, base)
     if not resume:
         run_folder.check_free(out, overwrite=overwrite)
     data = _training_data(TASKS[task], config.data, train, valid)
     return fit(
-        TASKS[task], config, *data, out, progress=progress, resume=resume, overwrite=overwrite
+        TASKS[task],
+        config,
+        *data,
+        out,
+        progress=progress,
+        resume=resume,
+        overwrite=overwrite,
+        initial=None if init_from is None else TASKS[task].load(init_from),
     )
 
 
@@ -198,6 +209,7 @@ def fit(
     progress: Callable[[Event], object] | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    initial: Predictor | None = None,
 ) -> TrainedModel:
     """Train a model and write its run folder with the report; used by `heedful.train` and the command.
 
@@ -210,11 +222,13 @@ def fit(
         progress: called with each event.
         resume: resume the run in `out`.
         overwrite: replace the run in `out`.
+        initial: a trained model whose weights the training starts from.
 
     Raises: see `heedful.training.loop.train_model`.
     """
-    events = train_model(task, config, train, valid, out, resume=resume, overwrite=overwrite)
-    for event in events:
+    for event in train_model(
+        task, config, train, valid, out, resume=resume, overwrite=overwrite, initial=initial
+    ):
         if progress is not None:
             progress(event)
     trained = load(out)
@@ -222,21 +236,25 @@ def fit(
     return trained
 
 
-def _configuration(task: Task, train: Data, valid: Data, settings: Mapping[str, Any]) -> Any:
-    """Apply options and sections to the defaults; data paths are recorded, as by the command."""
-    options = {option.name: option for option in ENTRIES[task.name].options[2:]}
+def _configuration(
+    task: Task, train: Data, valid: Data, settings: Mapping[str, Any], base: Values
+) -> Any:
+    """Apply options and sections to `base` or the defaults; data paths are recorded, as by the command."""
+    options = {option.name: option for option in ENTRIES[task.name].all_options[2:]}
     sections = task.configuration.model_fields
-    values: Values = {}
+    values: Values = dict(base)
     chosen: dict[str, Any] = {}
     for name, value in settings.items():
         if name in sections and isinstance(value, Mapping):
-            values[name] = dict(value)
+            values[name] = {**values.get(name, {}), **value}
         elif name in options:
             chosen[name] = value
         else:
             raise _unknown_setting(name, [*options, *sections])
-    paths = {"train": _paths(train), "valid": _paths(valid)}
-    values["data"] = {**{k: v for k, v in paths.items() if v}, **values.get("data", {})}
+    given = settings.get("data", {})
+    values["data"] = {
+        **values.get("data", {}), "train": _paths(train), "valid": _paths(valid), **given
+    }  # fmt: skip
     context = GivenOptions(chosen, values, (), task.name)
     overrides = [
         each for name, value in chosen.items() for each in options[name].overrides(value, context)

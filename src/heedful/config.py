@@ -235,13 +235,7 @@ def _check_names(kind: type[BaseModel], keys: list[str]) -> None:
 
 def _unknown_key(sections: str, key: str, kind: type[BaseModel], choices: list[str]) -> str:
     """Return the message for an unknown key, suggesting the nearest one in this or another section."""
-    near = nearest(key, choices)
-    elsewhere = {
-        f"{name}.{key}": _tags(each)
-        for name, field in kind.model_fields.items()
-        for each in _classes(field.annotation)
-        if key in each.model_fields
-    }
+    near, elsewhere = nearest(key, choices), settings_of_key(kind, key)
     if tags := elsewhere.get(f"{sections}{key}"):
         hint = f"; it is a setting of {sections}kind = {' or '.join(tags)} only."
     else:
@@ -249,6 +243,21 @@ def _unknown_key(sections: str, key: str, kind: type[BaseModel], choices: list[s
         hint = f"; did you mean '{suggestion}'?" if suggestion else "."
     noun = "section or key" if not sections else "key"
     return f"unknown {noun} '{sections}{key}'{hint} The choices are: {', '.join(choices)}."
+
+
+def settings_of_key(kind: type[BaseModel], key: str) -> dict[str, tuple[Any, ...]]:
+    """Return the settings `section.key` of a key -> the kinds of their section that have it; none: every kind.
+
+    >>> from heedful.tasks.translate import TranslationConfig
+    >>> list(settings_of_key(TranslationConfig, "beam"))
+    ['decoding.beam']
+    """
+    return {
+        f"{name}.{key}": _tags(each)
+        for name, field in kind.model_fields.items()
+        for each in _classes(field.annotation)
+        if key in each.model_fields
+    }
 
 
 def _error_message(kind: type[BaseModel], detail: Any, where: Any) -> str:

@@ -33,12 +33,12 @@ def test_the_interval_of_one_training_is_that_of_the_formula() -> None:
 
 
 def test_the_same_answers_do_not_differ_and_their_pairing_is_seen() -> None:
-    one = right(np.random.default_rng(0), 0.5)
+    one = np.repeat(right(np.random.default_rng(0), 0.5), 2, axis=0)
     same = bootstrap({"a": one, "b": one.copy()}, ACCURACY).difference("a", "b")
     assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
     # right wherever the other is, and at eight more: far within the noise of either, yet no chance
     better = one.copy()
-    better[0, np.flatnonzero(better[0, :, 0] == 0)[:8], 0] = 1
+    better[:, np.flatnonzero(better[0, :, 0] == 0)[:8], 0] = 1
     found = bootstrap({"a": better, "b": one}, ACCURACY).difference("a", "b")
     assert found.difference == pytest.approx(8 / 400)
     assert found.low > 0
@@ -48,7 +48,11 @@ def test_the_same_answers_do_not_differ_and_their_pairing_is_seen() -> None:
 def test_p_values_of_no_difference_are_even() -> None:
     chance = np.random.default_rng(1)
     ps = [
-        bootstrap({"a": right(chance, 0.7), "b": right(chance, 0.7)}, ACCURACY, resamples=300)
+        bootstrap(
+            {name: np.repeat(right(chance, 0.7), 2, axis=0) for name in "ab"},
+            ACCURACY,
+            resamples=300,
+        )
         .difference("a", "b")
         .p
         for _ in range(100)
@@ -59,7 +63,7 @@ def test_p_values_of_no_difference_are_even() -> None:
 
 def test_seeds_that_disagree_widen_the_interval() -> None:
     chance = np.random.default_rng(2)
-    base = right(chance, 0.7)
+    base = np.repeat(right(chance, 0.7), 3, axis=0)
     steady = np.concatenate([right(chance, 0.8) for _ in range(3)])
     moody = np.concatenate([right(chance, share) for share in (0.6, 0.8, 1.0)])
     drawn = {"base": base, "steady": steady, "moody": moody}
@@ -109,3 +113,12 @@ def test_bleu_of_any_sums_is_that_of_sacrebleu() -> None:
         ).score
         row = np.array([*matching, *total, length, wanted], dtype=float)
         assert float(GeneratedText.value(row)) == pytest.approx(one)
+
+
+def test_one_training_has_no_p_value() -> None:
+    chance = np.random.default_rng(3)
+    one, two = right(chance, 0.5), np.concatenate([right(chance, 0.9) for _ in range(2)])
+    found = bootstrap({"one": one, "two": two, "other": two}, ACCURACY)
+    assert found.difference("one", "two").p is None
+    assert found.difference("two", "one").p is None
+    assert found.difference("two", "other").p == 1

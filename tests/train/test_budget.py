@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from heedful.config import build
@@ -95,3 +96,47 @@ def test_plans_of_seconds_are_what_the_steps_so_far_let_expect() -> None:
     assert planned_steps(options, Position(step=3, training_seconds=2.0), 50) == 15
     assert planned_steps(options, Position(), 50) == 5000
     assert not budget_exhausted(options, Position(training_seconds=9.9))
+
+
+def test_the_warm_up_is_a_share_of_the_steps(tmp_path: Path) -> None:
+    events = list(
+        train_model(
+            TAG,
+            configuration(max_steps=10, schedule="constant", warmup_share=0.5, warmup_steps=None),
+            DATA, DATA, tmp_path / "run",
+        )
+    )  # fmt: skip
+    rates = [event.learning_rate for event in events if isinstance(event, Progress)]
+    assert rates == pytest.approx(
+        [0.2 * peak for peak in (1, 2, 3, 4, 5, 5, 5, 5, 5, 5)] * np.array(rates[-1])
+    )
+    assert (events[0].steps, events[0].warmup_steps) == (10, 5)
+    limited = configuration(max_tokens=56)
+    assert next(iter(train_model(TAG, limited, DATA, DATA, tmp_path / "other"))).steps is None
+
+
+def test_a_training_too_short_for_its_warm_up_is_noticed(tmp_path: Path) -> None:
+    config = configuration(max_steps=3, warmup_steps=100)
+    notices = next(iter(train_model(TAG, config, DATA, DATA, tmp_path / "run"))).notices
+    assert notices[0].startswith("the warm-up takes 100 steps and the whole training 3")
+    assert notices[1].startswith("the whole training takes 3 steps")
+
+
+def test_a_training_that_does_not_move_is_noticed(tmp_path: Path) -> None:
+    still = build(
+        TaggingConfig,
+        {
+            "inputs": {"word_width": 4, "characters": "none", "dropout": 0.0},
+            "encoder": {"kind": "none", "hidden": 4, "dropout": 0.0},
+            "labels": {"dropout": 0.0},
+            "training": {
+                "epochs": 3, "batch_tokens": 8, "learning_rate": 1e-9, "warmup_steps": 0, "threads": 1,
+                "keep_freed_memory": False,
+            },
+        },
+    )  # fmt: skip
+    *_, last = train_model(TAG, still, DATA, DATA, tmp_path / "still")
+    assert last.notices[0].startswith("the training loss hardly moved")
+    moving = configuration(epochs=6, learning_rate=0.05, warmup_steps=0)
+    *_, last = train_model(TAG, moving, DATA, DATA, tmp_path / "moving")
+    assert last.notices == []

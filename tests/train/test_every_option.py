@@ -37,7 +37,7 @@ BASE: dict[str, dict[str, Any]] = {
     "training": {
         "epochs": 4,
         "batch_tokens": 12,
-        "warmup_steps": 2,
+        "warmup_share": 0.3,
         "learning_rate": 0.05,
         "progress_steps": 1,
         "threads": 1,
@@ -69,6 +69,7 @@ VALUES: dict[str, list[Any]] = {
     "training.max_seconds": [0.0, 1e-9],
     "training.batch_tokens": [12, 40],
     "training.learning_rate": [0.01, 0.05],
+    "training.warmup_share": [0.0, 0.3, 0.8],
     "training.warmup_steps": [0, 2, 5],
     "training.adam_betas": [[0.9, 0.98], [0.8, 0.98], [0.9, 0.99]],
     "training.weight_decay": [0.0, 0.1],

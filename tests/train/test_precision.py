@@ -105,6 +105,7 @@ def test_a_recurrent_model_trains_in_half_precision(
     events = list(train_model(TRANSLATE, config, PAIRS, PAIRS, tmp_path / "run"))
     started, finished = events[0], events[-1]
     assert isinstance(started, Started)
-    assert len(started.notices) == (1 if runs_lstm else 2)
+    notices = [each for each in started.notices if "the whole training takes" not in each]
+    assert len(notices) == (1 if runs_lstm else 2)
     assert isinstance(finished, Finished)
     assert 0 < finished.scores["loss"] < 10

@@ -93,6 +93,10 @@ class Answer(abc.ABC, Generic[Prediction]):
     def save(self, folder: Path) -> None:
         """Write the learned state to a run folder."""
 
+    def extend(self, initial: Self) -> Self:
+        """Return what a model trained on these answers from the weights of `initial` predicts; see `Input.extend`."""
+        return initial
+
     def sizes(self) -> dict[str, int]:
         """Return the sizes of vocabularies or label sets by name, for display."""
         return {}

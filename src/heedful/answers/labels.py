@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from heedful.answers.base import HeadAnswer
 from heedful.data.dataset import Dataset
@@ -29,6 +29,9 @@ class LabelAnswer(HeadAnswer[Prediction]):
         """Load the label set of a run folder."""
         [lexicon] = load_lexicons(folder / VOCABULARY, ["labels"])
         return lexicon
+
+    def extend(self, initial: Self) -> Self:
+        return replace(self, lexicon=initial.lexicon.union(self.lexicon))
 
     def save(self, folder: Path) -> None:
         save_lexicons(folder / VOCABULARY, {"labels": self.lexicon})

@@ -26,7 +26,7 @@ from heedful.compare.comparison import (
     run_all,
     write_results,
 )
-from heedful.compare.formatting import table
+from heedful.compare.formatting import seeds_note, table
 from heedful.compare.outcome import Outcome, outcome_from_dict
 from heedful.compare.page import comparison_page
 from heedful.compare.plan import Job, Plan
@@ -112,6 +112,8 @@ def _report(
     if summary.rows:
         output.say()
         output.table(table(plan, summary))
+        if note := seeds_note(summary):
+            output.say(f"\n{note}")
     for failure in summary.failures:
         print_error(f"{failure.contender}, seed {failure.seed}: {failure.error}", label="failed: ")
     output.say(f"\nwritten: {page}, {out / RESULTS}")

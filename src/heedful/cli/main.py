@@ -17,7 +17,8 @@ from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
 from heedful.cli.predict import predict
 from heedful.cli.probe import probe
-from heedful.cli.train import config_command, train_command
+from heedful.cli.train import TrainCommand, config_command, train_command
+from heedful.cli.warmup import warmup
 from heedful.tasks.table import ENTRIES
 
 _CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -45,12 +46,12 @@ def build_app() -> typer.Typer:
     config = _group("Print all settings of a task as TOML.")
     app.command(cls=HeedfulCommand)(demo)
     app.add_typer(train, name="train")
-    for command in (evaluate, predict, explain, compare, bench, probe):
+    for command in (evaluate, predict, explain, compare, bench, probe, warmup):
         app.command(cls=HeedfulCommand)(command)
     app.add_typer(config, name="config")
     for name, entry in ENTRIES.items():
-        train.command(name, cls=HeedfulCommand)(train_command(name, entry))
-        config.command(name, cls=HeedfulCommand)(config_command(name, entry))
+        train.command(name, cls=TrainCommand)(train_command(name, entry))
+        config.command(name, cls=TrainCommand)(config_command(name, entry))
     app.callback()(_root)
     return app
 

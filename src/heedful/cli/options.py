@@ -70,6 +70,15 @@ Plot = Annotated[
         "--out", metavar="FILE", help="Also save a plot: .png or .svg.", show_default=False
     ),
 ]
+InitFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--init-from",
+        metavar="RUN",
+        help="Start from the weights and settings of a trained run; new words and labels are added.",
+        show_default=False,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 
 Parameter = tuple[str, Any, Any]

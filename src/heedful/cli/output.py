@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json as json_format
+import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
+
+_COMPILATION: Final = logging.getLogger("heedful.ops.jit.kernel")
+"""Logs which kernel is compiled at its first use."""
+
+
+class _MessageHandler(logging.Handler):
+    def __init__(self, output: Output):
+        super().__init__()
+        self.output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.output.say(f"note: {record.getMessage()}")
 
 
 class Output:
@@ -26,6 +39,10 @@ class Output:
         self.console = Console(
             stderr=json or data, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
+        if not quiet:
+            _COMPILATION.handlers = [_MessageHandler(self)]
+            if not _COMPILATION.level:
+                _COMPILATION.setLevel(logging.INFO)
 
     @property
     def is_interactive(self) -> bool:

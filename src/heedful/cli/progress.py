@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -80,6 +80,7 @@ class TrainingProgress:
                     f"{reason} after {count(event.epochs, 'epoch')} and {duration(event.seconds)}; "
                     f"best weights: {event.chosen} ({metrics_line(self.task, event.scores)})"
                 )
+                self._notes(event.notices)
 
     def _start(self, event: Started) -> None:
         self.epochs = event.epochs
@@ -92,10 +93,18 @@ class TrainingProgress:
             f"{event.valid_examples:,} validation {self.task.examples}; {sizes}; "
             f"{event.parameters:,} parameters"
         )
-        for notice in event.notices:
-            self.output.say(f"note: {notice}")
+        if event.steps is not None:
+            self.output.say(
+                f"{count(event.epochs, 'epoch')} of {count(event.steps_per_epoch, 'step')}: {event.steps:,} steps, "
+                f"of which {event.warmup_steps:,} warm-up"
+            )
+        self._notes(event.notices)
         if event.first_step:
             self.output.say(f"resuming from step {event.first_step:,} of {total:,}")
+
+    def _notes(self, notices: Sequence[str]) -> None:
+        for notice in notices:
+            self.output.say(f"note: {notice}")
 
     def _advance(self, event: Progress) -> None:
         state = (

@@ -31,7 +31,7 @@ class TrainArguments:
         given = GivenOptions(self.values, in_file, self.sets, self.task)
         return [
             override
-            for option in ENTRIES[self.task].options
+            for option in ENTRIES[self.task].all_options
             if self.values.get(option.name)
             for override in option.overrides(self.values[option.name], given)
         ]
@@ -41,27 +41,35 @@ class TrainArguments:
         return bool(self.overrides({}) or self.sets)
 
 
-def configure(path: Path | None, arguments: TrainArguments) -> Any:
-    """Apply the options, then `--set`, to the configuration file or the defaults.
+def configure(path: Path | None, arguments: TrainArguments, first: Sequence[str] = ()) -> Any:
+    """Apply `first`, the options, then `--set`, to the configuration file or the defaults.
 
     Raises: OptionError naming file and line, or the option, and the nearest valid name.
     """
     config_type = TASKS[arguments.task].configuration
     values = {} if path is None else apply_overrides(config_type, read_toml(path), ())
-    overrides = [*arguments.overrides(values), *arguments.sets]
+    overrides = [*first, *arguments.overrides(values), *arguments.sets]
     if path is not None:
         return read_configuration(config_type, path, overrides)
     return build(config_type, apply_overrides(config_type, {}, overrides))
 
 
-def configure_run(path: Path | None, arguments: TrainArguments, resumed: Path | None) -> Any:
-    """As `configure`, but without a file the options apply to the configuration of the `resumed` run, if any.
+NO_DATA = ("data.train=[]", "data.valid=[]")
+"""Overrides that leave out the data of another run."""
+
+
+def configure_run(
+    path: Path | None, arguments: TrainArguments, run: Path | None, *, new_data: bool = False
+) -> Any:
+    """As `configure`, but without a file the options apply to the configuration of a `run`, if any.
+
+    With `new_data`, its training and validation data are left out.
 
     Raises: OptionError as `configure`; RunError for a folder without a run of this task.
     """
-    if resumed is None:
+    if run is None:
         return configure(path, arguments)
-    config = TASKS[arguments.task].load_config(resumed)
-    if path is None and not arguments.any():
+    config = TASKS[arguments.task].load_config(run)
+    if path is None and not arguments.any() and not new_data:
         return config
-    return configure(path or resumed / CONFIGURATION, arguments)
+    return configure(path or run / CONFIGURATION, arguments, NO_DATA if new_data else ())

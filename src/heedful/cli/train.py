@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import typer
 
+from heedful.cli.command import HeedfulCommand
 from heedful.cli.options import (
     ConfigFile,
+    InitFrom,
     Json,
     Overwrite,
     Parameter,
@@ -28,9 +30,32 @@ SHARED_PARAMETERS: Final[Sequence[Parameter]] = (
     ("set_", Sets, None),
     ("resume", Resume, False),
     ("overwrite", Overwrite, False),
+    ("init_from", InitFrom, None),
     ("json", Json, False),
     ("quiet", Quiet, False),
 )
+
+
+class TrainCommand(HeedfulCommand):
+    """A command whose error for an unknown option names the setting of that name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # NoSuchOption of click, or of the copy of click inside typer
+            option = getattr(error, "option_name", None)
+            if option is not None and hasattr(error, "message"):
+                error.message += _setting_hint(str(self.name), option)
+            raise
+
+
+def _setting_hint(task: str, option: str) -> str:
+    from heedful.config import settings_of_key
+    from heedful.tasks.table import TASKS
+
+    settings = settings_of_key(TASKS[task].configuration, option.lstrip("-").replace("-", "_"))
+    return f"; it is a setting: write --set {next(iter(settings))}=VALUE" if settings else ""
 
 
 def train_command(name: str, entry: TaskEntry) -> Callable[..., None]:
@@ -44,18 +69,19 @@ def train_command(name: str, entry: TaskEntry) -> Callable[..., None]:
             config=given["config"],
             resume=given["resume"],
             overwrite=given["overwrite"],
+            init_from=given["init_from"],
         )
         output = Output(json=given["json"], quiet=given["quiet"])
-        train_run.train(_train_arguments(name, entry.options, given), options, output)
+        train_run.train(_train_arguments(name, entry.all_options, given), options, output)
 
-    files, others = entry.options[:2], entry.options[2:]
+    files, others = entry.all_options[:2], entry.all_options[2:]
     own = [*map(parameter, files), ("out", RunOut, None), *map(parameter, others)]
     return with_parameters(train, [*own, *SHARED_PARAMETERS], entry.train_help(name))
 
 
 def config_command(name: str, entry: TaskEntry) -> Callable[..., None]:
     """Return the function behind `heedful config TASK`."""
-    options = [option for option in entry.options if not option.setting.startswith("data.")]
+    options = [option for option in entry.all_options if not option.setting.startswith("data.")]
 
     def config(**given: Any) -> None:
         from heedful.cli.output import write_json

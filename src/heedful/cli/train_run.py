@@ -17,6 +17,7 @@ from heedful.cli.settings import TrainArguments, configure_run
 from heedful.errors import OptionError
 from heedful.explore.run_report import REPORT, next_commands
 from heedful.tasks.base import Task
+from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
 from heedful.training.events import Event, Finished
 
@@ -29,6 +30,7 @@ class RunOptions:
     config: Path | None = None
     resume: bool = False
     overwrite: bool = False
+    init_from: Path | None = None
 
     def folder(self) -> Path:
         """Return the run folder.
@@ -39,18 +41,30 @@ class RunOptions:
             raise OptionError("--out is missing: name the run's folder, as in --out runs/first")
         if self.resume and self.overwrite:
             raise OptionError("--resume continues a run, --overwrite replaces it; give one of them")
+        if self.resume and self.init_from is not None:
+            raise OptionError(
+                "--resume continues a run in its folder, --init-from starts a new one; give one of them"
+            )
         return self.out
 
 
 def train(arguments: TrainArguments, options: RunOptions, output: Output) -> None:
     """Run `heedful train`."""
     out, task = options.folder(), TASKS[arguments.task]
-    config = configure_run(options.config, arguments, out if options.resume else None)
+    base = out if options.resume else options.init_from
+    config = configure_run(options.config, arguments, base, new_data=not options.resume)
     if not options.resume:
         run_folder.check_free(out, overwrite=options.overwrite)
     data = task.reader.read_training(config.data)
     model, finished = train_with_progress(
-        task, config, data, out, output, resume=options.resume, overwrite=options.overwrite
+        task,
+        config,
+        data,
+        out,
+        output,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        initial=None if options.init_from is None else task.load(options.init_from),
     )
     report = out / REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
@@ -78,6 +92,7 @@ def train_with_progress(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    initial: Predictor | None = None,
 ) -> tuple[api.TrainedModel, Finished]:
     """Call `heedful.api.fit` and show progress; on Ctrl-C print how to resume and exit."""
     last: Event | None = None
@@ -90,7 +105,14 @@ def train_with_progress(
 
         try:
             model = api.fit(
-                task, config, *data, out, progress=show, resume=resume, overwrite=overwrite
+                task,
+                config,
+                *data,
+                out,
+                progress=show,
+                resume=resume,
+                overwrite=overwrite,
+                initial=initial,
             )
         except KeyboardInterrupt:
             command = f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"

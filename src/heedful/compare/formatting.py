@@ -63,13 +63,35 @@ def difference_cells(difference: Difference | None, metric: Metric) -> list[str]
     return [f"{middle} ({low} to {high})", p_value(difference.p)]
 
 
-def p_value(p: float) -> str:
-    """Format a p-value.
+def p_value(p: float | None) -> str:
+    """Format a p-value; – for none.
 
-    >>> p_value(0.0312), p_value(0.0009995)
-    ('0.031', '<0.001')
+    >>> p_value(0.0312), p_value(0.0009995), p_value(None)
+    ('0.031', '<0.001', '–')
     """
+    if p is None:
+        return NONE
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+RELIABLE_SEEDS = 5
+"""From as many trainings on, the variance between seeds is taken as known."""
+
+
+def seeds_note(summary: Summary) -> str:
+    """Return what too few trainings leave unknown; empty for enough of them."""
+    fewest = min((len(row.quality.values) for row in summary.rows), default=RELIABLE_SEEDS)
+    if fewest >= RELIABLE_SEEDS:
+        return ""
+    if fewest == 1:
+        return (
+            "With one training of a contender its variance between seeds is unknown: intervals hold for these weights "
+            "on other examples, not for another training, and there is no p-value. Use --seeds 3 or more."
+        )
+    return (
+        f"With {fewest} trainings of a contender its variance between seeds is underestimated: intervals are too "
+        f"narrow and p-values too small. Use --seeds {RELIABLE_SEEDS} or more to decide between close results."
+    )
 
 
 def memory(added: SeedValues | None) -> str:

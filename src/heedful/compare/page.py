@@ -12,6 +12,7 @@ from heedful.compare.formatting import (
     memory,
     milliseconds,
     seconds_to,
+    seeds_note,
     settings_text,
     target_text,
 )
@@ -113,7 +114,7 @@ def _quality(plan: Plan, summary: Summary) -> list[Section]:
         columns += [f"less {against} (95 %)", "p"]
         for row, each in zip(rows, compared, strict=True):
             row += map(_unbreakable, difference_cells(each, metric))
-    return [*sections, MetricTable("", columns, rows)]
+    return [*sections, MetricTable("", columns, rows, note=seeds_note(summary))]
 
 
 def _unbreakable(cell: str) -> str:

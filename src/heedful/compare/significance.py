@@ -26,8 +26,9 @@ class Difference:
     low: float
     """Lower and upper end of the 95 % confidence interval."""
     high: float
-    p: float
-    """Two-sided p-value of the null hypothesis of no difference."""
+    p: float | None
+    """Two-sided p-value of the null hypothesis of no difference; None with one training of a contender, whose
+    difference from other seeds is unknown."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Bootstrap:
     metrics: Mapping[str, float]
     resamples: Mapping[str, Numbers]
     """Contender -> (resamples,)."""
+    trainings: Mapping[str, int]
+    """Contender -> its number of trainings."""
 
     def interval(self, contender: str) -> tuple[float, float]:
         """Return the 95 % confidence interval of a contender's metric."""
@@ -47,6 +50,7 @@ class Bootstrap:
         differences = self.resamples[contender] - self.resamples[against]
         low, high = _interval(differences)
         count = len(differences) + 1
+        is_known = min(self.trainings[contender], self.trainings[against]) > 1
         tails = (int((differences <= 0).sum()) + 1, int((differences >= 0).sum()) + 1)
         return Difference(
             contender=contender,
@@ -54,7 +58,7 @@ class Bootstrap:
             difference=self.metrics[contender] - self.metrics[against],
             low=low,
             high=high,
-            p=min(1.0, 2 * min(tails) / count),
+            p=min(1.0, 2 * min(tails) / count) if is_known else None,
         )
 
 
@@ -97,6 +101,7 @@ def bootstrap(
     return Bootstrap(
         {name: float(answer.value(each.sum(axis=1)).mean()) for name, each in statistics.items()},
         {name: np.concatenate(parts) for name, parts in values.items()},
+        {name: each.shape[0] for name, each in statistics.items()},
     )
 
 

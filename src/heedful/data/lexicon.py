@@ -48,6 +48,14 @@ class Lexicon:
         kept.sort(key=lambda item: (-counts[item], item))
         return cls(tuple(kept[:size]))
 
+    def union(self, other: Lexicon) -> Lexicon:
+        """Return a lexicon with the same ids for these entries, then the new ones of `other`.
+
+        >>> Lexicon(("a", "b")).union(Lexicon(("c", "a"))).entries
+        ('a', 'b', 'c')
+        """
+        return Lexicon(tuple(dict.fromkeys((*self.entries, *other.entries))))
+
     def ids(self, items: Iterable[str]) -> list[int]:
         """Return the id of each item; 1 for unknown ones."""
         get = self.index.get

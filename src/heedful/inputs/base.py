@@ -42,6 +42,14 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def save(self, folder: Path) -> None:
         """Write the learned state to a run folder."""
 
+    def extend(self, initial: Self) -> Self:
+        """Return what a model trained on these data from the weights of `initial` reads.
+
+        Ids of `initial` stay; new entries follow. By default nothing is added to `initial`: subwords cover every
+        text, and weights keep their meaning only under the statistics they were trained with.
+        """
+        return initial
+
     @abc.abstractmethod
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
         """Encode examples for `collate`; an encoded example may be empty."""

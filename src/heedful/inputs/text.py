@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from heedful.data.lexicon import RESERVED
 from heedful.data.tokenization import TextTokenizer
 from heedful.inputs.base import EmbeddedInput
 from heedful.inputs.tokens import TokenIds, Tokens, drop_middle
@@ -90,6 +91,15 @@ class Text(EmbeddedInput[str, TokenIds]):
             np.add.at(counts, np.asarray(tokens.encode_one(text).words, dtype=np.int64), 1)
         frequencies = relative_frequencies(counts, UNKNOWN)
         return cls(tokenizer, tokens, config.data.max_length, config.frequency, frequencies)
+
+    def extend(self, initial: Self) -> Self:
+        if initial.tokenizer.pieces is not None:
+            return initial
+        tokens = self.tokens.extend(initial.tokens)
+        frequencies = torch.zeros(len(tokens.words))
+        ids = tokens.words.ids(self.tokens.words.entries)
+        frequencies[torch.tensor(ids)] = self.word_frequencies[RESERVED:]
+        return replace(self, tokens=tokens, word_frequencies=frequencies)
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:

@@ -121,6 +121,18 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
         )
         return replace(self, words=lexicon, vectors=sizes, vector_values=values)
 
+    def extend(self, initial: Self) -> Self:
+        """Add new words and characters to those of `initial`; none if it has vectors, which new words may lack."""
+        if initial.vectors is not None:
+            return initial
+        return replace(
+            self,
+            words=initial.words.union(self.words),
+            characters=initial.characters.union(self.characters),
+            _spelling_ids={},
+            _characters=[],
+        )
+
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         words, characters = load_lexicons(folder / VOCABULARY, ("words", "characters"))

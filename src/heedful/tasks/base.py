@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
@@ -70,6 +71,33 @@ def _build_member(config: Any, inputs: Any, answer: Any) -> Model:
 def describe_encoder(config: Any) -> str:
     """Return a description of a configured encoder model, for the report."""
     return f"the encoder {config.encoder.kind}"
+
+
+def copy_leading_weights(source: nn.Module, target: nn.Module) -> None:
+    """Copy the parameters of a module into one that is equal but for more rows of vocabularies and labels.
+
+    Raises: RunError for a parameter that `source` lacks, or that is smaller in `target`.
+
+    >>> old, new = nn.Embedding(2, 3), nn.Embedding(4, 3)
+    >>> copy_leading_weights(old, new)
+    >>> bool((new.weight[:2] == old.weight).all())
+    True
+    """
+    parameters = dict(source.named_parameters())
+    for name, parameter in target.named_parameters():
+        initial = parameters.get(name)
+        shape = None if initial is None else tuple(initial.shape)
+        if (
+            initial is None
+            or initial.ndim != parameter.ndim
+            or any(old > new for old, new in zip(initial.shape, parameter.shape, strict=True))
+        ):
+            raise RunError(
+                f"the configuration describes another model than the initial run: {name} has shape "
+                f"{tuple(parameter.shape)} and there {shape or 'is missing'}; leave the model's settings as they are"
+            )
+        with torch.no_grad():
+            parameter[tuple(slice(size) for size in initial.shape)] = initial
 
 
 InputAndAnswer = tuple[Input[Any, Any], Answer[Any]]
@@ -137,6 +165,19 @@ class Task:
             return self._predictor(config, *self.learn_jointly(config, train))
         inputs = self.input.learn(config, train.inputs)
         return self._predictor(config, inputs, self.answer.learn(config, train.answers))
+
+    def learn_from(self, config: Any, train: Dataset, initial: Predictor) -> Predictor:
+        """Build a model for the training data that starts from the weights of `initial`.
+
+        Words, characters and labels of `initial` keep their ids; new ones get newly initialized weights.
+
+        Raises: RunError if the configuration describes another architecture than that of `initial`.
+        """
+        learned = self.learn(config, train)
+        inputs, answer = learned.input.extend(initial.input), learned.answer.extend(initial.answer)
+        predictor = self._predictor(config, inputs, answer)
+        copy_leading_weights(initial.model, predictor.model)
+        return predictor
 
     def reload(self, config: Any, folder: Path) -> Predictor:
         """Load the vocabularies and statistics of a run folder and build a newly initialized model."""

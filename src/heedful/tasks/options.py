@@ -38,6 +38,8 @@ class TaskOption:
     """Default value, as shown in the help."""
     many: bool = False
     """Whether it takes several values."""
+    is_number: bool = False
+    """Whether the value is written as a number instead of a string."""
     convert: Callable[[Any, GivenOptions], list[str]] | None = None
     """(value, all options) -> `section.key=value`, for an option that needs validation."""
 
@@ -46,6 +48,8 @@ class TaskOption:
 
         Raises: OptionError for an invalid value, or one that conflicts with the file.
         """
+        if self.is_number:
+            return [f"{self.setting}={value}"]
         if self.convert is not None:
             return self.convert(value, given)
         text = json.dumps(list(value) if self.many else value, ensure_ascii=False)
@@ -247,5 +251,51 @@ HORIZON: Final = TaskOption(
     metavar="N",
     help="Number of steps to forecast.",
     default="1",
-    convert=lambda value, given: [f"data.horizon={value}"],
+    is_number=True,
 )
+
+COMMON: Final = (
+    TaskOption(
+        name="epochs",
+        setting="training.epochs",
+        metavar="N",
+        help="Maximum passes over the training data.",
+        is_number=True,
+    ),
+    TaskOption(
+        name="batch",
+        setting="training.batch_tokens",
+        metavar="N",
+        help="Maximum tokens (or steps of series) in a batch, padding included.",
+        is_number=True,
+    ),
+    TaskOption(
+        name="lr",
+        setting="training.learning_rate",
+        metavar="X",
+        help="Peak learning rate.",
+        is_number=True,
+    ),
+    TaskOption(
+        name="seed",
+        setting="training.seed",
+        metavar="N",
+        help="Seed of weights, dropout and batch order.",
+        is_number=True,
+    ),
+    TaskOption(
+        name="threads",
+        setting="training.threads",
+        metavar="N",
+        help="CPU threads; 0: PyTorch's choice.",
+        is_number=True,
+    ),
+    TaskOption(
+        name="device",
+        setting="training.accelerator",
+        metavar="NAME",
+        help="cpu, cuda, mps or auto.",
+        default="cpu",
+    ),
+)
+"""Options of every task."""

@@ -62,8 +62,14 @@ class TrainingConfig(Section):
     schedule: Schedule = Field(
         "inverse_square_root", description="Learning rate decay after the warm-up."
     )
-    warmup_steps: int = Field(
-        1000, ge=0, description="Steps of linear warm-up from 0 to the peak learning rate."
+    warmup_share: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of all steps in which the learning rate rises linearly from 0 to its peak.",
+    )
+    warmup_steps: int | None = Field(
+        None, ge=0, description="Warm-up in steps instead, whatever their number in all."
     )
     adam_betas: tuple[float, float] = Field(
         (0.9, 0.98), description="Decay rates of Adam's first and second moment estimates."
@@ -119,7 +125,7 @@ class EncoderTraining(TrainingConfig):
     batch_tokens: int = 1000
     learning_rate: float = 1e-3
     schedule: Schedule = "cosine"
-    warmup_steps: int = 100
+    warmup_share: float = 0.05
     patience: int = 0
 
 

@@ -30,7 +30,6 @@ class SeriesTraining(EncoderTraining):
 
     batch_tokens: int = 4096
     learning_rate: float = 2e-3
-    warmup_steps: int = 20
 
 
 class ClassifyTraining(SeriesTraining):

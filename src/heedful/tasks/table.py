@@ -42,6 +42,11 @@ class TaskEntry:
     predict_summary: str = "Predict a file"
     """What `heedful predict` does, in suggested commands."""
 
+    @property
+    def all_options(self) -> Sequence[TaskOption]:
+        """The task's options, then those of every task."""
+        return (*self.options, *options.COMMON)
+
     def train_help(self, name: str) -> str:
         """Return the help of `heedful train TASK`."""
         resumed = self.examples[0].split()[-1]

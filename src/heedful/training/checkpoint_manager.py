@@ -7,12 +7,14 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from heedful import run_folder
+from heedful.config import write_toml
 from heedful.tasks.predictor import Predictor
-from heedful.training.checkpoint import average_weights
+from heedful.training.checkpoint import Position, average_weights
 
 CHECKPOINTS = "checkpoints"
 """The subfolder of a run with the files to resume from; a finished run has none."""
@@ -41,6 +43,21 @@ class CheckpointManager:
         trained.save(self.folder)
         (self.folder / CHECKPOINTS).mkdir()
 
+    def reopen(self, trained: Predictor) -> Position:
+        """Prepare the folder of a finished run for more epochs, and return the position at its end."""
+        run_folder.write_text(self.folder / run_folder.CONFIGURATION, write_toml(trained.config))
+        (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
+        last, finished = self.validated()[-1], self._lines()[-1]
+        return Position(
+            epoch=last["epoch"],
+            step=finished["steps"],
+            best_epoch=last["epoch"],
+            best=finished["scores"],
+            seconds=finished["seconds"],
+            tokens=last["tokens"],
+            training_seconds=last["training_seconds"],
+        )
+
     def save_best(self, trained: Predictor) -> None:
         """Write the weights of the run: the best checkpoint so far."""
         trained.save_weights(self.folder / run_folder.WEIGHTS)
@@ -52,10 +69,12 @@ class CheckpointManager:
 
     def average(self, last: int) -> tuple[str, dict[str, Tensor]] | None:
         """Return a name and the average weights of the last epochs up to `last`; None if there is only one."""
-        first = max(1, last - self.average_epochs + 1)
-        if first == last:
+        epochs = range(max(1, last - self.average_epochs + 1), last + 1)
+        # a continued run has no files of the epochs before
+        kept = [epoch for epoch in epochs if self._epoch_file(epoch).exists()]
+        if len(kept) < 2:
             return None
-        files = [self._epoch_file(epoch) for epoch in range(first, last + 1)]
+        first, files = kept[0], [self._epoch_file(epoch) for epoch in kept]
         return f"average of epochs {first} to {last}", average_weights(files)
 
     def write_metrics(self, values: dict[str, object], epochs_before: int) -> None:
@@ -64,6 +83,14 @@ class CheckpointManager:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if json.loads(line).get("epoch", math.inf) <= epochs_before]
         run_folder.write_text(path, "\n".join([*kept, json.dumps(values)]) + "\n")
+
+    def validated(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl about epochs, oldest first."""
+        return [line for line in self._lines() if line["event"] == "validated"]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        text = (self.folder / run_folder.METRICS).read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
 
     def remove(self) -> None:
         """Remove the checkpoints folder; the state first, so that an interrupted removal leaves a finished run."""

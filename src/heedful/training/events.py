@@ -23,6 +23,10 @@ class Started:
     valid_examples: int
     epochs: int
     steps_per_epoch: int
+    steps: int | None
+    """Total steps without early stopping; None if tokens or seconds are limited."""
+    warmup_steps: int | None
+    """Steps in which the learning rate rises to its peak; None where `steps` is None."""
     first_step: int
     """0, or the step from which a run resumes."""
     notices: Sequence[str]
@@ -81,6 +85,8 @@ class Finished:
     """The source of the weights: "epoch 12", or "average of epochs 8 to 12"."""
     scores: Scores
     seconds: float
+    notices: Sequence[str] = ()
+    """Warnings, one line each, about what was learned."""
 
 
 Event = Started | Progress | Validated | Finished

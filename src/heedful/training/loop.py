@@ -13,9 +13,18 @@ import torch
 from heedful import run_folder
 from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
+from heedful.ops.jit.kernel import compile_seconds
 from heedful.tasks.base import Task
+from heedful.tasks.predictor import Predictor
 from heedful.tasks.sections import TrainingConfig
-from heedful.training.budget import budget_exhausted, planned_steps
+from heedful.training.budget import (
+    budget_exhausted,
+    budget_notices,
+    known_steps,
+    learning_notices,
+    planned_steps,
+    warmup_steps,
+)
 from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from heedful.training.checkpoint_manager import CheckpointManager
 from heedful.training.checks import check_data, check_device, check_resumable, texts_digest
@@ -37,6 +46,7 @@ def train_model(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    initial: Predictor | None = None,
 ) -> Iterator[Event]:
     """Train a model of `task` into the folder `run_dir` and yield events.
 
@@ -52,10 +62,14 @@ def train_model(
         run_dir: a new folder, or, to resume or overwrite, that of a run.
         resume: continue the run.
         overwrite: replace the run, once the first step can be taken.
+        initial: a trained model of the task whose weights the training starts from.
 
-    Raises: RunError if the folder is in use, or, to resume, if it holds no unfinished run of this configuration
-        and data; DataError for data that are empty or that the task cannot use; OptionError for an unavailable
-        device or a precision that it does not support.
+    A finished run is continued, with a new state of the optimizer, if `config` allows more epochs or steps than it
+    took; settings of `training` may differ, those of the model may not.
+
+    Raises: RunError if the folder is in use, or, to resume, if it holds no run of this configuration and data with
+        steps left to take; DataError for data that are empty or that the task cannot use; OptionError for an
+        unavailable device or a precision that it does not support.
 
     >>> import tempfile
     >>> from heedful.data.files import Pairs
@@ -80,14 +94,22 @@ def train_model(
         check_resumable(task, folder, config, train, valid)
     else:
         run_folder.check_free(folder, overwrite=overwrite)
-    events = _Training(task, config, train, valid, folder).run(resume)
+    events = _Training(task, config, train, valid, folder, initial).run(resume)
     return replacing(folder, events) if overwrite and run_folder.is_run(folder) else events
 
 
 class _Training:
     """The state of one training run."""
 
-    def __init__(self, task: Task, config: Any, train: Dataset, valid: Dataset, folder: Path):
+    def __init__(
+        self,
+        task: Task,
+        config: Any,
+        train: Dataset,
+        valid: Dataset,
+        folder: Path,
+        initial: Predictor | None,
+    ):
         self.task = task
         self.config = config
         self.options: TrainingConfig = config.training
@@ -95,10 +117,12 @@ class _Training:
         self.digest = texts_digest(train.texts(), valid.texts())
         self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
         self.position = Position()
+        self.initial = initial
         self.start_time = time.monotonic()
 
     def run(self, resume: bool) -> Iterator[Event]:
         self._prepare(resume)
+        steps = known_steps(self.options, self.steps_per_epoch)
         yield Started(
             run=self.checkpoints.folder,
             parameters=sum(each.numel() for each in self.trained.model.parameters()),
@@ -109,14 +133,29 @@ class _Training:
             epochs=self.options.epochs,
             steps_per_epoch=self.steps_per_epoch,
             first_step=self.position.step,
-            notices=precision_notices(
-                self.options.precision, self.fabric.device.type, self.trained.model
-            ),
+            steps=steps,
+            warmup_steps=None if steps is None else warmup_steps(self.options, steps),
+            notices=[
+                *self._new_entries(),
+                *budget_notices(self.options, self.steps_per_epoch),
+                *precision_notices(
+                    self.options.precision, self.fabric.device.type, self.trained.model
+                ),
+            ],
         )
         while self._should_continue():
             yield from self._train_epoch()
             yield self._validate_epoch()
         yield self._finish()
+
+    def _new_entries(self) -> list[str]:
+        """Return a line that counts what the data add to the vocabularies and labels of the initial model."""
+        if self.initial is None:
+            return []
+        before = self.initial.sizes()
+        added = {name: size - before[name] for name, size in self.trained.sizes().items()}
+        listed = ", ".join(f"{name} {size:,}" for name, size in added.items() if size)
+        return [f"starts from trained weights; newly initialized: {listed or 'nothing'}"]
 
     def _prepare(self, resume: bool) -> None:
         options = self.options
@@ -127,6 +166,8 @@ class _Training:
         torch.manual_seed(options.seed)
         if resume:
             self.trained = self.task.reload(self.config, self.checkpoints.folder)
+        elif self.initial is not None:
+            self.trained = self.task.learn_from(self.config, self.train_data, self.initial)
         else:
             self.trained = self.task.learn(self.config, self.train_data)
         self.batches = self.task.batches(self.trained, self.train_data, training=True)
@@ -142,8 +183,12 @@ class _Training:
             fused=options.precision != "16-mixed",
         )
         self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
-        if resume:
+        if resume and self.checkpoints.state_file.exists():
             self.position = load_checkpoint(self.checkpoints.state_file, self.loss.model, optimizer)
+        elif resume:
+            self.trained.load_weights(self.checkpoints.folder)
+            self.position = self.checkpoints.reopen(self.trained)
+            self._save_checkpoint()
         else:
             self.checkpoints.create(self.task.name, self.trained)
             self._save_checkpoint()
@@ -153,7 +198,8 @@ class _Training:
         """Train the remaining batches of the current epoch."""
         self.module.train()
         reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
-        clock = reported
+        # The first steps compile kernels, which says nothing about the speed of later ones.
+        clock, compiled = reported, sum(compile_seconds().values())
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
             if budget_exhausted(self.options, self.position):
                 break
@@ -173,21 +219,23 @@ class _Training:
             if interval and step % interval == 0:
                 self._save_checkpoint()
             if step % self.options.progress_steps == 0:
+                compiling = sum(compile_seconds().values()) - compiled
                 now = time.monotonic()
-                seconds, tokens = now - reported, self.position.tokens - before.tokens
+                seconds, tokens = now - reported - compiling, self.position.tokens - before.tokens
                 steps = step - before.step
                 yield self._progress(loss_sum / count, tokens / seconds, seconds / steps)
                 reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
-                clock = reported
+                clock, compiled = reported, sum(compile_seconds().values())
 
     def _step(self, batch: Any) -> float:
         """Take one optimizer step and return the batch's summed loss."""
         options = self.options
+        total = planned_steps(options, self.position, self.steps_per_epoch)
         rate = options.learning_rate * learning_rate_factor(
             options.schedule,
             self.position.step + 1,
-            warmup=options.warmup_steps,
-            total=planned_steps(options, self.position, self.steps_per_epoch),
+            warmup=warmup_steps(options, total),
+            total=total,
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -255,7 +303,9 @@ class _Training:
             if rank(averaged_scores, self.options.metric) > rank(best, self.options.metric):
                 chosen, scores = name, averaged_scores
                 self.checkpoints.save_best(self.trained)
+        losses = [line["train_loss"] for line in self.checkpoints.validated()]
         event = Finished(
+            notices=learning_notices(losses),
             run=self.checkpoints.folder,
             epochs=last,
             steps=self.position.step,

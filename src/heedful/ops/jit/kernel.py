@@ -8,6 +8,7 @@ a block takes a third of the time of creating NumPy arrays, and PyTorch's thread
 from __future__ import annotations
 
 import ctypes
+import logging
 import struct
 import threading
 from array import array
@@ -31,6 +32,9 @@ NANOSECONDS_A_PART = 25_000.0
 NANOSECONDS_UNDER_LOCK = 20_000.0
 
 _COUNTERS = 3  # next part, parts, failed part + 1
+
+logger = logging.getLogger(__name__)
+"""Says at level INFO which kernel is compiled."""
 
 _compile_lock = hold_during_fork(threading.RLock())
 _seconds: dict[str, float] = {}
@@ -233,6 +237,7 @@ def _compiled_entry(
         text, words = signature_text(arguments)
         address = loaded(kernel, text)
         if address is None:
+            logger.info("compiling the kernel %s; later runs load it from disk", kernel.name)
             from heedful.ops.jit.numba_entry import compiled
 
             made = compiled(kernel, text)
