@@ -10,6 +10,7 @@ from typing import TypeVar
 from heedful.answers.base import HeadAnswer
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import RESERVED, VOCABULARY, Lexicon, load_lexicons, save_lexicons
+from heedful.data.words import canonical
 from heedful.errors import DataError, nearest
 
 Prediction = TypeVar("Prediction")
@@ -26,9 +27,10 @@ class LabelAnswer(HeadAnswer[Prediction]):
 
     @staticmethod
     def load_labels(folder: Path) -> Lexicon:
-        """Read the labels of a run folder."""
+        """Read the labels of a run folder; those of older ones may not be in their canonical form yet."""
         [lexicon] = load_lexicons(folder / VOCABULARY, ["labels"])
-        return lexicon
+        labels = tuple(map(canonical, lexicon.entries))
+        return Lexicon(labels) if len(set(labels)) == len(labels) else lexicon
 
     def save(self, folder: Path) -> None:
         save_lexicons(folder / VOCABULARY, {"labels": self.lexicon})

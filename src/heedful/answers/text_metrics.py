@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.metrics import BLEU, CHRF
 
-from heedful.data.words import words
+from heedful.data.words import canonical, words
 from heedful.errors import ShapeError
 
 
@@ -90,7 +90,9 @@ def score_translations(translations: Sequence[str], references: Sequence[str]) -
             "wanted as many, and at least one"
         )
     bleu, lower, chrf = BLEU(), BLEU(lowercase=True), CHRF()
-    wanted = [list(references)]
+    # translations are in their canonical form
+    references = [canonical(each) for each in references]
+    wanted = [references]
     matches = sum(a.strip() == b.strip() for a, b in zip(translations, references, strict=True))
     return TranslationScores(
         bleu=bleu.corpus_score(translations, wanted).score,

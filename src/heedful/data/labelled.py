@@ -12,6 +12,7 @@ from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.files import check_file, iterate_lines
 from heedful.data.label_base import LabelFormat, Sentence
 from heedful.data.label_formats import FORMATS, detect_format
+from heedful.data.words import canonical
 from heedful.errors import DataError
 
 __all__ = ["Labelled", "LabelledFile", "Sentence", "iterate_sentences", "read_labelled"]
@@ -64,8 +65,8 @@ class Labelled(Dataset):
 
     @property
     def answers(self) -> list[tuple[str, ...]]:
-        """The labels of each sentence."""
-        return [sentence.labels for sentence in self.sentences]
+        """The labels of each sentence, in their canonical form."""
+        return [tuple(map(canonical, sentence.labels)) for sentence in self.sentences]
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -96,7 +97,7 @@ class Labelled(Dataset):
 
     def flat_labels(self) -> Iterator[str]:
         """Yield the label of every token."""
-        return chain.from_iterable(sentence.labels for sentence in self.sentences)
+        return chain.from_iterable(self.answers)
 
 
 def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sentence]:

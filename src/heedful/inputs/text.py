@@ -32,7 +32,7 @@ class TextVocabulary(Section):
     kind: Literal["word", "space", "char", "bpe", "unigram"] = Field(
         "word",
         description="word: punctuation apart, each character of Chinese, Japanese or Thai a word; space: what "
-        "stands between spaces; char; bpe and unigram: sub-words learned from the training texts.",
+        "stands between spaces; char: grapheme clusters; bpe and unigram: sub-words learned from the training texts.",
     )
     min_frequency: int = Field(
         2,
@@ -93,7 +93,7 @@ class Text(EmbeddedInput[str, TokenIds]):
         tokens = Tokens.load(config, folder)
         # the shares come with the weights
         found = torch.zeros(len(tokens.words))
-        cutter = TextTokenizer.load(config.vocabulary.kind, folder)
+        cutter = TextTokenizer.load(config.vocabulary.kind, folder, rules=tokens.rules)
         return cls(cutter, tokens, config.data.max_length, config.frequency, found)
 
     def save(self, folder: Path) -> None:
@@ -122,7 +122,7 @@ class Text(EmbeddedInput[str, TokenIds]):
         return self._cut([example])[0]
 
     def title(self, example: str) -> str:
-        return example
+        return " ".join(example.split())
 
     def _cut(self, texts: Sequence[str]) -> list[list[str]]:
         return [self._shortened(tokens) for tokens in self.cutter.tokenize_batch(texts)]
