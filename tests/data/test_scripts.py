@@ -114,7 +114,7 @@ def test_half_a_surrogate_pair_is_an_error(use: object) -> None:
 
 
 def test_what_was_learned_by_older_rules_is_applied_by_them(tmp_path: Path) -> None:
-    assert TextTokenizer("word", rules=1).tokenize("किताब 1,000") == ["क", "ि", "त", "ा", "ब", "1", ",", "000"]  # fmt: skip
+    assert TextTokenizer("word", rules=1).tokenize("कि 1,000") == ["क", "ि", "1", ",", "000"]
     assert TextTokenizer("char", rules=1).tokenize("कि") == ["क", "ि"]
     old = Vocabulary("word", False, ("▁a\u00ad",), rules=1)
     old.save(tmp_path / "old.json")

@@ -16,7 +16,8 @@ from torch import Tensor
 from heedful import run_folder
 from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
 from heedful.answers.sequence_metrics import NumberScores, score_numbers
-from heedful.data.dataset import Dataset, parse_number
+from heedful.data.dataset import Dataset
+from heedful.data.number import parse_number
 from heedful.data.standardize import Standardizer
 from heedful.errors import OptionError
 from heedful.models.encoders import Encoder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Columns, Json, Quiet, Run
+from heedful.cli.options import Beam, Columns, Encoding, Json, Quiet, Run
 from heedful.cli.output import Output, duration
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ def evaluate(
         ),
     ] = None,
     columns: Columns = None,
+    encoding: Encoding = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad", help="Leave out rows without a text or an answer, and count them."
+        ),
+    ] = False,
     beam: Beam = None,
     by_length: Annotated[
         bool,
@@ -48,16 +55,30 @@ def evaluate(
     """
     from heedful import api
     from heedful.cli.progress import with_progress
+    from heedful.cli.skipped import say_skipped
+    from heedful.data.decoding import canonical_name
     from heedful.tasks.options import split_columns
 
     output = Output(json=json, quiet=quiet)
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
-    search = task.check_options({"columns": columns, "beam": beam, "by_length": by_length})
-    reading = config.data
-    if names := split_columns(columns):
-        reading = reading.model_copy(update={"columns": names})
+    search = task.check_options(
+        {
+            "columns": columns,
+            "encoding": encoding,
+            "skip_bad": skip_bad,
+            "beam": beam,
+            "by_length": by_length,
+        }
+    )
+    chosen = {
+        "columns": split_columns(columns),
+        "encoding": encoding and canonical_name(encoding),
+        "skip_bad": skip_bad,
+    }
+    reading = config.data.model_copy(update={k: value for k, value in chosen.items() if value})
     data = task.reader.read_test(test, reading)
+    say_skipped(data, output)
     began = time.monotonic()
     predicted = predictor.predict(data.inputs, **search)
     found = list(with_progress(predicted, len(data), output, unit=task.examples))
@@ -72,6 +93,8 @@ def evaluate(
     speed = count / max(seconds, 1e-9)
     output.say(f"{speed:,.0f} {what}/s; {duration(seconds)}")
     rest = {"seconds": seconds, f"{what}_per_second": speed, **asdict(metrics), **more}
+    if data.skipped:
+        rest["skipped"] = list(data.skipped)
     if "beam" in task.answer.search_options:
         rest["beam"] = config.prediction.beam if beam is None else beam
     output.result({"run": str(run), **counts, **rest})

@@ -40,6 +40,14 @@ Beam = Annotated[
         show_default="the run's",
     ),
 ]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of the file, such as utf-16, cp1252 (Windows), gb18030 or shift_jis.",
+        show_default="the run's",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -82,12 +90,12 @@ Parameter = tuple[str, Any, Any]
 def parameter(option: TaskOption) -> Parameter:
     """Return the parameter of a command for an option of a task."""
     described = typer.Option(
-        f"--{option.name}",
-        metavar=option.metavar,
+        f"--{option.name.replace('_', '-')}",
+        metavar=option.metavar or None,
         help=option.help,
         show_default=option.default or False,
     )
-    kind = list[str] | None if option.many else str | None
+    kind = bool | None if option.flag else list[str] | None if option.many else str | None
     return option.name, Annotated[kind, described], None
 
 

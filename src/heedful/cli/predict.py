@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heedful.cli.files import check_writable, written_when_complete
-from heedful.cli.options import Beam, Json, Quiet, Run
+from heedful.cli.options import Beam, Encoding, Json, Quiet, Run
 from heedful.cli.output import Output, duration, write_json
-from heedful.errors import OptionError
+from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.tasks.predictor import Predictor
@@ -63,6 +63,7 @@ def predict(
             show_default="predicted",
         ),
     ] = None,
+    encoding: Encoding = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of --alignments, if it is there.")
     ] = False,
@@ -71,7 +72,8 @@ def predict(
 ) -> None:
     """Translate lines, label the tokens of a file, or answer the texts of a table, in order, as they come.
 
-    Output begins before the input ends, and an empty line stays an empty line.
+    A file is checked as a whole before its first line is answered. What comes through a pipe is answered while it
+    comes, and an error says how much of it is. An empty line stays an empty line.
 
     With --nbest N each line gives up to N lines of three fields parted by tabs: the number of the input line,
     the score (the larger the better) and the text. With --json each line is one JSON object, and the last one
@@ -87,6 +89,8 @@ def predict(
         echo "A man sleeps." | heedful predict runs/en-de
     """
     from heedful import api
+    from heedful.cli.lines import STANDARD_INPUT, check_all
+    from heedful.data.decoding import canonical_name
     from heedful.tasks.readers.base import OutputFormat
 
     predictor = api.load(run).predictor
@@ -98,21 +102,35 @@ def predict(
             "nbest": nbest if nbest > 1 else None,
             "alignments": alignments,
             "column": column,
+            "encoding": encoding,
         }
     )
     if column == "":
         raise OptionError("--column is empty; name the column that is added")
-    source = _opened(file, config.data.train, reader.reads_lines)
+    data = config.data
+    if encoding:
+        data = data.model_copy(update={"encoding": canonical_name(encoding)})
     check_writable(alignments, overwrite=overwrite)
     columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
-    stream = reader.stream(source, config.data, OutputFormat(columns, nbest))
+    written = OutputFormat(columns, nbest)
+    stream = reader.stream(_opened(file, data, reader.reads_lines), data, written)
+    if reader.reads_lines and file != STANDARD_INPUT and Path(file).is_file():
+        again = reader.stream(_opened(file, data, reader.reads_lines), data, written)
+        check_all(again.items(), file, data.encoding)
     output = Output(json=json, quiet=quiet, data=True)
     if file == "-" and sys.stdin.isatty():
         output.say("type a text a line; Ctrl-D ends")
     began = time.monotonic()
     with written_when_complete(alignments) as aligned:
         writer = _Writer(predictor, stream, columns, aligned, json=json)
-        writer.write_all(search, output)
+        try:
+            writer.write_all(search, output)
+        except DataError as error:
+            if not writer.count:
+                raise
+            raise DataError(
+                f"{error} The {writer.count:,} {stream.unit} before it are answered and written."
+            ) from None
     seconds = time.monotonic() - began
     speed = writer.count / max(seconds, 1e-9)
     output.say(
@@ -124,12 +142,12 @@ def predict(
     output.result(values)
 
 
-def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
-    """Open a file, all of which is checked first, or standard input.
+def _opened(file: str, data: Any, reads_lines: bool) -> InputFile:
+    """Open a file, or standard input; `data` is the section of the configuration.
 
     Raises: OptionError for standard input where files are read whole.
     """
-    from heedful.cli.lines import STANDARD_INPUT, count_lines, standard_input
+    from heedful.cli.lines import STANDARD_INPUT, standard_input
     from heedful.data.files import check_file, iterate_lines
     from heedful.tasks.readers.base import InputFile
 
@@ -137,13 +155,12 @@ def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
         if not reads_lines:
             raise OptionError("name a FILE; series are not read from standard input")
         # standard input has no name: its format is that of the training data
-        name = train[0] if train else "standard input"
-        return InputFile(Path("standard input"), name, standard_input())
+        name = data.train[0] if data.train else "standard input"
+        return InputFile(Path("standard input"), name, standard_input(data.encoding))
     check_file(file)
     if not reads_lines:
         return InputFile(Path(file), file, iter(()))
-    count_lines(file)
-    return InputFile(Path(file), file, iterate_lines(file))
+    return InputFile(Path(file), file, iterate_lines(file, data.encoding))
 
 
 class _Writer:

@@ -14,6 +14,7 @@ from heedful.cli.command import INTERRUPTED, print_error
 from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TaskChoices, configure_run
+from heedful.cli.skipped import say_skipped
 from heedful.errors import OptionError
 from heedful.explore.run_report import REPORT, next_commands
 from heedful.tasks.base import Task
@@ -51,12 +52,15 @@ def train(choices: TaskChoices, start: Start, output: Output) -> None:
     if not start.resume:
         run_folder.check_free(out, overwrite=start.overwrite)
     data = task.reader.read_training(config.data)
+    for part in data:
+        say_skipped(part, output, f", listed in {out / api.SKIPPED}")
     model, finished = train_with_progress(
         task, config, data, out, output, resume=start.resume, overwrite=start.overwrite
     )
     report = out / REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
     output.suggest(next_commands(model.predictor, out, data[1]))
+    skipped = sum(len(part.skipped) for part in data)
     output.result(
         {
             "run": str(finished.run),
@@ -67,6 +71,7 @@ def train(choices: TaskChoices, start: Start, output: Output) -> None:
             "chosen": finished.chosen,
             "validation": finished.scores,
             "seconds": finished.seconds,
+            **({"skipped": skipped} if skipped else {}),
         }
     )
 

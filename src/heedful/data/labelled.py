@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
+from heedful.data.decoding import UTF8
 from heedful.data.files import check_file, iterate_lines
 from heedful.data.label_base import LabelFormat, Sentence
 from heedful.data.label_formats import FORMATS, detect_format
@@ -31,6 +32,7 @@ class LabelledFile:
     format: str = "auto"
     column: str = ""
     tokens: str = "tokens"
+    encoding: str = UTF8
 
     def reader(self, path: str | Path) -> LabelFormat:
         """Return the format of a file.
@@ -105,7 +107,7 @@ def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sente
 
     Raises: DataError naming file and line, see the formats.
     """
-    return options.reader(path).read(Path(path), iterate_lines(path))
+    return options.reader(path).read(Path(path), iterate_lines(path, options.encoding))
 
 
 def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelled:
@@ -118,7 +120,7 @@ def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelle
     for path in paths:
         check_file(path)
         reader = options.reader(path)
-        parsed = reader.read(Path(path), iterate_lines(path))
+        parsed = reader.read(Path(path), iterate_lines(path, options.encoding))
         with_tokens = [sentence for sentence in parsed if sentence.tokens]
         if not with_tokens:
             raise DataError("the file is empty: it holds no token.", path=path)

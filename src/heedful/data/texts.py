@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from heedful.data.dataset import Dataset, parse_number, preferred, repeat_to_length
+from heedful.data.dataset import Dataset, preferred, repeat_to_length
+from heedful.data.decoding import UTF8
 from heedful.data.files import check_file, iterate_lines
-from heedful.data.text_tables import TextTable, text_table
-from heedful.errors import DataError, OptionError, nearest
+from heedful.data.number import parse_number
+from heedful.data.tables import Table, TableRow, check_columns, table_format
+from heedful.data.words import canonical, check_characters
+from heedful.errors import DataError, OptionError
 
 __all__ = ["Text", "TextColumns", "Texts", "iterate_texts", "read_texts", "split_validation"]
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text, its answers as strings, and its row in the file."""
+    """A text as it was read, its answers as strings, and its row in the file."""
 
     text: str
     answers: tuple[str, ...] = ()
-    """Empty if the file has none."""
+    """Empty if the file has none. Labels are in their canonical form; of several numbers those that are missing are
+    empty."""
     raw: str = ""
     path: Path | None = None
     line: int | None = None
@@ -32,16 +38,9 @@ class Text:
         """Return an error about this text, with its file and line."""
         return DataError(message, path=self.path, line=self.line)
 
-    def number(self) -> float:
-        """Return the answer as a number.
 
-        Raises: DataError, see `parse_number`.
-
-        >>> Text("a", ("2.5",)).number()
-        2.5
-        """
-        [answer] = self.answers
-        return parse_number(answer, self.error)
+class IncompleteRowError(DataError):
+    """A row without a text, or without an answer that can be learned from."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,30 @@ class TextColumns:
     separator: str = ""
     """Separator of several answers in one field; empty: a field is one answer."""
     answer_is_label: bool = True
-    """Whether a validation split is stratified by label; false for numbers."""
+    """Whether a validation split is stratified by label; false for numbers, of which `answer` may name several columns,
+    separated by commas."""
+    encoding: str = UTF8
+    """Of the files."""
+    skip_bad: bool = False
+    """Whether rows without a text or an answer are left out, and listed."""
 
-    def table(self, path: str | Path) -> TextTable:
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The columns of the answers.
+
+        >>> TextColumns(answer="a, b", answer_is_label=False).answers
+        ('a', 'b')
+        """
+        return (self.answer,) if self.answer_is_label else split_names(self.answer)
+
+    def table(self, path: str | Path) -> Table:
         """Return the reader and writer for a file."""
-        return text_table(Path(path), self.separator)
+        return table_format(Path(path), self.separator)
+
+
+def split_names(names: str) -> tuple[str, ...]:
+    """Return the names in a text that separates them by commas."""
+    return tuple(name.strip() for name in names.split(","))
 
 
 DISPLAY_CHARACTERS = range(15, 80)
@@ -75,6 +93,7 @@ class Texts(Dataset):
 
     rows: Sequence[Text]
     name: str = "texts"
+    skipped: Sequence[str] = ()
     example: ClassVar[str] = "text"
 
     @property
@@ -104,7 +123,7 @@ class Texts(Dataset):
         return self.answers
 
     def showcase(self, count: int) -> list[str]:
-        distinct = list(dict.fromkeys(self.inputs))
+        distinct = list(dict.fromkeys(" ".join(text.split()) for text in self.inputs))
         return preferred(distinct, [len(text) in DISPLAY_CHARACTERS for text in distinct], count)
 
     def error(self, row: int, message: str, position: int = 0) -> DataError:
@@ -112,59 +131,53 @@ class Texts(Dataset):
 
 
 def iterate_texts(
-    table: TextTable,
+    table: Table,
     path: Path,
     lines: Iterator[str],
     columns: TextColumns,
     *,
-    answers: bool,
     added: Sequence[str] = (),
 ) -> Iterator[Text]:
-    """Lazily yield the texts of one file.
+    """Lazily yield the texts of one file, without answers.
 
     Args:
         table: the table format.
         path: the file, for errors.
         lines: its lines.
         columns: the columns to read.
-        answers: whether to read the answers.
         added: columns to be written later, which the file must not have.
 
     Raises: DataError naming file and line, see `read_texts`; also for an existing `added` column.
     """
-    required = (columns.text, columns.answer) if answers else (columns.text,)
-    for row in table.rows(path, lines, required, added):
-        value = row.fields[columns.text]
-        if not isinstance(value, str):
-            raise DataError(
-                f"column {columns.text!r} holds {json.dumps(value)[:40]}; expected a string.",
-                path=path,
-                line=row.line,
-            )
-        text = Text(" ".join(value.split()), (), row.raw, path, row.line)
-        if answers:
-            text = replace(text, answers=_answers(text, row.fields[columns.answer], columns))
-        yield text
+    for row in table.rows(path, lines, (columns.text,), added):
+        yield _text(row, columns)
 
 
 def read_texts(paths: Sequence[str | Path], columns: TextColumns) -> Texts:
     """Read the texts and answers of one or several tables, plain or gzipped.
 
-    Raises: DataError naming file and line, for a file that is missing, empty, not UTF-8 or malformed, a
-        missing column (the nearest name is suggested), an empty text or answer.
+    With `columns.skip_bad` rows without a text or an answer are left out, and listed in `Texts.skipped`.
+
+    Raises: DataError naming file and line, for a file that is missing, empty, in another encoding or malformed, a
+        missing column (the nearest name is suggested), an empty text or answer, a target that is not a number.
     """
     texts: list[Text] = []
-    for path in paths:
+    skipped: list[str] = []
+    for path in map(Path, paths):
         check_file(path)
-        table = columns.table(path)
-        rows = list(iterate_texts(table, Path(path), iterate_lines(path), columns, answers=True))
-        if not rows:
-            raise DataError("the file holds no rows.", path=path)
-        for row in rows:
-            if not row.text:
-                raise row.error(f"column {columns.text!r} is empty; fill it in or remove the row.")
-        texts += rows
-    return Texts(texts, " + ".join(str(path) for path in paths))
+        before = len(texts)
+        lines = iterate_lines(path, columns.encoding)
+        for row in columns.table(path).rows(path, lines, (columns.text, *columns.answers)):
+            try:
+                texts.append(_answered(row, columns))
+            except IncompleteRowError as error:
+                if not columns.skip_bad:
+                    raise
+                skipped.append(str(error))
+        if len(texts) == before:
+            left_out = " that can be used" if skipped else ""
+            raise DataError(f"the file holds no rows{left_out}.", path=path)
+    return Texts(texts, " + ".join(str(path) for path in paths), skipped)
 
 
 def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, name: str) -> Texts:
@@ -175,48 +188,89 @@ def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, na
     >>> texts_of_rows([{"text": "Who?", "label": "HUM"}], TextColumns(), "train").answers
     [('HUM',)]
     """
-    texts = []
-    for number, row in enumerate(rows, start=1):
-        origin = Path(f"example {number} of {name}")
-        for column in (columns.text, columns.answer):
-            if column not in row:
-                near = nearest(column, list(row))
-                hint = f"; did you mean {near!r}?" if near else "."
-                raise DataError(
-                    f"there is no column {column!r}{hint} The columns are: {', '.join(row)}.",
-                    path=origin,
-                )
-        value = row[columns.text]
-        if not isinstance(value, str) or not value.strip():
-            raise DataError(
-                f"column {columns.text!r} is {value!r}; expected a non-empty string.", path=origin
-            )
-        text = Text(" ".join(value.split()), (), "", origin)
-        texts.append(replace(text, answers=_answers(text, row[columns.answer], columns)))
-    return Texts(texts, name)
+    texts: list[Text] = []
+    skipped: list[str] = []
+    for number, fields in enumerate(rows, start=1):
+        row = TableRow(Path(f"example {number} of {name}"), None, "", fields)
+        try:
+            texts.append(_answered(row, columns))
+        except IncompleteRowError as error:
+            if not columns.skip_bad:
+                raise
+            skipped.append(str(error))
+    return Texts(texts, name, skipped)
 
 
-def _answers(text: Text, value: object, columns: TextColumns) -> tuple[str, ...]:
-    """Parse the answers of one field: exactly one without a separator, any number with one."""
+def _text(row: TableRow, columns: TextColumns) -> Text:
+    value = row.text(columns.text)
+    check_characters(value, row.error)
+    return Text(value, (), row.raw, row.path, row.line)
+
+
+def _answered(row: TableRow, columns: TextColumns) -> Text:
+    """Return the text of a row with its answers.
+
+    Raises: IncompleteRowError for a row without a text or an answer.
+    """
+    text = _text(row, columns)
+    incomplete = partial(IncompleteRowError, path=row.path, line=row.line)
+    if not text.text.strip():
+        raise incomplete(f"column {columns.text!r} is empty; fill it in or remove the row.")
+    if columns.answer_is_label:
+        return replace(text, answers=_labels(row, columns))
+    targets = [_field(row, column).strip() for column in columns.answers]
+    for column, target in zip(columns.answers, targets, strict=True):
+        if target:
+            parse_number(target, incomplete)
+        elif not any(targets):
+            raise incomplete(f"column {column!r} is empty; fill it in or remove the row.")
+    return replace(text, answers=tuple(targets))
+
+
+def _labels(row: TableRow, columns: TextColumns) -> tuple[str, ...]:
+    """Parse the labels of one field: exactly one without a separator, any number with one."""
+    value = row.fields.get(columns.answer)
     if isinstance(value, list) and columns.separator:
-        parts = [_as_text(text, each, columns.answer) for each in value]
+        parts = [_as_text(row, each, columns.answer) for each in value]
     else:
-        field = _as_text(text, value, columns.answer)
+        field = _field(row, columns.answer)
         parts = field.split(columns.separator) if columns.separator else [field]
-    answers = [" ".join(part.split()) for part in parts]
+    answers = [canonical(" ".join(part.split())) for part in parts]
     if columns.separator:
         return tuple(dict.fromkeys(answer for answer in answers if answer))
     if not answers[0]:
-        raise text.error(f"column {columns.answer!r} is empty; fill it in or remove the row.")
+        raise IncompleteRowError(
+            f"column {columns.answer!r} is empty; fill it in or remove the row.",
+            path=row.path,
+            line=row.line,
+        )
     return tuple(answers)
 
 
-def _as_text(text: Text, value: object, column: str) -> str:
+def _field(row: TableRow, column: str) -> str:
+    """Return the field of an answer as text; a row of JSON may lack it, or hold null."""
+    if column not in row.fields:
+        try:
+            check_columns(row.path, list(row.fields), [column], row.line)
+        except DataError as error:
+            raise IncompleteRowError(str(error)) from None
+    return _as_text(row, row.fields[column], column)
+
+
+def _as_text(row: TableRow, value: object, column: str) -> str:
     if isinstance(value, str):
+        check_characters(value, row.error)
         return value
+    if hasattr(value, "item"):  # a number of NumPy
+        value = value.item()
+    if isinstance(value, float) and math.isnan(value):  # a missing value of a data frame
+        return ""
     if value is None or isinstance(value, list | dict):
-        raise text.error(
-            f"column {column!r} holds {json.dumps(value)[:40]}; expected a string or a number."
+        kind = IncompleteRowError if value is None else DataError
+        raise kind(
+            f"column {column!r} holds {json.dumps(value)[:40]}; expected a string or a number.",
+            path=row.path,
+            line=row.line,
         )
     return json.dumps(value)
 
@@ -256,4 +310,4 @@ def split_validation(
         )
     train = [row for index, row in enumerate(data.rows) if index not in chosen]
     valid = [row for index, row in enumerate(data.rows) if index in chosen]
-    return Texts(train, data.name), Texts(valid, f"{share:g} of {data.name}")
+    return Texts(train, data.name, data.skipped), Texts(valid, f"{share:g} of {data.name}")

@@ -101,7 +101,7 @@ def read_vectors(
 def _lines(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
     """Lazily yield (line number, word, numbers as strings), all with the same count of numbers."""
     width = declared = read = 0
-    for number, line in enumerate(iterate_lines(path), start=1):
+    for number, line in enumerate(iterate_lines(path, advice=""), start=1):
         fields = line.rstrip(" ").split(" ")
         if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
             declared, width = int(fields[0]), int(fields[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from typing import Final
 
 import regex
@@ -65,7 +66,7 @@ def canonical(text: str) -> str:
     return unicodedata.normalize("NFC", _INVISIBLE.sub("", text) or text)
 
 
-def check_characters(text: str, error: type[DataError] = DataError) -> None:
+def check_characters(text: str, error: Callable[[str], DataError] = DataError) -> None:
     """Raise DataError for half a surrogate pair."""
     if has_surrogate(text):
         raise error(

@@ -26,7 +26,7 @@ class GivenOptions(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOption:
-    """An option `--name` of `heedful train` of a task."""
+    """An option of `heedful train` of a task: `--name`, with hyphens for underscores."""
 
     name: str
     setting: str
@@ -38,6 +38,8 @@ class TaskOption:
     """What it is unless given, for the help."""
     many: bool = False
     """Whether it takes several values."""
+    flag: bool = False
+    """Whether it takes none."""
     convert: Callable[[Any, GivenOptions], list[str]] | None = None
     """(value, all that was given) -> `section.key=value`, for an option that has to be checked first."""
 
@@ -200,7 +202,7 @@ TARGET: Final = TaskOption(
     name="target",
     setting="data.target",
     metavar="NAME",
-    help="Column of the numbers.",
+    help="Column of the numbers; several, separated by commas, are learned together (texts only).",
     default="target",
 )
 TABLES: Final = (
@@ -212,6 +214,21 @@ TABLES: Final = (
         default="a tenth of --train, cut off",
     ),
 )
+ENCODING: Final = TaskOption(
+    name="encoding",
+    setting="data.encoding",
+    metavar="NAME",
+    help="Encoding of the files, such as utf-16, cp1252 (Windows), gb18030 or shift_jis.",
+    default="utf-8",
+)
+SKIP_BAD: Final = TaskOption(
+    name="skip_bad",
+    setting="data.skip_bad",
+    metavar="",
+    help="Leave out rows without a text or an answer; the run lists them in skipped.txt.",
+    flag=True,
+)
+ROWS: Final = (ENCODING, SKIP_BAD)
 SERIES: Final = (
     train_files(
         "Series: .ts, .npy, or a table (.csv, .tsv, .jsonl) in long form (--series names the column of the series) or "

@@ -79,6 +79,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
                 "SRC TGT",
             ),
             options.COLUMNS,
+            options.ENCODING,
             options.MODEL,
             options.ATTENTION,
         ),
@@ -104,6 +105,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             ),
             valid_files("Sentences to choose the best weights by, given likewise."),
             options.LABEL_COLUMN,
+            options.ENCODING,
             options.ENCODER,
         ),
         summary="Train a tagger: a label for each token.",
@@ -123,7 +125,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     ),
     "classify": TaskEntry(
         module="heedful.tasks.classify",
-        options=(*options.TABLES, options.TEXT, options.LABEL, options.ENCODER),
+        options=(*options.TABLES, options.TEXT, options.LABEL, *options.ROWS, options.ENCODER),
         summary="Train a classifier: a label for each text.",
         text="Topics, sentiment, languages, intents: whatever stands beside the texts of a table. With "
         "data.separator a text has any number of labels.",
@@ -138,7 +140,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     ),
     "regress": TaskEntry(
         module="heedful.tasks.regress",
-        options=(*options.TABLES, options.TEXT, options.TARGET, options.ENCODER),
+        options=(*options.TABLES, options.TEXT, options.TARGET, *options.ROWS, options.ENCODER),
         summary="Train a regressor: a number for each text.",
         text="Ratings, prices, solubilities: whatever number stands beside the texts of a table. Errors are in the "
         "target's own units.",
@@ -153,7 +155,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "classify-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="CLASSIFY",
-        options=(*options.SERIES, options.LABEL, options.ENCODER),
+        options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
         summary="Train a classifier: a label for each series of numbers.",
         text="Gestures, faults, heart beats: whatever is measured step by step, one number or several at once.",
         examples=(
@@ -167,7 +169,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "regress-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="REGRESS",
-        options=(*options.SERIES, options.TARGET, options.ENCODER),
+        options=(*options.SERIES, options.ENCODING, options.TARGET, options.ENCODER),
         summary="Train a regressor: a number for each series of numbers.",
         text="A temperature, a duration, a load: whatever number follows from a whole series.",
         examples=("--train builtin:waves --encoder convolution --out runs/delays",),
@@ -178,7 +180,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "tag-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="TAG",
-        options=(*options.SERIES, options.LABEL, options.ENCODER),
+        options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
         summary="Train a tagger: a label for each step of a series of numbers.",
         text="Sleep stages, activities, faults: whatever state changes from step to step.",
         examples=("--train builtin:waves --encoder gru --out runs/states",),
@@ -189,7 +191,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "forecast": TaskEntry(
         module="heedful.tasks.series",
         attribute="FORECAST",
-        options=(*options.SERIES, options.HORIZON, options.ENCODER),
+        options=(*options.SERIES, options.ENCODING, options.HORIZON, options.ENCODER),
         summary="Train a forecaster: the next steps of a series of numbers.",
         text="The last steps of each series are for validation. Errors are shown beside those of the last value again, "
         "and with data.season beside those of the value one season before.",

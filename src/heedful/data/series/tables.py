@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from heedful.data.decoding import UTF8
 from heedful.data.files import check_file, iterate_lines
+from heedful.data.number import number_advice, read_number
 from heedful.data.series.series import Series, Values, as_values
 from heedful.data.series.ts import read_ts
-from heedful.data.text_tables import TEXT_TABLES, TableRow, check_columns, text_table
+from heedful.data.tables import TABLES, TableRow, extension, table_format
+from heedful.data.words import canonical
 from heedful.errors import DataError
 
 MISSING = frozenset({"", "?", "na", "nan", "n/a", "null", "none"})
@@ -37,6 +40,8 @@ class SeriesColumns:
     """Separator of several labels in one field."""
     each_step: bool = False
     """Whether the answer is one label per step."""
+    encoding: str = UTF8
+    """Of the files of text."""
 
 
 def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = True) -> list[Series]:
@@ -55,16 +60,16 @@ def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = Tru
     """
     path = Path(path)
     check_file(path)
-    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    suffix = extension(path)
     if suffix == ".ts":
-        series = read_ts(path)
+        series = read_ts(path, columns.encoding)
     elif suffix == ".npy":
         series = [Series(_read_npy(path), name=path.stem, path=path)]
-    elif suffix in TEXT_TABLES:
+    elif suffix in TABLES:
         series = list(_read_table(path, columns, answers=answers))
     else:
         raise DataError(
-            f"unknown format {suffix!r}; the file name must end in one of .ts, .npy, {', '.join(TEXT_TABLES)}.",
+            f"unknown format {suffix!r}; the file name must end in one of .ts, .npy, {', '.join(TABLES)}.",
             path=path,
         )
     if not series:
@@ -77,14 +82,15 @@ def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = Tru
     return series
 
 
-def has_column(path: str | Path, column: str) -> bool:
-    """Return whether a file is a table with a column of this name."""
+def has_column(path: str | Path, columns: SeriesColumns) -> bool:
+    """Return whether a file is a table with the column of the series."""
     path = Path(path)
     check_file(path)
-    if (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower() not in TEXT_TABLES:
+    if extension(path) not in TABLES:
         return False
-    first = next(text_table(path).rows(path, iterate_lines(path), []), None)
-    return first is not None and column in (*first.fields, *first.fields.values())
+    lines = iterate_lines(path, columns.encoding)
+    first = next(table_format(path).rows(path, lines, []), None)
+    return first is not None and columns.series in (*first.fields, *first.fields.values())
 
 
 def _read_npy(path: Path) -> Values:
@@ -101,7 +107,7 @@ def _read_table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterato
     answer = columns.answer if answers else ""
     required = [name for name in (columns.series, columns.time, columns.file, answer) if name]
     required += columns.columns
-    rows = list(text_table(path).rows(path, iterate_lines(path), required))
+    rows = list(table_format(path).rows(path, iterate_lines(path, columns.encoding), required))
     if not required:
         rows = _use_header(rows)
     if not rows:
@@ -133,9 +139,9 @@ def _series_from_rows(
     answer: str,
 ) -> Series:
     if columns.time:
-        rows = sorted(rows, key=lambda row: _sort_key(row.fields[columns.time]))
+        rows = sorted(rows, key=lambda row: _sort_key(row.value(columns.time)))
     first = rows[0]
-    values = np.array([[_parse_number(path, row, feature) for feature in features] for row in rows])
+    values = np.array([[_parse_number(row, feature) for feature in features] for row in rows])
     answers: tuple[str, ...] = ()
     if answer and columns.each_step:
         answers = tuple(_text(row, answer) for row in rows)
@@ -150,7 +156,7 @@ def _series_from_rows(
         answers = _split_labels(next(iter(distinct)), columns.separator)
     if "" in answers:
         raise DataError(f"column {answer!r} is empty; fill it in.", path=path, line=first.line)
-    return Series(values, answers, name, path, first.line)
+    return Series(values, answers, name, path, first.line, tuple(row.line or 0 for row in rows))
 
 
 def _use_header(rows: list[TableRow]) -> list[TableRow]:
@@ -159,18 +165,16 @@ def _use_header(rows: list[TableRow]) -> list[TableRow]:
     if all(name.isdecimal() for name in first) and not all(map(_is_number, first.values())):
         names = [str(name) for name in first.values()]
         return [
-            TableRow(row.line, row.raw, dict(zip(names, row.fields.values(), strict=True)))
+            TableRow(
+                row.path, row.line, row.raw, dict(zip(names, row.fields.values(), strict=True))
+            )
             for row in rows[1:]
         ]
     return rows
 
 
 def _is_number(value: object) -> bool:
-    try:
-        float(str(value))
-    except ValueError:
-        return str(value).strip().lower() in MISSING
-    return True
+    return str(value).strip().lower() in MISSING or read_number(str(value)) is not None
 
 
 def _read_referenced_file(path: Path, row: TableRow, columns: SeriesColumns, answer: str) -> Series:
@@ -181,6 +185,7 @@ def _read_referenced_file(path: Path, row: TableRow, columns: SeriesColumns, ans
         columns=columns.columns,
         answer=columns.answer if columns.each_step else "",
         each_step=columns.each_step,
+        encoding=columns.encoding,
     )
     series = read_series(series_path, inner_columns, answers=bool(answer) and columns.each_step)
     if len(series) != 1:
@@ -190,41 +195,41 @@ def _read_referenced_file(path: Path, row: TableRow, columns: SeriesColumns, ans
     answers = series[0].answer
     if answer and not columns.each_step:
         answers = _split_labels(_text(row, answer), columns.separator)
-    return Series(series[0].values, answers, str(row.fields[columns.file]), path, row.line)
+    if columns.each_step:  # errors are about the steps in that file
+        return replace(series[0], name=str(row.value(columns.file)))
+    return Series(series[0].values, answers, str(row.value(columns.file)), path, row.line)
 
 
 def _split_labels(text: str, separator: str) -> tuple[str, ...]:
     if not separator:
-        return (text,)
-    return tuple(dict.fromkeys(part.strip() for part in text.split(separator) if part.strip()))
+        return (canonical(text),)
+    return tuple(
+        dict.fromkeys(canonical(part.strip()) for part in text.split(separator) if part.strip())
+    )
 
 
 def _text(row: TableRow, column: str) -> str:
-    value = row.fields[column]
-    return " ".join(value.split()) if isinstance(value, str) else str(value)
+    value = row.value(column)
+    return canonical(" ".join(value.split())) if isinstance(value, str) else str(value)
 
 
 def _sort_key(time: object) -> tuple[int, float, str]:
     """Sort numbers by value, before texts such as dates in ISO 8601."""
-    try:
-        return 0, float(str(time)), ""
-    except ValueError:
-        return 1, 0.0, str(time)
+    number = read_number(str(time))
+    return (1, 0.0, str(time)) if number is None else (0, number, "")
 
 
-def _parse_number(path: Path, row: TableRow, column: str) -> float:
-    check_columns(path, list(row.fields), [column], row.line)
-    value = row.fields[column]
-    if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
+def _parse_number(row: TableRow, column: str) -> float:
+    value = row.value(column)
+    if value is None or str(value).strip().lower() in MISSING:
         return float("nan")
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise DataError(
-            f"column {column!r} holds {str(value)[:40]!r}; expected a number, or an empty field if it is missing.",
-            path=path,
-            line=row.line,
-        ) from None
+    number = read_number(str(value))
+    if number is None or isinstance(value, bool):
+        raise row.error(
+            f"column {column!r} holds {str(value)[:40]!r}; expected a number, or an empty field if it is missing: "
+            f"{number_advice(str(value))}."
+        )
+    return number
 
 
 def series_of_rows(

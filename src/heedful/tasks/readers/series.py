@@ -14,7 +14,6 @@ from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
 from heedful.data.series.windows import Windows, sliding_windows, split_by_time
 from heedful.errors import DataError
-from heedful.models.config import Section
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -22,13 +21,14 @@ from heedful.tasks.readers.base import (
     Reader,
     Rows,
     Stream,
+    TextFiles,
     is_builtin,
 )
 
 Kind = Literal["label", "number", "steps"]
 
 
-class SeriesData(Section):
+class SeriesData(TextFiles):
     """Where the series come from."""
 
     train: tuple[str, ...] = Field(
@@ -81,6 +81,7 @@ class SeriesData(Section):
             file=self.file,
             answer=self.answer,
             each_step=each_step,
+            encoding=self.encoding,
         )
 
 
@@ -139,7 +140,7 @@ class SeriesReader(Reader):
         if not Path(text).exists() and Path(text.rpartition(":")[0]).is_file():
             text, _, name = text.rpartition(":")
         columns = replace(data.columns_of(each_step=self.kind == "steps"), file="")
-        if columns.series and not has_column(text, columns.series):
+        if columns.series and not has_column(text, columns):
             columns = replace(columns, series="")
         found = read_series(text, columns, answers=False)
         if name:

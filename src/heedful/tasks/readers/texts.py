@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from heedful.data.text_tables import TextTable
+from heedful.data.tables import Table
 from heedful.data.texts import (
     Text,
     TextColumns,
@@ -18,11 +18,18 @@ from heedful.data.texts import (
     split_validation,
     texts_of_rows,
 )
-from heedful.models.config import Section
-from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Rows, Stream
+from heedful.tasks.readers.base import (
+    InputFile,
+    OutputFormat,
+    Part,
+    Reader,
+    Rows,
+    Stream,
+    TextFiles,
+)
 
 
-class TextData(Section, abc.ABC):
+class TextData(TextFiles, abc.ABC):
     """Where the texts come from."""
 
     train: tuple[str, ...] = Field(
@@ -43,6 +50,12 @@ class TextData(Section, abc.ABC):
     )
     max_length: int = Field(
         256, ge=2, description="Of a longer text, in tokens, the first and the last ones are read."
+    )
+
+    skip_bad: bool = Field(
+        False,
+        description="Leave out rows without a text or an answer, which are an error otherwise; the run lists them in "
+        "skipped.txt.",
     )
 
     @abc.abstractmethod
@@ -83,9 +96,7 @@ class _Table(Stream):
     unit = "texts"
     cells_in_json = True
 
-    def __init__(
-        self, table: TextTable, source: InputFile, columns: TextColumns, output: OutputFormat
-    ):
+    def __init__(self, table: Table, source: InputFile, columns: TextColumns, output: OutputFormat):
         self.table, self.source, self.columns, self.output = table, source, columns, output
 
     def items(self) -> Iterator[Text]:
@@ -94,7 +105,6 @@ class _Table(Stream):
             self.source.path,
             self.source.lines,
             self.columns,
-            answers=False,
             added=self.output.columns,
         )
 
