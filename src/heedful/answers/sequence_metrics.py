@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from heedful.errors import ShapeError
 
@@ -103,6 +106,8 @@ class NumberScores:
     mae: float
     r2: float
     """1 - squared error / squared deviation from the mean; 0 where all targets are equal."""
+    by_target: Mapping[str, NumberScores] = field(default_factory=dict)
+    """With several targets: of each. The scores above are then their means."""
 
 
 def score_numbers(got: Sequence[float], wanted: Sequence[float]) -> NumberScores:
@@ -111,7 +116,7 @@ def score_numbers(got: Sequence[float], wanted: Sequence[float]) -> NumberScores
     Raises: ShapeError when they are not equally many, or none.
 
     >>> score_numbers([1.0, 2.0], [1.0, 4.0])
-    NumberScores(texts=2, rmse=1.4142135623730951, mae=1.0, r2=0.11111111111111116)
+    NumberScores(texts=2, rmse=1.4142135623730951, mae=1.0, r2=0.11111111111111116, by_target={})
     """
     if len(got) != len(wanted) or not wanted:
         raise ShapeError(f"{len(got)} answers cannot be compared with {len(wanted)} true ones.")
@@ -126,3 +131,31 @@ def score_numbers(got: Sequence[float], wanted: Sequence[float]) -> NumberScores
         mae=math.fsum(map(abs, errors)) / count,
         r2=1 - squared / spread if spread else 0.0,
     )
+
+
+def score_targets(
+    names: Sequence[str], got: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NumberScores:
+    """Compare the numbers of several targets, (texts, targets), with the true ones; NaN is no true number.
+
+    Raises: ShapeError as `score_numbers`.
+
+    >>> scores = score_targets(["a", "b"], np.array([[1.0, 2], [3, 4]]), np.array([[1.0, np.nan], [3, 6]]))
+    >>> scores.mae, scores.by_target["b"].texts
+    (1.0, 1)
+    """
+    known = ~np.isnan(wanted)
+    each = {
+        name: score_numbers(got[there, n].tolist(), wanted[there, n].tolist())
+        for n, (name, there) in enumerate(zip(names, known.T, strict=True))
+        if there.any()
+    }
+    if len(names) == 1 and each:
+        return each[names[0]]
+    if not each:
+        raise ShapeError("there is no true number to compare with.")
+    means = {
+        name: math.fsum(getattr(scores, name) for scores in each.values()) / len(each)
+        for name in ("rmse", "mae", "r2")
+    }
+    return NumberScores(texts=len(wanted), **means, by_target=each)

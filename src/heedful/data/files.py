@@ -246,7 +246,7 @@ def read_table(path: str | Path, columns: tuple[str, str], encoding: str = UTF8)
     return Pairs(source, target, name=Path(path).name)
 
 
-def _check_not_empty(text: str, what: str, path: str | Path, number: int) -> None:
+def _check_not_empty(text: str, what: str, path: str | Path, number: int | None) -> None:
     if not text or text.isspace():
         raise DataError(
             f"{what} is empty; remove the pair (from both files, where there are two) or fill it in.",

@@ -31,7 +31,9 @@ class TargetColumn(Section):
     """Where the numbers come from."""
 
     target: str = Field(
-        "target", description="Column of the numbers; a number, from 1, where there is no header."
+        "target",
+        description="Column of the numbers; a number, from 1, where there is no header. Of texts several columns, "
+        "as in a,b: they are learned together, and a row may lack some of them.",
     )
 
 
