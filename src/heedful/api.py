@@ -28,10 +28,6 @@ Data = Any
 """A path, several, rows (a mapping an example), a DataFrame, or a `Dataset`."""
 
 
-SKIPPED = "skipped.txt"
-"""The file of a run folder that lists the rows of the data that were left out."""
-
-
 class TrainedModel:
     """A trained model of any task: predict, explain, evaluate.
 
@@ -221,9 +217,7 @@ def fit(
     for event in events:
         if progress is not None:
             progress(event)
-    skipped = dict.fromkeys([*train.skipped, *valid.skipped])
-    if skipped:
-        run_folder.write_text(Path(out) / SKIPPED, "".join(f"{each}\n" for each in skipped))
+    run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
     trained = load(out)
     write_report(trained.predictor, Path(out), valid)
     return trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,14 @@ def test_nothing_is_written_before_a_bad_row_of_a_file(place: Path) -> None:
 def test_half_a_character_is_an_error_in_every_command(place: Path) -> None:
     write("train.csv", "\n".join(["text,label", *ROWS]))
     train()
-    write("half.jsonl", f'{{"text": "a", "label": 1}}\n{{"text": "{HALF}", "label": 2}}\n')
+    write(
+        "half.jsonl",
+        f'{{"text": "a", "label": 1, "kind": "b"}}\n{{"text": "{HALF}", "label": 2, "kind": "c"}}\n',
+    )
     write("tags.jsonl", f'{{"tokens": ["{HALF}"], "tags": ["A"]}}\n')
     write("key.jsonl", f'{{"text": "a", "label": "ja", "{HALF}": 1}}\n')
     before = snapshot(place)
-    pairs = ("--train", "half.jsonl", "--valid", "half.jsonl", "--columns", "text,label")
+    pairs = ("--train", "half.jsonl", "--valid", "half.jsonl", "--columns", "text,kind")
     commands: list[tuple[str, ...]] = [
         ("train", "classify", "--train", "half.jsonl", "--out", "new"),
         ("train", "regress", "--train", "half.jsonl", "--target", "label", "--out", "new"),
@@ -99,6 +103,36 @@ def test_half_a_character_is_an_error_in_every_command(place: Path) -> None:
         ran.stderr.replace("│", " ").split()
     )
     assert snapshot(place) == before
+
+
+@pytest.mark.parametrize("task", ["tag", "classify"])
+def test_one_text_in_two_forms_is_answered_alike(place: Path, task: str) -> None:
+    texts = ["un café brûlé", "déjà une forêt", "le thé glacé", "là où il gèle"]
+    labels = ["naïf", "âgé", "naïf", "âgé"]
+    for form in ("NFC", "NFD"):
+        rows = [
+            {
+                "text": text,
+                "label": label,
+                "tokens": text.split(),
+                "tags": [label] * len(text.split()),
+            }
+            for text, label in zip(texts * 5, labels * 5, strict=True)
+        ]
+        lines = [unicodedata.normalize(form, json.dumps(row, ensure_ascii=False)) for row in rows]
+        write(f"{form}.jsonl", "\n".join(lines))
+    files = ("--train", "NFC.jsonl", "--valid", "NFD.jsonl")
+    ran = run_command("train", task, *files, *SETS, "--out", "run")
+    assert ran.status == 0, ran.stderr
+    one, other = (
+        json.loads(run_command("evaluate", "run", "--test", f"{form}.jsonl", "--json").stdout)
+        for form in ("NFC", "NFD")
+    )
+    same = [key for key in one if "second" not in key]
+    assert {key: one[key] for key in same} == {key: other[key] for key in same}
+    # what is written back is what was read
+    written = run_command("predict", "run", "NFD.jsonl", *(["--column", "found"] * (task != "tag")))
+    assert unicodedata.normalize("NFD", "un café brûlé").split()[1] in written.stdout
 
 
 def test_rows_without_an_answer_are_left_out_and_listed(place: Path) -> None:

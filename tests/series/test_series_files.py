@@ -193,3 +193,15 @@ def test_windows_with_nothing_known_to_read_or_to_forecast_are_left_out() -> Non
     assert [each.future[0, 0] for each in found.windows] == [2, 3, 5]
     with pytest.raises(DataError, match="no window of series has a known value to read"):
         sliding_windows(SeriesSet([Series(values[:3] * np.nan)]), window=2, horizon=1, stride=1)
+
+
+def test_several_numbers_of_a_series(tmp_path: Path) -> None:
+    columns = SeriesColumns(series="id", answer="mass,price", has_numbers=True)
+    path = tmp_path / "long.csv"
+    path.write_text("id,x,mass,price\na,1,5,\na,2,5,\nb,3,6,7\n", encoding="utf-8")
+    assert [each.answer for each in read_series(path, columns)] == [("5", ""), ("6", "7")]
+    [row] = series_of_rows([{"values": [1], "mass": 5, "price": None}], columns, "train")
+    assert row.answer == ("5", "")
+    path.write_text("id,x,mass,price\na,1,,\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 2: column 'mass' is empty"):
+        read_series(path, columns)

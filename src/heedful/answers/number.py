@@ -20,7 +20,7 @@ from heedful.answers.sequence_metrics import NumberScores, score_targets
 from heedful.data.dataset import Dataset
 from heedful.data.number import parse_number
 from heedful.data.standardize import Standardizer
-from heedful.data.texts import split_names
+from heedful.data.text_rows import split_names
 from heedful.errors import OptionError
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig

@@ -56,28 +56,14 @@ def evaluate(
     from heedful import api
     from heedful.cli.progress import with_progress
     from heedful.cli.skipped import say_skipped
-    from heedful.data.decoding import canonical_name
-    from heedful.tasks.options import split_columns
+    from heedful.tasks.options import read_otherwise
 
     output = Output(json=json, quiet=quiet)
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
-    search = task.check_options(
-        {
-            "columns": columns,
-            "encoding": encoding,
-            "skip_bad": skip_bad,
-            "beam": beam,
-            "by_length": by_length,
-        }
-    )
-    chosen = {
-        "columns": split_columns(columns),
-        "encoding": encoding and canonical_name(encoding),
-        "skip_bad": skip_bad,
-    }
-    reading = config.data.model_copy(update={k: value for k, value in chosen.items() if value})
-    data = task.reader.read_test(test, reading)
+    reading: dict[str, Any] = {"columns": columns, "encoding": encoding, "skip_bad": skip_bad}
+    search = task.check_options({**reading, "beam": beam, "by_length": by_length})
+    data = task.reader.read_test(test, read_otherwise(config.data, **reading))
     say_skipped(data, output)
     began = time.monotonic()
     predicted = predictor.predict(data.inputs, **search)
@@ -92,9 +78,8 @@ def evaluate(
     what, count = list(counts.items())[-1]
     speed = count / max(seconds, 1e-9)
     output.say(f"{speed:,.0f} {what}/s; {duration(seconds)}")
+    more = {**more, **({"skipped": list(data.skipped)} if data.skipped else {})}
     rest = {"seconds": seconds, f"{what}_per_second": speed, **asdict(metrics), **more}
-    if data.skipped:
-        rest["skipped"] = list(data.skipped)
     if "beam" in task.answer.search_options:
         rest["beam"] = config.prediction.beam if beam is None else beam
     output.result({"run": str(run), **counts, **rest})

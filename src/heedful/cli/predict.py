@@ -17,7 +17,7 @@ from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.tasks.predictor import Predictor
-    from heedful.tasks.readers.base import InputFile, Stream
+    from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
 
 
 def predict(
@@ -89,8 +89,7 @@ def predict(
         echo "A man sleeps." | heedful predict runs/en-de
     """
     from heedful import api
-    from heedful.cli.lines import STANDARD_INPUT, check_all
-    from heedful.data.decoding import canonical_name
+    from heedful.tasks.options import read_otherwise
     from heedful.tasks.readers.base import OutputFormat
 
     predictor = api.load(run).predictor
@@ -107,30 +106,17 @@ def predict(
     )
     if column == "":
         raise OptionError("--column is empty; name the column that is added")
-    data = config.data
-    if encoding:
-        data = data.model_copy(update={"encoding": canonical_name(encoding)})
     check_writable(alignments, overwrite=overwrite)
     columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
-    written = OutputFormat(columns, nbest)
-    stream = reader.stream(_opened(file, data, reader.reads_lines), data, written)
-    if reader.reads_lines and file != STANDARD_INPUT and Path(file).is_file():
-        again = reader.stream(_opened(file, data, reader.reads_lines), data, written)
-        check_all(again.items(), file, data.encoding)
+    data = read_otherwise(config.data, encoding=encoding)
+    stream = _checked(file, reader, data, OutputFormat(columns, nbest))
     output = Output(json=json, quiet=quiet, data=True)
     if file == "-" and sys.stdin.isatty():
         output.say("type a text a line; Ctrl-D ends")
     began = time.monotonic()
     with written_when_complete(alignments) as aligned:
         writer = _Writer(predictor, stream, columns, aligned, json=json)
-        try:
-            writer.write_all(search, output)
-        except DataError as error:
-            if not writer.count:
-                raise
-            raise DataError(
-                f"{error} The {writer.count:,} {stream.unit} before it are answered and written."
-            ) from None
+        writer.write_all(search, output)
     seconds = time.monotonic() - began
     speed = writer.count / max(seconds, 1e-9)
     output.say(
@@ -140,6 +126,20 @@ def predict(
     if alignments is not None:
         values["alignments"] = str(alignments)
     output.result(values)
+
+
+def _checked(file: str, reader: Reader, data: Any, output: OutputFormat) -> Stream:
+    """Open what is to be predicted; a file that can be read twice is checked as a whole.
+
+    Raises: DataError naming file and line, also for an empty file.
+    """
+    from heedful.cli.lines import STANDARD_INPUT, check_all
+
+    stream = reader.stream(_opened(file, data, reader.reads_lines), data, output)
+    if reader.reads_lines and file != STANDARD_INPUT and Path(file).is_file():
+        check_all(stream.items(), file, data.encoding)
+        stream = reader.stream(_opened(file, data, reader.reads_lines), data, output)
+    return stream
 
 
 def _opened(file: str, data: Any, reads_lines: bool) -> InputFile:
@@ -181,10 +181,16 @@ class _Writer:
         # a bar would be torn by lines that go to the same screen
         quiet = output.quiet or sys.stdout.isatty()
         bar = Output(json=output.json, quiet=quiet, data=True)
-        for item, prediction in with_progress(
-            self._predicted(search), None, bar, unit=self.stream.unit
-        ):
-            self._write(item, prediction)
+        try:
+            for item, prediction in with_progress(
+                self._predicted(search), None, bar, unit=self.stream.unit
+            ):
+                self._write(item, prediction)
+        except DataError as error:
+            if not self.count:
+                raise
+            written = f"The {self.count:,} {self.stream.unit} before it are answered and written."
+            raise DataError(f"{error} {written}") from None
         self._begin()
 
     def _predicted(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:

@@ -53,7 +53,7 @@ def train(choices: TaskChoices, start: Start, output: Output) -> None:
         run_folder.check_free(out, overwrite=start.overwrite)
     data = task.reader.read_training(config.data)
     for part in data:
-        say_skipped(part, output, f", listed in {out / api.SKIPPED}")
+        say_skipped(part, output, f", listed in {out / run_folder.SKIPPED}")
     model, finished = train_with_progress(
         task, config, data, out, output, resume=start.resume, overwrite=start.overwrite
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from heedful.data.decoding import canonical_name
 from heedful.errors import OptionError, unknown_choice
 
 TRANSFORMER: Final = "transformer"
@@ -69,6 +70,25 @@ def split_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
             f"got {', '.join(columns or ())!r}"
         )
     return names
+
+
+def read_otherwise(
+    data: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    encoding: str | None = None,
+    skip_bad: bool = False,
+) -> Any:
+    """Return the section `data` of a run with what was given for another file.
+
+    Raises: OptionError for an unknown encoding, or columns that are not two.
+    """
+    chosen = {
+        "columns": split_columns(columns),
+        "encoding": encoding and canonical_name(encoding),
+        "skip_bad": skip_bad,
+    }
+    return data.model_copy(update={name: value for name, value in chosen.items() if value})
 
 
 def _columns(value: Sequence[str], chosen: GivenOptions) -> list[str]:
@@ -202,7 +222,7 @@ TARGET: Final = TaskOption(
     name="target",
     setting="data.target",
     metavar="NAME",
-    help="Column of the numbers; several, separated by commas, are learned together (texts only).",
+    help="Column of the numbers; several, separated by commas, are learned together.",
     default="target",
 )
 TABLES: Final = (

@@ -32,8 +32,8 @@ class TargetColumn(Section):
 
     target: str = Field(
         "target",
-        description="Column of the numbers; a number, from 1, where there is no header. Of texts several columns, "
-        "as in a,b: they are learned together, and a row may lack some of them.",
+        description="Column of the numbers; a number, from 1, where there is no header. Several columns, as in "
+        "a,b: they are learned together, and a row may lack some of them.",
     )
 
 

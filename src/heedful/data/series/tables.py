@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from heedful.data.files import check_file, iterate_lines
 from heedful.data.number import number_advice, read_number
 from heedful.data.series.series import Series, Values, as_values
 from heedful.data.series.ts import read_ts
-from heedful.data.tables import TABLES, TableRow, extension, table_format
+from heedful.data.table_rows import TableRow
+from heedful.data.tables import TABLES, extension, table_format
+from heedful.data.text_rows import split_names
 from heedful.data.words import canonical
 from heedful.errors import DataError
 
@@ -36,12 +39,21 @@ class SeriesColumns:
     """Path of the file of each series, relative to the table."""
     answer: str = ""
     """The label or number of a series (equal in all its rows), or the label of each step."""
+    has_numbers: bool = False
+    """Whether the answer is a number; `answer` may then name several columns, separated by commas."""
     separator: str = ""
     """Separator of several labels in one field."""
     each_step: bool = False
     """Whether the answer is one label per step."""
     encoding: str = UTF8
     """Of the files of text."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The columns of the answer."""
+        if not self.answer:
+            return ()
+        return split_names(self.answer) if self.has_numbers else (self.answer,)
 
 
 def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = True) -> list[Series]:
@@ -104,9 +116,9 @@ def _read_npy(path: Path) -> Values:
 
 
 def _read_table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterator[Series]:
-    answer = columns.answer if answers else ""
-    required = [name for name in (columns.series, columns.time, columns.file, answer) if name]
-    required += columns.columns
+    wanted = columns.answers if answers else ()
+    required = [name for name in (columns.series, columns.time, columns.file) if name]
+    required += [*wanted, *columns.columns]
     rows = list(table_format(path).rows(path, iterate_lines(path, columns.encoding), required))
     if not required:
         rows = _use_header(rows)
@@ -114,20 +126,20 @@ def _read_table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterato
         raise DataError("the file holds no rows.", path=path)
     if columns.file:
         for row in rows:
-            yield _read_referenced_file(path, row, columns, answer)
+            yield _read_referenced_file(path, row, columns, wanted)
         return
     groups: dict[str, list[TableRow]] = {}
     for row in rows:
         name = _text(row, columns.series) if columns.series else path.stem
         groups.setdefault(name, []).append(row)
-    others = {columns.series, columns.time, columns.answer}
+    others = {columns.series, columns.time, *columns.answers}
     features = columns.columns or tuple(name for name in rows[0].fields if name not in others)
     if not features:
         raise DataError(
             "no column is left for the values; name them.", path=path, line=rows[0].line
         )
     for name, group in groups.items():
-        yield _series_from_rows(path, name, group, features, columns, answer)
+        yield _series_from_rows(path, name, group, features, columns, wanted)
 
 
 def _series_from_rows(
@@ -136,27 +148,37 @@ def _series_from_rows(
     rows: list[TableRow],
     features: Sequence[str],
     columns: SeriesColumns,
-    answer: str,
+    wanted: Sequence[str],
 ) -> Series:
     if columns.time:
         rows = sorted(rows, key=lambda row: _sort_key(row.value(columns.time)))
-    first = rows[0]
     values = np.array([[_parse_number(row, feature) for feature in features] for row in rows])
     answers: tuple[str, ...] = ()
-    if answer and columns.each_step:
-        answers = tuple(_text(row, answer) for row in rows)
-    elif answer:
-        distinct = dict.fromkeys(_text(row, answer) for row in rows)
+    if wanted and columns.each_step:
+        answers = tuple(_text(row, wanted[0]) for row in rows)
+        if "" in answers:
+            raise rows[answers.index("")].error(f"column {wanted[0]!r} is empty; fill it in.")
+    elif wanted:
+        answers = _answers(name, rows, columns, wanted)
+    lines = tuple(row.line or 0 for row in rows)
+    return Series(values, answers, name, path, min(lines), lines)
+
+
+def _answers(
+    name: str, rows: Sequence[TableRow], columns: SeriesColumns, wanted: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the answers of a series, which all its rows repeat; of several numbers some may be missing."""
+    found = []
+    for column in wanted:
+        distinct = list(dict.fromkeys(_text(row, column) for row in rows))
         if len(distinct) > 1:
-            raise DataError(
-                f"series {name!r} has several answers: {', '.join(list(distinct)[:5])}; expected one.",
-                path=path,
-                line=first.line,
+            raise rows[0].error(
+                f"series {name!r} has several answers: {', '.join(distinct[:5])}; expected one."
             )
-        answers = _split_labels(next(iter(distinct)), columns.separator)
-    if "" in answers:
-        raise DataError(f"column {answer!r} is empty; fill it in.", path=path, line=first.line)
-    return Series(values, answers, name, path, first.line, tuple(row.line or 0 for row in rows))
+        found += distinct
+    if not any(found) and not columns.separator:
+        raise rows[0].error(f"column {wanted[0]!r} is empty; fill it in.")
+    return tuple(found) if columns.has_numbers else _split_labels(found[0], columns.separator)
 
 
 def _use_header(rows: list[TableRow]) -> list[TableRow]:
@@ -177,7 +199,14 @@ def _is_number(value: object) -> bool:
     return str(value).strip().lower() in MISSING or read_number(str(value)) is not None
 
 
-def _read_referenced_file(path: Path, row: TableRow, columns: SeriesColumns, answer: str) -> Series:
+def _is_missing(value: Any) -> bool:
+    """Return whether a value of Python is missing: None, or the NaN of a data frame."""
+    return value is None or value != value
+
+
+def _read_referenced_file(
+    path: Path, row: TableRow, columns: SeriesColumns, wanted: Sequence[str]
+) -> Series:
     """Read the file that a row refers to, with the answer of the row."""
     series_path = path.parent / _text(row, columns.file)
     inner_columns = SeriesColumns(
@@ -187,14 +216,14 @@ def _read_referenced_file(path: Path, row: TableRow, columns: SeriesColumns, ans
         each_step=columns.each_step,
         encoding=columns.encoding,
     )
-    series = read_series(series_path, inner_columns, answers=bool(answer) and columns.each_step)
+    series = read_series(series_path, inner_columns, answers=bool(wanted) and columns.each_step)
     if len(series) != 1:
         raise DataError(
             f"{series_path} holds {len(series)} series; expected one.", path=path, line=row.line
         )
     answers = series[0].answer
-    if answer and not columns.each_step:
-        answers = _split_labels(_text(row, answer), columns.separator)
+    if wanted and not columns.each_step:
+        answers = _answers(str(row.value(columns.file)), [row], columns, wanted)
     if columns.each_step:  # errors are about the steps in that file
         return replace(series[0], name=str(row.value(columns.file)))
     return Series(series[0].values, answers, str(row.value(columns.file)), path, row.line)
@@ -210,7 +239,9 @@ def _split_labels(text: str, separator: str) -> tuple[str, ...]:
 
 def _text(row: TableRow, column: str) -> str:
     value = row.value(column)
-    return canonical(" ".join(value.split())) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return canonical(" ".join(value.split()))
+    return "" if value is None else str(value)
 
 
 def _sort_key(time: object) -> tuple[int, float, str]:
@@ -246,15 +277,17 @@ def series_of_rows(
     series = []
     for number, row in enumerate(rows, start=1):
         origin = Path(f"example {number} of {name}")
-        required = ["values", columns.answer] if columns.answer else ["values"]
+        required = ["values", *columns.answers]
         for column in required:
             if column not in row:
                 raise DataError(f"there is no {column!r}; got {', '.join(row)}.", path=origin)
-        answer: object = row[columns.answer] if columns.answer else ()
-        if isinstance(answer, list | tuple):
-            answers = tuple(map(str, answer))
+        given = [row[column] for column in columns.answers]
+        if columns.has_numbers:
+            answers = tuple("" if _is_missing(each) else str(each) for each in given)
+        elif given and isinstance(given[0], list | tuple):
+            answers = tuple(map(str, given[0]))
         else:
-            answers = _split_labels(str(answer), columns.separator)
+            answers = _split_labels(str(given[0]), columns.separator) if given else ()
         values = as_values(row["values"], partial(DataError, path=origin))
         series.append(Series(values, answers, str(number), origin))
     return series
