@@ -87,7 +87,7 @@ def test_half_a_character_is_an_error_in_every_command(place: Path) -> None:
         ("train", "translate", *pairs, "--out", "new"),
         ("train", "tag", "--train", "tags.jsonl", "--valid", "tags.jsonl", "--out", "new"),
         ("train", "classify-series", "--train", "half.jsonl", "--series", "text", "--out", "new"),
-        ("compare", "classify", "--train", "half.jsonl", "--encoders", "none", "--out", "new"),
+        ("compare", "classify", "--train", "half.jsonl", "--encoders", "none,gru", "--out", "new"),
         ("evaluate", "run", "--test", "half.jsonl"),
         ("predict", "run", "half.jsonl"),
         ("predict", "run", "key.jsonl"),
