@@ -21,7 +21,7 @@ from heedful.tasks.options import GivenOptions
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
-from heedful.training.events import Event
+from heedful.training.events import Event, Started
 from heedful.training.loop import train_model
 
 Data = Any
@@ -215,9 +215,10 @@ def fit(
     """
     events = train_model(task, config, train, valid, out, resume=resume, overwrite=overwrite)
     for event in events:
+        if isinstance(event, Started):
+            run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
         if progress is not None:
             progress(event)
-    run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
     trained = load(out)
     write_report(trained.predictor, Path(out), valid)
     return trained

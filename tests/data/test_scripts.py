@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from heedful.data.labelled import LabelledFile, iterate_sentences, read_labelled
 from heedful.data.lexicon import VOCABULARY, Lexicon, load_lexicons, load_rules, save_lexicons
 from heedful.data.tokenization import TextTokenizer
 from heedful.data.vectors import read_vectors
@@ -136,3 +138,32 @@ def test_a_damaged_lexicon_is_named_also_when_it_is_added_to(tmp_path: Path) -> 
     path.write_text('{"format": "heed')
     with pytest.raises(RunError, match="damaged or truncated"):
         save_lexicons(path, {"labels": Lexicon(("a",))})
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\x85", "\x1c"])
+@pytest.mark.parametrize("name", ["a.conll", "a.jsonl", "a.conllu"])
+def test_other_white_space_is_a_token_or_part_of_one(tmp_path: Path, name: str, space: str) -> None:
+    tokens, labels = [f"10{space}000", space, "b"], ["X", "Y", f"Z{space}Z"]
+    pairs = list(zip(tokens, labels, strict=True))
+    content = {
+        "a.conll": "".join(f"{token} {label}\n" for token, label in pairs),
+        "a.jsonl": json.dumps({"tokens": tokens, "tags": labels}),
+        "a.conllu": "".join(
+            f"{n}\t{token}\t_\t{label}\t_\t_\t_\t_\t_\t_\n"
+            for n, (token, label) in enumerate(pairs, start=1)
+        ),
+    }
+    (tmp_path / name).write_text(content[name], encoding="utf-8")
+    [found] = read_labelled([tmp_path / name], LabelledFile()).sentences
+    assert (list(found.tokens), list(found.labels)) == (tokens, labels)
+
+
+def test_a_line_of_columns_that_is_one_token_is_no_end_of_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("a\n\u00a0\nb\n \t\nc\n", encoding="utf-8")
+    found = list(iterate_sentences(tmp_path / "a.conll", LabelledFile()))
+    assert [each.tokens for each in found] == [("a", "\u00a0", "b"), ("c",)]
+
+
+def test_labels_of_tokens_that_look_alike_are_one(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("x café\ny cafe\u0301\n", encoding="utf-8")
+    assert read_labelled([tmp_path / "a.conll"], LabelledFile()).answers == [("café", "café")]

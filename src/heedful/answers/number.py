@@ -212,7 +212,10 @@ def _numbers(data: Dataset) -> Numbers:
         ]
         for row, written in enumerate(data.answers)
     ]
-    return np.array(rows)
+    found = np.array(rows)
+    for row in np.flatnonzero(np.isnan(found).all(axis=1)):
+        raise data.error(int(row), f"the {data.example} has no target; remove it.")
+    return found
 
 
 def _from_weights(folder: Path) -> Standardizer | None:
