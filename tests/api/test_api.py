@@ -184,7 +184,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"encoder": "lsmt"}, "unknown --encoder 'lsmt'; did you mean 'lstm'"),
     ({"training": {"epoch": 1}}, "did you mean 'training.epochs'"),
     ({"train": [{"txt": "a", "label": "b"}]}, "there is no column 'text'; did you mean 'txt'"),
-    ({"train": [{"text": " ", "label": "b"}]}, "column 'text' is ' '; expected a non-empty string"),
+    ({"train": [{"text": " ", "label": "b"}]}, "example 1 of train: column 'text' is empty; fill it in"),
     ({"train": []}, "train holds no examples"),
     ({"train": [1, 2]}, "example 1 is a int; expected a mapping of columns"),
     ({"train": "none.tsv"}, "none.tsv: no such file"),

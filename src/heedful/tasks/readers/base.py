@@ -5,10 +5,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+
+from pydantic import AfterValidator, Field
 
 from heedful.data.dataset import Dataset
+from heedful.data.decoding import UTF8, canonical_name
 from heedful.errors import OptionError
+from heedful.models.config import Section
 
 BUILTIN: Final = "builtin:"
 """Prefix of built-in corpus names."""
@@ -16,6 +20,16 @@ BUILTIN: Final = "builtin:"
 Part = Literal["train", "valid", "test"]
 Rows = Sequence[Mapping[str, Any]]
 """Examples as Python mappings from column to value."""
+
+
+class TextFiles(Section):
+    """What is said of files of text, whatever their format."""
+
+    encoding: Annotated[str, AfterValidator(canonical_name)] = Field(
+        UTF8,
+        description="Encoding of the files, such as utf-16, cp1252 (Windows), gb18030 or shift_jis. What is written is "
+        "always UTF-8.",
+    )
 
 
 class InputFile(NamedTuple):
