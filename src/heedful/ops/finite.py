@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 from heedful.ops.blas import product_of
+from heedful.ops.jit.constant import assume_constant_result
 
 
 def in_torch_func() -> bool:
@@ -19,7 +20,7 @@ def in_torch_func() -> bool:
 
 # Before PyTorch 2.13, torch.compile does not know the function asked. Marked so, this one is called while torch.compile
 # traces, when the transforms inside traced code are active too.
-torch.compiler.assume_constant_result(in_torch_func)
+assume_constant_result(in_torch_func)
 
 
 def in_jit_trace() -> bool:
