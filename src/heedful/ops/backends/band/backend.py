@@ -187,7 +187,8 @@ def prepare_static(call: Call) -> BandLayout | Band:
     Band(left=1, right=9, num_queries=5, num_keys=5)
     """
     band = band_of(call) or whole_band(call)
-    if uses_kernels(call) and band.width:
+    # The sides that exist may leave nothing, where those that the mask names do not.
+    if uses_kernels(call) and band.fitted().width:
         return BandLayout.of(call, band.fitted())
     return band
 

@@ -158,7 +158,8 @@ class EdgeLayout:
 
     def unpacked(self, output: Tensor) -> Tensor:
         """(batch, queries, heads, values) -> (*lead, queries, values)."""
-        return output.movedim(1, 2).reshape(*self.batch, *self.heads, -1, output.shape[-1])
+        lead = (*self.batch, *self.heads)
+        return output.movedim(1, 2).reshape(*lead, output.shape[1], output.shape[-1])
 
     def spoilt(self) -> Tensor | None:
         """Return which queries may attend to NaN or infinity, (*lead, query); None where there is none."""
