@@ -61,6 +61,8 @@ MASK_EXAMPLES: dict[str, Callable[[], Mask]] = {
     "causal": lambda: masks.Causal(align="bottom_right"),
     "window": lambda: masks.Window(1, 0),
     "padding": lambda: masks.Padding(torch.tensor([0, 3])),
+    "left_padding": lambda: masks.LeftPadding(torch.tensor([4, 1])),
+    "ragged": lambda: masks.Ragged(torch.tensor([6, 5]), torch.tensor([2, 3]), left=2, right=1),
     "segments": lambda: masks.Segments(
         torch.tensor([[0, 0, 1, 1, 9, 2], [0, 9, 0, 0, 0, 0]]),
         torch.tensor([[0, 1, 2, 7], [0, 0, 7, 0]]),

@@ -201,12 +201,15 @@ def test_one_or_no_queries_and_keys(
 
 
 WINDOWED: dict[str, dict[str, object]] = {
-    **{f"{name} normalizer": {"normalizer": made((HEADS,), torch.float64)} for name, made in NORMALIZER_EXAMPLES.items()},
+    **{
+        f"{name} normalizer": {"normalizer": made((HEADS,), torch.float64)}
+        for name, made in NORMALIZER_EXAMPLES.items()
+    },
     **{f"{name} score": {"score": example(name).score} for name in SCORES},
     "position bias": {"bias": positions.ALiBi.for_heads(HEADS)},
     "dropout": {"dropout_p": 0.5},
     "weights": {"return_weights": True},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("queries_and_keys", [(0, 0), (0, 4), (3, 0)])

@@ -17,8 +17,9 @@ class Rotated(Score):
     r"""The score `inner` of features rotated by position: it depends on positions i and j only through i − j.
 
     The rotation is applied between the two steps of `prepare`: after the learned maps, before normalizing or
-    appending features. `query_start` and `key_start` are the positions of the first query and key, or tensors
-    (length,) of positions. To append to a cache of prepared keys, set `key_start` to its length.
+    appending features. `query_start` and `key_start` are the positions of the first query and key, or tensors of
+    positions, (length,) or one a sequence (*batch, length), as for packed or left-padded sequences (`Rotary.rotate`).
+    To append to a cache of prepared keys, set `key_start` to its length.
 
     Raises:
         OptionError: `inner` is not an inner product of prepared features, so its value would not depend on i − j alone.
@@ -47,9 +48,8 @@ class Rotated(Score):
     @property
     def key_kind(self) -> str:
         rotary = self.rotary
-        return (
-            f"{self.inner.key_kind} rotated in {rotary.features} features with base {rotary.base}"
-        )
+        halves = " by halves" if rotary.layout == "half" else ""
+        return f"{self.inner.key_kind} rotated in {rotary.features} features with base {rotary.base}{halves}"
 
     def tensors(self) -> tuple[Tensor, ...]:
         starts = (self.query_start, self.key_start)
