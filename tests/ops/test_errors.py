@@ -153,6 +153,12 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "additive query": (lambda: call(score=scores.Additive(ones(3, 2), ones(8, 2), ones(2))), ShapeError, r"query has 8 features .*query_weight \(3, 2\) wants 3"),
     "additive prepared": (lambda: call(key=scores.PreparedKey(ones(2, 4, 7, 8), "additive"), score=scores.Additive(ones(8, 2), ones(8, 2), ones(2))), ShapeError, r"prepared key has 8 features .*wants 2"),
     "rotated additive": (lambda: scores.Rotated(scores.Additive(ones(2, 2), ones(2, 2), ones(2)), positions.Rotary(2)), OptionError, r"want a score whose pair is an inner product, but additive is not; give it positions by addition"),
+    "rotated and capped": (lambda: scores.Rotated(scores.SoftCapped(), positions.Rotary(2)), OptionError, r"go inside a soft cap: SoftCapped\(cap, Rotated"),
+    "cap of nothing": (lambda: scores.SoftCapped(0.0), OptionError, r"SoftCapped\(cap=0\.0\): the cap is a finite number above 0"),
+    "cap a word": (lambda: scores.SoftCapped("50"), OptionError, r"SoftCapped\(cap='50'\)"),  # type: ignore[arg-type]
+    "cap of additive": (lambda: scores.SoftCapped(5.0, scores.Additive(ones(2, 2), ones(2, 2), ones(2))), OptionError, r"whose pair is an inner product.*inner is additive"),
+    "sink a list": (lambda: normalizers.SinkSoftmax([0.0]), DtypeError, r"sink is list; give a number, or a tensor"),  # type: ignore[arg-type]
+    "sink integer": (lambda: normalizers.SinkSoftmax(ones(4).long()), DtypeError, r"sink is torch\.int64"),
     "rotary features": (lambda: call(score=scores.Rotated(scores.Dot(), positions.Rotary(16))), ShapeError, r"Rotary rotates 16 features, but these have 8"),
     "rotary odd": (lambda: positions.Rotary(3), ShapeError, r"features is 3; make it even"),
     "rotary positions": (lambda: positions.Rotary(2).rotate(ones(3, 2), torch.arange(2)), ShapeError, r"positions have shape \(2,\); give \(3,\), one a token"),
@@ -185,7 +191,7 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "mask of wrong shape": (lambda: call(mask=Own(lambda cells: ones(5, 6).bool())), MaskError, r"Own\.at\(cells\) returned shape \(5, 6\), which does not broadcast to \(2, 4, 5, 7\)"),
     "mask of too many axes": (lambda: call(mask=Own(lambda cells: ones(1, 1, 1, 5, 7).bool())), MaskError, r"returned shape \(1, 1, 1, 5, 7\)"),
     "joined mask of wrong shape": (lambda: call(mask=masks.Causal("top_left") & Own(lambda cells: ones(5, 6).bool())), MaskError, r"Own\.at\(cells\) returned shape"),
-    "pair kind unknown": (lambda: type("Odd", (scores.Score,), {"pair_kind": "other"}), OptionError, r"unknown pair_kind of Odd 'other'.*dot, additive, custom"),
+    "pair kind unknown": (lambda: type("Odd", (scores.Score,), {"pair_kind": "other"}), OptionError, r"unknown pair_kind of Odd 'other'.*dot, capped_dot, additive, custom"),
     "pair kind of another pair": (lambda: type("Odd", (scores.Dot,), {"pair_kind": "dot", "pair": lambda self, q, k: q @ k.mT}), OptionError, r"Odd declares pair_kind='dot', but its pair is custom.*leave pair_kind out"),
     "additive without the pair": (lambda: type("Odd", (scores.Score,), {"pair_kind": "additive"}), OptionError, r"Odd declares pair_kind='additive', but its pair is dot"),
     "backend cannot": (lambda: call(normalizer=normalizers.ReLU(), backend="sdpa"), BackendError, r'backend="sdpa" cannot serve this call: it normalizes by softmax, not by relu\. Use backend="auto"'),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heedful import attend, masks, plan
@@ -22,6 +22,7 @@ def whole(mask: Mask, rows: Rows) -> torch.Tensor:
 def test_every_mask_has_a_strategy() -> None:
     drawn = set()
 
+    @settings(max_examples=200)
     @given(st.data())
     def draw(data: st.DataObject) -> None:
         drawn.add(type(data.draw(strategies.single_masks(3, 4))))

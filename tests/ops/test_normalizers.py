@@ -22,7 +22,12 @@ SIMPLEX: dict[str, Normalizer] = {
     **{f"entmax {alpha}": normalizers.Entmax(alpha) for alpha in (1.0, 1.1, 1.25, 1.5, 2.0, 2.5)},
     "entmax learned": normalizers.Entmax(torch.tensor([1.2, 1.7], dtype=torch.float64)),
 }
-ANY = {**SIMPLEX, "sigmoid": normalizers.Sigmoid(), "relu": normalizers.ReLU()}
+ANY = {
+    **SIMPLEX,
+    "sink": normalizers.SinkSoftmax(0.5),
+    "sigmoid": normalizers.Sigmoid(),
+    "relu": normalizers.ReLU(),
+}
 
 
 def test_every_normalizer_is_here() -> None:

@@ -24,7 +24,8 @@ from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias, Rotary
 from heedful.ops.products import linear
-from heedful.ops.scores import Rotated, Score
+from heedful.ops.scores import Score
+from heedful.ops.scores.rotated import rotated
 
 
 class MultiHeadOutput(NamedTuple):
@@ -123,7 +124,7 @@ class MultiHeadAttention(nn.Module):
         self.rotary = rotary
         self.kind = kind
         if rotary is not None:
-            Rotated(self.score(), rotary)  # raises here rather than in the first call
+            rotated(self.score(), rotary)  # raises here rather than in the first call
         query_dim, key_dim = num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         self.query_projection = Linear(embed_dim, query_dim, bias=bias)
         self.key_projection = Linear(self.kdim, key_dim, bias=bias)
@@ -217,7 +218,7 @@ class MultiHeadAttention(nn.Module):
         score: Score = self.score()
         if self.rotary is None:
             return score
-        return Rotated(score, self.rotary, query_start=start, key_start=start)
+        return rotated(score, self.rotary, query_start=start, key_start=start)
 
     def _prepared(self, key: Tensor, value: Tensor, start: int | Tensor) -> KeyValueCache:
         return KeyValueCache(self._score(start).prepare_key(key), value)

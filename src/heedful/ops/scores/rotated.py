@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from heedful.errors import OptionError
 from heedful.ops.positions.rotary import Rotary
 from heedful.ops.scores.base import PreparedKey, Score
+from heedful.ops.scores.capped import SoftCapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,10 @@ class Rotated(Score):
 
     def __post_init__(self) -> None:
         if self.inner.pair_kind != "dot":
+            if isinstance(self.inner, SoftCapped):
+                raise OptionError(
+                    "rotary positions go inside a soft cap: SoftCapped(cap, Rotated(inner, rotary))."
+                )
             raise OptionError(
                 f"rotary positions want a score whose pair is an inner product, but {self.inner.name} is not; "
                 f"give it positions by addition, or as a bias (positions.ALiBi, positions.RelativeBuckets)."
@@ -81,3 +86,17 @@ class Rotated(Score):
 
     def finish_key(self, key: Tensor) -> Tensor:
         return self.inner.finish_key(key)
+
+
+def rotated(
+    score: Score, rotary: Rotary, query_start: int | Tensor = 0, key_start: int | Tensor = 0
+) -> Score:
+    """A score of rotated features: `Rotated`, inside a soft cap if the score has one.
+
+    >>> from heedful.ops.scores.dot import Dot
+    >>> rotated(SoftCapped(9.0, Dot()), Rotary(2)).inner.name
+    'rotated'
+    """
+    if isinstance(score, SoftCapped):
+        return replace(score, inner=Rotated(score.inner, rotary, query_start, key_start))
+    return Rotated(score, rotary, query_start, key_start)

@@ -42,7 +42,7 @@ class EdgeByEdge(Backend):
     def supports(self, call: Call) -> str | None:
         if not isinstance(call.normalizer, Softmax):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
-        if call.score.pair_kind == "custom":
+        if call.score.pair_kind not in ("dot", "additive"):
             return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
         if in_torch_func():
             return "torch.func cannot transform its compiled kernels"
