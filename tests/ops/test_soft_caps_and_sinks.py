@@ -253,7 +253,7 @@ def test_a_route_is_remembered_for_other_sinks() -> None:
 
 def test_modules_with_both() -> None:
     module = nn.MultiHeadAttention(
-        16, 2, score="soft_capped", normalizer=nn.build_normalizer("learned_sink", num_heads=2),
+        16, 2, score="soft_capped", normalizer=nn.build_normalizer("learned_sink_softmax", num_heads=2),
         rotary=positions.Rotary(8, layout="half"),
     )  # fmt: skip
     x = torch.randn(2, 70, 16)

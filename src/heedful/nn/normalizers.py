@@ -56,7 +56,7 @@ class LearnedEntmax(NormalizerModule):
         return Entmax(torch.sigmoid(self.raw_alpha) + 1)
 
 
-class LearnedSink(NormalizerModule):
+class LearnedSinkSoftmax(NormalizerModule):
     r"""Softmax with a learned attention sink per head, as in gpt-oss (OpenAI 2025, https://arxiv.org/abs/2508.10925).
 
     .. math:: w_j = \exp(e_j) / (\exp(a) + \sum_k \exp(e_k))
@@ -66,7 +66,7 @@ class LearnedSink(NormalizerModule):
     Args:
         num_heads: number of heads; None for attention without a head axis.
 
-    >>> LearnedSink(num_heads=2)().sink.shape
+    >>> LearnedSinkSoftmax(num_heads=2)().sink.shape
     torch.Size([2])
     """
 
@@ -89,7 +89,7 @@ def _without_parameters(kind: type[Normalizer]) -> NormalizerBuilder:
 NORMALIZER_BUILDERS: dict[str, NormalizerBuilder] = {
     **{name: _without_parameters(kind) for name, kind in NORMALIZERS.items()},
     "learned_entmax": LearnedEntmax,
-    "learned_sink": LearnedSink,
+    "learned_sink_softmax": LearnedSinkSoftmax,
 }
 """Builders of normalizers by name: every entry of `heedful.normalizers.NORMALIZERS` with its default options, and
 those with parameters."""
@@ -97,7 +97,7 @@ those with parameters."""
 
 def build_normalizer(name: str, *, num_heads: int | None = None) -> Normalizer | NormalizerModule:
     """Build a normalizer by name. "entmax" has alpha 1.5; "learned_entmax" has a learned alpha per head,
-    "learned_sink" a learned sink.
+    "learned_sink_softmax" a learned sink.
 
     Args:
         name: a name from `NORMALIZER_BUILDERS`.

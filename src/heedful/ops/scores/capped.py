@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -17,9 +17,8 @@ from heedful.ops.scores.dot import ScaledDot
 class SoftCapped(Score):
     r"""e(s, h) = cap · tanh(inner(s, h) / cap), between −cap and cap (Gemma 2, 2024, https://arxiv.org/abs/2408.00118).
 
-    `inner` is any score whose pair is an inner product; biases are added after the cap, as positions by addition are.
-    For rotary positions cap the rotated score, SoftCapped(50.0, Rotated(inner, rotary)). Keys are prepared as by
-    `inner`.
+    `inner` is any score whose pair is an inner product, by default the scaled one. Biases are added after the cap. For
+    rotary positions cap the rotated score: SoftCapped(50.0, Rotated(inner, rotary)). Keys are prepared as by `inner`.
 
     Raises:
         OptionError: a cap that is no finite number above 0, or an inner score with a pair of its own.
@@ -31,14 +30,14 @@ class SoftCapped(Score):
     """
 
     cap: float = 50.0
-    inner: Score = field(default_factory=ScaledDot)
+    inner: Score | None = None
     name: ClassVar[str] = "soft_capped"
     _known_pair_kind: ClassVar[PairKind] = "capped_dot"
 
     def __post_init__(self) -> None:
         if not isinstance(self.cap, int | float) or not 0 < self.cap < math.inf:
             raise OptionError(f"SoftCapped(cap={self.cap!r}): the cap is a finite number above 0.")
-        if not isinstance(self.inner, Score) or self.inner.pair_kind != "dot":
+        if not isinstance(self.product, Score) or self.product.pair_kind != "dot":
             name = self.inner.name if isinstance(self.inner, Score) else repr(self.inner)
             raise OptionError(
                 f"SoftCapped caps a score whose pair is an inner product, such as scores.ScaledDot(), but inner is "
@@ -46,46 +45,52 @@ class SoftCapped(Score):
             )
 
     @property
+    def product(self) -> Score:
+        """The score that is capped: `inner`, or the scaled inner product."""
+        # Not the field's default: a compiler that traces the constructor knows no defaults of our classes.
+        return ScaledDot() if self.inner is None else self.inner
+
+    @property
     def key_kind(self) -> str:
-        return self.inner.key_kind
+        return self.product.key_kind
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return self.inner.tensors()
+        return self.product.tensors()
 
     def maps(self) -> tuple[Tensor | None, Tensor | None]:
-        return self.inner.maps()
+        return self.product.maps()
 
     def query_lead(self) -> tuple[int, ...]:
-        return self.inner.query_lead()
+        return self.product.query_lead()
 
     def key_lead(self) -> tuple[int, ...]:
-        return self.inner.key_lead()
+        return self.product.key_lead()
 
     def pair_features(self, query_features: int) -> int:
-        return self.inner.pair_features(query_features)
+        return self.product.pair_features(query_features)
 
     def keeps_finite(self, query_features: int) -> bool:
-        return self.inner.keeps_finite(query_features)
+        return self.product.keeps_finite(query_features)
 
     def check(self, query: Tensor, key: Tensor | PreparedKey) -> None:
-        self.inner.check(query, key)
+        self.product.check(query, key)
 
     def project_query(self, query: Tensor) -> Tensor:
-        return self.inner.project_query(query)
+        return self.product.project_query(query)
 
     def project_key(self, key: Tensor) -> Tensor:
-        return self.inner.project_key(key)
+        return self.product.project_key(key)
 
     def finish_query(self, query: Tensor) -> Tensor:
-        return self.inner.finish_query(query)
+        return self.product.finish_query(query)
 
     def finish_key(self, key: Tensor) -> Tensor:
-        return self.inner.finish_key(key)
+        return self.product.finish_key(key)
 
     def pair(self, query: Tensor, key: Tensor) -> Tensor:
-        return self.cap * (self.inner.pair(query, key) / self.cap).tanh()
+        return self.cap * (self.product.pair(query, key) / self.cap).tanh()
 
 
 def uncapped(score: Score) -> tuple[Score, float]:
     """The score under a soft cap, and the cap; 0 where there is none."""
-    return (score.inner, float(score.cap)) if isinstance(score, SoftCapped) else (score, 0.0)
+    return (score.product, float(score.cap)) if isinstance(score, SoftCapped) else (score, 0.0)

@@ -98,5 +98,5 @@ def rotated(
     'rotated'
     """
     if isinstance(score, SoftCapped):
-        return replace(score, inner=Rotated(score.inner, rotary, query_start, key_start))
+        return replace(score, inner=Rotated(score.product, rotary, query_start, key_start))
     return Rotated(score, rotary, query_start, key_start)

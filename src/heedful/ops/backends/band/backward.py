@@ -80,12 +80,10 @@ def backward_block(
     transposed, upstream = scratch, offset_view(scratch, ROWS * features)
     scores = offset_view(upstream, ROWS * values)
     slopes, sums = offset_view(scores, ROWS * SPAN), offset_view(scores, 2 * ROWS * SPAN)
-    state = offset_view(sums, ROWS * features)
-    bends = offset_view(state, 2 * ROWS)
+    state, bends = offset_view(sums, ROWS * features), offset_view(sums, ROWS * (features + 2))
     transpose_rows(inputs[0], query_at, steps[0], rows, features, scale, transposed)
-    transpose_rows(
-        results[2], row * values, values, rows, values, inputs[0].dtype.type(1), upstream
-    )
+    one = inputs[0].dtype.type(1)
+    transpose_rows(results[2], row * values, values, rows, values, one, upstream)
     prepare_state(row, rows, values, results[0], results[1], results[2], state)
     clear(sums, ROWS * features)
     start, stop = keys_of_block(first, head[7], band)
@@ -94,24 +92,12 @@ def backward_block(
         tile_at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
         bias_at = head[3] + first - begin + band[2]
         recompute_scores(
-            head,
-            begin,
-            count,
-            bias_at,
-            tile_at,
-            features,
-            steps[1],
-            cap,
-            inputs,
-            transposed,
-            scores,
-            bends,
-        )
+            head, begin, count, bias_at, tile_at, features, steps[1], cap, inputs, transposed, scores, bends
+        )  # fmt: skip
         value_at, key_at = head[2] + begin * steps[2], head[1] + begin * steps[1]
         multiply_rows(inputs[2], value_at, steps[2], count, upstream, values, slopes)
         differentiate(scores, slopes, count, state, scale)
-        if cap > 0:
-            multiply_each(slopes, bends, count)
+        multiply_each(slopes, bends, count, cap)
         at = head[6] * sizes[1] + begin
         key_gradient, value_gradient = (
             offset_view(gradients[1], at * features),
@@ -133,9 +119,8 @@ def recompute_scores(
 ):  # fmt: skip
     """Scores of a block of queries and a span of keys, as in the forward kernel; under a cap, its derivatives too."""
     multiply_rows(inputs[1], head[1] + begin * step, step, count, transposed, features, scores)
-    if cap > 0:
-        cap_scores(scores, count, cap)
-        differentiate_cap(scores, count, cap, bends)
+    cap_scores(scores, count, cap)
+    differentiate_cap(scores, count, cap, bends)
     add_distance_bias(scores, count, inputs[3], bias_at)
     if inputs[4].shape[0] > 0:
         add_tile(scores, count, offset_view(inputs[4], tile_at))
@@ -167,7 +152,9 @@ def differentiate(scores, slopes, count, state, scale):
 
 @inlined(no_refcount=True)
 def differentiate_cap(scores, count, cap, bends):
-    """The derivative of cap · tanh(x / cap) from its value, 1 − (value / cap)²."""
+    """The derivative of cap · tanh(x / cap) from its value, 1 − (value / cap)²; a cap of 0 is none."""
+    if cap <= 0:
+        return
     one = type(cap)(1)
     for i in range(0, count * ROWS, LANES):
         part = load(scores, i) * (one / cap)
@@ -175,8 +162,10 @@ def differentiate_cap(scores, count, cap, bends):
 
 
 @inlined(no_refcount=True)
-def multiply_each(slopes, bends, count):
-    """Multiply the gradients of capped scores by the derivative of the cap."""
+def multiply_each(slopes, bends, count, cap):
+    """Multiply the gradients of capped scores by the derivative of the cap; a cap of 0 is none."""
+    if cap <= 0:
+        return
     for i in range(0, count * ROWS, LANES):
         store(slopes, i, load(slopes, i) * load(bends, i))
 

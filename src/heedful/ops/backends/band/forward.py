@@ -107,8 +107,7 @@ def forward_block(head, block, tile, sizes, steps, band, scale, cap, inputs, res
         multiply_rows(
             key, head[1] + begin * steps[1], steps[1], count, transposed, features, scores
         )
-        if cap > 0:
-            cap_scores(scores, count, cap)
+        cap_scores(scores, count, cap)
         add_distance_bias(scores, count, distance_bias, head[3] + first - begin + band[2])
         if tiles.shape[0] > 0:
             at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
@@ -178,7 +177,9 @@ def multiply_rows(source, at, step, count, transposed, features, result):
 
 @inlined(no_refcount=True)
 def cap_scores(scores, count, cap):
-    """Replace each score x by cap · tanh(x / cap)."""
+    """Replace each score x by cap · tanh(x / cap); a cap of 0 is none."""
+    if cap <= 0:
+        return
     for i in range(0, count * ROWS, LANES):
         store(scores, i, soft_capped(load(scores, i), cap))
 
