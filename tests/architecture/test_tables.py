@@ -89,7 +89,7 @@ def test_names_are_written_once() -> None:
         'help = "none, window, convolution, ngrams, rnn, lstm or gru."',
         'if norm in {"pre", "post"}: pass',
         'MAKERS = {"relu": relu, "gelu": gelu}',
-        'SCORES_OF_MINE = ["dot", "scaled_dot", "additive", "cosine"]',
+        'SCORES_OF_MINE = ["dot", "scaled_dot", "bilinear", "additive", "cosine"]',
     ],
 )
 def test_the_check_itself_finds_a_second_list(source: str) -> None:

@@ -242,3 +242,104 @@ def test_autocast(name: str, edge_dim: int | None) -> None:
     assert weights.isfinite().all()
     got.float().square().sum().backward()
     assert all(parameter.grad.dtype == parameter.dtype for parameter in ours.parameters())
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"add_self_loops": False}, {"residual": True}, {"edge_dim": 2}]
+)
+@pytest.mark.parametrize("channels", [(5, 4), 5])
+def test_target_nodes_without_features(
+    channels: tuple[int, int] | int, options: dict[str, object]
+) -> None:
+    ours, theirs = same_weights("gat", in_channels=channels, out_channels=3, heads=2, **options)
+    x = torch.randn(NODES, 5).double().requires_grad_()
+    features = torch.randn(EDGES, 2).double() if "edge_dim" in options else None
+    index = edge_index()
+    results = [
+        (
+            layer,
+            layer((x, None), index, features),
+            layer((x, None), index, features, (NODES, NODES)),
+        )
+        for layer in (ours, theirs)
+    ]
+    for got, wanted in zip(results[0][1:], results[1][1:], strict=True):
+        torch.testing.assert_close(got, wanted)
+        slopes = (
+            torch.autograd.grad(one.square().sum(), x, retain_graph=True)[0]
+            for one in (got, wanted)
+        )
+        torch.testing.assert_close(*slopes)
+    assert torch.equal(ours([x, None], index, features), results[0][1])
+
+
+def test_there_are_as_many_target_nodes_as_is_said() -> None:
+    layer, theirs = same_weights("gat", in_channels=(5, 4), out_channels=3, heads=2)
+    x, index = torch.randn(7, 5).double(), edge_index(7, 4)
+    wanted = theirs((x, None), index, size=(7, 4))
+    torch.testing.assert_close(layer((x, None), index, size=(7, 4)), wanted)
+    torch.testing.assert_close(layer((x, None), masks.Edges(index, 4, 7)), wanted)
+    assert layer.weights((x, None), index, size=(7, 4)).weights.shape[1] == 2
+    with pytest.raises(ShapeError, match=r"size=\(6, 4\) .*but x has 7 and None"):
+        layer((x, None), index, size=(6, 4))
+    with pytest.raises(ShapeError, match=r"size=\(7, 4\) .*but x has 7 and 9"):
+        layer((x, torch.randn(9, 4).double()), index, size=(7, 4))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pair_may_be_a_list(name: str) -> None:
+    layer, _ = same_weights(name, in_channels=(5, 4), out_channels=3, heads=2)
+    x = (torch.randn(7, 5).double(), torch.randn(NODES, 4).double())
+    index = edge_index(7, NODES)
+    assert torch.equal(layer(list(x), index), layer(x, index))
+    for wrong in ((x[0], x[1], x[1]), (None, x[1]), 3, [x[0]], "ab"):
+        with pytest.raises(
+            DtypeError, match=r"x holds .*; give one tensor \(nodes, channels\), or a pair"
+        ):
+            layer(wrong, index)
+    if name != "gat":
+        with pytest.raises(ShapeError, match=r"x is \(source, None\), but the queries of"):
+            layer((x[0], None), index)
+
+
+def adjacency(layout: torch.layout, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """A matrix of targets × sources in a sparse layout, and its edges in the order of its rows."""
+    index = edge_index(7, NODES).flip(0).unique(dim=1)
+    values = torch.randn(index.shape[1]).double() if values is None else values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch calls its sparse layouts a beta
+        matrix = torch.sparse_coo_tensor(index, values, (NODES, 7), check_invariants=True)
+        return matrix.to_sparse(layout=layout), index.flip(0)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc])
+@pytest.mark.parametrize("edge_dim", [None, 1])
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_sparse_adjacency(name: str, edge_dim: int | None, layout: torch.layout) -> None:
+    options = {} if name == "transformer" else {"add_self_loops": False}
+    ours, theirs = same_weights(
+        name, in_channels=(5, 4), out_channels=3, heads=2, edge_dim=edge_dim, **options
+    )  # type: ignore[arg-type]
+    x = (torch.randn(7, 5).double(), torch.randn(NODES, 4).double())
+    matrix, index = adjacency(layout)
+    values = matrix.to_sparse_coo().coalesce().values()
+    given = None if edge_dim is None else values
+    wanted = ours(x, index, given)
+    assert torch.equal(ours(x, matrix), wanted)
+    assert torch.equal(masks.Edges.of_adjacency(matrix).edge_index, index)
+    got, (listed, _) = ours(x, matrix, return_attention_weights=True)
+    assert torch.equal(listed, index)
+    theirs_given = None if given is None else given[:, None]
+    torch.testing.assert_close(got, theirs(x, index, theirs_given))
+    if edge_dim is None and layout == torch.sparse_csr:  # the layout that PyTorch Geometric takes
+        torch.testing.assert_close(got, theirs(x, matrix))
+    other = torch.randn(len(values), 1).double()
+    if edge_dim is not None:
+        assert torch.equal(ours(x, matrix, other), ours(x, index, other))
+
+
+def test_what_is_no_adjacency() -> None:
+    layer = GAT(5, 3)
+    with pytest.raises(ShapeError, match="Edges was made for 9 target and 7 source nodes"):
+        layer(torch.randn(NODES, 5), adjacency(torch.sparse_coo)[0])

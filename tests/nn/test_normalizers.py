@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from heedful.errors import OptionError
-from heedful.nn import NORMALIZER_BUILDERS, LearnedEntmax, NormalizerModule, build_normalizer
+from heedful.nn import (
+    NORMALIZER_BUILDERS,
+    LearnedEntmax,
+    LearnedSinkSoftmax,
+    NormalizerModule,
+    build_normalizer,
+)
 from heedful.ops.normalizers import NORMALIZERS
 
 
@@ -38,3 +44,14 @@ def test_learned_entmax_learns_its_alpha_for_each_head():
 def test_learned_entmax_refuses_a_start_it_cannot_reach(initial):
     with pytest.raises(OptionError, match=f"initial={initial} must lie strictly between"):
         LearnedEntmax(initial=initial)
+
+
+def test_learned_sinks_learn_one_for_each_head():
+    module = LearnedSinkSoftmax(num_heads=2)
+    scores = torch.randn(1, 2, 3, 4)
+    torch.testing.assert_close(
+        module().weights(scores, None), scores.exp() / (1 + scores.exp().sum(-1, keepdim=True))
+    )
+    module().weights(scores, None).square().sum().backward()
+    assert module.sink.grad.abs().min() > 0
+    assert LearnedSinkSoftmax()().sink.shape == ()

@@ -52,8 +52,9 @@ SCORE_EXAMPLES: dict[str, Callable[[Lead, int, int, Dtype], Score]] = {
         normal(*lead, key, HIDDEN, dtype=dtype),
         normal(*lead, HIDDEN, dtype=dtype),
     ),
+    "soft_capped": lambda lead, query, key, dtype: scores.SoftCapped(1.5, scores.Dot()),
 }
-EQUAL_SIZES = {"dot", "scaled_dot", "cosine", "gaussian"}
+EQUAL_SIZES = {"dot", "scaled_dot", "cosine", "gaussian", "soft_capped"}
 """Scores that want query and key of one size."""
 
 # Each of these leaves some row without any key and hides some key from every row or from some, at BATCH, QUERIES, KEYS.
@@ -61,6 +62,8 @@ MASK_EXAMPLES: dict[str, Callable[[], Mask]] = {
     "causal": lambda: masks.Causal(align="bottom_right"),
     "window": lambda: masks.Window(1, 0),
     "padding": lambda: masks.Padding(torch.tensor([0, 3])),
+    "left_padding": lambda: masks.LeftPadding(torch.tensor([4, 1])),
+    "ragged": lambda: masks.Ragged(torch.tensor([6, 5]), torch.tensor([2, 3]), left=2, right=1),
     "segments": lambda: masks.Segments(
         torch.tensor([[0, 0, 1, 1, 9, 2], [0, 9, 0, 0, 0, 0]]),
         torch.tensor([[0, 1, 2, 7], [0, 0, 7, 0]]),
@@ -77,6 +80,7 @@ MASK_EXAMPLES: dict[str, Callable[[], Mask]] = {
 
 NORMALIZER_EXAMPLES: dict[str, Callable[[Lead, Dtype], Normalizer]] = {
     "softmax": lambda lead, dtype: normalizers.Softmax(),
+    "sink_softmax": lambda lead, dtype: normalizers.SinkSoftmax(normal(*lead, dtype=dtype)),
     "sparsemax": lambda lead, dtype: normalizers.Sparsemax(),
     "entmax": lambda lead, dtype: normalizers.Entmax(0.2 + positive(*lead, dtype=dtype)),
     "sigmoid": lambda lead, dtype: normalizers.Sigmoid(),
@@ -91,7 +95,7 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     "sdpa": lambda score, normalizer: SCORES[score].pair_kind == "dot" and normalizer == "softmax",
     "band": lambda score, normalizer: True,
     "edges": lambda score, normalizer: (
-        SCORES[score].pair_kind != "custom" and normalizer == "softmax"
+        SCORES[score].pair_kind in ("dot", "additive") and normalizer == "softmax"
     ),
     "additive": lambda score, normalizer: (
         SCORES[score].pair_kind == "additive" and normalizer == "softmax"

@@ -34,6 +34,17 @@ def single_masks(draw: st.DrawFn, queries: int, keys: int) -> Mask:
         case "padding":
             shape = draw(st.sampled_from([LEAD[:1], LEAD]))
             return masks.Padding(integers(draw, torch.Size(shape).numel(), 0, keys + 1).view(shape))
+        case "left_padding":
+            shape = draw(st.sampled_from([LEAD[:1], LEAD]))
+            return masks.LeftPadding(
+                integers(draw, torch.Size(shape).numel(), 0, keys + 1).view(shape)
+            )
+        case "ragged":
+            shape = draw(st.sampled_from([LEAD[:1], LEAD]))
+            count = torch.Size(shape).numel()
+            query_lengths = integers(draw, count, 0, queries).view(shape)
+            key_lengths = integers(draw, count, 0, keys).view(shape)
+            return masks.Ragged(query_lengths, key_lengths, draw(side), draw(side))
         case "segments":
             query_ids = integers(draw, LEAD[0] * queries, 0, 2).view(LEAD[0], queries)
             return masks.Segments(query_ids, integers(draw, keys, 0, 2))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heedful import attend, masks
+from heedful import attend, masks, plan
 from heedful.ops.masks import MASKS, Mask
 from heedful.ops.rows import Rows
 from tests.ops import strategies
+from tests.ops.compare import assert_same
 from tests.ops.examples import MASK_EXAMPLES, example
 
 
@@ -21,6 +22,7 @@ def whole(mask: Mask, rows: Rows) -> torch.Tensor:
 def test_every_mask_has_a_strategy() -> None:
     drawn = set()
 
+    @settings(max_examples=200)
     @given(st.data())
     def draw(data: st.DataObject) -> None:
         drawn.add(type(data.draw(strategies.single_masks(3, 4))))
@@ -122,3 +124,46 @@ def test_every_mask_changes_something(name: str) -> None:
     assert not torch.allclose(
         attend(call.query, call.key, call.value, mask=call.mask).output, open_call
     )
+
+
+LENGTHS = [(3, 5), (1, 5), (3, 2), (2, 2), (0, 4), (3, 0)]
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference", "sdpa", "chunked", "band"])
+@pytest.mark.parametrize("sides", [(None, 0), (1, 0), (2, 1), (None, 2)])
+def test_alignment_by_own_lengths_equals_a_loop(
+    sides: tuple[int | None, int | None], backend: str
+) -> None:
+    """Each sequence alone, cut to its lengths, where `Window` is aligned by the shapes."""
+    query_lengths, key_lengths = torch.tensor(LENGTHS).T
+    query, key = torch.randn(6, 2, 3, 4).double(), torch.randn(6, 2, 5, 4).double()
+    mask = masks.Ragged(query_lengths, key_lengths, *sides)
+    if backend == "band":
+        mask = mask & masks.Window(9, 9)  # type: ignore[assignment]
+    got = attend(query, key, key, mask=mask, backend=backend).output
+    for i, (queries, keys) in enumerate(LENGTHS):
+        window = masks.Window(*sides, align="bottom_right")
+        cut = key[i, :, :keys]
+        wanted = attend(query[i, :, :queries], cut, cut, mask=window, backend="reference").output
+        assert_same(got[i, :, :queries], wanted)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference", "sdpa", "chunked"])
+def test_left_padding_equals_a_loop(backend: str) -> None:
+    starts = torch.tensor([0, 2, 5, 4])
+    x = torch.randn(4, 2, 5, 4).double()
+    got = attend(x, x, x, mask=masks.LeftPadding(starts) & masks.Causal(), backend=backend).output
+    for i, start in enumerate(starts.tolist()):
+        own = x[i, :, start:]
+        wanted = attend(own, own, own, mask=masks.Causal(), backend="reference").output
+        assert_same(got[i, :, start:], wanted)
+        assert not bool(got[i, :, :start].any())
+
+
+@pytest.mark.parametrize("name", ["left_padding", "ragged"])
+def test_masks_of_sequences_run_on_the_fused_kernel(name: str) -> None:
+    lengths = torch.tensor([3, 200])
+    mask = {"left_padding": masks.LeftPadding(lengths), "ragged": masks.Ragged(lengths, lengths)}
+    x = torch.randn(2, 4, 300, 16, requires_grad=True)
+    assert plan(x, x, x, mask=mask[name]).backend == "sdpa"
+    assert plan(x, x, x, mask=mask[name] & masks.Window(20, 20)).backend == "band"

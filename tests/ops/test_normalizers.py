@@ -11,6 +11,7 @@ from torch import Tensor
 
 from heedful import normalizers
 from heedful.ops.normalizers import NORMALIZERS, Normalizer
+from heedful.ops.normalizers.sparse_plain import plain_entmax
 from tests.ops import strategies
 from tests.ops.compare import assert_same
 from tests.ops.examples import NORMALIZER_EXAMPLES
@@ -21,7 +22,12 @@ SIMPLEX: dict[str, Normalizer] = {
     **{f"entmax {alpha}": normalizers.Entmax(alpha) for alpha in (1.0, 1.1, 1.25, 1.5, 2.0, 2.5)},
     "entmax learned": normalizers.Entmax(torch.tensor([1.2, 1.7], dtype=torch.float64)),
 }
-ANY = {**SIMPLEX, "sigmoid": normalizers.Sigmoid(), "relu": normalizers.ReLU()}
+ANY = {
+    **SIMPLEX,
+    "sink": normalizers.SinkSoftmax(0.5),
+    "sigmoid": normalizers.Sigmoid(),
+    "relu": normalizers.ReLU(),
+}
 
 
 def test_every_normalizer_is_here() -> None:
@@ -274,3 +280,80 @@ def test_large_scores_stay_finite(name: str, size: float) -> None:
     assert bool(gradient.isfinite().all())
     if name not in ("sigmoid", "relu"):
         assert_same(weights.detach(), torch.tensor([[[1.0, 0.0, 0.0]]]))
+
+
+STEEP = pytest.mark.parametrize("alpha", [2.5, 4.0, 10.0, 50.0, 1e6])
+
+
+@STEEP
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_scores_share_the_weight_under_any_alpha(
+    alpha: float, learned: bool, dtype: torch.dtype
+) -> None:
+    scores = torch.zeros(2, 3, 1000, dtype=dtype)
+    given_alpha = torch.tensor([alpha, 2.0], dtype=dtype) if learned else alpha
+    wanted = torch.full_like(scores, 1e-3)
+    assert_same(normalizers.Entmax(given_alpha).weights(scores, None), wanted)
+    assert_same(plain_entmax(scores, None, given_alpha), wanted)
+
+
+@STEEP
+def test_weights_of_a_large_alpha_are_those_of_the_equation(alpha: float) -> None:
+    """Two scores: w₁^(α−1) − w₂^(α−1) = (α−1)(e₁ − e₂) and w₁ + w₂ = 1, so that w₂ gives the scores."""
+    second = torch.tensor([0.5, 0.45, 0.3, 0.2], dtype=torch.float64)
+    excess = alpha - 1
+    difference = ((1 - second) ** excess - second**excess) / excess
+    scores = torch.stack([torch.zeros_like(difference), -difference], -1).requires_grad_()
+    # A weight above which its power is a number.
+    known = second**excess > 1e-3 * (1 - second) ** excess
+    for weights in (
+        normalizers.Entmax(alpha).weights(scores[None], None)[0],
+        plain_entmax(scores[None], None, alpha)[0],
+    ):
+        assert_same(weights.sum(-1), torch.ones(4).double())
+        assert_same(weights[known, 1], second[known])
+        # dw₂/de₂ = s₁s₂ / (s₁ + s₂) with s = w^(2−α).
+        slopes = torch.stack([1 - second, second], -1) ** (1 - excess)
+        wanted = slopes.prod(-1) / slopes.sum(-1)
+        (got,) = torch.autograd.grad(weights[:, 1].sum(), scores, retain_graph=True)
+        relative = (got[:, 1] / wanted - 1).abs()
+        assert bool((relative[known] < 1e-9).all())
+        assert bool(got.isfinite().all())
+
+
+@STEEP
+def test_a_large_alpha_under_a_mask_and_its_second_derivatives(alpha: float) -> None:
+    keep = torch.rand(2, 3, 300) > 0.3
+    keep[0, 0] = False
+    scores = torch.randn(2, 3, 300).round(decimals=1).requires_grad_()
+    direction = torch.randn(2, 3, 300)
+    for weights in (
+        normalizers.Entmax(alpha).weights(scores, keep),
+        plain_entmax(scores, keep, alpha),
+    ):
+        assert_same(weights.sum(-1), keep.any(-1).float())
+        assert not bool(weights[~keep].any())
+        (slope,) = torch.autograd.grad((weights * direction).sum(), scores, create_graph=True)
+        assert bool(slope.isfinite().all())
+        assert not bool(slope[0, 0].any())
+        (again,) = torch.autograd.grad((slope * direction).sum(), scores)
+        assert not bool(again.isnan().any())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_half_precision_straight_into_a_normalizer(
+    name: str, masked: bool, dtype: torch.dtype
+) -> None:
+    scores = torch.randn(2, 2, 3, 50).to(dtype)
+    keep = torch.rand(3, 50) > 0.4 if masked else None
+    normalizer = NORMALIZER_EXAMPLES[name]((), torch.float32)
+    got, wanted = normalizer.weights(scores, keep), normalizer.weights(scores.float(), keep)
+    assert got.dtype == dtype
+    assert_same(got.float(), wanted, dtype=dtype)
+    leaf = scores.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(normalizer.weights(leaf, keep).float().square().sum(), leaf)
+    assert slope.dtype == dtype
+    assert bool(slope.isfinite().all())

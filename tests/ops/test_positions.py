@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
 
-from heedful import attend, positions, scores
+from heedful import OptionError, attend, masks, nn, positions, scores
 from heedful.ops.positions import PositionBias
 from heedful.ops.rows import Rows
 from tests.ops.compare import assert_same
@@ -192,3 +193,96 @@ def test_rotated_keys_grow_like_a_cache() -> None:
     assert_same(
         attend(query, cache, key, score=whole).output, attend(query, key, key, score=whole).output
     )
+
+
+@pytest.mark.parametrize("features", [8, 6])
+def test_rotation_by_halves_is_that_of_llama_and_neox(features: int) -> None:
+    """`apply_rotary_pos_emb` and `rotate_half` as Hugging Face has them, with positions (batch, length)."""
+    query = torch.randn(3, 2, 5, 8, dtype=torch.float64)
+    index = torch.randint(0, 50, (3, 5))
+    inverse = 1.0 / 500.0 ** (torch.arange(0, features, 2, dtype=torch.float64) / features)
+    angles = index[:, :, None] * inverse
+    embedded = torch.cat([angles, angles], -1)[:, None]
+    turned, rest = query[..., :features], query[..., features:]
+    half = torch.cat([-turned[..., features // 2 :], turned[..., : features // 2]], -1)
+    wanted = torch.cat([turned * embedded.cos() + half * embedded.sin(), rest], -1)
+    rotary = positions.Rotary(features, base=500.0, layout="half")
+    assert_same(rotary.rotate(query, index), wanted)
+
+
+def test_layouts_differ_by_the_order_of_features_alone() -> None:
+    x = torch.randn(2, 5, 8)
+    order = torch.tensor([0, 2, 4, 6, 1, 3, 5, 7])
+    by_halves = positions.Rotary(8, layout="half").rotate(x[..., order], start=3)
+    assert_same(by_halves, positions.Rotary(8).rotate(x, start=3)[..., order])
+    scaled = scores.ScaledDot()
+    kinds = {
+        scores.Rotated(scaled, positions.Rotary(8, layout=layout)).key_kind
+        for layout in ("interleaved", "half")
+    }
+    assert len(kinds) == 2
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "half"])
+@pytest.mark.parametrize("backend", ["auto", "reference", "sdpa", "band", "chunked"])
+def test_positions_of_each_sequence_equal_a_loop(
+    backend: str, layout: Literal["interleaved", "half"]
+) -> None:
+    query, key, value = (
+        torch.randn(3, 4, n, 8, dtype=torch.float64, requires_grad=True) for n in (5, 6, 6)
+    )
+    places = torch.randint(0, 90, (3, 5)), torch.randint(0, 90, (3, 6))
+    rotary, mask = positions.Rotary(8, layout=layout), masks.Window(2, 3)
+    score = scores.Rotated(scores.ScaledDot(), rotary, *places)
+    got = attend(query, key, value, score=score, mask=mask, backend=backend).output
+    wanted = torch.stack(
+        [
+            attend(
+                query[i],
+                key[i],
+                value[i],
+                score=scores.Rotated(scores.ScaledDot(), rotary, places[0][i], places[1][i]),
+                mask=mask,
+                backend="reference",
+            ).output
+            for i in range(3)
+        ]
+    )
+    assert_same(got, wanted.detach())
+    for one, other in zip(
+        torch.autograd.grad(got.square().sum(), (query, key, value)),
+        torch.autograd.grad(wanted.square().sum(), (query, key, value)),
+        strict=True,
+    ):
+        assert_same(one, other)
+
+
+def test_shapes_of_positions() -> None:
+    rotary, whole = positions.Rotary(4), torch.randn(2, 3, 5, 4)
+    index = torch.randint(0, 9, (2, 5))
+    wanted = rotary.rotate(whole, index)
+    assert torch.equal(rotary.rotate(whole, index[:, None]), wanted)
+    assert torch.equal(rotary.rotate(whole, index[:, None].expand(2, 3, 5)), wanted)
+    assert torch.equal(rotary.rotate(whole[:, 0], index), wanted[:, 0])
+    assert torch.equal(rotary.rotate(whole, index[:1]), rotary.rotate(whole, index[0]))
+
+
+@pytest.mark.parametrize("score", ["scaled_dot", "cosine"])
+def test_left_padding_does_not_count_in_a_module(score: str) -> None:
+    """Two sequences padded on the left against each on its own; then one token more by the cache."""
+    rotary = positions.Rotary(4, layout="half")
+    module = nn.MultiHeadAttention(8, 2, score=score, rotary=rotary).double()
+    x, lengths = torch.randn(2, 6, 8).double(), torch.tensor([3, 5])
+    starts = 5 - lengths
+    places = (torch.arange(6) - starts[:, None]).clamp(min=0)
+    mask = masks.LeftPadding(starts) & masks.Causal("bottom_right")
+    first = module(x[:, :5], mask=mask, positions=places[:, :5])
+    then = module(x[:, 5:], x[:, 5:], cache=first.cache, mask=mask, positions=places[:, 5:])
+    for i, start in enumerate(starts.tolist()):
+        wanted = module(x[i, start:], mask=masks.Causal()).output
+        assert_same(first.output[i, start:], wanted[:-1])
+        assert_same(then.output[i], wanted[-1:])
+    with pytest.raises(
+        OptionError, match="positions were given to a MultiHeadAttention without rotary"
+    ):
+        nn.MultiHeadAttention(8, 2)(x.float(), positions=places)

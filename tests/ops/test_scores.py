@@ -17,6 +17,7 @@ from tests.ops.examples import HERE, SCORE_EXAMPLES, example, open_mask
 # Each score by the textbook's formula of one query vector s and one key vector h, for head `n`.
 TEXTBOOK: dict[str, Callable[[Score, int, Tensor, Tensor], Tensor]] = {
     "dot": lambda e, n, s, h: s @ h,
+    "soft_capped": lambda e, n, s, h: e.cap * torch.tanh(s @ h / e.cap),
     "scaled_dot": lambda e, n, s, h: s @ h / len(s) ** 0.5,
     "bilinear": lambda e, n, s, h: s @ e.weight[n] @ h,
     "low_rank": lambda e, n, s, h: (s @ e.query_factor[n]) @ (h @ e.key_factor[n]),
@@ -32,7 +33,7 @@ TEXTBOOK: dict[str, Callable[[Score, int, Tensor, Tensor], Tensor]] = {
 def test_scores_are_the_textbooks(name: str) -> None:
     call = example(name)
     features = call.score.prepare_key(call.key)
-    assert features.score == name
+    assert features.score == call.score.key_kind
     got = call.score.pair(call.score.prepare_query(call.query), features.features)
     assert call.score.prepare_query(call.query).shape[-1] == call.score.pair_features(
         call.query.shape[-1]

@@ -8,15 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful import Attended, attend, masks, normalizers, positions, scores
+from heedful import Attended, attend, masks, normalizers, plan, positions, scores
 from heedful.ops.normalizers import NORMALIZERS
 from heedful.ops.scores import SCORES
 from tests.ops.compare import assert_all_same, assert_same, gradients, run
 from tests.ops.examples import (
+    EQUAL_SIZES,
     HEADS,
     HERE,
+    KEY_DIM,
     KEYS,
+    NORMALIZER_EXAMPLES,
     QUERIES,
+    QUERY_DIM,
     VALUE_DIM,
     WITHOUT_BIAS_GRADIENT,
     Example,
@@ -59,9 +63,8 @@ def test_any_number_of_leading_axes_equals_a_loop(
         assert_same(output[tuple(index)], run(one(call, tuple(index)), backend="reference").output)
 
 
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("backend", ["auto", "chunked"])
-@pytest.mark.parametrize("value_dim", [1, 4, 9])
+@pytest.mark.parametrize(("score", "backend"), served_pairs("auto"))
+@pytest.mark.parametrize("value_dim", [0, 1, 4, 9])
 def test_any_value_size(score: str, backend: str, value_dim: int) -> None:
     call = replace(example(score, "causal"), value=torch.randn(2, HEADS, KEYS, value_dim).double())
     assert_all_same(gradients(call, backend=backend), gradients(call, backend="reference"))
@@ -195,6 +198,75 @@ def test_one_or_no_queries_and_keys(
         assert_same(output.detach(), run(call, backend="reference").output)
     else:
         assert not bool(output.any())
+
+
+WINDOWED: dict[str, dict[str, object]] = {
+    **{
+        f"{name} normalizer": {"normalizer": made((HEADS,), torch.float64)}
+        for name, made in NORMALIZER_EXAMPLES.items()
+    },
+    **{f"{name} score": {"score": example(name).score} for name in SCORES},
+    "position bias": {"bias": positions.ALiBi.for_heads(HEADS)},
+    "dropout": {"dropout_p": 0.5},
+    "weights": {"return_weights": True},
+}
+
+
+@pytest.mark.parametrize("queries_and_keys", [(0, 0), (0, 4), (3, 0)])
+@pytest.mark.parametrize("options", WINDOWED.values(), ids=WINDOWED)
+@pytest.mark.parametrize("backend", ["auto", "band", "chunked", "reference"])
+@pytest.mark.parametrize("parameter", [False, True])
+def test_a_bounded_window_over_no_queries_or_keys(
+    backend: str, options: dict[str, object], queries_and_keys: tuple[int, int], parameter: bool
+) -> None:
+    queries, keys = queries_and_keys
+    score = options.get("score", scores.ScaledDot())
+    key_dim = QUERY_DIM if score.name in EQUAL_SIZES else KEY_DIM  # type: ignore[attr-defined]
+    shapes = ((queries, QUERY_DIM), (keys, key_dim), (keys, VALUE_DIM))
+    operands = [torch.randn(2, HEADS, *shape).double().requires_grad_() for shape in shapes]
+    given = {"bias": torch.randn(queries, keys, requires_grad=parameter), **options}
+    for mask in (masks.Window(1, 1), masks.Causal("bottom_right") & masks.Window(2, None)):
+        call = {"mask": mask, "backend": backend, **given}
+        plan(*operands, **call)  # type: ignore[arg-type]
+        output = attend(*operands, **call).output  # type: ignore[arg-type]
+        assert output.shape == (2, HEADS, queries, VALUE_DIM)
+        assert not bool(output.any())
+        gradients = torch.autograd.grad(output.sum(), operands)
+        assert not any(bool(gradient.any()) for gradient in gradients)
+
+
+NOTHING_KEPT = {
+    "window beside another": masks.Window(9, 3) & ~masks.Window(9, 3),
+    "behind the last key": masks.Window(9, 2) & ~masks.Causal("top_left"),
+    "before the first key": masks.Causal("top_left") & ~masks.Window(9, None, align="top_left"),
+    "and a tensor": masks.Window(3, 2) & ~masks.Causal("top_left") & torch.ones(5, 1).bool(),
+}
+
+
+@pytest.mark.parametrize("mask", NOTHING_KEPT.values(), ids=NOTHING_KEPT)
+@pytest.mark.parametrize(("score", "normalizer", "backend"), served_triples("auto"))
+def test_a_mask_that_keeps_no_cell(
+    score: str, normalizer: str, backend: str, mask: masks.Mask
+) -> None:
+    call = replace(example(score, None, normalizer, queries=5, keys=1), mask=mask)
+    for name, tensor in gradients(call, backend=backend).items():
+        assert not bool(tensor.any()), name
+    weights = run(call, backend=backend, return_weights=True).weights
+    assert weights is not None
+    assert not bool(weights.any())
+
+
+@pytest.mark.parametrize("backend", ["auto", "edges", "chunked", "band"])
+def test_an_additive_score_of_no_features(backend: str) -> None:
+    made = scores.Additive(torch.ones(2, 0), torch.ones(2, 0), torch.ones(0))
+    other = scores.Additive(torch.ones(0, 3), torch.ones(0, 3), torch.ones(3))
+    value = torch.tensor([[2.0], [4.0]]).requires_grad_()
+    for score, features in ((made, 2), (other, 0)):
+        query, key = torch.ones(5, features), torch.ones(2, features)
+        mask = open_mask(backend, 5, 2)
+        output = attend(query, key, value, score=score, mask=mask, backend=backend).output
+        assert output.tolist() == [[3.0]] * 5
+        output.sum().backward()
 
 
 def test_an_unknown_backend_is_refused_even_with_no_keys() -> None:

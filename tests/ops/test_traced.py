@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heedful import ShapeError, attend, masks, positions, scores
+from heedful import ShapeError, attend, masks, normalizers, positions, scores
 from heedful.nn import GAT, GATv2, GraphTransformer, MultiHeadAttention
 from tests.ops.compare import assert_same
 
@@ -45,6 +45,17 @@ def assert_compiles(function: Callable[..., Tensor], *inputs: Tensor, operator: 
         found.append((output, *torch.autograd.grad(output.square().sum(), leaves)))
     for got, wanted in zip(found[1], found[0], strict=True):
         assert_same(got.detach(), wanted.detach())
+
+
+def test_soft_caps_and_sinks_are_in_the_operator() -> None:
+    sinks = torch.randn(3, requires_grad=True)
+
+    def function(query: Tensor, key: Tensor, value: Tensor, sinks: Tensor) -> Tensor:
+        score, normalizer = scores.SoftCapped(2.0), normalizers.SinkSoftmax(sinks)
+        mask = masks.Window(5, 2)
+        return attend(query, key, value, mask=mask, score=score, normalizer=normalizer).output
+
+    assert_compiles(function, *operands(2, 3), sinks, operator="windowed_attention")
 
 
 def operands(*lead: int, length: int = LENGTH) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,6 +16,7 @@ from heedful.nn.multi_head import MultiHeadAttention, MultiHeadOutput
 from heedful.nn.normalizers import (
     NORMALIZER_BUILDERS,
     LearnedEntmax,
+    LearnedSinkSoftmax,
     NormalizerModule,
     build_normalizer,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "KeyValueCache",
     "LearnedEntmax",
     "LearnedPositions",
+    "LearnedSinkSoftmax",
     "LinearChain",
     "MultiHeadAttention",
     "MultiHeadOutput",

@@ -54,8 +54,8 @@ class _GATLayer(GraphLayer):
     def _pair(self) -> EdgePair:
         return EdgePair("leaky_relu", self.negative_slope)
 
-    def _after(self, attended: Tensor, target: Tensor) -> Tensor:
-        if self.res is not None:
+    def _after(self, attended: Tensor, target: Tensor | None) -> Tensor:
+        if self.res is not None and target is not None:
             attended = attended + self.res(target)
         return attended if self.bias is None else attended + self.bias
 
@@ -84,8 +84,10 @@ class GAT(_GATLayer):
         residual: whether to add a linear map of the target node.
 
     Shapes: x (nodes, in_channels) or such a pair, edge_index (2, edges), source then target, or `masks.Edges` made
-    once, edge_attr (edges, edge_dim) -> (target nodes, heads * out_channels), or (target nodes, out_channels) of the
-    mean. With `return_attention_weights=True`, a pair of that and `EdgeWeights`.
+    once, or a sparse matrix (targets, sources), `adj_t`, edge_attr (edges, edge_dim) -> (target nodes, heads *
+    out_channels), or (target nodes, out_channels) of the mean. With `return_attention_weights=True`, a pair of that and
+    `EdgeWeights`. Where target nodes have no features, x is (source, None); there are as many as `size` (sources,
+    targets) says, or the edges, or as there are source nodes. `GAT` alone takes that.
 
     Raises:
         OptionError: sizes below 1, an unknown `fill_value`, edge features without `edge_dim`.
@@ -98,6 +100,8 @@ class GAT(_GATLayer):
     >>> output, (edges, weights) = layer(x, edge_index, return_attention_weights=True)
     >>> edges.shape, weights.shape  # 2 edges between nodes, and 5 self loops
     (torch.Size([2, 7]), torch.Size([7, 2]))
+    >>> GAT((3, 2), 4)((x, None), edge_index, size=(5, 6)).shape
+    torch.Size([6, 4])
     """
 
     def __init__(
@@ -132,18 +136,27 @@ class GAT(_GATLayer):
             self.att_edge = nn.Parameter(torch.empty(1, heads, out_channels))
         self.reset_parameters()
 
-    def _tensors(self, source: Tensor, target: Tensor, features: Tensor | None) -> EdgeTensors:
+    def _check_target(self, target: Tensor | None) -> None:
+        """Accept target nodes without features, which add nothing to the scores."""
+
+    def _tensors(
+        self, source: Tensor, target: Tensor | None, targets: int, features: Tensor | None
+    ) -> EdgeTensors:
         value = self._per_head((self.lin or self.lin_src)(source))  # type: ignore[misc]
-        mapped = value
-        if target is not source or self.lin is None:
-            mapped = self._per_head((self.lin or self.lin_dst)(target))  # type: ignore[misc]
+        if target is None:
+            query = value.new_zeros(1, targets, self.heads, 1)
+        else:
+            mapped = value
+            if target is not source or self.lin is None:
+                mapped = self._per_head((self.lin or self.lin_dst)(target))  # type: ignore[misc]
+            query = (mapped * self.att_dst).sum(-1, keepdim=True)
         weight = None
         if features is not None and self.lin_edge is not None and self.att_edge is not None:
             # The vector a_e multiplies only W_e, so both become one matrix (edge_dim, heads, 1).
             by_head = self.lin_edge.weight.view(self.heads, self.out_channels, -1)
             weight = torch.einsum("hcd,hc->dh", by_head, self.att_edge[0])[..., None]
         return EdgeTensors(
-            (mapped * self.att_dst).sum(-1, keepdim=True),
+            query,
             (value * self.att_src).sum(-1, keepdim=True),
             value,
             value.new_ones(self.heads, 1),
@@ -197,7 +210,10 @@ class GATv2(_GATLayer):
         self.att = nn.Parameter(torch.empty(1, heads, out_channels))
         self.reset_parameters()
 
-    def _tensors(self, source: Tensor, target: Tensor, features: Tensor | None) -> EdgeTensors:
+    def _tensors(
+        self, source: Tensor, target: Tensor | None, targets: int, features: Tensor | None
+    ) -> EdgeTensors:
+        assert target is not None
         value = self._per_head(self.lin_l(source))
         query = value
         if target is not source or not self.share_weights:

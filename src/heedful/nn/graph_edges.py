@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from heedful.errors import DtypeError, OptionError, ShapeError
 from heedful.ops.csr.rows import CompressedRows
 from heedful.ops.masks import Edges
+from heedful.ops.masks.edges import edges_of_adjacency
 
-Nodes = Tensor | tuple[Tensor, Tensor]
-"""Features of nodes (nodes, channels), or a pair for source and target nodes of different kinds."""
+Nodes = Tensor | Sequence[Tensor | None]
+"""Features of nodes (nodes, channels), or a pair for source and target nodes of different kinds, of which the target's
+may be None."""
 Fill = float | Tensor | Literal["add", "mean", "min", "max", "mul"]
 """Features of self loops: a number, a tensor, or the name of a reduction over the edges that point to the node."""
 FILLS = {"add": "sum", "mean": "mean", "min": "amin", "max": "amax", "mul": "prod"}
@@ -29,9 +32,60 @@ class EdgeWeights(NamedTuple):
     """(edges, heads), before dropout. Those of a target node sum to 1 in each head."""
 
 
-def source_and_target(x: Nodes) -> tuple[Tensor, Tensor]:
-    """Return the features of source and target nodes."""
-    return x if isinstance(x, tuple) else (x, x)
+def source_and_target(x: Nodes) -> tuple[Tensor, Tensor | None]:
+    """Return the features of source and target nodes.
+
+    Raises:
+        DtypeError: `x` is no tensor, nor two of which the second may be None.
+    """
+    if isinstance(x, Tensor):
+        return x, x
+    pair = tuple(x) if isinstance(x, Sequence) else (x,)
+    if len(pair) != 2 or not isinstance(pair[0], Tensor) or not isinstance(pair[1], Tensor | None):
+        kinds = ", ".join(type(one).__name__ for one in pair)
+        raise DtypeError(
+            f"x holds {kinds}; give one tensor (nodes, channels), or a pair (source, target), where the target may be "
+            f"None if its nodes have no features."
+        )
+    return pair[0], pair[1]
+
+
+def listed_edge_index(
+    edge_index: Tensor | Edges, edge_attr: Tensor | None, edge_dim: int | None
+) -> tuple[Tensor | Edges, Tensor | None]:
+    """Return a sparse adjacency matrix as a list of edges; what is no sparse matrix comes back as it is.
+
+    The matrix is (targets, sources), PyTorch Geometric's `adj_t`, in the layout COO, CSR or CSC; the edges come in the
+    order of its rows. If the layer takes features of edges and none are given, they are the values of the matrix.
+    """
+    if not isinstance(edge_index, Tensor) or edge_index.layout == torch.strided:
+        return edge_index, edge_attr
+    listed, values = edges_of_adjacency(edge_index)
+    return listed, values if edge_attr is None and edge_dim is not None else edge_attr
+
+
+def num_targets(
+    source: Tensor,
+    target: Tensor | None,
+    edge_index: Tensor | Edges,
+    size: tuple[int, int] | None,
+) -> int:
+    """Return the number of target nodes, which their features tell, or the edges, or `size` (sources, targets).
+
+    Raises:
+        ShapeError: `size` does not fit the features.
+    """
+    wanted = source.shape[0], None if target is None else target.shape[0]
+    if size is not None and (size[0] != wanted[0] or wanted[1] not in (None, size[1])):
+        raise ShapeError(
+            f"size={tuple(size)} says how many source and target nodes there are, but x has {wanted[0]} and "
+            f"{wanted[1]}; leave size out."
+        )
+    if target is not None:
+        return target.shape[0]
+    if size is not None:
+        return size[1]
+    return edge_index.num_queries if isinstance(edge_index, Edges) else source.shape[0]
 
 
 def sorted_edges(
@@ -96,7 +150,7 @@ def _loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
 
 
 def check_features(
-    nodes: tuple[Tensor, Tensor],
+    nodes: tuple[Tensor, Tensor | None],
     channels: int | tuple[int, int],
     edge_attr: Tensor | None,
     parameters: torch.dtype,
@@ -104,6 +158,8 @@ def check_features(
     """Raise ShapeError or DtypeError for features that a layer with parameters of this dtype does not support."""
     wanted = channels if isinstance(channels, tuple) else (channels, channels)
     for name, given, count in zip(("source", "target"), nodes, wanted, strict=True):
+        if given is None:
+            continue
         if given.ndim != 2:
             raise ShapeError(
                 f"{name} nodes have shape {tuple(given.shape)}; give (nodes, channels)."
@@ -113,6 +169,7 @@ def check_features(
                 f"{name} nodes have {given.shape[1]} channels (shape {tuple(given.shape)}), but the layer was made "
                 f"for {count}; give (nodes, {count})."
             )
+    assert nodes[0] is not None
     if torch.is_autocast_enabled(nodes[0].device.type):
         return
     features = {"source nodes": nodes[0], "target nodes": nodes[1], "edge_attr": edge_attr}

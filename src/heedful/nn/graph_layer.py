@@ -7,13 +7,15 @@ from typing import Literal, overload
 import torch
 from torch import Tensor, nn
 
-from heedful.errors import OptionError
+from heedful.errors import OptionError, ShapeError
 from heedful.nn.graph_edges import (
     EdgeWeights,
     Fill,
     Nodes,
     check_features,
     check_options,
+    listed_edge_index,
+    num_targets,
     sorted_edges,
     source_and_target,
 )
@@ -53,6 +55,7 @@ class GraphLayer(nn.Module):
         x: Nodes,
         edge_index: Tensor | Edges,
         edge_attr: Tensor | None = None,
+        size: tuple[int, int] | None = None,
         *,
         return_attention_weights: Literal[False] = False,
     ) -> Tensor: ...
@@ -62,6 +65,7 @@ class GraphLayer(nn.Module):
         x: Nodes,
         edge_index: Tensor | Edges,
         edge_attr: Tensor | None = None,
+        size: tuple[int, int] | None = None,
         *,
         return_attention_weights: Literal[True],
     ) -> tuple[Tensor, EdgeWeights]: ...
@@ -70,17 +74,20 @@ class GraphLayer(nn.Module):
         x: Nodes,
         edge_index: Tensor | Edges,
         edge_attr: Tensor | None = None,
+        size: tuple[int, int] | None = None,
         *,
         return_attention_weights: bool = False,
     ) -> Tensor | tuple[Tensor, EdgeWeights]:
         """Return the output and, with `return_attention_weights`, the weights of each edge; they are before dropout."""
         source, target = source_and_target(x)
+        self._check_target(target)
+        edge_index, edge_attr = listed_edge_index(edge_index, edge_attr, self.edge_dim)
         self._check_edge_attr(edge_attr)
         parameters = next(self.parameters()).dtype
         check_features((source, target), self.in_channels, edge_attr, parameters)
-        sizes = (target.shape[0], source.shape[0])
+        sizes = (num_targets(source, target, edge_index, size), source.shape[0])
         rows, features = sorted_edges(edge_index, edge_attr, sizes, self.edge_dim, self._loops)
-        tensors = self._tensors(source, target, features)
+        tensors = self._tensors(source, target, sizes[0], features)
         if torch.is_autocast_enabled(source.device.type):
             # Under autocast only the linear maps run in half precision: parameters of the attention keep their dtype.
             tensors = tensors.to(wide_dtype(tensors.value.dtype))
@@ -99,10 +106,16 @@ class GraphLayer(nn.Module):
         return result, EdgeWeights(index, listed[0])
 
     def weights(
-        self, x: Nodes, edge_index: Tensor | Edges, edge_attr: Tensor | None = None
+        self,
+        x: Nodes,
+        edge_index: Tensor | Edges,
+        edge_attr: Tensor | None = None,
+        size: tuple[int, int] | None = None,
     ) -> EdgeWeights:
         """Return the weight of each edge in each head, before dropout; arguments as for `forward`, which it runs."""
-        weights: EdgeWeights = self(x, edge_index, edge_attr, return_attention_weights=True)[1]
+        weights: EdgeWeights = self(x, edge_index, edge_attr, size, return_attention_weights=True)[
+            1
+        ]
         return weights
 
     def _check_edge_attr(self, edge_attr: Tensor | None) -> None:
@@ -112,15 +125,25 @@ class GraphLayer(nn.Module):
                 f"with edge_dim={edge_attr.shape[-1] if edge_attr.ndim > 1 else 1}."
             )
 
+    def _check_target(self, target: Tensor | None) -> None:
+        """Raise ShapeError where the layer wants features of target nodes and there are none."""
+        if target is None:
+            raise ShapeError(
+                f"x is (source, None), but the queries of {type(self).__name__} are made of the target's features; "
+                f"give them, for example zeros (targets, channels)."
+            )
+
     def _pair(self) -> EdgePair:
         """Return the pair function."""
         raise NotImplementedError
 
-    def _tensors(self, source: Tensor, target: Tensor, features: Tensor | None) -> EdgeTensors:
+    def _tensors(
+        self, source: Tensor, target: Tensor | None, targets: int, features: Tensor | None
+    ) -> EdgeTensors:
         """Return queries, keys and values, of batch 1, and the features of edges with what projects them."""
         raise NotImplementedError
 
-    def _after(self, attended: Tensor, target: Tensor) -> Tensor:
+    def _after(self, attended: Tensor, target: Tensor | None) -> Tensor:
         """Return the output of the layer, from that of the attention and the target nodes, (nodes, channels)."""
         raise NotImplementedError
 

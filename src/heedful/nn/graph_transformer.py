@@ -77,7 +77,10 @@ class GraphTransformer(GraphLayer):
     def _pair(self) -> EdgePair:
         return EdgePair("dot", edges_in_values=self.edge_dim is not None)
 
-    def _tensors(self, source: Tensor, target: Tensor, features: Tensor | None) -> EdgeTensors:
+    def _tensors(
+        self, source: Tensor, target: Tensor | None, targets: int, features: Tensor | None
+    ) -> EdgeTensors:
+        assert target is not None
         weight = None
         if self.lin_edge is not None:
             weight = self.lin_edge.weight.t().unflatten(1, (self.heads, self.out_channels))
@@ -89,9 +92,10 @@ class GraphTransformer(GraphLayer):
             edge_weight=weight,
         )
 
-    def _after(self, attended: Tensor, target: Tensor) -> Tensor:
+    def _after(self, attended: Tensor, target: Tensor | None) -> Tensor:
         if not self.root_weight:
             return attended
+        assert target is not None
         root: Tensor = self.lin_skip(target)
         if self.lin_beta is None:
             return attended + root

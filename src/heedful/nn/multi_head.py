@@ -24,7 +24,8 @@ from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias, Rotary
 from heedful.ops.products import linear
-from heedful.ops.scores import Rotated, Score
+from heedful.ops.scores import Score
+from heedful.ops.scores.rotated import rotated
 
 
 class MultiHeadOutput(NamedTuple):
@@ -73,7 +74,7 @@ class MultiHeadAttention(nn.Module):
             `num_heads`; a size is below 1; the features of an input do not match; or the batch axes of a cache do
             not match those of the appended keys.
         OptionError: unknown score; a score or normalizer of the wrong type; dropout outside [0, 1); or rotary with a
-            score that is not an inner product.
+            score that is not an inner product, or positions without rotary.
 
     >>> attention = MultiHeadAttention(8, num_heads=2)
     >>> attention(torch.randn(3, 5, 8)).output.shape
@@ -123,7 +124,7 @@ class MultiHeadAttention(nn.Module):
         self.rotary = rotary
         self.kind = kind
         if rotary is not None:
-            Rotated(self.score(), rotary)  # raises here rather than in the first call
+            rotated(self.score(), rotary)  # raises here rather than in the first call
         query_dim, key_dim = num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         self.query_projection = Linear(embed_dim, query_dim, bias=bias)
         self.key_projection = Linear(self.kdim, key_dim, bias=bias)
@@ -159,6 +160,7 @@ class MultiHeadAttention(nn.Module):
         mask: Mask | Tensor | None = None,
         bias: Tensor | PositionBias | None = None,
         cache: KeyValueCache | None = None,
+        positions: Tensor | None = None,
         return_weights: bool = False,
     ) -> MultiHeadOutput:
         """Attend from `query` to keys and values; without `value` the keys are the values.
@@ -170,9 +172,19 @@ class MultiHeadAttention(nn.Module):
         - `key` and `cache`: the cached keys followed by `key` (decoding: pass the new tokens as query and key);
         - `cache`: the cached keys.
 
+        `positions` are those of the queries and of the keys passed with them, for the rotary embedding: (length,), or
+        (*batch, length) where sequences are packed or padded on the left. Without them tokens are counted, from the
+        length of the cache on.
+
         The returned cache holds everything that was attended to.
         """
-        start = 0 if cache is None or key is None else cache.length
+        if positions is not None and self.rotary is None:
+            raise OptionError(
+                "positions were given to a MultiHeadAttention without rotary; build it with rotary=Rotary(head_dim)."
+            )
+        start: int | Tensor = 0 if cache is None or key is None else cache.length
+        if positions is not None:
+            start = positions
         if key is None and cache is not None:
             if value is not None:
                 raise OptionError(
@@ -202,13 +214,13 @@ class MultiHeadAttention(nn.Module):
         merged = output.transpose(-3, -2).flatten(-2)
         return MultiHeadOutput(self.output_projection(merged), weights, cache)
 
-    def _score(self, start: int) -> Score:
+    def _score(self, start: int | Tensor) -> Score:
         score: Score = self.score()
         if self.rotary is None:
             return score
-        return Rotated(score, self.rotary, query_start=start, key_start=start)
+        return rotated(score, self.rotary, query_start=start, key_start=start)
 
-    def _prepared(self, key: Tensor, value: Tensor, start: int) -> KeyValueCache:
+    def _prepared(self, key: Tensor, value: Tensor, start: int | Tensor) -> KeyValueCache:
         return KeyValueCache(self._score(start).prepare_key(key), value)
 
     def _project(

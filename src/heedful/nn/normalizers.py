@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from heedful.errors import OptionError, unknown_choice
-from heedful.ops.normalizers import NORMALIZERS, Entmax, Normalizer
+from heedful.ops.normalizers import NORMALIZERS, Entmax, Normalizer, SinkSoftmax
 
 
 class NormalizerModule(nn.Module, abc.ABC):
@@ -56,6 +56,28 @@ class LearnedEntmax(NormalizerModule):
         return Entmax(torch.sigmoid(self.raw_alpha) + 1)
 
 
+class LearnedSinkSoftmax(NormalizerModule):
+    r"""Softmax with a learned attention sink per head, as in gpt-oss (OpenAI 2025, https://arxiv.org/abs/2508.10925).
+
+    .. math:: w_j = \exp(e_j) / (\exp(a) + \sum_k \exp(e_k))
+
+    with a parameter :math:`a`, which starts at 0.
+
+    Args:
+        num_heads: number of heads; None for attention without a head axis.
+
+    >>> LearnedSinkSoftmax(num_heads=2)().sink.shape
+    torch.Size([2])
+    """
+
+    def __init__(self, num_heads: int | None = None):
+        super().__init__()
+        self.sink = nn.Parameter(torch.zeros([] if num_heads is None else [num_heads]))
+
+    def forward(self) -> SinkSoftmax:
+        return SinkSoftmax(self.sink)
+
+
 NormalizerBuilder = Callable[[int | None], Normalizer | NormalizerModule]
 """num_heads -> normalizer; `num_heads` is None for attention without a head axis."""
 
@@ -67,13 +89,15 @@ def _without_parameters(kind: type[Normalizer]) -> NormalizerBuilder:
 NORMALIZER_BUILDERS: dict[str, NormalizerBuilder] = {
     **{name: _without_parameters(kind) for name, kind in NORMALIZERS.items()},
     "learned_entmax": LearnedEntmax,
+    "learned_sink_softmax": LearnedSinkSoftmax,
 }
 """Builders of normalizers by name: every entry of `heedful.normalizers.NORMALIZERS` with its default options, and
 those with parameters."""
 
 
 def build_normalizer(name: str, *, num_heads: int | None = None) -> Normalizer | NormalizerModule:
-    """Build a normalizer by name. "entmax" has alpha 1.5; "learned_entmax" has a learned alpha per head.
+    """Build a normalizer by name. "entmax" has alpha 1.5; "learned_entmax" has a learned alpha per head,
+    "learned_sink_softmax" a learned sink.
 
     Args:
         name: a name from `NORMALIZER_BUILDERS`.

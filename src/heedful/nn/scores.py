@@ -269,6 +269,25 @@ class AdditiveScore(ScoreModule):
         return scores.Additive(self.query_weight, self.key_weight, self.vector)
 
 
+class SoftCappedScore(ScoreModule):
+    r""":math:`e(s, h) = c \tanh(s^\top h / (c \sqrt{d}))` with :math:`c = 50` (Gemma 2, 2024, https://arxiv.org/abs/2408.00118).
+
+    Owns no parameters.
+
+    Raises:
+        ShapeError: `query_dim` and `key_dim` differ.
+
+    >>> SoftCappedScore(ScoreSizes(query_dim=8, key_dim=8))().cap
+    50.0
+    """
+
+    score = scores.SoftCapped
+    needs_equal_dims = True
+
+    def forward(self) -> scores.SoftCapped:
+        return scores.SoftCapped()
+
+
 SCORE_MODULES: dict[str, type[ScoreModule]] = {
     module.score.name: module
     for module in (
@@ -279,6 +298,7 @@ SCORE_MODULES: dict[str, type[ScoreModule]] = {
         CosineScore,
         GaussianScore,
         AdditiveScore,
+        SoftCappedScore,
     )
 }
 """Score modules by name. A new one is a class above and a line here."""

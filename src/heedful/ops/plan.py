@@ -18,6 +18,7 @@ from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer, Softmax
 from heedful.ops.positions import PositionBias
 from heedful.ops.scores import PreparedKey, ScaledDot, Score
+from heedful.ops.scores.base import PRODUCT_KINDS
 from heedful.ops.signature import Signature
 
 # Sorted by minimum cost of a call, so that the search can stop early. A small call on PyTorch's kernel then imports no
@@ -197,7 +198,7 @@ def _least(call: Call, amount: Callable[[Backend], int]) -> Backend:
 def flops(call: Call, cells: int) -> int:
     """Floating-point operations of the forward pass: maps of `prepare`, one pair a cell, and weights · values."""
     features = call.pair_features
-    per_pair = 2 * features if call.score.pair_kind == "dot" else 4 * features
+    per_pair = 2 * features if call.score.pair_kind in PRODUCT_KINDS else 4 * features
     pairs = cells * (per_pair + 2 * call.value.shape[-1])
     query_map, key_map = call.score.maps()
     if isinstance(call.key, PreparedKey):

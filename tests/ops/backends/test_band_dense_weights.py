@@ -210,7 +210,7 @@ def test_the_work_is_done_once(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     run_forward = fused.run_forward
 
     def counted(*arguments: Any) -> Tensor:
-        launched.append(arguments[4].count)
+        launched.append(arguments[5].count)
         return run_forward(*arguments)
 
     def refused(*_: object) -> None:

@@ -15,7 +15,7 @@ from heedful.ops.scores import SCORES
 from tests.ops.compare import assert_all_same, assert_same, gradients, run
 from tests.ops.examples import HEADS, KEYS, QUERIES, Example, example
 
-DOT_SCORES = [name for name, score in SCORES.items() if score.pair_kind == "dot"]
+DOT_SCORES = [name for name, score in SCORES.items() if score.pair_kind in ("dot", "capped_dot")]
 FLEXIBLE_MASKS = [name for name in MASKS if name != "edges"]
 SINGLE = torch.float32
 

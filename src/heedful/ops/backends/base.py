@@ -13,6 +13,7 @@ from torch import Tensor
 
 from heedful.ops.call import Attended, Call
 from heedful.ops.jit.processor import has_wide_vectors
+from heedful.ops.scores.base import PRODUCT_KINDS
 
 WHOLE_BYTES = 64 * 2**20
 """Limit of the temporary memory of a call: a backend above it is chosen only if every other one is above it too."""
@@ -21,6 +22,8 @@ MASK_SECONDS = 35e-6
 gradients."""
 DROPOUT_CELL = 4.5e-9
 """Seconds of dropout for one weight: drawing and applying a random number."""
+CAP_CELL = 1e-9
+"""Seconds of the soft cap of one score."""
 LARGE_BYTES, LARGE_CELL = 8 * 2**20, 2.5e-9
 """Scores of more bytes exceed the last-level cache between operations, which costs `LARGE_CELL` seconds a score."""
 
@@ -102,7 +105,7 @@ class Backend(abc.ABC):
         """Estimated seconds of `cells` query-key pairs without a mask."""
         cost = self.cost_of(call)
         pair = call.pair_features * (
-            cost.multiply_add if call.score.pair_kind == "dot" else cost.transcendental
+            cost.multiply_add if call.score.pair_kind in PRODUCT_KINDS else cost.transcendental
         )
         cell = (
             pair
@@ -110,6 +113,8 @@ class Backend(abc.ABC):
             + cost.cell
             + call.normalizer.cell_seconds
         )
+        if call.score.pair_kind == "capped_dot":
+            cell += CAP_CELL
         if call.dropout_p:
             cell += DROPOUT_CELL
         work = cells * cell / threads()
@@ -160,7 +165,7 @@ def wide_dtype(dtype: torch.dtype) -> torch.dtype:
 def score_bytes(call: Call) -> int:
     """Bytes of all scores of a call, times the number of features if the pair is not an inner product."""
     # A custom pair may build an intermediate (query, key, features), as the additive pair does.
-    pair = 1 if call.score.pair_kind == "dot" else call.pair_features
+    pair = 1 if call.score.pair_kind in PRODUCT_KINDS else call.pair_features
     return call.cells * pair * wide_dtype(call.query.dtype).itemsize
 
 

@@ -117,7 +117,7 @@ def is_fast(call: Call) -> bool:
 
 def held_bytes(call: Call) -> int:
     """Bytes of all scores, times the number of features if the pair builds (query, key, features)."""
-    return score_bytes(call) // (call.pair_features if is_fast(call) else 1)
+    return score_bytes(call) // (max(1, call.pair_features) if is_fast(call) else 1)
 
 
 def block_rows(call: Call) -> int:

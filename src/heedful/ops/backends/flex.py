@@ -22,15 +22,17 @@ from heedful.ops.backends.torch_kernels import (
 from heedful.ops.call import Attended, Call, bias_at
 from heedful.ops.cells import Pairs
 from heedful.ops.masks import Edges, Mask
-from heedful.ops.normalizers import Softmax
+from heedful.ops.normalizers import SinkSoftmax, Softmax
 from heedful.ops.positions import PositionBias
 from heedful.ops.rows import Rows
+from heedful.ops.scores.base import PRODUCT_KINDS
+from heedful.ops.scores.capped import uncapped
 
 Scores = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class Flex(Backend):
-    """Inner-product scores under softmax, with any mask except a list of edges, and any bias.
+    """Inner products, capped or not, under softmax with or without a sink; any mask but a list of edges, any bias.
 
     Dong et al. 2024, https://arxiv.org/abs/2412.05496. `score_mod` and `mask_mod` evaluate the masks and biases of
     `heedful.ops` at one query-key pair, so that none is defined twice.
@@ -56,9 +58,9 @@ class Flex(Backend):
 
     def refusal(self, call: Call) -> str | None:
         """Return why the call is not supported on any device, or None."""
-        if call.score.pair_kind != "dot":
+        if call.score.pair_kind not in PRODUCT_KINDS:
             return f"it computes inner products, and the {call.score.name} score's pair is {call.score.pair_kind}"
-        if not isinstance(call.normalizer, Softmax):
+        if not isinstance(call.normalizer, Softmax | SinkSoftmax):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
         if call.dropout_p:
             return "it has no dropout"
@@ -88,17 +90,23 @@ class Flex(Backend):
             return attend_plainly(call)
         query, scale = query_and_scale(call)
         key_lead = (*call.lead[:-1], call.lead[-1] // call.groups) if call.groups > 1 else call.lead
+        has_sink = isinstance(call.normalizer, SinkSoftmax)
         with without_autocast(query.device):
-            output = _kernel(query.is_cuda)(
+            output, aux = _kernel(query.is_cuda)(
                 four_axes(query, call.lead),
                 four_axes(call.prepared_key.to(query.dtype), key_lead),
                 four_axes(call.value.to(query.dtype), key_lead),
-                score_mod=None if call.bias is None else _biased(call.bias, call.rows),
+                score_mod=_score_mod(uncapped(call.score)[1], call.bias, call.rows),
                 block_mask=None if call.mask is None else _blocks(call.mask, call.rows),
                 scale=scale,
                 enable_gqa=call.groups > 1,
+                return_aux=flex.AuxRequest(lse=has_sink),
             )
         output = output.reshape(*call.lead, call.num_queries, call.value.shape[-1])
+        if isinstance(call.normalizer, SinkSoftmax):
+            # exp(e) / (exp(sink) + Σ exp(e)) = softmax(e) · σ(ln Σ exp(e) − sink)
+            sums = aux.lse.reshape(*call.lead, call.num_queries, 1)
+            output = output * torch.sigmoid(sums - call.normalizer.of_rows(sums))
         weights = weights_of(call) if call.return_weights else None
         return Attended(output.to(call.query.dtype), weights)
 
@@ -114,11 +122,22 @@ def _cell(rows: Rows, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -
 
 
 # The closures of these two functions are traced. They capture the mask or bias and sizes, no differentiable tensor.
-def _biased(bias: Tensor | PositionBias, rows: Rows) -> Scores:
-    def add(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+def _score_mod(cap: float, bias: Tensor | PositionBias | None, rows: Rows) -> Scores | None:
+    if bias is None and not cap:
+        return None
+    # A tensor: a compiler turns a captured number that changes into a symbol, which the kernel cannot take.
+    limit = torch.full((), cap, device=rows.device)
+
+    has_cap = cap > 0
+
+    def change(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        if has_cap:
+            score = limit * (score / limit).tanh()
+        if bias is None:
+            return score
         return score + bias_at(bias, _cell(rows, batch, head, query, key)).to(score.dtype)
 
-    return add
+    return change
 
 
 def _blocks(mask: Mask, rows: Rows) -> flex.BlockMask:

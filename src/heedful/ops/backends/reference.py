@@ -13,6 +13,7 @@ from heedful.ops.backends.base import Backend, Cost, tensor_bytes, wide_dtype, w
 from heedful.ops.call import Attended, Call, bias_at, repeat_heads
 from heedful.ops.rows import Rows
 from heedful.ops.scores import Score
+from heedful.ops.scores.base import PRODUCT_KINDS
 
 Pair = Callable[[Score, Tensor, Tensor], Tensor]
 """(score, prepared query (..., query, p), prepared key (..., key, p)) -> scores (..., query, key)."""
@@ -63,8 +64,10 @@ class Reference(Backend):
         width = wide_dtype(call.query.dtype).itemsize
         cells = call.cells * width * call.normalizer.cells_kept(call.is_masked)
         # A custom pair may build an intermediate (query, key, features), as the additive pair does.
-        if call.score.pair_kind != "dot":
+        if call.score.pair_kind not in PRODUCT_KINDS:
             cells += call.cells * call.pair_features * width
+        if call.score.pair_kind == "capped_dot":
+            cells += call.cells * width
         if call.dropout_p:
             cells += call.cells * (width + 1)
         return cells + token_bytes(call)

@@ -7,6 +7,7 @@ from torch import Tensor
 from heedful.ops.call import Call
 from heedful.ops.finite import can_read_values, in_torch_func
 from heedful.ops.scores import Dot, ScaledDot
+from heedful.ops.scores.capped import uncapped
 
 
 def kernel_refusal(call: Call) -> str | None:
@@ -19,11 +20,12 @@ def kernel_refusal(call: Call) -> str | None:
 
 
 def query_and_scale(call: Call) -> tuple[Tensor, float]:
-    """The prepared query, and the scale for the kernel."""
+    """The prepared query, and the scale for the kernel, before any soft cap."""
     # The kernel scales at no cost. Other scores include their factor in the prepared features.
-    if type(call.score) is ScaledDot:
-        return call.query, call.score.scale_for(call.query.shape[-1])
-    if type(call.score) is Dot:
+    score, _ = uncapped(call.score)
+    if type(score) is ScaledDot:
+        return call.query, score.scale_for(call.query.shape[-1])
+    if type(score) is Dot:
         return call.query, 1.0
     return call.prepared_query, 1.0
 

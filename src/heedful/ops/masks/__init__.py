@@ -5,12 +5,14 @@ from __future__ import annotations
 from heedful.ops.masks.base import Dense, Mask, as_mask
 from heedful.ops.masks.edges import Edges
 from heedful.ops.masks.positional import Causal, Window
-from heedful.ops.masks.sequences import Padding, Segments
+from heedful.ops.masks.sequences import LeftPadding, Padding, Ragged, Segments
 
 MASKS: dict[str, type[Mask]] = {
     "causal": Causal,
     "window": Window,
     "padding": Padding,
+    "left_padding": LeftPadding,
+    "ragged": Ragged,
     "segments": Segments,
     "edges": Edges,
     "dense": Dense,
@@ -22,8 +24,10 @@ __all__ = [
     "Causal",
     "Dense",
     "Edges",
+    "LeftPadding",
     "Mask",
     "Padding",
+    "Ragged",
     "Segments",
     "Window",
     "as_mask",

@@ -65,6 +65,19 @@ class Edges(Mask):
             check_range("source (key)", index[0], self.num_keys, "num_keys")
             check_range("target (query)", index[1], self.num_queries, "num_queries")
 
+    @classmethod
+    def of_adjacency(cls, adjacency: Tensor) -> Edges:
+        """The edges of a sparse matrix (queries, keys), PyTorch Geometric's `adj_t`; values do not matter.
+
+        Raises:
+            DtypeError: no sparse matrix in the layout COO, CSR or CSC.
+
+        >>> matrix = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]]).to_sparse()
+        >>> Edges.of_adjacency(matrix).edge_index.tolist()
+        [[0, 1], [1, 1]]
+        """
+        return edges_of_adjacency(adjacency)[0]
+
     def rows(self) -> CompressedRows:
         """Return the edges sorted by query; one listed twice stays twice. Computed once."""
         return self._rows("listed")
@@ -116,3 +129,23 @@ class Edges(Mask):
     def at(self, cells: Cells) -> Tensor:
         rows = self.unique_rows()
         return cells.listed(rows.queries(), rows.keys)
+
+
+def edges_of_adjacency(adjacency: Tensor) -> tuple[Edges, Tensor]:
+    """The edges of a sparse matrix (queries, keys) in the order of its rows, and their values, (edges,) or more axes.
+
+    Raises:
+        DtypeError: no sparse matrix in the layout COO, CSR or CSC.
+    """
+    layouts = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
+    if not isinstance(adjacency, Tensor) or adjacency.layout not in layouts:
+        got = adjacency.layout if isinstance(adjacency, Tensor) else type(adjacency).__name__
+        raise DtypeError(
+            f"the adjacency is {got}; give a sparse matrix (targets, sources) in the layout COO, CSR or CSC, such as "
+            f"matrix.to_sparse(), or edge_index (2, edges)."
+        )
+    if adjacency.layout != torch.sparse_coo:
+        adjacency = adjacency.to_sparse_coo()
+    adjacency = adjacency.coalesce()
+    queries, keys = adjacency.indices()
+    return Edges(torch.stack([keys, queries]), *adjacency.shape[:2]), adjacency.values()

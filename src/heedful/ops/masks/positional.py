@@ -23,6 +23,19 @@ def offset(align: Align | None, cells: Cells) -> int:
     return cells.num_keys - cells.num_queries if align == "bottom_right" else 0
 
 
+def validate_sides(name: str, left: int | None, right: int | None) -> None:
+    """Check the sides of a window.
+
+    Raises:
+        OptionError: a side that is not None or an integer of at least 0.
+    """
+    for side, size in (("left", left), ("right", right)):
+        if size is not None and (not isinstance(size, int) or size < 0):
+            raise OptionError(
+                f"{name}({side}={size!r}): a side is a whole number, 0 or more, or None for unbounded."
+            )
+
+
 @dataclass(frozen=True)
 class Causal(Mask):
     """Query i attends to key j if j ≤ i.
@@ -88,11 +101,7 @@ class Window(Mask):
     def __post_init__(self) -> None:
         if self.align not in ALIGNMENTS:
             raise unknown_choice("align", self.align, ALIGNMENTS)
-        for side, size in (("left", self.left), ("right", self.right)):
-            if size is not None and (not isinstance(size, int) or size < 0):
-                raise OptionError(
-                    f"Window({side}={size!r}): a side is a whole number, 0 or more, or None for unbounded."
-                )
+        validate_sides("Window", self.left, self.right)
 
     def at(self, cells: Cells) -> Tensor:
         distance = cells.key_index() - (cells.query_index() + offset(self.align, cells))

@@ -1,4 +1,4 @@
-"""Masks that differ between the sequences of a batch: padding and packed segments."""
+"""Masks that differ between the sequences of a batch: padding on either side, alignment by length, packed segments."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from heedful.errors import DtypeError, ShapeError
 from heedful.ops.cells import Cells
 from heedful.ops.masks.base import Mask, check_per_sequence
+from heedful.ops.masks.positional import validate_sides
 from heedful.ops.rows import Rows
 from heedful.ops.validate import validate_tensor
 
@@ -77,6 +78,95 @@ class Padding(Mask):
         if not torch.is_inference_mode_enabled():  # autograd cannot save inference tensors
             object.__setattr__(self, "_cached", (cache_key, lengths.clone(), added))
         return added
+
+
+@dataclass(frozen=True, eq=False)
+class LeftPadding(Mask):
+    """Every query attends to the keys of its sequence from `key_starts` on: what comes before is padding.
+
+    `key_starts` is an integer tensor of one start per sequence, (*batch) or (*batch, heads); for sequences of `lengths`
+    that end at the last key it is num_keys − lengths. Its values are not validated: a start below 1 masks nothing. With
+    `Causal` it fits decoding with a cache: padding on the left moves queries and keys alike.
+
+    Raises:
+        DtypeError: `key_starts` is not an integer tensor.
+
+    >>> import torch
+    >>> LeftPadding(torch.tensor([2, 0])).dense(1, 3, lead=(2,)).int().tolist()
+    [[[0, 0, 1]], [[1, 1, 1]]]
+    """
+
+    key_starts: Tensor
+
+    def __post_init__(self) -> None:
+        _validate_counts("key_starts", self.key_starts)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.key_starts,)
+
+    def check(self, rows: Rows) -> None:
+        check_per_sequence("key_starts", tuple(self.key_starts.shape), rows)
+
+    def at(self, cells: Cells) -> Tensor:
+        return cells.key_index() >= cells.of_sequences(self.key_starts)
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged(Mask):
+    """A window around the diagonal that ends at the last query and the last key of each sequence, by its own lengths.
+
+    Query i stands at key c = i + key_length − query_length, so that the last of `query_lengths` queries stands at the
+    last of `key_lengths` keys. It attends to the keys c − left … c + right, both inclusive, below the key length; None
+    is unbounded. By default `Ragged` is `Causal(align="bottom_right")` for each sequence, where that takes the lengths
+    of the whole call, padding included. Padding is on the right.
+
+    Lengths are integer tensors of one length per sequence, (*batch) or (*batch, heads). Queries behind their length
+    follow the same formula. FlashAttention's alignment (Dao 2023, https://arxiv.org/abs/2307.08691).
+
+    Raises:
+        DtypeError: lengths that are no integer tensors.
+        OptionError: a side that is not None or an integer of at least 0.
+
+    >>> import torch
+    >>> Ragged(torch.tensor([1, 2]), torch.tensor([2, 3])).dense(2, 3, lead=(2,)).int().tolist()
+    [[[1, 1, 0], [1, 1, 0]], [[1, 1, 0], [1, 1, 1]]]
+    """
+
+    query_lengths: Tensor
+    key_lengths: Tensor
+    left: int | None = None
+    right: int | None = 0
+
+    def __post_init__(self) -> None:
+        _validate_counts("query_lengths", self.query_lengths)
+        _validate_counts("key_lengths", self.key_lengths)
+        validate_sides("Ragged", self.left, self.right)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.query_lengths, self.key_lengths)
+
+    def check(self, rows: Rows) -> None:
+        check_per_sequence("query_lengths", tuple(self.query_lengths.shape), rows)
+        check_per_sequence("key_lengths", tuple(self.key_lengths.shape), rows)
+
+    def at(self, cells: Cells) -> Tensor:
+        key = cells.key_index()
+        key_length = cells.of_sequences(self.key_lengths)
+        distance = key - (cells.query_index() + key_length - cells.of_sequences(self.query_lengths))
+        keep = key < key_length
+        if self.left is not None:
+            keep = keep & (distance >= -self.left)
+        if self.right is not None:
+            keep = keep & (distance <= self.right)
+        return keep
+
+
+def _validate_counts(name: str, counts: Tensor) -> None:
+    validate_tensor(name, counts, "(*batch,) or (*batch, heads)")
+    if counts.dtype not in INTEGERS:
+        raise DtypeError(
+            f"{name} counts tokens, so it is an integer tensor, but this one is {counts.dtype}."
+        )
 
 
 @dataclass(frozen=True, eq=False)

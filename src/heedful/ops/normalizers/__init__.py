@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heedful.ops.normalizers.base import Normalizer
 from heedful.ops.normalizers.elementwise import ReLU, Sigmoid
+from heedful.ops.normalizers.sink import SinkSoftmax
 from heedful.ops.normalizers.softmax import Softmax
 from heedful.ops.normalizers.sparse import Entmax, Sparsemax
 
@@ -11,6 +12,7 @@ NORMALIZERS: dict[str, type[Normalizer]] = {
     normalizer.name: normalizer
     for normalizer in (
         Softmax,
+        SinkSoftmax,
         Sparsemax,
         Entmax,
         Sigmoid,
@@ -25,6 +27,7 @@ __all__ = [
     "Normalizer",
     "ReLU",
     "Sigmoid",
+    "SinkSoftmax",
     "Softmax",
     "Sparsemax",
 ]

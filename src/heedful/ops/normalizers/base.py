@@ -14,7 +14,8 @@ from heedful.ops.static import CallPart
 class Normalizer(CallPart, abc.ABC):
     """Map the scores of a query against all its keys to weights.
 
-    Scores are in float32 or wider. Weights are exactly 0 where `keep` is False. A fully masked row has weights 0 and
+    `attend` gives scores in float32 or wider; scores in half precision are normalized in float32 and give weights in
+    half precision. Weights are exactly 0 where `keep` is False. A fully masked row has weights 0 and
     gradient 0.
 
     >>> from heedful import normalizers
@@ -44,6 +45,11 @@ class Normalizer(CallPart, abc.ABC):
     @abc.abstractmethod
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
         """Normalize scores (..., query, key) over keys; `keep` is boolean and broadcasts to them, None keeps all."""
+
+
+def widened(scores: Tensor) -> Tensor:
+    """The scores in float32 or wider: kernels, thresholds and sums want that."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def mask_low(scores: Tensor, keep: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from heedful.errors import OptionError
 from heedful.ops.finite import can_read_values
 from heedful.ops.jit.kernel import unavailable
-from heedful.ops.normalizers.base import Normalizer
+from heedful.ops.normalizers.base import Normalizer, widened
 from heedful.ops.normalizers.softmax import Softmax
 from heedful.ops.normalizers.sparse_function import sparse_by_rows
 from heedful.ops.normalizers.sparse_plain import plain_entmax, plain_sparsemax
@@ -38,9 +38,10 @@ class Sparsemax(Normalizer):
         return 1 if unavailable() is None else 2
 
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
-        if _can_use_kernel(scores):
-            return sparse_by_rows(scores, keep, 2.0)
-        return plain_sparsemax(scores, keep)
+        wide = widened(scores)
+        if _can_use_kernel(wide):
+            return sparse_by_rows(wide, keep, 2.0).to(scores.dtype)
+        return plain_sparsemax(wide, keep).to(scores.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,8 @@ class Entmax(Normalizer):
 
     `alpha` is a number of at least 1, or a learned tensor (*) above 1 that broadcasts against heads (Correia et al.
     2019, https://arxiv.org/abs/1909.00015). α = 1 is softmax, α = 2 is sparsemax. Double backward is supported, also
-    with respect to α.
+    with respect to α. The threshold τ is exact whatever the number of keys, so there is no `k` as in other libraries,
+    where only the k highest scores are looked at.
 
     Raises:
         OptionError: a number below 1, or a tensor with an element of 1 or less. Note that 1 + sigmoid(·) can round to
@@ -72,7 +74,8 @@ class Entmax(Normalizer):
             return
         if not isinstance(alpha, int | float) or not 1 <= alpha < math.inf:
             raise OptionError(
-                f"Entmax(alpha={alpha!r}): alpha is 1 (softmax) or more; 2 is sparsemax."
+                f"Entmax(alpha={alpha!r}): alpha is 1 (softmax) or more; 2 is sparsemax. Below 1 the weights would "
+                f"be flatter than those of softmax: divide the scores by a temperature for that."
             )
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -85,11 +88,12 @@ class Entmax(Normalizer):
         if not isinstance(self.alpha, Tensor) and self.alpha == 1:
             return Softmax().weights(scores, keep)
         self._validate_learned()
-        if _can_use_kernel(scores):
-            return sparse_by_rows(scores, keep, self.alpha)
+        wide = widened(scores)
+        if _can_use_kernel(wide):
+            return sparse_by_rows(wide, keep, self.alpha).to(scores.dtype)
         if not isinstance(self.alpha, Tensor) and self.alpha == 2:
-            return plain_sparsemax(scores, keep)
-        return plain_entmax(scores, keep, self.alpha)
+            return plain_sparsemax(wide, keep).to(scores.dtype)
+        return plain_entmax(wide, keep, self.alpha).to(scores.dtype)
 
     def _validate_learned(self) -> None:
         alpha = self.alpha

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.normalizers.base import mask_zero
-from heedful.ops.normalizers.sparse_kernel import sparse_gradient, sparse_weights
+from heedful.ops.normalizers.sparse_kernel import STEEPEST, sparse_gradient, sparse_weights
 
 
 def sparse_by_rows(scores: Tensor, keep: Tensor | None, alpha: float | Tensor) -> Tensor:
@@ -42,8 +42,11 @@ class _SparseFunction(torch.autograd.Function):
         if needs_scores and torch.is_grad_enabled():
             slope, total = _slopes(weights, alpha)
             gradient = mask_zero(gradient, weights != 0)
+            # Counted from the gradient of the smallest weight, whose slope is the largest for α > 2.
+            smallest = torch.where(weights == 0, torch.inf, weights).argmin(-1, keepdim=True)
+            gradient = gradient - gradient.gather(-1, smallest)
             mean = (slope * gradient).sum(-1, keepdim=True) / total
-            scores_gradient = slope * (gradient - mean)
+            scores_gradient = (slope * (gradient - mean)).to(weights.dtype)
         elif needs_scores:
             excess = _excess_of_rows(alpha, weights.shape)
             scores_gradient = sparse_gradient(weights, gradient, excess)
@@ -59,10 +62,14 @@ def _excess_of_rows(alpha: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _slopes(weights: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """The slope s = w^{2−α} where w ≠ 0, else 0, and its sum over each row, replaced by 1 where that is 0."""
+    """The slope s = w^{2−α} where w ≠ 0, else 0, and its sum over each row, replaced by 1 where that is 0.
+
+    In float64, since it overflows float32 where α is large.
+    """
     support = weights != 0
-    exponent = 2 - (alpha.to(weights.dtype)[..., None, None] if alpha.ndim else alpha)
-    slope = mask_zero(torch.where(support, weights, 1.0) ** exponent.to(weights.dtype), support)
+    exponent = 2 - (alpha.double()[..., None, None] if alpha.ndim else alpha.double())
+    slope = torch.where(support, weights.double(), 1.0) ** exponent
+    slope = mask_zero(slope.clamp(max=STEEPEST), support)
     total = slope.sum(-1, keepdim=True)
     return slope, torch.where(total == 0, 1.0, total)
 

@@ -15,6 +15,8 @@ BLOCK = 16
 """Scores that are tested together for whether any can have weight."""
 # Nanoseconds per score on one thread: for α = 1.5 and 2, and for other α, which need general powers.
 SIMPLE, POWERS = 1.0, 10.0
+STEEPEST = 1e250
+"""Largest slope of a weight in float64, so that sums of slopes times gradients stay finite."""
 
 
 def sparse_weights(scores: Tensor, keep: Tensor | None, excess: Tensor) -> Tensor:
@@ -47,7 +49,10 @@ def sparse_weights(scores: Tensor, keep: Tensor | None, excess: Tensor) -> Tenso
 
 
 def sparse_gradient(weights: Tensor, gradient: Tensor, excess: Tensor) -> Tensor:
-    """Gradient of the scores from that of the weights: s·(g − ⟨s, g⟩/⟨s, 1⟩), with s = w^{2−α} where w ≠ 0, else 0."""
+    """Gradient of the scores from that of the weights: s·(g − ⟨s, g⟩/⟨s, 1⟩), with s = w^{2−α} where w ≠ 0, else 0.
+
+    For α > 2, s is largest at the smallest weight, so g is counted from there, which changes nothing but the rounding.
+    """
     length = weights.shape[-1]
     result = torch.empty_like(weights, memory_format=torch.contiguous_format)
     rows = weights.reshape(-1, length), gradient.reshape(-1, length), result.view(-1, length)
@@ -182,9 +187,9 @@ def gather_kept(row, keep, top, excess, candidates, columns):
 def write_weights(weights, candidates, columns, count, excess):
     """Find the threshold τ and write the weights of the candidates above it."""
     if excess > 1:
-        threshold = bisect(candidates, count, 1 / excess)
-    else:
-        threshold, count = newton(candidates, columns, count, excess)
+        write_steep_weights(weights, candidates, columns, count, excess)
+        return
+    threshold, count = newton(candidates, columns, count, excess)
     for c in range(count):
         above = candidates[c] - threshold
         if above > 0:
@@ -232,19 +237,37 @@ def newton(candidates, columns, count, excess):
 
 
 @inlined
-def bisect(candidates, count, power):
-    """τ for α > 2, by bisection on [−1, 0]."""
-    threshold, width = -1.0, 1.0
+def write_steep_weights(weights, candidates, columns, count, excess):
+    """Write the weights for α > 2, by bisection on the weight of the maximum, which lies in [1/n, 1].
+
+    −τ = largest^(α−1) is soon too small for a bisection on τ, or for a number: 1,000 equal scores under α = 10 have
+    −τ = 10^−27. The division makes up for the rounding of a weight that is near the threshold, where it is steep.
+    """
+    low, width = 1.0 / count, 1.0 - 1.0 / count
     for _ in range(60):
         width /= 2
-        total = 0.0
-        for c in range(count):
-            above = candidates[c] - threshold - width
-            if above > 0:
-                total += above**power
-        if total >= 1:
-            threshold += width
-    return threshold
+        if steep_sum(candidates, count, low + width, excess) <= 1:
+            low += width
+    total = steep_sum(candidates, count, low, excess)
+    for c in range(count):
+        weights[columns[c]] = steep_weight(candidates[c], low, low**excess, excess) / total
+
+
+@inlined
+def steep_sum(candidates, count, largest, excess):
+    """The sum of weights where that of the maximum is `largest`."""
+    total, above = 0.0, largest**excess
+    for c in range(count):
+        total += steep_weight(candidates[c], largest, above, excess)
+    return total
+
+
+@inlined
+def steep_weight(candidate, largest, above, excess):
+    """[z − τ]₊^{1/(α−1)} of one candidate z ≤ 0, where −τ is `above`, which may be 0."""
+    if candidate == 0:
+        return largest
+    return (candidate + above) ** (1 / excess) if candidate + above > 0 else 0.0
 
 
 @kernel
@@ -253,7 +276,11 @@ def gradient_by_row(part, parts, weights, gradient, result, excess):
     rows, length = weights.shape
     zero = weights.dtype.type(0)
     for row in range(rows * part // parts, rows * (part + 1) // parts):
-        slopes(weights[row], result[row], excess[row if len(excess) > 1 else 0])
+        row_excess = excess[row if len(excess) > 1 else 0]
+        if row_excess > 1:
+            steep_gradient(weights[row], gradient[row], result[row], row_excess)
+            continue
+        slopes(weights[row], result[row], row_excess)
         total, weighted = zero, zero
         for j in range(length):
             slope = result[row, j]
@@ -264,6 +291,33 @@ def gradient_by_row(part, parts, weights, gradient, result, excess):
         for j in range(length):
             slope = result[row, j]
             result[row, j] = slope * (gradient[row, j] - mean) if slope != 0 else zero
+
+
+@inlined
+def steep_gradient(weights, gradient, result, excess):
+    """The gradient of one row for α > 2, in float64."""
+    smallest, origin = math.inf, 0.0
+    for j in range(len(weights)):
+        if weights[j] != 0 and not weights[j] >= smallest:
+            smallest, origin = float(weights[j]), float(gradient[j])
+    total, weighted = 0.0, 0.0
+    for j in range(len(weights)):
+        if weights[j] != 0:
+            slope = steep_slope(weights[j], excess)
+            total += slope
+            weighted += slope * (float(gradient[j]) - origin)
+    mean = weighted / total if total != 0 else 0.0
+    for j in range(len(weights)):
+        result[j] = 0.0
+        if weights[j] != 0:
+            result[j] = steep_slope(weights[j], excess) * (float(gradient[j]) - origin - mean)
+
+
+@inlined
+def steep_slope(weight, excess):
+    """w^{2−α}, at most `STEEPEST`."""
+    slope = float(weight) ** (1 - excess)
+    return STEEPEST if slope > STEEPEST else slope
 
 
 @inlined

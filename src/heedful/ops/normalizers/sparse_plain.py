@@ -11,6 +11,8 @@ from heedful.ops.normalizers.base import mask_low, mask_zero
 # unlike the lowest finite number the clamped value can be squared and summed without overflow.
 FAR_BELOW = 1e4
 BISECTIONS = {torch.float32: 30, torch.float64: 60}
+SMALLEST = {torch.float32: 1e-30, torch.float64: 1e-250}
+"""Least −τ by which scores are divided."""
 
 
 def plain_sparsemax(scores: Tensor, keep: Tensor | None) -> Tensor:
@@ -24,17 +26,37 @@ def plain_sparsemax(scores: Tensor, keep: Tensor | None) -> Tensor:
 
 def plain_entmax(scores: Tensor, keep: Tensor | None, alpha: float | Tensor) -> Tensor:
     """Entmax by sorting (α = 1.5) or bisection; supports double backward, also with respect to α."""
+    if not isinstance(alpha, Tensor) and alpha == 1.5:
+        return plain_entmax15(scores, keep)
     excess = alpha.to(scores.dtype)[..., None, None] - 1 if isinstance(alpha, Tensor) else alpha - 1
     scaled = shift(scores, keep) * excess
     with torch.no_grad():
-        exact = not isinstance(alpha, Tensor) and alpha == 1.5
-        threshold = entmax15_threshold(scaled) if exact else bisect(scaled, excess)
-    # A Newton step at the solution leaves its value unchanged and, by the implicit function theorem, gives it the
-    # right first derivative; a second step gives the second derivative.
+        largest = bisect(scaled, excess)
+        log_above = largest.log() * excess
+        above = log_above.exp().clamp(min=SMALLEST[scaled.dtype])
+    # w_j = (−τ)^{1/(α−1)} (1 + z_j/−τ + c)₊^{1/(α−1)} with c = 0 at the solution: unlike −τ, which is a high power of a
+    # weight, these are numbers near 1. A Newton step for c at the solution leaves it unchanged and, by the implicit
+    # function theorem, gives it the right first derivative; a second step gives the second derivative. The sum is
+    # compared with itself, which is 1 but for the rounding of a weight near the threshold, where it may be steep.
+    relative = 1 + scaled / above
     for _ in range(2):
-        power, slope = powers(scaled - threshold, excess)
-        threshold = threshold + (power.sum(-1, keepdim=True) - 1) / slope.sum(-1, keepdim=True)
-    return mask_zero(powers(scaled - threshold, excess)[0], keep)
+        weights, slopes = relative_powers(relative, log_above, excess)
+        total = weights.sum(-1, keepdim=True)
+        relative = relative - (total - total.detach()) / slopes.sum(-1, keepdim=True)
+    weights = relative_powers(relative, log_above, excess)[0]
+    return mask_zero(weights / weights.detach().sum(-1, keepdim=True), keep)
+
+
+def plain_entmax15(scores: Tensor, keep: Tensor | None) -> Tensor:
+    """Entmax for α = 1.5 by sorting; supports double backward."""
+    scaled = shift(scores, keep) * 0.5
+    with torch.no_grad():
+        threshold = entmax15_threshold(scaled)
+    for _ in range(2):  # as in `plain_entmax`
+        above = (scaled - threshold).relu()
+        step = (above.square().sum(-1, keepdim=True) - 1) / (2 * above.sum(-1, keepdim=True))
+        threshold = threshold + step
+    return mask_zero((scaled - threshold).relu().square(), keep)
 
 
 def shift(scores: Tensor, keep: Tensor | None) -> Tensor:
@@ -69,22 +91,28 @@ def entmax15_threshold(scaled: Tensor) -> Tensor:
 
 
 def bisect(scaled: Tensor, excess: float | Tensor) -> Tensor:
-    """τ by bisection: with maximum 0 it lies in [−1, −n^{−(α−1)}], where the sum falls from ≥ 1 to ≤ 1."""
-    count = scaled.shape[-1]
-    low = scaled.new_full((*scaled.shape[:-1], 1), -1.0)
-    width = (1.0 - (1.0 / count) ** excess) if count else 0.0
+    """The largest weight of each row, (..., 1), by bisection: it lies in [1/n, 1], where the sum rises to ≥ 1.
+
+    `scaled` has the maximum 0, so −τ is the largest weight to the power α − 1, which may be too small for a number.
+    """
+    count = max(scaled.shape[-1], 1)
+    low = scaled.new_full((*scaled.shape[:-1], 1), 1 / count)
+    width = 1 - 1 / count
     for _ in range(BISECTIONS.get(scaled.dtype, 60)):
         width = width / 2
         middle = low + width
-        total = powers(scaled - middle, excess)[0].sum(-1, keepdim=True)
-        low = torch.where(total >= 1, middle, low)
+        above = scaled + middle**excess
+        rest = mask_zero(torch.where(above > 0, above, 1.0) ** (1 / excess), above > 0)
+        total = torch.where(scaled == 0, middle, rest).sum(-1, keepdim=True)
+        low = torch.where(total <= 1, middle, low)
     return low
 
 
-def powers(above: Tensor, excess: float | Tensor) -> tuple[Tensor, Tensor]:
-    """[x]₊^{1/(α−1)} and its derivative with respect to x; outside the support the gradient is 0, never NaN."""
-    support = above > 0
-    inside = torch.where(support, above, 1.0)
-    power = mask_zero(inside ** (1 / excess), support)
-    slope = mask_zero(inside ** (1 / excess - 1) / excess, support)
-    return power, slope
+def relative_powers(
+    relative: Tensor, log_above: Tensor, excess: float | Tensor
+) -> tuple[Tensor, Tensor]:
+    """(−τ·[x]₊)^{1/(α−1)} and its derivative with respect to x; outside the support the gradient is 0, never NaN."""
+    support = relative > 0
+    inside = torch.where(support, relative, 1.0)
+    power = mask_zero(((log_above + inside.log()) / excess).exp(), support)
+    return power, power / (inside * excess)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heedful.ops.scores.additive import Additive
 from heedful.ops.scores.base import PreparedKey, Score
+from heedful.ops.scores.capped import SoftCapped
 from heedful.ops.scores.dot import Dot, ScaledDot
 from heedful.ops.scores.multiplicative import Bilinear, LowRank
 from heedful.ops.scores.rotated import Rotated
@@ -19,9 +20,10 @@ SCORES: dict[str, type[Score]] = {
         Cosine,
         Gaussian,
         Additive,
+        SoftCapped,
     )
 }
-"""Every score by name; `Rotated` wraps one of them."""
+"""Every score by name; `Rotated` wraps one of them, and `SoftCapped` wraps any of those."""
 
 __all__ = [
     "SCORES",
@@ -35,4 +37,5 @@ __all__ = [
     "Rotated",
     "ScaledDot",
     "Score",
+    "SoftCapped",
 ]

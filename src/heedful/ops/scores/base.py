@@ -11,8 +11,10 @@ from torch import Tensor
 from heedful.errors import OptionError, ShapeError, unknown_choice
 from heedful.ops.static import CallPart
 
-PairKind = Literal["dot", "additive", "custom"]
-PAIR_KINDS: tuple[PairKind, ...] = ("dot", "additive", "custom")
+PairKind = Literal["dot", "capped_dot", "additive", "custom"]
+PAIR_KINDS: tuple[PairKind, ...] = ("dot", "capped_dot", "additive", "custom")
+PRODUCT_KINDS: tuple[PairKind, ...] = ("dot", "capped_dot")
+"""Pairs that are one matrix product: they make one number of a query and a key, whatever the features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,9 @@ class Score(CallPart, abc.ABC):
     `finish` (such as normalizing), so that rotary positions can be applied between them.
 
     `pair_kind` tells backends how `pair` combines prepared features. "dot" is an inner product, the default
-    implementation. "additive" is that of `Additive`. A class that overrides `pair` is "custom" by default: only
-    backends that call `pair` compute it (reference, chunked, and the block path of band).
+    implementation; "capped_dot" is that of `SoftCapped` and "additive" that of `Additive`. A class that overrides
+    `pair` is "custom" by default: only backends that call `pair` compute it (reference, chunked, and the block path of
+    band).
 
     Raises:
         OptionError: a subclass declares an unknown `pair_kind`, or one that contradicts its `pair`.

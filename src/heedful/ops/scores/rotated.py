@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from heedful.errors import OptionError
 from heedful.ops.positions.rotary import Rotary
 from heedful.ops.scores.base import PreparedKey, Score
+from heedful.ops.scores.capped import SoftCapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +18,9 @@ class Rotated(Score):
     r"""The score `inner` of features rotated by position: it depends on positions i and j only through i − j.
 
     The rotation is applied between the two steps of `prepare`: after the learned maps, before normalizing or
-    appending features. `query_start` and `key_start` are the positions of the first query and key, or tensors
-    (length,) of positions. To append to a cache of prepared keys, set `key_start` to its length.
+    appending features. `query_start` and `key_start` are the positions of the first query and key, or tensors of
+    positions, (length,) or one a sequence (*batch, length), as for packed or left-padded sequences (`Rotary.rotate`).
+    To append to a cache of prepared keys, set `key_start` to its length.
 
     Raises:
         OptionError: `inner` is not an inner product of prepared features, so its value would not depend on i − j alone.
@@ -39,6 +41,10 @@ class Rotated(Score):
 
     def __post_init__(self) -> None:
         if self.inner.pair_kind != "dot":
+            if isinstance(self.inner, SoftCapped):
+                raise OptionError(
+                    "rotary positions go inside a soft cap: SoftCapped(cap, Rotated(inner, rotary))."
+                )
             raise OptionError(
                 f"rotary positions want a score whose pair is an inner product, but {self.inner.name} is not; "
                 f"give it positions by addition, or as a bias (positions.ALiBi, positions.RelativeBuckets)."
@@ -47,9 +53,8 @@ class Rotated(Score):
     @property
     def key_kind(self) -> str:
         rotary = self.rotary
-        return (
-            f"{self.inner.key_kind} rotated in {rotary.features} features with base {rotary.base}"
-        )
+        halves = " by halves" if rotary.layout == "half" else ""
+        return f"{self.inner.key_kind} rotated in {rotary.features} features with base {rotary.base}{halves}"
 
     def tensors(self) -> tuple[Tensor, ...]:
         starts = (self.query_start, self.key_start)
@@ -81,3 +86,17 @@ class Rotated(Score):
 
     def finish_key(self, key: Tensor) -> Tensor:
         return self.inner.finish_key(key)
+
+
+def rotated(
+    score: Score, rotary: Rotary, query_start: int | Tensor = 0, key_start: int | Tensor = 0
+) -> Score:
+    """A score of rotated features: `Rotated`, inside a soft cap if the score has one.
+
+    >>> from heedful.ops.scores.dot import Dot
+    >>> rotated(SoftCapped(9.0, Dot()), Rotary(2)).inner.name
+    'rotated'
+    """
+    if isinstance(score, SoftCapped):
+        return replace(score, inner=Rotated(score.product, rotary, query_start, key_start))
+    return Rotated(score, rotary, query_start, key_start)

@@ -133,7 +133,7 @@ def mapped(tensor: Tensor, weight: Tensor | None) -> Tensor:
     """The product tensor · weight, (..., features) · (features, hidden)."""
     if weight is None:
         return dense(tensor)
-    return product(tensor.reshape(-1, tensor.shape[-1]), weight).view(*tensor.shape[:-1], -1)
+    return product(tensor.flatten(0, -2), weight).view(*tensor.shape[:-1], weight.shape[-1])
 
 
 class _Attention(torch.autograd.Function):
@@ -202,11 +202,11 @@ def unmapped(
     """Gradients of the input and of the weight of a linear map."""
     if weight is None:
         return upstream, None
-    above = upstream.reshape(-1, upstream.shape[-1])
+    above = upstream.flatten(0, -2)
     below = product(above, weight.t()).view(tensor.shape) if wanted else None
     if not weight.requires_grad:
         return below, None
-    return below, crossed(tensor.reshape(-1, tensor.shape[-1]), above)
+    return below, crossed(tensor.flatten(0, -2), above)
 
 
 # Plain mathematics

@@ -69,6 +69,8 @@ class AdditiveBackend(Backend):
             return f"it computes the additive pair, and the score is {call.score.name}"
         if type(call.normalizer) is not Softmax:
             return f"it normalizes by softmax, not by {call.normalizer.name}"
+        if not call.pair_features:
+            return "its kernels want at least one hidden feature"
         if call.dropout_p:
             return "it has no dropout"
         if any(tensor.requires_grad for tensor in bias_tensors(call.bias)):

@@ -36,7 +36,8 @@ from heedful.ops.call import Attended, Call, bias_tensors
 from heedful.ops.finite import in_jit_trace, in_torch_func
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.processor import has_wide_vectors
-from heedful.ops.normalizers import Softmax
+from heedful.ops.normalizers import SinkSoftmax, Softmax
+from heedful.ops.scores.base import PRODUCT_KINDS
 
 OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
 BLOCK_CALL, BLOCK_BACKWARD_CALL = 250e-6, 980e-6
@@ -68,8 +69,9 @@ NARROW_COST = Cost(
 class Banded(Backend):
     """Every score and normalizer, under a mask that bounds the window of a query on both sides.
 
-    Inner products under softmax are computed by compiled kernels. Those also serve unbounded sides, where mask and bias
-    depend on distance and key lengths alone. All else is computed block by block in PyTorch.
+    Inner products under softmax are computed by compiled kernels, also with a soft cap or a sink. Those also serve
+    unbounded sides, where mask and bias depend on distance and key lengths alone or PyTorch's kernel does not serve the
+    call. All else is computed block by block in PyTorch.
 
     Sliding-window attention: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150. A row is normalized over its whole
     window, so every normalizer is exact.
@@ -187,14 +189,17 @@ def prepare_static(call: Call) -> BandLayout | Band:
     Band(left=1, right=9, num_queries=5, num_keys=5)
     """
     band = band_of(call) or whole_band(call)
-    if uses_kernels(call) and band.width:
+    # The sides that exist may leave nothing, where those that the mask names do not.
+    if uses_kernels(call) and band.fitted().width:
         return BandLayout.of(call, band.fitted())
     return band
 
 
 def uses_kernels(call: Call) -> bool:
     """Whether the compiled kernels serve a call under a bounded window: inner products under softmax on a CPU."""
-    if call.score.pair_kind != "dot" or not isinstance(call.normalizer, Softmax):
+    if call.score.pair_kind not in PRODUCT_KINDS:
+        return False
+    if not isinstance(call.normalizer, Softmax | SinkSoftmax):
         return False
     if not call.query.is_cpu or call.dropout_p or unavailable() is not None:
         return False
@@ -204,7 +209,9 @@ def uses_kernels(call: Call) -> bool:
 def serves_open_sides(call: Call) -> bool:
     """Whether the compiled kernels serve a call whose mask leaves a side unbounded."""
     # A compiled or exported program keeps an operator that other tools know.
-    return not torch.compiler.is_compiling() and uses_kernels(call) and not needs_tiles(call)
+    if torch.compiler.is_compiling() or not uses_kernels(call):
+        return False
+    return not needs_tiles(call) or not _is_plain(call)
 
 
 def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
@@ -217,8 +224,15 @@ def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
     return queries < ROWS or pairs * (features + values) < least or not has_wide_vectors()
 
 
+def _is_plain(call: Call) -> bool:
+    """Whether PyTorch's kernel computes the scores and normalizes them: no soft cap and no sink."""
+    return call.score.pair_kind == "dot" and isinstance(call.normalizer, Softmax)
+
+
 def _is_short(call: Call) -> bool:
-    return is_short(call.num_queries, call.cells, call.pair_features, call.value_features)
+    return _is_plain(call) and is_short(
+        call.num_queries, call.cells, call.pair_features, call.value_features
+    )
 
 
 def _missing_features(call: Call) -> int:

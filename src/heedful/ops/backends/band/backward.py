@@ -16,6 +16,7 @@ from heedful.ops.backends.band.forward import (
     add_distance_bias,
     add_tile,
     add_weighted_values,
+    cap_scores,
     clear,
     keys_of_block,
     multiply_rows,
@@ -38,13 +39,13 @@ SPAN = 160
 
 def backward_space(features: int, values: int) -> int:
     """Scratch numbers that each part of the work needs."""
-    return ROWS * (2 * features + values + 2 * SPAN + 2)
+    return ROWS * (2 * features + values + 3 * SPAN + 2)
 
 
 @kernel(no_refcount=True)
 def band_backward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
-    query_step, key_step, value_step, left, right, scale, base,
+    query_step, key_step, value_step, left, right, scale, base, cap,
     query, key, value, distance_bias, tiles, output, logsumexp, output_gradient,
     query_gradient, key_gradient, value_gradient, scratch,
 ):  # fmt: skip
@@ -60,7 +61,8 @@ def band_backward(
         head, tile = item // blocks, item % blocks
         backward_block(
             offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps,
-            (left, right, base), query.dtype.type(scale), (query, key, value, distance_bias, tiles),
+            (left, right, base), (query.dtype.type(scale), query.dtype.type(cap)),
+            (query, key, value, distance_bias, tiles),
             (output, logsumexp, output_gradient), (query_gradient, key_gradient[copy], value_gradient[copy]),
             part_scratch,
         )  # fmt: skip
@@ -68,21 +70,20 @@ def band_backward(
 
 @inlined(no_refcount=True)
 def backward_block(
-    head, block, tile, sizes, steps, band, scale, inputs, results, gradients, scratch
+    head, block, tile, sizes, steps, band, factors, inputs, results, gradients, scratch
 ):
     """Write the gradient of one block's queries and add to the gradients of its keys and values."""
-    features, values = sizes[2], sizes[3]
+    features, values, scale, cap = sizes[2], sizes[3], factors[0], factors[1]
     first = block * ROWS
     rows = min(ROWS, sizes[0] - first)
     row, query_at = head[5] * sizes[0] + first, head[0] + first * steps[0]
     transposed, upstream = scratch, offset_view(scratch, ROWS * features)
     scores = offset_view(upstream, ROWS * values)
     slopes, sums = offset_view(scores, ROWS * SPAN), offset_view(scores, 2 * ROWS * SPAN)
-    state = offset_view(sums, ROWS * features)
+    state, bends = offset_view(sums, ROWS * features), offset_view(sums, ROWS * (features + 2))
     transpose_rows(inputs[0], query_at, steps[0], rows, features, scale, transposed)
-    transpose_rows(
-        results[2], row * values, values, rows, values, inputs[0].dtype.type(1), upstream
-    )
+    one = inputs[0].dtype.type(1)
+    transpose_rows(results[2], row * values, values, rows, values, one, upstream)
     prepare_state(row, rows, values, results[0], results[1], results[2], state)
     clear(sums, ROWS * features)
     start, stop = keys_of_block(first, head[7], band)
@@ -91,11 +92,12 @@ def backward_block(
         tile_at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
         bias_at = head[3] + first - begin + band[2]
         recompute_scores(
-            head, begin, count, bias_at, tile_at, features, steps[1], inputs, transposed, scores
-        )
+            head, begin, count, bias_at, tile_at, features, steps[1], cap, inputs, transposed, scores, bends
+        )  # fmt: skip
         value_at, key_at = head[2] + begin * steps[2], head[1] + begin * steps[1]
         multiply_rows(inputs[2], value_at, steps[2], count, upstream, values, slopes)
         differentiate(scores, slopes, count, state, scale)
+        multiply_each(slopes, bends, count, cap)
         at = head[6] * sizes[1] + begin
         key_gradient, value_gradient = (
             offset_view(gradients[1], at * features),
@@ -113,10 +115,12 @@ def backward_block(
 
 @inlined(no_refcount=True)
 def recompute_scores(
-    head, begin, count, bias_at, tile_at, features, step, inputs, transposed, scores
-):
-    """Scores of a block of queries and a span of keys, as in the forward kernel."""
+    head, begin, count, bias_at, tile_at, features, step, cap, inputs, transposed, scores, bends
+):  # fmt: skip
+    """Scores of a block of queries and a span of keys, as in the forward kernel; under a cap, its derivatives too."""
     multiply_rows(inputs[1], head[1] + begin * step, step, count, transposed, features, scores)
+    cap_scores(scores, count, cap)
+    differentiate_cap(scores, count, cap, bends)
     add_distance_bias(scores, count, inputs[3], bias_at)
     if inputs[4].shape[0] > 0:
         add_tile(scores, count, offset_view(inputs[4], tile_at))
@@ -144,6 +148,26 @@ def differentiate(scores, slopes, count, state, scale):
             weight = exp_or_zero(load(scores, i) - top)
             store(scores, i, weight)
             store(slopes, i, weight * (load(slopes, i) - mean) * factor)
+
+
+@inlined(no_refcount=True)
+def differentiate_cap(scores, count, cap, bends):
+    """The derivative of cap · tanh(x / cap) from its value, 1 − (value / cap)²; a cap of 0 is none."""
+    if cap <= 0:
+        return
+    one = type(cap)(1)
+    for i in range(0, count * ROWS, LANES):
+        part = load(scores, i) * (one / cap)
+        store(bends, i, splat(one) - part * part)
+
+
+@inlined(no_refcount=True)
+def multiply_each(slopes, bends, count, cap):
+    """Multiply the gradients of capped scores by the derivative of the cap; a cap of 0 is none."""
+    if cap <= 0:
+        return
+    for i in range(0, count * ROWS, LANES):
+        store(slopes, i, load(slopes, i) * load(bends, i))
 
 
 @inlined(no_refcount=True)

@@ -124,29 +124,34 @@ def key_limits(call: Call, paddings: tuple[Path, ...]) -> Tensor:
 
 
 def band_spec(
-    call: Call, band: Band, split: MaskSplit, scale: float, dtype: torch.dtype
+    call: Call, band: Band, split: MaskSplit, scale: float, cap: float, dtype: torch.dtype
 ) -> BandSpec:
     """Window and distance bias of a call, without key limits; `band` is fitted."""
     bias = call.bias if _follows_distance(call.bias) else None
     parts, watched = masks_at(call.mask, split.distance), needs_dispatch()
     if bias is None and all(map(_is_interval, parts)) and not watched:
-        return interval(band.left, band.right, scale, dtype, call.is_masked)
+        return interval(band.left, band.right, scale, dtype, call.is_masked, cap)
     # Made in inference mode, autograd could not save it for a later backward pass.
     with nullcontext() if watched else torch.inference_mode(False):
         added = _distance_bias(call, band, reduce(And, parts) if parts else None, bias, dtype)
-    return BandSpec(band.left, band.right, scale, added, None, call.is_masked)
+    return BandSpec(band.left, band.right, scale, added, None, call.is_masked, cap)
 
 
 @lru_cache(64)
 def interval(
-    left: int, right: int, scale: float, dtype: torch.dtype, masked: bool = True
+    left: int,
+    right: int,
+    scale: float,
+    dtype: torch.dtype,
+    masked: bool = True,
+    cap: float = 0.0,
 ) -> BandSpec:
     """The specification of a window within which every distance is kept and nothing is added."""
     with torch.inference_mode(False):  # As in `band_spec`: it is kept for later calls.
         size = (1, distance_bias_size(left, right))
         bias = torch.full(size, -torch.inf, dtype=dtype, device="cpu")
         bias[:, MARGIN : bias.shape[1] - MARGIN] = 0
-    return BandSpec(left, right, scale, bias, None, masked)
+    return BandSpec(left, right, scale, bias, None, masked, cap)
 
 
 def _is_interval(mask: Mask) -> bool:

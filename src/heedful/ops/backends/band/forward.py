@@ -25,6 +25,7 @@ from heedful.ops.jit.kernel import (
     maximum,
     offset_view,
     product_tile,
+    select_positive,
     splat,
     store,
     transpose_block,
@@ -38,6 +39,9 @@ GROUP, WIDTH = 8, 32
 """Rows and columns of a product tile whose sums stay in registers. Features are padded to a multiple of WIDTH."""
 SPAN = 320
 """Largest number of keys in a span: its scores stay in the inner caches."""
+P0, P1, P2 = -9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3
+Q0, Q1, Q2 = 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3
+"""The rational approximation of tanh for small numbers."""
 COLUMNS = 8
 """Columns of the head table, one row for each query head of each batch entry: offsets of its query, key, value,
 distance bias and bias tiles; its index among the query heads; the index of its key head; the number of keys it may
@@ -52,10 +56,10 @@ def forward_space(features: int, values: int) -> int:
 @kernel(no_refcount=True)
 def band_forward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
-    query_step, key_step, value_step, left, right, scale, base,
-    query, key, value, distance_bias, tiles, output, logsumexp, weights, checks, scratch,
+    query_step, key_step, value_step, left, right, scale, base, cap,
+    query, key, value, distance_bias, tiles, sinks, output, logsumexp, weights, checks, scratch,
 ):  # fmt: skip
-    """Attend for one part of the blocks of all heads. `tiles` and `weights` are empty where there are none."""
+    """Attend for one part of the blocks of all heads. `tiles`, `sinks` and `weights` are empty where there are none."""
     sizes, steps = (queries, keys, features, values, tile_keys), (query_step, key_step, value_step)
     heads = head_table.shape[0] // COLUMNS
     total = heads * blocks // grain
@@ -66,7 +70,8 @@ def band_forward(
         head, tile = item // blocks, item % blocks
         check = check + forward_block(
             offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps, (left, right, base),
-            query.dtype.type(scale), (query, key, value, distance_bias, tiles), (output, logsumexp, weights),
+            query.dtype.type(scale), query.dtype.type(cap), (query, key, value, distance_bias, tiles, sinks),
+            (output, logsumexp, weights),
             offset_view(scratch, part * (scratch.shape[0] // parts)),
         )  # fmt: skip
     store(checks, part * LANES, check)
@@ -80,9 +85,9 @@ def keys_of_block(first, keys, band):
 
 
 @inlined(no_refcount=True)
-def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results, scratch):
+def forward_block(head, block, tile, sizes, steps, band, scale, cap, inputs, results, scratch):
     """Compute one block of one head; returns the sum of the numbers written, by lane."""
-    query, key, value, distance_bias, tiles = inputs
+    query, key, value, distance_bias, tiles, sinks = inputs
     output, logsumexp, weights = results
     features, values = sizes[2], sizes[3]
     first = block * ROWS
@@ -90,7 +95,7 @@ def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results,
     transposed, scores = scratch, offset_view(scratch, ROWS * features)
     sums, state = offset_view(scores, ROWS * SPAN), offset_view(scores, ROWS * (SPAN + values))
     transpose_rows(query, head[0] + first * steps[0], steps[0], rows, features, scale, transposed)
-    start_state(state)
+    start_state(state, sinks[head[5]] if sinks.shape[0] > 0 else query.dtype.type(-np.inf))
     start, stop = keys_of_block(first, head[7], band)
     spans = (stop - start + SPAN - 1) // SPAN
     size = 1 if spans == 0 else ((stop - start + spans - 1) // spans + GROUP - 1) // GROUP * GROUP
@@ -102,6 +107,7 @@ def forward_block(head, block, tile, sizes, steps, band, scale, inputs, results,
         multiply_rows(
             key, head[1] + begin * steps[1], steps[1], count, transposed, features, scores
         )
+        cap_scores(scores, count, cap)
         add_distance_bias(scores, count, distance_bias, head[3] + first - begin + band[2])
         if tiles.shape[0] > 0:
             at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
@@ -149,14 +155,14 @@ def clear(array, count):
 
 
 @inlined(no_refcount=True)
-def start_state(state):
-    """Initialize the running maximum and sum of each query.
+def start_state(state, sink):
+    """Initialize the running maximum and sum of each query: those of the sink, minus infinity where there is none.
 
     state is (4, ROWS): maximum, sum, factor of the previous sums, and the maximum with 0 in place of minus infinity.
     """
     for i in range(ROWS):
-        state[i] = -np.inf
-        state[ROWS + i] = 0
+        state[i] = sink
+        state[ROWS + i] = 0 if sink == -np.inf else 1
 
 
 @inlined(no_refcount=True)
@@ -167,6 +173,32 @@ def multiply_rows(source, at, step, count, transposed, features, result):
             (source, at + k * step, step, 1), (transposed, 0, ROWS), (result, k * ROWS, ROWS),
             features, min(GROUP, count - k), True,
         )  # fmt: skip
+
+
+@inlined(no_refcount=True)
+def cap_scores(scores, count, cap):
+    """Replace each score x by cap · tanh(x / cap); a cap of 0 is none."""
+    if cap <= 0:
+        return
+    for i in range(0, count * ROWS, LANES):
+        store(scores, i, soft_capped(load(scores, i), cap))
+
+
+@inlined(no_refcount=True)
+def soft_capped(x, cap):
+    """The cap times tanh(x / cap) by lane; NaN where x is not finite, so that it is noticed."""
+    number = type(cap)
+    y = x * (number(1) / cap)
+    z = y * y
+    # Cephes' tanh: y + y³ P(y²) / Q(y²) below 0.625, where 1 − 2 / (e^2y + 1) would cancel.
+    above = (z * number(P0) + number(P1)) * z + number(P2)
+    below = ((z + number(Q0)) * z + number(Q1)) * z + number(Q2)
+    small = y + y * z * (above / below)
+    size = select_positive(y, y, y * number(-1))
+    power = exp_or_zero(size * number(-2))
+    large = splat(number(1)) - power * number(2) / (power + number(1))
+    large = select_positive(y, large, large * number(-1)) + (y - y)
+    return select_positive(splat(number(0.625)) - size, small, large) * cap
 
 
 @inlined(no_refcount=True)

@@ -33,12 +33,13 @@ from heedful.ops.call import Attended, Call, repeat_heads
 from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.finite import all_finite, is_batched
 from heedful.ops.jit.operators import Operator, needs_dispatch
-from heedful.ops.normalizers import Softmax
+from heedful.ops.normalizers import SinkSoftmax, Softmax
 
 PLAIN_BYTES = 2**24
 """Largest size of the scores that the plain form differentiates at a time; several tensors of that size exist."""
-Operands = tuple[Tensor, Tensor, Tensor]
-"""Query, key and value (batch, heads, length, features), features contiguous and a multiple of WIDTH."""
+Operands = tuple[Tensor, Tensor, Tensor, Tensor | None]
+"""Query, key and value (batch, heads, length, features), features contiguous and a multiple of WIDTH; attention sinks
+(batch, heads), or None."""
 Results = tuple[Tensor, Tensor, Tensor]
 """Output (batch, heads, query, value), logsumexp (batch, heads, query), and weights (batch, heads, query, key) or (0,)
 where they are not wanted."""
@@ -58,10 +59,11 @@ def _attend(call: Call, layout: BandLayout, query: Tensor, key: Tensor) -> Atten
         layout.kernel_operand(query, call.lead),
         layout.kernel_operand(key, layout.key_lead),
         layout.kernel_operand(call.value, layout.key_lead),
+        layout.sinks(call),
     )
     spec = layout.spec
     if spec is None:
-        spec = band_spec(call, layout.band, layout.split, layout.scale, layout.dtype)
+        spec = band_spec(call, layout.band, layout.split, layout.scale, layout.cap, layout.dtype)
     limits = key_limits(call, layout.split.paddings) if layout.split.paddings else None
     tiles = (
         BiasTiles.of(call, layout.band, layout.split, layout.dtype) if layout.has_tiles else None
@@ -113,7 +115,7 @@ def banded(
     `limits` are `BandSpec.key_limits`, those of `spec` are not read; `tiles` are `Piece.tiles` of all blocks.
     """
     output, _, weights = _attention(
-        *operands, spec.distance_bias, tiles, limits, spec.left, spec.right, spec.scale, spec.masked,
+        *operands, spec.distance_bias, tiles, limits, spec.left, spec.right, spec.scale, spec.cap, spec.masked,
         needs_weights,
     )  # fmt: skip
     return output, weights if needs_weights else None
@@ -133,23 +135,30 @@ class PlainBlock(NamedTuple):
 
 
 def plain_blocks(
-    operands: Sequence[Tensor], spec: BandSpec, pieces: Iterable[Piece | range]
+    operands: Sequence[Tensor | None], spec: BandSpec, pieces: Iterable[Piece | range]
 ) -> Iterator[PlainBlock]:
     """What the kernels compute, by plain mathematics, one block after the other."""
-    query, key, value = operands
+    query, key, value, sinks = operands
+    assert query is not None
+    assert key is not None
+    assert value is not None
+    normalizer = Softmax() if sinks is None else SinkSoftmax(sinks)
     groups = query.shape[1] // key.shape[1]
     (query, bad_query), (key, bad_key), (value, bad_value) = (
         zero_nonfinite(one)
         if spec.masked
         else (one, torch.zeros_like(one[..., 0], dtype=torch.bool))
-        for one in operands
+        for one in (query, key, value)
     )
     bad_key = repeat_bad(bad_key | bad_value, groups)
     key, value = repeat_heads(key, groups), repeat_heads(value, groups)
     for start, stop, first, last, bias in _biases(query.shape[2], key.shape[2], spec, pieces):
         keep = bias != -torch.inf
-        products = query[:, :, start:stop] @ key[:, :, first:last].mT
-        weights = Softmax().weights(products * spec.scale + torch.where(keep, bias, 0.0), keep)
+        scores = (query[:, :, start:stop] @ key[:, :, first:last].mT) * spec.scale
+        if spec.cap:
+            scores = spec.cap * (scores / spec.cap).tanh()
+        scores = scores + torch.where(keep, bias, 0.0)
+        weights = normalizer.weights(scores, keep.expand(scores.shape))
         output = weights @ value[:, :, first:last]
         bad = bad_query[:, :, start:stop, None] | bad_key[:, :, None, first:last]
         bad_row = (keep & bad).any(-1, keepdim=True)
@@ -194,14 +203,14 @@ class BandArguments:
     @classmethod
     def of_whole(
         cls, query: Tensor, distance_bias: Tensor, tiles: Tensor | None, limits: Tensor | None,
-        left: int, right: int, scale: float, masked: bool, needs_weights: bool,
+        left: int, right: int, scale: float, cap: float, masked: bool, needs_weights: bool,
     ) -> BandArguments:  # fmt: skip
         """All blocks as one piece."""
         piece = Piece(0, num_blocks(query.shape[2]), tiles)
-        spec = BandSpec(left, right, scale, distance_bias.contiguous(), limits, masked)
+        spec = BandSpec(left, right, scale, distance_bias.contiguous(), limits, masked, cap)
         return cls(spec, (piece,).__iter__, needs_weights)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Results:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None) -> Results:
         """Attend to all blocks."""
         shape = query.shape[:3]
         output, logsumexp = query.new_empty(*shape, value.shape[3]), query.new_empty(shape)
@@ -211,20 +220,22 @@ class BandArguments:
         results, is_finite = (output, logsumexp, weights), True
         for piece in self.pieces():
             if isinstance(piece, range):
-                for one in (output, logsumexp):
-                    one[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
+                rows = slice(piece.start * ROWS, piece.stop * ROWS)
+                output[:, :, rows] = 0
+                logsumexp[:, :, rows] = 0 if sinks is None else sinks.detach()[..., None]
                 continue
-            checks = run_forward(query, key, value, self.spec, piece, results)
+            checks = run_forward(query, key, value, sinks, self.spec, piece, results)
             is_finite = is_finite and math.isfinite(checks.sum().item())
         if is_finite or all_finite(output, *([weights] if self.needs_weights else [])):
             return results
         # Something came from behind the mask, or what is kept is not finite: the plain form distinguishes them.
         with torch.no_grad():
-            output, weights = self._plain((query, key, value))
+            output, weights = self._plain((query, key, value, sinks))
         return output, logsumexp, weights
 
-    def _plain(self, operands: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _plain(self, operands: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
         """Output and weights by plain mathematics; (0,) for weights that are not wanted."""
+        assert operands[1] is not None
         keys = operands[1].shape[2]
         outputs, weights = [], []
         for block in plain_blocks(operands, self.spec, self.pieces()):
@@ -238,30 +249,32 @@ class BandArguments:
         self, operands: Operands, output: Tensor, logsumexp: Tensor,
         output_gradient: Tensor | None, weights_gradient: Tensor | None,
     ) -> Operands:  # fmt: skip
-        """Gradients of query, key and value."""
+        """Gradients of query, key, value and sinks."""
         if output_gradient is None or weights_gradient is not None:
             return self._plain_backward(operands, output_gradient, weights_gradient)
-        gradients = BandGradients.of(*operands, self.spec)
+        query, key, value, sinks = operands
+        gradients = BandGradients.of(query, key, value, self.spec)
         results = (output, logsumexp, output_gradient.resolve_neg().contiguous())
         for piece in self.pieces():
             if isinstance(piece, range):
                 gradients.query[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
             else:
-                run_backward(*operands, self.spec, piece, results, gradients)
+                run_backward(query, key, value, self.spec, piece, results, gradients)
         totals = gradients.totals()
         if all_finite(*totals):
-            return totals
+            return *totals, None if sinks is None else _sink_gradient(sinks, *results)
         return self._plain_backward(operands, output_gradient, None)
 
     def _plain_backward(
         self, operands: Operands, output_gradient: Tensor | None, weights_gradient: Tensor | None
     ) -> Operands:
         """Gradients by plain mathematics, of as many blocks at a time as `PLAIN_BYTES` allows."""
-        query, key, _ = operands
+        query, key = operands[:2]
         reach = min(key.shape[2], tile_keys(self.spec.left, self.spec.right))
         scores = query.shape[0] * query.shape[1] * ROWS * reach * query.element_size()
-        leaves = [one.detach().requires_grad_() for one in operands]
-        query_total, key_total, value_total = totals = [torch.zeros_like(one) for one in leaves]
+        leaves = [None if one is None else one.detach().requires_grad_() for one in operands]
+        sources = [one for one in leaves if one is not None]
+        totals = [torch.zeros_like(one) for one in sources]
         for piece in self.pieces():
             if isinstance(piece, range):
                 continue
@@ -277,25 +290,33 @@ class BandArguments:
                         if weights_gradient is not None:
                             made.append(block.weights)
                             upstream.append(weights_gradient[:, :, rows, block.first : block.last])
-                found = torch.autograd.grad(made, leaves, upstream, allow_unused=True)
+                found = torch.autograd.grad(made, sources, upstream, allow_unused=True)
                 for total, gradient in zip(totals, found, strict=True):
                     if gradient is not None:  # The weights do not depend on the value.
                         total += gradient
-        return query_total, key_total, value_total
+        return totals[0], totals[1], totals[2], totals[3] if len(totals) > 3 else None
 
     def differentiable_backward(
         self, operands: Operands, output_gradient: Tensor | None, weights_gradient: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        """Gradients of query, key and value that can themselves be differentiated."""
+        """Gradients of query, key, value and sinks that can themselves be differentiated."""
         upstream = [output_gradient, weights_gradient]
 
-        def function(*operands: Tensor) -> list[Tensor]:
+        def function(*operands: Tensor | None) -> list[Tensor]:
             made = self._plain(operands)
             return [one for one, wanted in zip(made, upstream, strict=True) if wanted is not None]
 
         return differentiable_gradients(
             function, operands, [one for one in upstream if one is not None]
         )
+
+
+def _sink_gradient(
+    sinks: Tensor, output: Tensor, logsumexp: Tensor, output_gradient: Tensor
+) -> Tensor:
+    """The gradient of the sinks, (batch, heads): a sink is a key of value 0, of weight exp(sink − logsumexp)."""
+    products = (output * output_gradient).sum(-1)
+    return -((sinks[..., None] - logsumexp).exp() * products).sum(-1)
 
 
 def _is_differentiated(*gradients: Tensor | None) -> bool:
@@ -313,22 +334,23 @@ class _BandedByPieces(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, arguments: BandArguments, *held: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        output, logsumexp, weights = arguments.forward(query, key, value)
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None,
+        arguments: BandArguments, *held: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        output, logsumexp, weights = arguments.forward(query, key, value, sinks)
         # Saved so that autograd refuses a backward pass after one of them has been changed. It cannot save what was
         # made in inference mode.
         watched = [one for one in held if not one.is_inference()]
-        ctx.save_for_backward(query, key, value, output, logsumexp, *watched)
+        ctx.save_for_backward(query, key, value, sinks, output, logsumexp, *watched)
         ctx.arguments, ctx.held = arguments, len(held)
         ctx.set_materialize_grads(False)
         return output, weights if arguments.needs_weights else None
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        query, key, value, output, logsumexp = ctx.saved_tensors[:5]
-        operands, rest = (query, key, value), (None,) * (1 + ctx.held)
-        found: Sequence[Tensor | None] = (None, None, None)
+        query, key, value, sinks, output, logsumexp = ctx.saved_tensors[:6]
+        operands, rest = (query, key, value, sinks), (None,) * (1 + ctx.held)
+        found: Sequence[Tensor | None] = (None,) * 4
         if all(gradient is None for gradient in gradients):
             pass
         elif _is_differentiated(*gradients):
@@ -338,30 +360,35 @@ class _BandedByPieces(torch.autograd.Function):
         return (*found, *rest)
 
 
-def _run(query: Tensor, key: Tensor, value: Tensor, *arguments: Any) -> Results:
-    return BandArguments.of_whole(query, *arguments).forward(query, key, value)
+def _run(
+    query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None, *arguments: Any
+) -> Results:
+    return BandArguments.of_whole(query, *arguments).forward(query, key, value, sinks)
 
 
-def _fake_run(query: Tensor, key: Tensor, value: Tensor, *arguments: Any) -> Results:
+def _fake_run(
+    query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None, *arguments: Any
+) -> Results:
     shape, needs_weights = query.shape[:3], arguments[-1]
     weights = query.new_empty(*shape, key.shape[2]) if needs_weights else query.new_empty(0)
     return query.new_empty(*shape, value.shape[3]), query.new_empty(shape), weights
 
 
-def _run_backward(*arguments: Any) -> Operands:
-    whole = BandArguments.of_whole(arguments[0], *arguments[3:11])
-    return whole.backward(arguments[:3], *arguments[11:])
+def _run_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    whole = BandArguments.of_whole(arguments[0], *arguments[4:13])
+    *found, sinks = whole.backward(arguments[:4], *arguments[13:])
+    return *found, arguments[0].new_empty(0) if sinks is None else sinks
 
 
-def _fake_run_backward(*arguments: Any) -> Operands:
-    query, key, value = (one.new_empty(one.shape) for one in arguments[:3])
-    return query, key, value
+def _fake_run_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    query = arguments[0]
+    return tuple(query.new_empty(0 if one is None else one.shape) for one in arguments[:4])
 
 
 def _save(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
     attended, logsumexp, weights = output
-    ctx.save_for_backward(*inputs[:6], attended, logsumexp)
-    ctx.rest = inputs[6:]
+    ctx.save_for_backward(*inputs[:7], attended, logsumexp)
+    ctx.rest = inputs[7:]
     needs_weights = inputs[-1]
     ctx.mark_non_differentiable(*([logsumexp] if needs_weights else [logsumexp, weights]))
     ctx.set_materialize_grads(False)
@@ -371,28 +398,29 @@ def _backward(
     ctx: Any, output_gradient: Tensor | None, _: Tensor | None, weights_gradient: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     *inputs, output, logsumexp = ctx.saved_tensors
-    operands, gradients = tuple(inputs[:3]), (output_gradient, weights_gradient)
-    found: Sequence[Tensor | None] = (None, None, None)
+    operands, gradients = tuple(inputs[:4]), (output_gradient, weights_gradient)
+    found: Sequence[Tensor | None] = (None,) * 4
     if output_gradient is None and weights_gradient is None:
         pass
     elif _is_differentiated(*gradients):
-        arguments = BandArguments.of_whole(inputs[0], *inputs[3:], *ctx.rest)
+        arguments = BandArguments.of_whole(inputs[0], *inputs[4:], *ctx.rest)
         found = arguments.differentiable_backward(operands, *gradients)
     else:
         found = _attention_backward(*inputs, *ctx.rest, output, logsumexp, *gradients)
-    return (*found, *(None,) * 8)
+        found = (*found[:3], None if inputs[3] is None else found[3])
+    return (*found, *(None,) * 9)
 
 
 _INPUTS = (
-    "Tensor query, Tensor key, Tensor value, Tensor distance_bias, Tensor? tiles, Tensor? key_limits, "
-    "SymInt left, SymInt right, float scale, bool masked, bool needs_weights"
+    "Tensor query, Tensor key, Tensor value, Tensor? sinks, Tensor distance_bias, Tensor? tiles, "
+    "Tensor? key_limits, SymInt left, SymInt right, float scale, float cap, bool masked, bool needs_weights"
 )
 _attention = Operator(
     f"windowed_attention({_INPUTS}) -> (Tensor, Tensor, Tensor)", _run, _fake_run, _save, _backward
 )
 _attention_backward = Operator(
     f"windowed_attention_backward({_INPUTS}, Tensor output, Tensor logsumexp, Tensor? output_gradient, "
-    "Tensor? weights_gradient) -> (Tensor, Tensor, Tensor)",
+    "Tensor? weights_gradient) -> (Tensor, Tensor, Tensor, Tensor)",
     _run_backward,
     _fake_run_backward,
 )

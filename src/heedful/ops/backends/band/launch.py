@@ -44,6 +44,8 @@ class BandSpec:
     """(batch or 1, heads or 1): the number of keys that may be attended to, as under padding. None: all of them."""
     masked: bool = True
     """Whether a mask or bias may hide pairs. Without one, NaN and infinity follow IEEE arithmetic."""
+    cap: float = 0.0
+    """Soft cap of the scaled inner products, before biases; 0: none."""
 
     @property
     def base(self) -> int:
@@ -89,12 +91,13 @@ def num_blocks(queries: int) -> int:
 
 
 def run_forward(
-    query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece,
+    query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None, spec: BandSpec, piece: Piece,
     results: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:  # fmt: skip
     """Fill output (batch, heads, query, value), logsumexp (batch, heads, query) and weights of the piece's blocks.
 
-    Query, key and value are (batch, heads, length, features), features contiguous and a multiple of WIDTH. Weights are
+    Query, key and value are (batch, heads, length, features), features contiguous and a multiple of WIDTH, and `sinks`
+    (batch, heads). Weights are
     (batch, heads, query, key) and zero, or (0,) where they are not wanted: computing them leaves the other results as
     they are. Returns sums of all numbers written, which are finite only where those are.
     """
@@ -104,8 +107,9 @@ def run_forward(
     checks = output.new_empty(parts * LANES)
     scratch = output.new_empty(parts * forward_space(query.shape[3], value.shape[3]))
     launch(
-        band_forward, 1, *_kernel_arguments(query, key, value, spec, piece), output.view(-1), logsumexp.view(-1),
-        weights.view(-1), checks, scratch, work=work, parts=parts,
+        band_forward, 1, *_kernel_arguments(query, key, value, spec, piece),
+        query.new_empty(0) if sinks is None else sinks.detach().contiguous().view(-1),
+        output.view(-1), logsumexp.view(-1), weights.view(-1), checks, scratch, work=work, parts=parts,
     )  # fmt: skip
     return checks
 
@@ -177,7 +181,7 @@ def _kernel_arguments(
     return (
         piece.first, piece.count, table.view(-1), query.shape[2], key.shape[2], query.shape[3], value.shape[3],
         tile_keys(spec.left, spec.right), query.stride(2), key.stride(2), value.stride(2), spec.left, spec.right,
-        spec.scale, spec.base, *_storage(query, key, value), spec.distance_bias.view(-1),
+        spec.scale, spec.base, spec.cap, *_storage(query, key, value), spec.distance_bias.view(-1),
         query.new_empty(0) if tiles is None else _storage(tiles)[0],
     )  # fmt: skip
 

@@ -21,7 +21,9 @@ from heedful.ops.backends.band.launch import BandSpec
 from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.call import Call
+from heedful.ops.normalizers import SinkSoftmax
 from heedful.ops.scores import Dot, ScaledDot
+from heedful.ops.scores.capped import uncapped
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,6 +39,8 @@ class BandLayout:
     split: MaskSplit
     scale: float
     """Factor of the inner products."""
+    cap: float
+    """Soft cap of the scaled inner products; 0: none."""
     prepares: bool
     """Whether the score changes query or key before the inner product."""
     dtype: torch.dtype
@@ -53,7 +57,7 @@ class BandLayout:
     @classmethod
     def of(cls, call: Call, band: Band) -> BandLayout:
         """The layout of a call under a nonempty band."""
-        score, lead = call.score, call.lead
+        (score, cap), lead = uncapped(call.score), call.lead
         scale = score.scale_for(call.query.shape[-1]) if type(score) is ScaledDot else 1.0
         band, split, dtype = band.fitted(), split_mask(call.mask), wide_dtype(call.query.dtype)
         dynamic = has_distance_tensors(call, split)
@@ -61,11 +65,12 @@ class BandLayout:
             band=band,
             split=split,
             scale=scale,
+            cap=cap,
             prepares=type(score) is not ScaledDot and type(score) is not Dot,
             dtype=dtype,
             key_lead=(*lead[:-1], lead[-1] // call.groups) if call.groups > 1 else lead,
             batch=math.prod(lead[:-1]),
-            spec=None if dynamic else band_spec(call, band, split, scale, dtype),
+            spec=None if dynamic else band_spec(call, band, split, scale, cap, dtype),
             has_tiles=bool(split.others) or has_pair_bias(call),
         )
 
@@ -87,3 +92,13 @@ class BandLayout:
             return F.pad(tensor, (0, missing))
         tensor = tensor.resolve_neg()
         return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+    def sinks(self, call: Call) -> Tensor | None:
+        """The attention sinks of a call, (batch, heads), in `dtype`; None where it has none."""
+        if not isinstance(call.normalizer, SinkSoftmax):
+            return None
+        sink = call.normalizer.sink
+        if not isinstance(sink, Tensor):
+            sink = torch.full((), sink, dtype=self.dtype, device=call.query.device)
+        heads = call.lead[-1] if call.lead else 1
+        return sink.to(self.dtype).expand(call.lead).reshape(self.batch, heads)

@@ -42,7 +42,7 @@ class EdgeByEdge(Backend):
     def supports(self, call: Call) -> str | None:
         if not isinstance(call.normalizer, Softmax):
             return f"it normalizes by softmax, not by {call.normalizer.name}"
-        if call.score.pair_kind == "custom":
+        if call.score.pair_kind not in ("dot", "additive"):
             return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
         if in_torch_func():
             return "torch.func cannot transform its compiled kernels"
@@ -158,7 +158,8 @@ class EdgeLayout:
 
     def unpacked(self, output: Tensor) -> Tensor:
         """(batch, queries, heads, values) -> (*lead, queries, values)."""
-        return output.movedim(1, 2).reshape(*self.batch, *self.heads, -1, output.shape[-1])
+        lead = (*self.batch, *self.heads)
+        return output.movedim(1, 2).reshape(*lead, output.shape[1], output.shape[-1])
 
     def spoilt(self) -> Tensor | None:
         """Return which queries may attend to NaN or infinity, (*lead, query); None where there is none."""

@@ -113,7 +113,9 @@ def _prepared(
         # tanh(q + k) = 1 - 2 / (1 + e^2q e^2k): no transcendental function is left to compute per edge.
         kind, query, key = TANH_OF_EXPONENTIALS, (2 * query).exp(), (2 * key).exp()
     simple = not edge_dim and bias is None and not dropout.probability
-    kernel = build(kind, width % LANES == 0 and kind != TANH, value_width % LANES == 0, simple)
+    # No features are no lanes either: the first lanes of a sum are stored, not added.
+    lanes, value_lanes = (size > 0 and size % LANES == 0 for size in (width, value_width))
+    kernel = build(kind, lanes and kind != TANH, value_lanes, simple)
     flat = [
         _or_empty(one, query).view(-1)
         for one in (query, key, value, vector, edge_features, edge_weight)
