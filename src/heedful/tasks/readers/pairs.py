@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -14,7 +14,19 @@ from heedful.data.files import Pairs, iterate_lines, read_pairs, read_table
 from heedful.data.tables import FORMATS
 from heedful.errors import DataError, OptionError
 from heedful.models.config import Section
-from heedful.tasks.readers.base import BUILTIN, InputFile, OutputFormat, Part, Reader, Rows, Stream
+from heedful.tasks.readers.base import (
+    BUILTIN,
+    InputFile,
+    OutputFormat,
+    Part,
+    Reader,
+    Rows,
+    Stream,
+    text_of_row,
+)
+
+_KEYS: Final = ("source", "target")
+"""Keys of a row if no columns are configured."""
 
 
 class PairData(Section):
@@ -48,6 +60,11 @@ class PairReader(Reader):
 
     def read_files(self, paths: Sequence[str], data: PairData, part: Part) -> Pairs:
         option, columns = f"--{part}", data.columns
+        if len(paths) > 1 and any(_format(path) in FORMATS for path in paths):
+            raise OptionError(
+                f"{option} {' '.join(paths)}: got {len(paths)} files; expected one table with --columns A,B, or two "
+                "line-aligned text files; join the tables into one"
+            )
         if len(paths) == 2:
             return read_pairs(*paths)
         if len(paths) != 1:
@@ -68,7 +85,7 @@ class PairReader(Reader):
         return read_table(path, (columns[0], columns[1]))
 
     def from_rows(self, rows: Rows, data: PairData, name: str) -> Pairs:
-        keys = data.columns or ("source", "target")
+        keys = data.columns or _KEYS
         for number, row in enumerate(rows, start=1):
             for key in keys:
                 if not isinstance(row.get(key), str) or not row[key].strip():
@@ -77,6 +94,9 @@ class PairReader(Reader):
                     )
         source, target = ([row[key] for row in rows] for key in keys)
         return Pairs(source, target, name)
+
+    def input_of_row(self, row: Mapping[str, Any], data: PairData, name: str) -> str:
+        return text_of_row(row, (data.columns or _KEYS)[0], name)
 
     def to_json(self, example: str) -> dict[str, Any]:
         return {"source": example}

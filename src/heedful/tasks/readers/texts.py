@@ -19,7 +19,15 @@ from heedful.data.texts import (
     texts_of_rows,
 )
 from heedful.models.config import Section
-from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Rows, Stream
+from heedful.tasks.readers.base import (
+    InputFile,
+    OutputFormat,
+    Part,
+    Reader,
+    Rows,
+    Stream,
+    text_of_row,
+)
 
 
 class TextData(Section, abc.ABC):
@@ -68,6 +76,9 @@ class TextReader(Reader):
 
     def from_rows(self, rows: Rows, data: TextData, name: str) -> Texts:
         return texts_of_rows(rows, data.columns(), name)
+
+    def input_of_row(self, row: Mapping[str, Any], data: TextData, name: str) -> str:
+        return text_of_row(row, data.columns().text, name)
 
     def to_json(self, example: str) -> dict[str, Any]:
         return {"text": example}
