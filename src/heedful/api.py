@@ -159,7 +159,7 @@ def train(
     """Train a model, save it to the run folder `out`, and return it.
 
     Args:
-        task: a name in `heedful.tasks.table.TASKS`: translate, tag, classify, regress.
+        task: a name in `heedful.tasks.table.TASKS`, such as "classify".
         train: a path, several paths (such as two line-aligned files), the name of a built-in corpus, rows (mappings
             from column to value), a pandas or polars DataFrame, or a `Dataset`.
         valid: as `train`; None: the validation part of a built-in corpus, or a fraction split off `train`.

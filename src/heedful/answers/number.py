@@ -37,7 +37,10 @@ class PredictedNumber:
 
 @dataclass(frozen=True)
 class Number(HeadAnswer[PredictedNumber]):
-    """One number per input, such as a rating or a price."""
+    """One number per input, such as a rating or a price.
+
+    Reads the section pooling (`PoolingConfig`).
+    """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),

@@ -54,6 +54,8 @@ class TokenIds(NamedTuple):
 class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     """Encodes tokens as word ids and character ids; the character ids of each spelling are cached.
 
+    Reads the sections vocabulary (`TokenVocabulary`) and inputs (`TokenInputsConfig`).
+
     >>> tokens = Tokens.of(["The", "the", "dog"], TokenVocabulary(min_frequency=1))
     >>> batch = tokens.collate(tokens.encode([["the", "cat"], ["the"]]))
     >>> batch.words.tolist(), batch.characters.shape

@@ -29,9 +29,11 @@ class TaskOption:
     """An option `--name` of `heedful train TASK`."""
 
     name: str
+    """Name on the command line, without dashes, and of the keyword of `heedful.train`."""
     setting: str
-    """The setting that it changes, such as `data.column`."""
+    """The setting that it changes, such as `data.column`; `compare` has the options of the section data."""
     metavar: str
+    """Placeholder for its value in the help, such as NAME."""
     help: str
     """May contain `{encoders}`, `{models}` and `{scores}`, placeholders for the names in these tables."""
     default: str = ""
