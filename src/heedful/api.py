@@ -21,7 +21,7 @@ from heedful.tasks.options import GivenOptions
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
-from heedful.training.events import Event
+from heedful.training.events import Event, Started
 from heedful.training.loop import train_model
 
 Data = Any
@@ -233,6 +233,8 @@ def fit(
     for event in train_model(
         task, config, train, valid, out, resume=resume, overwrite=overwrite, initial=initial
     ):
+        if isinstance(event, Started):
+            run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
         if progress is not None:
             progress(event)
     trained = load(out)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -22,6 +22,7 @@ MARKER = "heedful.json"
 CONFIGURATION = "config.toml"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
+SKIPPED = "skipped.txt"
 
 FORMAT = 2
 """Format that is written; formats from 1 on can be read."""
@@ -123,6 +124,12 @@ def _read_marker(folder: str | Path) -> tuple[str, int]:
             "use the version that wrote it"
         )
     return task, format_number
+
+
+def write_skipped(folder: Path, rows: Sequence[str]) -> None:
+    """List the rows of the data that were left out, if any, once each."""
+    if rows:
+        write_text(folder / SKIPPED, "".join(f"{row}\n" for row in dict.fromkeys(rows)))
 
 
 def write_text(path: Path, text: str) -> None:

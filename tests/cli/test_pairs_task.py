@@ -19,7 +19,8 @@ from heedful.answers.label import Label
 from heedful.cli import main
 from heedful.data.dataset import Dataset, repeat_to_length
 from heedful.data.files import iterate_lines
-from heedful.data.text_tables import TableRow, text_table
+from heedful.data.table_rows import TableRow
+from heedful.data.tables import table_format
 from heedful.errors import DataError
 from heedful.inputs.base import EmbeddedInput
 from heedful.inputs.text import Text
@@ -37,6 +38,7 @@ from heedful.tasks.readers.base import (
     Reader,
     Rows,
     Stream,
+    TextFiles,
     text_of_row,
 )
 from heedful.tasks.sections import LabelColumn, LabelPrediction
@@ -142,7 +144,7 @@ def joined(pair: Pair) -> str:
     return SEPARATOR.join(pair) if any(pair) else ""
 
 
-class PairsData(LabelColumn):
+class PairsData(LabelColumn, TextFiles):
     """Files and columns of the pairs."""
 
     train: tuple[str, ...] = Field((), description="Training tables.")
@@ -162,7 +164,9 @@ class PairsReader(Reader):
         rows = [
             self._labelled(row.fields, data, f"{path}, line {row.line}")
             for path in paths
-            for row in text_table(Path(path)).rows(Path(path), iterate_lines(path), columns)
+            for row in table_format(Path(path)).rows(
+                Path(path), iterate_lines(path, data.encoding), columns
+            )
         ]
         return LabelledPairs(rows, " + ".join(paths))
 
@@ -208,7 +212,7 @@ class PairStream(Stream):
         self, reader: PairsReader, source: InputFile, data: PairsData, output: OutputFormat
     ):
         self.reader, self.source, self.data, self.output = reader, source, data, output
-        self.table = text_table(Path(source.name))
+        self.table = table_format(Path(source.name))
 
     def items(self) -> Iterator[TableRow]:
         columns = (self.data.first, self.data.second)
@@ -260,7 +264,7 @@ ENTRY = table.TaskEntry(
     module=__name__,
     options=(
         train_files("Training table."), valid_files("Validation table."), column("first"), column("second"),
-        options.LABEL, options.ENCODER,
+        options.LABEL, options.ENCODING, options.ENCODER,
     ),
     summary="Train a classifier of pairs.", description="One label per pair.",
     train_examples=("--train t.tsv --valid t.tsv --out r",), config_example=("--encoder gru", "--train t.tsv"),

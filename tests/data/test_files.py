@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from heedful.data.decoding import decode_lines
 from heedful.data.files import (
     Pairs,
     check_file,
-    decode_lines,
     iterate_lines,
     read_lines,
     read_pairs,
 )
-from heedful.errors import DataError
+from heedful.errors import DataError, OptionError
 
 MULTI30K = Path("../shared/data/multi30k")
 
@@ -106,6 +106,33 @@ def test_utf16_is_recognised(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "hello\n".encode("utf-16"))
     with pytest.raises(DataError, match=r"line 1: this is UTF-16, not UTF-8; save the file"):
         read_lines(path)
+
+
+GUESSES = {
+    "cp1252": "schön – café",
+    "gb18030": "早餐太差，没有",
+    "cp1251": "Привет, мир",
+    "utf-16-le": "hello",
+    "utf-16-be": "hello",
+}
+
+
+@pytest.mark.parametrize("encoding", GUESSES)
+def test_the_likely_encoding_is_named_and_reads_the_file(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "a.txt", (GUESSES[encoding] + "\n").encode(encoding))
+    with pytest.raises(DataError, match=f"line 1: .* read it with --encoding {encoding}, which"):
+        read_lines(path)
+    assert read_lines(path, encoding) == [GUESSES[encoding]]
+
+
+def test_what_another_encoding_cannot_read_names_the_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", b"one\ntwo\n\x81\n")
+    with pytest.raises(DataError, match=r"a\.txt, line 3: not cp1252 \(.*name the encoding"):
+        read_lines(path, "cp1252")
+    with pytest.raises(OptionError, match="unknown encoding 'cp-none'; give one such as"):
+        read_lines(path, "cp-none")
+    with pytest.raises(OptionError, match="unknown encoding 'base64'"):
+        read_lines(path, "base64")
 
 
 def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from heedful.data.files import iterate_lines
-from heedful.data.text_tables import text_table
+from heedful.data.number import parse_number, read_number
+from heedful.data.tables import table_format
 from heedful.data.texts import Text, TextColumns, Texts, iterate_texts, read_texts, split_validation
 from heedful.data.tokenization import TextTokenizer
 from heedful.errors import DataError, OptionError, RunError
@@ -38,7 +40,7 @@ def test_texts_and_answers(tmp_path: Path, name: str, packed: bool) -> None:
     found = read_texts([path], COLUMNS)
     assert [(each.text, each.answers) for each in found.rows] == [
         ('say "hi"', ("A",)),
-        ("two words", ("B",)),
+        ({"a.tsv": "two  words", "a.csv": "two\nwords"}.get(name, "two words"), ("B",)),
     ]
     assert [each.line for each in found.rows] == ([1, 3] if "jsonl" in name else [2, 3])
 
@@ -46,9 +48,9 @@ def test_texts_and_answers(tmp_path: Path, name: str, packed: bool) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_rows_are_written_back_with_columns_added(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name, FILES[name])
-    table = text_table(path)
-    texts = list(iterate_texts(table, path, iterate_lines(path), COLUMNS, answers=False))
-    assert all(not each.answers for each in texts)
+    table = table_format(path)
+    texts = list(iterate_texts(table, path, iterate_lines(path), COLUMNS))
+    assert not any(each.answers for each in texts)
     added = [{"found": 'x,"y', "p": 0.5}, {"found": "", "p": 0.25}]
     lines = [table.extend(each.raw, new) for each, new in zip(texts, added, strict=True)]
     header = table.header(["found", "p"])
@@ -65,8 +67,8 @@ def test_a_table_without_a_header_is_read_by_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, "a.tsv", "good\tA\nbad\tB\n")
     found = read_texts([path], TextColumns("1", "2"))
     assert [each.answers[0] for each in found.rows] == ["A", "B"]
-    table = text_table(path)
-    list(iterate_texts(table, path, iterate_lines(path), TextColumns("1", "2"), answers=False))
+    table = table_format(path)
+    list(iterate_texts(table, path, iterate_lines(path), TextColumns("1", "2")))
     assert table.header(["x"]) is None
 
 
@@ -75,7 +77,7 @@ def test_several_answers(tmp_path: Path) -> None:
     assert [each.answers for each in read_texts([path], MULTI_LABEL).rows] == [("A", "B"), ()]
     path = write(tmp_path, "a.jsonl", '{"text": "x", "label": ["A", 2]}\n')
     assert read_texts([path], MULTI_LABEL).rows[0].answers == ("A", "2")
-    assert text_table(path, ",").extend("{}", {"l": ["A", "B"]}).endswith('"l": ["A", "B"]}')
+    assert table_format(path, ",").extend("{}", {"l": ["A", "B"]}).endswith('"l": ["A", "B"]}')
 
 
 BAD = [
@@ -89,6 +91,7 @@ BAD = [
     ("a.tsv", "text\tlabel\n \ty\n", r"line 2: column 'text' is empty"),
     ("a.tsv", "text\tlabel\nx\t \n", r"line 2: column 'label' is empty"),
     ("a.jsonl", "{\n", r"line 1: not valid JSON"),
+    ("a.jsonl", '{"text": "\\ud83d", "label": 1}\n', r'line 1: column "text" holds half a surrogate pair'),
     ("a.jsonl", "[1]\n", r"line 1: got a JSON list"),
     ("a.jsonl", '{"text": "x"}\n', r"line 1: there is no column 'label'"),
     ("a.jsonl", '{"text": 3, "label": 1}\n', r"line 1: column 'text' holds 3; expected a string"),
@@ -120,7 +123,7 @@ def test_a_column_that_is_there_is_never_added_again(
 ) -> None:
     path = write(tmp_path, name, content)
     read = iterate_texts(
-        text_table(path), path, iterate_lines(path), COLUMNS, answers=False, added=["p", "found"]
+        table_format(path), path, iterate_lines(path), COLUMNS, added=["p", "found"]
     )
     with pytest.raises(DataError, match=rf"line {line}: column 'found' already exists"):
         list(read)
@@ -137,7 +140,55 @@ def test_what_cannot_be_read(tmp_path: Path, name: str, content: str, message: s
 def test_numbers_that_are_none(written: str) -> None:
     text = Text("x", (written,), "", Path("a.tsv"), 7)
     with pytest.raises(DataError, match=r"a\.tsv, line 7: the target"):
-        text.number()
+        parse_number(written, text.error)
+
+
+NO_NUMBERS = {
+    "1,5": "it has a decimal comma; write it with a point",
+    "1.234,5": "it has a decimal comma",
+    "1_000": "write it without marks between its digits",
+    "1,000.5": "write it without marks",
+    "١٢": "write it in the digits 0 to 9",
+    "0x10": "write it like 1.5",
+    "1e": "write it like 1.5",
+    ".": "write it like 1.5",
+}
+
+
+@pytest.mark.parametrize("written", NO_NUMBERS)
+def test_what_is_no_number(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, "a.tsv", f"text\ttarget\nx\t{written}\n")
+    with pytest.raises(
+        DataError, match=rf"a\.tsv, line 2: .* is not a number; {NO_NUMBERS[written]}"
+    ):
+        read_texts([path], TextColumns("text", "target", answer_is_label=False))
+
+
+@pytest.mark.parametrize("written", ["1", "-1.5", "+.5", "2.", "1e-3", "1.5E+3", " 7\t"])
+def test_what_is_a_number(written: str) -> None:
+    assert read_number(written) == float(written)
+
+
+def test_rows_without_a_text_or_an_answer_can_be_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.tsv", "text\ttarget\nx\t1\ny\t\n\t2\nz\tmany\nv\t3\n")
+    columns = TextColumns("text", "target", answer_is_label=False)
+    with pytest.raises(DataError, match="line 3: column 'target' is empty"):
+        read_texts([path], columns)
+    found = read_texts([path], replace(columns, skip_bad=True))
+    assert [each.text for each in found.rows] == ["x", "v"]
+    assert [each.partition("line ")[2][:9] for each in found.skipped] == [
+        "3: column",
+        "4: column",
+        "5: the ta",
+    ]
+    path = write(tmp_path, "a.jsonl", '{"text": "x"}\n{"text": "y", "label": null}\n')
+    with pytest.raises(DataError, match="the file holds no rows that can be used"):
+        read_texts([path], replace(COLUMNS, skip_bad=True))
+
+
+def test_labels_that_look_alike_are_one(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.tsv", "text\tlabel\nx\tcafé\ny\tcafe\u0301\n")
+    assert read_texts([path], COLUMNS).labels() == [("café",), ("café",)]
 
 
 def test_a_share_is_split_off_for_validation() -> None:

@@ -56,6 +56,34 @@ def test_wide_form_with_a_label_a_step(tmp_path: Path) -> None:
     assert "night.csv, line 4: wrong" in str(several.error(0, "wrong", 2))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        # sorted by time, so that the steps are in another order than the lines
+        "id,t,x,s\na,3,1,w\nb,1,1,w\na,1,1,w\na,2,1,bad\n",
+        # a row of two lines
+        'id,t,x,s,note\na,1,1,w,"two\nlines"\na,2,1,bad,\nb,1,1,w,\n',
+    ],
+)
+def test_an_error_about_a_step_names_its_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text(content, encoding="utf-8")
+    columns = SeriesColumns(series="id", time="t", columns=("x",), answer="s", each_step=True)
+    data = SeriesSet(read_series(path, columns))
+    line = 1 + content.split("\n").index(
+        next(each for each in content.split("\n") if "bad" in each)
+    )
+    assert f"line {line}: wrong" in str(data.error(0, "wrong", data.answers[0].index("bad")))
+
+
+@pytest.mark.parametrize("written", ["1_000", "١٢", '"1,5"'])
+def test_what_is_no_number_is_no_value(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"x,label\n{written},a\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 2: column 'x' holds .*expected a number"):
+        read_series(path, SeriesColumns(answer="label"))
+
+
 def test_a_table_of_files(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.arange(6.0).reshape(3, 2))
     np.save(tmp_path / "two.npy", np.array([[5, 6]]))
@@ -165,3 +193,15 @@ def test_windows_with_nothing_known_to_read_or_to_forecast_are_left_out() -> Non
     assert [each.future[0, 0] for each in found.windows] == [2, 3, 5]
     with pytest.raises(DataError, match="no window of series has a known value to read"):
         sliding_windows(SeriesSet([Series(values[:3] * np.nan)]), window=2, horizon=1, stride=1)
+
+
+def test_several_numbers_of_a_series(tmp_path: Path) -> None:
+    columns = SeriesColumns(series="id", answer="mass,price", has_numbers=True)
+    path = tmp_path / "long.csv"
+    path.write_text("id,x,mass,price\na,1,5,\na,2,5,\nb,3,6,7\n", encoding="utf-8")
+    assert [each.answer for each in read_series(path, columns)] == [("5", ""), ("6", "7")]
+    [row] = series_of_rows([{"values": [1], "mass": 5, "price": None}], columns, "train")
+    assert row.answer == ("5", "")
+    path.write_text("id,x,mass,price\na,1,,\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 2: column 'mass' is empty"):
+        read_series(path, columns)

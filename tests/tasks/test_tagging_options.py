@@ -43,7 +43,14 @@ NEEDS: dict[str, dict[str, Any]] = {
 SPANS = Labelled([Sentence(("I", "saw", "it"), ("B-X", "I-X", "O"))] * 6)
 NEEDS["labels.spans"] = {"chain": True}
 VECTORS = "saw 0.5 -1\nfish 2 0.1\ntrout 2 0.2\nriver -1 1\n"
-READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.column", "data.format", "data.tokens"}
+READ_BY_THE_COMMAND = {
+    "data.train",
+    "data.valid",
+    "data.column",
+    "data.format",
+    "data.tokens",
+    "data.encoding",
+}
 SECTIONS = ("data", "vocabulary", "inputs", "labels", "prediction")
 FIELDS = {
     f"{section}.{name}": field

@@ -69,7 +69,15 @@ NEEDS: dict[str, dict[str, dict[str, Any]]] = {
     "prediction.threshold": {"data": {"separator": ","}},
 }
 VECTORS = "film 0.5 -1\ngood 2 0.1\ntrout 2 0.2\nriver -1 1\n"
-READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.text", "data.label", "prediction.column"}
+READ_BY_THE_COMMAND = {
+    "data.train",
+    "data.valid",
+    "data.text",
+    "data.label",
+    "prediction.column",
+    "data.encoding",
+    "data.skip_bad",
+}
 OWN_TRAINING = {"training.metric", "training.label_smoothing"}
 FIELDS = {
     f"{section}.{name}": field

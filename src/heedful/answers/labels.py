@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from heedful.answers.base import HeadAnswer
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import RESERVED, VOCABULARY, Lexicon, load_lexicons, save_lexicons
+from heedful.data.words import canonical
 from heedful.errors import DataError, nearest
 
 Prediction = TypeVar("Prediction")
@@ -26,9 +27,10 @@ class LabelAnswer(HeadAnswer[Prediction]):
 
     @staticmethod
     def load_labels(folder: Path) -> Lexicon:
-        """Load the label set of a run folder."""
+        """Load the label set of a run folder; labels of older runs may not be in canonical form."""
         [lexicon] = load_lexicons(folder / VOCABULARY, ["labels"])
-        return lexicon
+        labels = tuple(map(canonical, lexicon.entries))
+        return Lexicon(labels) if len(set(labels)) == len(labels) else lexicon
 
     def extend(self, initial: Self) -> Self:
         return replace(self, lexicon=initial.lexicon.union(self.lexicon))

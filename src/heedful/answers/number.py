@@ -1,7 +1,8 @@
-"""Regression: one number per input, standardized for training and predicted in the units of the targets."""
+"""Regression: one number per input or several, standardized for training and predicted in the units of the targets."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,13 +16,15 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
-from heedful.answers.sequence_metrics import NumberScores, score_numbers
-from heedful.data.dataset import Dataset, parse_number
+from heedful.answers.sequence_metrics import NumberScores, score_targets
+from heedful.data.dataset import Dataset
+from heedful.data.number import parse_number
 from heedful.data.standardize import Standardizer
+from heedful.data.text_rows import split_names
 from heedful.errors import OptionError
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
-from heedful.models.model import Batch
+from heedful.models.model import Batch, Model
 
 TARGET: Final = "target.json"
 """File in the run folder with mean and scale of the training targets."""
@@ -29,17 +32,24 @@ TARGET: Final = "target.json"
 
 @dataclass(frozen=True)
 class PredictedNumber:
-    """The predicted number of one input."""
+    """The predicted number of one input, or with several targets one for each."""
 
-    value: float | None
+    values: tuple[float | None, ...]
     """In the units of the targets; None for an input without positions."""
+
+    @property
+    def value(self) -> float | None:
+        """The number, with several targets the first one."""
+        return self.values[0]
 
 
 @dataclass(frozen=True)
 class Number(HeadAnswer[PredictedNumber]):
-    """One number per input, such as a rating or a price.
+    """One number per input, such as a rating or a price, or several.
 
-    Reads the section pooling (`PoolingConfig`).
+    With several targets an example may lack some, which are left out of the loss.
+
+    Reads the section pooling (`PoolingConfig`) and data.target.
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
@@ -53,48 +63,70 @@ class Number(HeadAnswer[PredictedNumber]):
 
     pooling: PoolingConfig
     standardizer: Standardizer
+    """Of one target, or of each of several."""
+    names: tuple[str, ...] = ("target",)
+    """Of the targets."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
-        targets = set(_numbers(train))
+        numbers = _numbers(train)
         _numbers(valid)
-        if len(targets) == 1:
-            raise OptionError(
-                f"every training target is {targets.pop():g}; expected at least two different values"
-            )
+        names = _names(config, numbers.shape[1])
+        for name, column in zip(names, numbers.T, strict=True):
+            distinct = set(column[~np.isnan(column)].tolist())
+            if len(distinct) < 2:
+                of = f" of {name!r}" if len(names) > 1 else ""
+                got = f"every training target{of} is {distinct.pop():g}" if distinct else ""
+                raise OptionError(
+                    f"{got or f'no training text has the target {name!r}'}; expected at least two different values"
+                )
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Sequence[str]]) -> Self:
-        numbers = np.array([float(text) for [text] in answers])
-        return cls(config.pooling, Standardizer.fit(numbers))
+        numbers = np.array([[float(written or "nan") for written in each] for each in answers])
+        count = numbers.shape[1]
+        standardizer = Standardizer.fit(numbers[:, 0] if count == 1 else numbers)
+        return cls(config.pooling, standardizer, _names(config, count))
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        return cls(config.pooling, _from_weights(folder) or Standardizer.load(folder / TARGET)[0])
+        standardizer = _from_weights(folder) or Standardizer.load(folder / TARGET)[0]
+        return cls(config.pooling, standardizer, _names(config, standardizer.mean.size))
 
     def save(self, folder: Path) -> None:
         self.standardizer.save(folder / TARGET)
 
     def targets(self, data: Dataset) -> list[list[float]]:
-        return self.standardizer.apply(np.array(_numbers(data))[:, None]).tolist()  # type: ignore[no-any-return]
+        """Return the standardised targets; NaN for those that are missing."""
+        return self.standardizer.apply(_numbers(data)).tolist()  # type: ignore[no-any-return]
 
     def collate(self, targets: Sequence[list[float]]) -> Tensor:
         return torch.tensor(targets)
 
+    def count_predictions(self, batch: Any, targets: Tensor) -> int:
+        return int((~targets.isnan()).sum())
+
     def head(self, encoder: Encoder) -> PooledHead:
-        return PooledHead(self.pooling, encoder, 1)
+        return PooledHead(self.pooling, encoder, len(self.names))
 
     def network_loss(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
-        """Squared error of the standardized target."""
+        """Squared error of the standardized targets that are known."""
         scores, penalty = self.scores_and_penalty(model, batch)
-        return F.mse_loss(scores, targets.to(scores.dtype), reduction="sum") + penalty
+        # A missing target equals its score, so its error is 0.
+        filled = torch.where(targets.isnan(), scores.detach(), targets.to(scores.dtype))
+        return F.mse_loss(scores, filled, reduction="sum") + penalty
 
     def predictions(self, scores: Tensor, batch: Batch) -> list[PredictedNumber]:
-        values = self.standardizer.invert(scores.double().cpu().numpy()[:, 0])
-        return [PredictedNumber(value) for value in values.tolist()]
+        rows = self.standardizer.invert(scores.double().cpu().numpy())
+        return [PredictedNumber(tuple(row)) for row in rows.tolist()]
 
     def empty(self) -> PredictedNumber:
-        return PredictedNumber(None)
+        return PredictedNumber((None,) * len(self.names))
+
+    def explained_score(
+        self, model: Model, features: Tensor, batch: Any, prediction: Any
+    ) -> Tensor:
+        return model.score_features(features, batch)[0].sum()
 
     def score(
         self,
@@ -103,9 +135,8 @@ class Number(HeadAnswer[PredictedNumber]):
         in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> NumberScores:
         # The training mean stands in for inputs without positions, which have no prediction.
-        mean = float(self.standardizer.mean)
-        values = [mean if each.value is None else each.value for each in predicted]
-        return score_numbers(values, _numbers(data))
+        values = _filled(predicted, self.standardizer.mean)
+        return score_targets(self.names, values, _numbers(data))
 
     def tables(self, metrics: NumberScores) -> list[Rows]:
         rows = [
@@ -113,36 +144,79 @@ class Number(HeadAnswer[PredictedNumber]):
             ["MAE", f"{metrics.mae:.4g}"],
             ["R²", f"{metrics.r2:.4f}"],
         ]
-        return [rows]
+        if not metrics.by_target:
+            return [rows]
+        each = [
+            [name, f"{of.texts:,}", f"{of.rmse:.4g}", f"{of.mae:.4g}", f"{of.r2:.4f}"]
+            for name, of in metrics.by_target.items()
+        ]
+        mean = ["mean", "", *(row[1] for row in rows)]
+        return [[["target", "texts", *(row[0] for row in rows)], *each, mean]]
 
     @classmethod
     def statistics(cls, predicted: Sequence[PredictedNumber], data: Dataset) -> Numbers:
-        """Return (squared error, 1); the mean target stands in for missing predictions."""
-        targets = np.array(_numbers(data))
-        values = np.array([np.nan if p.value is None else p.value for p in predicted])
-        errors = np.where(np.isnan(values), targets.mean(), values) - targets
-        return np.stack([errors**2, np.ones_like(errors)], axis=1)
+        """Return (squared error, 1) of each target; 0 of a missing one.
+
+        The mean target stands in for missing predictions.
+        """
+        targets = _numbers(data)
+        known = ~np.isnan(targets)
+        mean = np.nan_to_num(targets).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        errors = np.where(known, _filled(predicted, mean) - targets, 0.0)
+        return np.concatenate([errors**2, known], axis=1)
 
     @classmethod
     def value(cls, sums: Numbers) -> Numbers:
-        return np.asarray(np.sqrt(super().value(sums)))
+        """Return the mean over the targets of the root of their mean squared error."""
+        squared, counts = np.split(sums, 2, axis=-1)
+        return np.asarray(np.sqrt(squared / np.maximum(counts, 1e-12)).mean(axis=-1))
 
     def to_text(self, prediction: PredictedNumber) -> str:
-        return "–" if prediction.value is None else f"{prediction.value:.6g}"
+        shown = ["–" if value is None else f"{value:.6g}" for value in prediction.values]
+        if len(shown) == 1:
+            return shown[0]
+        return ", ".join(f"{name} {each}" for name, each in zip(self.names, shown, strict=True))
 
     def to_json(self, prediction: PredictedNumber) -> Values:
-        return {"answer": prediction.value}
+        if len(self.names) == 1:
+            return {"answer": prediction.value}
+        return {"answer": dict(zip(self.names, prediction.values, strict=True))}
+
+    def columns(self, name: str) -> list[str]:
+        return [name] if len(self.names) == 1 else [f"{name}_{each}" for each in self.names]
 
     def cells(self, prediction: PredictedNumber) -> list[Any]:
-        return ["" if prediction.value is None else prediction.value]
+        return ["" if value is None else value for value in prediction.values]
 
 
-def _numbers(data: Dataset) -> list[float]:
-    """Return the targets.
+def _names(config: Any, count: int) -> tuple[str, ...]:
+    """Return the names of the targets; a single one may have a comma in its name."""
+    written = getattr(config.data, "target", "target")
+    return split_names(written) if count > 1 else (written,)
+
+
+def _filled(predicted: Sequence[PredictedNumber], average: Numbers) -> Numbers:
+    """Return the predicted numbers, (inputs, targets), and the average for inputs without positions."""
+    found = np.array([each.values for each in predicted], dtype=np.float64)
+    return np.where(np.isnan(found), average, found)
+
+
+def _numbers(data: Dataset) -> Numbers:
+    """Return the targets: (examples, targets), NaN where one of several is missing.
 
     Raises: DataError naming file and line, see `parse_number`.
     """
-    return [parse_number(text, partial(data.error, row)) for row, [text] in enumerate(data.answers)]
+    rows = [
+        [
+            parse_number(each, partial(data.error, row)) if each or len(written) == 1 else math.nan
+            for each in written
+        ]
+        for row, written in enumerate(data.answers)
+    ]
+    found = np.array(rows)
+    for row in np.flatnonzero(np.isnan(found).all(axis=1)):
+        raise data.error(int(row), f"the {data.example} has no target; remove it.")
+    return found
 
 
 def _from_weights(folder: Path) -> Standardizer | None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from heedful.errors import ShapeError
 
@@ -107,6 +110,8 @@ class NumberScores:
     mae: float
     r2: float
     """R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)²; 0 if all targets are equal."""
+    by_target: Mapping[str, NumberScores] = field(default_factory=dict)
+    """With several targets: the metrics of each. The metrics above are then their means."""
 
 
 def score_numbers(predicted: Sequence[float], targets: Sequence[float]) -> NumberScores:
@@ -115,7 +120,7 @@ def score_numbers(predicted: Sequence[float], targets: Sequence[float]) -> Numbe
     Raises: ShapeError for different numbers of predictions and targets, or none.
 
     >>> score_numbers([1.0, 2.0], [1.0, 4.0])
-    NumberScores(texts=2, rmse=1.4142135623730951, mae=1.0, r2=0.11111111111111116)
+    NumberScores(texts=2, rmse=1.4142135623730951, mae=1.0, r2=0.11111111111111116, by_target={})
     """
     if len(predicted) != len(targets) or not targets:
         raise ShapeError(
@@ -132,3 +137,31 @@ def score_numbers(predicted: Sequence[float], targets: Sequence[float]) -> Numbe
         mae=math.fsum(map(abs, errors)) / count,
         r2=1 - squared / spread if spread else 0.0,
     )
+
+
+def score_targets(
+    names: Sequence[str], got: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NumberScores:
+    """Compare the numbers of several targets, (texts, targets), with the true ones; NaN is no true number.
+
+    Raises: ShapeError as `score_numbers`.
+
+    >>> scores = score_targets(["a", "b"], np.array([[1.0, 2], [3, 4]]), np.array([[1.0, np.nan], [3, 6]]))
+    >>> scores.mae, scores.by_target["b"].texts
+    (1.0, 1)
+    """
+    known = ~np.isnan(wanted)
+    each = {
+        name: score_numbers(got[there, n].tolist(), wanted[there, n].tolist())
+        for n, (name, there) in enumerate(zip(names, known.T, strict=True))
+        if there.any()
+    }
+    if len(names) == 1 and each:
+        return each[names[0]]
+    if not each:
+        raise ShapeError("there is no true number to compare with.")
+    means = {
+        name: math.fsum(getattr(scores, name) for scores in each.values()) / len(each)
+        for name in ("rmse", "mae", "r2")
+    }
+    return NumberScores(texts=len(wanted), **means, by_target=each)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.words import words
+from heedful.data.words import canonical, words
 from heedful.errors import ShapeError
 
 
@@ -92,7 +92,9 @@ def score_translations(translations: Sequence[str], references: Sequence[str]) -
             "expected equal numbers of at least 1"
         )
     bleu, lower, chrf = BLEU(), BLEU(lowercase=True), CHRF()
-    reference_sets = [list(references)]
+    # Translations are in canonical form.
+    references = [canonical(each) for each in references]
+    reference_sets = [references]
     matches = sum(a.strip() == b.strip() for a, b in zip(translations, references, strict=True))
     return TranslationScores(
         bleu=bleu.corpus_score(translations, reference_sets).score,

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from heedful.cli.choices import fill_choices
+from heedful.data.words import has_surrogate
 from heedful.errors import HeedfulError, OptionError
 
 FAILED: Final = 1
@@ -45,7 +46,13 @@ class HeedfulCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse `--train A B` as two values of one option."""
+        """Parse `--train A B` as two values of one option; refuse arguments that are not UTF-8."""
+        for number, word in enumerate(args, start=1):
+            if has_surrogate(word):
+                shown = word.encode("ascii", "backslashreplace").decode()
+                raise typer.BadParameter(
+                    f"argument {number}, '{shown}', is not UTF-8; give text in UTF-8, and rename such a file."
+                )
         return super().parse_args(ctx, expand_pairs(args))
 
     def invoke(self, ctx: Any) -> Any:

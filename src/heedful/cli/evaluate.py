@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Columns, Json, Quiet, Run
+from heedful.cli.options import Beam, Columns, Encoding, Json, Quiet, Run
 from heedful.cli.output import Output, duration
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ def evaluate(
         ),
     ] = None,
     columns: Columns = None,
+    encoding: Encoding = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad", help="Leave out rows without a text or an answer, and count them."
+        ),
+    ] = False,
     beam: Beam = None,
     by_length: Annotated[
         bool,
@@ -47,16 +54,16 @@ def evaluate(
     """
     from heedful import api
     from heedful.cli.progress import with_progress
-    from heedful.tasks.options import split_columns
+    from heedful.cli.skipped import say_skipped
+    from heedful.tasks.options import read_otherwise
 
     output = Output(json=json, quiet=quiet)
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
-    search = task.check_options({"columns": columns, "beam": beam, "by_length": by_length})
-    data_config = config.data
-    if names := split_columns(columns):
-        data_config = data_config.model_copy(update={"columns": names})
-    data = task.reader.read_test(test, data_config)
+    reading: dict[str, Any] = {"columns": columns, "encoding": encoding, "skip_bad": skip_bad}
+    search = task.check_options({**reading, "beam": beam, "by_length": by_length})
+    data = task.reader.read_test(test, read_otherwise(config.data, **reading))
+    say_skipped(data, output)
     start = time.monotonic()
     stream = predictor.predict(data.inputs, **search)
     predictions = list(with_progress(stream, len(data), output, unit=task.examples))
@@ -70,7 +77,10 @@ def evaluate(
     unit, count = list(counts.items())[-1]
     speed = count / max(seconds, 1e-9)
     output.say(f"{speed:,.0f} {unit}/s; {duration(seconds)}")
-    values = {"seconds": seconds, f"{unit}_per_second": speed, **asdict(metrics), **groups}
+    skipped = {"skipped": list(data.skipped)} if data.skipped else {}
+    values = {
+        "seconds": seconds, f"{unit}_per_second": speed, **asdict(metrics), **groups, **skipped
+    }  # fmt: skip
     if "beam" in task.answer.search_options:
         values["beam"] = config.prediction.beam if beam is None else beam
     output.result({"run": str(run), **counts, **values})

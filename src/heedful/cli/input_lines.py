@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from heedful.data.files import decode_lines, iterate_lines
+from heedful.data.decoding import decode_lines
+from heedful.data.files import iterate_lines
 from heedful.errors import DataError
 
 Item = TypeVar("Item")
@@ -19,20 +20,21 @@ WAIT_SECONDS: Final = 0.02
 """Seconds to wait for another item before a partial chunk is returned."""
 
 
-def count_lines(path: str) -> int:
-    """Count the lines of a file and validate all of them before prediction starts.
+def check_all(items: Iterable[object], path: str, encoding: str) -> None:
+    """Read all items of a file, so that every error is raised before prediction starts.
 
-    Raises: DataError for a file that is missing, empty or not UTF-8.
+    Raises: DataError for what cannot be read, and for an empty file.
     """
-    count = sum(1 for _ in iterate_lines(path))
-    if not count:
+    is_empty = True
+    for _ in items:
+        is_empty = False
+    if is_empty and next(iterate_lines(path, encoding), None) is None:
         raise DataError("the file is empty.", path=Path(path))
-    return count
 
 
-def standard_input() -> Iterator[str]:
+def standard_input(encoding: str) -> Iterator[str]:
     """Yield the lines of standard input."""
-    return decode_lines(sys.stdin.buffer, "standard input")
+    return decode_lines(sys.stdin.buffer, "standard input", encoding)
 
 
 def available_chunks(items: Iterable[Item], max_size: int) -> Iterator[list[Item]]:

@@ -39,6 +39,14 @@ Beam = Annotated[
         show_default="the run's setting",
     ),
 ]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of the file, such as utf-16, cp1252 (Windows), gb18030 or shift_jis.",
+        show_default="the run's",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -88,12 +96,12 @@ Parameter = tuple[str, Any, Any]
 def parameter(option: TaskOption) -> Parameter:
     """Return a task option as a parameter of a command."""
     typer_option = typer.Option(
-        f"--{option.name}",
-        metavar=option.metavar,
+        f"--{option.name.replace('_', '-')}",
+        metavar=option.metavar or None,
         help=option.help,
         show_default=option.default or False,
     )
-    value_type = list[str] | None if option.many else str | None
+    value_type = bool | None if option.flag else list[str] | None if option.many else str | None
     return option.name, Annotated[value_type, typer_option], None
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Json, Quiet, Run
+from heedful.cli.options import Beam, Encoding, Json, Quiet, Run
 from heedful.cli.output import Output, duration, write_json
 from heedful.cli.output_files import atomic_writer, check_writable
-from heedful.errors import OptionError
+from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.tasks.predictor import Predictor
-    from heedful.tasks.readers.base import InputFile, Stream
+    from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
 
 
 def predict(
@@ -62,6 +62,7 @@ def predict(
             show_default="predicted",
         ),
     ] = None,
+    encoding: Encoding = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the --alignments file if it exists.")
     ] = False,
@@ -70,9 +71,10 @@ def predict(
 ) -> None:
     """Predict a file or standard input.
 
-    Predictions are streamed to standard output in input order. A translator writes one line per input line; an empty
-    line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with predicted labels,
-    all else unchanged. A classifier or regressor reads a table and appends columns, which must not exist yet.
+    A file is validated as a whole, then predictions are streamed to standard output in input order. Standard input is
+    predicted as it arrives, and an error says how much of it was. A translator writes one line per input line; an
+    empty line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with predicted
+    labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not exist yet.
 
     With --nbest N, each input line gives up to N lines of three tab-separated fields: input line number, score
     (larger is better) and text. With --json, each input gives one JSON object, and the last line is a summary.
@@ -84,6 +86,7 @@ def predict(
         echo "A man sleeps." | heedful predict runs/en-de
     """
     from heedful import api
+    from heedful.tasks.options import read_otherwise
     from heedful.tasks.readers.base import OutputFormat
 
     predictor = api.load(run).predictor
@@ -95,14 +98,15 @@ def predict(
             "nbest": nbest if nbest > 1 else None,
             "alignments": alignments,
             "column": column,
+            "encoding": encoding,
         }
     )
     if column == "":
         raise OptionError("--column is empty; name the column to add")
-    source = _open_input(file, config.data.train, reader.reads_lines)
     check_writable(alignments, overwrite=overwrite)
     columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
-    stream = reader.stream(source, config.data, OutputFormat(columns, nbest))
+    data = read_otherwise(config.data, encoding=encoding)
+    stream = _open_stream(file, reader, data, OutputFormat(columns, nbest))
     output = Output(json=json, quiet=quiet, data=True)
     if file == "-" and sys.stdin.isatty():
         output.say("type one text per line; end with Ctrl-D")
@@ -121,12 +125,26 @@ def predict(
     output.result(values)
 
 
-def _open_input(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
-    """Open a file, whose lines are all validated first, or standard input.
+def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> Stream:
+    """Open the inputs; a file that can be read twice is validated as a whole.
+
+    Raises: DataError naming file and line, also for an empty file.
+    """
+    from heedful.cli.input_lines import STANDARD_INPUT, check_all
+
+    stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
+    if reader.reads_lines and file != STANDARD_INPUT and Path(file).is_file():
+        check_all(stream.items(), file, data.encoding)
+        stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
+    return stream
+
+
+def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
+    """Open a file or standard input; `data` is the section of the configuration.
 
     Raises: OptionError for standard input if the reader needs a whole file.
     """
-    from heedful.cli.input_lines import STANDARD_INPUT, count_lines, standard_input
+    from heedful.cli.input_lines import STANDARD_INPUT, standard_input
     from heedful.data.files import check_file, iterate_lines
     from heedful.tasks.readers.base import InputFile
 
@@ -134,13 +152,12 @@ def _open_input(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFi
         if not reads_lines:
             raise OptionError("name a FILE; series are not read from standard input")
         # standard input has no extension: its format is that of the training data
-        name = train[0] if train else "standard input"
-        return InputFile(Path("standard input"), name, standard_input())
+        name = data.train[0] if data.train else "standard input"
+        return InputFile(Path("standard input"), name, standard_input(data.encoding))
     check_file(file)
     if not reads_lines:
         return InputFile(Path(file), file, iter(()))
-    count_lines(file)
-    return InputFile(Path(file), file, iterate_lines(file))
+    return InputFile(Path(file), file, iterate_lines(file, data.encoding))
 
 
 class _PredictionWriter:
@@ -161,10 +178,16 @@ class _PredictionWriter:
         # output lines would break a progress bar on the same terminal
         quiet = output.quiet or sys.stdout.isatty()
         progress = Output(json=output.json, quiet=quiet, data=True)
-        for item, prediction in with_progress(
-            self._predict(search), None, progress, unit=self.stream.unit
-        ):
-            self._write(item, prediction)
+        try:
+            for item, prediction in with_progress(
+                self._predict(search), None, progress, unit=self.stream.unit
+            ):
+                self._write(item, prediction)
+        except DataError as error:
+            if not self.count:
+                raise
+            written = f"The {self.count:,} {self.stream.unit} before it are answered and written."
+            raise DataError(f"{error} {written}") from None
         self._write_header_once()
 
     def _predict(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:

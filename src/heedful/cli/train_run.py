@@ -14,6 +14,7 @@ from heedful.cli.command import INTERRUPTED, print_error
 from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TrainArguments, configure_run
+from heedful.cli.skipped import say_skipped
 from heedful.errors import OptionError
 from heedful.explore.run_report import REPORT, next_commands
 from heedful.tasks.base import Task
@@ -56,6 +57,8 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
     if not options.resume:
         run_folder.check_free(out, overwrite=options.overwrite)
     data = task.reader.read_training(config.data)
+    for part in data:
+        say_skipped(part, output, f", listed in {out / run_folder.SKIPPED}")
     model, finished = train_with_progress(
         task,
         config,
@@ -69,6 +72,7 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
     report = out / REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
     output.suggest(next_commands(model.predictor, out, data[1]))
+    skipped = sum(len(part.skipped) for part in data)
     output.result(
         {
             "run": str(finished.run),
@@ -79,6 +83,7 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
             "chosen": finished.chosen,
             "validation": finished.scores,
             "seconds": finished.seconds,
+            **({"skipped": skipped} if skipped else {}),
         }
     )
 

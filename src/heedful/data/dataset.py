@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import abc
 import itertools
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 from heedful.errors import DataError
 
@@ -21,6 +20,8 @@ class Dataset(abc.ABC):
     """Where the data come from, for display."""
     example: ClassVar[str] = "example"
     """The word for one example in error messages."""
+    skipped: Sequence[str] = ()
+    """What is wrong with each row of the files that was left out."""
 
     @property
     @abc.abstractmethod
@@ -79,32 +80,3 @@ def preferred(items: Sequence[Any], good: Sequence[bool], count: int) -> list[An
     flagged = list(zip(items, good, strict=True))
     chosen = [item for item, is_good in flagged if is_good]
     return [*chosen, *(item for item, is_good in flagged if not is_good)][:count]
-
-
-MAX_TARGET: Final = 1e150
-"""Largest absolute target; its square still fits into float64."""
-
-
-def parse_number(text: str, error: Callable[[str], DataError]) -> float:
-    """Parse a regression target.
-
-    Args:
-        text: the field of the file.
-        error: builds the exception from a message.
-
-    Raises: DataError for text that is not a number, not finite, or larger than `MAX_TARGET`.
-
-    >>> parse_number("2.5", DataError)
-    2.5
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        raise error(f"the target {text!r} is not a number; write it like 1.5.") from None
-    if not math.isfinite(value):
-        raise error(f"the target {text!r} is not finite; correct it or remove the row.")
-    if abs(value) > MAX_TARGET:
-        raise error(
-            f"the target {text!r} exceeds {MAX_TARGET:g} in magnitude: its square overflows; rescale the targets."
-        )
-    return value

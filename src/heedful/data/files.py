@@ -1,9 +1,9 @@
-"""Readers of lines, line-aligned pairs and two-column tables in UTF-8 files, plain or gzipped."""
+"""Readers of lines, line-aligned pairs and two-column tables in text files, plain or gzipped."""
 
 from __future__ import annotations
 
-import codecs
 import gzip
+import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from heedful.data.dataset import Dataset, repeat_to_length
-from heedful.data.tables import table_rows
+from heedful.data.decoding import UTF8, decode_lines
+from heedful.data.tables import table_format
 from heedful.errors import DataError, nearest
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -115,58 +117,23 @@ def _scripts(text: str) -> set[str]:
     return {unicodedata.name(letter, "?").split()[0] for letter in text if letter.isalpha()}
 
 
-def decode_lines(stream: Iterable[bytes], name: str | Path) -> Iterator[str]:
-    r"""Lazily decode a byte stream into lines without their line endings.
-
-    Only LF and CR LF end a line, so line numbers agree with other tools. A byte-order mark at the start is
-    dropped.
-
-    Args:
-        stream: lines of bytes: an open binary file, or `sys.stdin.buffer`.
-        name: the name of the stream in errors.
-
-    Raises:
-        DataError: a line is not UTF-8; names file and line.
-
-    Example:
-        >>> list(decode_lines([b"Gr\xc3\xbc\xc3\x9fe\r\n", b"bye"], "example"))
-        ['Grüße', 'bye']
-    """
-    for number, raw in enumerate(stream, start=1):
-        if number == 1:
-            if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise DataError(
-                    "this is UTF-16, not UTF-8; save the file as UTF-8.", path=name, line=1
-                )
-            raw = raw.removeprefix(codecs.BOM_UTF8)
-            if not raw:  # a file of nothing but the mark
-                return
-        try:
-            line = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8; "
-                "save the file as UTF-8.",
-                path=name,
-                line=number,
-            ) from None
-        yield line.removesuffix("\n").removesuffix("\r")
-
-
-def iterate_lines(path: str | Path) -> Iterator[str]:
+def iterate_lines(
+    path: str | Path, encoding: str = UTF8, *, advice: str = "--encoding"
+) -> Iterator[str]:
     """Lazily yield the lines of a text file, plain or gzipped.
 
-    Gzip is detected by the first bytes, not by the file name.
+    Gzip is detected by the first bytes, not by the file name. `encoding` and `advice` are those of `decode_lines`.
 
     Raises:
         DataError: the file is missing (the nearest file name is suggested), is a folder, cannot be opened,
-            is not UTF-8, or is damaged or truncated gzip data.
+            is in another encoding, or is damaged or truncated gzip data.
+        OptionError: an unknown encoding.
     """
     path = Path(path)
     number = 0
     try:
         with _open_bytes(path) as stream:
-            for line in decode_lines(stream, path):
+            for line in decode_lines(stream, path, encoding, advice=advice):
                 number += 1
                 yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -212,26 +179,26 @@ def check_file(path: str | Path) -> None:
         raise _missing_file(path)
 
 
-def read_lines(path: str | Path) -> list[str]:
+def read_lines(path: str | Path, encoding: str = UTF8) -> list[str]:
     """Read the lines of a text file, plain or gzipped, including empty ones.
 
     Raises:
         DataError: as `iterate_lines`, or the file is empty.
     """
-    lines = list(iterate_lines(path))
+    lines = list(iterate_lines(path, encoding))
     if not lines:
         raise DataError("the file is empty.", path=path)
     return lines
 
 
-def read_pairs(source_path: str | Path, target_path: str | Path) -> Pairs:
+def read_pairs(source_path: str | Path, target_path: str | Path, encoding: str = UTF8) -> Pairs:
     """Read two line-aligned files: line i of the target belongs to line i of the source.
 
     Raises:
         DataError: a file is missing, empty or not UTF-8; the files differ in length (names the shorter one
             and its last line); a line is empty.
     """
-    source, target = read_lines(source_path), read_lines(target_path)
+    source, target = (read_lines(path, encoding) for path in (source_path, target_path))
     if len(source) != len(target):
         (few, short), (many, long) = sorted(
             [(len(source), source_path), (len(target), target_path)], key=lambda item: item[0]
@@ -248,7 +215,7 @@ def read_pairs(source_path: str | Path, target_path: str | Path) -> Pairs:
     return Pairs(source, target, name=f"{Path(source_path).name} + {Path(target_path).name}")
 
 
-def read_table(path: str | Path, columns: tuple[str, str]) -> Pairs:
+def read_table(path: str | Path, columns: tuple[str, str], encoding: str = UTF8) -> Pairs:
     """Read two columns of a TSV, CSV or JSON Lines file, plain or gzipped.
 
     The file extension selects the format: .tsv or .tab, .csv, .jsonl or .ndjson, optionally followed by .gz.
@@ -258,6 +225,7 @@ def read_table(path: str | Path, columns: tuple[str, str]) -> Pairs:
     Args:
         path: the file.
         columns: the names (or numbers) of the source and the target column.
+        encoding: of the file.
 
     Raises:
         DataError: as `read_lines`; an unknown format; a missing column (the nearest name is suggested); a row
@@ -265,19 +233,20 @@ def read_table(path: str | Path, columns: tuple[str, str]) -> Pairs:
             object, or whose value is not a string.
     """
     check_file(path)
+    table = table_format(Path(path), advice=", or give two line-aligned files")
     source: list[str] = []
     target: list[str] = []
-    for number, row in table_rows(Path(path), iterate_lines(path), columns):
-        for texts, text, column in zip((source, target), row, columns, strict=True):
-            line = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-            _check_not_empty(line, f"column {column!r}", path, number)
+    for row in table.rows(Path(path), iterate_lines(path, encoding), columns):
+        for texts, column in zip((source, target), columns, strict=True):
+            line = _LINE_BREAK.sub(" ", row.text(column))
+            _check_not_empty(line, f"column {column!r}", path, row.line)
             texts.append(line)
     if not source:
         raise DataError("the file holds no rows.", path=path)
     return Pairs(source, target, name=Path(path).name)
 
 
-def _check_not_empty(text: str, what: str, path: str | Path, number: int) -> None:
+def _check_not_empty(text: str, what: str, path: str | Path, number: int | None) -> None:
     if not text or text.isspace():
         raise DataError(
             f"{what} is empty; remove the pair (from both files, where there are two) or fill it in.",

@@ -77,7 +77,7 @@ def blocks(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     block: list[str] = []
     number = 0
     for number, line in enumerate(lines, start=1):
-        if line.strip():
+        if line.strip(" \t\r"):
             block.append(line)
         elif block:
             yield number - len(block), block

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heedful.data.conllu import ConllU
+from heedful.data.json_lines import parse_object
 from heedful.data.label_base import LabelFormat, Sentence, blocks
 from heedful.errors import DataError, count, nearest
 
@@ -71,7 +72,8 @@ class Columns(LabelFormat):
 
 
 def _split_fields(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else line.split()
+    # other white space, such as a no-break space, is part of a token
+    return line.split("\t") if "\t" in line else [field for field in line.split(" ") if field]
 
 
 class JsonLines(LabelFormat):
@@ -83,7 +85,7 @@ class JsonLines(LabelFormat):
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            row = _parse_object(path, number, line)
+            row = parse_object(path, number, line)
             tokens = _string_list(path, number, row, self.tokens)
             labels: tuple[str, ...] = ()
             if self._key in row:
@@ -111,22 +113,6 @@ class JsonLines(LabelFormat):
     @property
     def _key(self) -> str:
         return self.column or "tags"
-
-
-def _parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"not valid JSON ({error}); each line must be one JSON object.", path=path, line=number
-        ) from None
-    if not isinstance(row, dict):
-        raise DataError(
-            f"got a JSON {type(row).__name__}; each line must be one JSON object.",
-            path=path,
-            line=number,
-        )
-    return row
 
 
 def _string_list(path: Path, number: int, row: dict[str, Any], name: str) -> tuple[str, ...]:

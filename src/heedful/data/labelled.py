@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
+from heedful.data.decoding import UTF8
 from heedful.data.files import check_file, iterate_lines
 from heedful.data.label_base import LabelFormat, Sentence
 from heedful.data.label_formats import FORMATS, detect_format
+from heedful.data.words import canonical
 from heedful.errors import DataError
 
 __all__ = ["Labelled", "LabelledFile", "Sentence", "iterate_sentences", "read_labelled"]
@@ -30,6 +32,7 @@ class LabelledFile:
     format: str = "auto"
     column: str = ""
     tokens: str = "tokens"
+    encoding: str = UTF8
 
     def reader(self, path: str | Path) -> LabelFormat:
         """Return the format of a file.
@@ -64,8 +67,8 @@ class Labelled(Dataset):
 
     @property
     def answers(self) -> list[tuple[str, ...]]:
-        """The labels of each sentence."""
-        return [sentence.labels for sentence in self.sentences]
+        """The labels of each sentence, in their canonical form."""
+        return [tuple(map(canonical, sentence.labels)) for sentence in self.sentences]
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -96,7 +99,7 @@ class Labelled(Dataset):
 
     def flat_labels(self) -> Iterator[str]:
         """Yield the label of every token."""
-        return chain.from_iterable(sentence.labels for sentence in self.sentences)
+        return chain.from_iterable(self.answers)
 
 
 def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sentence]:
@@ -104,7 +107,7 @@ def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sente
 
     Raises: DataError naming file and line, see the formats.
     """
-    return options.reader(path).read(Path(path), iterate_lines(path))
+    return options.reader(path).read(Path(path), iterate_lines(path, options.encoding))
 
 
 def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelled:
@@ -117,7 +120,7 @@ def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelle
     for path in paths:
         check_file(path)
         reader = options.reader(path)
-        parsed = reader.read(Path(path), iterate_lines(path))
+        parsed = reader.read(Path(path), iterate_lines(path, options.encoding))
         with_tokens = [sentence for sentence in parsed if sentence.tokens]
         if not with_tokens:
             raise DataError("the file is empty: it holds no token.", path=path)

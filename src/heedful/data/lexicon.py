@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from heedful.data.words import RULES
 from heedful.errors import RunError
 
 VOCABULARY: Final = "vocabulary.json"
 """The file of a run folder that holds its lexicons."""
 RESERVED: Final = 2
 """Number of reserved ids: 0 is padding, 1 unknown; entries follow."""
-_FORMAT: Final = "heedful lexicon 1"
+_FORMATS: Final = {f"heedful lexicon {rules}": rules for rules in range(1, RULES + 1)}
+"""Format of a file -> the version of the rules that its entries were learned by (`heedful.data.words.RULES`)."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,26 @@ class Lexicon:
         return item in self.index
 
 
-def save_lexicons(path: Path, lexicons: Mapping[str, Lexicon]) -> None:
+def save_lexicons(path: Path, lexicons: Mapping[str, Lexicon], *, rules: int = RULES) -> None:
     """Write lexicons as JSON, keeping others that the file already holds. The output is deterministic.
 
-    The lexicons of the input and of the answer share one file.
+    The lexicons of the input and of the answer share one file, and the version of the rules of the input.
+
+    Raises: RunError when the file that is there is damaged.
     """
-    existing = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    existing = _read(path) if path.exists() else {}
     entries = {name: list(lexicon.entries) for name, lexicon in lexicons.items()}
-    content = {"format": _FORMAT, **existing, **entries}
+    content = {"format": f"heedful lexicon {rules}", **existing, **entries}
     text = json.dumps(content, ensure_ascii=False, indent=0)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def load_rules(path: Path) -> int:
+    """Return the version of the rules by which the entries of a file were learned.
+
+    Raises: RunError as `load_lexicons`.
+    """
+    return _FORMATS[_read(path)["format"]]
 
 
 def load_lexicons(path: Path, names: Sequence[str]) -> list[Lexicon]:
@@ -82,18 +94,7 @@ def load_lexicons(path: Path, names: Sequence[str]) -> list[Lexicon]:
 
     Raises: RunError for a file that is missing, damaged, or in another format.
     """
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"{path}: the vocabulary cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise RunError(
-            f"{path}: the vocabulary is damaged or truncated ({error}); copy it again."
-        ) from None
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise RunError(
-            f"{path}: not a vocabulary written by Heedful (expected format {_FORMAT!r})."
-        )
+    content = _read(path)
     loaded: list[Any] = [content.get(name) for name in names]
     for entries in loaded:
         valid = isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
@@ -102,3 +103,19 @@ def load_lexicons(path: Path, names: Sequence[str]) -> list[Lexicon]:
                 f"{path}: the vocabulary is damaged: its parts are inconsistent; copy it again."
             )
     return [Lexicon(tuple(entries)) for entries in loaded]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: the vocabulary cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path}: the vocabulary is damaged or truncated ({error}); copy it again."
+        ) from None
+    if not isinstance(content, dict) or content.get("format") not in _FORMATS:
+        raise RunError(
+            f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
+        )
+    return content

@@ -1,165 +1,257 @@
-"""Readers of two columns of TSV, CSV and JSON Lines files."""
+"""Table formats (TSV, CSV, JSON Lines): rows of named fields, written back unchanged with columns added."""
 
 from __future__ import annotations
 
+import abc
 import csv
+import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Final
 
-from heedful.errors import DataError, nearest
+from heedful.data.delimiters import are_numbers, detect_delimiter, split_fields
+from heedful.data.json_lines import parse_object
+from heedful.data.table_rows import TableRow, check_columns, check_new_columns
+from heedful.errors import DataError
 
-Record = tuple[int, list[str]]
-"""The first line number of a row, and its fields."""
+Value = str | float | Sequence[str] | None
+"""The value of an added column: a label, a number, several labels, or nothing."""
+
+_LONGEST_FIELD: Final = 2**31 - 1
 
 
-def table_rows(
-    path: Path, lines: Iterator[str], columns: tuple[str, str]
-) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Lazily yield each row's first line number and the values of the two columns.
+class Table(abc.ABC):
+    """A table format: reads rows as named fields, and appends columns to a row.
 
-    Raises:
-        DataError: see `heedful.data.files.read_table`.
+    A blank line is no row, except in a table of one column, where it is an empty field.
     """
-    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
-    if suffix not in FORMATS:
-        raise DataError(
-            f"unknown table format {suffix!r}; the file name must end in one of {', '.join(FORMATS)} "
-            "(.gz may follow), or give two line-aligned files.",
-            path=path,
-        )
-    return FORMATS[suffix](path, lines, columns)
+
+    def __init__(self, separator: str = ""):
+        self.separator = separator or ","
+        """Separates several labels in one added field."""
+        self.raw_header: str | None = None
+        """The unchanged header line once it has been read; None if the format or the file has none."""
+
+    @abc.abstractmethod
+    def rows(
+        self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
+    ) -> Iterator[TableRow]:
+        """Lazily yield the rows.
+
+        If every name in `required` is a number that is not in the first line, the file has no header and its
+        columns are named "1", "2", ...
+
+        Raises: DataError naming file and line, also for an `added` column that already exists, and for a `required`
+            column that the header lacks; JSON has no header, see `TableRow.value`.
+        """
+
+    @abc.abstractmethod
+    def extend(self, raw: str, added: Mapping[str, Value]) -> str:
+        """Return the text of a row with columns appended."""
+
+    def header(self, added: Sequence[str]) -> str | None:
+        """Return the header with column names appended; None without a header."""
+        if self.raw_header is None:
+            return None
+        return self.extend(self.raw_header, {name: name for name in added})
 
 
-def _tsv_records(lines: Iterator[str]) -> Iterator[Record]:
-    # TSV has no quoting: a quotation mark is part of the text.
-    for number, line in enumerate(lines, start=1):
-        yield number, line.split("\t")
+class TsvTable(Table):
+    """Tab-separated values without quoting: a quotation mark is part of the text."""
 
+    hint = "a field may not hold a tab"
+    """How to fix a row with a wrong number of fields."""
 
-def _csv_records(path: Path, lines: Iterator[str]) -> Iterator[Record]:
-    reader = csv.reader((line + "\n" for line in lines), strict=True)
-    start = 1
-    try:
-        for fields in reader:
-            yield start, fields
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"the row that starts here is not valid CSV ({error}); a field that holds a comma, a "
-            'quotation mark or a line break is written "like ""this""".',
-            path=path,
-            line=start,
-        ) from None
+    def rows(
+        self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
+    ) -> Iterator[TableRow]:
+        records = ((number, line, line.split("\t")) for number, line in enumerate(lines, start=1))
+        return self._named_fields(path, records, required, added)
 
+    def extend(self, raw: str, added: Mapping[str, Value]) -> str:
+        values = (_as_field(value, self.separator) for value in added.values())
+        return "\t".join([raw, *(" ".join(value.split()) for value in values)])
 
-def _select_columns(
-    path: Path, records: Iterator[Record], columns: tuple[str, str], hint: str
-) -> Iterator[tuple[int, tuple[str, str]]]:
-    first_number, first = next(records, (0, []))
-    if not first_number:
-        raise DataError("the file is empty.", path=path)
-    numbered = all(name.isdecimal() and name not in first for name in columns)
-    source, target = (
-        _index_by_number(path, first, name) if numbered else _index_by_name(path, first, name)
-        for name in columns
-    )
-    if numbered:
-        yield first_number, (first[source], first[target])
-    for number, fields in records:
-        if len(fields) != len(first):
+    def check_delimiter(self, path: Path, header: str, required: Sequence[str]) -> None:
+        """Raise DataError for a header of other separators than tabs."""
+        delimiter = detect_delimiter(header, required)
+        if (
+            "\t" not in header
+            and required
+            and set(required) <= set(split_fields(header, delimiter))
+        ):
             raise DataError(
-                f"the row has {len(fields)} fields and the first line has {len(first)}; {hint}.",
+                f"the columns are separated by {delimiter!r}, not by tabs; name the file .csv.",
                 path=path,
-                line=number,
+                line=1,
             )
-        yield number, (fields[source], fields[target])
+
+    def _named_fields(
+        self,
+        path: Path,
+        records: Iterator[tuple[int, str, list[str]]],
+        required: Sequence[str],
+        added: Sequence[str],
+    ) -> Iterator[TableRow]:
+        number, raw, first = next(records, (0, "", []))
+        if not number:
+            raise DataError("the file is empty.", path=path)
+        numbered = are_numbers(required, first)
+        names = [str(index + 1) for index in range(len(first))] if numbered else first
+        for name in names:
+            if name in required and names.count(name) > 1:
+                raise DataError(
+                    f"the column name {name!r} occurs twice; rename one.", path=path, line=1
+                )
+        if not numbered and not set(required) <= set(names):
+            self.check_delimiter(path, raw, required)
+        check_columns(path, names, required)
+        if numbered:
+            yield TableRow(path, number, raw, dict(zip(names, first, strict=True)))
+        else:
+            self.raw_header = raw
+            check_new_columns(path, names, added)
+        for number, raw, fields in records:
+            if len(names) > 1 and not raw.strip(" "):
+                continue
+            if len(fields) != len(names):
+                raise DataError(
+                    f"the row has {len(fields)} fields and the first line has {len(names)}; "
+                    f"{self.hint}.",
+                    path=path,
+                    line=number,
+                )
+            yield TableRow(path, number, raw, dict(zip(names, fields, strict=True)))
 
 
-def _index_by_number(path: Path, first: list[str], name: str) -> int:
-    if not 1 <= int(name) <= len(first):
-        raise DataError(
-            f"there is no column {name}: the first line has {len(first)} fields, counted from 1.",
-            path=path,
-            line=1,
-        )
-    return int(name) - 1
+class CsvTable(TsvTable):
+    """Separated values with double-quoted fields (RFC 4180); a row may span several lines.
 
+    The separator is found by the first line (`detect_delimiter`). Spaces before a field are not part of it.
+    """
 
-def _index_by_name(path: Path, header: list[str], name: str) -> int:
-    if name not in header:
-        raise DataError(_missing_column(name, header), path=path, line=1)
-    if header.count(name) > 1:
-        raise DataError(f"the column name {name!r} occurs twice; rename one.", path=path, line=1)
-    return header.index(name)
-
-
-def _missing_column(name: str, present: list[str]) -> str:
-    near = nearest(name, present)
-    hint = f"; did you mean {near!r}?" if near else "."
-    return f"there is no column {name!r}{hint} The columns are: {', '.join(present)}."
-
-
-def _read_tsv(
-    path: Path, lines: Iterator[str], columns: tuple[str, str]
-) -> Iterator[tuple[int, tuple[str, str]]]:
-    return _select_columns(path, _tsv_records(lines), columns, "a field may not hold a tab")
-
-
-def _read_csv(
-    path: Path, lines: Iterator[str], columns: tuple[str, str]
-) -> Iterator[tuple[int, tuple[str, str]]]:
+    delimiter = ","
     hint = 'a field that holds a comma is written in "quotation marks"'
-    return _select_columns(path, _csv_records(path, lines), columns, hint)
 
+    def rows(
+        self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
+    ) -> Iterator[TableRow]:
+        for first in lines:
+            self.delimiter = detect_delimiter(first, required)
+            if self.delimiter != ",":
+                self.hint = (
+                    f"the first line separates by {self.delimiter!r}; a field that holds it is written in "
+                    '"quotation marks"'
+                )
+            lines = chain([first], lines)
+            break
+        return self._named_fields(path, self._records(path, lines), required, added)
 
-def _read_json_lines(
-    path: Path, lines: Iterator[str], columns: tuple[str, str]
-) -> Iterator[tuple[int, tuple[str, str]]]:
-    for number, line in enumerate(lines, start=1):
+    def extend(self, raw: str, added: Mapping[str, Value]) -> str:
+        buffer = io.StringIO()
+        values = [_as_field(value, self.separator) for value in added.values()]
+        csv.writer(buffer, lineterminator="", delimiter=self.delimiter).writerow(values)
+        return f"{raw}{self.delimiter}{buffer.getvalue()}"
+
+    def check_delimiter(self, path: Path, header: str, required: Sequence[str]) -> None:
+        """Do nothing: the delimiter is by the header."""
+
+    def _records(self, path: Path, lines: Iterator[str]) -> Iterator[tuple[int, str, list[str]]]:
+        raw_lines: list[str] = []
+
+        def recording() -> Iterator[str]:
+            for line in lines:
+                raw_lines.append(line)
+                yield line + "\n"
+
+        csv.field_size_limit(_LONGEST_FIELD)
+        reader = csv.reader(
+            recording(), strict=True, delimiter=self.delimiter, skipinitialspace=True
+        )
+        start = 1
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            for fields in reader:
+                yield start, "\n".join(raw_lines), fields or [""]
+                start = reader.line_num + 1
+                raw_lines.clear()
+        except csv.Error as error:
             raise DataError(
-                f"not valid JSON ({error}); each line must be one JSON object.",
+                f"the row that starts here is not valid CSV ({error}); a field that holds a comma, a "
+                'quotation mark or a line break is written "like ""this""".',
                 path=path,
-                line=number,
+                line=start,
             ) from None
-        if not isinstance(row, dict):
-            raise DataError(
-                f"got a JSON {type(row).__name__}; each line must be one JSON object.",
-                path=path,
-                line=number,
-            )
-        yield number, (_text(path, number, row, columns[0]), _text(path, number, row, columns[1]))
 
 
-def _text(path: Path, number: int, row: dict[str, object], name: str) -> str:
-    if name not in row:
-        raise DataError(_missing_column(name, list(row)), path=path, line=number)
-    value = row[name]
-    if not isinstance(value, str):
-        raise DataError(
-            f"column {name!r} holds {json.dumps(value)[:40]}; expected a string.",
-            path=path,
-            line=number,
+class JsonLinesTable(Table):
+    """One JSON object per line."""
+
+    def rows(
+        self, path: Path, lines: Iterator[str], required: Sequence[str], added: Sequence[str] = ()
+    ) -> Iterator[TableRow]:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            fields = parse_object(path, number, line)
+            check_new_columns(path, list(fields), added, number)
+            yield TableRow(path, number, line, fields)
+
+    def extend(self, raw: str, added: Mapping[str, Value]) -> str:
+        values = json.dumps(
+            {name: _json_value(value) for name, value in added.items()}, ensure_ascii=False
         )
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise DataError(
-            f"column {name!r} holds an unpaired surrogate (\\ud800 to \\udfff), which is not a character; remove it.",
-            path=path,
-            line=number,
-        )
-    return value
+        kept = raw.rstrip()[:-1].rstrip()
+        return f"{kept}{'' if kept == '{' else ', '}{values[1:]}"
 
 
-Reader = Callable[[Path, Iterator[str], tuple[str, str]], Iterator[tuple[int, tuple[str, str]]]]
-
-FORMATS: dict[str, Reader] = {
-    ".tsv": _read_tsv,
-    ".tab": _read_tsv,
-    ".csv": _read_csv,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
+TABLES: dict[str, type[Table]] = {
+    ".tsv": TsvTable,
+    ".tab": TsvTable,
+    ".csv": CsvTable,
+    ".jsonl": JsonLinesTable,
+    ".ndjson": JsonLinesTable,
 }
-"""File extension -> its reader, `FORMATS[extension](path, lines, columns)`; .gz may follow."""
+"""File extension -> its format; .gz may follow."""
+
+
+def extension(path: Path) -> str:
+    """Return the extension that tells the format, without .gz.
+
+    >>> extension(Path("a.CSV.gz"))
+    '.csv'
+    """
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+
+
+def table_format(path: Path, separator: str = "", *, advice: str = "") -> Table:
+    """Return the table format of a file, selected by its extension.
+
+    Args:
+        path: the file.
+        separator: of several labels in one added field.
+        advice: what else can be done about an unknown extension, for the error.
+
+    Raises: DataError for an unknown extension.
+    """
+    suffix = extension(path)
+    if suffix not in TABLES:
+        raise DataError(
+            f"unknown table format {suffix!r}; the file name must end in one of {', '.join(TABLES)} "
+            f"(.gz may follow){advice}.",
+            path=path,
+        )
+    return TABLES[suffix](separator)
+
+
+def _as_field(value: Value, separator: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return f"{value:.6g}" if isinstance(value, float | int) else separator.join(value)
+
+
+def _json_value(value: Value) -> object:
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,63 +1,21 @@
-"""Texts with an answer each (one label, several labels or a number), read from tables."""
+"""Datasets of texts with an answer each, read from tables."""
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from heedful.data.dataset import Dataset, parse_number, preferred, repeat_to_length
+from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.files import check_file, iterate_lines
-from heedful.data.text_tables import TextTable, text_table
-from heedful.errors import DataError, OptionError, nearest
+from heedful.data.table_rows import TableRow
+from heedful.data.tables import Table
+from heedful.data.text_rows import IncompleteRowError, Text, TextColumns, read_answered, read_text
+from heedful.errors import DataError, OptionError
 
 __all__ = ["Text", "TextColumns", "Texts", "iterate_texts", "read_texts", "split_validation"]
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text, its answers as strings, and its row in the file."""
-
-    text: str
-    answers: tuple[str, ...] = ()
-    """Empty if the file has none."""
-    raw: str = ""
-    path: Path | None = None
-    line: int | None = None
-
-    def error(self, message: str) -> DataError:
-        """Return an error about this text, with its file and line."""
-        return DataError(message, path=self.path, line=self.line)
-
-    def number(self) -> float:
-        """Return the answer as a number.
-
-        Raises: DataError, see `parse_number`.
-
-        >>> Text("a", ("2.5",)).number()
-        2.5
-        """
-        [answer] = self.answers
-        return parse_number(answer, self.error)
-
-
-@dataclass(frozen=True)
-class TextColumns:
-    """Column names of a table; one-based numbers if it has no header."""
-
-    text: str = "text"
-    answer: str = "label"
-    separator: str = ""
-    """Separator of several answers in one field; empty: a field is one answer."""
-    answer_is_label: bool = True
-    """Whether a validation split is stratified by label; false for numbers."""
-
-    def table(self, path: str | Path) -> TextTable:
-        """Return the reader and writer for a file."""
-        return text_table(Path(path), self.separator)
 
 
 DISPLAY_CHARACTERS = range(15, 80)
@@ -75,6 +33,7 @@ class Texts(Dataset):
 
     rows: Sequence[Text]
     name: str = "texts"
+    skipped: Sequence[str] = ()
     example: ClassVar[str] = "text"
 
     @property
@@ -104,7 +63,7 @@ class Texts(Dataset):
         return self.answers
 
     def showcase(self, count: int) -> list[str]:
-        distinct = list(dict.fromkeys(self.inputs))
+        distinct = list(dict.fromkeys(" ".join(text.split()) for text in self.inputs))
         return preferred(distinct, [len(text) in DISPLAY_CHARACTERS for text in distinct], count)
 
     def error(self, row: int, message: str, position: int = 0) -> DataError:
@@ -112,59 +71,53 @@ class Texts(Dataset):
 
 
 def iterate_texts(
-    table: TextTable,
+    table: Table,
     path: Path,
     lines: Iterator[str],
     columns: TextColumns,
     *,
-    answers: bool,
     added: Sequence[str] = (),
 ) -> Iterator[Text]:
-    """Lazily yield the texts of one file.
+    """Lazily yield the texts of one file, without answers.
 
     Args:
         table: the table format.
         path: the file, for errors.
         lines: its lines.
         columns: the columns to read.
-        answers: whether to read the answers.
         added: columns to be written later, which the file must not have.
 
     Raises: DataError naming file and line, see `read_texts`; also for an existing `added` column.
     """
-    required = (columns.text, columns.answer) if answers else (columns.text,)
-    for row in table.rows(path, lines, required, added):
-        value = row.fields[columns.text]
-        if not isinstance(value, str):
-            raise DataError(
-                f"column {columns.text!r} holds {json.dumps(value)[:40]}; expected a string.",
-                path=path,
-                line=row.line,
-            )
-        text = Text(" ".join(value.split()), (), row.raw, path, row.line)
-        if answers:
-            text = replace(text, answers=_answers(text, row.fields[columns.answer], columns))
-        yield text
+    for row in table.rows(path, lines, (columns.text,), added):
+        yield read_text(row, columns)
 
 
 def read_texts(paths: Sequence[str | Path], columns: TextColumns) -> Texts:
     """Read the texts and answers of one or several tables, plain or gzipped.
 
-    Raises: DataError naming file and line, for a file that is missing, empty, not UTF-8 or malformed, a
-        missing column (the nearest name is suggested), an empty text or answer.
+    With `columns.skip_bad` rows without a text or an answer are left out, and listed in `Texts.skipped`.
+
+    Raises: DataError naming file and line, for a file that is missing, empty, in another encoding or malformed, a
+        missing column (the nearest name is suggested), an empty text or answer, a target that is not a number.
     """
     texts: list[Text] = []
-    for path in paths:
+    skipped: list[str] = []
+    for path in map(Path, paths):
         check_file(path)
-        table = columns.table(path)
-        rows = list(iterate_texts(table, Path(path), iterate_lines(path), columns, answers=True))
-        if not rows:
-            raise DataError("the file holds no rows.", path=path)
-        for row in rows:
-            if not row.text:
-                raise row.error(f"column {columns.text!r} is empty; fill it in or remove the row.")
-        texts += rows
-    return Texts(texts, " + ".join(str(path) for path in paths))
+        before = len(texts)
+        lines = iterate_lines(path, columns.encoding)
+        for row in columns.table(path).rows(path, lines, (columns.text, *columns.answers)):
+            try:
+                texts.append(read_answered(row, columns))
+            except IncompleteRowError as error:
+                if not columns.skip_bad:
+                    raise
+                skipped.append(str(error))
+        if len(texts) == before:
+            left_out = " that can be used" if skipped else ""
+            raise DataError(f"the file holds no rows{left_out}.", path=path)
+    return Texts(texts, " + ".join(str(path) for path in paths), skipped)
 
 
 def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, name: str) -> Texts:
@@ -175,50 +128,17 @@ def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, na
     >>> texts_of_rows([{"text": "Who?", "label": "HUM"}], TextColumns(), "train").answers
     [('HUM',)]
     """
-    texts = []
-    for number, row in enumerate(rows, start=1):
-        origin = Path(f"example {number} of {name}")
-        for column in (columns.text, columns.answer):
-            if column not in row:
-                near = nearest(column, list(row))
-                hint = f"; did you mean {near!r}?" if near else "."
-                raise DataError(
-                    f"there is no column {column!r}{hint} The columns are: {', '.join(row)}.",
-                    path=origin,
-                )
-        value = row[columns.text]
-        if not isinstance(value, str) or not value.strip():
-            raise DataError(
-                f"column {columns.text!r} is {value!r}; expected a non-empty string.", path=origin
-            )
-        text = Text(" ".join(value.split()), (), "", origin)
-        texts.append(replace(text, answers=_answers(text, row[columns.answer], columns)))
-    return Texts(texts, name)
-
-
-def _answers(text: Text, value: object, columns: TextColumns) -> tuple[str, ...]:
-    """Parse the answers of one field: exactly one without a separator, any number with one."""
-    if isinstance(value, list) and columns.separator:
-        parts = [_as_text(text, each, columns.answer) for each in value]
-    else:
-        field = _as_text(text, value, columns.answer)
-        parts = field.split(columns.separator) if columns.separator else [field]
-    answers = [" ".join(part.split()) for part in parts]
-    if columns.separator:
-        return tuple(dict.fromkeys(answer for answer in answers if answer))
-    if not answers[0]:
-        raise text.error(f"column {columns.answer!r} is empty; fill it in or remove the row.")
-    return tuple(answers)
-
-
-def _as_text(text: Text, value: object, column: str) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, list | dict):
-        raise text.error(
-            f"column {column!r} holds {json.dumps(value)[:40]}; expected a string or a number."
-        )
-    return json.dumps(value)
+    texts: list[Text] = []
+    skipped: list[str] = []
+    for number, fields in enumerate(rows, start=1):
+        row = TableRow(Path(f"example {number} of {name}"), None, "", fields)
+        try:
+            texts.append(read_answered(row, columns))
+        except IncompleteRowError as error:
+            if not columns.skip_bad:
+                raise
+            skipped.append(str(error))
+    return Texts(texts, name, skipped)
 
 
 def split_validation(
@@ -256,4 +176,4 @@ def split_validation(
         )
     train = [row for index, row in enumerate(data.rows) if index not in chosen]
     valid = [row for index, row in enumerate(data.rows) if index in chosen]
-    return Texts(train, data.name), Texts(valid, f"{share:g} of {data.name}")
+    return Texts(train, data.name, data.skipped), Texts(valid, f"{share:g} of {data.name}")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.data.files import iterate_lines
+from heedful.data.words import canonical
 from heedful.errors import DataError, RunError
 
 SIZES: Final = "vectors.json"
@@ -69,11 +70,12 @@ def read_vectors(
     """Read the vectors of the words in `wanted`, and of the first `others` further words.
 
     Each line is a word and its numbers, separated by spaces. A first line of two integers (word count and width)
-    is a header. Of duplicate words, also after lower-casing, the first is used.
+    is a header. Words are compared in their `canonical` form. Of duplicate words, also after lower-casing, the first
+    is used.
 
     Args:
         path: the file, plain or gzipped.
-        wanted: the words to read, in lower case if `lowercase`.
+        wanted: the words to read, in their canonical form, and in lower case if `lowercase`.
         others: the number of further words to read; such files are sorted by decreasing frequency.
         lowercase: whether to lower-case the words of the file.
 
@@ -83,7 +85,8 @@ def read_vectors(
     words: dict[str, int] = {}
     rows: list[NDArray[np.float32]] = []
     for number, word, values in _lines(path):
-        name = word.lower() if lowercase else word
+        name = canonical(word)
+        name = name.lower() if lowercase else name
         if name in words or not (name in wanted or others):
             continue
         if name not in wanted:
@@ -98,7 +101,7 @@ def read_vectors(
 def _lines(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
     """Lazily yield (line number, word, numbers as strings), all with the same count of numbers."""
     width = declared = read = 0
-    for number, line in enumerate(iterate_lines(path), start=1):
+    for number, line in enumerate(iterate_lines(path, advice=""), start=1):
         fields = line.rstrip(" ").split(" ")
         if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
             declared, width = int(fields[0]), int(fields[1])

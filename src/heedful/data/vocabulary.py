@@ -23,13 +23,14 @@ from heedful.data.hf_tokenizers import (
     word_tokenizer,
 )
 from heedful.data.vocabulary_training import LEARNERS
-from heedful.data.words import SPACE_MARK, normalise, starts_unspaced
+from heedful.data.words import RULES, SPACE_MARK, normalise, starts_unspaced
 from heedful.errors import DataError, OptionError, RunError, unknown_choice
 
 UNKNOWN_TEXT = "⁇"
 """Decoded form of an unknown piece."""
 
-_FORMAT = "heedful vocabulary 1"
+_FORMATS = {f"heedful vocabulary {rules}": rules for rules in range(1, RULES + 1)}
+"""Format of a file -> the version of the rules that it was learned by."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Vocabulary:
     """bpe: the merges, in the order learned."""
     scores: tuple[float, ...] = ()
     """unigram: the log-probability of each learned piece."""
+    rules: int = RULES
+    """Version of the rules by which texts are normalised and split, see `heedful.data.words.RULES`."""
 
     pad_id: ClassVar[int] = 0
     unk_id: ClassVar[int] = 1
@@ -119,9 +122,13 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(RESERVED) + len(self.learned)
 
+    def normalise(self, text: str) -> str:
+        """Return the form of a text that is encoded and decoded."""
+        return normalise(text, lowercase=self.lowercase, rules=self.rules)
+
     def words(self, text: str) -> list[str]:
         """Return the words that `Encoding.word_ids` indexes; see `heedful.data.words.words`."""
-        return word_rules.words(normalise(text, lowercase=self.lowercase))
+        return word_rules.words(self.normalise(text))
 
     def encode(self, text: str) -> Encoding:
         """Encode a text."""
@@ -142,10 +149,7 @@ class Vocabulary:
         return [item.ids for item in encodings]
 
     def _preprocess(self, texts: Iterable[str]) -> list[str]:
-        return [
-            _with_space_marks(normalise(text, lowercase=self.lowercase), self.kind)
-            for text in texts
-        ]
+        return [_with_space_marks(self.normalise(text), self.kind) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode ids to text; padding, begin and end are dropped, unknown pieces become "⁇".
@@ -187,7 +191,7 @@ class Vocabulary:
     def save(self, path: str | Path) -> None:
         """Write the vocabulary as JSON. The output is deterministic."""
         content = {
-            "format": _FORMAT,
+            "format": f"heedful vocabulary {self.rules}",
             "kind": self.kind,
             "lowercase": self.lowercase,
             "pieces": self.learned,
@@ -212,9 +216,9 @@ class Vocabulary:
             raise RunError(
                 f"{path}: the vocabulary is damaged or truncated ({error}); copy it again."
             ) from None
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        if not isinstance(content, dict) or content.get("format") not in _FORMATS:
             raise RunError(
-                f"{path}: not a vocabulary written by Heedful (expected format {_FORMAT!r})."
+                f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
             )
         return cls._validated(path, content)
 
@@ -234,7 +238,9 @@ class Vocabulary:
                 f"{path}: the vocabulary is damaged: its parts are inconsistent; copy it again."
             )
         pairs = tuple((left, right) for left, right in merges)
-        return cls(kind, lowercase, tuple(pieces), pairs, tuple(scores))
+        return cls(
+            kind, lowercase, tuple(pieces), pairs, tuple(scores), _FORMATS[content["format"]]
+        )
 
 
 def _are_pieces(value: Any) -> bool:
@@ -272,9 +278,13 @@ def _with_space_marks(text: str, kind: str) -> str:
 
 
 KINDS: dict[str, Callable[[Vocabulary], Tokenizer]] = {
-    "bpe": lambda vocabulary: bpe_tokenizer(vocabulary.learned, vocabulary.merges),
-    "unigram": lambda vocabulary: unigram_tokenizer(vocabulary.learned, vocabulary.scores),
-    "word": lambda vocabulary: word_tokenizer(vocabulary.learned),
-    "char": lambda vocabulary: character_tokenizer(vocabulary.learned),
+    "bpe": lambda vocabulary: bpe_tokenizer(
+        vocabulary.learned, vocabulary.merges, vocabulary.rules
+    ),
+    "unigram": lambda vocabulary: unigram_tokenizer(
+        vocabulary.learned, vocabulary.scores, vocabulary.rules
+    ),
+    "word": lambda vocabulary: word_tokenizer(vocabulary.learned, vocabulary.rules),
+    "char": lambda vocabulary: character_tokenizer(vocabulary.learned, vocabulary.rules),
 }
 """Vocabulary kind -> its tokenizer."""

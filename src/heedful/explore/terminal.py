@@ -11,11 +11,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from heedful.data.words import graphemes
 from heedful.errors import unknown_choice
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import kind_name
 from heedful.explore.subword_merging import MERGED_NOTE
-from heedful.explore.tokens import graphemes, truncate, visible
+from heedful.explore.tokens import truncate, visible
 
 _CELL_WIDTH: Final = 2
 """Terminal columns of a heat map cell: about square, and wide enough for an East Asian character."""

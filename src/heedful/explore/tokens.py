@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
 
 from rich.cells import cell_len
+
+from heedful.data.words import graphemes
 
 _SIGNS: Final = {" ": "␣", "\u00a0": "␣", "\n": "⏎", "\u2028": "⏎", "\u2029": "⏎", "\t": "→"}
 _INVISIBLE: Final = re.compile(
@@ -21,23 +22,6 @@ def visible(token: str) -> str:
     ('a␣b⏎', '∅')
     """
     return _INVISIBLE.sub(lambda match: _SIGNS.get(match[0], "�"), token) or "∅"
-
-
-def graphemes(text: str) -> list[str]:
-    """Split into approximate grapheme clusters: combining marks and joined emoji stay with their base.
-
-    >>> [len(cluster) for cluster in graphemes("e\u0301a")]
-    [2, 1]
-    """
-    clusters: list[str] = []
-    for character in text:
-        extends = unicodedata.category(character) in ("Mn", "Mc", "Me") or character == "\u200d"
-        selector = 0x1F3FB <= ord(character) <= 0x1F3FF
-        if clusters and (extends or selector or clusters[-1].endswith("\u200d")):
-            clusters[-1] += character
-        else:
-            clusters.append(character)
-    return clusters
 
 
 def truncate(token: str, cells: int = 24) -> str:

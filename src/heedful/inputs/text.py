@@ -33,7 +33,7 @@ class TextVocabulary(Section):
     kind: Literal["word", "space", "char", "bpe", "unigram"] = Field(
         "word",
         description="word: splits off punctuation, and each character of Chinese, Japanese and Thai; space: splits at "
-        "spaces; char; bpe and unigram: sub-words learned from the training texts.",
+        "spaces; char: grapheme clusters; bpe and unigram: sub-words learned from the training texts.",
     )
     min_frequency: int = Field(
         2,
@@ -108,7 +108,7 @@ class Text(EmbeddedInput[str, TokenIds]):
         tokens = Tokens.load(config, folder)
         # The actual frequencies are loaded with the weights.
         frequencies = torch.zeros(len(tokens.words))
-        tokenizer = TextTokenizer.load(config.vocabulary.kind, folder)
+        tokenizer = TextTokenizer.load(config.vocabulary.kind, folder, rules=tokens.rules)
         return cls(tokenizer, tokens, config.data.max_length, config.frequency, frequencies)
 
     def save(self, folder: Path) -> None:
@@ -137,7 +137,7 @@ class Text(EmbeddedInput[str, TokenIds]):
         return self._tokenize([example])[0]
 
     def title(self, example: str) -> str:
-        return example
+        return " ".join(example.split())
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[str]]:
         tokenized = self.tokenizer.tokenize_batch(texts)

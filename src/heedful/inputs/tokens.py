@@ -14,8 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from heedful.data.batching import pad_ids
-from heedful.data.lexicon import VOCABULARY, Lexicon, load_lexicons, save_lexicons
+from heedful.data.lexicon import VOCABULARY, Lexicon, load_lexicons, load_rules, save_lexicons
 from heedful.data.vectors import VectorSizes, read_vectors
+from heedful.data.words import RULES, canonical
 from heedful.inputs.base import EmbeddedInput
 from heedful.models.config import Section
 from heedful.models.encoders.inputs import (
@@ -54,6 +55,7 @@ class TokenIds(NamedTuple):
 class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     """Encodes tokens as word ids and character ids; the character ids of each spelling are cached.
 
+    Tokens that are canonically equal are the same word (`heedful.data.words.canonical`).
     Reads the sections vocabulary (`TokenVocabulary`) and inputs (`TokenInputsConfig`).
 
     >>> tokens = Tokens.of(["The", "the", "dog"], TokenVocabulary(min_frequency=1))
@@ -71,6 +73,8 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     """Sizes of the pre-trained vectors; None without vectors."""
     vector_values: Tensor | None = field(default=None, repr=False, compare=False)
     """(words, width); set only in training, since a run stores the vectors among its weights."""
+    rules: int = RULES
+    """Version of the rules that the words were learned by; version 1 took tokens as they were written."""
     _spelling_ids: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _characters: list[array[int]] = field(default_factory=list, repr=False, compare=False)
 
@@ -92,7 +96,7 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
 
         Raises: DataError naming file and line, for an invalid file of vectors.
         """
-        tokens = list(seen)
+        tokens = [canonical(token) for token in seen]
         words = [token.lower() for token in tokens] if options.lowercase else tokens
         learned = cls(
             Lexicon.learn(words, min_frequency=options.min_frequency, size=options.size),
@@ -131,6 +135,7 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
             self,
             words=initial.words.union(self.words),
             characters=initial.characters.union(self.characters),
+            rules=initial.rules,
             _spelling_ids={},
             _characters=[],
         )
@@ -138,11 +143,18 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         words, characters = load_lexicons(folder / VOCABULARY, ("words", "characters"))
-        return cls(words, characters, config.vocabulary, config.inputs, VectorSizes.load(folder))
+        return cls(
+            words,
+            characters,
+            config.vocabulary,
+            config.inputs,
+            VectorSizes.load(folder),
+            rules=load_rules(folder / VOCABULARY),
+        )
 
     def save(self, folder: Path) -> None:
         lexicons = {"words": self.words, "characters": self.characters}
-        save_lexicons(folder / VOCABULARY, lexicons)
+        save_lexicons(folder / VOCABULARY, lexicons, rules=self.rules)
         if self.vectors is not None:
             self.vectors.save(folder)
 
@@ -151,6 +163,8 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
 
     def encode_one(self, tokens: Sequence[str]) -> TokenIds:
         """Encode one sentence."""
+        if self.rules > 1:
+            tokens = [canonical(token) for token in tokens]
         words = (token.lower() for token in tokens) if self.options.lowercase else iter(tokens)
         spelling_ids = array("i", map(self._spelling_id, tokens))
         return TokenIds(array("i", self.words.ids(words)), spelling_ids)

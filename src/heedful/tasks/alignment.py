@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 from torch import Tensor
 
 from heedful.answers.alignment import Alignment, merge_pieces
-from heedful.data.words import normalise, words
 from heedful.decode.align import align
 from heedful.errors import DataError
 from heedful.tasks.predictor import Predictor
@@ -75,9 +74,8 @@ def align_words(predictor: Predictor, source: str, target: str) -> Alignment:
             raise DataError(f"the {name} has no words to align")
     tensors = encode_pair(predictor, source, target)
     aligned = align(predictor.model, tensors.source, tensors.source_lengths, tensors.target)
-    lowercase = predictor.config.vocabulary.lowercase
-    source_words = words(normalise(source, lowercase=lowercase))
-    target_words = words(normalise(target, lowercase=lowercase))
+    source_words = predictor.input.vocabulary.words(source)
+    target_words = predictor.answer.vocabulary.words(target)
     merged = merge_pieces(
         aligned.weights[0].detach().float().cpu(),
         predictor.input.vocabulary.encode(source),

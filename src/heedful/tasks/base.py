@@ -144,7 +144,12 @@ class Task:
         Raises: OptionError for an option that has no effect on this task.
         """
         supported = self.answer.search_options | self.answer.command_options
-        for section, name in (("data", "columns"), ("prediction", "column")):
+        for section, name in (
+            ("data", "columns"),
+            ("data", "encoding"),
+            ("data", "skip_bad"),
+            ("prediction", "column"),
+        ):
             field = self.configuration.model_fields.get(section)
             if field is not None and name in getattr(field.annotation, "model_fields", ()):
                 supported |= {name}

@@ -18,7 +18,13 @@ class ClassifyData(LabelColumn, TextData):
     """Files and columns of texts and labels."""
 
     def columns(self) -> TextColumns:
-        return TextColumns(self.text, self.label, self.separator)
+        return TextColumns(
+            self.text,
+            self.label,
+            self.separator,
+            encoding=self.encoding,
+            skip_bad=self.skip_bad,
+        )
 
 
 class ClassifyTraining(EncoderTraining):

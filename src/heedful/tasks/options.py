@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from heedful.data.decoding import canonical_name
 from heedful.errors import OptionError, unknown_choice
 
 TRANSFORMER: Final = "transformer"
@@ -26,10 +27,10 @@ class GivenOptions(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOption:
-    """An option `--name` of `heedful train TASK`."""
+    """An option of `heedful train TASK`: `--name`, with hyphens for underscores."""
 
     name: str
-    """Name on the command line, without dashes, and of the keyword of `heedful.train`."""
+    """Also the name of the keyword of `heedful.train`."""
     setting: str
     """The setting that it changes, such as `data.column`; `compare` has the options of the section data."""
     metavar: str
@@ -42,6 +43,8 @@ class TaskOption:
     """Whether it takes several values."""
     is_number: bool = False
     """Whether the value is written as a number instead of a string."""
+    flag: bool = False
+    """Whether it takes no value."""
     convert: Callable[[Any, GivenOptions], list[str]] | None = None
     """(value, all options) -> `section.key=value`, for an option that needs validation."""
 
@@ -73,6 +76,25 @@ def split_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
             f"got {', '.join(columns or ())!r}"
         )
     return names
+
+
+def read_otherwise(
+    data: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    encoding: str | None = None,
+    skip_bad: bool = False,
+) -> Any:
+    """Return the section `data` of a run with the options given for another file.
+
+    Raises: OptionError for an unknown encoding, or columns that are not two.
+    """
+    chosen = {
+        "columns": split_columns(columns),
+        "encoding": encoding and canonical_name(encoding),
+        "skip_bad": skip_bad,
+    }
+    return data.model_copy(update={name: value for name, value in chosen.items() if value})
 
 
 def _columns(value: Sequence[str], given: GivenOptions) -> list[str]:
@@ -206,7 +228,7 @@ TARGET: Final = TaskOption(
     name="target",
     setting="data.target",
     metavar="NAME",
-    help="Column of the numbers to predict.",
+    help="Column of the numbers to predict; several, separated by commas, are learned together.",
     default="target",
 )
 TABLES: Final = (
@@ -218,6 +240,21 @@ TABLES: Final = (
         default="10% of --train",
     ),
 )
+ENCODING: Final = TaskOption(
+    name="encoding",
+    setting="data.encoding",
+    metavar="NAME",
+    help="Encoding of the files, such as utf-16, cp1252 (Windows), gb18030 or shift_jis.",
+    default="utf-8",
+)
+SKIP_BAD: Final = TaskOption(
+    name="skip_bad",
+    setting="data.skip_bad",
+    metavar="",
+    help="Leave out rows without a text or an answer; the run lists them in skipped.txt.",
+    flag=True,
+)
+ROWS: Final = (ENCODING, SKIP_BAD)
 SERIES: Final = (
     train_files(
         "Training series: .ts; .npy; a .csv, .tsv or .jsonl table in long form (with --series) or per series; or "

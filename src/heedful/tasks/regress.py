@@ -20,7 +20,13 @@ class RegressData(TargetColumn, TextData):
     """Files and columns of texts and numbers."""
 
     def columns(self) -> TextColumns:
-        return TextColumns(self.text, self.target, answer_is_label=False)
+        return TextColumns(
+            self.text,
+            self.target,
+            answer_is_label=False,
+            encoding=self.encoding,
+            skip_bad=self.skip_bad,
+        )
 
 
 class RegressTraining(EncoderTraining):

@@ -34,7 +34,9 @@ class TargetColumn(Section):
     """Column of the target numbers."""
 
     target: str = Field(
-        "target", description="Target column; its number, from 1, in files without a header."
+        "target",
+        description="Target column; its number, from 1, in files without a header. Several columns, as in a,b, are "
+        "learned together; a row may lack some.",
     )
 
 

@@ -88,6 +88,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
                 "SRC TGT",
             ),
             options.COLUMNS,
+            options.ENCODING,
             options.MODEL,
             options.ATTENTION,
         ),
@@ -113,6 +114,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             ),
             valid_files("Validation sentences to select the best checkpoint, in the same format."),
             options.LABEL_COLUMN,
+            options.ENCODING,
             options.ENCODER,
         ),
         summary="Train a tagger: one label per token.",
@@ -132,7 +134,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     ),
     "classify": TaskEntry(
         module="heedful.tasks.classify",
-        options=(*options.TABLES, options.TEXT, options.LABEL, options.ENCODER),
+        options=(*options.TABLES, options.TEXT, options.LABEL, *options.ROWS, options.ENCODER),
         summary="Train a text classifier: one label per text.",
         description="For topics, sentiment, languages, intents. With the setting data.separator a text may have any "
         "number of labels.",
@@ -146,7 +148,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     ),
     "regress": TaskEntry(
         module="heedful.tasks.regress",
-        options=(*options.TABLES, options.TEXT, options.TARGET, options.ENCODER),
+        options=(*options.TABLES, options.TEXT, options.TARGET, *options.ROWS, options.ENCODER),
         summary="Train a text regressor: one number per text.",
         description="For ratings, prices, solubilities. Errors are reported in the units of the target.",
         train_examples=(
@@ -159,7 +161,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "classify-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="CLASSIFY",
-        options=(*options.SERIES, options.LABEL, options.ENCODER),
+        options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
         summary="Train a time-series classifier: one label per series.",
         description="For gestures, faults, heart beats: univariate or multivariate series.",
         train_examples=(
@@ -173,7 +175,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "regress-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="REGRESS",
-        options=(*options.SERIES, options.TARGET, options.ENCODER),
+        options=(*options.SERIES, options.ENCODING, options.TARGET, options.ENCODER),
         summary="Train a time-series regressor: one number per series.",
         description="For a temperature, a duration, a load: any number that depends on a whole series.",
         train_examples=("--train builtin:waves --encoder convolution --out runs/delays",),
@@ -184,7 +186,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "tag-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="TAG",
-        options=(*options.SERIES, options.LABEL, options.ENCODER),
+        options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
         summary="Train a time-series tagger: one label per step.",
         description="For sleep stages, activities, faults: any state that changes from step to step.",
         train_examples=("--train builtin:waves --encoder gru --out runs/states",),
@@ -195,7 +197,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "forecast": TaskEntry(
         module="heedful.tasks.series",
         attribute="FORECAST",
-        options=(*options.SERIES, options.HORIZON, options.ENCODER),
+        options=(*options.SERIES, options.ENCODING, options.HORIZON, options.ENCODER),
         summary="Train a time-series forecaster.",
         description="Predicts the next --horizon steps. Without --valid, the last steps of each series are held out "
         "for validation. Errors are compared with a persistence forecast (the last value) and, with the setting "

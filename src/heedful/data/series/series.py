@@ -31,6 +31,8 @@ class Series:
     name: str = ""
     path: Path | None = None
     line: int | None = None
+    step_lines: tuple[int, ...] = ()
+    """The line of each step, where each has one."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or 0 in self.values.shape:
@@ -93,8 +95,8 @@ class SeriesSet(Dataset):
     def error(self, row: int, message: str, position: int = 0) -> DataError:
         each = self.series[row]
         line = each.line
-        if line is not None and len(each.answer) == len(each.values):
-            line += position
+        if each.step_lines and len(each.answer) == len(each.values):
+            line = each.step_lines[position]
         return DataError(message, path=each.path, line=line)
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from heedful.data.decoding import UTF8
 from heedful.data.files import check_file, iterate_lines
+from heedful.data.number import number_advice, read_number
 from heedful.data.series.series import Series, Values, as_values
 from heedful.data.series.ts import read_ts
-from heedful.data.text_tables import TEXT_TABLES, TableRow, check_columns, text_table
+from heedful.data.table_rows import TableRow
+from heedful.data.tables import TABLES, extension, table_format
+from heedful.data.text_rows import split_names
+from heedful.data.words import canonical
 from heedful.errors import DataError
 
 MISSING = frozenset({"", "?", "na", "nan", "n/a", "null", "none"})
@@ -33,10 +39,21 @@ class SeriesColumns:
     """Path of the file of each series, relative to the table."""
     answer: str = ""
     """The label or number of a series (equal in all its rows), or the label of each step."""
+    has_numbers: bool = False
+    """Whether the answer is a number; `answer` may then name several columns, separated by commas."""
     separator: str = ""
     """Separator of several labels in one field."""
     each_step: bool = False
     """Whether the answer is one label per step."""
+    encoding: str = UTF8
+    """Of the files of text."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The columns of the answer."""
+        if not self.answer:
+            return ()
+        return split_names(self.answer) if self.has_numbers else (self.answer,)
 
 
 def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = True) -> list[Series]:
@@ -55,16 +72,16 @@ def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = Tru
     """
     path = Path(path)
     check_file(path)
-    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    suffix = extension(path)
     if suffix == ".ts":
-        series = read_ts(path)
+        series = read_ts(path, columns.encoding)
     elif suffix == ".npy":
         series = [Series(_read_npy(path), name=path.stem, path=path)]
-    elif suffix in TEXT_TABLES:
+    elif suffix in TABLES:
         series = list(_read_table(path, columns, answers=answers))
     else:
         raise DataError(
-            f"unknown format {suffix!r}; the file name must end in one of .ts, .npy, {', '.join(TEXT_TABLES)}.",
+            f"unknown format {suffix!r}; the file name must end in one of .ts, .npy, {', '.join(TABLES)}.",
             path=path,
         )
     if not series:
@@ -77,14 +94,15 @@ def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = Tru
     return series
 
 
-def has_column(path: str | Path, column: str) -> bool:
-    """Return whether a file is a table with a column of this name."""
+def has_column(path: str | Path, columns: SeriesColumns) -> bool:
+    """Return whether a file is a table with the column of the series."""
     path = Path(path)
     check_file(path)
-    if (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower() not in TEXT_TABLES:
+    if extension(path) not in TABLES:
         return False
-    first = next(text_table(path).rows(path, iterate_lines(path), []), None)
-    return first is not None and column in (*first.fields, *first.fields.values())
+    lines = iterate_lines(path, columns.encoding)
+    first = next(table_format(path).rows(path, lines, []), None)
+    return first is not None and columns.series in (*first.fields, *first.fields.values())
 
 
 def _read_npy(path: Path) -> Values:
@@ -98,30 +116,30 @@ def _read_npy(path: Path) -> Values:
 
 
 def _read_table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterator[Series]:
-    answer = columns.answer if answers else ""
-    required = [name for name in (columns.series, columns.time, columns.file, answer) if name]
-    required += columns.columns
-    rows = list(text_table(path).rows(path, iterate_lines(path), required))
+    wanted = columns.answers if answers else ()
+    required = [name for name in (columns.series, columns.time, columns.file) if name]
+    required += [*wanted, *columns.columns]
+    rows = list(table_format(path).rows(path, iterate_lines(path, columns.encoding), required))
     if not required:
         rows = _use_header(rows)
     if not rows:
         raise DataError("the file holds no rows.", path=path)
     if columns.file:
         for row in rows:
-            yield _read_referenced_file(path, row, columns, answer)
+            yield _read_referenced_file(path, row, columns, wanted)
         return
     groups: dict[str, list[TableRow]] = {}
     for row in rows:
         name = _text(row, columns.series) if columns.series else path.stem
         groups.setdefault(name, []).append(row)
-    others = {columns.series, columns.time, columns.answer}
+    others = {columns.series, columns.time, *columns.answers}
     features = columns.columns or tuple(name for name in rows[0].fields if name not in others)
     if not features:
         raise DataError(
             "no column is left for the values; name them.", path=path, line=rows[0].line
         )
     for name, group in groups.items():
-        yield _series_from_rows(path, name, group, features, columns, answer)
+        yield _series_from_rows(path, name, group, features, columns, wanted)
 
 
 def _series_from_rows(
@@ -130,27 +148,37 @@ def _series_from_rows(
     rows: list[TableRow],
     features: Sequence[str],
     columns: SeriesColumns,
-    answer: str,
+    wanted: Sequence[str],
 ) -> Series:
     if columns.time:
-        rows = sorted(rows, key=lambda row: _sort_key(row.fields[columns.time]))
-    first = rows[0]
-    values = np.array([[_parse_number(path, row, feature) for feature in features] for row in rows])
+        rows = sorted(rows, key=lambda row: _sort_key(row.value(columns.time)))
+    values = np.array([[_parse_number(row, feature) for feature in features] for row in rows])
     answers: tuple[str, ...] = ()
-    if answer and columns.each_step:
-        answers = tuple(_text(row, answer) for row in rows)
-    elif answer:
-        distinct = dict.fromkeys(_text(row, answer) for row in rows)
+    if wanted and columns.each_step:
+        answers = tuple(_text(row, wanted[0]) for row in rows)
+        if "" in answers:
+            raise rows[answers.index("")].error(f"column {wanted[0]!r} is empty; fill it in.")
+    elif wanted:
+        answers = _answers(name, rows, columns, wanted)
+    lines = tuple(row.line or 0 for row in rows)
+    return Series(values, answers, name, path, min(lines), lines)
+
+
+def _answers(
+    name: str, rows: Sequence[TableRow], columns: SeriesColumns, wanted: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the answers of a series, which all its rows repeat; of several numbers some may be missing."""
+    found = []
+    for column in wanted:
+        distinct = list(dict.fromkeys(_text(row, column) for row in rows))
         if len(distinct) > 1:
-            raise DataError(
-                f"series {name!r} has several answers: {', '.join(list(distinct)[:5])}; expected one.",
-                path=path,
-                line=first.line,
+            raise rows[0].error(
+                f"series {name!r} has several answers: {', '.join(distinct[:5])}; expected one."
             )
-        answers = _split_labels(next(iter(distinct)), columns.separator)
-    if "" in answers:
-        raise DataError(f"column {answer!r} is empty; fill it in.", path=path, line=first.line)
-    return Series(values, answers, name, path, first.line)
+        found += distinct
+    if not any(found) and not columns.separator:
+        raise rows[0].error(f"column {wanted[0]!r} is empty; fill it in.")
+    return tuple(found) if columns.has_numbers else _split_labels(found[0], columns.separator)
 
 
 def _use_header(rows: list[TableRow]) -> list[TableRow]:
@@ -159,21 +187,26 @@ def _use_header(rows: list[TableRow]) -> list[TableRow]:
     if all(name.isdecimal() for name in first) and not all(map(_is_number, first.values())):
         names = [str(name) for name in first.values()]
         return [
-            TableRow(row.line, row.raw, dict(zip(names, row.fields.values(), strict=True)))
+            TableRow(
+                row.path, row.line, row.raw, dict(zip(names, row.fields.values(), strict=True))
+            )
             for row in rows[1:]
         ]
     return rows
 
 
 def _is_number(value: object) -> bool:
-    try:
-        float(str(value))
-    except ValueError:
-        return str(value).strip().lower() in MISSING
-    return True
+    return str(value).strip().lower() in MISSING or read_number(str(value)) is not None
 
 
-def _read_referenced_file(path: Path, row: TableRow, columns: SeriesColumns, answer: str) -> Series:
+def _is_missing(value: Any) -> bool:
+    """Return whether a value of Python is missing: None, or the NaN of a data frame."""
+    return value is None or value != value
+
+
+def _read_referenced_file(
+    path: Path, row: TableRow, columns: SeriesColumns, wanted: Sequence[str]
+) -> Series:
     """Read the file that a row refers to, with the answer of the row."""
     series_path = path.parent / _text(row, columns.file)
     inner_columns = SeriesColumns(
@@ -181,50 +214,53 @@ def _read_referenced_file(path: Path, row: TableRow, columns: SeriesColumns, ans
         columns=columns.columns,
         answer=columns.answer if columns.each_step else "",
         each_step=columns.each_step,
+        encoding=columns.encoding,
     )
-    series = read_series(series_path, inner_columns, answers=bool(answer) and columns.each_step)
+    series = read_series(series_path, inner_columns, answers=bool(wanted) and columns.each_step)
     if len(series) != 1:
         raise DataError(
             f"{series_path} holds {len(series)} series; expected one.", path=path, line=row.line
         )
     answers = series[0].answer
-    if answer and not columns.each_step:
-        answers = _split_labels(_text(row, answer), columns.separator)
-    return Series(series[0].values, answers, str(row.fields[columns.file]), path, row.line)
+    if wanted and not columns.each_step:
+        answers = _answers(str(row.value(columns.file)), [row], columns, wanted)
+    if columns.each_step:  # errors are about the steps in that file
+        return replace(series[0], name=str(row.value(columns.file)))
+    return Series(series[0].values, answers, str(row.value(columns.file)), path, row.line)
 
 
 def _split_labels(text: str, separator: str) -> tuple[str, ...]:
     if not separator:
-        return (text,)
-    return tuple(dict.fromkeys(part.strip() for part in text.split(separator) if part.strip()))
+        return (canonical(text),)
+    return tuple(
+        dict.fromkeys(canonical(part.strip()) for part in text.split(separator) if part.strip())
+    )
 
 
 def _text(row: TableRow, column: str) -> str:
-    value = row.fields[column]
-    return " ".join(value.split()) if isinstance(value, str) else str(value)
+    value = row.value(column)
+    if isinstance(value, str):
+        return canonical(" ".join(value.split()))
+    return "" if value is None else str(value)
 
 
 def _sort_key(time: object) -> tuple[int, float, str]:
     """Sort numbers by value, before texts such as dates in ISO 8601."""
-    try:
-        return 0, float(str(time)), ""
-    except ValueError:
-        return 1, 0.0, str(time)
+    number = read_number(str(time))
+    return (1, 0.0, str(time)) if number is None else (0, number, "")
 
 
-def _parse_number(path: Path, row: TableRow, column: str) -> float:
-    check_columns(path, list(row.fields), [column], row.line)
-    value = row.fields[column]
-    if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
+def _parse_number(row: TableRow, column: str) -> float:
+    value = row.value(column)
+    if value is None or str(value).strip().lower() in MISSING:
         return float("nan")
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise DataError(
-            f"column {column!r} holds {str(value)[:40]!r}; expected a number, or an empty field if it is missing.",
-            path=path,
-            line=row.line,
-        ) from None
+    number = read_number(str(value))
+    if number is None or isinstance(value, bool):
+        raise row.error(
+            f"column {column!r} holds {str(value)[:40]!r}; expected a number, or an empty field if it is missing: "
+            f"{number_advice(str(value))}."
+        )
+    return number
 
 
 def series_of_rows(
@@ -241,15 +277,17 @@ def series_of_rows(
     series = []
     for number, row in enumerate(rows, start=1):
         origin = Path(f"example {number} of {name}")
-        required = ["values", columns.answer] if columns.answer else ["values"]
+        required = ["values", *columns.answers]
         for column in required:
             if column not in row:
                 raise DataError(f"there is no {column!r}; got {', '.join(row)}.", path=origin)
-        answer: object = row[columns.answer] if columns.answer else ()
-        if isinstance(answer, list | tuple):
-            answers = tuple(map(str, answer))
+        given = [row[column] for column in columns.answers]
+        if columns.has_numbers:
+            answers = tuple("" if _is_missing(each) else str(each) for each in given)
+        elif given and isinstance(given[0], list | tuple):
+            answers = tuple(map(str, given[0]))
         else:
-            answers = _split_labels(str(answer), columns.separator)
+            answers = _split_labels(str(given[0]), columns.separator) if given else ()
         values = as_values(row["values"], partial(DataError, path=origin))
         series.append(Series(values, answers, str(number), origin))
     return series

@@ -12,27 +12,30 @@ from pathlib import Path
 
 import numpy as np
 
+from heedful.data.decoding import UTF8
 from heedful.data.files import iterate_lines
+from heedful.data.number import number_advice, read_number
 from heedful.data.series.series import Series
+from heedful.data.words import canonical
 from heedful.errors import DataError
 
 COMMENTS = ("#", "%")
 
 
-def read_ts(path: Path) -> list[Series]:
+def read_ts(path: Path, encoding: str = UTF8) -> list[Series]:
     """Read a `.ts` file.
 
     Raises: DataError naming file and line, for a file without `@data`, time stamps, dimensions of unequal length,
         or a value that is not a number.
     """
-    lines = enumerate(iterate_lines(path), start=1)
+    lines = enumerate(iterate_lines(path, encoding), start=1)
     has_answer = _read_header(path, lines)
     series: list[Series] = []
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith(COMMENTS):
             continue
         fields = line.strip().split(":")
-        answer = (fields.pop().strip(),) if has_answer else ()
+        answer = (canonical(fields.pop().strip()),) if has_answer else ()
         dimensions = [
             [_parse_number(path, number, value) for value in field.split(",")] for field in fields
         ]
@@ -76,11 +79,13 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> bool:
 
 def _parse_number(path: Path, line: int, text: str) -> float:
     text = text.strip()
-    if text in ("?", "NaN", ""):
+    if text in ("?", ""):
         return float("nan")
-    try:
-        return float(text)
-    except ValueError:
+    number = read_number(text)
+    if number is None:
         raise DataError(
-            f"{text[:40]!r} is not a number; write ? for a missing value.", path=path, line=line
-        ) from None
+            f"{text[:40]!r} is not a number; {number_advice(text)}, or ? for a missing value.",
+            path=path,
+            line=line,
+        )
+    return number

@@ -5,10 +5,15 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+
+from pydantic import AfterValidator, Field
 
 from heedful.data.dataset import Dataset
+from heedful.data.decoding import UTF8, canonical_name
+from heedful.data.words import check_characters
 from heedful.errors import DataError, OptionError, nearest
+from heedful.models.config import Section
 
 BUILTIN: Final = "builtin:"
 """Prefix of built-in corpus names."""
@@ -16,6 +21,16 @@ BUILTIN: Final = "builtin:"
 Part = Literal["train", "valid", "test"]
 Rows = Sequence[Mapping[str, Any]]
 """Examples as Python mappings from column to value."""
+
+
+class TextFiles(Section):
+    """What is said of files of text, whatever their format."""
+
+    encoding: Annotated[str, AfterValidator(canonical_name)] = Field(
+        UTF8,
+        description="Encoding of the files, such as utf-16, cp1252 (Windows), gb18030 or shift_jis. What is written is "
+        "always UTF-8.",
+    )
 
 
 class InputFile(NamedTuple):
@@ -220,11 +235,11 @@ class Reader(abc.ABC):
 
 
 def text_of_row(row: Mapping[str, Any], column: str, name: str) -> str:
-    """Return the text in a column of a mapping, without repeated spaces.
+    """Return the text in a column of a mapping.
 
-    Raises: DataError that starts with `name`, for a column that is missing or not a string.
+    Raises: DataError that starts with `name`, for a column that is missing, not a string, or not made of characters.
 
-    >>> text_of_row({"text": "a  film"}, "text", "input 1")
+    >>> text_of_row({"text": "a film"}, "text", "input 1")
     'a film'
     """
     if column not in row:
@@ -235,7 +250,8 @@ def text_of_row(row: Mapping[str, Any], column: str, name: str) -> str:
     value = row[column]
     if not isinstance(value, str):
         raise DataError(f"{name}: column {column!r} is {value!r:.40}; expected a string.")
-    return " ".join(value.split())
+    check_characters(value, lambda message: DataError(f"{name}: {message}"))
+    return value
 
 
 def is_builtin(values: Sequence[str]) -> bool:

@@ -12,11 +12,19 @@ from heedful.data.label_formats import FORMATS
 from heedful.data.labelled import Labelled, LabelledFile, read_labelled
 from heedful.data.words import words
 from heedful.errors import DataError
-from heedful.models.config import OneOf, Section
-from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Rows, Stream
+from heedful.models.config import OneOf
+from heedful.tasks.readers.base import (
+    InputFile,
+    OutputFormat,
+    Part,
+    Reader,
+    Rows,
+    Stream,
+    TextFiles,
+)
 
 
-class LabelledData(Section):
+class LabelledData(TextFiles):
     """Files and columns of the labelled sentences."""
 
     train: tuple[str, ...] = Field(
@@ -39,7 +47,7 @@ class LabelledData(Section):
 
     def file(self) -> LabelledFile:
         """Return the format options of the files."""
-        return LabelledFile(self.format, self.column, self.tokens)
+        return LabelledFile(self.format, self.column, self.tokens, self.encoding)
 
 
 class LabelledReader(Reader):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field
 
+from heedful.data.delimiters import detect_delimiter, split_fields
 from heedful.data.files import Pairs, iterate_lines, read_pairs, read_table
-from heedful.data.tables import FORMATS
+from heedful.data.json_lines import parse_object
+from heedful.data.tables import TABLES, JsonLinesTable, TsvTable, extension
+from heedful.data.words import check_characters
 from heedful.errors import DataError, OptionError
-from heedful.models.config import Section
 from heedful.tasks.readers.base import (
     BUILTIN,
     InputFile,
@@ -22,6 +23,7 @@ from heedful.tasks.readers.base import (
     Reader,
     Rows,
     Stream,
+    TextFiles,
     text_of_row,
 )
 
@@ -29,7 +31,7 @@ _KEYS: Final = ("source", "target")
 """Keys of a row if no columns are configured."""
 
 
-class PairData(Section):
+class PairData(TextFiles):
     """Files and columns of the text pairs."""
 
     train: tuple[str, ...] = Field(
@@ -60,29 +62,29 @@ class PairReader(Reader):
 
     def read_files(self, paths: Sequence[str], data: PairData, part: Part) -> Pairs:
         option, columns = f"--{part}", data.columns
-        if len(paths) > 1 and any(_format(path) in FORMATS for path in paths):
+        if len(paths) > 1 and any(extension(Path(path)) in TABLES for path in paths):
             raise OptionError(
                 f"{option} {' '.join(paths)}: got {len(paths)} files; expected one table with --columns A,B, or two "
                 "line-aligned text files; join the tables into one"
             )
         if len(paths) == 2:
-            return read_pairs(*paths)
+            return read_pairs(paths[0], paths[1], data.encoding)
         if len(paths) != 1:
             raise OptionError(
                 f"{option}: expected two line-aligned files, one table or {BUILTIN}NAME; got {len(paths)} names"
             )
         [path] = paths
-        if _format(path) not in FORMATS:
+        if extension(Path(path)) not in TABLES:
             raise OptionError(
                 f"{option} {path}: one file is not enough; give a source and a target file "
-                f"({option} SRC TGT), or a table ({', '.join(FORMATS)}) with --columns"
+                f"({option} SRC TGT), or a table ({', '.join(TABLES)}) with --columns"
             )
         if len(columns) != 2:
             raise OptionError(
                 f"{option} {path}: give the source and target column of the table with --columns A,B; "
-                f"{_first_row(path)}"
+                f"{_first_row(Path(path), data.encoding)}"
             )
-        return read_table(path, (columns[0], columns[1]))
+        return read_table(path, (columns[0], columns[1]), data.encoding)
 
     def from_rows(self, rows: Rows, data: PairData, name: str) -> Pairs:
         keys = data.columns or _KEYS
@@ -92,6 +94,7 @@ class PairReader(Reader):
                     raise DataError(
                         f"example {number} of {name}: {key!r} is {row.get(key)!r}; expected a non-empty string."
                     )
+                check_characters(row[key], partial(DataError, path=f"example {number} of {name}"))
         source, target = ([row[key] for row in rows] for key in keys)
         return Pairs(source, target, name)
 
@@ -129,25 +132,19 @@ class _Lines(Stream):
         return {"line": number, "source": item}
 
 
-def _format(path: str) -> str:
-    name = Path(path)
-    return (name.with_suffix("") if name.suffix == ".gz" else name).suffix.lower()
-
-
-def _first_row(path: str) -> str:
+def _first_row(path: Path, encoding: str) -> str:
     """Return the part of an error message that lists the columns of a table."""
-    line = next(iterate_lines(path), "")
-    match _format(path):
-        case ".csv":
-            names = next(csv.reader([line]), [])
-        case ".tsv" | ".tab":
-            names = line.split("\t")
-        case _:
-            try:
-                names = list(json.loads(line))
-            except (ValueError, TypeError):
-                names = []
+    line = next(iterate_lines(path, encoding), "")
+    names = list(_column_names(path, line))
     if not names:
         return "its first line has no columns"
     shown = ", ".join(name[:40] for name in names)
     return f"its columns are: {shown} (without a header use numbers: --columns 1,2)"
+
+
+def _column_names(path: Path, line: str) -> Iterable[str]:
+    table = TABLES[extension(path)]
+    if table is JsonLinesTable:
+        return parse_object(path, 1, line)
+    delimiter = "\t" if table is TsvTable else detect_delimiter(line, ())
+    return split_fields(line, delimiter)

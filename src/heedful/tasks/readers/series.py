@@ -14,7 +14,6 @@ from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
 from heedful.data.series.windows import Windows, sliding_windows, split_by_time
 from heedful.errors import DataError
-from heedful.models.config import Section
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -22,13 +21,14 @@ from heedful.tasks.readers.base import (
     Reader,
     Rows,
     Stream,
+    TextFiles,
     is_builtin,
 )
 
 Kind = Literal["label", "number", "steps"]
 
 
-class SeriesData(Section):
+class SeriesData(TextFiles):
     """Where the series come from."""
 
     train: tuple[str, ...] = Field(
@@ -72,7 +72,7 @@ class SeriesData(Section):
         """The column of the answers; empty where there is none."""
         return ""
 
-    def columns_of(self, *, each_step: bool) -> SeriesColumns:
+    def columns_of(self, *, each_step: bool, has_numbers: bool = False) -> SeriesColumns:
         """Return how tables are read."""
         return SeriesColumns(
             series=self.series,
@@ -81,6 +81,8 @@ class SeriesData(Section):
             file=self.file,
             answer=self.answer,
             each_step=each_step,
+            has_numbers=has_numbers,
+            encoding=self.encoding,
         )
 
 
@@ -98,6 +100,13 @@ class SeriesReader(Reader):
     def __init__(self, kind: Kind):
         self.kind = kind
 
+    def columns(self, data: Any) -> SeriesColumns:
+        """Return how tables are read."""
+        found: SeriesColumns = data.columns_of(
+            each_step=self.kind == "steps", has_numbers=self.kind == "number"
+        )
+        return found
+
     def builtin(self, name: str, data: Any, part: Part) -> Any:
         from heedful.data.builtin import load_builtin_series
 
@@ -105,8 +114,7 @@ class SeriesReader(Reader):
         return corpus.with_answers(corpus.part(part), self.kind)
 
     def read_files(self, paths: Sequence[str], data: Any, part: Part) -> Any:
-        columns = data.columns_of(each_step=self.kind == "steps")
-        read = [series for path in paths for series in read_series(path, columns)]
+        read = [series for path in paths for series in read_series(path, self.columns(data))]
         return SeriesSet(read, " + ".join(paths))
 
     def check_split(self) -> None:
@@ -129,7 +137,8 @@ class SeriesReader(Reader):
         return train.take([r for r in rows if r not in chosen]), train.take(sorted(chosen))
 
     def from_rows(self, rows: Rows, data: Any, name: str) -> SeriesSet:
-        return SeriesSet(series_of_rows(rows, data.columns_of(each_step=False), name), name)
+        columns = replace(self.columns(data), each_step=False)
+        return SeriesSet(series_of_rows(rows, columns, name), name)
 
     def input_of_row(self, row: Mapping[str, Any], data: Any, name: str) -> Values:
         if "values" not in row:
@@ -150,8 +159,8 @@ class SeriesReader(Reader):
         name = ""
         if not Path(text).exists() and Path(text.rpartition(":")[0]).is_file():
             text, _, name = text.rpartition(":")
-        columns = replace(data.columns_of(each_step=self.kind == "steps"), file="")
-        if columns.series and not has_column(text, columns.series):
+        columns = replace(self.columns(data), file="")
+        if columns.series and not has_column(text, columns):
             columns = replace(columns, series="")
         found = read_series(text, columns, answers=False)
         if name:
@@ -172,7 +181,7 @@ class SeriesReader(Reader):
         return {"steps": len(as_values(example))}
 
     def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
-        return _SeriesStream(source.path, data.columns_of(each_step=self.kind == "steps"), output)
+        return _SeriesStream(source.path, self.columns(data), output)
 
 
 def _checked(given: Any, name: str, wrong: DataError) -> Values:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from heedful.data.text_tables import TextTable
+from heedful.data.tables import Table
 from heedful.data.texts import (
     Text,
     TextColumns,
@@ -18,7 +18,6 @@ from heedful.data.texts import (
     split_validation,
     texts_of_rows,
 )
-from heedful.models.config import Section
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -26,11 +25,12 @@ from heedful.tasks.readers.base import (
     Reader,
     Rows,
     Stream,
+    TextFiles,
     text_of_row,
 )
 
 
-class TextData(Section, abc.ABC):
+class TextData(TextFiles, abc.ABC):
     """Files and columns of the texts."""
 
     train: tuple[str, ...] = Field(
@@ -50,6 +50,12 @@ class TextData(Section, abc.ABC):
         "text", description="Text column; its number, from 1, in files without a header."
     )
     max_length: int = Field(256, ge=2, description="Maximum tokens; longer texts lose the middle.")
+
+    skip_bad: bool = Field(
+        False,
+        description="Leave out rows without a text or an answer, which are an error otherwise; the run lists them in "
+        "skipped.txt.",
+    )
 
     @abc.abstractmethod
     def columns(self) -> TextColumns:
@@ -92,9 +98,7 @@ class _Table(Stream):
     unit = "texts"
     cells_in_json = True
 
-    def __init__(
-        self, table: TextTable, source: InputFile, columns: TextColumns, output: OutputFormat
-    ):
+    def __init__(self, table: Table, source: InputFile, columns: TextColumns, output: OutputFormat):
         self.table, self.source, self.columns, self.output = table, source, columns, output
 
     def items(self) -> Iterator[Text]:
@@ -103,7 +107,6 @@ class _Table(Stream):
             self.source.path,
             self.source.lines,
             self.columns,
-            answers=False,
             added=self.output.columns,
         )
 
