@@ -72,25 +72,28 @@ class TrainedModel:
         - a text: `heedful.answers.text.Generated` with `text`, `score`, `candidates` and `alignment`.
 
         Args:
-            inputs: texts; for a tagger lists of tokens, or texts with tokens separated by spaces.
+            inputs: texts; for a tagger lists of tokens, or texts with tokens separated by spaces; for series arrays
+                or names of files. Or rows, as for `heedful.train` but without the answer, or a DataFrame of them.
             alignments: for generated text, also align each text with its source.
             search: for generated text `beam`, `length_penalty` and `nbest`.
 
-        Raises: OptionError for a string instead of a list, or an option that has no effect on this task.
+        Raises: OptionError for one input instead of a list, or an option that has no effect on this task;
+            DataError naming an input of a wrong type.
         """
-        if isinstance(inputs, str):
-            raise OptionError(f"inputs is {inputs[:40]!r}; expected a list, as in [text].")
+        rows = _frame_rows(inputs)
+        if rows is not None:
+            inputs = rows
+        elif isinstance(inputs, str | Mapping) or not isinstance(inputs, Iterable):
+            raise OptionError(f"inputs is {inputs!r:.40}; expected a list, as in [text].")
         self.predictor.task.check_options({"alignments": alignments, **search})
-        examples = [self._parse(each) for each in inputs]
+        examples = [self._parse(each, f"input {n}") for n, each in enumerate(inputs, start=1)]
         predictions = list(self.predictor.predict(examples, **search))
         if not alignments:
             return predictions
         return [self._aligned(*pair) for pair in zip(examples, predictions, strict=True)]
 
-    def _parse(self, example: Any) -> Any:
-        if not isinstance(example, str):
-            return example
-        return self.predictor.task.reader.parse(example, self.config.data)
+    def _parse(self, given: Any, name: str) -> Any:
+        return self.predictor.task.reader.to_input(given, self.config.data, name)
 
     def _aligned(self, source: str, generated: Generated) -> Generated:
         if not source.strip() or not generated.text.strip():
@@ -106,10 +109,11 @@ class TrainedModel:
             reference: for generated text, a target to explain instead of the model's output.
             search: as for `predict`.
 
-        Raises: DataError for an empty input or target; OptionError for an option without effect.
+        Raises: DataError for an input that is empty or of a wrong type, or an empty target; OptionError for an
+            option without effect.
         """
         self.predictor.task.check_options({"reference": reference, **search})
-        example = self._parse(one)
+        example = self._parse(one, "the input")
         if reference is not None:
             return explain_prediction(self.predictor, example, target=reference)
         [prediction] = self.predictor.predict([example], **search)
@@ -155,7 +159,7 @@ def train(
     """Train a model, save it to the run folder `out`, and return it.
 
     Args:
-        task: a name in `heedful.tasks.table.TASKS`: translate, tag, classify, regress.
+        task: a name in `heedful.tasks.table.TASKS`, such as "classify".
         train: a path, several paths (such as two line-aligned files), the name of a built-in corpus, rows (mappings
             from column to value), a pandas or polars DataFrame, or a `Dataset`.
         valid: as `train`; None: the validation part of a built-in corpus, or a fraction split off `train`.
@@ -304,12 +308,20 @@ def _paths(data: Data) -> tuple[str, ...]:
     return ()
 
 
-def _rows(data: Data) -> list[Mapping[str, Any]]:
-    """Return the rows of a DataFrame of pandas (`to_dict`) or polars (`to_dicts`), or of a list of mappings."""
+def _frame_rows(data: Data) -> list[Mapping[str, Any]] | None:
+    """Return the rows of a DataFrame of pandas (`to_dict`) or polars (`to_dicts`); None for anything else."""
     if hasattr(data, "to_dicts"):
         return list(data.to_dicts())
     if hasattr(data, "to_dict") and hasattr(data, "columns"):
         return list(data.to_dict("records"))
+    return None
+
+
+def _rows(data: Data) -> list[Mapping[str, Any]]:
+    """Return the rows of a DataFrame, or of a list of mappings."""
+    frame = _frame_rows(data)
+    if frame is not None:
+        return frame
     rows = list(data) if isinstance(data, Iterable) else [data]
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):

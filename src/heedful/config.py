@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from heedful.errors import OptionError, nearest
+from heedful.errors import OptionError, nearest, unknown_choice
 from heedful.models.config import choices_of
 
 Configuration = TypeVar("Configuration", bound=BaseModel)
@@ -111,6 +111,9 @@ def build(kind: type[Configuration], values: Mapping[str, Any], where: Any = Non
     >>> build(TranslationConfig, {"decoding": {"bean": 4}})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     heedful.errors.OptionError: unknown key 'decoding.bean'; did you mean 'decoding.beam'? ...
+    >>> build(TranslationConfig, {"model": {"kind": "lsmt"}})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    heedful.errors.OptionError: unknown model.kind 'lsmt'; did you mean 'lstm'? The choices are: transformer, ...
     """
     try:
         return kind.model_validate(_with_tags(kind, values))
@@ -280,8 +283,13 @@ def _error_message(kind: type[BaseModel], detail: Any, where: Any) -> str:
         ] or classes
         if detail["type"] != "extra_forbidden" or len(keys) < len(detail["loc"]):
             names = [n for each in classes for n in each.model_fields]
+    if detail["type"] == "union_tag_invalid":
+        keys.append(detail["ctx"]["discriminator"].strip("'"))
     start = where([str(key) for key in keys]) if where else ""
     name = ".".join(str(key) for key in keys)
+    if detail["type"] == "union_tag_invalid":
+        tags = [tag for each in classes for tag in _tags(each)]
+        return f"{start}{unknown_choice(name, detail['ctx']['tag'], tags)}"
     if detail["type"] == "extra_forbidden":
         section = "".join(f"{key}." for key in keys[:-1])
         return start + _unknown_key(section, str(keys[-1]), kind, names)

@@ -26,6 +26,8 @@ SENTENCES = [
 ] * 4
 PAIRS = [{"source": "ein Hund", "target": "a dog"}, {"source": "eine Katze", "target": "a cat"}] * 4
 
+WAVES = [{"values": [1, 2, 3], "label": "up"}, {"values": [3, 2], "label": "down"}] * 10
+
 
 class Frame:
     """What of a pandas DataFrame is used."""
@@ -52,6 +54,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedModel]:
         "regress": heedful.train("regress", train=Frame(NUMBERS), out=folder / "regress", **common),
         "translate": heedful.train(
             "translate", train=PAIRS, valid=PAIRS, out=folder / "translate", **translator
+        ),
+        "classify-series": heedful.train(
+            "classify-series",
+            train=WAVES,
+            out=folder / "series",
+            encoder={"kind": "none", "hidden": 8},
+            training=TRAINING,
         ),
     }
 
@@ -125,6 +134,8 @@ def test_evaluate_takes_what_training_takes(
 
 def test_a_run_loads_with_the_same_predictions(models: dict[str, TrainedModel]) -> None:
     for task, model in models.items():
+        if task == "classify-series":
+            continue
         again = heedful.load(model.run)
         assert (again.task, again.config) == (task, model.config)
         one = ["good film a saw ein Hund"]
@@ -201,6 +212,66 @@ def test_what_cannot_be_trained(change: dict[str, Any], message: str, tmp_path: 
     with pytest.raises((OptionError, DataError), match=message):
         heedful.train(given.pop("task"), **given)
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_without_an_answer_are_predicted_and_explained(
+    models: dict[str, TrainedModel],
+) -> None:
+    for task, given, row in (
+        ("classify", "good film", {"text": "good film", "other": 1}),
+        ("regress", "good", {"text": "good"}),
+        ("tag", ["a", "saw"], {"tokens": ("a", "saw")}),
+        ("translate", "ein Hund", {"source": "ein Hund"}),
+        ("classify-series", [1.0, 2.0], {"values": [1, 2]}),
+    ):
+        model = models[task]
+        to_json = model.predictor.answer.to_json
+        expected, found = map(to_json, model.predict([given, row]))
+        assert found == expected
+        assert to_json(model.predict(Frame([row]))[0]) == expected
+        if task != "translate":
+            assert model.explain(row).title == model.explain(given).title
+
+
+def test_an_empty_text_in_a_row_has_no_label(models: dict[str, TrainedModel]) -> None:
+    assert models["classify"].predict([{"text": ""}])[0].label is None
+
+
+WRONG_INPUTS: list[tuple[str, Any, str]] = [
+    ("classify", None, r"input 2 is None \(NoneType\); expected a text, or a row: a mapping"),
+    ("classify", ("a", "b"), r"input 2 is \('a', 'b'\) \(tuple\); expected a text"),
+    ("classify", {"txt": "a"}, "input 2: there is no column 'text'; did you mean 'txt'"),
+    ("classify", {"text": 3}, "input 2: column 'text' is 3; expected a string"),
+    ("regress", 3.5, r"input 2 is 3.5 \(float\); expected a text"),
+    ("translate", ["ein"], r"input 2 is \['ein'\] \(list\); expected a text"),
+    ("translate", {"target": "a"}, "input 2: there is no column 'source'"),
+    ("tag", 3, r"input 2 is 3 \(int\); expected a list of tokens, or a text"),
+    ("tag", ["a", 1], r"input 2 is \['a', 1\] \(list\); expected a list of tokens"),
+    ("tag", {"words": ["a"]}, "input 2 has no 'tokens'; its keys are .'words'."),
+    ("tag", {"tokens": "a saw"}, "input 2: 'tokens' is 'a saw'; expected a list of strings"),
+    ("classify-series", None, r"input 2 is None \(NoneType\); expected an array or a list of numbers"),
+    ("classify-series", ["a"], r"input 2 is \['a'\] \(list\); expected an array"),
+    ("classify-series", {"x": [1]}, "input 2 has no 'values'; its keys are .'x'."),
+    ("classify-series", {"values": 1}, "input 2: 'values' is 1; expected a list of numbers"),
+    ("classify-series", [], r"input 2: the series has shape \(0, 1\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("task", "given", "message"), WRONG_INPUTS)
+def test_an_input_of_a_wrong_type_is_named(
+    models: dict[str, TrainedModel], task: str, given: Any, message: str
+) -> None:
+    right = {"tag": ["a"], "classify-series": [1.0, 2.0]}.get(task, "good")
+    with pytest.raises(DataError, match=message):
+        models[task].predict([right, given])
+    with pytest.raises(DataError, match=message.replace("input 2", "the input", 1)):
+        models[task].explain(given)
+
+
+@pytest.mark.parametrize("given", ["good film", {"text": "good film"}, None, 3])
+def test_one_input_instead_of_a_list(models: dict[str, TrainedModel], given: Any) -> None:
+    with pytest.raises(OptionError, match=r"expected a list, as in \[text\]"):
+        models["classify"].predict(given)
 
 
 def test_what_cannot_be_predicted(models: dict[str, TrainedModel], tmp_path: Path) -> None:

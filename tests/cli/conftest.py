@@ -118,6 +118,12 @@ def untrained(place: Path, corpus: dates.Corpus) -> Callable[..., str]:
     return make
 
 
+def has_setting(config: Any, name: str) -> bool:
+    """Return whether a configuration has the setting `section.key`."""
+    section, _, key = name.partition(".")
+    return hasattr(getattr(config, section, None), key)
+
+
 @pytest.fixture
 def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None:
     """Make whatever the command trains tiny."""
@@ -130,7 +136,8 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
         usual = configure(path, arguments)
         if arguments.task != "translate":
             size = "hidden" if hasattr(usual.encoder, "hidden") else "width"
-            fitting = TINY_OTHERS if hasattr(usual, "vocabulary") else TINY_SERIES
+            small = TINY_OTHERS if hasattr(usual, "vocabulary") else TINY_SERIES
+            fitting = [each for each in small if has_setting(usual, each.partition("=")[0])]
             sets = [*arguments.sets, *fitting, f"encoder.{size}=8"]
             return configure(path, replace(arguments, sets=sets))
         sizes = TINY_TRANSFORMER if usual.model.kind == "transformer" else TINY_GRU[:-1]

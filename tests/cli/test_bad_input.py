@@ -81,6 +81,15 @@ TRAINING: list[Case] = [
     ("a misspelt section", nothing,
      (*TRAIN, *FILES, "--out", "new", "--set", "trainin.epochs=3"),
      2, r"unknown section or key 'trainin'; did you mean 'training'\?"),
+    ("an unknown kind of a section", nothing,
+     (*TRAIN, *FILES, "--out", "new", "--set", "model.kind=lsmt"),
+     2, r"unknown model\.kind 'lsmt'; did you mean 'lstm'\? The choices are: transformer, gru"),
+    ("an unknown kind in a file", write("kind.toml", "[model]\nkind = 'banana'\n"),
+     (*TRAIN, *FILES, "--out", "new", "--config", "kind.toml"),
+     2, r"kind\.toml, line 2: unknown model\.kind 'banana'\. The choices are: transformer, gru"),
+    ("two tables of pairs", nothing,
+     (*TRAIN, "--train", "train.tsv", "valid.tsv", "--columns", "en,de", *FILES[3:], "--out", "new"),
+     2, r"--train train\.tsv valid\.tsv: got 2 files; expected one table with --columns A,B"),
     ("a key without a value", nothing,
      (*TRAIN, *FILES, "--out", "new", "--set", "training.epochs"),
      2, r"'training\.epochs' is malformed; write section\.key=value"),
@@ -153,10 +162,10 @@ TRAINING: list[Case] = [
     ("resuming nothing", nothing, (*TRAIN, "--resume", "--out", "new"),
      1, r"run folder 'new' does not exist"),
     ("resuming a finished run", nothing, (*TRAIN, "--resume", "--out", RUN, *FILES[3:]),
-     1, r"configuration differs"),
+     1, r"the settings differ from those of the run in runs/en-de: data\.valid"),
     ("resuming with other settings", nothing,
      (*TRAIN, "--resume", "--out", RUN, *FILES[3:], "--set", "training.epochs=9"),
-     1, r"the configuration differs from that of the run"),
+     1, r"the settings differ from those of the run in runs/en-de: "),
 ]  # fmt: skip
 
 USING: list[Case] = [
@@ -209,7 +218,7 @@ USING: list[Case] = [
     ("a kind that is not there", nothing,
      ("explain", RUN, "a", "--reference", "b", "--kind", "crss"), 2, r"did you mean 'cross'\?"),
     ("a demo over a run", nothing, ("demo", "--out", RUN),
-     1, r"runs/en-de already holds a run; resume it with --resume"),
+     1, r"runs/en-de already holds a run; choose another folder, or leave --out out$"),
 ]  # fmt: skip
 
 

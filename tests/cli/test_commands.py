@@ -362,3 +362,9 @@ def test_the_help_names_every_entry_of_a_table(
     shown = " ".join(run_command(*command, "--help").stdout.split())
     assert ", ".join(table) in shown
     assert not re.search(rf"\{{({'|'.join(TABLES)})\}}", shown)
+
+
+def test_the_help_of_compare_names_the_tasks_of_a_column() -> None:
+    shown = " ".join(run_command("compare", "--help").stdout.split())
+    assert "--columns A,B translate: Source and target columns" in shown
+    assert "--text NAME classify, regress: Column of the texts" in shown

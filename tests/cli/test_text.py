@@ -67,6 +67,14 @@ def test_without_a_share_for_validation_everything_trains(place: Path) -> None:
     assert "20 training texts, 20 validation texts" in ran.stdout
 
 
+def test_several_tables_follow_one_option(place: Path) -> None:
+    sets = (*SETS, "--set", "training.epochs=1")
+    ran = run_command(*CLASSIFY[:4], *CLASSIFY[3:], *sets, "--out", "twice")
+    assert "36 training texts, 4 validation texts" in ran.stdout, ran.stderr
+    tested = run_command("evaluate", "--test", "train.tsv", "train.tsv", "twice")
+    assert "40 texts" in tested.stdout, tested.stderr
+
+
 def test_evaluate_classifier(place: Path) -> None:
     shown = run_command("evaluate", "labels", "--test", "train.tsv").stdout
     assert "20 texts" in shown

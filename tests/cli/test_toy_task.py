@@ -28,7 +28,7 @@ TOY = Task(
 )
 ENTRY = table.TaskEntry(
     module=__name__, attribute="TOY", options=(*options.SERIES, options.LABEL, options.ENCODER),
-    summary="A toy.", description="Nothing more.", examples=("--train t.csv --out r",), config_example=("", ""),
+    summary="A toy.", description="Nothing more.", train_examples=("--train t.csv --out r",), config_example=("", ""),
 )  # fmt: skip
 
 

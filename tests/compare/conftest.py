@@ -1,8 +1,9 @@
-"""Tiny data of every task, and comparisons on them that run in this process."""
+"""A case of every task, tiny, and comparisons that run in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from heedful.compare.outcome import Outcome
 from heedful.compare.plan import CompareSection, Job, Plan, make_plan
 from heedful.compare.run import run_job
 from heedful.data.builtin import waves
+from heedful.data.dataset import Dataset
 from heedful.data.files import Pairs
 from heedful.data.labelled import Labelled, Sentence
 from heedful.data.series.windows import sliding_windows
@@ -23,36 +25,18 @@ TRAINING = {
 }  # fmt: skip
 INPUTS = {"word_width": 4, "characters": "none"}
 TEXT = {"inputs": INPUTS, "training": TRAINING, "vocabulary": {"min_frequency": 1}}
-BASES: dict[str, dict[str, Any]] = {
-    "tag": TEXT,
-    "classify": TEXT,
-    "regress": TEXT,
-    "translate": {
-        "vocabulary": {"kind": "word", "min_frequency": 1, "size": 60},
-        "training": TRAINING,
-        "decoding": {"max_length_ratio": 0.5},
-    },
-    "classify-series": {"training": TRAINING},
-    "regress-series": {"training": TRAINING},
-    "tag-series": {"training": TRAINING},
-    "forecast": {"training": TRAINING, "data": {"steps": 6}},
+TRANSLATE = {
+    "vocabulary": {"kind": "word", "min_frequency": 1, "size": 60},
+    "training": TRAINING,
+    "decoding": {"max_length_ratio": 0.5},
 }
 ENCODERS: dict[str, dict[str, Any]] = {
     "none": {"encoder": {"kind": "none", "hidden": 4}},
     "window": {"encoder": {"kind": "window", "hidden": 8}},
 }
-CONTENDERS = {
-    "tag": ENCODERS,
-    "classify": ENCODERS,
-    "regress": ENCODERS,
-    "translate": {
-        "plain": {"model": {"kind": "gru", "embedding": 4, "hidden": 4, "attention": "none"}},
-        "additive": {"model": {"kind": "gru", "embedding": 4, "hidden": 4}},
-    },
-    "classify-series": ENCODERS,
-    "regress-series": ENCODERS,
-    "tag-series": ENCODERS,
-    "forecast": ENCODERS,
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "plain": {"model": {"kind": "gru", "embedding": 4, "hidden": 4, "attention": "none"}},
+    "additive": {"model": {"kind": "gru", "embedding": 4, "hidden": 4}},
 }
 
 _TEXTS = Texts(
@@ -66,18 +50,53 @@ _SENTENCES = Labelled(
 )  # fmt: skip
 _PAIRS = Pairs([f"a {w} saw it" for w in "bcdefg"], [f"ein {w} sah es da" for w in "bcdefg"])
 _WAVES = waves.build(train_size=24, valid_size=1, test_size=1)
-DATA: dict[str, Any] = {
-    "tag": _SENTENCES, "classify": _TEXTS, "regress": _TEXTS, "translate": _PAIRS,
-    "classify-series": _WAVES.with_answers(_WAVES.train, "label"),
-    "regress-series": _WAVES.with_answers(_WAVES.train, "number"),
-    "tag-series": _WAVES.with_answers(_WAVES.train, "steps"),
-    "forecast": sliding_windows(_WAVES.train, window=6, horizon=1, stride=20),
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """A comparison of one task."""
+
+    data: Dataset
+    """Training and validation data."""
+    base: Mapping[str, Any]
+    """Settings of all contenders: small, and quick."""
+    contenders: Mapping[str, dict[str, Any]]
+    """Two contenders."""
+
+
+def case(
+    data: Dataset,
+    base: Mapping[str, Any] | None = None,
+    contenders: Mapping[str, dict[str, Any]] = ENCODERS,
+) -> Case:
+    return Case(data, {"training": TRAINING, **(base or {})}, contenders)
+
+
+CASES: Mapping[str, Case] = {
+    "tag": case(_SENTENCES, TEXT),
+    "classify": case(_TEXTS, TEXT),
+    "regress": case(_TEXTS, TEXT),
+    "translate": case(_PAIRS, TRANSLATE, TRANSLATORS),
+    "classify-series": case(_WAVES.with_answers(_WAVES.train, "label")),
+    "regress-series": case(_WAVES.with_answers(_WAVES.train, "number")),
+    "tag-series": case(_WAVES.with_answers(_WAVES.train, "steps")),
+    "forecast": case(
+        sliding_windows(_WAVES.train, window=6, horizon=1, stride=20), {"data": {"steps": 6}}
+    ),
+}
+
+
+def case_of(task: str) -> Case:
+    """Return the case of a task."""
+    if task not in CASES:
+        pytest.fail(f"add a case of {task} to tests/compare/conftest.py")
+    return CASES[task]
 
 
 def plan_of(task: str = "tag", **section: Any) -> Plan:
     values = {"task": task, "seeds": 2, "budget": "steps=3", "lengths": [2, 5], **section}
-    return make_plan(CompareSection.model_validate(values), BASES[task], CONTENDERS[task])
+    case = case_of(task)
+    return make_plan(CompareSection.model_validate(values), dict(case.base), dict(case.contenders))
 
 
 @pytest.fixture
@@ -87,7 +106,7 @@ def compare() -> Callable[..., list[Any]]:
     def run(
         plan: Plan, folder: Path, refused: Callable[[Job], bool] = lambda job: False
     ) -> list[Any]:
-        data = DATA[plan.task.name]
+        data = case_of(plan.task.name).data
 
         def runner(job: Job, run: Path) -> Iterator[Any]:
             if refused(job):

@@ -32,7 +32,7 @@ from heedful.compare.summary import Summary, summarize
 from heedful.errors import OptionError, RunError
 from heedful.tasks.table import TASKS
 from heedful.training.events import Progress
-from tests.compare.conftest import DATA, outcome, plan_of
+from tests.compare.conftest import case_of, outcome, plan_of
 
 Compare = Callable[..., list[Any]]
 
@@ -42,7 +42,7 @@ def ended(events: list[Any]) -> list[JobFinished]:
 
 
 def digest_of(plan: Plan) -> str:
-    return data_digest((DATA[plan.task.name],) * 2)
+    return data_digest((case_of(plan.task.name).data,) * 2)
 
 
 def test_every_answer_is_compared_by_one_of_its_metrics() -> None:
@@ -59,14 +59,17 @@ def test_a_comparison_of_every_task(task: str, tmp_path: Path, compare: Compare)
         assert each.steps == 3
         assert each.tokens_per_second > 0
         assert each.parameters > 0
-        assert len(each.statistics) == len(DATA[task])
+        assert len(each.statistics) == len(case_of(task).data)
         # the figure of the statistics is the one that the task itself measured
         figure = plan.answer.primary_metric
         assert each.quality == pytest.approx(each.scores[figure], rel=1e-6)
         assert set(each.latency) == ({2, 5} if job.fraction == 1 else set())
         assert load_outcome(tmp_path / "out" / "measured" / f"{job.name}.json") == each
         assert (tmp_path / "out" / "runs" / job.name / "model.safetensors").exists()
-    assert {each.train_examples for each in outcomes} == {len(DATA[task]), len(DATA[task]) // 2}
+    assert {each.train_examples for each in outcomes} == {
+        len(case_of(task).data),
+        len(case_of(task).data) // 2,
+    }
     summary = summarize(plan, outcomes)
     assert summary.best in plan.contenders
     page = comparison_page(plan, summary, outcomes, "out")
@@ -105,7 +108,7 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(
     whole = ended(compare(plan, tmp_path / "whole"))[0].outcome
 
     def runner(job: Job, run: Path) -> Any:
-        for event in run_job(plan.task, job, (DATA["tag"],) * 2, run, ()):
+        for event in run_job(plan.task, job, (case_of("tag").data,) * 2, run, ()):
             yield event
             if type(event).__name__ == "Validated":
                 raise KeyboardInterrupt
@@ -162,7 +165,7 @@ def test_another_comparison_is_left_alone(tmp_path: Path, compare: Compare) -> N
 
 
 def test_parts_of_the_data_are_nested_and_the_same_for_all() -> None:
-    data = DATA["tag"]
+    data = case_of("tag").data
     small, large = (training_subset(data, f, 7).sentences for f in (0.25, 0.75))
     assert len(small) == 3
     assert all(any(each is other for other in large) for each in small)
@@ -180,7 +183,7 @@ def test_times_stop_at_what_the_model_refuses() -> None:
                     raise OptionError("too long")
                 yield each
 
-    assert list(prediction_latency(Refuses(), DATA["tag"], [9, 2, 20])) == [2]
+    assert list(prediction_latency(Refuses(), case_of("tag").data, [9, 2, 20])) == [2]
 
 
 def test_memory_is_of_this_process() -> None:

@@ -7,7 +7,7 @@ import pytest
 from heedful.compare.budget import NO_LIMIT, Budget, parse_budget
 from heedful.compare.plan import CompareSection, make_plan
 from heedful.errors import OptionError
-from tests.compare.conftest import BASES, ENCODERS, plan_of
+from tests.compare.conftest import ENCODERS, case_of, plan_of
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,9 @@ def test_without_a_budget_it_is_the_epochs_of_the_task() -> None:
 
 def test_encoders_are_the_short_form() -> None:
     section = CompareSection(encoders=("none", "lstm"))
-    plan = make_plan(section, BASES["tag"], {"big": {"encoder": {"kind": "none", "hidden": 512}}})
+    plan = make_plan(
+        section, dict(case_of("tag").base), {"big": {"encoder": {"kind": "none", "hidden": 512}}}
+    )
     assert list(plan.contenders) == ["none", "lstm", "big"]
     assert plan.contenders["none"].inputs.word_width == 4
 
@@ -88,7 +90,7 @@ def test_encoders_are_the_short_form() -> None:
 def test_what_does_not_go_is_answered(
     section: dict[str, object], contenders: dict[str, dict[str, object]], message: str
 ) -> None:
-    base = {} if section.get("task") == "translate" else BASES["tag"]
+    base = {} if section.get("task") == "translate" else dict(case_of("tag").base)
     with pytest.raises(OptionError, match=message):
         make_plan(CompareSection.model_validate(section), base, contenders)
 
@@ -96,4 +98,13 @@ def test_what_does_not_go_is_answered(
 def test_an_error_tells_where_it_stands() -> None:
     wrong = {**ENCODERS, "x": {"encoder": {"kind": "lstm", "hiden": 3}}}
     with pytest.raises(OptionError, match="contenders.x.encoder.hiden; contender 'x': unknown"):
-        make_plan(CompareSection(), BASES["tag"], wrong, lambda keys: ".".join(keys) + "; ")
+        make_plan(
+            CompareSection(), dict(case_of("tag").base), wrong, lambda keys: ".".join(keys) + "; "
+        )
+
+
+def test_a_task_without_a_case_is_named() -> None:
+    with pytest.raises(
+        pytest.fail.Exception, match="add a case of sing to tests/compare/conftest.py"
+    ):
+        case_of("sing")

@@ -51,7 +51,10 @@ class Forecasted:
 
 @dataclass(frozen=True, eq=False)
 class Forecast(HeadAnswer[Forecasted]):
-    """The next `horizon` steps of every feature."""
+    """The next `horizon` steps of every feature.
+
+    Reads the section pooling (`PoolingConfig`), and data.horizon, data.season and data.steps.
+    """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),

@@ -48,6 +48,8 @@ class Number(HeadAnswer[PredictedNumber]):
     """One number per input, such as a rating or a price, or several.
 
     With several targets an example may lack some, which are left out of the loss.
+
+    Reads the section pooling (`PoolingConfig`) and data.target.
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {

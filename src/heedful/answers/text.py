@@ -106,7 +106,10 @@ class TargetBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class GeneratedText(Answer[Generated]):
-    """Text generated token by token by the decoder of an encoder–decoder."""
+    """Text generated token by token by the decoder of an encoder–decoder.
+
+    Reads the sections vocabulary and decoding (`DecodingConfig`), and training.label_smoothing.
+    """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),

@@ -69,7 +69,10 @@ class PositionLabels:
 
 @dataclass(frozen=True)
 class PositionLabel(LabelAnswer[PositionLabels]):
-    """One label per position: part of speech, entity, state of a series."""
+    """One label per position: part of speech, entity, state of a series.
+
+    Reads the section labels (`LabelsConfig`) and training.label_smoothing.
+    """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),

@@ -23,8 +23,11 @@ USAGE: Final = 2
 INTERRUPTED: Final = 130
 
 PAIR_OPTIONS: Final = ("--train", "--valid", "--test", "--columns")
-"""Options that take one value or two."""
-_SUFFIXES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".conllu", ".conll", ".bio", ".iob")
+"""Options that take one value or two, or several complete files."""
+_SUFFIXES = (
+    ".tsv", ".tab", ".csv", ".jsonl", ".ndjson", ".conllu", ".conll", ".bio", ".iob", ".ts", ".npy",
+)  # fmt: skip
+"""Extensions of files that hold inputs and answers both, unlike a file of two line-aligned ones."""
 
 
 class HeedfulCommand(TyperCommand):
@@ -62,10 +65,12 @@ class HeedfulCommand(TyperCommand):
 def expand_pairs(args: Sequence[str]) -> list[str]:
     """Rewrite `--train A B` as `--train A --train B`, the form that the parser accepts.
 
-    No second value follows a built-in corpus, a table or `a,b`.
+    No second value follows a built-in corpus or `a,b`, and only further tables follow a table.
 
     >>> expand_pairs(["--train", "a.en", "a.de", "--out", "run"])
     ['--train', 'a.en', '--train', 'a.de', '--out', 'run']
+    >>> expand_pairs(["--test", "a.tsv", "b.tsv.gz", "run"])
+    ['--test', 'a.tsv', '--test', 'b.tsv.gz', 'run']
     >>> expand_pairs(["--test", "builtin:dates", "run"])
     ['--test', 'builtin:dates', 'run']
     """
@@ -84,15 +89,26 @@ def expand_pairs(args: Sequence[str]) -> list[str]:
             expanded.append(value)
         if rest and not rest[0].startswith("-") and not _is_complete(option, value):
             expanded += [option, rest.pop(0)]
+        while (
+            option != "--columns"
+            and _is_complete_file(value)
+            and rest
+            and _is_complete_file(rest[0])
+        ):
+            expanded += [option, rest.pop(0)]
     return expanded
 
 
 def _is_complete(option: str, value: str) -> bool:
     if option == "--columns":
         return "," in value
+    return value.startswith(("builtin:", "-")) or _is_complete_file(value)
+
+
+def _is_complete_file(value: str) -> bool:
     path = PurePath(value)
     suffix = PurePath(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    return value.startswith(("builtin:", "-")) or suffix.lower() in _SUFFIXES
+    return suffix.lower() in _SUFFIXES
 
 
 @contextlib.contextmanager

@@ -71,12 +71,15 @@ def demo(
     from heedful.cli.train_run import train_with_progress
     from heedful.config import build
     from heedful.data.builtin import load_builtin
+    from heedful.errors import RunError
     from heedful.explore import MetricTable
     from heedful.explore.run_report import next_commands, write_report
     from heedful.tasks.translate import TASK, TranslationConfig
 
     start = time.monotonic()
     folder = unused_path(Path(NAME)) if out is None else out
+    if run_folder.is_run(folder):
+        raise RunError(f"{folder} already holds a run; choose another folder, or leave --out out")
     run_folder.check_free(folder)
     output = Output(json=json, quiet=quiet)
     corpus = load_builtin(CORPUS)

@@ -52,7 +52,13 @@ class Input(abc.ABC, Generic[Example, Encoded]):
 
     @abc.abstractmethod
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        """Encode examples for `collate`; an encoded example may be empty."""
+        """Encode examples for `collate`.
+
+        An example without content, such as an empty text, has an empty encoding, of length 0. Prediction answers it
+        with `Answer.empty` without calling the model; in training and evaluation of the loss it is an error.
+
+        Raises: DataError for an example that the model cannot read, such as one with other features.
+        """
 
     @abc.abstractmethod
     def length(self, encoded: Encoded) -> int:

@@ -82,6 +82,8 @@ class SeriesFeatures(nn.Module):
 class SeriesInput(EmbeddedInput[Values, EncodedSeries]):
     """Series of (length, features), each feature less its training mean and divided by its training deviation.
 
+    Reads the section inputs (`SeriesInputsConfig`), and data.window and data.is_relative.
+
     >>> series = SeriesInput.of([np.array([[1.0], [3.0]]), np.array([[np.nan]])], SeriesInputsConfig())
     >>> series.encode([np.array([[3.0], [np.nan]])])[0].values.tolist()
     [[1.0, 0.0], [0.0, 1.0]]

@@ -65,6 +65,8 @@ class TextInputs(TokenInputsConfig):
 class Text(EmbeddedInput[str, TokenIds]):
     """Texts as tokens. Texts of more than `max_length` tokens lose the middle.
 
+    Reads the sections vocabulary (`TextVocabulary`), inputs (`TextInputs`) and frequency, and data.max_length.
+
     >>> from heedful.tasks.classify import ClassifyConfig
     >>> config = ClassifyConfig.model_validate({"vocabulary": {"min_frequency": 1}, "data": {"max_length": 3}})
     >>> Text.learn(config, ["Who is it?"]).positions("Who is it?")

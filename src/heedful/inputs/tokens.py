@@ -56,6 +56,7 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     """Encodes tokens as word ids and character ids; the character ids of each spelling are cached.
 
     Tokens that are canonically equal are the same word (`heedful.data.words.canonical`).
+    Reads the sections vocabulary (`TokenVocabulary`) and inputs (`TokenInputsConfig`).
 
     >>> tokens = Tokens.of(["The", "the", "dog"], TokenVocabulary(min_frequency=1))
     >>> batch = tokens.collate(tokens.encode([["the", "cat"], ["the"]]))

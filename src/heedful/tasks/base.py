@@ -107,13 +107,13 @@ InputAndAnswer = tuple[Input[Any, Any], Answer[Any]]
 class Task:
     """Input × answer × reader × configuration.
 
-    A new task is one value of this class and one entry in `heedful.tasks.table.TASKS`.
+    A new task is one value of this class and one entry in `heedful.tasks.table.ENTRIES`.
     """
 
     name: str
     """Name on the command line and in the run folder."""
     examples: str
-    """Plural noun for examples in messages: pairs, sentences, texts."""
+    """Plural noun for one input with its answer, in messages: pairs, sentences, texts."""
     unit: str = "words"
     """Plural noun for the positions of an input, the unit of its length."""
     configuration: type[BaseModel]
@@ -218,7 +218,9 @@ class Task:
     ) -> Batches[Any, TrainingBatch]:
         """Encode data; for training, drop examples longer than `data.max_length`.
 
-        Raises: DataError for an example without positions, or if all examples are dropped.
+        Reads the settings data.max_length (for training), training.batch_tokens and training.seed.
+
+        Raises: DataError for an example whose encoding is empty, or if all examples are dropped.
         """
         inputs, answer, options = predictor.input, predictor.answer, predictor.config.training
         examples = list(zip(inputs.encode(data.inputs), answer.targets(data), strict=True))

@@ -30,9 +30,11 @@ class TaskOption:
     """An option of `heedful train TASK`: `--name`, with hyphens for underscores."""
 
     name: str
+    """Also the name of the keyword of `heedful.train`."""
     setting: str
-    """The setting that it changes, such as `data.column`."""
+    """The setting that it changes, such as `data.column`; `compare` has the options of the section data."""
     metavar: str
+    """Placeholder for its value in the help, such as NAME."""
     help: str
     """May contain `{encoders}`, `{models}` and `{scores}`, placeholders for the names in these tables."""
     default: str = ""

@@ -12,7 +12,10 @@ Schedule = Literal["inverse_square_root", "cosine", "linear", "constant"]
 
 
 class LabelColumn(Section):
-    """Column of the labels."""
+    """Column of the labels.
+
+    A base of the section `data` of tasks whose answer is `Label`, which reads separator and min_examples.
+    """
 
     label: str = Field(
         "label", description="Label column; its number, from 1, in files without a header."
@@ -121,7 +124,10 @@ class TrainingConfig(Section):
 
 
 class EncoderTraining(TrainingConfig):
-    """Optimization, schedule, stopping and reproducibility."""
+    """Optimization, schedule, stopping and reproducibility.
+
+    The defaults are those for encoder models; encoder–decoders take the ones of `TrainingConfig`.
+    """
 
     epochs: int = 15
     batch_tokens: int = 1000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from heedful.tasks import options
@@ -26,15 +26,18 @@ class TaskEntry:
     attribute: str = "TASK"
     """Name of the task in that module."""
     options: Sequence[TaskOption]
-    """Options of `heedful train` specific to the task; --train and --valid come first."""
+    """Options of `heedful train` specific to the task. The first two must be --train and --valid, made by `train_files`
+    and `valid_files`: help, Python and `compare` treat them apart from the others."""
     summary: str
     """First line of the help of `heedful train TASK`."""
     description: str
     """What the task is used for."""
-    examples: Sequence[str]
-    """Runnable arguments of `heedful train TASK`; the first ends with the run folder of the --resume example."""
+    train_examples: Sequence[str]
+    """Arguments of `heedful train TASK`, one example each; a test runs them. The first must end with `--out FOLDER`:
+    the help repeats that folder in an example of --resume."""
     config_example: tuple[str, str]
-    """Arguments of `heedful config TASK`, and data options to train with the file that it prints."""
+    """The two parts of the example in the help of `heedful config TASK`: arguments of that command, such as
+    `--encoder gru`, and the options that name the data when its output is trained, such as `--train train.tsv`."""
     test: str = "FILE"
     """Placeholder for the value of `heedful evaluate --test` in suggested commands."""
     prediction_file: str = "predicted"
@@ -49,8 +52,8 @@ class TaskEntry:
 
     def train_help(self, name: str) -> str:
         """Return the help of `heedful train TASK`."""
-        resumed = self.examples[0].split()[-1]
-        lines = [*self.examples, f"--resume --out {resumed}"]
+        resumed = self.train_examples[0].split()[-1]
+        lines = [*self.train_examples, f"--resume --out {resumed}"]
         examples = "".join(f"\n    heedful train {name} {line}" for line in lines)
         return f"{self.summary}\n\n{self.description} {_RUN_FOLDER}\n\nExample:{examples}\n"
 
@@ -92,7 +95,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         summary="Train an encoder–decoder to translate text.",
         description="For languages, spellings, notations: any mapping from one line of text to another. The vocabulary "
         "is built from the training data.",
-        examples=(
+        train_examples=(
             "--train train.en train.de --valid valid.en valid.de --out runs/en-de",
             "--train train.tsv --valid valid.tsv --columns en,de --out runs/table",
             "--train builtin:dates --model gru --attention additive --out runs/dates",
@@ -117,7 +120,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         summary="Train a tagger: one label per token.",
         description="For parts of speech, morphological features, named entities. Labels are read from a column of "
         'CoNLL-U, the last column of CoNLL, or "tags" in JSON lines.',
-        examples=(
+        train_examples=(
             "--train train.conllu --valid dev.conllu --out runs/pos",
             "--train train.conllu --valid dev.conllu --column Number --encoder window --out runs/number",
             "--train train.conll --valid dev.conll --set labels.chain=true --out runs/entities",
@@ -135,7 +138,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         summary="Train a text classifier: one label per text.",
         description="For topics, sentiment, languages, intents. With the setting data.separator a text may have any "
         "number of labels.",
-        examples=(
+        train_examples=(
             "--train train.tsv --valid dev.tsv --text sentence --out runs/mood",
             "--train questions.csv --label topic --encoder transformer --out runs/topics",
             "--train tagged.jsonl --label tags --set data.separator=, --out runs/tags",
@@ -148,7 +151,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         options=(*options.TABLES, options.TEXT, options.TARGET, *options.ROWS, options.ENCODER),
         summary="Train a text regressor: one number per text.",
         description="For ratings, prices, solubilities. Errors are reported in the units of the target.",
-        examples=(
+        train_examples=(
             "--train train.csv --valid dev.csv --text review --target stars --out runs/stars",
             "--train new.csv --text smiles --target logS --set vocabulary.kind=char --out runs/logS",
         ),
@@ -161,7 +164,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
         summary="Train a time-series classifier: one label per series.",
         description="For gestures, faults, heart beats: univariate or multivariate series.",
-        examples=(
+        train_examples=(
             "--train builtin:waves --out runs/waves",
             "--train long.csv --series id --time t --label kind --encoder gru --out runs/kinds",
         ),
@@ -175,7 +178,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         options=(*options.SERIES, options.ENCODING, options.TARGET, options.ENCODER),
         summary="Train a time-series regressor: one number per series.",
         description="For a temperature, a duration, a load: any number that depends on a whole series.",
-        examples=("--train builtin:waves --encoder convolution --out runs/delays",),
+        train_examples=("--train builtin:waves --encoder convolution --out runs/delays",),
         config_example=("--encoder gru", "--train builtin:waves"),
         prediction_file="predicted.tsv",
         predict_summary="Predict the targets of the series of a file",
@@ -186,7 +189,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
         summary="Train a time-series tagger: one label per step.",
         description="For sleep stages, activities, faults: any state that changes from step to step.",
-        examples=("--train builtin:waves --encoder gru --out runs/states",),
+        train_examples=("--train builtin:waves --encoder gru --out runs/states",),
         config_example=("--encoder window", "--train builtin:waves"),
         prediction_file="labelled.tsv",
         predict_summary="Label each step of the series of a file",
@@ -199,7 +202,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         description="Predicts the next --horizon steps. Without --valid, the last steps of each series are held out "
         "for validation. Errors are compared with a persistence forecast (the last value) and, with the setting "
         "data.season, a seasonal one (the value one season before).",
-        examples=("--train builtin:waves --horizon 4 --out runs/forecast",),
+        train_examples=("--train builtin:waves --horizon 4 --out runs/forecast",),
         config_example=("--encoder gru --set data.horizon=4", "--train builtin:waves"),
         prediction_file="forecast.tsv",
         predict_summary="Forecast the series of a file",
@@ -231,11 +234,15 @@ TASKS: Final[Mapping[str, Task]] = _Tasks()
 
 
 def data_options() -> list[TaskOption]:
-    """Return the data options of all tasks, without --train and --valid."""
-    options_by_name = {
-        option.name: option
-        for entry in ENTRIES.values()
-        for option in entry.options[2:]
-        if option.setting.startswith("data.")
-    }
-    return list(options_by_name.values())
+    """Return the data options of all tasks, without --train and --valid; the help names the tasks of each."""
+    options_by_name: dict[str, TaskOption] = {}
+    tasks: dict[str, list[str]] = {}
+    for task, entry in ENTRIES.items():
+        for option in entry.options[2:]:
+            if option.setting.startswith("data."):
+                options_by_name[option.name] = option
+                tasks.setdefault(option.name, []).append(task)
+    return [
+        replace(option, help=f"{', '.join(tasks[name])}: {option.help}")
+        for name, option in options_by_name.items()
+    ]

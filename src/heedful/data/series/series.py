@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -123,7 +122,7 @@ def exact_text(values: Values) -> str:
     return f"{values.shape} {values.tobytes().hex()}"
 
 
-def as_values(data: Any, error: partial[DataError] | type[DataError] = DataError) -> Values:
+def as_values(data: Any, error: Callable[[str], DataError] = DataError) -> Values:
     """Convert an array, nested lists or a flat list of numbers to (length, features); None becomes NaN.
 
     Raises: DataError for anything else; `error` builds it from a message.

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 
 from heedful.data.dataset import Dataset
 from heedful.data.decoding import UTF8, canonical_name
-from heedful.errors import OptionError
+from heedful.data.words import check_characters
+from heedful.errors import DataError, OptionError, nearest
 from heedful.models.config import Section
 
 BUILTIN: Final = "builtin:"
@@ -107,6 +108,8 @@ class Reader(abc.ABC):
     """Arguments of --valid suggested by errors."""
     test_hint: ClassVar[str] = "a file"
     """Arguments of --test suggested by errors."""
+    input_hint: ClassVar[str] = "a text"
+    """What an input is in Python, for errors."""
 
     def read(self, values: Sequence[str], data: Any, part: Part) -> Dataset:
         """Read the arguments of `--train`, `--valid` or `--test`: files, or `builtin:NAME`.
@@ -174,12 +177,49 @@ class Reader(abc.ABC):
             raise OptionError(f"--test is missing; give {self.test_hint} not used in training")
         return self.read(values or data.train, data, "test")
 
+    def to_input(self, given: Any, data: Any, name: str) -> Any:
+        """Return the input that `predict` or `explain` is given in Python: a text, a row, or an input as it is.
+
+        Args:
+            given: what was given.
+            data: the configuration section.
+            name: what to call it in errors, such as "input 3".
+
+        Raises: DataError naming the input, what was got and what was expected.
+        """
+        if isinstance(given, str):
+            return self.parse(given, data)
+        if isinstance(given, Mapping):
+            return self.input_of_row(given, data, name)
+        return self.check_input(given, name)
+
+    @abc.abstractmethod
+    def input_of_row(self, row: Mapping[str, Any], data: Any, name: str) -> Any:
+        """Return the input of a mapping from column to value, which may lack the answer.
+
+        Raises: DataError naming the input, for a missing column or a wrong type.
+        """
+
+    def check_input(self, given: Any, name: str) -> Any:
+        """Return an input given in Python that is neither a string nor a mapping; by default there is none.
+
+        Raises: DataError naming the input, for anything else.
+        """
+        raise self.wrong_input(given, name)
+
+    def wrong_input(self, given: Any, name: str) -> DataError:
+        """Return the error for an input of the wrong type."""
+        shown = " ".join(repr(given).split())[:40]
+        return DataError(
+            f"{name} is {shown} ({type(given).__name__}); expected {self.input_hint}, or a row: a mapping of columns."
+        )
+
     def parse(self, text: str, data: Any) -> Any:
-        """Parse an input given as a command-line argument."""
+        """Parse an input given as a string: an argument of `heedful explain`, or in Python."""
         return text
 
     def to_argument(self, example: Any) -> str:
-        """Return the command-line argument of an input; the inverse of `parse`."""
+        """Return the argument of `heedful explain` for an input; the inverse of `parse`."""
         return example if isinstance(example, str) else " ".join(example)
 
     @abc.abstractmethod
@@ -192,6 +232,26 @@ class Reader(abc.ABC):
 
         Raises: DataError for an unknown file extension.
         """
+
+
+def text_of_row(row: Mapping[str, Any], column: str, name: str) -> str:
+    """Return the text in a column of a mapping.
+
+    Raises: DataError that starts with `name`, for a column that is missing, not a string, or not made of characters.
+
+    >>> text_of_row({"text": "a film"}, "text", "input 1")
+    'a film'
+    """
+    if column not in row:
+        near = nearest(column, list(row))
+        hint = f"; did you mean {near!r}?" if near else "."
+        listed = ", ".join(map(str, row))
+        raise DataError(f"{name}: there is no column {column!r}{hint} The columns are: {listed}.")
+    value = row[column]
+    if not isinstance(value, str):
+        raise DataError(f"{name}: column {column!r} is {value!r:.40}; expected a string.")
+    check_characters(value, lambda message: DataError(f"{name}: {message}"))
+    return value
 
 
 def is_builtin(values: Sequence[str]) -> bool:

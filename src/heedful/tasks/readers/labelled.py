@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -54,6 +54,7 @@ class LabelledReader(Reader):
     """Reads labelled sentences, and writes them with predicted labels in the same format."""
 
     train_hint = "--train FILE.conllu, or --train builtin:saw"
+    input_hint = "a list of tokens, or a text with tokens separated by spaces"
     valid_hint = "give sentences that are not in --train, to select the best weights by (a few hundred suffice)"
 
     def builtin(self, name: str, data: LabelledData, part: Part) -> Labelled:
@@ -82,6 +83,22 @@ class LabelledReader(Reader):
             sentences.append(Sentence(tokens, labels))
         return Labelled(sentences, name)
 
+    def input_of_row(self, row: Mapping[str, Any], data: LabelledData, name: str) -> Sequence[str]:
+        if data.tokens not in row:
+            raise DataError(f"{name} has no {data.tokens!r}; its keys are {list(row)}.")
+        tokens = _as_tokens(row[data.tokens])
+        if tokens is None:
+            raise DataError(
+                f"{name}: {data.tokens!r} is {row[data.tokens]!r:.40}; expected a list of strings."
+            )
+        return tokens
+
+    def check_input(self, given: Any, name: str) -> Sequence[str]:
+        tokens = _as_tokens(given)
+        if tokens is None:
+            raise self.wrong_input(given, name)
+        return tokens
+
     def parse(self, text: str, data: Any) -> list[str]:
         return words(text)
 
@@ -90,6 +107,14 @@ class LabelledReader(Reader):
 
     def stream(self, source: InputFile, data: LabelledData, output: OutputFormat) -> Stream:
         return _Sentences(data.file().reader(source.name), source)
+
+
+def _as_tokens(value: Any) -> list[str] | None:
+    """Return the strings of a list, tuple or array; None for anything else."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return None
+    tokens = list(value)
+    return tokens if all(isinstance(token, str) for token in tokens) else None
 
 
 class _Sentences(Stream):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -24,7 +24,11 @@ from heedful.tasks.readers.base import (
     Rows,
     Stream,
     TextFiles,
+    text_of_row,
 )
+
+_KEYS: Final = ("source", "target")
+"""Keys of a row if no columns are configured."""
 
 
 class PairData(TextFiles):
@@ -58,6 +62,11 @@ class PairReader(Reader):
 
     def read_files(self, paths: Sequence[str], data: PairData, part: Part) -> Pairs:
         option, columns = f"--{part}", data.columns
+        if len(paths) > 1 and any(extension(Path(path)) in TABLES for path in paths):
+            raise OptionError(
+                f"{option} {' '.join(paths)}: got {len(paths)} files; expected one table with --columns A,B, or two "
+                "line-aligned text files; join the tables into one"
+            )
         if len(paths) == 2:
             return read_pairs(paths[0], paths[1], data.encoding)
         if len(paths) != 1:
@@ -78,7 +87,7 @@ class PairReader(Reader):
         return read_table(path, (columns[0], columns[1]), data.encoding)
 
     def from_rows(self, rows: Rows, data: PairData, name: str) -> Pairs:
-        keys = data.columns or ("source", "target")
+        keys = data.columns or _KEYS
         for number, row in enumerate(rows, start=1):
             for key in keys:
                 if not isinstance(row.get(key), str) or not row[key].strip():
@@ -88,6 +97,9 @@ class PairReader(Reader):
                 check_characters(row[key], partial(DataError, path=f"example {number} of {name}"))
         source, target = ([row[key] for row in rows] for key in keys)
         return Pairs(source, target, name)
+
+    def input_of_row(self, row: Mapping[str, Any], data: PairData, name: str) -> str:
+        return text_of_row(row, (data.columns or _KEYS)[0], name)
 
     def to_json(self, example: str) -> dict[str, Any]:
         return {"source": example}

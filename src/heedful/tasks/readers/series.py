@@ -95,6 +95,7 @@ class SeriesReader(Reader):
 
     reads_lines = False
     train_hint = "--train FILE.csv, FILE.ts, or --train builtin:waves"
+    input_hint = "an array or a list of numbers, or of rows of numbers, or the name of a file"
 
     def __init__(self, kind: Kind):
         self.kind = kind
@@ -139,6 +140,17 @@ class SeriesReader(Reader):
         columns = replace(self.columns(data), each_step=False)
         return SeriesSet(series_of_rows(rows, columns, name), name)
 
+    def input_of_row(self, row: Mapping[str, Any], data: Any, name: str) -> Values:
+        if "values" not in row:
+            raise DataError(f"{name} has no 'values'; its keys are {list(row)}.")
+        wrong = DataError(
+            f"{name}: 'values' is {row['values']!r:.40}; expected a list of numbers, or of rows of them."
+        )
+        return _checked(row["values"], name, wrong)
+
+    def check_input(self, given: Any, name: str) -> Values:
+        return _checked(given, name, self.wrong_input(given, name))
+
     def parse(self, text: str, data: Any) -> Values:
         """Read the one series of a file, or of several the one that FILE:NAME names; `.ts` numbers them from 1.
 
@@ -170,6 +182,14 @@ class SeriesReader(Reader):
 
     def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
         return _SeriesStream(source.path, self.columns(data), output)
+
+
+def _checked(given: Any, name: str, wrong: DataError) -> Values:
+    """Return a series given in Python; raise `wrong` unless it holds numbers."""
+    values = as_values(given, lambda message: wrong)
+    if not values.ndim:
+        raise wrong
+    return Series(values, path=Path(name)).values
 
 
 class ForecastReader(SeriesReader):

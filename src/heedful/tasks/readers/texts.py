@@ -26,6 +26,7 @@ from heedful.tasks.readers.base import (
     Rows,
     Stream,
     TextFiles,
+    text_of_row,
 )
 
 
@@ -81,6 +82,9 @@ class TextReader(Reader):
 
     def from_rows(self, rows: Rows, data: TextData, name: str) -> Texts:
         return texts_of_rows(rows, data.columns(), name)
+
+    def input_of_row(self, row: Mapping[str, Any], data: TextData, name: str) -> str:
+        return text_of_row(row, data.columns().text, name)
 
     def to_json(self, example: str) -> dict[str, Any]:
         return {"text": example}
