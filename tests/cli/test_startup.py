@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from heedful.ops.jit.constant import assume_constant_result
+from heedful.ops.constant import assume_constant_result
 
 RUNS = Path(__file__).parents[1] / "runs" / "format_1"
 SLOW = ("torch._dynamo", "torch._inductor", "sympy", "scipy", "sklearn", "seqeval", "lightning_fabric", "matplotlib",

@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from heedful.ops.jit.constant import assume_constant_result
+from heedful.ops.constant import assume_constant_result
 
 
 def runs_lstm_in(dtype: torch.dtype) -> bool:

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 from heedful.ops.blas import product_of
-from heedful.ops.jit.constant import assume_constant_result
+from heedful.ops.constant import assume_constant_result
 
 
 def in_torch_func() -> bool:

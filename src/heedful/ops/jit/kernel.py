@@ -19,8 +19,8 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from heedful.ops.constant import assume_constant_result
 from heedful.ops.jit.cache import has_entries, linked, loaded, save
-from heedful.ops.jit.constant import assume_constant_result
 from heedful.ops.jit.source import KEEPS_NAN, Compiled, Provided, signature_text
 from heedful.ops.jit.threads import hold_during_fork, share
 

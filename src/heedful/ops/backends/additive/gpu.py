@@ -10,7 +10,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from heedful.ops.jit.constant import assume_constant_result
+from heedful.ops.constant import assume_constant_result
 from heedful.ops.rows import broadcast
 
 SLOPES = {"tanh": None, "leaky_relu": 0.2}
