@@ -51,7 +51,8 @@ def test_every_entry_has_its_task() -> None:
 
 def test_a_run_has_a_report_and_what_it_needs(place: Path) -> None:
     assert {path.name for path in (place / "run").iterdir()} == {
-        "heedful.json", "config.toml", "vocabulary.json", "model.safetensors", "metrics.jsonl", "report.html"
+        "heedful.json", "config.toml", "vocabulary.json", "model.safetensors", "metrics.jsonl", "report.html",
+        "layout.json",
     }  # fmt: skip
     assert "accuracy and macro F1" in (place / "run" / "report.html").read_text(encoding="utf-8")
 

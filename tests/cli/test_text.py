@@ -186,7 +186,8 @@ BAD = [
     (("evaluate", "labels"), 2, "--test is missing"),
     (("evaluate", "labels", "--test", "train.tsv", "--beam", "2"), 2, "the option beam has no effect on the task"),
     (("predict", "numbers", "train.tsv"), 1, "train.tsv, line 1: there is no column 'text'"),
-    (("predict", "numbers", "v.txt"), 1, "unknown table format '.txt'"),
+    (("predict", "numbers", "v.doc"), 1, "unknown table format '.doc'"),
+    (("predict", "numbers", "tabs.txt"), 1, "tabs.txt, line 1: the line holds a tab; give --text if it is one text"),
     (("predict", "numbers", "data.txt"), 1, "data.txt: no such file"),
     (("predict", "labels", "taken.tsv"), 1, "taken.tsv, line 1: column 'predicted_probability' already exists"),
     (("predict", "labels", "train.tsv", "--column", ""), 2, "--column is empty"),
@@ -217,6 +218,8 @@ def test_bad_input_is_answered_and_nothing_is_written(
     (place / "wide.tsv").write_text("text\tlabel\na\tb\n", encoding="utf-16")
     (place / "none.tsv").write_text("")
     (place / "twice.tsv").write_text("text\tlabel\tlabel\na\tb\tc\n")
+    (place / "v.doc").write_text("a\tb\n")
+    (place / "tabs.txt").write_text("a\tb\n")
     (place / "v.txt").write_text("good 1 2\nbad 1\n", encoding="utf-8")
     before = snapshot(place)
     ran = run_command(*args)

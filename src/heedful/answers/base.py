@@ -102,6 +102,12 @@ class Answer(abc.ABC, Generic[Prediction]):
         """The labels that it chooses from; none for other answers."""
         return ()
 
+    def check_test(self, data: Dataset) -> None:
+        """Check that the true answers of test data are of the kind that this answer gives.
+
+        Raises: DataError naming file and line of one that is not.
+        """
+
     @abc.abstractmethod
     def targets(self, data: Dataset) -> list[Any]:
         """Encode the true answers.

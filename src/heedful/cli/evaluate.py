@@ -10,6 +10,7 @@ import typer
 
 from heedful.cli.options import Beam, Columns, Json, Quiet, Run
 from heedful.cli.output import Output, duration
+from heedful.errors import OptionError
 
 if TYPE_CHECKING:
     from heedful.data.dataset import Dataset
@@ -27,6 +28,22 @@ def evaluate(
         ),
     ] = None,
     columns: Columns = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For a tagger: the column of the true labels.",
+            show_default="that of the training files",
+        ),
+    ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For a tagger: the column of the tokens.",
+            show_default="that of the training files",
+        ),
+    ] = None,
     beam: Beam = None,
     by_length: Annotated[
         bool,
@@ -53,11 +70,17 @@ def evaluate(
     output = Output(json=json, quiet=quiet)
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
-    search = task.check_options({"columns": columns, "beam": beam, "by_length": by_length})
-    reading = config.data
-    if names := split_columns(columns):
-        reading = reading.model_copy(update={"columns": names})
-    data = task.reader.read_test(test, reading)
+    search = task.check_options(
+        {"columns": columns, "tokens": tokens, "beam": beam, "by_length": by_length}
+    )
+    if column is not None and "column" not in type(config.data).model_fields:
+        raise OptionError(
+            f"the option column has no effect on the task {task.name!r}; leave it out"
+        )
+    given = {"columns": split_columns(columns), "column": column, "tokens": tokens}
+    changed = {name: value for name, value in given.items() if value}
+    data = task.reader.read_test(test, config.data.model_copy(update=changed))
+    predictor.check_test(data, same_layout=not changed)
     began = time.monotonic()
     predicted = predictor.predict(data.inputs, **search)
     found = list(with_progress(predicted, len(data), output, unit=task.examples))

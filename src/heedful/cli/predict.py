@@ -63,6 +63,15 @@ def predict(
             show_default="predicted",
         ),
     ] = None,
+    text: Annotated[
+        bool | None,
+        typer.Option(
+            "--text/--no-text",
+            help="The input is plain text, one text a line, or it is not. A tagger splits it into sentences and "
+            "tokens; a classifier or regressor wants no header.",
+            show_default="told by the first lines of standard input and of .txt files",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of --alignments, if it is there.")
     ] = False,
@@ -77,14 +86,17 @@ def predict(
     the score (the larger the better) and the text. With --json each line is one JSON object, and the last one
     sums up.
 
-    A tagger reads CoNLL-U, columns or JSON lines and writes the same with its labels, all else untouched. A
-    classifier or regressor reads a table and adds columns to it; one that has them already is refused.
+    A tagger reads CoNLL-U, columns or JSON lines and writes the same with its labels, all else untouched. Of plain
+    text it writes a token and its label a line, and with --json also where each token starts and ends in its line.
+    A classifier or regressor reads a table and adds columns to it; one that has them already is refused. Plain
+    lines it writes with the columns after a tab.
 
     Example:
         heedful predict runs/en-de new.en > new.de
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         echo "A man sleeps." | heedful predict runs/en-de
+        echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """
     from heedful import api
     from heedful.tasks.readers.base import OutputFormat
@@ -100,14 +112,28 @@ def predict(
             "column": column,
         }
     )
+    if text is not None and not reader.reads_text:
+        option = "text" if text else "no-text"
+        raise OptionError(
+            f"the option {option} has no effect on the task {predictor.task.name!r}; leave it out"
+        )
     if column == "":
         raise OptionError("--column is empty; name the column that is added")
     source = _opened(file, config.data.train, reader.reads_lines)
     check_writable(alignments, overwrite=overwrite)
     columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
-    stream = reader.stream(source, config.data, OutputFormat(columns, nbest))
     output = Output(json=json, quiet=quiet, data=True)
-    if file == "-" and sys.stdin.isatty():
+    typed = file == "-" and sys.stdin.isatty()
+    form = OutputFormat(
+        columns,
+        nbest,
+        text=True if typed and text is None else text,
+        layout=predictor.layout,
+        labels=predictor.labels,
+        words=predictor.words,
+    )
+    stream = reader.stream(source, config.data, form)
+    if typed:
         output.say("type a text a line; Ctrl-D ends")
     began = time.monotonic()
     with written_when_complete(alignments) as aligned:
@@ -138,7 +164,7 @@ def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
             raise OptionError("name a FILE; series are not read from standard input")
         # standard input has no name: its format is that of the training data
         name = train[0] if train else "standard input"
-        return InputFile(Path("standard input"), name, standard_input())
+        return InputFile(Path("standard input"), name, standard_input(), own_name=False)
     check_file(file)
     if not reads_lines:
         return InputFile(Path(file), file, iter(()))

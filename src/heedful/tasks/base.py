@@ -19,7 +19,7 @@ from heedful.inputs.base import Input
 from heedful.models.encoders import ENCODERS
 from heedful.models.model import AnyModel, Ensemble, Model
 from heedful.tasks.batches import Batches
-from heedful.tasks.predictor import Predictor
+from heedful.tasks.predictor import Predictor, read_layout
 from heedful.tasks.readers.base import Reader
 
 
@@ -115,7 +115,7 @@ class Task:
         Raises: OptionError for an option that was given and has no effect on this task.
         """
         known = self.answer.search_options | self.answer.command_options
-        for section, name in (("data", "columns"), ("prediction", "column")):
+        for section, name in (("data", "columns"), ("data", "tokens"), ("prediction", "column")):
             field = self.configuration.model_fields.get(section)
             if field is not None and name in getattr(field.annotation, "model_fields", ()):
                 known |= {name}
@@ -137,16 +137,15 @@ class Task:
         else:
             inputs = self.input.learn(config, train.inputs)
             parts = inputs, self.answer.learn(config, train.answers)
-        return self._predictor(config, parts)
+        return self._predictor(config, parts, self.reader.layout(train))
 
     def reload(self, config: Any, folder: Path) -> Predictor:
         """Read the vocabularies and the like of a run folder, and build the model with fresh weights."""
-        return self._predictor(
-            config, (self.input.load(config, folder), self.answer.load(config, folder))
-        )
+        parts = self.input.load(config, folder), self.answer.load(config, folder)
+        return self._predictor(config, parts, read_layout(folder))
 
-    def _predictor(self, config: Any, parts: Parts) -> Predictor:
-        return Predictor(self, config, *parts, self.build(config, *parts))
+    def _predictor(self, config: Any, parts: Parts, layout: Mapping[str, Any]) -> Predictor:
+        return Predictor(self, config, *parts, self.build(config, *parts), layout)
 
     def load_config(self, run: str | Path) -> Any:
         """Read the configuration of a run folder.

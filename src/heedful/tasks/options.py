@@ -182,6 +182,13 @@ LABEL_COLUMN: Final = TaskOption(
     "columns a number, or last; in JSON lines a key.",
     default="upos, last or tags",
 )
+TOKEN_COLUMN: Final = TaskOption(
+    name="tokens",
+    setting="data.tokens",
+    metavar="NAME",
+    help="Which column holds the tokens: form, lemma, …; in columns a number; in JSON lines a key.",
+    default="form, 1 or tokens",
+)
 TEXT: Final = TaskOption(
     name="text",
     setting="data.text",

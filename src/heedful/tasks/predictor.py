@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -13,11 +14,32 @@ from heedful import run_folder
 from heedful.answers.base import Answer
 from heedful.config import write_toml
 from heedful.data.dataset import Dataset
+from heedful.data.lexicon import Lexicon
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import RunError
 from heedful.inputs.base import Input
 from heedful.tasks.streaming import predict_in_order
 from heedful.tasks.upgrade import upgrade_weights
+
+LAYOUT: Final = "layout.json"
+"""The file of a run folder that holds the columns of the training files."""
+
+
+def read_layout(folder: Path) -> dict[str, Any]:
+    """Read what a run remembers of the columns of its training files; empty for older runs and other tasks.
+
+    Raises: RunError for a damaged file.
+    """
+    path = folder / LAYOUT
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}); copy the run folder again") from None
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is damaged; copy the run folder again")
+    return found
 
 
 class Predictor:
@@ -43,6 +65,7 @@ class Predictor:
         inputs: Input[Any, Any],
         answer: Answer[Any],
         model: nn.Module,
+        layout: Mapping[str, Any] | None = None,
     ):
         # a `heedful.tasks.base.Task`, which makes predictors
         self.task = task
@@ -51,12 +74,20 @@ class Predictor:
         self.input: Any = inputs
         self.answer: Any = answer
         self.model: Any = model
+        self.layout: Mapping[str, Any] = layout or {}
+        """What `Reader.layout` returned of the training data."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that it chooses from; none for answers that are not labels."""
         labels: tuple[str, ...] = self.answer.labels
         return labels
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that have an embedding; none for inputs that are not words."""
+        lexicon = getattr(self.input, "words", None)
+        return lexicon.entries if isinstance(lexicon, Lexicon) else ()
 
     def sizes(self) -> dict[str, int]:
         """Name and count what was learned beside the weights, for people."""
@@ -91,8 +122,25 @@ class Predictor:
         )
 
     def evaluate(self, data: Dataset, **search: Any) -> Any:
-        """Predict the inputs of `data`, compare with its answers and return the metrics."""
+        """Predict the inputs of `data`, compare with its answers and return the metrics.
+
+        Raises: DataError as `check_test`.
+        """
+        self.check_test(data)
         return self.score(data, list(self.predict(data.inputs, **search)))
+
+    def check_test(self, data: Dataset, *, same_layout: bool = True) -> None:
+        """Check that `data` can be compared with what this model predicts.
+
+        Args:
+            data: examples with their answers.
+            same_layout: whether they must stand in the columns of the training files.
+
+        Raises: DataError for answers in other columns, or of another kind.
+        """
+        if same_layout:
+            self.task.reader.check_layout(data, self.layout)
+        self.answer.check_test(data)
 
     def score(self, data: Dataset, predicted: Sequence[Any]) -> Any:
         """Compare predictions, however they came about, with the answers of `data` and return the metrics."""
@@ -108,6 +156,8 @@ class Predictor:
         run_folder.write_text(folder / run_folder.CONFIGURATION, write_toml(self.config))
         self.input.save(folder)
         self.answer.save(folder)
+        if self.layout:
+            run_folder.write_text(folder / LAYOUT, json.dumps(self.layout) + "\n")
 
     def save_weights(self, path: str | Path) -> None:
         """Write the weights as safetensors."""

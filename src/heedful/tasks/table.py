@@ -104,6 +104,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             ),
             valid_files("Sentences to choose the best weights by, given likewise."),
             options.LABEL_COLUMN,
+            options.TOKEN_COLUMN,
             options.ENCODER,
         ),
         summary="Train a tagger: a label for each token.",

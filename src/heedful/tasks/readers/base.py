@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
@@ -26,6 +26,8 @@ class InputFile(NamedTuple):
     name: str
     """Its extension tells the format."""
     lines: Iterator[str]
+    own_name: bool = True
+    """Whether `name` is its own: that of standard input is the name of the training data."""
 
 
 class OutputFormat(NamedTuple):
@@ -35,6 +37,14 @@ class OutputFormat(NamedTuple):
     """Names of the columns that are added to a table."""
     nbest: int = 1
     """Candidates of each input; more than 1 changes the format of lines."""
+    text: bool | None = None
+    """Whether the input is plain text; None: that is told by its name and its first lines."""
+    layout: Mapping[str, Any] | None = None
+    """What `Reader.layout` returned of the training data."""
+    labels: Collection[str] = ()
+    """The labels that the run predicts."""
+    words: Collection[str] = ()
+    """Words of the training data."""
 
 
 class Stream(abc.ABC):
@@ -90,6 +100,8 @@ class Reader(abc.ABC):
 
     reads_lines: ClassVar[bool] = True
     """Whether `stream` consumes `InputFile.lines`, rather than opening `InputFile.path` itself."""
+    reads_text: ClassVar[bool] = False
+    """Whether `stream` reads plain text beside files with columns, and so obeys `OutputFormat.text`."""
     train_hint: ClassVar[str]
     """What to give with --train, for an error."""
     valid_hint: ClassVar[str] = ""
@@ -151,6 +163,13 @@ class Reader(abc.ABC):
 
         Raises: DataError naming the example for a column that is missing or holds something else.
         """
+
+    def layout(self, data: Any) -> dict[str, Any]:
+        """Return what a run remembers of the columns of its training files, as JSON values."""
+        return {}
+
+    def check_layout(self, data: Any, learned: Mapping[str, Any]) -> None:  # noqa: B027
+        """Raise DataError for test data whose columns are not those of the training files."""
 
     def read_test(self, values: Sequence[str] | None, data: Any) -> Dataset:
         """Read what `--test` names; by default the test part of the built-in corpus of the training.

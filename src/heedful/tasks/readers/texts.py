@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from pydantic import Field
 
+from heedful.data.label_recognition import is_text_file
+from heedful.data.text_lines import PlainLines, is_plain
 from heedful.data.text_tables import TextTable
 from heedful.data.texts import (
     Text,
@@ -53,6 +56,7 @@ class TextData(Section, abc.ABC):
 class TextReader(Reader):
     """Reads tables and writes them with columns added; all else stays as it was."""
 
+    reads_text = True
     train_hint = "--train FILE.tsv"
 
     def read_files(self, paths: Sequence[str], data: TextData, part: Part) -> Texts:
@@ -76,10 +80,16 @@ class TextReader(Reader):
 
     def stream(self, source: InputFile, data: TextData, output: OutputFormat) -> Stream:
         columns = data.columns()
+        named_text = source.own_name and is_text_file(source.name)
+        if output.text or (output.text is None and named_text):
+            plain = PlainLines(columns.separator, tabs=bool(output.text))
+            return _Table(plain, source, columns, output)
         return _Table(columns.table(source.name), source, columns, output)
 
 
 class _Table(Stream):
+    """Rows of a table, or plain lines, one text a line, of which empty ones stay empty lines."""
+
     unit = "texts"
     cells_in_json = True
 
@@ -89,10 +99,16 @@ class _Table(Stream):
         self.table, self.source, self.columns, self.output = table, source, columns, output
 
     def items(self) -> Iterator[Text]:
+        lines = self.source.lines
+        if not self.source.own_name and self.output.text is None:
+            first = list(islice(lines, 1))
+            lines = chain(first, lines)
+            if any(is_plain(line, self.table, self.columns.text) for line in first):
+                self.table = PlainLines(self.columns.separator)
         return iterate_texts(
             self.table,
             self.source.path,
-            self.source.lines,
+            lines,
             self.columns,
             answers=False,
             added=self.output.columns,
@@ -101,6 +117,9 @@ class _Table(Stream):
     def input(self, item: Text) -> str:
         return item.text
 
+    def is_example(self, item: Text) -> bool:
+        return bool(item.text) or not isinstance(self.table, PlainLines)
+
     def header(self) -> str:
         head = self.table.header(self.output.columns)
         return "" if head is None else f"{head}\n"
@@ -108,6 +127,8 @@ class _Table(Stream):
     def format(
         self, item: Text, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
+        if not self.is_example(item):
+            return "\n"
         added = dict(zip(self.output.columns, cells, strict=True))
         return f"{self.table.extend(item.raw, added)}\n"
 
