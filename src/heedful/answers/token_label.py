@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import torch
@@ -13,18 +13,12 @@ from pydantic import Field
 from torch import Tensor
 
 from heedful.answers.base import Metric, Numbers, Rows, Values
-from heedful.answers.labels import LabelAnswer, check_seen
+from heedful.answers.labels import LISTED, LabelAnswer, check_seen
 from heedful.answers.token_metrics import TaggingScores, score_tags
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
-from heedful.data.spans import (
-    OUTSIDE,
-    SCHEMES,
-    detect_scheme,
-    first_violation,
-    is_transition_allowed,
-)
+from heedful.data.spans import OUTSIDE, SCHEMES, Scheme, detect_scheme, unknown_scheme
 from heedful.errors import DataError
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder
@@ -42,8 +36,8 @@ class LabelsConfig(Section):
     )
     spans: bool = Field(
         True,
-        description="Labels that mark spans (BIO, IOB, BIOES) keep to their scheme: data that break it are refused, "
-        "and a chain never gives what breaks it.",
+        description="Labels that mark spans (BIO, IOB, IOE, BIOES, BILOU, BMES) keep to their scheme: data that break "
+        "it are refused, as are labels of an unknown scheme, and a chain never gives what breaks it.",
     )
     dropout: float = Field(
         0.3, ge=0, lt=1, description="Probability of dropping a feature of the encoder's states."
@@ -84,12 +78,14 @@ class PositionLabel(LabelAnswer[PositionLabels]):
 
     options: LabelsConfig
     smoothing: float
-    scheme: str | None = None
+    scheme: Scheme | None = None
     """Of the spans that the training labels mark; only a chain that is trained needs it."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
         scheme = _scheme(config.labels, train.answers)
+        if scheme is None and config.labels.spans:
+            _check_known_scheme(train)
         if scheme is not None:
             for data in (train, valid):
                 _check_spans(scheme, data)
@@ -104,6 +100,23 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         return cls(cls.load_labels(folder), config.labels, config.training.label_smoothing)
+
+    def check_test(self, data: Dataset) -> None:
+        """Check that some label, O apart, is one that training saw.
+
+        Raises: DataError for a file of other labels, which mostly is the wrong column.
+        """
+        marked = {label for labels in data.answers for label in labels if label.upper() != OUTSIDE}
+        if not marked or any(label in self.lexicon for label in marked):
+            return
+        row = next(row for row, labels in enumerate(data.answers) if marked & set(labels))
+        position = next(p for p, label in enumerate(data.answers[row]) if label in marked)
+        raise data.error(
+            row,
+            f"the label {data.answers[row][position]!r} and all others of these data are none that the run "
+            f"learned: {', '.join(sorted(self.labels)[:LISTED])}; they may stand in another column.",
+            position,
+        )
 
     def targets(self, data: Dataset) -> list[list[int]]:
         """Number labels from 0 on; a label that training did not see is -1."""
@@ -178,7 +191,12 @@ class PositionLabel(LabelAnswer[PositionLabels]):
             rows.append(["accuracy, unknown words", f"{found.unknown_accuracy:.4f}", what])
         rows.append(["macro F1", f"{found.macro_f1:.4f}", ""])
         if found.span_f1 is not None:
-            rows.append(["span F1", f"{found.span_f1:.4f}", "seqeval"])
+            rows.append(["span F1", f"{found.span_f1:.4f}", f"{found.span_scheme}, as conlleval"])
+        if found.span_f1_strict is not None:
+            strict = f"{found.span_scheme}, legal spans alone"
+            rows.append(["span F1, strict", f"{found.span_f1_strict:.4f}", strict])
+        if found.span_problem is not None:
+            rows.append(["span F1", "none", found.span_problem])
         if found.span_breaks is not None:
             breaks = f"{found.span_breaks:,}"
             rows.append(["labels that break spans", breaks, "such as I-X after O"])
@@ -229,14 +247,31 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         return total
 
 
-def _scheme(options: LabelsConfig, answers: Sequence[Sequence[str]]) -> str | None:
-    """Return the name of the scheme of spans that labels have to keep to, if they mark spans."""
+def _scheme(options: LabelsConfig, answers: Sequence[Sequence[str]]) -> Scheme | None:
+    """Return the scheme of spans that labels have to keep to, if they mark spans."""
     return detect_scheme(answers) if options.spans else None
 
 
-def _check_spans(scheme: str, data: Dataset) -> None:
+def _check_known_scheme(data: Dataset) -> None:
+    """Raise DataError for labels that seem to mark spans, in a scheme that is not known."""
+    found = unknown_scheme({label for labels in data.answers for label in labels})
+    if found is None:
+        return
+    wrong, why = found
+    row, position = next(
+        (row, list(labels).index(wrong))
+        for row, labels in enumerate(data.answers)
+        if wrong in labels
+    )
+    raise data.error(row, f"{why}; mend it, {_AS_THEY_ARE}", position)
+
+
+_AS_THEY_ARE: Final = "or take all labels as they are with --set labels.spans=false."
+
+
+def _check_spans(scheme: Scheme, data: Dataset) -> None:
     for row, labels in enumerate(data.answers):
-        place = first_violation(scheme, labels)
+        place = scheme.first_violation(labels)
         if place is None:
             continue
         if place == len(labels):
@@ -247,15 +282,14 @@ def _check_spans(scheme: str, data: Dataset) -> None:
             found = f"the label {labels[place]!r} stands after {labels[place - 1]!r}"
         raise data.error(
             row,
-            f"{found}, and the training labels are {SCHEMES[scheme]}; mend it, or take all labels as they "
-            "are with --set labels.spans=false.",
+            f"{found}, and the training labels are {SCHEMES[scheme.name]}; mend it, {_AS_THEY_ARE}",
             min(place, len(labels) - 1),
         )
 
 
-def _forbid(chain: LinearChain, scheme: str, labels: Sequence[str]) -> None:
+def _forbid(chain: LinearChain, scheme: Scheme, labels: Sequence[str]) -> None:
     """Give transitions that break a scheme the score -inf."""
-    may = [[is_transition_allowed(scheme, one, other) for other in labels] for one in labels]
-    first = [is_transition_allowed(scheme, OUTSIDE, label) for label in labels]
-    last = [is_transition_allowed(scheme, label, OUTSIDE) for label in labels]
+    may = [[scheme.allows(one, other) for other in labels] for one in labels]
+    first = [scheme.allows(OUTSIDE, label) for label in labels]
+    last = [scheme.allows(label, OUTSIDE) for label in labels]
     chain.allow(torch.tensor(may), torch.tensor(first), torch.tensor(last))

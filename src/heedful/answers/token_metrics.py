@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seqeval.metrics import f1_score
-
-from heedful.data.spans import detect_scheme, is_span_labels, violations
+from heedful.answers.span_metrics import score_spans
 from heedful.errors import ShapeError
 
 Labels = Sequence[Sequence[str]]
@@ -35,9 +33,15 @@ class TaggingScores:
     macro_f1: float
     """F1 of each label that occurs or was given, averaged without weights."""
     span_f1: float | None
-    """F1 of whole spans (seqeval), where the labels mark spans."""
+    """F1 of whole spans, as conlleval counts them: a label that breaks its scheme begins a span, or ends one."""
+    span_f1_strict: float | None
+    """F1 of the spans that are written as their scheme demands; others do not count."""
     span_breaks: int | None
     """Labels given that cannot stand where they do, by the scheme of the true ones, such as I-PER after O."""
+    span_scheme: str | None
+    """Of the true labels: a key of `heedful.data.spans.SCHEMES`; None where they mark no spans."""
+    span_problem: str | None
+    """Why labels that seem to mark spans have no F1 of spans."""
     sentences_right: float
     confusions: tuple[Confusion, ...]
     """The most frequent confusions, the most frequent first."""
@@ -62,6 +66,7 @@ def score_tags(
         met.update(zip(true, one, strict=True))
         unknown.update(a == b for a, b, k in zip(one, true, of_known, strict=True) if not k)
     tokens = met.total()
+    spans = score_spans(got, wanted)
     wrong = Counter({pair: count for pair, count in met.items() if pair[0] != pair[1]})
     return TaggingScores(
         tokens=tokens,
@@ -69,8 +74,11 @@ def score_tags(
         unknown=unknown.total(),
         unknown_accuracy=unknown[True] / unknown.total() if unknown else None,
         macro_f1=_macro_f1(met),
-        span_f1=_span_f1(got, wanted),
-        span_breaks=_span_breaks(got, wanted),
+        span_f1=spans.conlleval,
+        span_f1_strict=spans.strict,
+        span_breaks=spans.breaks,
+        span_scheme=spans.scheme,
+        span_problem=spans.problem,
         sentences_right=sum(map(_equal, got, wanted)) / max(1, len(wanted)),
         confusions=tuple(
             Confusion(wanted=true, got=given, count=count)
@@ -92,15 +100,3 @@ def _macro_f1(met: Counter[tuple[str, str]]) -> float:
     # 2 tp / (2 tp + fp + fn), and what was wanted plus what was given is that denominator
     each = [2 * met[label, label] / (wanted[label] + got[label]) for label in sorted(labels)]
     return sum(each) / max(1, len(each))
-
-
-def _span_f1(got: Labels, wanted: Labels) -> float | None:
-    labels = {label for sentence in wanted for label in sentence}
-    if not is_span_labels(labels):
-        return None
-    return float(f1_score([list(s) for s in wanted], [list(s) for s in got], zero_division=0))
-
-
-def _span_breaks(got: Labels, wanted: Labels) -> int | None:
-    scheme = detect_scheme(wanted)
-    return None if scheme is None else sum(len(violations(scheme, each)) for each in got)
