@@ -105,6 +105,38 @@ def test_predict_needs_no_answers_and_passes_empty_texts_on(place: Path) -> None
     assert rows[2] == ["", "2", ""]
 
 
+PLAIN = "film 3 was good\n\nWho, then?\n"
+
+
+@pytest.mark.parametrize(("run", "added"), [("labels", 2), ("numbers", 1)])
+def test_plain_lines_need_no_header(place: Path, run: str, added: int) -> None:
+    ran = run_command("predict", run, "-", "-q", "--text", input=PLAIN)
+    assert ran.status == 0, ran.stderr
+    rows = [line.split("\t") for line in ran.stdout.splitlines()]
+    assert [row[0] for row in rows] == PLAIN.splitlines()
+    assert [len(row) for row in rows] == [1 + added, 1, 1 + added]
+    (place / "plain.txt").write_text(PLAIN, encoding="utf-8")
+    for args in (("plain.txt",), ("plain.txt", "--text"), ("-",)):
+        assert run_command("predict", run, *args, "-q", input=PLAIN).stdout == ran.stdout
+    lines = run_command("predict", run, "plain.txt", "-q", "--json").stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [(each["line"], each["text"]) for each in found[:-1]] == [
+        (1, "film 3 was good"),
+        (3, "Who, then?"),
+    ]
+    assert found[-1]["texts"] == 2
+
+
+def test_what_is_no_table_and_may_be_no_text_is_asked_for(place: Path) -> None:
+    for text in ("good\n", "good,film\n"):
+        asked = run_command("predict", "numbers", "-", input=text)
+        assert (asked.status, "or --text for plain lines" in asked.stderr) == (1, True), (
+            asked.stderr
+        )
+    table = run_command("predict", "labels", "-", "--no-text", input="Who is it?\n")
+    assert (table.status, "there is no column 'sentence'" in table.stderr) == (1, True)
+
+
 def test_predict_writes_nothing_over(place: Path) -> None:
     (place / "mine.tsv").write_text("sentence\tpredicted\ngood\tmine\n", encoding="utf-8")
     refused = run_command("predict", "labels", "mine.tsv", "-q")

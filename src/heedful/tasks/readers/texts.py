@@ -11,7 +11,7 @@ from pydantic import Field
 
 from heedful.data.label_recognition import is_text_file
 from heedful.data.text_lines import PlainLines, is_plain
-from heedful.data.text_tables import TextTable
+from heedful.data.text_tables import JsonLinesTable, TextTable
 from heedful.data.texts import (
     Text,
     TextColumns,
@@ -21,6 +21,7 @@ from heedful.data.texts import (
     split_validation,
     texts_of_rows,
 )
+from heedful.errors import DataError
 from heedful.models.config import Section
 from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Rows, Stream
 
@@ -105,6 +106,13 @@ class _Table(Stream):
             lines = chain(first, lines)
             if any(is_plain(line, self.table, self.columns.text) for line in first):
                 self.table = PlainLines(self.columns.separator)
+            elif first and not self._may_be_head(first[0]):
+                raise DataError(
+                    f"there is no column {self.columns.text!r} in {first[0][:40]!r}; give a table like the training "
+                    "data, or --text for plain lines, one text a line.",
+                    path=self.source.path,
+                    line=1,
+                )
         return iterate_texts(
             self.table,
             self.source.path,
@@ -113,6 +121,10 @@ class _Table(Stream):
             answers=False,
             added=self.output.columns,
         )
+
+    def _may_be_head(self, line: str) -> bool:
+        name = self.columns.text
+        return isinstance(self.table, JsonLinesTable) or name.isdecimal() or name in line
 
     def input(self, item: Text) -> str:
         return item.text
