@@ -16,8 +16,9 @@ from heedful.cli.output import Output, duration, write_json
 from heedful.errors import OptionError
 
 if TYPE_CHECKING:
+    from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
-    from heedful.tasks.readers.base import InputFile, Stream
+    from heedful.tasks.readers.base import InputFile, OutputFormat, Stream
 
 
 def predict(
@@ -99,7 +100,6 @@ def predict(
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """
     from heedful import api
-    from heedful.tasks.readers.base import OutputFormat
 
     predictor = api.load(run).predictor
     reader, config = predictor.task.reader, predictor.config
@@ -112,11 +112,7 @@ def predict(
             "column": column,
         }
     )
-    if text is not None and not reader.reads_text:
-        option = "text" if text else "no-text"
-        raise OptionError(
-            f"the option {option} has no effect on the task {predictor.task.name!r}; leave it out"
-        )
+    _check_text(text, predictor.task)
     if column == "":
         raise OptionError("--column is empty; name the column that is added")
     source = _opened(file, config.data.train, reader.reads_lines)
@@ -124,14 +120,7 @@ def predict(
     columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
     output = Output(json=json, quiet=quiet, data=True)
     typed = file == "-" and sys.stdin.isatty()
-    form = OutputFormat(
-        columns,
-        nbest,
-        text=True if typed and text is None else text,
-        layout=predictor.layout,
-        labels=predictor.labels,
-        words=predictor.words,
-    )
+    form = _output_format(predictor, columns, nbest, True if typed and text is None else text)
     stream = reader.stream(source, config.data, form)
     if typed:
         output.say("type a text a line; Ctrl-D ends")
@@ -148,6 +137,31 @@ def predict(
     if alignments is not None:
         values["alignments"] = str(alignments)
     output.result(values)
+
+
+def _check_text(text: bool | None, task: Task) -> None:
+    """Raise OptionError where --text or --no-text has no effect."""
+    if text is not None and not task.reader.reads_text:
+        option = "text" if text else "no-text"
+        raise OptionError(
+            f"the option {option} has no effect on the task {task.name!r}; leave it out"
+        )
+
+
+def _output_format(
+    predictor: Predictor, columns: list[str], nbest: int, text: bool | None
+) -> OutputFormat:
+    """Return how predictions are written, with what the run knows of its training data."""
+    from heedful.tasks.readers.base import OutputFormat
+
+    return OutputFormat(
+        columns,
+        nbest,
+        text=text,
+        layout=predictor.layout,
+        labels=predictor.labels,
+        words=predictor.words,
+    )
 
 
 def _opened(file: str, train: tuple[str, ...], reads_lines: bool) -> InputFile:
