@@ -204,6 +204,23 @@ def test_what_may_be_text_or_columns_is_asked_for(entity_place: Path) -> None:
     assert len(columns(table)[0]) == 3
 
 
+def test_the_encoding_is_that_of_text_and_columns(entity_place: Path) -> None:
+    text, table = "Ännä Smith saw Tom. Who?\n", "Ännä O\nsaw O\n\n"
+    expected = run_command("predict", "run", "-", "-q", "--text", input=text).stdout
+    Path("latin.txt").write_text(text, encoding="cp1252")
+    refused = run_command("predict", "run", "latin.txt")
+    assert (refused.status, "not UTF-8" in refused.stderr) == (1, True)
+    latin = run_command("predict", "run", "latin.txt", "-q", "--encoding", "cp1252")
+    assert (latin.status, latin.stdout) == (0, expected)
+    assert expected.startswith("Ännä\t")
+    Path("wide.conll").write_text(table, encoding="utf-16")
+    wide = run_command("predict", "run", "wide.conll", "-q", "--encoding", "utf-16")
+    assert (wide.status, columns(wide.stdout)[0][:2]) == (0, ["Ännä", "O"])
+    options = ("--encoding", "utf-16", "--column", "2", "--json")
+    Path("wide.conll").write_text("Ännä B-PER\nsaw O\n\n", encoding="utf-16")
+    assert run_command("evaluate", "run", "--test", "wide.conll", *options).status == 0
+
+
 def test_a_tagger_of_conllu_reads_text(place: Path) -> None:
     text = run_command("predict", "run", "-", "-q", input="I saw a saw.\n").stdout
     assert [row[0] for row in columns(text) if row] == ["I", "saw", "a", "saw", "."]

@@ -127,6 +127,14 @@ def test_plain_lines_need_no_header(place: Path, run: str, added: int) -> None:
     assert found[-1]["texts"] == 2
 
 
+def test_plain_text_has_an_encoding(place: Path) -> None:
+    (place / "latin.txt").write_text("crème brûlée\n", encoding="cp1252")
+    refused = run_command("predict", "labels", "latin.txt")
+    assert (refused.status, "not UTF-8" in refused.stderr) == (1, True)
+    ran = run_command("predict", "labels", "latin.txt", "-q", "--encoding", "cp1252")
+    assert (ran.status, ran.stdout.split("\t")[0]) == (0, "crème brûlée"), ran.stderr
+
+
 def test_what_is_no_table_and_may_be_no_text_is_asked_for(place: Path) -> None:
     for text in ("good\n", "good,film\n"):
         asked = run_command("predict", "numbers", "-", input=text)

@@ -121,9 +121,8 @@ def predict(
     columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, columns, nbest, text, is_typed)
-    stream = _open_stream(
-        file, reader, read_otherwise(config.data, encoding=encoding), output_format
-    )
+    data = read_otherwise(config.data, encoding=encoding)
+    stream = _open_stream(file, reader, data, output_format)
     output = Output(json=json, quiet=quiet, data=True)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
