@@ -51,7 +51,8 @@ def test_every_entry_has_its_task() -> None:
 
 def test_a_run_has_a_report_and_what_it_needs(place: Path) -> None:
     assert {path.name for path in (place / "run").iterdir()} == {
-        "heedful.json", "config.toml", "vocabulary.json", "model.safetensors", "metrics.jsonl", "report.html"
+        "heedful.json", "config.toml", "vocabulary.json", "model.safetensors", "metrics.jsonl", "report.html",
+        "layout.json",
     }  # fmt: skip
     assert "accuracy and macro F1" in (place / "run" / "report.html").read_text(encoding="utf-8")
 
@@ -89,6 +90,161 @@ def test_predict_writes_the_format_that_it_read(place: Path) -> None:
     ]
     assert [row[0] for row in rows] == ["I", "saw", ""]
     assert all(len(row) == 2 for row in rows[:2])
+
+
+ENTITIES = (
+    "-DOCSTART- -X- O O\nAnna NNP I-NP B-PER\nSmith NNP I-NP I-PER\nsaw VBD B-VP O\nParis NNP I-NP B-LOC\n. . O O\n\n"
+    "Tom NNP I-NP B-PER\nsaw VBD B-VP O\nAnna NNP I-NP B-PER\n. . O O\n\n"
+)
+
+
+@pytest.fixture(scope="module")
+def entities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train on four columns, of which the last holds spans."""
+    folder = tmp_path_factory.mktemp("entities")
+    (folder / "train.conll").write_text(ENTITIES * 8, encoding="utf-8")
+    (folder / "dev.conll").write_text(ENTITIES, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        ran = run_command(
+            "train", "tag", "--train", "train.conll", "--valid", "dev.conll", *SETS, "--out", "run"
+        )
+    assert ran.status == 0, ran.stderr
+    return folder
+
+
+@pytest.fixture
+def entity_place(entities: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(entities)
+    return entities
+
+
+def columns(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def test_a_run_remembers_its_columns(entity_place: Path) -> None:
+    found = json.loads(Path("run/layout.json").read_text(encoding="utf-8"))
+    assert found == {"format": "columns", "tokens": "1", "labels": "4", "width": 4}
+    replaced = columns(run_command("predict", "run", "dev.conll", "-q").stdout)
+    given = columns(ENTITIES)
+    assert [row[:3] for row in replaced] == [row[:3] for row in given]
+    assert [len(row) for row in replaced] == [len(row) for row in given]
+    fewer = "".join(" ".join(row[:3]) + "\n" for row in given)
+    Path("three.conll").write_text(fewer, encoding="utf-8")
+    added = columns(run_command("predict", "run", "three.conll", "-q").stdout)
+    assert added[0] == ["-DOCSTART-", "-X-", "O"]
+    assert added[1:] == replaced[1:]
+    assert columns(run_command("predict", "run", "-", "-q", input=fewer).stdout) == added
+
+
+def test_evaluate_says_that_a_column_is_wrong(entity_place: Path) -> None:
+    rows = columns(ENTITIES)
+    Path("three.conll").write_text("".join(" ".join(r[:3]) + "\n" for r in rows), encoding="utf-8")
+    Path("two.conll").write_text("".join(" ".join(r[::3]) + "\n" for r in rows), encoding="utf-8")
+    wrong = run_command("evaluate", "run", "--test", "three.conll")
+    assert (
+        wrong.status,
+        "three.conll: this file has the labels in column 3 of 3" in wrong.stderr,
+    ) == (1, True)
+    chunks = run_command("evaluate", "run", "--test", "dev.conll", "--column", "3")
+    assert (
+        chunks.status,
+        "line 2: neither the label 'I-NP' nor any other label" in chunks.stderr,
+    ) == (
+        1,
+        True,
+    ), chunks.stderr
+    assert run_command("evaluate", "run", "--test", "two.conll").status == 1
+    named = run_command("evaluate", "run", "--test", "two.conll", "--column", "2", "--json")
+    whole = run_command("evaluate", "run", "--test", "dev.conll", "--json")
+    one, other = json.loads(named.stdout), json.loads(whole.stdout)
+    assert (one["accuracy"], one["span_f1"]) == (other["accuracy"], other["span_f1"])
+    assert other["span_scheme"] == "BIO"
+
+
+def test_evaluate_names_the_scheme_and_the_scoring(entity_place: Path) -> None:
+    shown = run_command("evaluate", "run", "--test", "dev.conll").stdout
+    assert "BIO, conlleval" in shown
+    assert "span F1, strict" in shown
+
+
+TEXT = "Anna Smith saw Paris. Who saw Tom?\n\nAnna\n"
+TEXT_TOKENS = [["Anna", "Smith", "saw", "Paris", "."], ["Who", "saw", "Tom", "?"], ["Anna"]]
+
+
+@pytest.mark.parametrize("option", [(), ("--text",)])
+def test_plain_text_is_split_into_sentences_and_tokens(
+    entity_place: Path, option: tuple[str, ...]
+) -> None:
+    ran = run_command("predict", "run", "-", "-q", *option, input=TEXT)
+    assert ran.status == 0, ran.stderr
+    sentences = [columns(block) for block in ran.stdout.strip().split("\n\n")]
+    assert [[row[0] for row in rows] for rows in sentences] == TEXT_TOKENS
+    assert all(len(row) == 2 for rows in sentences for row in rows)
+    Path("new.txt").write_text(TEXT, encoding="utf-8")
+    assert run_command("predict", "run", "new.txt", "-q", *option).stdout == ran.stdout
+    values = run_command("predict", "run", "-", "-q", "--json", *option, input=TEXT).stdout
+    lines = [json.loads(line) for line in values.splitlines()][:-1]
+    assert [line["tokens"] for line in lines] == TEXT_TOKENS
+    assert [line["line"] for line in lines] == [1, 1, 3]
+    text = TEXT.split("\n")
+    for line in lines:
+        spans = zip(line["start"], line["end"], strict=True)
+        assert [text[line["line"] - 1][a:b] for a, b in spans] == line["tokens"]
+
+
+def test_what_may_be_text_or_columns_is_asked_for(entity_place: Path) -> None:
+    asked = run_command("predict", "run", "-", input="Hello world\n")
+    assert (asked.status, "give --text or --no-text" in asked.stderr) == (1, True)
+    text = run_command("predict", "run", "-", "-q", "--text", input="Hello world\n").stdout
+    assert [row[0] for row in columns(text) if row] == ["Hello", "world"]
+    table = run_command("predict", "run", "-", "-q", "--no-text", input="Hello world\n").stdout
+    assert columns(table)[0][:2] == ["Hello", "world"]
+    assert len(columns(table)[0]) == 3
+
+
+def test_the_encoding_is_that_of_text_and_columns(entity_place: Path) -> None:
+    text, table = "Ännä Smith saw Tom. Who?\n", "Ännä O\nsaw O\n\n"
+    expected = run_command("predict", "run", "-", "-q", "--text", input=text).stdout
+    Path("latin.txt").write_text(text, encoding="cp1252")
+    refused = run_command("predict", "run", "latin.txt")
+    assert (refused.status, "not UTF-8" in refused.stderr) == (1, True)
+    latin = run_command("predict", "run", "latin.txt", "-q", "--encoding", "cp1252")
+    assert (latin.status, latin.stdout) == (0, expected)
+    assert expected.startswith("Ännä\t")
+    Path("wide.conll").write_text(table, encoding="utf-16")
+    wide = run_command("predict", "run", "wide.conll", "-q", "--encoding", "utf-16")
+    assert (wide.status, columns(wide.stdout)[0][:2]) == (0, ["Ännä", "O"])
+    options = ("--encoding", "utf-16", "--column", "2", "--json")
+    Path("wide.conll").write_text("Ännä B-PER\nsaw O\n\n", encoding="utf-16")
+    assert run_command("evaluate", "run", "--test", "wide.conll", *options).status == 0
+
+
+def test_a_tagger_of_conllu_reads_text(place: Path) -> None:
+    text = run_command("predict", "run", "-", "-q", input="I saw a saw.\n").stdout
+    assert [row[0] for row in columns(text) if row] == ["I", "saw", "a", "saw", "."]
+
+
+def test_the_column_of_the_tokens_is_named(entity_place: Path, tmp_path: Path) -> None:
+    rows = columns(ENTITIES)
+    counted = "".join(
+        " ".join([str(n), *row]) + "\n" if row else "\n" for n, row in enumerate(rows)
+    )
+    Path("counted.conll").write_text(counted, encoding="utf-8")
+    train = ("train", "tag", "--train", "counted.conll", "--valid", "counted.conll", *SETS)
+    refused = run_command(*train, "--out", str(tmp_path / "no"))
+    assert (
+        refused.status,
+        "token column 1 holds token numbers" in refused.stderr,
+        "--tokens 2" in refused.stderr,
+    ) == (1, True, True)
+    assert run_command("predict", "run", "counted.conll").status == 1
+    ran = run_command(*train, "--tokens", "2", "--out", str(tmp_path / "yes"))
+    assert ran.status == 0, ran.stderr
+    found = columns(run_command("predict", str(tmp_path / "yes"), "counted.conll", "-q").stdout)
+    assert [row[:4] for row in found] == [row[:4] for row in columns(counted)]
+    assert [len(row) for row in found] == [len(row) for row in columns(counted)]
 
 
 def test_explain(place: Path) -> None:
@@ -135,6 +291,10 @@ BAD = [
      "iob.conll, line 2: the label 'I-PER' follows 'O', but the training labels are BIO"),
     (("train", "tag", "--train", "bio.conll", "--train", "iob.conll", "--valid", "bio.conll", "--out", "new"), 1,
      "iob.conll, line 2: the label 'I-PER' follows 'O'"),
+    (("train", "tag", "--train", "zero.conll", "--valid", "bio.conll", "--out", "new"), 1,
+     "zero.conll, line 1: the label '0' marks no span, but others do"),
+    (("train", "tag", "--train", "bio.conll", "--valid", "wide.conll", "--out", "new"), 1,
+     "wide.conll: this file has the labels in column 3 of 3"),
 ]  # fmt: skip
 
 
@@ -148,6 +308,8 @@ def test_bad_input_is_answered_and_nothing_is_written(
     (place / "empty.conllu").write_text("", encoding="utf-8")
     (place / "wide.conllu").write_text(NINE, encoding="utf-16")
     (place / "bio.conll").write_text("a O\nJohn B-PER\nSmith I-PER\n\n" * 3)
+    (place / "zero.conll").write_text("a 0\nJohn B-PER\nSmith I-PER\n\n" * 3)
+    (place / "wide.conll").write_text("a X O\nJohn X B-PER\nSmith X I-PER\n\n" * 3)
     (place / "iob.conll").write_text("a O\nJohn I-PER\nSmith I-PER\n\n" * 3)
     (place / "other.toml").write_text("[encoder]\nbidirectional = true\n", encoding="utf-8")
     before = snapshot(place)

@@ -113,6 +113,44 @@ def test_predict_needs_no_answers_and_passes_empty_texts_on(place: Path) -> None
     assert rows[2] == ["", "2", ""]
 
 
+PLAIN = "film 3 was good\n\nWho, then?\n"
+
+
+@pytest.mark.parametrize(("run", "added"), [("labels", 2), ("numbers", 1)])
+def test_plain_lines_need_no_header(place: Path, run: str, added: int) -> None:
+    ran = run_command("predict", run, "-", "-q", "--text", input=PLAIN)
+    assert ran.status == 0, ran.stderr
+    rows = [line.split("\t") for line in ran.stdout.splitlines()]
+    assert [row[0] for row in rows] == PLAIN.splitlines()
+    assert [len(row) for row in rows] == [1 + added, 1, 1 + added]
+    (place / "plain.txt").write_text(PLAIN, encoding="utf-8")
+    for args in (("plain.txt",), ("plain.txt", "--text"), ("-",)):
+        assert run_command("predict", run, *args, "-q", input=PLAIN).stdout == ran.stdout
+    lines = run_command("predict", run, "plain.txt", "-q", "--json").stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [(each["line"], each["text"]) for each in found[:-1]] == [
+        (1, "film 3 was good"),
+        (3, "Who, then?"),
+    ]
+    assert found[-1]["texts"] == 2
+
+
+def test_plain_text_has_an_encoding(place: Path) -> None:
+    (place / "latin.txt").write_text("crème brûlée\n", encoding="cp1252")
+    refused = run_command("predict", "labels", "latin.txt")
+    assert (refused.status, "not UTF-8" in refused.stderr) == (1, True)
+    ran = run_command("predict", "labels", "latin.txt", "-q", "--encoding", "cp1252")
+    assert (ran.status, ran.stdout.split("\t")[0]) == (0, "crème brûlée"), ran.stderr
+
+
+def test_what_is_no_table_and_may_be_no_text_is_asked_for(place: Path) -> None:
+    for text in ("good\n", "good,film\n"):
+        asked = run_command("predict", "numbers", "-", input=text)
+        assert (asked.status, "or --text for plain text" in asked.stderr) == (1, True), asked.stderr
+    table = run_command("predict", "labels", "-", "--no-text", input="Who is it?\n")
+    assert (table.status, "there is no column 'sentence'" in table.stderr) == (1, True)
+
+
 def test_predict_writes_nothing_over(place: Path) -> None:
     (place / "mine.tsv").write_text("sentence\tpredicted\ngood\tmine\n", encoding="utf-8")
     refused = run_command("predict", "labels", "mine.tsv", "-q")
@@ -194,7 +232,8 @@ BAD = [
     (("evaluate", "labels"), 2, "--test is missing"),
     (("evaluate", "labels", "--test", "train.tsv", "--beam", "2"), 2, "the option beam has no effect on the task"),
     (("predict", "numbers", "train.tsv"), 1, "train.tsv, line 1: there is no column 'text'"),
-    (("predict", "numbers", "v.txt"), 1, "unknown table format '.txt'"),
+    (("predict", "numbers", "v.doc"), 1, "unknown table format '.doc'"),
+    (("predict", "numbers", "tabs.txt"), 1, "tabs.txt, line 1: the line holds a tab; give --text if it is one text"),
     (("predict", "numbers", "data.txt"), 1, "data.txt: no such file"),
     (("predict", "labels", "taken.tsv"), 1, "taken.tsv, line 1: column 'predicted_probability' already exists"),
     (("predict", "labels", "train.tsv", "--column", ""), 2, "--column is empty"),
@@ -225,6 +264,8 @@ def test_bad_input_is_answered_and_nothing_is_written(
     (place / "wide.tsv").write_text("text\tlabel\na\tb\n", encoding="utf-16")
     (place / "none.tsv").write_text("")
     (place / "twice.tsv").write_text("text\tlabel\tlabel\na\tb\tc\n")
+    (place / "v.doc").write_text("a\tb\n")
+    (place / "tabs.txt").write_text("a\tb\n")
     (place / "v.txt").write_text("good 1 2\nbad 1\n", encoding="utf-8")
     before = snapshot(place)
     ran = run_command(*args)

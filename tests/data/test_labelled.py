@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from heedful.data.conllu import ConlluColumn
+from heedful.data.label_base import Layout
 from heedful.data.labelled import Labelled, LabelledFile, iterate_sentences, read_labelled
 from heedful.data.lexicon import Lexicon, load_lexicons, save_lexicons
 from heedful.errors import HeedfulError, RunError
@@ -133,6 +134,106 @@ def test_json_lines(tmp_path: Path) -> None:
     assert list(read_labelled([other], named).tokens()) == ["a"]
 
 
+DOCUMENTS = [
+    # CoNLL-2002: no empty line follows, and none stands before
+    "-DOCSTART- -DOCSTART- O\nDe Art O\nEU N B-ORG\n-DOCSTART- -DOCSTART- O\nPeter N B-PER\n\n",
+    # CoNLL-2003
+    "-DOCSTART- -X- O O\n\nDe Art X O\nEU N X B-ORG\n\n-DOCSTART- -X- O O\n\nPeter N X B-PER\n\n",
+    # CoNLL-2012
+    "#begin document (a); part 000\nDe O\nEU B-ORG\n#end document\n#begin document (b)\nPeter B-PER\n\n",
+    # comments
+    "# newdoc id = 1\n# text = De EU\nDe O\nEU B-ORG\n\n# text = Peter Blackburn\nPeter B-PER\n\n",
+    "De O\nEU B-ORG\n-DOCSTART-\n\n-DOCSTART- O\nPeter B-PER\n\n",
+]
+
+
+@pytest.mark.parametrize("text", DOCUMENTS)
+def test_document_boundaries_end_sentences_and_are_no_tokens(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, "a.conll", text)
+    data = read_labelled([path], LabelledFile())
+    assert data.inputs == [("De", "EU"), ("Peter",)]
+    assert data.answers == [("O", "B-ORG"), ("B-PER",)]
+    assert again(path, LabelledFile(), {}) == text
+    assert again(path, LabelledFile(), {"B-ORG": "X"}) == text.replace("B-ORG", "X")
+
+
+def test_a_document_boundary_stands_in_the_column_of_the_tokens(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.conll", "0 -DOCSTART- O\n1 De O\n2 EU B-ORG\n3 is O\n\n")
+    data = read_labelled([path], LabelledFile(tokens="2"))
+    assert data.inputs == [("De", "EU", "is")]
+    rows = '{"tokens": ["-DOCSTART-"], "tags": ["O"]}\n{"tokens": ["a"], "tags": ["O"]}\n'
+    other = write(tmp_path, "a.jsonl", rows)
+    assert read_labelled([other], LabelledFile()).inputs == [("a",)]
+    assert again(other, LabelledFile(), {}) == rows
+
+
+def test_the_column_of_the_tokens_can_be_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.conll", "1 Anna NNP B-PER\n2 saw V O\n3 Tom N B-PER\n\n")
+    data = read_labelled([path], LabelledFile(tokens="2"))
+    assert list(data.tokens()) == ["Anna", "saw", "Tom"]
+    assert data.layout == Layout(format="columns", tokens="2", labels="4", width=4)
+    numbers = read_labelled([path], LabelledFile(tokens="1", column="3"))
+    assert list(numbers.tokens()) == ["1", "2", "3"]
+    lemmas = read_labelled([write(tmp_path, "a.conllu", CONLLU)], LabelledFile(tokens="Lemma"))
+    assert set(lemmas.tokens()) == {"lemma"}
+
+
+def test_numbers_that_do_not_count_are_tokens(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.conll", "1 B\n4 B\n2 B\n\nsaw C\n")
+    assert list(read_labelled([path], LabelledFile()).tokens()) == ["1", "4", "2", "saw"]
+    one = write(tmp_path, "b.conll", "1 B\n\nsaw C\n")
+    assert list(read_labelled([one], LabelledFile()).tokens()) == ["1", "saw"]
+
+
+@pytest.mark.parametrize("text", [CONLLU, CONLLU.replace("# sent_id = 1\n", "")])
+@pytest.mark.parametrize("name", ["a.conll", "a.txt", "a.tsv"])
+def test_conllu_is_recognised_under_other_names(tmp_path: Path, name: str, text: str) -> None:
+    path = write(tmp_path, name, text)
+    data = read_labelled([path], LabelledFile())
+    assert list(data.tokens()) == ["do", "n't", "sit", "dogs"]
+    assert data.layout is not None
+    assert data.layout.format == "conllu"
+    numbered = write(tmp_path, name, row("1", "dogs", "NOUN"))
+    columns = read_labelled([numbered], LabelledFile(tokens="2", column="4"))
+    assert list(columns.tokens()) == ["dogs"]
+
+
+def test_files_with_their_labels_in_other_columns_are_told_apart(tmp_path: Path) -> None:
+    one = write(tmp_path, "a.conll", "a X B\n")
+    two = write(tmp_path, "b.conll", "a X Y B\n")
+    with pytest.raises(HeedfulError, match=r"b\.conll: this file has the labels in column 4 of 4"):
+        read_labelled([one, two], LabelledFile())
+    assert len(read_labelled([one, two], LabelledFile(column="2"))) == 2
+
+
+LEARNED = Layout(format="columns", tokens="1", labels="4", width=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a X Y B\n", "a X Y P\n\n"),
+        ("a X Y\n", "a X Y P\n\n"),
+        ("a\n", "a\tP\n\n"),
+        ("a\tX\n", "a\tX\tP\n\n"),
+        ("a X Y B Z\n", "a X Y B Z P\n\n"),
+    ],
+)
+def test_labels_replace_their_column_or_are_added(tmp_path: Path, text: str, written: str) -> None:
+    path = write(tmp_path, "a.conll", text)
+    options = LabelledFile(column="4", tokens="1", learned=LEARNED)
+    [sentence] = iterate_sentences(path, options)
+    assert options.reader(path).write(sentence, ["P"]) == written
+    others = LabelledFile(column="upos", learned=Layout(format="conllu"))
+    [sentence] = iterate_sentences(path, others)
+    assert others.reader(path).write(sentence, ["P"]).split() == [*text.split(), "P"]
+
+
+def test_a_hash_can_be_a_token(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.conll", "# O\n1 O\n")
+    assert list(read_labelled([path], LabelledFile()).tokens()) == ["#", "1"]
+
+
 NINE = CONLLU.replace("\tSpaceAfter=No\n\n# text", "\n\n# text")
 BAD = [
     ("a.conllu", NINE, {}, r"a\.conllu, line 6: the line has 9 columns; CoNLL-U has 10"),
@@ -156,7 +257,18 @@ BAD = [
     ("a.conll", "a B\nb C D\n", {}, r"a\.conll, line 2: the line has 3 columns and the lines before have 2"),
     ("a.conll", "x\n\na\n", {}, r"a\.conll, line 1: the tokens have no labels"),
     ("a.conll", "a B\n", {"column": "3"}, r"line 1: there is no column 3: the line has 2"),
-    ("a.conll", "a B\n", {"column": "1"}, r"there is no label column '1'; give a number from 2"),
+    ("a.conll", "a B\n", {"column": "1"}, r"column 1 cannot hold both the tokens and the labels"),
+    ("a.conll", "a B\n", {"column": "0"}, r"there is no label column '0'; give its number, from 1, or"),
+    ("a.conll", "a B\n", {"tokens": "x"}, r"there is no token column 'x'; give its number, from 1"),
+    ("a.conll", "a B\n", {"tokens": "3"}, r"line 1: there is no column 3: the line has 2 columns"),
+    ("a.conllu", CONLLU, {"tokens": "forms"}, r"unknown CoNLL-U token column 'forms'; did you mean 'form'"),
+    ("a.conllu", CONLLU, {"tokens": "upos"}, r"column 'upos' cannot hold both the tokens and the labels"),
+    ("a.conll", "1 Anna NNP B-PER\n2 saw V O\n3 Tom N B-PER\n", {},
+     r"line 1: token column 1 holds token numbers \(1, 2, 3, ...\); .*such as --tokens 2, or --tokens 1"),
+    ("a.conll", "7 a N X\n7 b V Y\n7 c N X\n", {}, r"line 1: token column 1 holds token numbers \(7, 7, 7, ...\)"),
+    ("a.conll", "0\tAnna\tX\n1\tsaw\tY\n\n2\tTom\tX\n", {},
+     r"line 1: token column 1 holds token numbers \(0, 1, ...\)"),
+    ("a.conll", CONLLU, {"column": "4"}, r"line 2: token column 1 holds token numbers .* such as --tokens 2"),
     ("a.jsonl", "{\n", {}, r"a\.jsonl, line 1: not valid JSON"),
     ("a.jsonl", "\n[]\n", {}, r"a\.jsonl, line 2: got a JSON list; each line must be one JSON object"),
     ("a.jsonl", '{"tokens": "a"}\n', {}, r"line 1: 'tokens' holds \"a\"; expected a list of strings"),

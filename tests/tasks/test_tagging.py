@@ -16,7 +16,7 @@ from heedful.answers.token_label import PositionLabels
 from heedful.answers.token_metrics import score_tags
 from heedful.config import build
 from heedful.data.labelled import Labelled, Sentence
-from heedful.data.spans import first_violation
+from heedful.data.spans import Scheme
 from heedful.errors import DataError, ShapeError
 from heedful.explore.explain import SALIENCY, explain, record_prediction
 from heedful.inputs.tokens import Tokens
@@ -154,7 +154,7 @@ def test_a_chain_never_breaks_the_scheme_of_its_spans(tmp_path: Path, epochs: in
     tagger = TAG.load(tmp_path / "run")
     letters = product("abcdefg", repeat=3)
     for each in tagger.predict(letters):
-        assert first_violation("BIO", each.labels) is None
+        assert Scheme("BIO").first_violation(each.labels) is None
 
 
 def test_sentences_that_are_too_long_are_left_out(tmp_path: Path) -> None:

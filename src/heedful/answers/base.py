@@ -106,6 +106,12 @@ class Answer(abc.ABC, Generic[Prediction]):
         """The label set; empty for answers that are not labels."""
         return ()
 
+    def check_test(self, data: Dataset) -> None:
+        """Check that reference answers of test data can be predicted.
+
+        Raises: DataError naming file and line, if they cannot.
+        """
+
     @abc.abstractmethod
     def targets(self, data: Dataset) -> list[Any]:
         """Encode the reference answers.

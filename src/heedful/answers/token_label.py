@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import torch
@@ -13,18 +13,12 @@ from pydantic import Field
 from torch import Tensor
 
 from heedful.answers.base import Metric, Numbers, Rows, Values
-from heedful.answers.labels import LabelAnswer, check_seen
+from heedful.answers.labels import LISTED, LabelAnswer, check_seen
 from heedful.answers.token_metrics import TaggingScores, score_tags
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
-from heedful.data.spans import (
-    OUTSIDE,
-    SCHEMES,
-    detect_scheme,
-    first_violation,
-    is_transition_allowed,
-)
+from heedful.data.spans import OUTSIDE, SCHEMES, Scheme, detect_scheme, unknown_scheme
 from heedful.errors import DataError
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder
@@ -42,8 +36,8 @@ class LabelsConfig(Section):
     )
     spans: bool = Field(
         True,
-        description="Enforce the scheme of span labels (BIO, IOB, BIOES): data that violate it are an error, and a "
-        "CRF never predicts a violation.",
+        description="Enforce the scheme of span labels (BIO, IOB, IOE, BIOES, BILOU, BMES): data that violate it, or "
+        "are of an unknown scheme, are an error, and a CRF never predicts a violation.",
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of encoder states.")
 
@@ -85,12 +79,14 @@ class PositionLabel(LabelAnswer[PositionLabels]):
 
     options: LabelsConfig
     smoothing: float
-    scheme: str | None = None
+    scheme: Scheme | None = None
     """Span scheme of the training labels; used only to train a CRF."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
         scheme = _scheme(config.labels, train.answers)
+        if scheme is None and config.labels.spans:
+            _check_known_scheme(train)
         if scheme is not None:
             for data in (train, valid):
                 _check_spans(scheme, data)
@@ -105,6 +101,25 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         return cls(cls.load_labels(folder), config.labels, config.training.label_smoothing)
+
+    def check_test(self, data: Dataset) -> None:
+        """Check that at least one label besides O occurs in the training data.
+
+        Raises: DataError if none does, which usually means that the label column is wrong.
+        """
+        answers = data.answers
+        labels = {label for row in answers for label in row if label.upper() != OUTSIDE}
+        if not labels or any(label in self.lexicon for label in labels):
+            return
+        row = next(row for row, each in enumerate(answers) if labels & set(each))
+        position = next(p for p, label in enumerate(answers[row]) if label in labels)
+        known = ", ".join(sorted(self.labels)[:LISTED])
+        raise data.error(
+            row,
+            f"neither the label {answers[row][position]!r} nor any other label of these data is in the training "
+            f"data, whose labels are: {known}. Is this the right label column?",
+            position,
+        )
 
     def targets(self, data: Dataset) -> list[list[int]]:
         """Return label indices; -1 for a label not in the training data."""
@@ -178,11 +193,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
             what = f"on {metrics.unknown:,} tokens"
             rows.append(["accuracy, unknown words", f"{metrics.unknown_accuracy:.4f}", what])
         rows.append(["macro F1", f"{metrics.macro_f1:.4f}", ""])
-        if metrics.span_f1 is not None:
-            rows.append(["span F1", f"{metrics.span_f1:.4f}", "seqeval"])
-        if metrics.span_breaks is not None:
-            breaks = f"{metrics.span_breaks:,}"
-            rows.append(["span violations", breaks, "such as I-X after O"])
+        rows += _span_rows(metrics)
         tables = [[*rows, ["sentence accuracy", f"{metrics.sentences_right:.4f}", ""]]]
         if metrics.confusions:
             confusions = [[each.wanted, each.got, f"{each.count:,}"] for each in metrics.confusions]
@@ -230,14 +241,43 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         return total
 
 
-def _scheme(options: LabelsConfig, answers: Sequence[Sequence[str]]) -> str | None:
-    """Return the name of the span scheme to enforce, or None."""
+_ACCEPT_ANY: Final = "or accept any labels with --set labels.spans=false."
+
+
+def _span_rows(metrics: TaggingScores) -> Rows:
+    """Return the rows of the metrics table that describe spans."""
+    rows = []
+    scheme = metrics.span_scheme
+    if metrics.span_f1 is not None:
+        rows.append(["span F1", f"{metrics.span_f1:.4f}", f"{scheme}, conlleval"])
+    if metrics.span_f1_strict is not None:
+        rows.append(["span F1, strict", f"{metrics.span_f1_strict:.4f}", f"{scheme}, valid spans"])
+    if metrics.span_problem is not None:
+        rows.append(["span F1", "none", metrics.span_problem])
+    if metrics.span_breaks is not None:
+        rows.append(["span violations", f"{metrics.span_breaks:,}", "such as I-X after O"])
+    return rows
+
+
+def _scheme(options: LabelsConfig, answers: Sequence[Sequence[str]]) -> Scheme | None:
+    """Return the span scheme to enforce, or None."""
     return detect_scheme(answers) if options.spans else None
 
 
-def _check_spans(scheme: str, data: Dataset) -> None:
+def _check_known_scheme(data: Dataset) -> None:
+    """Raise DataError for labels that seem to mark spans, but not in a known scheme."""
+    problem = unknown_scheme({label for labels in data.answers for label in labels})
+    if problem is None:
+        return
+    label, message = problem
+    row = next(row for row, labels in enumerate(data.answers) if label in labels)
+    position = list(data.answers[row]).index(label)
+    raise data.error(row, f"{message}; correct it, {_ACCEPT_ANY}", position)
+
+
+def _check_spans(scheme: Scheme, data: Dataset) -> None:
     for row, labels in enumerate(data.answers):
-        position = first_violation(scheme, labels)
+        position = scheme.first_violation(labels)
         if position is None:
             continue
         if position == len(labels):
@@ -248,17 +288,14 @@ def _check_spans(scheme: str, data: Dataset) -> None:
             violation = f"the label {labels[position]!r} follows {labels[position - 1]!r}"
         raise data.error(
             row,
-            f"{violation}, but the training labels are {SCHEMES[scheme]}; correct it, or accept any labels with "
-            "--set labels.spans=false.",
+            f"{violation}, but the training labels are {SCHEMES[scheme.name]}; correct it, {_ACCEPT_ANY}",
             min(position, len(labels) - 1),
         )
 
 
-def _forbid_violations(chain: LinearChain, scheme: str, labels: Sequence[str]) -> None:
+def _forbid_violations(chain: LinearChain, scheme: Scheme, labels: Sequence[str]) -> None:
     """Set the scores of transitions that violate a span scheme to -inf."""
-    pairs = [
-        [is_transition_allowed(scheme, before, label) for label in labels] for before in labels
-    ]
-    first = [is_transition_allowed(scheme, OUTSIDE, label) for label in labels]
-    last = [is_transition_allowed(scheme, label, OUTSIDE) for label in labels]
+    pairs = [[scheme.allows(before, label) for label in labels] for before in labels]
+    first = [scheme.allows(OUTSIDE, label) for label in labels]
+    last = [scheme.allows(label, OUTSIDE) for label in labels]
     chain.allow(torch.tensor(pairs), torch.tensor(first), torch.tensor(last))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heedful.data.spans import detect_scheme, is_span_labels, violations
+from heedful.answers.span_metrics import score_spans
 from heedful.errors import ShapeError
 
 Labels = Sequence[Sequence[str]]
@@ -34,9 +34,15 @@ class TaggingScores:
     macro_f1: float
     """Unweighted mean F1 of the labels that occur in the reference or the prediction."""
     span_f1: float | None
-    """F1 of whole spans (seqeval), for span labels."""
+    """F1 of whole spans as conlleval counts them: violations of the scheme are repaired."""
+    span_f1_strict: float | None
+    """F1 of spans that follow the scheme; others do not count."""
     span_breaks: int | None
     """Predicted labels that violate the span scheme of the reference, such as I-PER after O."""
+    span_scheme: str | None
+    """Scheme of the reference labels, a key of `heedful.data.spans.SCHEMES`; None if they do not mark spans."""
+    span_problem: str | None
+    """Why labels that seem to mark spans have no span F1."""
     sentences_right: float
     """Fraction of sentences with all labels correct."""
     confusions: tuple[Confusion, ...]
@@ -64,6 +70,7 @@ def score_tags(
         correct += list(labels) == list(reference)
         unknown.update(a == b for a, b, k in zip(labels, reference, known, strict=True) if not k)
     tokens = pairs.total()
+    spans = score_spans(predicted, references)
     wrong = Counter({pair: count for pair, count in pairs.items() if pair[0] != pair[1]})
     return TaggingScores(
         tokens=tokens,
@@ -71,8 +78,11 @@ def score_tags(
         unknown=unknown.total(),
         unknown_accuracy=unknown[True] / unknown.total() if unknown else None,
         macro_f1=_macro_f1(pairs),
-        span_f1=_span_f1(predicted, references),
-        span_breaks=_span_violations(predicted, references),
+        span_f1=spans.conlleval,
+        span_f1_strict=spans.strict,
+        span_breaks=spans.violations,
+        span_scheme=spans.scheme,
+        span_problem=spans.problem,
         sentences_right=correct / max(1, len(references)),
         confusions=tuple(
             Confusion(wanted=true, got=label, count=count)
@@ -90,17 +100,3 @@ def _macro_f1(pairs: Counter[tuple[str, str]]) -> float:
     # F1 = 2 tp / (2 tp + fp + fn), whose denominator is reference + predicted occurrences.
     f1 = [2 * pairs[label, label] / (references[label] + predicted[label]) for label in labels]
     return sum(f1) / max(1, len(f1))
-
-
-def _span_f1(predicted: Labels, references: Labels) -> float | None:
-    if not is_span_labels({label for sentence in references for label in sentence}):
-        return None
-    # Imported here: seqeval imports scikit-learn and SciPy, two seconds of CPU.
-    from seqeval.metrics import f1_score
-
-    return float(f1_score(list(map(list, references)), list(map(list, predicted)), zero_division=0))
-
-
-def _span_violations(predicted: Labels, references: Labels) -> int | None:
-    scheme = detect_scheme(references)
-    return None if scheme is None else sum(len(violations(scheme, each)) for each in predicted)

@@ -10,9 +10,11 @@ import typer
 
 from heedful.cli.options import Beam, Columns, Encoding, Json, Quiet, Run
 from heedful.cli.output import Output, duration
+from heedful.errors import OptionError
 
 if TYPE_CHECKING:
     from heedful.data.dataset import Dataset
+    from heedful.tasks.base import Task
 
 
 def evaluate(
@@ -28,6 +30,22 @@ def evaluate(
     ] = None,
     columns: Columns = None,
     encoding: Encoding = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Label column, for a tagger.",
+            show_default="that of the training files",
+        ),
+    ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Token column, for a tagger.",
+            show_default="that of the training files",
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool,
         typer.Option(
@@ -60,9 +78,13 @@ def evaluate(
     output = Output(json=json, quiet=quiet)
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
-    reading: dict[str, Any] = {"columns": columns, "encoding": encoding, "skip_bad": skip_bad}
+    reading: dict[str, Any] = {
+        "columns": columns, "tokens": tokens, "encoding": encoding, "skip_bad": skip_bad
+    }  # fmt: skip
     search = task.check_options({**reading, "beam": beam, "by_length": by_length})
-    data = task.reader.read_test(test, read_otherwise(config.data, **reading))
+    _check_column(column, task, config)
+    data = task.reader.read_test(test, read_otherwise(config.data, column=column, **reading))
+    predictor.check_test(data, same_layout=not (column or tokens))
     say_skipped(data, output)
     start = time.monotonic()
     stream = predictor.predict(data.inputs, **search)
@@ -84,6 +106,14 @@ def evaluate(
     if "beam" in task.answer.search_options:
         values["beam"] = config.prediction.beam if beam is None else beam
     output.result({"run": str(run), **counts, **values})
+
+
+def _check_column(column: str | None, task: Task, config: Any) -> None:
+    """Raise OptionError where --column has no effect; `heedful predict` uses that name for another setting."""
+    if column is not None and "column" not in type(config.data).model_fields:
+        raise OptionError(
+            f"the option column has no effect on the task {task.name!r}; leave it out"
+        )
 
 
 def _counts(examples: str, data: Any, metrics: Any) -> dict[str, int]:

@@ -16,6 +16,7 @@ from heedful.cli.output_files import atomic_writer, check_writable
 from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
+    from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
     from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
 
@@ -63,6 +64,15 @@ def predict(
         ),
     ] = None,
     encoding: Encoding = None,
+    text: Annotated[
+        bool | None,
+        typer.Option(
+            "--text/--no-text",
+            help="Whether the input is plain text, one text per line. A tagger splits it into sentences and tokens; "
+            "a classifier or regressor needs no header.",
+            show_default="detected by the first lines of standard input and .txt files",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the --alignments file if it exists.")
     ] = False,
@@ -76,6 +86,9 @@ def predict(
     empty line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with predicted
     labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not exist yet.
 
+    Of plain text, a tagger writes one token and its label per line, with --json also the offsets of each token; a
+    classifier or regressor writes each line with its columns after a tab.
+
     With --nbest N, each input line gives up to N lines of three tab-separated fields: input line number, score
     (larger is better) and text. With --json, each input gives one JSON object, and the last line is a summary.
 
@@ -84,10 +97,10 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         echo "A man sleeps." | heedful predict runs/en-de
+        echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """
     from heedful import api
     from heedful.tasks.options import read_otherwise
-    from heedful.tasks.readers.base import OutputFormat
 
     predictor = api.load(run).predictor
     reader, config = predictor.task.reader, predictor.config
@@ -101,14 +114,17 @@ def predict(
             "encoding": encoding,
         }
     )
+    _check_text(text, predictor.task)
     if column == "":
         raise OptionError("--column is empty; name the column to add")
     check_writable(alignments, overwrite=overwrite)
     columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
+    is_typed = file == "-" and sys.stdin.isatty()
+    output_format = _output_format(predictor, columns, nbest, text, is_typed)
     data = read_otherwise(config.data, encoding=encoding)
-    stream = _open_stream(file, reader, data, OutputFormat(columns, nbest))
+    stream = _open_stream(file, reader, data, output_format)
     output = Output(json=json, quiet=quiet, data=True)
-    if file == "-" and sys.stdin.isatty():
+    if is_typed:
         output.say("type one text per line; end with Ctrl-D")
     start = time.monotonic()
     with atomic_writer(alignments) as alignment_file:
@@ -123,6 +139,32 @@ def predict(
     if alignments is not None:
         values["alignments"] = str(alignments)
     output.result(values)
+
+
+def _check_text(text: bool | None, task: Task) -> None:
+    """Raise OptionError where --text or --no-text has no effect."""
+    if text is not None and not task.reader.reads_text:
+        option = "text" if text else "no-text"
+        raise OptionError(
+            f"the option {option} has no effect on the task {task.name!r}; leave it out"
+        )
+
+
+def _output_format(
+    predictor: Predictor, columns: list[str], nbest: int, text: bool | None, is_typed: bool
+) -> OutputFormat:
+    """Return the options of the output, with what the run knows of its training data."""
+    from heedful.tasks.readers.base import OutputFormat
+
+    return OutputFormat(
+        columns,
+        nbest,
+        # what is typed is answered line by line, so it cannot be told by its first lines
+        text=True if is_typed and text is None else text,
+        layout=predictor.layout,
+        labels=predictor.labels,
+        words=predictor.words,
+    )
 
 
 def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> Stream:
@@ -153,7 +195,8 @@ def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
             raise OptionError("name a FILE; series are not read from standard input")
         # standard input has no extension: its format is that of the training data
         name = data.train[0] if data.train else "standard input"
-        return InputFile(Path("standard input"), name, standard_input(data.encoding))
+        lines = standard_input(data.encoding)
+        return InputFile(Path("standard input"), name, lines, own_name=False)
     check_file(file)
     if not reads_lines:
         return InputFile(Path(file), file, iter(()))

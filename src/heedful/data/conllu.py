@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from heedful.data.label_base import LabelFormat, Sentence, blocks
-from heedful.errors import DataError, OptionError, count, nearest
+from heedful.data.label_base import LabelFormat, Layout, Sentence, blocks
+from heedful.errors import DataError, OptionError, count, nearest, unknown_choice
 
 COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 FEATS = COLUMNS.index("feats")
@@ -104,9 +104,11 @@ class ConllU(LabelFormat):
     written back unchanged.
     """
 
+    name = "conllu"
+
     def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
-        column = ConlluColumn.named(self.column or "upos")
-        for start, block in blocks(lines):
+        column, token_index = self._column, self._token_index
+        for start, block, _ in blocks(lines):
             tokens, labels, rows = list[str](), list[str](), list[int]()
             for row, line in enumerate(block):
                 if line.startswith("#"):
@@ -116,13 +118,13 @@ class ConllU(LabelFormat):
                 if problem is not None:
                     raise DataError(problem, path=path, line=start + row)
                 if fields[0].isdecimal():
-                    tokens.append(fields[1])
+                    tokens.append(fields[token_index])
                     labels.append(column.get(fields))
                     rows.append(row)
             yield Sentence(tuple(tokens), tuple(labels), tuple(block), tuple(rows), path, start)
 
     def lines(self, sentence: Sentence, labels: Sequence[str]) -> list[str]:
-        column = ConlluColumn.named(self.column or "upos")
+        column = self._column
         lines = list(sentence.lines)
         for row, label in zip(sentence.rows, labels, strict=True):
             lines[row] = column.put(lines[row], label)
@@ -132,7 +134,32 @@ class ConllU(LabelFormat):
         super().check_labels(path, sentences)
         if any(label != "_" for sentence in sentences for label in sentence.labels):
             return
-        raise ConlluColumn.named(self.column or "upos").empty_error(path, sentences)
+        raise self._column.empty_error(path, sentences)
+
+    def layout(self) -> Layout:
+        return Layout(
+            format=self.name,
+            tokens=self.tokens or "form",
+            labels=self.column or "upos",
+            width=len(COLUMNS),
+        )
+
+    @property
+    def _column(self) -> ConlluColumn:
+        return ConlluColumn.named(self.column or "upos")
+
+    @property
+    def _token_index(self) -> int:
+        """Return the index of the token column."""
+        # "tokens", the key in JSON Lines, is the setting of older runs
+        name = "form" if self.tokens in ("", "tokens") else self.tokens.lower()
+        if name not in COLUMNS[1:]:
+            raise unknown_choice("CoNLL-U token column", self.tokens, COLUMNS[1:])
+        if self._column == ConlluColumn(COLUMNS.index(name)):
+            raise OptionError(
+                f"column {name!r} cannot hold both the tokens and the labels; name two columns."
+            )
+        return COLUMNS.index(name)
 
 
 def _problem(fields: Sequence[str], expected_id: int, column: ConlluColumn) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 from heedful.errors import DataError
 
@@ -24,6 +25,10 @@ class Sentence:
     path: Path | None = None
     first_line: int = 1
     """The line number in the file of the first of `lines`."""
+    blank_after: bool = True
+    """Whether an empty line is written after `lines`."""
+    offsets: tuple[tuple[int, int], ...] = ()
+    """In plain text, (start, end) of each token in its line, in characters."""
 
     def error(self, token: int, message: str) -> DataError:
         """Return an error about one token, with its file and line."""
@@ -31,15 +36,44 @@ class Sentence:
         return DataError(message, path=self.path, line=line)
 
 
-class LabelFormat(abc.ABC):
-    """A file format; `column` holds the labels, `tokens` is the JSON key of the tokens."""
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Format and columns of files; a run stores those of its training files."""
 
+    format: str
+    """A key of `label_formats.FORMATS`; empty for data that are not files."""
+    tokens: str = ""
+    """Token column: a number, a name or a key, depending on the format."""
+    labels: str = ""
+    """Label column."""
+    width: int = 0
+    """Number of columns; 0 for formats without columns."""
+
+    def __str__(self) -> str:
+        """Describe the columns in an error message."""
+        total = f" of {self.width}" if self.width else ""
+        return f"the labels in column {self.labels or 'none'}{total} and the tokens in column {self.tokens}"
+
+
+class LabelFormat(abc.ABC):
+    """A file format; `column` holds the labels and `tokens` the tokens; empty: the format's defaults.
+
+    `learned` is the layout of the training files when files to predict are read.
+    """
+
+    name: ClassVar[str]
+    """The key of `label_formats.FORMATS`."""
     terminator: str = "\n"
     """Text that ends a sentence after its last line."""
 
-    def __init__(self, column: str, tokens: str):
+    def __init__(self, column: str = "", tokens: str = "", learned: Layout | None = None):
         self.column = column
         self.tokens = tokens
+        self.learned = learned
+
+    @abc.abstractmethod
+    def layout(self) -> Layout:
+        """Return the layout of the lines read so far."""
 
     def read(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
         """Lazily yield sentences; one without tokens carries lines that are written back unchanged.
@@ -61,7 +95,8 @@ class LabelFormat(abc.ABC):
 
     def write(self, sentence: Sentence, labels: Sequence[str]) -> str:
         """Return the text of a sentence with its labels replaced, including line endings."""
-        return "".join(f"{line}\n" for line in self.lines(sentence, labels)) + self.terminator
+        lines = "".join(f"{line}\n" for line in self.lines(sentence, labels))
+        return f"{lines}{self.terminator}" if sentence.blank_after else lines
 
     def check_labels(self, path: Path, sentences: Sequence[Sentence]) -> None:
         """Raise DataError for missing or empty labels."""
@@ -72,15 +107,31 @@ class LabelFormat(abc.ABC):
                 raise sentence.error(sentence.labels.index(""), "the label is empty; fill it in.")
 
 
-def blocks(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """Lazily split lines at blank ones; yield (first line number, lines) of each block."""
+class Block(NamedTuple):
+    """Consecutive non-blank lines."""
+
+    start: int
+    """One-based number of the first line."""
+    lines: list[str]
+    blank_after: bool
+
+
+def blocks(
+    lines: Iterator[str], is_boundary: Callable[[str], bool] = lambda line: False
+) -> Iterator[Block]:
+    """Lazily split lines at blank ones; a document boundary is a block by itself, even without blank lines.
+
+    >>> [block.lines for block in blocks(iter(["a", "b", "", "# doc", "c"]), lambda line: line[0] == "#")]
+    [['a', 'b'], ['# doc'], ['c']]
+    """
     block: list[str] = []
     number = 0
     for number, line in enumerate(lines, start=1):
-        if line.strip(" \t\r"):
-            block.append(line)
-        elif block:
-            yield number - len(block), block
+        blank = not line.strip(" \t\r")
+        if block and (blank or is_boundary(line) or is_boundary(block[0])):
+            yield Block(number - len(block), block, blank)
             block = []
+        if not blank:
+            block.append(line)
     if block:
-        yield number - len(block) + 1, block
+        yield Block(number - len(block) + 1, block, True)

@@ -1,84 +1,27 @@
-"""Column files and JSON Lines of labelled tokens, and the table of all label formats."""
+"""JSON Lines of labelled tokens, and the table of all label formats."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from heedful.data.conllu import ConllU
+from heedful.data.conllu import COLUMNS, ConllU
 from heedful.data.json_lines import parse_object
-from heedful.data.label_base import LabelFormat, Sentence, blocks
-from heedful.errors import DataError, count, nearest
-
-
-class Columns(LabelFormat):
-    """CoNLL 2003: one token per line, columns separated by tabs or spaces, sentences by empty lines.
-
-    The first column holds the tokens. `column` is a one-based number, or "last" (the default). Blocks that
-    begin with -DOCSTART- are not sentences.
-    """
-
-    def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
-        column = self._column_number(path)
-        width = 0
-        for start, block in blocks(lines):
-            if block[0].startswith("-DOCSTART-"):
-                yield Sentence((), (), tuple(block), (), path, start)
-                continue
-            rows = [_split_fields(line) for line in block]
-            width = width or len(rows[0])
-            for row, fields in enumerate(rows):
-                if len(fields) != width:
-                    raise DataError(
-                        f"the line has {count(len(fields), 'column')} and the lines before have {width}.",
-                        path=path,
-                        line=start + row,
-                    )
-            number = width if column is None else column
-            if number > width:
-                raise DataError(
-                    f"there is no column {number}: the line has {count(width, 'column')}.",
-                    path=path,
-                    line=start,
-                )
-            labels = tuple(fields[number - 1] for fields in rows) if number > 1 else ()
-            tokens = tuple(fields[0] for fields in rows)
-            yield Sentence(tokens, labels, tuple(block), tuple(range(len(block))), path, start)
-
-    def lines(self, sentence: Sentence, labels: Sequence[str]) -> list[str]:
-        lines = list(sentence.lines)
-        column = self._column_number(sentence.path)
-        for row, label in zip(sentence.rows, labels, strict=True):
-            fields = _split_fields(lines[row])
-            # A file of tokens only gets a second column.
-            number = max(2, len(fields)) if column is None else column
-            delimiter = " " if "\t" not in lines[row] and len(fields) > 1 else "\t"
-            lines[row] = delimiter.join([*fields[: number - 1], label, *fields[number:]])
-        return lines
-
-    def _column_number(self, path: Path | None) -> int | None:
-        """Return the one-based label column; None for the last."""
-        if self.column in ("", "last"):
-            return None
-        if not self.column.isdecimal() or int(self.column) < 2:
-            raise DataError(
-                f"there is no label column {self.column!r}; give a number from 2 (the first column holds "
-                'the tokens) or "last".',
-                path=path,
-            )
-        return int(self.column)
-
-
-def _split_fields(line: str) -> list[str]:
-    # other white space, such as a no-break space, is part of a token
-    return line.split("\t") if "\t" in line else [field for field in line.split(" ") if field]
+from heedful.data.label_base import LabelFormat, Layout, Sentence
+from heedful.data.label_columns import DOCUMENT, Columns
+from heedful.errors import DataError, nearest
 
 
 class JsonLines(LabelFormat):
-    """One JSON object per line: {"tokens": ["a", "saw"], "tags": ["DET", "NOUN"]}; other keys are kept."""
+    """One JSON object per line: {"tokens": ["a", "saw"], "tags": ["DET", "NOUN"]}; other keys are kept.
 
+    An object whose only token is -DOCSTART- is a document boundary and is written back unchanged.
+    """
+
+    name = "jsonl"
     terminator = ""
 
     def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
@@ -86,13 +29,16 @@ class JsonLines(LabelFormat):
             if not line.strip():
                 continue
             row = parse_object(path, number, line)
-            tokens = _string_list(path, number, row, self.tokens)
+            tokens = _string_list(path, number, row, self._tokens)
+            if tokens == (DOCUMENT,):
+                yield Sentence((), (), (line,), (), path, number)
+                continue
             labels: tuple[str, ...] = ()
             if self._key in row:
                 labels = _string_list(path, number, row, self._key)
                 if len(labels) != len(tokens):
                     raise DataError(
-                        f"got {len(tokens)} {self.tokens!r} and {len(labels)} {self._key!r}; each token "
+                        f"got {len(tokens)} {self._tokens!r} and {len(labels)} {self._key!r}; each token "
                         "needs one label.",
                         path=path,
                         line=number,
@@ -101,6 +47,8 @@ class JsonLines(LabelFormat):
 
     def lines(self, sentence: Sentence, labels: Sequence[str]) -> list[str]:
         row = json.loads(sentence.lines[0])
+        if row[self._tokens] == [DOCUMENT]:
+            return list(sentence.lines)
         return [json.dumps({**row, self._key: list(labels)}, ensure_ascii=False)]
 
     def check_labels(self, path: Path, sentences: Sequence[Sentence]) -> None:
@@ -109,6 +57,13 @@ class JsonLines(LabelFormat):
                 row = json.loads(sentence.lines[0])
                 raise sentence.error(0, _missing_key(self._key, row))
         super().check_labels(path, sentences)
+
+    def layout(self) -> Layout:
+        return Layout(format=self.name, tokens=self._tokens, labels=self._key)
+
+    @property
+    def _tokens(self) -> str:
+        return self.tokens or "tokens"
 
     @property
     def _key(self) -> str:
@@ -134,12 +89,12 @@ def _missing_key(name: str, row: dict[str, Any]) -> str:
     return f"there is no key {name!r}{hint} The keys are: {', '.join(row)}."
 
 
-FORMATS: dict[str, Callable[[str, str], LabelFormat]] = {
+FORMATS: dict[str, type[LabelFormat]] = {
     "conllu": ConllU,
     "columns": Columns,
     "jsonl": JsonLines,
 }
-"""Name -> format, `FORMATS[name](column, tokens)`."""
+"""Name -> format, `FORMATS[name](column, tokens, learned)`."""
 
 SUFFIXES = {
     ".conllu": "conllu",
@@ -170,3 +125,22 @@ def detect_format(path: Path) -> str:
             path=path,
         )
     return SUFFIXES[name.suffix.lower()]
+
+
+_FIRST_ID = re.compile(r"1(-\d+)?|0\.1")
+_HEAD = re.compile(r"\d+|_")
+
+
+def is_conllu(lines: Sequence[str]) -> bool:
+    r"""Return whether the first lines of a file are CoNLL-U: ten tab-separated fields, with an id and a head.
+
+    >>> is_conllu(["1\tdogs\tdog\tNOUN\tNNS\t_\t0\troot\t_\t_"]), is_conllu(["dogs\tNOUN"])
+    (True, False)
+    """
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            fields = line.split("\t")
+            return len(fields) == len(COLUMNS) and bool(
+                _FIRST_ID.fullmatch(fields[0]) and _HEAD.fullmatch(fields[COLUMNS.index("head")])
+            )
+    return False

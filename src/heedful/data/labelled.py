@@ -11,8 +11,9 @@ from typing import ClassVar
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.decoding import UTF8
 from heedful.data.files import check_file, iterate_lines
-from heedful.data.label_base import LabelFormat, Sentence
-from heedful.data.label_formats import FORMATS, detect_format
+from heedful.data.label_base import LabelFormat, Layout, Sentence
+from heedful.data.label_columns import Columns
+from heedful.data.label_formats import FORMATS, detect_format, is_conllu
 from heedful.data.words import canonical
 from heedful.errors import DataError
 
@@ -23,24 +24,48 @@ __all__ = ["Labelled", "LabelledFile", "Sentence", "iterate_sentences", "read_la
 class LabelledFile:
     """Options for reading files of labelled tokens.
 
-    `column` is the column of the labels: in CoNLL-U a column name (upos, xpos, feats, deprel, ...) or a
-    feature such as Number; in column files a one-based number or "last"; in JSON Lines a key. Empty means
-    upos, last or tags. `tokens` is the key of the tokens in JSON Lines. `format` is a key of `FORMATS`, or
-    "auto": by file extension.
+    `column` is the label column: in CoNLL-U a column name (upos, xpos, feats, deprel, ...) or a feature such as
+    Number; in column files a one-based number or "last"; in JSON Lines a key. Empty means upos, last or tags.
+    `tokens` is the token column, by default form, 1 or tokens. `format` is a key of `FORMATS`, or "auto": by file
+    extension, except that a column file that holds CoNLL-U is read as CoNLL-U.
+
+    `learned` is the layout of a run's training files, for files to predict. A file of another format has labels and
+    tokens in the default columns.
     """
 
     format: str = "auto"
     column: str = ""
-    tokens: str = "tokens"
+    tokens: str = ""
     encoding: str = UTF8
+    learned: Layout | None = None
 
     def reader(self, path: str | Path) -> LabelFormat:
-        """Return the format of a file.
+        """Return the format of a file, selected by its name.
 
         Raises: DataError for an unknown extension with `format` "auto".
         """
-        name = detect_format(Path(path)) if self.format == "auto" else self.format
-        return FORMATS[name](self.column, self.tokens)
+        return self._named(detect_format(Path(path)) if self.format == "auto" else self.format)
+
+    def open(self, path: str | Path, lines: Iterator[str]) -> tuple[LabelFormat, Iterator[str]]:
+        """Return the format of a file, selected by its name and first lines, and all its lines.
+
+        Raises: DataError as `reader`.
+        """
+        by_name = self.reader(path)
+        numbered = self.column.isdecimal() or self.column == "last" or self.tokens.isdecimal()
+        if self.format != "auto" or not isinstance(by_name, Columns) or numbered:
+            return by_name, lines
+        first: list[str] = []
+        for line in lines:
+            first.append(line)
+            if line.strip() and not line.startswith("#"):
+                break
+        return self._named("conllu") if is_conllu(first) else by_name, chain(first, lines)
+
+    def _named(self, name: str) -> LabelFormat:
+        if self.learned is not None and self.learned.format != name:
+            return FORMATS[name](learned=self.learned)
+        return FORMATS[name](self.column, self.tokens, self.learned)
 
 
 DISPLAY_TOKENS = range(4, 13)
@@ -58,6 +83,8 @@ class Labelled(Dataset):
 
     sentences: Sequence[Sentence]
     name: str = "sentences"
+    layout: Layout | None = None
+    """Layout of the first file; None for data that are not files."""
     example: ClassVar[str] = "sentence"
 
     @property
@@ -74,7 +101,7 @@ class Labelled(Dataset):
         return len(self.sentences)
 
     def take(self, rows: Sequence[int]) -> Labelled:
-        return Labelled([self.sentences[row] for row in rows], self.name)
+        return Labelled([self.sentences[row] for row in rows], self.name, self.layout)
 
     def texts(self) -> Sequence[Sequence[str]]:
         lengths = [str(len(sentence.tokens)) for sentence in self.sentences]
@@ -107,23 +134,41 @@ def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sente
 
     Raises: DataError naming file and line, see the formats.
     """
-    return options.reader(path).read(Path(path), iterate_lines(path, options.encoding))
+    file_format, lines = options.open(path, iterate_lines(path, options.encoding))
+    return file_format.read(Path(path), lines)
 
 
 def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelled:
     """Read the labelled sentences of one or several files, plain or gzipped.
 
-    Raises: DataError naming file and line, for a file that is missing, empty, not UTF-8 or malformed, and for a
-        missing column (the nearest name is suggested).
+    Raises: DataError naming file and line, for a file that is missing, empty, in another encoding or malformed, a
+        missing column (the nearest name is suggested), and files with labels or tokens in different columns.
     """
     sentences: list[Sentence] = []
+    layouts: dict[Layout, str | Path] = {}
     for path in paths:
         check_file(path)
-        reader = options.reader(path)
-        parsed = reader.read(Path(path), iterate_lines(path, options.encoding))
+        file_format, lines = options.open(path, iterate_lines(path, options.encoding))
+        parsed = file_format.read(Path(path), lines)
         with_tokens = [sentence for sentence in parsed if sentence.tokens]
         if not with_tokens:
             raise DataError("the file is empty: it holds no token.", path=path)
-        reader.check_labels(Path(path), with_tokens)
+        file_format.check_labels(Path(path), with_tokens)
         sentences += with_tokens
-    return Labelled(sentences, " + ".join(str(path) for path in paths))
+        layouts.setdefault(file_format.layout(), path)
+        for layout, other in layouts.items():
+            check_same_layout(path, file_format.layout(), other, layout)
+    name = " + ".join(str(path) for path in paths)
+    return Labelled(sentences, name, next(iter(layouts), None))
+
+
+def check_same_layout(path: str | Path, layout: Layout, other: object, expected: Layout) -> None:
+    """Raise DataError for column files with labels or tokens in different columns."""
+    if layout.format != expected.format or layout.format != "columns":
+        return
+    if (layout.tokens, layout.labels) != (expected.tokens, expected.labels):
+        raise DataError(
+            f"this file has {layout}, but {other} has {expected}; give files with the same columns, or name "
+            "the columns by number (--column, --tokens).",
+            path=path,
+        )

@@ -20,7 +20,7 @@ from heedful.inputs.base import Input
 from heedful.models.encoders import ENCODERS
 from heedful.models.model import AnyModel, Ensemble, Model
 from heedful.tasks.batches import Batches
-from heedful.tasks.predictor import Predictor
+from heedful.tasks.predictor import Predictor, read_layout
 from heedful.tasks.readers.base import Reader
 
 
@@ -146,6 +146,7 @@ class Task:
         supported = self.answer.search_options | self.answer.command_options
         for section, name in (
             ("data", "columns"),
+            ("data", "tokens"),
             ("data", "encoding"),
             ("data", "skip_bad"),
             ("prediction", "column"),
@@ -167,9 +168,11 @@ class Task:
     def learn(self, config: Any, train: Dataset) -> Predictor:
         """Learn vocabularies and statistics from the training data and build a newly initialized model."""
         if self.learn_jointly is not None:
-            return self._predictor(config, *self.learn_jointly(config, train))
-        inputs = self.input.learn(config, train.inputs)
-        return self._predictor(config, inputs, self.answer.learn(config, train.answers))
+            inputs, answer = self.learn_jointly(config, train)
+        else:
+            inputs = self.input.learn(config, train.inputs)
+            answer = self.answer.learn(config, train.answers)
+        return self._predictor(config, inputs, answer, self.reader.layout(train))
 
     def learn_from(self, config: Any, train: Dataset, initial: Predictor) -> Predictor:
         """Build a model for the training data that starts from the weights of `initial`.
@@ -180,17 +183,19 @@ class Task:
         """
         learned = self.learn(config, train)
         inputs, answer = learned.input.extend(initial.input), learned.answer.extend(initial.answer)
-        predictor = self._predictor(config, inputs, answer)
+        predictor = self._predictor(config, inputs, answer, learned.layout)
         copy_leading_weights(initial.model, predictor.model)
         return predictor
 
     def reload(self, config: Any, folder: Path) -> Predictor:
         """Load the vocabularies and statistics of a run folder and build a newly initialized model."""
-        inputs = self.input.load(config, folder)
-        return self._predictor(config, inputs, self.answer.load(config, folder))
+        inputs, answer = self.input.load(config, folder), self.answer.load(config, folder)
+        return self._predictor(config, inputs, answer, read_layout(folder))
 
-    def _predictor(self, config: Any, inputs: Any, answer: Any) -> Predictor:
-        return Predictor(self, config, inputs, answer, self.build(config, inputs, answer))
+    def _predictor(
+        self, config: Any, inputs: Any, answer: Any, layout: Mapping[str, Any]
+    ) -> Predictor:
+        return Predictor(self, config, inputs, answer, self.build(config, inputs, answer), layout)
 
     def load_config(self, run: str | Path) -> Any:
         """Load the configuration of a run folder.

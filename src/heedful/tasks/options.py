@@ -82,6 +82,8 @@ def read_otherwise(
     data: Any,
     *,
     columns: Sequence[str] | None = None,
+    column: str | None = None,
+    tokens: str | None = None,
     encoding: str | None = None,
     skip_bad: bool = False,
 ) -> Any:
@@ -91,6 +93,8 @@ def read_otherwise(
     """
     chosen = {
         "columns": split_columns(columns),
+        "column": column,
+        "tokens": tokens,
         "encoding": encoding and canonical_name(encoding),
         "skip_bad": skip_bad,
     }
@@ -209,6 +213,13 @@ LABEL_COLUMN: Final = TaskOption(
     help="Labels: a CoNLL-U column (upos, xpos, feats, deprel, …) or a feature such as Number; a column number or "
     '"last" of CoNLL; a key of JSON lines.',
     default="upos, last or tags",
+)
+TOKEN_COLUMN: Final = TaskOption(
+    name="tokens",
+    setting="data.tokens",
+    metavar="NAME",
+    help="Tokens: a CoNLL-U column (form, lemma, …), a column number of CoNLL, or a key of JSON lines.",
+    default="form, 1 or tokens",
 )
 TEXT: Final = TaskOption(
     name="text",

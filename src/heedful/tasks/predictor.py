@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -13,11 +14,32 @@ from heedful import run_folder
 from heedful.answers.base import Answer
 from heedful.config import write_toml
 from heedful.data.dataset import Dataset
+from heedful.data.lexicon import Lexicon
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import RunError
 from heedful.inputs.base import Input
 from heedful.tasks.streaming import predict_in_order
 from heedful.tasks.upgrade import upgrade_weights
+
+LAYOUT: Final = "layout.json"
+"""File of a run folder with the layout of the training files."""
+
+
+def read_layout(folder: Path) -> dict[str, Any]:
+    """Load the layout of the training files; empty for older runs and other tasks.
+
+    Raises: RunError for a corrupt file.
+    """
+    path = folder / LAYOUT
+    if not path.exists():
+        return {}
+    try:
+        layout = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is corrupt ({error}); copy the run folder again") from None
+    if not isinstance(layout, dict):
+        raise RunError(f"{path} is corrupt; copy the run folder again")
+    return layout
 
 
 class Predictor:
@@ -43,6 +65,7 @@ class Predictor:
         inputs: Input[Any, Any],
         answer: Answer[Any],
         model: nn.Module,
+        layout: Mapping[str, Any] | None = None,
     ):
         # A `heedful.tasks.base.Task`; that module imports this one.
         self.task = task
@@ -51,12 +74,20 @@ class Predictor:
         self.input: Any = inputs
         self.answer: Any = answer
         self.model: Any = model
+        self.layout: Mapping[str, Any] = layout or {}
+        """The value of `Reader.layout` for the training data."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The label set; empty for tasks that do not predict labels."""
         labels: tuple[str, ...] = self.answer.labels
         return labels
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that have an embedding; empty for inputs that are not words."""
+        lexicon = getattr(self.input, "words", None)
+        return lexicon.entries if isinstance(lexicon, Lexicon) else ()
 
     def sizes(self) -> dict[str, int]:
         """Return the sizes of vocabularies and label sets by name, for display."""
@@ -91,8 +122,25 @@ class Predictor:
         )
 
     def evaluate(self, data: Dataset, **search: Any) -> Any:
-        """Predict the inputs of `data` and return the metrics against its reference answers."""
+        """Predict the inputs of `data` and return the metrics against its reference answers.
+
+        Raises: DataError as `check_test`.
+        """
+        self.check_test(data)
         return self.score(data, list(self.predict(data.inputs, **search)))
+
+    def check_test(self, data: Dataset, *, same_layout: bool = True) -> None:
+        """Check that this model can be evaluated on `data`.
+
+        Args:
+            data: examples with reference answers.
+            same_layout: whether they must be in the columns of the training files.
+
+        Raises: DataError for answers in other columns, or answers that the model cannot predict.
+        """
+        if same_layout:
+            self.task.reader.check_layout(data, self.layout)
+        self.answer.check_test(data)
 
     def score(self, data: Dataset, predicted: Sequence[Any]) -> Any:
         """Return the metrics of predictions against the reference answers of `data`."""
@@ -108,6 +156,8 @@ class Predictor:
         run_folder.write_text(folder / run_folder.CONFIGURATION, write_toml(self.config))
         self.input.save(folder)
         self.answer.save(folder)
+        if self.layout:
+            run_folder.write_text(folder / LAYOUT, json.dumps(self.layout) + "\n")
 
     def save_weights(self, path: str | Path) -> None:
         """Write the weights as safetensors."""

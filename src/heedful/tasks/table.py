@@ -115,6 +115,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             valid_files("Validation sentences to select the best checkpoint, in the same format."),
             options.LABEL_COLUMN,
             options.ENCODING,
+            options.TOKEN_COLUMN,
             options.ENCODER,
         ),
         summary="Train a tagger: one label per token.",

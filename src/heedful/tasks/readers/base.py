@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
@@ -41,6 +41,8 @@ class InputFile(NamedTuple):
     name: str
     """Its extension determines the format."""
     lines: Iterator[str]
+    own_name: bool = True
+    """False for standard input, whose `name` is that of the training data."""
 
 
 class OutputFormat(NamedTuple):
@@ -50,6 +52,14 @@ class OutputFormat(NamedTuple):
     """Names of the columns added to a table."""
     nbest: int = 1
     """Candidates per input; above 1, output lines hold input number, score and text."""
+    text: bool | None = None
+    """Whether the input is plain text; None: detect it by file name and first lines."""
+    layout: Mapping[str, Any] | None = None
+    """The value of `Reader.layout` for the training data."""
+    labels: Collection[str] = ()
+    """The label set of the run."""
+    words: Collection[str] = ()
+    """The vocabulary of the run."""
 
 
 class Stream(abc.ABC):
@@ -102,6 +112,8 @@ class Reader(abc.ABC):
 
     reads_lines: ClassVar[bool] = True
     """Whether `stream` consumes `InputFile.lines` instead of opening `InputFile.path` itself."""
+    reads_text: ClassVar[bool] = False
+    """Whether `stream` also reads plain text, and therefore supports `OutputFormat.text`."""
     train_hint: ClassVar[str]
     """Arguments of --train suggested by errors."""
     valid_hint: ClassVar[str] = ""
@@ -167,6 +179,13 @@ class Reader(abc.ABC):
 
         Raises: DataError naming the example, for a missing column or a wrong type.
         """
+
+    def layout(self, data: Any) -> dict[str, Any]:
+        """Return the layout of the training files that the run stores, as JSON."""
+        return {}
+
+    def check_layout(self, data: Any, learned: Mapping[str, Any]) -> None:  # noqa: B027
+        """Raise DataError for test data in other columns than the training files."""
 
     def read_test(self, values: Sequence[str] | None, data: Any) -> Dataset:
         """Read the arguments of `--test`; default: the test part of the built-in corpus trained on.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from heedful.data.label_base import LabelFormat, Sentence
-from heedful.data.label_formats import FORMATS
-from heedful.data.labelled import Labelled, LabelledFile, read_labelled
+from heedful.data.dataset import Dataset
+from heedful.data.label_base import LabelFormat, Layout, Sentence
+from heedful.data.label_formats import FORMATS, detect_format
+from heedful.data.label_recognition import is_text, is_text_file, peek_block
+from heedful.data.label_text import PlainText, TokenRule
+from heedful.data.labelled import Labelled, LabelledFile, check_same_layout, read_labelled
 from heedful.data.words import words
 from heedful.errors import DataError
 from heedful.models.config import OneOf
@@ -21,6 +26,7 @@ from heedful.tasks.readers.base import (
     Rows,
     Stream,
     TextFiles,
+    is_builtin,
 )
 
 
@@ -35,12 +41,16 @@ class LabelledData(TextFiles):
     column: str = Field(
         "",
         description="Label column. CoNLL-U: upos, xpos, feats, deprel, ... or a feature such as Number. CoNLL "
-        'columns: a number, or "last". JSON Lines: a key. Empty: upos, last, tags.',
+        'columns: a number, from 1, or "last". JSON Lines: a key. Empty: upos, last, tags.',
     )
     format: Annotated[str, OneOf("format", FORMATS, "auto")] = Field(
         "auto", description="File format; auto: by file extension."
     )
-    tokens: str = Field("tokens", description="Key of the tokens in JSON Lines.")
+    tokens: str = Field(
+        "",
+        description="Token column. CoNLL-U: form, lemma, ... CoNLL columns: a number, from 1. JSON Lines: a key. "
+        "Empty: form, 1, tokens.",
+    )
     max_length: int = Field(
         250, ge=1, description="Maximum tokens; longer training sentences are dropped."
     )
@@ -49,10 +59,31 @@ class LabelledData(TextFiles):
         """Return the format options of the files."""
         return LabelledFile(self.format, self.column, self.tokens, self.encoding)
 
+    def file_to_predict(self, layout: Mapping[str, Any] | None) -> LabelledFile:
+        """Return the format options of files to predict, given the layout of the training files."""
+        learned = Layout(**layout) if layout else self._guessed_layout()
+        column = learned.labels if learned is not None and self._numbered(learned) else self.column
+        return LabelledFile(self.format, column, self.tokens, self.encoding, learned)
+
+    @staticmethod
+    def _numbered(learned: Layout) -> bool:
+        return learned.format == "columns" and bool(learned.labels)
+
+    def _guessed_layout(self) -> Layout | None:
+        """Return the layout of an older run without layout.json; None for column files, whose width is unknown."""
+        if self.format != "auto":
+            name = self.format
+        elif not self.train or is_builtin(self.train):
+            name = ""
+        else:
+            name = detect_format(Path(self.train[0]))
+        return None if name == "columns" else Layout(format=name)
+
 
 class LabelledReader(Reader):
     """Reads labelled sentences, and writes them with predicted labels in the same format."""
 
+    reads_text = True
     train_hint = "--train FILE.conllu, or --train builtin:saw"
     input_hint = "a list of tokens, or a text with tokens separated by spaces"
     valid_hint = "give sentences that are not in --train, to select the best weights by (a few hundred suffice)"
@@ -62,34 +93,51 @@ class LabelledReader(Reader):
 
         return load_builtin_tagged(name).part(part)
 
+    def read_training(self, data: LabelledData) -> tuple[Labelled, Labelled]:
+        train, valid = super().read_training(data)
+        assert isinstance(train, Labelled)
+        assert isinstance(valid, Labelled)
+        if train.layout is not None and valid.layout is not None:
+            check_same_layout(valid.name, valid.layout, train.name, train.layout)
+        return train, valid
+
+    def layout(self, data: Dataset) -> dict[str, Any]:
+        layout = data.layout if isinstance(data, Labelled) else None
+        return {} if layout is None else asdict(layout)
+
+    def check_layout(self, data: Dataset, learned: Mapping[str, Any]) -> None:
+        if learned and isinstance(data, Labelled) and data.layout is not None:
+            check_same_layout(data.name, data.layout, "the training data", Layout(**learned))
+
     def read_files(self, paths: Sequence[str], data: LabelledData, part: Part) -> Labelled:
         return read_labelled(paths, data.file())
 
     def from_rows(self, rows: Rows, data: LabelledData, name: str) -> Labelled:
-        key = data.column or "tags"
+        label_key, token_key = data.column or "tags", data.tokens or "tokens"
         sentences = []
         for number, row in enumerate(rows, start=1):
-            missing = [each for each in (data.tokens, key) if each not in row]
+            missing = [each for each in (token_key, label_key) if each not in row]
             if missing:
                 raise DataError(
                     f"example {number} of {name} has no {missing[0]!r}; its keys are {list(row)}."
                 )
-            tokens, labels = tuple(map(str, row[data.tokens])), tuple(map(str, row[key]))
+            tokens, labels = tuple(map(str, row[token_key])), tuple(map(str, row[label_key]))
             if len(tokens) != len(labels) or not tokens:
                 raise DataError(
-                    f"example {number} of {name} has {len(tokens)} {data.tokens!r} and {len(labels)} {key!r}; "
+                    f"example {number} of {name} has {len(tokens)} {token_key!r} and {len(labels)} {label_key!r}; "
                     "expected equal numbers of at least 1."
                 )
             sentences.append(Sentence(tokens, labels))
         return Labelled(sentences, name)
 
     def input_of_row(self, row: Mapping[str, Any], data: LabelledData, name: str) -> Sequence[str]:
-        if data.tokens not in row:
-            raise DataError(f"{name} has no {data.tokens!r}; its keys are {list(row)}.")
-        tokens = _as_tokens(row[data.tokens])
+        key = data.tokens or "tokens"
+        if key not in row:
+            raise DataError(f"{name} has no {key!r}; its keys are {list(row)}.")
+        tokens = _as_tokens(row[key])
         if tokens is None:
             raise DataError(
-                f"{name}: {data.tokens!r} is {row[data.tokens]!r:.40}; expected a list of strings."
+                f"{name}: {key!r} is {row[key]!r:.40}; expected a list of strings."
             )
         return tokens
 
@@ -106,7 +154,12 @@ class LabelledReader(Reader):
         return {"tokens": list(example)}
 
     def stream(self, source: InputFile, data: LabelledData, output: OutputFormat) -> Stream:
-        return _Sentences(data.file().reader(source.name), source)
+        options = data.file_to_predict(output.layout)
+        if not source.own_name and (not data.train or is_builtin(data.train)):
+            # the training data are not files, so their name does not determine the format
+            options = replace(options, format="columns")
+        # an unknown format is an error before anything is read
+        return _Sentences(options.reader(source.name), options, source, output)
 
 
 def _as_tokens(value: Any) -> list[str] | None:
@@ -120,11 +173,33 @@ def _as_tokens(value: Any) -> list[str] | None:
 class _Sentences(Stream):
     unit = "sentences"
 
-    def __init__(self, file_format: LabelFormat, source: InputFile):
-        self.file_format, self.source = file_format, source
+    def __init__(
+        self,
+        file_format: LabelFormat,
+        options: LabelledFile,
+        source: InputFile,
+        output: OutputFormat,
+    ):
+        self.file_format, self.options = file_format, options
+        self.source, self.output = source, output
 
     def items(self) -> Iterator[Sentence]:
-        return self.file_format.read(self.source.path, self.source.lines)
+        lines, text = self.source.lines, self.output.text
+        may_be_text = not self.source.own_name or is_text_file(self.source.name)
+        if text is None and may_be_text:
+            block, lines = peek_block(lines)
+            text = is_text(
+                block, self.file_format.name, self._width(), self.output.labels, self.source.path
+            )
+        if text:
+            self.file_format = PlainText(TokenRule.learn(self.output.words))
+        else:
+            self.file_format, lines = self.options.open(self.source.name, lines)
+        return self.file_format.read(self.source.path, lines)
+
+    def _width(self) -> int:
+        learned = self.options.learned
+        return learned.width if learned is not None and learned.format == "columns" else 0
 
     def input(self, item: Sentence) -> Sequence[str]:
         return item.tokens
@@ -138,4 +213,8 @@ class _Sentences(Stream):
         return self.file_format.write(item, values["labels"])
 
     def to_json(self, item: Sentence, number: int) -> dict[str, Any]:
-        return {"sentence": number, "tokens": item.tokens}
+        values = {"sentence": number, "tokens": item.tokens}
+        if not item.offsets:
+            return values
+        starts, ends = zip(*item.offsets, strict=True)
+        return {**values, "line": item.first_line, "start": starts, "end": ends}

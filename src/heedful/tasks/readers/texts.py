@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from pydantic import Field
 
-from heedful.data.tables import Table
+from heedful.data.label_recognition import is_text_file
+from heedful.data.tables import JsonLinesTable, Table
+from heedful.data.text_lines import PlainLines, is_plain
 from heedful.data.texts import (
     Text,
     TextColumns,
@@ -18,6 +21,7 @@ from heedful.data.texts import (
     split_validation,
     texts_of_rows,
 )
+from heedful.errors import DataError
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -65,6 +69,7 @@ class TextData(TextFiles, abc.ABC):
 class TextReader(Reader):
     """Reads tables, and writes them with predicted columns appended and everything else unchanged."""
 
+    reads_text = True
     train_hint = "--train FILE.tsv"
 
     def read_files(self, paths: Sequence[str], data: TextData, part: Part) -> Texts:
@@ -91,10 +96,18 @@ class TextReader(Reader):
 
     def stream(self, source: InputFile, data: TextData, output: OutputFormat) -> Stream:
         columns = data.columns()
+        is_text = output.text
+        if is_text is None:
+            is_text = source.own_name and is_text_file(source.name)
+        if is_text:
+            plain = PlainLines(columns.separator, tabs=bool(output.text))
+            return _Table(plain, source, columns, output)
         return _Table(columns.table(source.name), source, columns, output)
 
 
 class _Table(Stream):
+    """Rows of a table, or plain text with one text per line, whose empty lines stay empty."""
+
     unit = "texts"
     cells_in_json = True
 
@@ -102,16 +115,36 @@ class _Table(Stream):
         self.table, self.source, self.columns, self.output = table, source, columns, output
 
     def items(self) -> Iterator[Text]:
+        lines = self.source.lines
+        if not self.source.own_name and self.output.text is None:
+            first = list(islice(lines, 1))
+            lines = chain(first, lines)
+            if any(is_plain(line, self.table, self.columns.text) for line in first):
+                self.table = PlainLines(self.columns.separator)
+            elif first and not self._may_be_header(first[0]):
+                raise DataError(
+                    f"there is no column {self.columns.text!r} in {first[0][:40]!r}; give a table like the training "
+                    "data, or --text for plain text, one text per line.",
+                    path=self.source.path,
+                    line=1,
+                )
         return iterate_texts(
             self.table,
             self.source.path,
-            self.source.lines,
+            lines,
             self.columns,
             added=self.output.columns,
         )
 
+    def _may_be_header(self, line: str) -> bool:
+        name = self.columns.text
+        return isinstance(self.table, JsonLinesTable) or name.isdecimal() or name in line
+
     def input(self, item: Text) -> str:
         return item.text
+
+    def is_example(self, item: Text) -> bool:
+        return bool(item.text) or not isinstance(self.table, PlainLines)
 
     def header(self) -> str:
         head = self.table.header(self.output.columns)
@@ -120,6 +153,8 @@ class _Table(Stream):
     def format(
         self, item: Text, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
+        if not self.is_example(item):
+            return "\n"
         added = dict(zip(self.output.columns, cells, strict=True))
         return f"{self.table.extend(item.raw, added)}\n"
 
