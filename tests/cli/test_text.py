@@ -96,6 +96,43 @@ def test_predict_adds_columns_and_touches_nothing(place: Path) -> None:
     assert json.loads(lines[-1])["texts"] == 20
 
 
+def test_predict_writes_every_class(place: Path) -> None:
+    options = ("predict", "labels", "train.tsv", "-q", "--probabilities", "--top-k", "2")
+    head, *rows = (line.split("\t") for line in run_command(*options).stdout.splitlines())
+    assert head[3:] == [
+        "predicted",
+        "predicted_probability",
+        "predicted_probability_no",
+        "predicted_probability_yes",
+        "predicted_top_1",
+        "predicted_top_1_probability",
+        "predicted_top_2",
+        "predicted_top_2_probability",
+    ]
+    for row in rows:
+        cells = dict(zip(head, row, strict=True))
+        label, other = cells["predicted_top_1"], cells["predicted_top_2"]
+        assert (cells["predicted"], {label, other}) == (label, {"yes", "no"})
+        assert cells["predicted_probability"] == cells[f"predicted_probability_{label}"]
+        assert cells["predicted_top_2_probability"] == cells[f"predicted_probability_{other}"]
+    first = json.loads(run_command(*options, "--json").stdout.splitlines()[0])
+    assert set(first["all_probabilities"]) == {"yes", "no"}
+    assert sum(first["all_probabilities"].values()) == pytest.approx(1)
+    assert [each["label"] for each in first["top"]] == [rows[0][7], rows[0][9]]
+
+
+def test_below_the_threshold_the_label_is_left_empty(place: Path) -> None:
+    options = ("labels", "train.tsv", "-q", "--threshold", "0.9999")
+    written = run_command("predict", *options).stdout
+    rows = [line.split("\t") for line in written.splitlines()[1:]]
+    assert {row[3] for row in rows} == {""}
+    assert all(0.5 <= float(row[4]) < 0.9999 for row in rows)
+    shown = run_command("evaluate", "labels", "--test", "train.tsv", "--threshold", "0.9999").stdout
+    assert "without a label" in shown
+    refused = run_command("predict", "numbers", "prices.csv", "--threshold", "0.5")
+    assert (refused.status, "threshold has no effect" in refused.stderr) == (2, True)
+
+
 def test_predict_needs_no_answers_and_passes_empty_texts_on(place: Path) -> None:
     (place / "new.csv").write_text('text,n\n"a, b",1\n,2\n', encoding="utf-8")
     written = run_command("predict", "numbers", "new.csv", "-q").stdout
@@ -165,6 +202,11 @@ def test_several_labels_from_json_lines(place: Path) -> None:
     first = json.loads(written.splitlines()[0])
     assert {key: first[key] for key in row} == row
     assert set(first["predicted"]) <= {"film", "good"}
+    options = ("predict", "tags", "tags.jsonl", "-q", "--probabilities", "--threshold")
+    all_of_them = json.loads(run_command(*options, "1e-9").stdout.splitlines()[0])
+    assert set(all_of_them["predicted"]) == {"film", "good"}
+    assert 0 < all_of_them["predicted_probability_good"] < 1
+    assert json.loads(run_command(*options, "0.999999").stdout.splitlines()[0])["predicted"] == []
 
 
 BAD = [

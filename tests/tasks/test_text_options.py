@@ -23,6 +23,7 @@ from heedful.tasks.regress import TASK as REGRESS
 from heedful.tasks.regress import RegressConfig
 from heedful.training import loop
 from heedful.training.events import Finished, Started, Validated
+from heedful.training.validation import Validation
 from tests.tasks.options import OF_TEXTS, assert_each_does_something, small, values_of
 
 TEXTS = [
@@ -157,7 +158,9 @@ def test_every_figure_chooses_by_itself(
             for epoch in range(4)
         )
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "validate", lambda *_, scripted=scripted: next(scripted))
+            patch.setattr(
+                loop, "validate", lambda *_, scripted=scripted: Validation(next(scripted), [])
+            )
             training = {**BASE["training"], "epochs": 4, "metric": metric}
             config = build(kind, {**BASE, "training": training})
             events = loop.train_model(task, config, data, data, tmp_path / metric)

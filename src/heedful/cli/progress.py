@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -42,6 +42,7 @@ class TrainingProgress:
         self.output = output
         self.epochs = 0
         self.last_report = -LINE_INTERVAL
+        self.notices: Sequence[str] = ()
         self.bar = Bar(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=24),
@@ -74,12 +75,19 @@ class TrainingProgress:
                 self._advance(event)
             case Validated():
                 self.output.say(validation_line(self.task, event))
+                self._note([each for each in event.notices if each not in self.notices])
+                self.notices = event.notices
             case Finished():
                 reason = "stopped early" if event.stopped_early else "finished"
                 self.output.say(
                     f"{reason} after {count(event.epochs, 'epoch')} and {duration(event.seconds)}; "
                     f"best weights: {event.chosen} ({metrics_line(self.task, event.scores)})"
                 )
+                self._note(event.notices)
+
+    def _note(self, notices: Sequence[str]) -> None:
+        for notice in notices:
+            self.output.say(f"note: {notice}")
 
     def _start(self, event: Started) -> None:
         self.epochs = event.epochs
@@ -92,8 +100,7 @@ class TrainingProgress:
             f"{event.valid_examples:,} validation {self.task.examples}; {sizes}; "
             f"{event.parameters:,} parameters"
         )
-        for notice in event.notices:
-            self.output.say(f"note: {notice}")
+        self._note(event.notices)
         if event.first_step:
             self.output.say(f"resuming from step {event.first_step:,} of {total:,}")
 

@@ -205,7 +205,8 @@ class Task:
         """Return the loss module of the predictor's model."""
         return LossModule(predictor.model, predictor.answer)
 
-    def validate(self, predictor: Predictor, data: Dataset) -> Scores:
-        """Return the validation metrics, except the loss."""
+    def validate(self, predictor: Predictor, data: Dataset) -> tuple[Scores, list[str]]:
+        """Return the validation metrics, except the loss, and warnings about the predictions."""
         answer: Answer[Any] = predictor.answer
-        return answer.scores(predictor.evaluate(data, **answer.validation_search))
+        predicted = list(predictor.predict(data.inputs, **answer.validation_search))
+        return answer.scores(predictor.score(data, predicted)), answer.warnings(predicted, data)

@@ -10,7 +10,7 @@ from heedful.inputs.text import Text
 from heedful.models.config import OneOf
 from heedful.tasks.base import Task
 from heedful.tasks.readers.texts import TextData, TextReader
-from heedful.tasks.sections import EncoderTraining, LabelColumn, LabelPrediction
+from heedful.tasks.sections import ClassWeighting, EncoderTraining, LabelColumn, LabelPrediction
 from heedful.tasks.text_config import TextConfig, describe
 
 
@@ -21,7 +21,7 @@ class ClassifyData(LabelColumn, TextData):
         return TextColumns(self.text, self.label, self.separator)
 
 
-class ClassifyTraining(EncoderTraining):
+class ClassifyTraining(ClassWeighting, EncoderTraining):
     """Optimization, schedule, stopping and reproducibility."""
 
     metric: Annotated[str, OneOf("metric", Label.metrics)] = "accuracy"

@@ -67,6 +67,8 @@ class Validated:
     """Tokens predicted in all steps so far."""
     training_seconds: float
     """Time of the training steps so far, without validation."""
+    notices: Sequence[str] = ()
+    """Warnings about the predictions, one line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,8 @@ class Finished:
     """The source of the weights: "epoch 12", or "average of epochs 8 to 12"."""
     scores: Scores
     seconds: float
+    notices: Sequence[str] = ()
+    """Warnings about the predictions and their probabilities, one line each."""
 
 
 Event = Started | Progress | Validated | Finished

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from heedful import run_folder
-from heedful.answers.base import Scores, rank
+from heedful.answers.base import rank
 from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
 from heedful.tasks.sections import TrainingConfig
 from heedful.training.budget import budget_exhausted, planned_steps
+from heedful.training.calibration import calibrate_run
 from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from heedful.training.checkpoint_manager import CheckpointManager
 from heedful.training.checks import check_data, check_device, check_resumable, texts_digest
@@ -25,7 +26,7 @@ from heedful.training.memory import keep_freed_memory, set_threads
 from heedful.training.precision import precision_notices
 from heedful.training.replace import replacing
 from heedful.training.schedule import learning_rate_factor
-from heedful.training.validation import validate
+from heedful.training.validation import Validation, validate
 
 
 def train_model(
@@ -213,7 +214,7 @@ class _Training:
 
     def _validate_epoch(self) -> Validated:
         """Validate the epoch, save the weights if they are the best, write metrics and checkpoint."""
-        scores, metric = self._validate(), self.options.metric
+        (scores, notices), metric = self._validate(), self.options.metric
         old, epoch = self.position, self.position.epoch + 1
         best = old.best is None or rank(scores, metric) > rank(old.best, metric)
         self.position = replace(
@@ -237,6 +238,7 @@ class _Training:
             seconds=time.monotonic() - self.start_time,
             tokens=old.tokens,
             training_seconds=old.training_seconds,
+            notices=notices,
         )
         self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self._save_checkpoint()
@@ -251,10 +253,17 @@ class _Training:
         if averaged is not None:
             name, weights = averaged
             self.loss.model.load_state_dict(weights)
-            averaged_scores = self._validate()
+            averaged_scores = self._validate().scores
             if rank(averaged_scores, self.options.metric) > rank(best, self.options.metric):
                 chosen, scores = name, averaged_scores
                 self.checkpoints.save_best(self.trained)
+        notices = calibrate_run(
+            self.task,
+            self.checkpoints.folder,
+            self.train_data,
+            self.valid_data,
+            self.fabric.device,
+        )
         event = Finished(
             run=self.checkpoints.folder,
             epochs=last,
@@ -264,6 +273,7 @@ class _Training:
             chosen=chosen,
             scores=scores,
             seconds=time.monotonic() - self.start_time,
+            notices=notices,
         )
         self.checkpoints.write_metrics(
             {"event": "finished", **asdict(event), "run": event.run.name}, last
@@ -271,7 +281,7 @@ class _Training:
         self.checkpoints.remove()
         return event
 
-    def _validate(self) -> Scores:
+    def _validate(self) -> Validation:
         return validate(self.task, self.trained, self.loss, self.valid_batches, self.valid_data)
 
     def _should_continue(self) -> bool:
