@@ -32,7 +32,8 @@ TEXTS = [
     ("GOOD", "yes"),
     ("the worst of films i saw", "no"),
 ]
-DATA = Texts([Text(*([text, (label,)])) for text, label in TEXTS * 3])
+# More of one label than of the other, for the settings that weigh labels.
+DATA = Texts([Text(*([text, (label,)])) for text, label in [*TEXTS * 3, *TEXTS[::2] * 3]])
 NUMBERS = Texts([Text(text, (str(len(text)),)) for text, _ in TEXTS * 3])
 BASE = small(hidden=8, batch_tokens=16)
 VALUES: dict[str, list[Any]] = {
@@ -52,6 +53,7 @@ VALUES: dict[str, list[Any]] = {
     "frequency.smoothing": [1e-3, 1e-1],
     "ensemble.members": [1, 2],
     "training.label_smoothing": [0.0, 0.1],
+    "training.class_weights_beta": [0.0, 0.5, 0.999],
     "prediction.threshold": [1e-6, 0.999999],
 }
 # What a setting acts on, where nothing would be there without.
@@ -68,10 +70,17 @@ NEEDS: dict[str, dict[str, dict[str, Any]]] = {
     "inputs.vectors_unseen": {"inputs": {"vectors": "vectors.txt"}},
     "frequency.smoothing": {"frequency": {"penalty": 1.0}},
     "prediction.threshold": {"data": {"separator": ","}},
+    "training.class_weights_beta": {"training": {"class_weights": "effective"}},
 }
 VECTORS = "film 0.5 -1\ngood 2 0.1\ntrout 2 0.2\nriver -1 1\n"
-READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.text", "data.label", "prediction.column"}
-OWN_TRAINING = {"training.metric", "training.label_smoothing"}
+READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.text", "data.label", "data.label_columns",
+                       "prediction.column"}  # fmt: skip
+OWN_TRAINING = {
+    "training.metric",
+    "training.label_smoothing",
+    "training.class_weights",
+    "training.class_weights_beta",
+}
 FIELDS = {
     f"{section}.{name}": field
     for section in ClassifyConfig.model_fields.keys() - {"encoder"}

@@ -38,7 +38,7 @@ def effective_weights(counts: Sequence[int], beta: float) -> list[float]:
     `balanced_weights`.
 
     >>> [round(weight, 2) for weight in effective_weights([1100, 100], 0.999)]
-    [0.65, 4.81]
+    [0.67, 4.67]
     """
     return _normalized(
         counts, [(1 - beta) / (1 - beta**count) if count else 0.0 for count in counts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from heedful.answers.class_weights import (
     weights_of,
 )
 from heedful.answers.constant import constant_warning
+from heedful.answers.label_checks import check_labels
 from heedful.answers.label_tables import (
     LABEL_COLUMNS,
     confusion_table,
@@ -36,7 +36,7 @@ from heedful.answers.label_tables import (
     report_tables,
     summary_rows,
 )
-from heedful.answers.labels import LabelAnswer, check_seen
+from heedful.answers.labels import LabelAnswer
 from heedful.answers.sequence_metrics import LabelScores, score_labels
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
@@ -99,22 +99,7 @@ class Label(LabelAnswer[Labels]):
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
-        counts = Counter(label for labels in train.answers for label in labels)
-        minimum = config.data.min_examples
-        for row, labels in enumerate(train.answers):
-            for label in labels:
-                if counts[label] < minimum:
-                    raise train.error(
-                        row,
-                        f"the label {label!r} has {_count(counts[label], train)}; expected at least "
-                        f"data.min_examples = {minimum}; add examples, or merge it with another label.",
-                    )
-        check_seen(train, valid)
-        if len(counts) < 2 and not config.data.separator:
-            raise OptionError(
-                f"every training {train.example} has the label {next(iter(counts))!r}; expected at least two "
-                "labels"
-            )
+        check_labels(config.data, train, valid)
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Sequence[str]]) -> Self:
@@ -153,7 +138,7 @@ class Label(LabelAnswer[Labels]):
             lexicon,
             config.pooling,
             config.training.label_smoothing,
-            bool(config.data.separator),
+            config.data.multi_label,
             config.prediction.threshold,
         )
 
@@ -349,8 +334,3 @@ class Label(LabelAnswer[Labels]):
 
     def class_values(self, prediction: Labels, output: ClassOutput) -> Values:
         return output.values(prediction.all_probabilities, prediction.top)
-
-
-def _count(number: int, data: Dataset) -> str:
-    plural = "" if number == 1 or data.example.endswith("s") else "s"
-    return f"{number} training {data.example}{plural}"

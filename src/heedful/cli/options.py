@@ -87,7 +87,7 @@ Parameter = tuple[str, Any, Any]
 def parameter(option: TaskOption) -> Parameter:
     """Return a task option as a parameter of a command."""
     typer_option = typer.Option(
-        f"--{option.name}",
+        f"--{option.name.replace('_', '-')}",
         metavar=option.metavar,
         help=option.help,
         show_default=option.default or False,

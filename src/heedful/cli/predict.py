@@ -139,11 +139,15 @@ def predict(
         writer = _PredictionWriter(predictor, stream, columns, classes, alignment_file, json=json)
         writer.write_all(search, output)
     seconds = time.monotonic() - start
-    speed = writer.count / max(seconds, 1e-9)
-    output.say(
-        f"{writer.count:,} {stream.unit} in {duration(seconds)}: {speed:,.0f} {stream.unit}/s"
-    )
-    values: dict[str, Any] = {stream.unit: writer.count, "seconds": seconds}
+    _summarize(output, stream.unit, writer.count, seconds, alignments)
+
+
+def _summarize(
+    output: Output, unit: str, count: int, seconds: float, alignments: Path | None
+) -> None:
+    speed = count / max(seconds, 1e-9)
+    output.say(f"{count:,} {unit} in {duration(seconds)}: {speed:,.0f} {unit}/s")
+    values: dict[str, Any] = {unit: count, "seconds": seconds}
     if alignments is not None:
         values["alignments"] = str(alignments)
     output.result(values)

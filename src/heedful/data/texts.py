@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,9 @@ from typing import ClassVar
 
 from heedful.data.dataset import Dataset, parse_number, preferred, repeat_to_length
 from heedful.data.files import check_file, iterate_lines
+from heedful.data.label_columns import labels_of_columns
+from heedful.data.label_diagnosis import diagnose_labels
+from heedful.data.stratify import stratified_rows
 from heedful.data.text_tables import TextTable, text_table
 from heedful.errors import DataError, OptionError, nearest
 
@@ -54,6 +56,13 @@ class TextColumns:
     """Separator of several answers in one field; empty: a field is one answer."""
     answer_is_label: bool = True
     """Whether a validation split is stratified by label; false for numbers."""
+    label_columns: tuple[str, ...] = ()
+    """0/1 columns, one per label, that stand in for `answer`."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The columns that hold the answers."""
+        return self.label_columns or (self.answer,)
 
     def table(self, path: str | Path) -> TextTable:
         """Return the reader and writer for a file."""
@@ -132,7 +141,7 @@ def iterate_texts(
 
     Raises: DataError naming file and line, see `read_texts`; also for an existing `added` column.
     """
-    required = (columns.text, columns.answer) if answers else (columns.text,)
+    required = (columns.text, *columns.answers) if answers else (columns.text,)
     for row in table.rows(path, lines, required, added):
         value = row.fields[columns.text]
         if not isinstance(value, str):
@@ -143,7 +152,7 @@ def iterate_texts(
             )
         text = Text(" ".join(value.split()), (), row.raw, path, row.line)
         if answers:
-            text = replace(text, answers=_answers(text, row.fields[columns.answer], columns))
+            text = replace(text, answers=_answers(text, row.fields, columns))
         yield text
 
 
@@ -178,7 +187,7 @@ def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, na
     texts = []
     for number, row in enumerate(rows, start=1):
         origin = Path(f"example {number} of {name}")
-        for column in (columns.text, columns.answer):
+        for column in (columns.text, *columns.answers):
             if column not in row:
                 near = nearest(column, list(row))
                 hint = f"; did you mean {near!r}?" if near else "."
@@ -192,12 +201,15 @@ def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, na
                 f"column {columns.text!r} is {value!r}; expected a non-empty string.", path=origin
             )
         text = Text(" ".join(value.split()), (), "", origin)
-        texts.append(replace(text, answers=_answers(text, row[columns.answer], columns)))
+        texts.append(replace(text, answers=_answers(text, row, columns)))
     return Texts(texts, name)
 
 
-def _answers(text: Text, value: object, columns: TextColumns) -> tuple[str, ...]:
-    """Parse the answers of one field: exactly one without a separator, any number with one."""
+def _answers(text: Text, fields: Mapping[str, object], columns: TextColumns) -> tuple[str, ...]:
+    """Parse the answers of one row: of 0/1 columns, or of a field: one without a separator, any number with one."""
+    if columns.label_columns:
+        return labels_of_columns(fields, columns.label_columns, text.error)
+    value = fields[columns.answer]
     if isinstance(value, list) and columns.separator:
         parts = [_as_text(text, each, columns.answer) for each in value]
     else:
@@ -222,7 +234,7 @@ def _as_text(text: Text, value: object, column: str) -> str:
 
 
 def split_validation(
-    data: Texts, share: float, seed: int, *, by_answer: bool
+    data: Texts, share: float, seed: int, *, by_answer: bool, column: str = ""
 ) -> tuple[Texts, Texts]:
     """Split texts into (training, validation) at random; both keep the order of the file.
 
@@ -231,6 +243,7 @@ def split_validation(
         share: the fraction for validation.
         seed: seed of the random choice.
         by_answer: whether to stratify by answer; counts are rounded down, so rare answers stay in training.
+        column: the column of the answers, for errors.
 
     Raises: OptionError for a share outside (0, 1); DataError if either part would be empty.
 
@@ -241,15 +254,11 @@ def split_validation(
     """
     if not 0 < share < 1:
         raise OptionError(f"the share for validation is {share}; it must be above 0 and below 1.")
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index, row in enumerate(data.rows):
-        groups.setdefault(row.answers if by_answer else (), []).append(index)
-    chosen: set[int] = set()
-    rng = random.Random(seed)
-    for key in sorted(groups):
-        group = groups[key]
-        chosen.update(rng.sample(group, int(len(group) * share)))
+    answers = data.answers if by_answer else [()] * len(data)
+    chosen = stratified_rows(answers, share, seed)
     if not 0 < len(chosen) < len(data):
+        if by_answer and (reason := diagnose_labels(answers, data.example, column)):
+            raise DataError(f"{data.name}: {reason}")
         raise DataError(
             f"{len(data)} texts are too few to split off a share of {share} for validation; give more, or a "
             "validation file."

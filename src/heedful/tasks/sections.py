@@ -27,6 +27,16 @@ class LabelColumn(Section):
         2, ge=1, description="Minimum training examples per label; fewer are an error."
     )
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an example may have several labels or none."""
+        return bool(self.separator)
+
+    @property
+    def required_labels(self) -> tuple[str, ...]:
+        """Labels that must occur in the training data, whatever they are."""
+        return ()
+
 
 class TargetColumn(Section):
     """Column of the target numbers."""
