@@ -14,7 +14,8 @@ UNEVEN_ADVICE = (
     "--class-weights balanced"
 )
 EVEN_ADVICE = (
-    "its examples are no more than those of others, so train longer or at another learning rate"
+    "train longer or at another learning rate or, if that label was the most frequent one in training, with "
+    "--class-weights balanced and --set training.metric=macro_f1"
 )
 
 
