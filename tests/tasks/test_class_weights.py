@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from heedful.answers.class_weights import CLASS_WEIGHTS, learn_weights, weights_of
 from heedful.answers.constant import constant_warning
+from heedful.answers.label_tables import SHOWN_LABELS, report_tables
+from heedful.answers.sequence_metrics import score_labels
 from heedful.config import build
 from heedful.data.stratify import stratified_rows
 from heedful.data.texts import Text, TextColumns, Texts, split_validation, texts_of_rows
@@ -192,3 +194,28 @@ def test_each_of_several_labels_gets_its_share(share: float) -> None:
             assert abs(len(rows & chosen) - share * len(rows)) <= 2
         assert abs(len(chosen) - share * 400) <= 6
     assert stratified_rows(answers, share, 0) != stratified_rows(answers, share, 1)
+
+
+def test_a_report_of_many_labels_stays_readable() -> None:
+    names = [f"label {n:02}" for n in range(30)]
+    references = [(name,) for name in names for _ in range(10)]
+    # the first labels are confused with the next one, the more often the earlier they come
+    predicted = [
+        (names[(k + 1) % 30] if n < max(0, 8 - k) else names[k],)
+        for k in range(30)
+        for n in range(10)
+    ]
+    metrics = score_labels(predicted, references)
+    labels, matrix, confusions = report_tables(metrics)
+    assert len(labels.rows) == 30
+    assert [*matrix.columns][:3] == ["true \\ predicted", "label 00", "label 01"]
+    assert len(matrix.columns) == len(matrix.rows) + 1 == SHOWN_LABELS + 1
+    assert matrix.columns[-1] == f"{30 - SHOWN_LABELS + 1} others"
+    counted = sum(int(cell.replace(",", "")) for row in matrix.rows for cell in row[1:])
+    assert counted == 300
+    assert confusions.rows[0] == ["label 00", "label 01", "8"]
+    few = report_tables(score_labels(predicted[:20], references[:20]))
+    assert [table.heading.rpartition(": ")[2] for table in few] == [
+        "each label",
+        "confusion matrix",
+    ]
