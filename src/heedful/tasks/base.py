@@ -189,6 +189,13 @@ class Task:
         inputs = self.input.load(config, folder)
         return self._predictor(config, inputs, self.answer.load(config, folder))
 
+    def reload_finished(self, config: Any, folder: Path, train: Dataset) -> Predictor:
+        """Do as `reload`, for a finished run that is trained further on `train`."""
+        inputs = self.input.load(config, folder)
+        return self._predictor(
+            config, inputs, self.answer.load_finished(config, folder, train.answers)
+        )
+
     def _predictor(self, config: Any, inputs: Any, answer: Any) -> Predictor:
         return Predictor(self, config, inputs, answer, self.build(config, inputs, answer))
 
@@ -251,7 +258,8 @@ class Task:
         """Return the loss module of the predictor's model."""
         return LossModule(predictor.model, predictor.answer)
 
-    def validate(self, predictor: Predictor, data: Dataset) -> Scores:
-        """Return the validation metrics, except the loss."""
+    def validate(self, predictor: Predictor, data: Dataset) -> tuple[Scores, list[str]]:
+        """Return the validation metrics, except the loss, and warnings about the predictions."""
         answer: Answer[Any] = predictor.answer
-        return answer.scores(predictor.evaluate(data, **answer.validation_search))
+        predicted = list(predictor.predict(data.inputs, **answer.validation_search))
+        return answer.scores(predictor.score(data, predicted)), answer.warnings(predicted, data)
