@@ -101,7 +101,7 @@ def test_equal_texts_are_equal_in_whatever_form_they_are_written(tmp_path: Path)
     tokens = Tokens.of([composed], TokenVocabulary(min_frequency=1))
     one, other = tokens.encode([[composed], [decomposed]])
     assert one.words == other.words
-    assert tokens.known([[decomposed]]) == [[True]]
+    assert tokens.in_vocabulary([[decomposed]]) == [[True]]
     file = tmp_path / "vectors.txt"
     file.write_text(f"{decomposed} 1 2\nother 3 4\n", encoding="utf-8")
     found = read_vectors(file, {composed})
@@ -130,7 +130,7 @@ def test_what_was_learned_by_older_rules_is_applied_by_them(tmp_path: Path) -> N
     assert load_rules(path) == 1
     words, characters = load_lexicons(path, ["words", "characters"])
     tokens = Tokens(words, characters, TokenVocabulary(), rules=load_rules(path))
-    assert tokens.known([["cafe\u0301", "café"]]) == [[True, False]]
+    assert tokens.in_vocabulary([["cafe\u0301", "café"]]) == [[True, False]]
 
 
 def test_a_damaged_lexicon_is_named_also_when_it_is_added_to(tmp_path: Path) -> None:
