@@ -103,7 +103,8 @@ def _label(value: str | Sequence[str], given: GivenOptions) -> list[str]:
     """Convert --label NAME, or --label A,B,C for the 0/1 columns of several labels of a text."""
     names = value.split(",") if isinstance(value, str) else value
     if isinstance(value, str) and (len(names) == 1 or given.task not in ("classify", "")):
-        return [f"data.label={json.dumps(value, ensure_ascii=False)}"]
+        others = ["data.label_columns=[]"] if _section(given, "data").get("label_columns") else []
+        return [f"data.label={json.dumps(value, ensure_ascii=False)}", *others]
     columns = [name.strip() for name in names]
     return [f"data.label_columns={json.dumps(columns, ensure_ascii=False)}"]
 
