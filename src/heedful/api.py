@@ -66,7 +66,7 @@ class TrainedModel:
 
         The type of the predictions depends on the task:
 
-        - a label per text: `heedful.answers.label.Labels` with `label`, `labels`, `all_probabilities`;
+        - a label per text: `heedful.answers.label.Labels` with `label`, `labels`, `all_probabilities`, `top`;
         - a label per token: `heedful.answers.token_label.PositionLabels` with `labels`, `probabilities`;
         - a number: `heedful.answers.number.PredictedNumber` with `value`;
         - a text: `heedful.answers.text.Generated` with `text`, `score`, `candidates` and `alignment`.
@@ -75,7 +75,9 @@ class TrainedModel:
             inputs: texts; for a tagger lists of tokens, or texts with tokens separated by spaces; for series arrays
                 or names of files. Or rows, as for `heedful.train` but without the answer, or a DataFrame of them.
             alignments: for generated text, also align each text with its source.
-            search: for generated text `beam`, `length_penalty` and `nbest`.
+            search: for generated text `beam`, `length_penalty` and `nbest`; for labels of a text `threshold`, the
+                least probability of a label, below which a text of one label gets none, and `top_k`, how many labels
+                with their probabilities `top` holds.
 
         Raises: OptionError for one input instead of a list, or an option that has no effect on this task;
             DataError naming an input of a wrong type.

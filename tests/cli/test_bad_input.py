@@ -162,10 +162,10 @@ TRAINING: list[Case] = [
     ("resuming nothing", nothing, (*TRAIN, "--resume", "--out", "new"),
      1, r"run folder 'new' does not exist"),
     ("resuming a finished run", nothing, (*TRAIN, "--resume", "--out", RUN, *FILES[3:]),
-     1, r"the settings differ from those of the run in runs/en-de: data\.valid"),
+     1, r"the settings differ from those of the run in runs/en-de: data\.valid: "),
     ("resuming with other settings", nothing,
      (*TRAIN, "--resume", "--out", RUN, *FILES[3:], "--set", "training.epochs=9"),
-     1, r"the settings differ from those of the run in runs/en-de: "),
+     1, r"the settings differ from those of the run in runs/en-de: data\.valid: "),
 ]  # fmt: skip
 
 USING: list[Case] = [

@@ -82,6 +82,17 @@ def test_predict_changes_one_column(place: Path) -> None:
     assert json.loads(lines[-1])["sentences"] == 2
 
 
+def test_predict_writes_the_probability_of_every_label_as_json(place: Path) -> None:
+    lines = run_command("predict", "run", "dev.conllu", "-q", "--json", "--probabilities").stdout
+    first = json.loads(lines.splitlines()[0])
+    assert len(first["all_probabilities"]) == len(first["tokens"])
+    for label, probabilities in zip(first["labels"], first["all_probabilities"], strict=True):
+        assert sum(probabilities.values()) == pytest.approx(1)
+        assert max(probabilities, key=probabilities.__getitem__) == label
+    refused = run_command("predict", "run", "dev.conllu", "--probabilities")
+    assert (refused.status, "add --json" in refused.stderr) == (2, True)
+
+
 def test_predict_writes_the_format_that_it_read(place: Path) -> None:
     (place / "new.txt").write_text("I\nsaw\n\n", encoding="utf-8")
     rows = [

@@ -104,6 +104,43 @@ def test_predict_adds_columns_and_touches_nothing(place: Path) -> None:
     assert json.loads(lines[-1])["texts"] == 20
 
 
+def test_predict_writes_every_class(place: Path) -> None:
+    options = ("predict", "labels", "train.tsv", "-q", "--probabilities", "--top-k", "2")
+    head, *rows = (line.split("\t") for line in run_command(*options).stdout.splitlines())
+    assert head[3:] == [
+        "predicted",
+        "predicted_probability",
+        "predicted_probability_no",
+        "predicted_probability_yes",
+        "predicted_top_1",
+        "predicted_top_1_probability",
+        "predicted_top_2",
+        "predicted_top_2_probability",
+    ]
+    for row in rows:
+        cells = dict(zip(head, row, strict=True))
+        label, other = cells["predicted_top_1"], cells["predicted_top_2"]
+        assert (cells["predicted"], {label, other}) == (label, {"yes", "no"})
+        assert cells["predicted_probability"] == cells[f"predicted_probability_{label}"]
+        assert cells["predicted_top_2_probability"] == cells[f"predicted_probability_{other}"]
+    first = json.loads(run_command(*options, "--json").stdout.splitlines()[0])
+    assert set(first["all_probabilities"]) == {"yes", "no"}
+    assert sum(first["all_probabilities"].values()) == pytest.approx(1)
+    assert [each["label"] for each in first["top"]] == [rows[0][7], rows[0][9]]
+
+
+def test_below_the_threshold_the_label_is_left_empty(place: Path) -> None:
+    options = ("labels", "train.tsv", "-q", "--threshold", "0.9999")
+    written = run_command("predict", *options).stdout
+    rows = [line.split("\t") for line in written.splitlines()[1:]]
+    assert {row[3] for row in rows} == {""}
+    assert all(0.5 <= float(row[4]) < 0.9999 for row in rows)
+    shown = run_command("evaluate", "labels", "--test", "train.tsv", "--threshold", "0.9999").stdout
+    assert "without a label" in shown
+    refused = run_command("predict", "numbers", "prices.csv", "--threshold", "0.5")
+    assert (refused.status, "threshold has no effect" in refused.stderr) == (2, True)
+
+
 def test_predict_needs_no_answers_and_passes_empty_texts_on(place: Path) -> None:
     (place / "new.csv").write_text('text,n\n"a, b",1\n,2\n', encoding="utf-8")
     written = run_command("predict", "numbers", "new.csv", "-q").stdout
@@ -211,6 +248,40 @@ def test_several_labels_from_json_lines(place: Path) -> None:
     first = json.loads(written.splitlines()[0])
     assert {key: first[key] for key in row} == row
     assert set(first["predicted"]) <= {"film", "good"}
+    options = ("predict", "tags", "tags.jsonl", "-q", "--probabilities", "--threshold")
+    all_of_them = json.loads(run_command(*options, "1e-9").stdout.splitlines()[0])
+    assert set(all_of_them["predicted"]) == {"film", "good"}
+    assert 0 < all_of_them["predicted_probability_good"] < 1
+    assert json.loads(run_command(*options, "0.999999").stdout.splitlines()[0])["predicted"] == []
+
+
+def test_labels_in_columns_of_0_and_1(place: Path) -> None:
+    rows = "".join(f"item {n},{n % 2},{int(n % 3 == 0)}\n" for n in range(40))
+    (place / "columns.csv").write_text("text,new,sold\n" + rows, encoding="utf-8")
+    command = (
+        "train",
+        "classify",
+        "--train",
+        "columns.csv",
+        "--label",
+        "new,sold",
+        "--out",
+        "columns",
+    )
+    ran = run_command(*command, *SETS, "--class-weights", "balanced")
+    assert ran.status == 0, ran.stderr
+    assert "labels 2" in ran.stdout
+    assert "subset accuracy" in run_command("evaluate", "columns", "--test", "columns.csv").stdout
+    options = ("columns", "columns.csv", "-q", "--probabilities", "--threshold", "1e-6")
+    head, first, *_ = csv.reader(run_command("predict", *options).stdout.splitlines())
+    assert head[3:] == ["predicted", "predicted_probability_new", "predicted_probability_sold"]
+    assert set(first[3].split(",")) == {"new", "sold"}
+
+
+def test_the_report_shows_each_label_and_the_confusions(place: Path) -> None:
+    page = (place / "labels" / "report.html").read_text(encoding="utf-8")
+    assert "On the validation data: each label" in page
+    assert "true \\ predicted" in page
 
 
 BAD = [
@@ -229,6 +300,14 @@ BAD = [
      "nan.csv, line 3: the target 'nan' is not finite"),
     (("train", "regress", "--train", "train.tsv", "--text", "sentence", "--target", "label", "--out", "new"), 1,
      "train.tsv, line 2: the target 'yes' is not a number"),
+    (("train", "classify", "--train", "ids.tsv", "--text", "sentence", "--label", "id", "--out", "new"), 1,
+     "ids.tsv: 20 of 20 labels in column 'id' occur once: is it an identifier"),
+    ((*CLASSIFY, "--class-weights", "blanced", "--out", "new"), 2, "did you mean 'balanced'"),
+    (("train", "classify", "--train", "maybe.csv", "--label", "a,b", "--out", "new"), 1,
+     "maybe.csv, line 3: column 'b' holds 'maybe'; expected 0 or 1"),
+    (("predict", "labels", "train.tsv", "--top-k", "3"), 2, "top_k is 3; expected 1 to 2"),
+    (("predict", "labels", "train.tsv", "--threshold", "2"), 2, "threshold is 2.0; expected a probability"),
+    (("predict", "numbers", "prices.csv", "--probabilities"), 2, "the option probabilities has no effect"),
     (("evaluate", "labels"), 2, "--test is missing"),
     (("evaluate", "labels", "--test", "train.tsv", "--beam", "2"), 2, "the option beam has no effect on the task"),
     (("predict", "numbers", "train.tsv"), 1, "train.tsv, line 1: there is no column 'text'"),
@@ -256,6 +335,9 @@ def test_bad_input_is_answered_and_nothing_is_written(
 ) -> None:
     head = "id\tsentence\tlabel\n"
     (place / "strange.tsv").write_text(head + "1\tgood\tyse\n", encoding="utf-8")
+    ids = "".join(f"id-{n}\tgood\tyes\n" for n in range(20))
+    (place / "ids.tsv").write_text(head + ids, encoding="utf-8")
+    (place / "maybe.csv").write_text("text,a,b\nx,0,1\ny,1,maybe\n", encoding="utf-8")
     (place / "alone.tsv").write_text(head + ROWS + "1\tgood\tmaybe\n", encoding="utf-8")
     (place / "nan.csv").write_text("text,price\na,1\nb,nan\n" + "c,2\n" * 20, encoding="utf-8")
     (place / "equal.csv").write_text("text,target\n" + "c,2\n" * 20, encoding="utf-8")

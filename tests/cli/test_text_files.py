@@ -187,3 +187,32 @@ def test_a_damaged_vocabulary_is_named(place: Path) -> None:
     run_folder.write_text(Path("run/vocabulary.json"), '{"format"')
     ran = run_command("predict", "run", "train.csv")
     assert (ran.status, "the vocabulary is damaged or truncated" in ran.stderr) == (1, True)
+
+
+def test_label_columns_in_an_encoding_with_bad_rows(place: Path) -> None:
+    rows = [f"{'été' if n % 2 else 'hiver'} {n},{n % 2},{int(n % 3 == 0)}" for n in range(40)]
+    write("train.csv", "\n".join(["text,café,rare", *rows, ",1,0", "gap,,1"]), "cp1252")
+    train(
+        "--label", "café,rare", "--encoding", "cp1252", "--skip-bad", "--class-weights", "balanced"
+    )
+    skipped = Path("run/skipped.txt").read_text("utf-8").splitlines()
+    assert ["line 42: column 'text'" in skipped[0], "line 43: column 'café'" in skipped[1]] == [
+        1,
+        1,
+    ]
+    options = ("--test", "train.csv", "--skip-bad", "--threshold", "0.001", "--json")
+    values = json.loads(run_command("evaluate", "run", *options).stdout)
+    assert (values["texts"], len(values["skipped"]), values["threshold"]) == (40, 2, 0.001)
+    write("new.csv", "text\nété\n")
+    ran = run_command("predict", "run", "new.csv", "--encoding", "utf-8", "--probabilities")
+    header = "text,predicted,predicted_probability_café,predicted_probability_rare"
+    assert ran.stdout.splitlines()[0] == header
+    # One label column instead, with names: what the run was told of several does not hold.
+    names = [f"{'été' if n % 2 else 'hiver'} {n},{'ab'[n % 2]}" for n in range(40)]
+    write("names.csv", "\n".join(["text,kind", *names]), "cp1252")
+    ran = run_command(
+        "train", "classify", "--train", "names.csv", "--label", "kind", "--init-from", "run",
+        "--out", "other", "--set", "training.epochs=1",
+    )  # fmt: skip
+    assert ran.status == 0, ran.stderr
+    assert "label_columns = []" in Path("other/config.toml").read_text("utf-8")

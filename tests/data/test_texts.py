@@ -233,3 +233,36 @@ def test_subwords_are_learned_and_saved(tmp_path: Path, kind: str) -> None:
     (tmp_path / "pieces.json").unlink()
     with pytest.raises(RunError, match="cannot be read"):
         TextTokenizer.load(kind, tmp_path)
+
+
+def test_label_columns_in_another_encoding_with_bad_rows(tmp_path: Path) -> None:
+    columns = TextColumns("text", label_columns=("café", "rare"), encoding="cp1252")
+    path = tmp_path / "a.csv"
+    rows = [
+        "text,café,rare",
+        "déjà vu,1,0",
+        "nothing,0,0",
+        ",1,0",
+        "gap,1,",
+        "odd,n/a,1",
+        "both,1,1",
+    ]
+    path.write_bytes("\n".join(rows).encode("cp1252"))
+    with pytest.raises(DataError, match="line 4: column 'text' is empty"):
+        read_texts([path], columns)
+    found = read_texts([path], replace(columns, skip_bad=True))
+    assert found.inputs == ["déjà vu", "nothing", "both"]
+    assert found.answers == [("café",), (), ("café", "rare")]
+    empty_text, empty_label, other = found.skipped
+    assert "line 4: column 'text' is empty" in empty_text
+    assert "line 5: column 'rare' is empty; fill it in" in empty_label
+    assert "line 6: column 'café' holds 'n/a'; expected 0 or 1" in other
+    # A name of composed and of decomposed characters is the same label.
+    decomposed = write(tmp_path, "b.jsonl", '{"text": "a", "cafe\u0301": true, "rare": 0.0}\n')
+    other_form = replace(columns, label_columns=("cafe\u0301", "rare"), encoding="utf-8")
+    assert read_texts([decomposed], other_form).answers == [("café",)]
+    lacking = write(
+        tmp_path, "c.jsonl", '{"text": "a", "café": 1}\n{"text": "b", "café": 1, "rare": 1}\n'
+    )
+    with_lacking = replace(columns, encoding="utf-8", skip_bad=True)
+    assert read_texts([lacking], with_lacking).answers == [("café", "rare")]

@@ -23,6 +23,7 @@ from heedful.tasks.regress import TASK as REGRESS
 from heedful.tasks.regress import RegressConfig
 from heedful.training import loop
 from heedful.training.events import Finished, Started, Validated
+from heedful.training.validation import Validation
 from tests.tasks.options import OF_TEXTS, assert_each_does_something, small, values_of
 
 TEXTS = [
@@ -31,7 +32,8 @@ TEXTS = [
     ("GOOD", "yes"),
     ("the worst of films i saw", "no"),
 ]
-DATA = Texts([Text(*([text, (label,)])) for text, label in TEXTS * 3])
+# More of one label than of the other, for the settings that weigh labels.
+DATA = Texts([Text(*([text, (label,)])) for text, label in [*TEXTS * 3, *TEXTS[::2] * 3]])
 NUMBERS = Texts([Text(text, (str(len(text)),)) for text, _ in TEXTS * 3])
 BASE = small(hidden=8, batch_tokens=16)
 VALUES: dict[str, list[Any]] = {
@@ -51,6 +53,7 @@ VALUES: dict[str, list[Any]] = {
     "frequency.smoothing": [1e-3, 1e-1],
     "ensemble.members": [1, 2],
     "training.label_smoothing": [0.0, 0.1],
+    "training.class_weights_beta": [0.0, 0.5, 0.999],
     "prediction.threshold": [1e-6, 0.999999],
 }
 # What a setting acts on, where nothing would be there without.
@@ -67,6 +70,7 @@ NEEDS: dict[str, dict[str, dict[str, Any]]] = {
     "inputs.vectors_unseen": {"inputs": {"vectors": "vectors.txt"}},
     "frequency.smoothing": {"frequency": {"penalty": 1.0}},
     "prediction.threshold": {"data": {"separator": ","}},
+    "training.class_weights_beta": {"training": {"class_weights": "effective"}},
 }
 VECTORS = "film 0.5 -1\ngood 2 0.1\ntrout 2 0.2\nriver -1 1\n"
 READ_BY_THE_COMMAND = {
@@ -74,11 +78,17 @@ READ_BY_THE_COMMAND = {
     "data.valid",
     "data.text",
     "data.label",
+    "data.label_columns",
     "prediction.column",
     "data.encoding",
     "data.skip_bad",
 }
-OWN_TRAINING = {"training.metric", "training.label_smoothing"}
+OWN_TRAINING = {
+    "training.metric",
+    "training.label_smoothing",
+    "training.class_weights",
+    "training.class_weights_beta",
+}
 FIELDS = {
     f"{section}.{name}": field
     for section in ClassifyConfig.model_fields.keys() - {"encoder"}
@@ -165,7 +175,9 @@ def test_every_figure_chooses_by_itself(
             for epoch in range(4)
         )
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "validate", lambda *_, scripted=scripted: next(scripted))
+            patch.setattr(
+                loop, "validate", lambda *_, scripted=scripted: Validation(next(scripted), [])
+            )
             training = {**BASE["training"], "epochs": 4, "metric": metric}
             config = build(kind, {**BASE, "training": training})
             events = loop.train_model(task, config, data, data, tmp_path / metric)

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import heedful
+from heedful.answers.calibration import CALIBRATION
+from heedful.answers.class_weights import CLASS_WEIGHTS
 from heedful.errors import RunError
 from heedful.run_folder import read_tensors
 
@@ -134,3 +136,55 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "second").exists()
     with pytest.raises(RunError, match="is a run of the task 'tag'"):
         train("classify", TEXTS, tmp_path / "second", init_from=tmp_path / "first")
+
+
+UNEVEN = [{"text": f"{text} {n}", "label": label} for n in range(12)
+          for text, label in (("good film", "yes"), ("bad film", "no"), ("dull film", "no"))]  # fmt: skip
+HELD_OUT = [{"text": text, "label": label} for text, label in (
+    ("good film", "yes"), ("bad film", "no"), ("good film", "no"), ("dull film", "no"))] * 6  # fmt: skip
+
+
+def weights_in(run: Path) -> dict[str, float]:
+    content = json.loads((run / CLASS_WEIGHTS).read_text("utf-8"))
+    return dict(zip(content["labels"], content["weights"][0], strict=True))
+
+
+def test_class_weights_and_temperature_are_of_the_own_data(tmp_path: Path) -> None:
+    def fit(rows: Any, out: str, **settings: Any) -> Any:
+        return heedful.train("classify", train=rows, valid=HELD_OUT, out=tmp_path / out, **settings)
+
+    first = fit(UNEVEN, "first", **SMALL, class_weights="balanced")
+    assert weights_in(first.run) == pytest.approx({"no": 0.75, "yes": 1.5})
+    first_temperature = json.loads((first.run / CALIBRATION).read_text("utf-8"))
+    # Turned around, with a new label; the ids of the labels are those of the first run.
+    turned = {"yes": "no", "no": "yes"}
+    rows = [{**row, "label": turned[row["label"]]} for row in UNEVEN]
+    rows += [{"text": f"odd play {n}", "label": "unsure"} for n in range(36)]
+    second = fit(rows, "second", init_from=first.run)
+    assert second.labels == ("no", "yes", "unsure")
+    assert weights_in(second.run) == pytest.approx({"no": 2.0, "yes": 1.0, "unsure": 2 / 3})
+    second_temperature = json.loads((second.run / CALIBRATION).read_text("utf-8"))
+    assert second_temperature["temperature"] != first_temperature["temperature"]
+    plain = fit(UNEVEN, "plain", init_from=first.run, class_weights="none")
+    assert not (plain.run / CLASS_WEIGHTS).exists()
+
+
+def test_a_continued_run_may_have_other_class_weights(tmp_path: Path) -> None:
+    def fit(valid: Any, epochs: int, weighting: str, **options: Any) -> Any:
+        settings = {**SMALL, "training": {**TRAINING, "epochs": epochs}}
+        return heedful.train(
+            "classify", train=UNEVEN, valid=valid, out=tmp_path / "run", class_weights=weighting,
+            **settings, **options,
+        )  # fmt: skip
+
+    run = fit(HELD_OUT, 2, "none").run
+    assert (run / CALIBRATION).exists()
+    assert not (run / CLASS_WEIGHTS).exists()
+    continued = fit(HELD_OUT, 4, "balanced", resume=True)
+    assert weights_in(run) == pytest.approx({"no": 0.75, "yes": 1.5})
+    fitted = json.loads((run / CALIBRATION).read_text("utf-8"))["temperature"]
+    assert continued.predictor.answer.temperature == fitted
+    # Too few texts to calibrate: the temperature of before is not that of these weights.
+    assert fit(HELD_OUT[:8], 6, "none", resume=True).predictor.answer.temperature == 1
+    assert not (run / CALIBRATION).exists()
+    assert not (run / CLASS_WEIGHTS).exists()

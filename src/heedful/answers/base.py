@@ -6,13 +6,14 @@ import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from heedful.answers.class_output import ClassOutput
 from heedful.data.dataset import Dataset
 from heedful.errors import OptionError
 from heedful.models.encoders import Encoder
@@ -36,6 +37,15 @@ class Metric:
     title: str
     format_spec: str = ".3f"
     """Python format specification."""
+
+
+class ReportTable(NamedTuple):
+    """A table of a run's report."""
+
+    heading: str
+    columns: Sequence[str]
+    rows: Rows
+    note: str = ""
 
 
 def rank(scores: Mapping[str, float], metric: str) -> tuple[float, float]:
@@ -69,6 +79,10 @@ class Answer(abc.ABC, Generic[Prediction]):
     """Keyword arguments of `predict` after model and batch; command options have the same names."""
     command_options: ClassVar[frozenset[str]] = frozenset()
     """Further options of evaluate, predict and explain that this answer supports."""
+    has_report_tables: ClassVar[bool] = False
+    """Whether `report_tables` returns any."""
+    has_calibration: ClassVar[bool] = False
+    """Whether `calibrated` does anything."""
     validation_search: ClassVar[Mapping[str, Any]] = {}
     """Search options used for validation during training."""
 
@@ -88,6 +102,11 @@ class Answer(abc.ABC, Generic[Prediction]):
     @abc.abstractmethod
     def load(cls, config: Any, folder: Path) -> Self:
         """Load from a run folder what `save` wrote."""
+
+    @classmethod
+    def load_finished(cls, config: Any, folder: Path, answers: Sequence[Any]) -> Self:
+        """Load from the folder of a finished run, to train it further on `answers`; default: as `load`."""
+        return cls.load(config, folder)
 
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
@@ -183,6 +202,25 @@ class Answer(abc.ABC, Generic[Prediction]):
     def tables(self, metrics: Any) -> list[Rows]:
         """Return the metrics as display tables."""
 
+    def report_tables(self, metrics: Any) -> list[ReportTable]:
+        """Return further tables of metrics for the report of a run; default: none."""
+        return []
+
+    def warnings(self, predicted: Sequence[Prediction], data: Dataset) -> list[str]:
+        """Return warnings about predictions of examples with reference answers; default: none."""
+        return []
+
+    def calibrated(self, predicted: Sequence[Prediction], data: Dataset) -> tuple[Self, str]:
+        """Return this answer with probabilities calibrated on held-out data, and if that fails the reason.
+
+        Args:
+            predicted: the predictions of this answer, which is not yet calibrated.
+            data: the examples.
+
+        The default, for an answer that `has_calibration` says to have none, is unchanged.
+        """
+        return self, ""
+
     @classmethod
     @abc.abstractmethod
     def statistics(cls, predicted: Sequence[Prediction], data: Dataset) -> Numbers:
@@ -216,6 +254,24 @@ class Answer(abc.ABC, Generic[Prediction]):
     def cells(self, prediction: Prediction) -> list[Any]:
         """Return the fields of these columns: strings, numbers or lists of strings."""
         return [self.to_text(prediction)]
+
+    def check_classes(self, output: ClassOutput, *, json: bool) -> None:
+        """Check that `output` can be written, as JSON or in the format of the input.
+
+        Raises: OptionError if it cannot.
+        """
+
+    def class_columns(self, name: str, output: ClassOutput) -> list[str]:
+        """Return the names of the table columns of `output`; see `ClassOutput.columns`."""
+        return []
+
+    def class_cells(self, prediction: Prediction, output: ClassOutput) -> list[Any]:
+        """Return the fields of these columns."""
+        return []
+
+    def class_values(self, prediction: Prediction, output: ClassOutput) -> Values:
+        """Return `output` of a prediction as JSON values."""
+        return {}
 
 
 class HeadAnswer(Answer[Prediction]):

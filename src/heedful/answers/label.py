@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,9 +12,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from heedful.answers.base import Metric, Numbers, Rows, Values
-from heedful.answers.labels import LabelAnswer, check_seen
-from heedful.answers.sequence_metrics import LabelMetrics, LabelScores, score_labels
+from heedful.answers.base import Metric, Numbers, ReportTable, Rows, Values
+from heedful.answers.calibration import (
+    Calibration,
+    calibration_error,
+    class_probabilities,
+    fit_calibration,
+    save_calibration,
+)
+from heedful.answers.class_output import ClassOutput, most_probable
+from heedful.answers.class_weights import (
+    Weights,
+    extend_weights,
+    learn_weights,
+    load_weights,
+    save_weights,
+    weights_of,
+)
+from heedful.answers.constant import constant_warning
+from heedful.answers.label_checks import check_labels
+from heedful.answers.label_tables import (
+    LABEL_COLUMNS,
+    confusion_table,
+    label_rows,
+    report_tables,
+    summary_rows,
+)
+from heedful.answers.labels import LabelAnswer
+from heedful.answers.sequence_metrics import LabelScores, score_labels
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
 from heedful.errors import OptionError
@@ -23,19 +47,19 @@ from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
 from heedful.models.model import Batch
 
-SHOWN_LABELS = 12
-"""Maximum labels for a full confusion matrix; above it, only the most frequent confusions are shown."""
-CONFUSIONS = 10
-
 
 @dataclass(frozen=True)
 class Labels:
     """The predicted labels of one input."""
 
     labels: tuple[str, ...]
-    """One label; any number for multi-label; none for an input without positions."""
+    """One label; any number for multi-label; none for an input without positions, or below the threshold."""
     all_probabilities: Mapping[str, float] = field(default_factory=dict)
-    """The probability of every label in the label set."""
+    """The calibrated probability of every label in the label set."""
+    scores: tuple[float, ...] = field(default=(), repr=False)
+    """The score of every label before calibration: a logit."""
+    top: tuple[tuple[str, float], ...] = ()
+    """With `top_k`, that many labels with their probabilities, most probable first."""
 
     @property
     def label(self) -> str | None:
@@ -60,39 +84,72 @@ class Label(LabelAnswer[Labels]):
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("accuracy", "macro_f1"),)
     primary_metric: ClassVar[str] = "accuracy"
+    search_options: ClassVar[frozenset[str]] = frozenset({"threshold", "top_k"})
+    command_options: ClassVar[frozenset[str]] = frozenset({"probabilities"})
+    has_report_tables: ClassVar[bool] = True
+    has_calibration: ClassVar[bool] = True
 
     pooling: PoolingConfig
     smoothing: float
     multi_label: bool
     threshold: float
     """Minimum probability of a predicted label, with `multi_label`."""
+    class_weights: Weights | None = None
+    """Weights of the classes in the training loss; None: all 1."""
+    calibration: Calibration | None = None
+    """None: temperature 1."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
-        counts = Counter(label for labels in train.answers for label in labels)
-        minimum = config.data.min_examples
-        for row, labels in enumerate(train.answers):
-            for label in labels:
-                if counts[label] < minimum:
-                    raise train.error(
-                        row,
-                        f"the label {label!r} has {_count(counts[label], train)}; expected at least "
-                        f"data.min_examples = {minimum}; add examples, or merge it with another label.",
-                    )
-        check_seen(train, valid)
-        if len(counts) < 2 and not config.data.separator:
-            raise OptionError(
-                f"every training {train.example} has the label {next(iter(counts))!r}; expected at least two "
-                "labels"
-            )
+        check_labels(config.data, train, valid)
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[Sequence[str]]) -> Self:
-        return cls._of(config, Lexicon.learn(label for labels in answers for label in labels))
+        lexicon = Lexicon.learn(label for labels in answers for label in labels)
+        return cls._of(config, lexicon)._weighted(config, answers)
+
+    def _weighted(self, config: Any, answers: Sequence[Sequence[str]]) -> Self:
+        """Return this answer with the class weights of training answers."""
+        weights = learn_weights(
+            answers,
+            self.labels,
+            config.training.class_weights,
+            config.training.class_weights_beta,
+            multi_label=self.multi_label,
+        )
+        return replace(self, class_weights=weights)
+
+    def extend(self, initial: Self) -> Self:
+        extended = super().extend(initial)
+        if self.class_weights is None:
+            return extended
+        weights = extend_weights(
+            self.class_weights, self.labels, extended.labels, multi_label=self.multi_label
+        )
+        return replace(extended, class_weights=weights)
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        return cls._of(config, cls.load_labels(folder))
+        return replace(
+            cls._of(config, cls.load_labels(folder)),
+            class_weights=load_weights(folder, config.training.class_weights),
+            calibration=Calibration.load(folder),
+        )
+
+    @classmethod
+    def load_finished(cls, config: Any, folder: Path, answers: Sequence[Sequence[str]]) -> Self:
+        """The class weights are those of `answers`, and the calibration is left out until the end of the training."""
+        return cls._of(config, cls.load_labels(folder))._weighted(config, answers)
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        save_weights(folder, self.labels, self.class_weights)
+        save_calibration(folder, self.calibration)
+
+    @property
+    def temperature(self) -> float:
+        """The temperature that scores are divided by."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
 
     @classmethod
     def _of(cls, config: Any, lexicon: Lexicon) -> Self:
@@ -100,7 +157,7 @@ class Label(LabelAnswer[Labels]):
             lexicon,
             config.pooling,
             config.training.label_smoothing,
-            bool(config.data.separator),
+            config.data.multi_label,
             config.prediction.threshold,
         )
 
@@ -125,30 +182,78 @@ class Label(LabelAnswer[Labels]):
         """Cross-entropy of the label; with `multi_label`, binary cross-entropy of each label."""
         scores, penalty = self.scores_and_penalty(model, batch)
         if self.multi_label:
-            loss = F.binary_cross_entropy_with_logits(
-                scores, targets.to(scores.dtype), reduction="sum"
-            )
+            targets = targets.to(scores.dtype)
+            loss = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         else:
-            loss = F.cross_entropy(
-                scores,
-                targets[:, 0].long(),
-                reduction="sum",
-                label_smoothing=self.smoothing if model.training else 0.0,
+            targets = targets[:, 0].long()
+            smoothing = self.smoothing if model.training else 0.0
+            loss = F.cross_entropy(scores, targets, reduction="none", label_smoothing=smoothing)
+        if model.training and self.class_weights is not None:
+            weights = weights_of(self.class_weights, targets, multi_label=self.multi_label)
+            loss = loss * weights.to(loss.dtype)
+        return loss.sum() + penalty
+
+    def check_search(self, search: Mapping[str, Any]) -> None:
+        super().check_search(search)
+        threshold, top_k = search.get("threshold"), search.get("top_k")
+        if threshold is not None and not 0 < threshold < 1:
+            raise OptionError(f"threshold is {threshold}; expected a probability between 0 and 1")
+        if top_k is not None and not 1 <= top_k <= len(self.labels):
+            raise OptionError(
+                f"top_k is {top_k}; expected 1 to {len(self.labels)}, the number of labels"
             )
-        return loss + penalty
 
-    def predictions(self, scores: Tensor, batch: Batch) -> list[Labels]:
+    def predict(
+        self,
+        model: Any,
+        batch: Batch,
+        *,
+        threshold: float | None = None,
+        top_k: int | None = None,
+        **search: Any,
+    ) -> list[Labels]:
+        """Return the prediction of each row of a batch.
+
+        Args:
+            model: the model.
+            batch: the batch.
+            threshold: least probability of a label; with one label per input, an input whose label is less probable
+                gets none. None: the run's setting for several labels, and no limit for one.
+            top_k: how many of the most probable labels `Labels.top` holds.
+            search: must be empty.
+        """
+        return self.predictions(model(batch), batch, threshold=threshold, top_k=top_k)
+
+    def predictions(
+        self,
+        scores: Tensor,
+        batch: Batch,
+        *,
+        threshold: float | None = None,
+        top_k: int | None = None,
+    ) -> list[Labels]:
         logits = scores.float().cpu()
-        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(-1)
-        best = logits.argmax(-1).tolist()
-        return [self._predicted(row, best[n]) for n, row in enumerate(probabilities.tolist())]
+        probabilities = class_probabilities(
+            logits, multi_label=self.multi_label, temperature=self.temperature
+        )
+        if threshold is None:
+            threshold = self.threshold if self.multi_label else 0.0
+        found = []
+        for logit, row in zip(logits.tolist(), probabilities.tolist(), strict=True):
+            by_label = dict(zip(self.labels, row, strict=True))
+            labels = self._chosen(by_label, logit, threshold)
+            top = most_probable(by_label, top_k) if top_k else ()
+            found.append(Labels(labels, by_label, tuple(logit), top))
+        return found
 
-    def _predicted(self, probabilities: list[float], best: int) -> Labels:
-        by_label = dict(zip(self.labels, probabilities, strict=True))
-        if not self.multi_label:
-            return Labels((self.labels[best],), by_label)
-        chosen = tuple(label for label, p in by_label.items() if p >= self.threshold)
-        return Labels(chosen, by_label)
+    def _chosen(
+        self, probabilities: Mapping[str, float], scores: Sequence[float], threshold: float
+    ) -> tuple[str, ...]:
+        """Return the labels whose probability is at least the threshold; with one label per input the best or none."""
+        if self.multi_label:
+            return tuple(label for label, p in probabilities.items() if p >= threshold)
+        best = self.labels[max(range(len(scores)), key=scores.__getitem__)]
+        return (best,) if probabilities[best] >= threshold else ()
 
     def empty(self) -> Labels:
         return Labels(())
@@ -160,28 +265,54 @@ class Label(LabelAnswer[Labels]):
         in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> LabelScores:
         labels = [each.labels for each in predicted]
-        return score_labels(labels, data.answers, multi_label=self.multi_label)
+        metrics = score_labels(labels, data.answers, multi_label=self.multi_label)
+        scores, targets = self._scores_and_targets(predicted, data)
+        if not len(scores):
+            return metrics
+        after, before = (
+            calibration_error(scores, targets, multi_label=self.multi_label, temperature=each)
+            for each in (self.temperature, 1.0)
+        )
+        return replace(
+            metrics,
+            calibration_error=after,
+            uncalibrated_error=before,
+            temperature=self.temperature,
+        )
 
     def tables(self, metrics: LabelScores) -> list[Rows]:
-        accuracy = "subset accuracy" if metrics.confusion is None else "accuracy"
-        summary = [
-            [accuracy, f"{metrics.accuracy:.4f}"],
-            ["macro F1", f"{metrics.macro_f1:.4f}"],
-            ["micro F1", f"{metrics.micro_f1:.4f}"],
+        labels = [[""] * len(LABEL_COLUMNS), [*LABEL_COLUMNS], *label_rows(metrics.labels)]
+        confusion = confusion_table(metrics)
+        return [summary_rows(metrics), labels, *([] if confusion is None else [confusion])]
+
+    def report_tables(self, metrics: LabelScores) -> list[ReportTable]:
+        return report_tables(metrics)
+
+    def warnings(self, predicted: Sequence[Labels], data: Dataset) -> list[str]:
+        labels = [each.labels for each in predicted]
+        warning = constant_warning(labels, data.answers, multi_label=self.multi_label)
+        return [] if warning is None else [warning]
+
+    def calibrated(self, predicted: Sequence[Labels], data: Dataset) -> tuple[Self, str]:
+        """Fit the temperature, see `heedful.answers.calibration`."""
+        scores, targets = self._scores_and_targets(predicted, data)
+        calibration, reason = fit_calibration(
+            scores, targets, data.example, multi_label=self.multi_label
+        )
+        return replace(self, calibration=calibration), reason
+
+    def _scores_and_targets(
+        self, predicted: Sequence[Labels], data: Dataset
+    ) -> tuple[Tensor, Tensor]:
+        """Return scores and multi-hot targets, (examples, labels), of the examples with scores."""
+        pairs = zip(predicted, data.answers, strict=True)
+        known = [
+            (each.scores, set(self.label_indices(answer))) for each, answer in pairs if each.scores
         ]
-        rows = [
-            [
-                each.label,
-                f"{each.wanted:,}",
-                *(f"{x:.3f}" for x in (each.precision, each.recall, each.f1)),
-            ]
-            for each in metrics.labels
-        ]
-        header = ["label", "texts", "precision", "recall", "F1"]
-        tables = [summary, [[""] * 5, header, *rows]]
-        if metrics.confusion is not None:
-            tables.append(_confusion(metrics.labels, metrics.confusion))
-        return tables
+        shape = len(known), len(self.labels)
+        scores = torch.tensor([row for row, _ in known]).view(shape)
+        rows = [[float(n in indices) for n in range(shape[1])] for _, indices in known]
+        return scores, torch.tensor(rows).view(shape)
 
     @classmethod
     def statistics(cls, predicted: Sequence[Labels], data: Dataset) -> Numbers:
@@ -209,32 +340,16 @@ class Label(LabelAnswer[Labels]):
     def cells(self, prediction: Labels) -> list[Any]:
         if self.multi_label:
             return [prediction.labels]
-        if not prediction.labels:
-            return ["", ""]
-        return [prediction.labels[0], prediction.probabilities[0]]
+        if prediction.labels:
+            return [prediction.labels[0], prediction.probabilities[0]]
+        # below the threshold: how probable the label would have been
+        return ["", max(prediction.all_probabilities.values(), default="")]
 
+    def class_columns(self, name: str, output: ClassOutput) -> list[str]:
+        return output.columns(name, self.labels)
 
-def _count(number: int, data: Dataset) -> str:
-    plural = "" if number == 1 or data.example.endswith("s") else "s"
-    return f"{number} training {data.example}{plural}"
+    def class_cells(self, prediction: Labels, output: ClassOutput) -> list[Any]:
+        return output.cells(self.labels, prediction.all_probabilities, prediction.top)
 
-
-def _confusion(labels: Sequence[LabelMetrics], confusion: Sequence[Sequence[int]]) -> Rows:
-    """Return the confusion matrix as a table, or if it is large its most frequent off-diagonal entries."""
-    names = [each.label for each in labels]
-    if len(names) <= SHOWN_LABELS:
-        empty = [""] * (len(names) + 1)
-        rows = [
-            [name, *(f"{count:,}" for count in row)]
-            for name, row in zip(names, confusion, strict=True)
-        ]
-        return [empty, ["true \\ predicted", *names], *rows]
-    wrong = [
-        (count, true, predicted)
-        for true, row in zip(names, confusion, strict=True)
-        for predicted, count in zip(names, row, strict=True)
-        if count and true != predicted
-    ]
-    wrong.sort(key=lambda each: (-each[0], each[1:]))
-    rows = [[true, predicted, f"{count:,}"] for count, true, predicted in wrong[:CONFUSIONS]]
-    return [["", "", ""], ["true label", "predicted", "count"], *rows]
+    def class_values(self, prediction: Labels, output: ClassOutput) -> Values:
+        return output.values(prediction.all_probabilities, prediction.top)

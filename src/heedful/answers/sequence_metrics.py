@@ -50,11 +50,21 @@ class LabelScores:
     macro_f1: float
     """Unweighted mean F1 of the labels that occur in the reference or the prediction."""
     micro_f1: float
-    """F1 of the pooled counts of all labels; with one label per text it equals the accuracy."""
+    """F1 of the pooled counts of all labels; it equals the accuracy if each text has one label and one prediction."""
     labels: tuple[LabelMetrics, ...]
     """Metrics of each label, sorted by name."""
     confusion: tuple[tuple[int, ...], ...] | None
     """(reference, predicted) counts in the order of `labels`; None for multi-label."""
+    abstained: int = 0
+    """Texts without a predicted label, which count as wrong; 0 for multi-label, where none is an answer."""
+    answered_accuracy: float | None = None
+    """Accuracy of the other texts; None if every text has a predicted label, or none."""
+    calibration_error: float | None = None
+    """Expected calibration error of the probabilities; None if they are unknown."""
+    uncalibrated_error: float | None = None
+    """As `calibration_error`, at temperature 1."""
+    temperature: float | None = None
+    """The temperature of the probabilities; None if they are unknown."""
 
 
 def score_labels(
@@ -78,6 +88,8 @@ def score_labels(
         right.update(set(labels) & set(reference))
         exact += set(labels) == set(reference)
     names = sorted(got.keys() | wanted.keys())
+    abstained = 0 if multi_label else sum(not labels for labels in predicted)
+    answered = len(references) - abstained
     by_label = tuple(
         LabelMetrics(label=name, wanted=wanted[name], got=got[name], right=right[name])
         for name in names
@@ -89,6 +101,8 @@ def score_labels(
         micro_f1=2 * right.total() / max(1, got.total() + wanted.total()),
         labels=by_label,
         confusion=None if multi_label else _confusion(names, predicted, references),
+        abstained=abstained,
+        answered_accuracy=exact / answered if abstained and answered else None,
     )
 
 

@@ -13,13 +13,14 @@ from pydantic import Field
 from torch import Tensor
 
 from heedful.answers.base import Metric, Numbers, Rows, Values
+from heedful.answers.class_output import ClassOutput
 from heedful.answers.labels import LISTED, LabelAnswer, check_seen
 from heedful.answers.token_metrics import TaggingScores, score_tags
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
 from heedful.data.spans import OUTSIDE, SCHEMES, Scheme, detect_scheme, unknown_scheme
-from heedful.errors import DataError
+from heedful.errors import DataError, OptionError
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PositionHead
@@ -76,6 +77,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("accuracy", "macro_f1"),)
     primary_metric: ClassVar[str] = "accuracy"
     per_position: ClassVar[bool] = True
+    command_options: ClassVar[frozenset[str]] = frozenset({"probabilities"})
 
     options: LabelsConfig
     smoothing: float
@@ -219,6 +221,17 @@ class PositionLabel(LabelAnswer[PositionLabels]):
 
     def cells(self, prediction: PositionLabels) -> list[Any]:
         return [list(prediction.labels)]
+
+    def check_classes(self, output: ClassOutput, *, json: bool) -> None:
+        if output.probabilities and self.options.chain:
+            raise OptionError(
+                "a chain of labels (labels.chain) has no probability of each label; leave --probabilities out"
+            )
+        if output.probabilities and not json:
+            raise OptionError("the probabilities of every position are written as JSON; add --json")
+
+    def class_values(self, prediction: PositionLabels, output: ClassOutput) -> Values:
+        return {"all_probabilities": prediction.probabilities or []} if output.probabilities else {}
 
     def row_names(self, positions: Sequence[str], prediction: PositionLabels) -> list[str]:
         if len(prediction.labels) != len(positions):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Columns, Encoding, Json, Quiet, Run
+from heedful.cli.options import Beam, Columns, Encoding, Json, Quiet, Run, Threshold
 from heedful.cli.output import Output, duration
 from heedful.errors import OptionError
 
@@ -53,6 +53,7 @@ def evaluate(
         ),
     ] = False,
     beam: Beam = None,
+    threshold: Threshold = None,
     by_length: Annotated[
         bool,
         typer.Option("--by-length", help="Also report BLEU for short, medium and long sources."),
@@ -63,8 +64,9 @@ def evaluate(
     """Evaluate a run on test data.
 
     Translation: sacreBLEU and chrF with their signatures, exact match, and the BLEU of lower-cased tokenized text,
-    which many papers report for Multi30k. Classification: accuracy, F1 and the most frequent confusions. Tagging:
-    also accuracy on unknown words and F1 of spans. Regression: RMSE, MAE and R².
+    which many papers report for Multi30k. Classification: accuracy, F1, the most frequent confusions, and the
+    expected calibration error of the probabilities. Tagging: also accuracy on unknown words and F1 of spans.
+    Regression: RMSE, MAE and R².
 
     Example:
         heedful evaluate runs/en-de --test test.en test.de --beam 5
@@ -81,7 +83,9 @@ def evaluate(
     reading: dict[str, Any] = {
         "columns": columns, "tokens": tokens, "encoding": encoding, "skip_bad": skip_bad
     }  # fmt: skip
-    search = task.check_options({**reading, "beam": beam, "by_length": by_length})
+    search = task.check_options(
+        {**reading, "beam": beam, "by_length": by_length, "threshold": threshold}
+    )
     _check_column(column, task, config)
     data = task.reader.read_test(test, read_otherwise(config.data, column=column, **reading))
     predictor.check_test(data, same_layout=not (column or tokens))
@@ -95,6 +99,9 @@ def evaluate(
     output.say(f"{data.name}: {', '.join(f'{n:,} {unit}' for unit, n in counts.items())}")
     for table in predictor.answer.tables(metrics):
         output.table(table)
+    warnings = predictor.answer.warnings(predictions, data)
+    for warning in warnings:
+        output.say(f"note: {warning}")
     groups = _by_length(data, predictions, output) if by_length else {}
     unit, count = list(counts.items())[-1]
     speed = count / max(seconds, 1e-9)
@@ -105,7 +112,9 @@ def evaluate(
     }  # fmt: skip
     if "beam" in task.answer.search_options:
         values["beam"] = config.prediction.beam if beam is None else beam
-    output.result({"run": str(run), **counts, **values})
+    if threshold is not None:
+        values["threshold"] = threshold
+    output.result({"run": str(run), **counts, **values, "warnings": warnings})
 
 
 def _check_column(column: str | None, task: Task, config: Any) -> None:

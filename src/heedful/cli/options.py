@@ -47,6 +47,14 @@ Encoding = Annotated[
         show_default="the run's",
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="Least probability of a predicted label; with one label per text, a text below it is left without.",
+        show_default="the run's setting for several labels; none for one",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Encoding, Json, Quiet, Run
+from heedful.cli.options import Beam, Encoding, Json, Quiet, Run, Threshold
 from heedful.cli.output import Output, duration, write_json
 from heedful.cli.output_files import atomic_writer, check_writable
 from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
+    from heedful.answers.class_output import ClassOutput
     from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
     from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
@@ -55,6 +56,23 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Also write the probability of every label: a column per label of a table, an object in JSON.",
+        ),
+    ] = False,
+    threshold: Threshold = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Also write the N most probable labels with their probabilities.",
+            show_default=False,
+        ),
+    ] = None,
     column: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +103,7 @@ def predict(
     predicted as it arrives, and an error says how much of it was. A translator writes one line per input line; an
     empty line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with predicted
     labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not exist yet.
+    A classifier with --threshold P leaves the label of a text empty if its probability is below P.
 
     Of plain text, a tagger writes one token and its label per line, with --json also the offsets of each token; a
     classifier or regressor writes each line with its columns after a tab.
@@ -96,10 +115,12 @@ def predict(
         heedful predict runs/en-de new.en > new.de
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
+        heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """
     from heedful import api
+    from heedful.answers.class_output import ClassOutput
     from heedful.tasks.options import read_otherwise
 
     predictor = api.load(run).predictor
@@ -112,15 +133,22 @@ def predict(
             "alignments": alignments,
             "column": column,
             "encoding": encoding,
+            "probabilities": probabilities,
+            "threshold": threshold,
+            "top_k": top_k,
         }
     )
+    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
+    predictor.answer.check_classes(classes, json=json)
     _check_text(text, predictor.task)
     if column == "":
         raise OptionError("--column is empty; name the column to add")
     check_writable(alignments, overwrite=overwrite)
-    columns = predictor.answer.columns(column or getattr(config.prediction, "column", "predicted"))
+    name = column or getattr(config.prediction, "column", "predicted")
+    columns = predictor.answer.columns(name)
+    added = [] if json else predictor.answer.class_columns(name, classes)
     is_typed = file == "-" and sys.stdin.isatty()
-    output_format = _output_format(predictor, columns, nbest, text, is_typed)
+    output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
     data = read_otherwise(config.data, encoding=encoding)
     stream = _open_stream(file, reader, data, output_format)
     output = Output(json=json, quiet=quiet, data=True)
@@ -128,14 +156,18 @@ def predict(
         output.say("type one text per line; end with Ctrl-D")
     start = time.monotonic()
     with atomic_writer(alignments) as alignment_file:
-        writer = _PredictionWriter(predictor, stream, columns, alignment_file, json=json)
+        writer = _PredictionWriter(predictor, stream, columns, classes, alignment_file, json=json)
         writer.write_all(search, output)
     seconds = time.monotonic() - start
-    speed = writer.count / max(seconds, 1e-9)
-    output.say(
-        f"{writer.count:,} {stream.unit} in {duration(seconds)}: {speed:,.0f} {stream.unit}/s"
-    )
-    values: dict[str, Any] = {stream.unit: writer.count, "seconds": seconds}
+    _summarize(output, stream.unit, writer.count, seconds, alignments)
+
+
+def _summarize(
+    output: Output, unit: str, count: int, seconds: float, alignments: Path | None
+) -> None:
+    speed = count / max(seconds, 1e-9)
+    output.say(f"{count:,} {unit} in {duration(seconds)}: {speed:,.0f} {unit}/s")
+    values: dict[str, Any] = {unit: count, "seconds": seconds}
     if alignments is not None:
         values["alignments"] = str(alignments)
     output.result(values)
@@ -207,10 +239,17 @@ class _PredictionWriter:
     """Streams inputs with their predictions to standard output, in input order."""
 
     def __init__(
-        self, predictor: Predictor, stream: Stream, columns: list[str], links: Any, *, json: bool
+        self,
+        predictor: Predictor,
+        stream: Stream,
+        columns: list[str],
+        classes: ClassOutput,
+        links: Any,
+        *,
+        json: bool,
     ):
         self.predictor, self.stream, self.columns = predictor, stream, columns
-        self.links, self.json = links, json
+        self.classes, self.links, self.json = classes, links, json
         self.count = 0
         self.header_written = False
 
@@ -255,13 +294,14 @@ class _PredictionWriter:
         pharaoh = self._align(item, prediction)
         if not self.json:
             self._write_header_once()
-            cells = answer.cells(prediction)
+            cells = [*answer.cells(prediction), *answer.class_cells(prediction, self.classes)]
             _write_text(self.stream.format(item, self.count, values, cells))
         elif is_example:
             if self.stream.cells_in_json:
                 values = dict(zip(self.columns, answer.cells(prediction), strict=True))
             alignment = {} if pharaoh is None else {"alignment": pharaoh}
-            write_json({**self.stream.to_json(item, self.count), **values, **alignment})
+            classes = answer.class_values(prediction, self.classes)
+            write_json({**self.stream.to_json(item, self.count), **values, **classes, **alignment})
 
     def _align(self, source: str, prediction: Any) -> str | None:
         """Write and return the alignment of a text and its translation; None without --alignments."""

@@ -42,6 +42,7 @@ class TrainingProgress:
         self.output = output
         self.epochs = 0
         self.last_report = -LINE_INTERVAL
+        self.notices: Sequence[str] = ()
         self.bar = Bar(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=24),
@@ -74,6 +75,8 @@ class TrainingProgress:
                 self._advance(event)
             case Validated():
                 self.output.say(validation_line(self.task, event))
+                self._notes([each for each in event.notices if each not in self.notices])
+                self.notices = event.notices
             case Finished():
                 reason = "stopped early" if event.stopped_early else "finished"
                 self.output.say(

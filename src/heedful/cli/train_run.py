@@ -82,6 +82,7 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
             "stopped_early": finished.stopped_early,
             "chosen": finished.chosen,
             "validation": finished.scores,
+            "notices": list(finished.notices),
             "seconds": finished.seconds,
             **({"skipped": skipped} if skipped else {}),
         }

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from heedful.data.decoding import UTF8
+from heedful.data.indicator_columns import labels_of_columns
 from heedful.data.number import parse_number
 from heedful.data.table_rows import TableRow, check_columns
 from heedful.data.tables import Table, table_format
@@ -52,6 +53,8 @@ class TextColumns:
     """Of the files."""
     skip_bad: bool = False
     """Whether rows without a text or an answer are left out, and listed."""
+    label_columns: tuple[str, ...] = ()
+    """0/1 columns, one per label, that stand in for `answer`."""
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -60,7 +63,9 @@ class TextColumns:
         >>> TextColumns(answer="a, b", answer_is_label=False).answers
         ('a', 'b')
         """
-        return (self.answer,) if self.answer_is_label else split_names(self.answer)
+        if self.answer_is_label:
+            return self.label_columns or (self.answer,)
+        return split_names(self.answer)
 
     def table(self, path: str | Path) -> Table:
         """Return the reader and writer for a file."""
@@ -100,7 +105,11 @@ def read_answered(row: TableRow, columns: TextColumns) -> Text:
 
 
 def _labels(row: TableRow, columns: TextColumns) -> tuple[str, ...]:
-    """Parse the labels of one field: exactly one without a separator, any number with one."""
+    """Parse the labels of 0/1 columns, or of one field: exactly one without a separator, any number with one."""
+    incomplete = partial(IncompleteRowError, path=row.path, line=row.line)
+    if columns.label_columns:
+        fields = {column: _field(row, column) for column in columns.label_columns}
+        return tuple(map(canonical, labels_of_columns(fields, columns.label_columns, incomplete)))
     value = row.fields.get(columns.answer)
     if isinstance(value, list) and columns.separator:
         parts = [_as_text(row, each, columns.answer) for each in value]
@@ -111,11 +120,7 @@ def _labels(row: TableRow, columns: TextColumns) -> tuple[str, ...]:
     if columns.separator:
         return tuple(dict.fromkeys(answer for answer in answers if answer))
     if not answers[0]:
-        raise IncompleteRowError(
-            f"column {columns.answer!r} is empty; fill it in or remove the row.",
-            path=row.path,
-            line=row.line,
-        )
+        raise incomplete(f"column {columns.answer!r} is empty; fill it in or remove the row.")
     return tuple(answers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import ClassVar
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.files import check_file, iterate_lines
+from heedful.data.label_diagnosis import diagnose_labels
+from heedful.data.stratify import stratified_rows
 from heedful.data.table_rows import TableRow
 from heedful.data.tables import Table
 from heedful.data.text_rows import IncompleteRowError, Text, TextColumns, read_answered, read_text
@@ -142,7 +143,7 @@ def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, na
 
 
 def split_validation(
-    data: Texts, share: float, seed: int, *, by_answer: bool
+    data: Texts, share: float, seed: int, *, by_answer: bool, column: str = ""
 ) -> tuple[Texts, Texts]:
     """Split texts into (training, validation) at random; both keep the order of the file.
 
@@ -151,6 +152,7 @@ def split_validation(
         share: the fraction for validation.
         seed: seed of the random choice.
         by_answer: whether to stratify by answer; counts are rounded down, so rare answers stay in training.
+        column: the column of the answers, for errors.
 
     Raises: OptionError for a share outside (0, 1); DataError if either part would be empty.
 
@@ -161,15 +163,11 @@ def split_validation(
     """
     if not 0 < share < 1:
         raise OptionError(f"the share for validation is {share}; it must be above 0 and below 1.")
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index, row in enumerate(data.rows):
-        groups.setdefault(row.answers if by_answer else (), []).append(index)
-    chosen: set[int] = set()
-    rng = random.Random(seed)
-    for key in sorted(groups):
-        group = groups[key]
-        chosen.update(rng.sample(group, int(len(group) * share)))
+    answers = data.answers if by_answer else [()] * len(data)
+    chosen = stratified_rows(answers, share, seed)
     if not 0 < len(chosen) < len(data):
+        if by_answer and (reason := diagnose_labels(answers, data.example, column)):
+            raise DataError(f"{data.name}: {reason}")
         raise DataError(
             f"{len(data)} texts are too few to split off a share of {share} for validation; give more, or a "
             "validation file."

@@ -48,7 +48,7 @@ def write_report(
     Args:
         predictor: the trained model.
         run: its folder.
-        data: held-out examples, of which some are shown.
+        data: the validation data, of which some examples are shown.
         lead: first paragraph; by default the model and its data.
         results: tables to put before the validation metrics.
     """
@@ -65,11 +65,19 @@ def write_report(
             *results,
             *([Maps("Attention weights", examples)] if examples else []),
             *validation_sections(predictor.answer, task.examples, read_metrics(run)),
+            *_answer_tables(predictor, data),
             Code("What next", next_commands(predictor, run, data)),
         ],
     )
     run_folder.write_text(run / REPORT, page)
     return run / REPORT
+
+
+def _answer_tables(predictor: Predictor, data: Dataset) -> list[MetricTable]:
+    """Return the tables of the answer's metrics on the validation data, such as those of each label."""
+    if not predictor.answer.has_report_tables:
+        return []
+    return [MetricTable(*each) for each in predictor.answer.report_tables(predictor.evaluate(data))]
 
 
 def example_attention(

@@ -192,6 +192,12 @@ class Task:
         inputs, answer = self.input.load(config, folder), self.answer.load(config, folder)
         return self._predictor(config, inputs, answer, read_layout(folder))
 
+    def reload_finished(self, config: Any, folder: Path, train: Dataset) -> Predictor:
+        """Do as `reload`, for a finished run that is trained further on `train`."""
+        inputs = self.input.load(config, folder)
+        answer = self.answer.load_finished(config, folder, train.answers)
+        return self._predictor(config, inputs, answer, read_layout(folder))
+
     def _predictor(
         self, config: Any, inputs: Any, answer: Any, layout: Mapping[str, Any]
     ) -> Predictor:
@@ -258,7 +264,8 @@ class Task:
         """Return the loss module of the predictor's model."""
         return LossModule(predictor.model, predictor.answer)
 
-    def validate(self, predictor: Predictor, data: Dataset) -> Scores:
-        """Return the validation metrics, except the loss."""
+    def validate(self, predictor: Predictor, data: Dataset) -> tuple[Scores, list[str]]:
+        """Return the validation metrics, except the loss, and warnings about the predictions."""
         answer: Answer[Any] = predictor.answer
-        return answer.scores(predictor.evaluate(data, **answer.validation_search))
+        predicted = list(predictor.predict(data.inputs, **answer.validation_search))
+        return answer.scores(predictor.score(data, predicted)), answer.warnings(predicted, data)

@@ -105,6 +105,16 @@ def _columns(value: Sequence[str], given: GivenOptions) -> list[str]:
     return [f"data.columns={json.dumps(split_columns(value), ensure_ascii=False)}"]
 
 
+def _label(value: str | Sequence[str], given: GivenOptions) -> list[str]:
+    """Convert --label NAME, or --label A,B,C for the 0/1 columns of several labels of a text."""
+    names = value.split(",") if isinstance(value, str) else value
+    if isinstance(value, str) and (len(names) == 1 or given.task not in ("classify", "")):
+        others = ["data.label_columns=[]"] if _section(given, "data").get("label_columns") else []
+        return [f"data.label={json.dumps(value, ensure_ascii=False)}", *others]
+    columns = [name.strip() for name in names]
+    return [f"data.label_columns={json.dumps(columns, ensure_ascii=False)}"]
+
+
 def _encoder(name: str, given: GivenOptions) -> list[str]:
     """Convert --encoder to a setting; refuse settings in the file that this encoder does not have."""
     from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
@@ -232,8 +242,17 @@ LABEL: Final = TaskOption(
     name="label",
     setting="data.label",
     metavar="NAME",
-    help="Column of the labels.",
+    help="Column of the labels. For texts with several labels A,B,C names 0/1 columns, one per label.",
     default="label",
+    convert=_label,
+)
+CLASS_WEIGHTS: Final = TaskOption(
+    name="class_weights",
+    setting="training.class_weights",
+    metavar="NAME",
+    help="Weights of the labels in the training loss, for labels that are unevenly frequent: none, balanced or "
+    "effective.",
+    default="none",
 )
 TARGET: Final = TaskOption(
     name="target",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from heedful.models.config import Section
+from heedful.answers.class_weights import WEIGHTINGS
+from heedful.models.config import OneOf, Section
 
 Schedule = Literal["inverse_square_root", "cosine", "linear", "constant"]
 
@@ -28,6 +29,16 @@ class LabelColumn(Section):
     min_examples: int = Field(
         2, ge=1, description="Minimum training examples per label; fewer are an error."
     )
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an example may have several labels or none."""
+        return bool(self.separator)
+
+    @property
+    def required_labels(self) -> tuple[str, ...]:
+        """Labels that must occur in the training data, whatever they are."""
+        return ()
 
 
 class TargetColumn(Section):
@@ -135,6 +146,22 @@ class EncoderTraining(TrainingConfig):
     schedule: Schedule = "cosine"
     warmup_share: float = 0.05
     patience: int = 0
+
+
+class ClassWeighting(Section):
+    """Weights of unevenly frequent labels in the training loss."""
+
+    class_weights: Annotated[str, OneOf("class weighting", WEIGHTINGS, "none")] = Field(
+        "none",
+        description="Weights of the labels in the training loss, which make rare labels count as much as frequent "
+        "ones; effective: less strongly so than balanced.",
+    )
+    class_weights_beta: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="β of the effective numbers of class_weights=effective: 0 is no weighting, near 1 balanced.",
+    )
 
 
 class PredictionConfig(Section):

@@ -18,6 +18,7 @@ from heedful.models.heads import PoolingConfig
 from heedful.tasks.base import Task
 from heedful.tasks.readers.series import ForecastReader, SeriesData, SeriesReader
 from heedful.tasks.sections import (
+    ClassWeighting,
     EncoderTraining,
     LabelColumn,
     LabelPrediction,
@@ -32,7 +33,7 @@ class SeriesTraining(EncoderTraining):
     learning_rate: float = 2e-3
 
 
-class ClassifyTraining(SeriesTraining):
+class ClassifyTraining(ClassWeighting, SeriesTraining):
     """Optimization, schedule, stopping and reproducibility."""
 
     metric: Annotated[str, OneOf("metric", Label.metrics)] = "accuracy"

@@ -135,14 +135,22 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     ),
     "classify": TaskEntry(
         module="heedful.tasks.classify",
-        options=(*options.TABLES, options.TEXT, options.LABEL, *options.ROWS, options.ENCODER),
+        options=(
+            *options.TABLES,
+            options.TEXT,
+            options.LABEL,
+            *options.ROWS,
+            options.ENCODER,
+            options.CLASS_WEIGHTS,
+        ),
         summary="Train a text classifier: one label per text.",
-        description="For topics, sentiment, languages, intents. With the setting data.separator a text may have any "
-        "number of labels.",
+        description="For topics, sentiment, languages, intents. With 0/1 columns (--label A,B,C) or the setting "
+        "data.separator a text may have any number of labels.",
         train_examples=(
             "--train train.tsv --valid dev.tsv --text sentence --out runs/mood",
             "--train questions.csv --label topic --encoder transformer --out runs/topics",
             "--train tagged.jsonl --label tags --set data.separator=, --out runs/tags",
+            "--train rare.csv --class-weights balanced --set training.metric=macro_f1 --out runs/rare",
         ),
         config_example=("--encoder transformer --set pooling.kind=mean", "--train train.tsv"),
         predict_summary="Classify a table, in its own format",
@@ -162,7 +170,13 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "classify-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="CLASSIFY",
-        options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
+        options=(
+            *options.SERIES,
+            options.ENCODING,
+            options.LABEL,
+            options.ENCODER,
+            options.CLASS_WEIGHTS,
+        ),
         summary="Train a time-series classifier: one label per series.",
         description="For gestures, faults, heart beats: univariate or multivariate series.",
         train_examples=(

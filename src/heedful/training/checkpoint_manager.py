@@ -45,6 +45,7 @@ class CheckpointManager:
 
     def reopen(self, trained: Predictor) -> Position:
         """Prepare the folder of a finished run for more epochs, and return the position at its end."""
+        trained.answer.save(self.folder)
         run_folder.write_text(self.folder / run_folder.CONFIGURATION, write_toml(trained.config))
         (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
         last, finished = self.validated()[-1], self._lines()[-1]

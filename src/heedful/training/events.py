@@ -71,6 +71,8 @@ class Validated:
     """Tokens predicted in all steps so far."""
     training_seconds: float
     """Time of the training steps so far, without validation."""
+    notices: Sequence[str] = ()
+    """Warnings about the predictions, one line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ class Finished:
     scores: Scores
     seconds: float
     notices: Sequence[str] = ()
-    """Warnings, one line each, about what was learned."""
+    """Warnings about what was learned, the predictions and their probabilities, one line each."""
 
 
 Event = Started | Progress | Validated | Finished

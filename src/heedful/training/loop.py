@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from heedful import run_folder
-from heedful.answers.base import Scores, rank
+from heedful.answers.base import rank
 from heedful.data.dataset import Dataset
 from heedful.ops.jit.kernel import compile_seconds
 from heedful.tasks.base import Task
@@ -25,6 +25,7 @@ from heedful.training.budget import (
     planned_steps,
     warmup_steps,
 )
+from heedful.training.calibration import calibrate_run
 from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from heedful.training.checkpoint_manager import CheckpointManager
 from heedful.training.checks import check_data, check_device, check_resumable, texts_digest
@@ -34,7 +35,7 @@ from heedful.training.memory import keep_freed_memory, set_threads
 from heedful.training.precision import precision_notices
 from heedful.training.replace import replacing
 from heedful.training.schedule import learning_rate_factor
-from heedful.training.validation import validate
+from heedful.training.validation import Validation, validate
 
 
 def train_model(
@@ -164,8 +165,11 @@ class _Training:
         set_threads(options.threads)
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
-        if resume:
-            self.trained = self.task.reload(self.config, self.checkpoints.folder)
+        folder, interrupted = self.checkpoints.folder, self.checkpoints.state_file.exists()
+        if resume and interrupted:
+            self.trained = self.task.reload(self.config, folder)
+        elif resume:
+            self.trained = self.task.reload_finished(self.config, folder, self.train_data)
         elif self.initial is not None:
             self.trained = self.task.learn_from(self.config, self.train_data, self.initial)
         else:
@@ -183,10 +187,10 @@ class _Training:
             fused=options.precision != "16-mixed",
         )
         self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
-        if resume and self.checkpoints.state_file.exists():
+        if resume and interrupted:
             self.position = load_checkpoint(self.checkpoints.state_file, self.loss.model, optimizer)
         elif resume:
-            self.trained.load_weights(self.checkpoints.folder)
+            self.trained.load_weights(folder)
             self.position = self.checkpoints.reopen(self.trained)
             self._save_checkpoint()
         else:
@@ -261,7 +265,7 @@ class _Training:
 
     def _validate_epoch(self) -> Validated:
         """Validate the epoch, save the weights if they are the best, write metrics and checkpoint."""
-        scores, metric = self._validate(), self.options.metric
+        (scores, notices), metric = self._validate(), self.options.metric
         old, epoch = self.position, self.position.epoch + 1
         best = old.best is None or rank(scores, metric) > rank(old.best, metric)
         self.position = replace(
@@ -285,6 +289,7 @@ class _Training:
             seconds=time.monotonic() - self.start_time,
             tokens=old.tokens,
             training_seconds=old.training_seconds,
+            notices=notices,
         )
         self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self._save_checkpoint()
@@ -299,13 +304,19 @@ class _Training:
         if averaged is not None:
             name, weights = averaged
             self.loss.model.load_state_dict(weights)
-            averaged_scores = self._validate()
+            averaged_scores = self._validate().scores
             if rank(averaged_scores, self.options.metric) > rank(best, self.options.metric):
                 chosen, scores = name, averaged_scores
                 self.checkpoints.save_best(self.trained)
         losses = [line["train_loss"] for line in self.checkpoints.validated()]
+        calibration_notices = calibrate_run(
+            self.task,
+            self.checkpoints.folder,
+            self.train_data,
+            self.valid_data,
+            self.fabric.device,
+        )
         event = Finished(
-            notices=learning_notices(losses),
             run=self.checkpoints.folder,
             epochs=last,
             steps=self.position.step,
@@ -314,6 +325,7 @@ class _Training:
             chosen=chosen,
             scores=scores,
             seconds=time.monotonic() - self.start_time,
+            notices=[*learning_notices(losses), *calibration_notices],
         )
         self.checkpoints.write_metrics(
             {"event": "finished", **asdict(event), "run": event.run.name}, last
@@ -321,7 +333,7 @@ class _Training:
         self.checkpoints.remove()
         return event
 
-    def _validate(self) -> Scores:
+    def _validate(self) -> Validation:
         return validate(self.task, self.trained, self.loss, self.valid_batches, self.valid_data)
 
     def _should_continue(self) -> bool:

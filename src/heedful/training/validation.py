@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,14 +13,21 @@ from heedful.tasks.batches import Batches
 from heedful.tasks.predictor import Predictor
 
 
+class Validation(NamedTuple):
+    """Metrics on the validation data, and warnings about the predictions."""
+
+    scores: Scores
+    notices: list[str]
+
+
 def validate(
     task: Task,
     trained: Predictor,
     loss: LossModule,
     batches: Batches[Any, Any],
     data: Dataset,
-) -> Scores:
-    """Return the loss per prediction and the metrics; `batches` is the encoded form of `data`."""
+) -> Validation:
+    """Return the loss per prediction, the metrics and warnings; `batches` is the encoded form of `data`."""
     from lightning_fabric.utilities import move_data_to_device
 
     device = next(trained.model.parameters()).device
@@ -30,4 +37,5 @@ def validate(
         for batch in batches.epoch(0):
             total += float(loss(move_data_to_device(batch, device)))
             predictions += loss.count_predictions(batch)
-    return {"loss": total / max(1, predictions), **task.validate(trained, data)}
+    scores, notices = task.validate(trained, data)
+    return Validation({"loss": total / max(1, predictions), **scores}, notices)

@@ -136,9 +136,7 @@ class LabelledReader(Reader):
             raise DataError(f"{name} has no {key!r}; its keys are {list(row)}.")
         tokens = _as_tokens(row[key])
         if tokens is None:
-            raise DataError(
-                f"{name}: {key!r} is {row[key]!r:.40}; expected a list of strings."
-            )
+            raise DataError(f"{name}: {key!r} is {row[key]!r:.40}; expected a list of strings.")
         return tokens
 
     def check_input(self, given: Any, name: str) -> Sequence[str]:

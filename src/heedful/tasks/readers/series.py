@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from heedful.data.label_diagnosis import diagnose_labels
 from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
 from heedful.data.series.windows import Windows, sliding_windows, split_by_time
@@ -129,6 +130,9 @@ class SeriesReader(Reader):
         for key in sorted(groups, key=str):
             chosen.update(draw.sample(groups[key], int(len(groups[key]) * data.valid_share)))
         if not chosen:
+            reason = diagnose_labels(train.answers, train.example, data.answer)
+            if self.kind == "label" and reason is not None:
+                raise DataError(f"{train.name}: {reason}")
             raise DataError(
                 f"{len(train)} series are too few to cut a share of {data.valid_share} off for validation; give "
                 "more, or --valid."

@@ -82,8 +82,14 @@ class TextReader(Reader):
         """Split off `data.valid_share` of the texts; if it is 0, both sets are the training texts."""
         if not data.valid_share:
             return train, train
-        by_answer = data.columns().answer_is_label
-        return split_validation(train, data.valid_share, data.valid_seed, by_answer=by_answer)
+        columns = data.columns()
+        return split_validation(
+            train,
+            data.valid_share,
+            data.valid_seed,
+            by_answer=columns.answer_is_label,
+            column=", ".join(columns.answers),
+        )
 
     def from_rows(self, rows: Rows, data: TextData, name: str) -> Texts:
         return texts_of_rows(rows, data.columns(), name)

@@ -1,0 +1,33 @@
+"""Calibration of a finished model's probabilities on the validation data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from heedful.data.dataset import Dataset
+from heedful.tasks.base import Task
+
+
+def calibrate_run(
+    task: Task, folder: Path, train: Dataset, valid: Dataset, device: torch.device
+) -> list[str]:
+    """Calibrate the model in a run folder and write the calibration to it.
+
+    Returns notices: warnings about its validation predictions, and why it is not calibrated.
+
+    Answers without calibration are left as they are.
+    """
+    if not task.answer.has_calibration:
+        return []
+    trained = task.load(folder)
+    trained.model.to(device)
+    predicted = list(trained.predict(valid.inputs))
+    notices: list[str] = trained.answer.warnings(predicted, valid)
+    if train.texts() == valid.texts():
+        reason = f"the validation {task.examples} are the training {task.examples}"
+    else:
+        trained.answer, reason = trained.answer.calibrated(predicted, valid)
+        trained.answer.save(folder)
+    return [*notices, *([f"the probabilities are not calibrated: {reason}"] if reason else [])]
