@@ -140,9 +140,7 @@ def predict(
     )
     classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
     predictor.answer.check_classes(classes, json=json)
-    _check_text(text, predictor.task)
-    if column == "":
-        raise OptionError("--column is empty; name the column to add")
+    _check_text_and_column(text, column, predictor.task)
     check_writable(alignments, overwrite=overwrite)
     name = column or getattr(config.prediction, "column", "predicted")
     columns = predictor.answer.columns(name)
@@ -173,8 +171,10 @@ def _summarize(
     output.result(values)
 
 
-def _check_text(text: bool | None, task: Task) -> None:
-    """Raise OptionError where --text or --no-text has no effect."""
+def _check_text_and_column(text: bool | None, column: str | None, task: Task) -> None:
+    """Raise OptionError where --text or --no-text has no effect, and for an empty --column."""
+    if column == "":
+        raise OptionError("--column is empty; name the column to add")
     if text is not None and not task.reader.reads_text:
         option = "text" if text else "no-text"
         raise OptionError(
