@@ -14,7 +14,7 @@ from heedful.errors import OptionError
 
 if TYPE_CHECKING:
     from heedful.data.dataset import Dataset
-    from heedful.tasks.base import Task
+    from heedful.tasks.predictor import Predictor
 
 
 def evaluate(
@@ -75,7 +75,6 @@ def evaluate(
     from heedful import api
     from heedful.cli.progress import with_progress
     from heedful.cli.skipped import say_skipped
-    from heedful.tasks.options import read_otherwise
 
     output = Output(json=json, quiet=quiet)
     predictor = api.load(run).predictor
@@ -86,9 +85,7 @@ def evaluate(
     search = task.check_options(
         {**reading, "beam": beam, "by_length": by_length, "threshold": threshold}
     )
-    _check_column(column, task, config)
-    data = task.reader.read_test(test, read_otherwise(config.data, column=column, **reading))
-    predictor.check_test(data, same_layout=not (column or tokens))
+    data = _read_test(predictor, test, {**reading, "column": column})
     say_skipped(data, output)
     start = time.monotonic()
     stream = predictor.predict(data.inputs, **search)
@@ -117,12 +114,22 @@ def evaluate(
     output.result({"run": str(run), **counts, **values, "warnings": warnings})
 
 
-def _check_column(column: str | None, task: Task, config: Any) -> None:
-    """Raise OptionError where --column has no effect; `heedful predict` uses that name for another setting."""
-    if column is not None and "column" not in type(config.data).model_fields:
+def _read_test(predictor: Predictor, test: list[str] | None, reading: dict[str, Any]) -> Dataset:
+    """Read and check the test data.
+
+    Raises: OptionError where --column, which `heedful predict` uses for another setting, has no effect; DataError for
+        data that the run cannot be evaluated on.
+    """
+    from heedful.tasks.options import read_otherwise
+
+    task, section = predictor.task, predictor.config.data
+    if reading["column"] is not None and "column" not in type(section).model_fields:
         raise OptionError(
             f"the option column has no effect on the task {task.name!r}; leave it out"
         )
+    data: Dataset = task.reader.read_test(test, read_otherwise(section, **reading))
+    predictor.check_test(data, same_layout=not (reading["column"] or reading["tokens"]))
+    return data
 
 
 def _counts(examples: str, data: Any, metrics: Any) -> dict[str, int]:
