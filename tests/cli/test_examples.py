@@ -63,6 +63,7 @@ FILES = {
     "new.csv": table(",", rows("smiles logS", "CCO 0.1", "CCCC -2")),
     "long.csv": LONG,
     "encoders.toml": COMPARED,
+    "rare.csv": table(",", rows("text label", *["good no"] * 4, "bad yes")),
 }
 
 
@@ -95,6 +96,8 @@ def run_line(line: str) -> Ran:
 def test_examples_of_the_help_run(place: Path, command: tuple[str, ...]) -> None:
     if command == ("train", "translate"):
         shutil.rmtree("runs")
+    if command == ("predict",):
+        runs_of_other_tasks()
     run_examples(command)
 
 
@@ -107,6 +110,19 @@ def test_examples_of_other_tasks_run(
     for name, content in FILES.items():
         Path(name).write_text(content, encoding="utf-8")
     run_examples(command)
+
+
+def runs_of_other_tasks() -> None:
+    """Train the classifier and the tagger that the examples of predict use."""
+    for name in ("train.tsv", "train.conll"):
+        Path(name).write_text(FILES[name], encoding="utf-8")
+    Path("new.csv").write_text("text\ngood\n", encoding="utf-8")
+    for line in (
+        "heedful train classify --train train.tsv --out runs/topics",
+        "heedful train tag --train train.conll --valid train.conll --out runs/entities",
+    ):
+        ran = run_line(line)
+        assert ran.status == 0, failure(line, ran.stderr)
 
 
 def run_examples(command: tuple[str, ...]) -> None:

@@ -45,7 +45,7 @@ def test_help_does_without_pytorch(command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        f"predict {RUNS / 'tag-window-vectors'} - -q",
+        f"predict {RUNS / 'tag-window-vectors'} - -q --text",
         f"predict {RUNS / 'classify-lstm'} texts.tsv -q",
         f"explain {RUNS / 'translate-gru'} dog",
         "config tag",

@@ -131,7 +131,8 @@ def test_every_choice_changes_the_output():
     names = [name for name in outputs if name not in same]
     flat = torch.stack([outputs[name].detach().flatten() for name in names])
     largest_difference = torch.cdist(flat, flat, p=float("inf")).fill_diagonal_(1)
-    assert float(largest_difference.min()) > 1e-3
+    # A soft cap of 50 changes the small scores of fresh weights by little.
+    assert float(largest_difference.min()) > 1e-4
 
 
 # Hypotheses: rows selected, repeated, dropped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 import typer
@@ -45,9 +46,16 @@ class TrainCommand(HeedfulCommand):
         except Exception as error:
             # NoSuchOption of click, or of the copy of click inside typer
             option = getattr(error, "option_name", None)
-            if option is not None and hasattr(error, "message"):
+            # a misspelt option is named by click, without the second that importing PyTorch takes
+            is_misspelt = option is not None and get_close_matches(
+                option, self._options(), cutoff=0.8
+            )
+            if option is not None and not is_misspelt and hasattr(error, "message"):
                 error.message += _setting_hint(str(self.name), option)
             raise
+
+    def _options(self) -> list[str]:
+        return ["--help", *(name for each in self.params for name in each.opts)]
 
 
 def _setting_hint(task: str, option: str) -> str:

@@ -273,7 +273,7 @@ def build_rotary(name: str, head_dim: int, *, score: str = "scaled_dot") -> Rota
         ShapeError: an odd number of features to rotate.
 
     >>> build_rotary("rotary", 8)
-    Rotary(features=8, base=10000.0)
+    Rotary(features=8, base=10000.0, layout='interleaved')
     """
     build = _scheme(name).rotary
     return None if build is None else build(build_score(score, head_dim, head_dim).projected_dim)
