@@ -168,7 +168,7 @@ def test_several_targets_at_once(place: Path) -> None:
     assert scores["mae"] == pytest.approx(sum(of["mae"] for of in scores["by_target"].values()) / 2)
     shown = run_command("evaluate", "run", "--test", "prices.csv").stdout
     assert [line.split()[:2] for line in shown.splitlines()[1:5]] == [
-        ["target", "texts"], ["price", "12"], ["mass", "4"], ["mean", f"{scores['rmse']:.4g}"],
+        ["target", "examples"], ["price", "12"], ["mass", "4"], ["mean", f"{scores['rmse']:.4g}"],
     ]  # fmt: skip
     write("new.csv", "text\nnumber 3 here\n")
     lines = run_command("predict", "run", "new.csv").stdout.splitlines()

@@ -74,7 +74,11 @@ class Labels:
 
 @dataclass(frozen=True)
 class Label(LabelAnswer[Labels]):
-    """One label per input, or any number with `multi_label`."""
+    """One label per input, or any number with `multi_label`.
+
+    Reads from a configuration: `pooling`; `training.label_smoothing`, `class_weights` and `class_weights_beta`;
+    `data.multi_label` (`separator`, `label_columns`) and `data.min_examples`; `prediction.threshold`.
+    """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric("loss"),

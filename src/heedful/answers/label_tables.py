@@ -12,7 +12,7 @@ SHOWN_LABELS = 12
 CONFUSIONS = 10
 REPORTED_CONFUSIONS = 30
 """As `CONFUSIONS`, in a report."""
-LABEL_COLUMNS = ("label", "texts", "precision", "recall", "F1")
+LABEL_COLUMNS = ("label", "examples", "precision", "recall", "F1")
 CONFUSION_COLUMNS = ("true label", "predicted", "count")
 
 

@@ -151,7 +151,7 @@ class Number(HeadAnswer[PredictedNumber]):
             for name, of in metrics.by_target.items()
         ]
         mean = ["mean", "", *(row[1] for row in rows)]
-        return [[["target", "texts", *(row[0] for row in rows)], *each, mean]]
+        return [[["target", "examples", *(row[0] for row in rows)], *each, mean]]
 
     @classmethod
     def statistics(cls, predicted: Sequence[PredictedNumber], data: Dataset) -> Numbers:

@@ -83,7 +83,7 @@ class TrainingProgress:
                     f"{reason} after {count(event.epochs, 'epoch')} and {duration(event.seconds)}; "
                     f"best weights: {event.chosen} ({metrics_line(self.task, event.scores)})"
                 )
-                self._notes(event.notices)
+                self._notes([each for each in event.notices if each not in self.notices])
 
     def _start(self, event: Started) -> None:
         self.epochs = event.epochs
