@@ -201,7 +201,7 @@ def train(
         progress=progress,
         resume=resume,
         overwrite=overwrite,
-        initial=None if init_from is None else TASKS[task].load(init_from),
+        initial=None if init_from is None else TASKS[task].load_initial(config, init_from),
     )
 
 

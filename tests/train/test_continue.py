@@ -12,7 +12,7 @@ import torch
 import heedful
 from heedful.answers.calibration import CALIBRATION
 from heedful.answers.class_weights import CLASS_WEIGHTS
-from heedful.errors import RunError
+from heedful.errors import OptionError, RunError
 from heedful.run_folder import read_tensors
 
 SENTENCES = [
@@ -124,6 +124,27 @@ def test_other_tasks_start_from_a_run(task: str, rows: Any, tmp_path: Path) -> N
         for name in ("first", "second")
     ]
     assert losses[1] < losses[0]
+
+
+def test_a_wider_model_is_refused(tmp_path: Path) -> None:
+    train("tag", SENTENCES, tmp_path / "first", **SMALL)
+    with pytest.raises(RunError, match="describes another model than the initial run"):
+        train(
+            "tag", NEW_SENTENCES, tmp_path / "second", init_from=tmp_path / "first",
+            inputs={"word_width": 16},
+        )  # fmt: skip
+    assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize("other", ["overwrite", "init_from"])
+def test_ways_to_start_that_exclude_each_other_are_refused(other: str, tmp_path: Path) -> None:
+    model = train("tag", SENTENCES, tmp_path / "run", **SMALL)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    value = True if other == "overwrite" else model.run
+    longer = {**SMALL, "training": {**TRAINING, "epochs": 3}}
+    with pytest.raises(OptionError, match="give one of them"):
+        train("tag", SENTENCES, tmp_path / "run", resume=True, **{other: value}, **longer)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import typer
 from typer.core import TyperCommand
 
 from heedful.cli.choices import fill_choices
-from heedful.data.words import has_surrogate
 from heedful.errors import HeedfulError, OptionError
 
 FAILED: Final = 1
@@ -48,7 +47,7 @@ class HeedfulCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse `--train A B` as two values of one option; refuse arguments that are not UTF-8."""
         for number, word in enumerate(args, start=1):
-            if has_surrogate(word):
+            if not word.isascii() and _has_surrogate(word):
                 shown = word.encode("ascii", "backslashreplace").decode()
                 raise typer.BadParameter(
                     f"argument {number}, '{shown}', is not UTF-8; give text in UTF-8, and rename such a file."
@@ -60,6 +59,13 @@ class HeedfulCommand(TyperCommand):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+
+
+def _has_surrogate(word: str) -> bool:
+    # Imported here: the module imports `regex`, a quarter of the time of `heedful --help`.
+    from heedful.data.words import has_surrogate
+
+    return has_surrogate(word)
 
 
 def expand_pairs(args: Sequence[str]) -> list[str]:

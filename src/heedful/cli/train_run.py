@@ -20,6 +20,7 @@ from heedful.explore.run_report import REPORT, next_commands
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
+from heedful.training.checks import check_start
 from heedful.training.events import Event, Finished
 
 
@@ -40,12 +41,9 @@ class RunOptions:
         """
         if self.out is None:
             raise OptionError("--out is missing: name the run's folder, as in --out runs/first")
-        if self.resume and self.overwrite:
-            raise OptionError("--resume continues a run, --overwrite replaces it; give one of them")
-        if self.resume and self.init_from is not None:
-            raise OptionError(
-                "--resume continues a run in its folder, --init-from starts a new one; give one of them"
-            )
+        check_start(
+            resume=self.resume, overwrite=self.overwrite, init_from=self.init_from is not None
+        )
         return self.out
 
 
@@ -67,7 +65,7 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
         output,
         resume=options.resume,
         overwrite=options.overwrite,
-        initial=None if options.init_from is None else task.load(options.init_from),
+        initial=None if options.init_from is None else task.load_initial(config, options.init_from),
     )
     report = out / REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")

@@ -76,28 +76,15 @@ def describe_encoder(config: Any) -> str:
 def copy_leading_weights(source: nn.Module, target: nn.Module) -> None:
     """Copy the parameters of a module into one that is equal but for more rows of vocabularies and labels.
 
-    Raises: RunError for a parameter that `source` lacks, or that is smaller in `target`.
-
     >>> old, new = nn.Embedding(2, 3), nn.Embedding(4, 3)
     >>> copy_leading_weights(old, new)
     >>> bool((new.weight[:2] == old.weight).all())
     True
     """
-    parameters = dict(source.named_parameters())
-    for name, parameter in target.named_parameters():
-        initial = parameters.get(name)
-        shape = None if initial is None else tuple(initial.shape)
-        if (
-            initial is None
-            or initial.ndim != parameter.ndim
-            or any(old > new for old, new in zip(initial.shape, parameter.shape, strict=True))
-        ):
-            raise RunError(
-                f"the configuration describes another model than the initial run: {name} has shape "
-                f"{tuple(parameter.shape)} and there {shape or 'is missing'}; leave the model's settings as they are"
-            )
-        with torch.no_grad():
-            parameter[tuple(slice(size) for size in initial.shape)] = initial
+    parameters = dict(target.named_parameters())
+    with torch.no_grad():
+        for name, initial in source.named_parameters():
+            parameters[name][tuple(slice(size) for size in initial.shape)] = initial
 
 
 InputAndAnswer = tuple[Input[Any, Any], Answer[Any]]
@@ -179,7 +166,10 @@ class Task:
 
         Words, characters and labels of `initial` keep their ids; new ones get newly initialized weights.
 
-        Raises: RunError if the configuration describes another architecture than that of `initial`.
+        Args:
+            config: the configuration of the new training.
+            train: its data.
+            initial: what `load_initial` returns for this configuration.
         """
         learned = self.learn(config, train)
         inputs, answer = learned.input.extend(initial.input), learned.answer.extend(initial.answer)
@@ -222,6 +212,24 @@ class Task:
         predictor = self.reload(self.load_config(run), Path(run))
         predictor.load_weights(Path(run))
         predictor.model.eval()
+        return predictor
+
+    def load_initial(self, config: Any, run: str | Path) -> Predictor:
+        """Load a trained model under the configuration of a training that starts from its weights.
+
+        Raises: RunError as `load`, and if the configuration describes another model than that of the run.
+        """
+        folder = Path(run)
+        # What the training section changes is computed anew from the new data, and has no part in the model.
+        training = self.load_config(folder).training
+        predictor = self.reload(config.model_copy(update={"training": training}), folder)
+        try:
+            predictor.load_weights(folder)
+        except RunError as error:
+            raise RunError(
+                f"the configuration describes another model than the initial run ({error}); leave the model's "
+                "settings as they are"
+            ) from None
         return predictor
 
     def batches(

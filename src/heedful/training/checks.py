@@ -25,6 +25,16 @@ def check_data(train: Dataset, valid: Dataset, examples: str = "examples") -> No
             raise DataError(f"there are no {what} {examples}; expected at least one")
 
 
+def check_start(*, resume: bool, overwrite: bool, init_from: bool) -> None:
+    """Raise OptionError for two ways to start a training that exclude each other."""
+    if resume and overwrite:
+        raise OptionError("--resume continues a run, --overwrite replaces it; give one of them")
+    if resume and init_from:
+        raise OptionError(
+            "--resume continues a run in its folder, --init-from starts a new one; give one of them"
+        )
+
+
 def check_device(options: TrainingConfig) -> None:
     """Raise OptionError if the accelerator is unavailable or does not support the precision."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

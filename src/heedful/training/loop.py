@@ -28,7 +28,13 @@ from heedful.training.budget import (
 from heedful.training.calibration import calibrate_run
 from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from heedful.training.checkpoint_manager import CheckpointManager
-from heedful.training.checks import check_data, check_device, check_resumable, texts_digest
+from heedful.training.checks import (
+    check_data,
+    check_device,
+    check_resumable,
+    check_start,
+    texts_digest,
+)
 from heedful.training.events import Event, Finished, Progress, Started, Validated
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
@@ -63,7 +69,7 @@ def train_model(
         run_dir: a new folder, or, to resume or overwrite, that of a run.
         resume: continue the run.
         overwrite: replace the run, once the first step can be taken.
-        initial: a trained model of the task whose weights the training starts from.
+        initial: a trained model whose weights the training starts from, see `Task.load_initial`.
 
     A finished run is continued, with a new state of the optimizer, if `config` allows more epochs or steps than it
     took; settings of `training` may differ, those of the model may not.
@@ -88,6 +94,7 @@ def train_model(
     ['Started', 'Progress', 'Validated', 'Progress', 'Validated', 'Finished']
     """
     folder = Path(run_dir)
+    check_start(resume=resume, overwrite=overwrite, init_from=initial is not None)
     check_data(train, valid, task.examples)
     task.check(config, train, valid)
     check_device(config.training)
