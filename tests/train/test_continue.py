@@ -136,6 +136,18 @@ def test_a_wider_model_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "second").exists()
 
 
+def test_vectors_cannot_be_added_to_a_run(tmp_path: Path) -> None:
+    train("tag", SENTENCES, tmp_path / "first", **SMALL)
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("a 1 2\nsaw 3 4\n", encoding="utf-8")
+    with pytest.raises(OptionError, match="vectors, which cannot be added"):
+        train(
+            "tag", SENTENCES, tmp_path / "second", init_from=tmp_path / "first",
+            inputs={"vectors": str(vectors)},
+        )  # fmt: skip
+    assert not (tmp_path / "second").exists()
+
+
 @pytest.mark.parametrize("other", ["overwrite", "init_from"])
 def test_ways_to_start_that_exclude_each_other_are_refused(other: str, tmp_path: Path) -> None:
     model = train("tag", SENTENCES, tmp_path / "run", **SMALL)

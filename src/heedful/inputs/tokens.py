@@ -17,6 +17,7 @@ from heedful.data.batching import pad_ids
 from heedful.data.lexicon import VOCABULARY, Lexicon, load_lexicons, load_rules, save_lexicons
 from heedful.data.vectors import VectorSizes, read_vectors
 from heedful.data.words import RULES, canonical
+from heedful.errors import OptionError
 from heedful.inputs.base import EmbeddedInput
 from heedful.models.config import Section
 from heedful.models.encoders.inputs import (
@@ -128,9 +129,17 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
         return replace(self, words=lexicon, vectors=sizes, vector_values=values)
 
     def extend(self, initial: Self) -> Self:
-        """Add new words and characters to those of `initial`; none if it has vectors, which new words may lack."""
+        """Add new words and characters to those of `initial`; none if it has vectors, which new words may lack.
+
+        Raises: OptionError for vectors that `initial` was trained without.
+        """
         if initial.vectors is not None:
             return initial
+        if self.vectors is not None:
+            raise OptionError(
+                "inputs.vectors: the initial run was trained without pre-trained vectors, which cannot be added; leave "
+                "them out, or train a new run"
+            )
         return replace(
             self,
             words=initial.words.union(self.words),
