@@ -62,6 +62,7 @@ napoleon_use_rtype = False
 CONTENTS = {
     "Guides": (
         "attention", "graphs", "python", "translating", "tagging", "classifying", "series", "comparing", "speed",
+        "reliability",
     ),
     "Reference": ("api",),
     "Measurements": ("results", "claims", "benchmarks", "planning"),
