@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import torch
 
-from heedful import OptionError, attend, masks, nn, positions, scores
+from heedful import OptionError, ShapeError, attend, masks, nn, positions, scores
 from heedful.ops.positions import PositionBias
 from heedful.ops.rows import Rows
 from tests.ops.compare import assert_same
@@ -286,3 +286,58 @@ def test_left_padding_does_not_count_in_a_module(score: str) -> None:
         OptionError, match="positions were given to a MultiHeadAttention without rotary"
     ):
         nn.MultiHeadAttention(8, 2)(x.float(), positions=places)
+
+
+def _quadratic() -> positions.Quadratic:
+    return positions.Quadratic(
+        torch.randn(5, 2, dtype=torch.float64, requires_grad=True),
+        torch.randn(7, 2, dtype=torch.float64),
+        torch.rand(5, dtype=torch.float64, requires_grad=True),
+    )
+
+
+@pytest.mark.parametrize("backend", ["reference", "chunked", "edges"])
+def test_quadratic_is_its_formula_in_each_backend(backend: str) -> None:
+    bias = _quadratic()
+    query, key, value = (torch.randn(2, 3, n, 4, dtype=torch.float64) for n in (5, 7, 7))
+    index = torch.cartesian_prod(torch.arange(7), torch.arange(5)).t()
+    edges = masks.Edges(index, num_queries=5, num_keys=7) if backend == "edges" else None
+    square = (bias.key[None] - bias.target[:, None]).square().sum(-1)
+    wanted = attend(query, key, value, bias=-bias.sharpness[:, None] * square).output
+    got = attend(query, key, value, bias=bias, mask=edges, backend=backend).output
+    torch.testing.assert_close(got, wanted)
+    learned = [bias.target, bias.sharpness]
+    factor = torch.randn_like(wanted)
+    for one, other in zip(
+        torch.autograd.grad((got * factor).sum(), learned),
+        torch.autograd.grad((wanted * factor).sum(), learned),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_quadratic_keeps_neighbours_apart_in_bfloat16() -> None:
+    places = torch.arange(256.0)[:, None].bfloat16()
+    bias = positions.Quadratic(places[200:201], places, torch.ones(1))
+    assert bias.tile(Rows.all(1, 256, (), torch.device("cpu")))[0, 198:203].tolist() == [
+        -4,
+        -1,
+        0,
+        -1,
+        -4,
+    ]
+
+
+def test_quadratic_that_does_not_fit() -> None:
+    one, two = torch.zeros(4, 1), torch.zeros(4, 2)
+    with pytest.raises(ShapeError, match="the same number of axes"):
+        positions.Quadratic(one, two, torch.ones(1))
+    with pytest.raises(ShapeError, match=r"sharpness has shape \(3,\)"):
+        positions.Quadratic(one, one, torch.ones(3))
+    with pytest.raises(ShapeError, match="made for 4 queries and 4 keys, but the call has 5 and 4"):
+        attend(
+            torch.zeros(5, 2),
+            torch.zeros(4, 2),
+            torch.zeros(4, 2),
+            bias=positions.Quadratic(one, one, torch.ones(1)),
+        )

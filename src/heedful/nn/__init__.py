@@ -6,6 +6,14 @@ from heedful.nn.attention import Attention
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.convert import from_torch, to_torch
 from heedful.nn.convert_state import state_from_torch, state_to_torch
+from heedful.nn.convolution import ConvolutionAttention, attention_from_convolution
+from heedful.nn.convolution_check import (
+    OffsetWeights,
+    attention_distance,
+    convolution_from_attention,
+    offset_weights,
+)
+from heedful.nn.convolution_grid import ConvolutionShape
 from heedful.nn.crf import LinearChain
 from heedful.nn.dropout import Dropout, dropout
 from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
@@ -59,6 +67,8 @@ __all__ = [
     "ALiBiPositions",
     "Attention",
     "BiasPositions",
+    "ConvolutionAttention",
+    "ConvolutionShape",
     "DecoderLayerCache",
     "DecoderLayerOutput",
     "DecoderOutput",
@@ -76,6 +86,7 @@ __all__ = [
     "MultiHeadAttention",
     "MultiHeadOutput",
     "NormalizerModule",
+    "OffsetWeights",
     "PositionScheme",
     "RecurrentEncoder",
     "RelativePositions",
@@ -88,13 +99,17 @@ __all__ = [
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "attention_distance",
+    "attention_from_convolution",
     "build_bias",
     "build_input_positions",
     "build_normalizer",
     "build_rotary",
     "build_score",
+    "convolution_from_attention",
     "dropout",
     "from_torch",
+    "offset_weights",
     "state_from_torch",
     "state_to_torch",
     "to_torch",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from heedful.ops.positions.biases import ALiBi, PositionBias, RelativeBuckets
+from heedful.ops.positions.quadratic import Quadratic
 from heedful.ops.positions.rotary import Rotary
 from heedful.ops.positions.sinusoidal import sinusoidal
 
-__all__ = ["ALiBi", "PositionBias", "RelativeBuckets", "Rotary", "sinusoidal"]
+__all__ = ["ALiBi", "PositionBias", "Quadratic", "RelativeBuckets", "Rotary", "sinusoidal"]
