@@ -42,6 +42,7 @@ VALUES: dict[str, list[Any]] = {
     "feed_forward": [4, 8],
     "window": [0, 1],
     "attention_dropout": [0.0, 0.5],
+    "activation_dropout": [0.0, 0.5],
     "max_length": [5, 9],
 }
 LENGTHS = torch.tensor([5, 2, 4])

@@ -229,7 +229,7 @@ def test_states_start_at_unit_size():
     assert 0.5 < float(logits.std().detach()) < 2
 
 
-@pytest.mark.parametrize("option", ["dropout", "attention_dropout"])
+@pytest.mark.parametrize("option", ["dropout", "attention_dropout", "activation_dropout"])
 def test_dropouts_act_while_training_alone(option):
     arguments = batch()
     model = built(**{option: 0.5})

@@ -448,3 +448,15 @@ def test_modules_that_cannot_be_converted_to_pytorch():
         to_torch(TransformerEncoder([layer], norm=nn.RMSNorm(8)))
     with pytest.raises(OptionError, match="do not have scores other than scaled_dot"):
         to_torch(TransformerEncoder([layer, TransformerEncoderLayer(8, 2, 16, score="cosine")]))
+
+
+@pytest.mark.parametrize("kind", [nn.TransformerEncoderLayer, nn.TransformerDecoderLayer])
+def test_each_dropout_is_kept(kind):
+    theirs = kind(8, 2, 16, dropout=0.1, batch_first=True)
+    theirs.dropout.p = 0.2
+    theirs.self_attn.dropout = 0.3
+    ours = from_torch(theirs)
+    assert (ours.dropout.probability, ours.feed_forward.dropout.probability) == (0.1, 0.2)
+    assert ours.self_attention.dropout == 0.3
+    back = to_torch(ours)
+    assert (back.dropout1.p, back.dropout.p, back.self_attn.dropout) == (0.1, 0.2, 0.3)

@@ -96,7 +96,7 @@ def test_every_option_changes_the_output(kind, options):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("option", ["dropout", "attention_dropout"])
+@pytest.mark.parametrize("option", ["dropout", "attention_dropout", "activation_dropout"])
 def test_dropouts_act_while_training_alone(kind, option):
     x, memory = torch.randn(2, 4, 8), torch.randn(2, 5, 8)
     layer = built(kind, **{option: 0.5})
@@ -104,6 +104,8 @@ def test_dropouts_act_while_training_alone(kind, option):
     torch.testing.assert_close(run(layer.eval(), x, memory), run(built(kind), x, memory))
     assert built(kind, dropout=0.3).self_attention.dropout == 0.3
     assert built(kind, dropout=0.3, attention_dropout=0.0).self_attention.dropout == 0.0
+    assert built(kind, dropout=0.3).feed_forward.dropout.probability == 0.3
+    assert built(kind, dropout=0.3, activation_dropout=0.0).feed_forward.dropout.probability == 0.0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -138,7 +138,7 @@ def test_what_is_compared_is_the_error_that_is_evaluated(tmp_path: Path) -> None
     train, valid = TASKS["forecast"].reader.split(SeriesSet([Series(values)]), config.data)
     list(train_model(TASKS["forecast"], config, train, valid, tmp_path / "run"))
     model = heedful.load(tmp_path / "run")
-    sums = Forecast.statistics(model.predict(valid.inputs), valid).sum(axis=0)
+    sums = model.predictor.answer.statistics(model.predict(valid.inputs), valid).sum(axis=0)
     assert float(Forecast.value(sums)) == pytest.approx(model.evaluate(valid).rmse)
 
 

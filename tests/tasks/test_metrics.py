@@ -49,3 +49,17 @@ def test_groups_by_source_length_hold_every_pair_once():
 def test_one_group_is_the_whole_corpus():
     [group] = score_by_length(SOURCES, TRANSLATIONS, REFERENCES, bounds=[])
     assert group.bleu == score_translations(TRANSLATIONS, REFERENCES).bleu
+
+
+def test_without_case():
+    cased, lower = (
+        ["Ein Hund rennt im Schnee .", "Zwei Hunde"],
+        ["ein hund rennt im schnee .", "zwei hunde"],
+    )
+    scores = score_translations(lower, cased, lowercase=True)
+    assert (round(scores.bleu), round(scores.chrf), scores.exact_match) == (100, 100, 1)
+    assert "case:lc" in scores.bleu_signature
+    assert "case:lc" in scores.chrf_signature
+    assert score_translations(lower, cased).bleu < 60
+    [group] = score_by_length(cased, lower, cased, bounds=[], lowercase=True)
+    assert round(group.bleu) == 100

@@ -8,6 +8,7 @@ import torch
 
 from heedful import run_folder
 from heedful.answers.alignment import Alignment
+from heedful.answers.text import Candidate, Generated
 from heedful.answers.text_metrics import score_translations
 from heedful.config import build
 from heedful.data.files import Pairs
@@ -159,6 +160,18 @@ def test_lowercase_is_kept():
         translator.input.vocabulary.encode("hund").ids
     )
     assert align_words(translator, "Ein HUND", "a DOG").target_words == ["a", "dog"]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_vocabulary_without_case_is_scored_without_case(lowercase):
+    answer = untrained(lowercase=lowercase).answer
+    lower = [Generated((Candidate(text.lower(), 0.0, ()),)) for text in PAIRS.target]
+    scores = answer.score(lower, PAIRS)
+    assert (scores.exact_match == 1) is lowercase
+    assert (scores.bleu > 99) is lowercase
+    bleu = answer.value(answer.statistics(lower, PAIRS).sum(axis=0))
+    assert float(bleu) == pytest.approx(scores.bleu)
+    assert answer.score_by_length(lower, PAIRS)[0].bleu == pytest.approx(scores.bleu)
 
 
 @pytest.mark.parametrize(

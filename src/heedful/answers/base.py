@@ -221,9 +221,8 @@ class Answer(abc.ABC, Generic[Prediction]):
         """
         return self, ""
 
-    @classmethod
     @abc.abstractmethod
-    def statistics(cls, predicted: Sequence[Prediction], data: Dataset) -> Numbers:
+    def statistics(self, predicted: Sequence[Prediction], data: Dataset) -> Numbers:
         """Return sufficient statistics (examples, statistics); `value` computes the metric from their sum."""
 
     @classmethod

@@ -167,8 +167,7 @@ class Forecast(HeadAnswer[Forecasted]):
         ]
         return [rows, [["", ""], ["steps ahead", "RMSE"], *steps]]
 
-    @classmethod
-    def statistics(cls, predicted: Sequence[Forecasted], data: Dataset) -> Numbers:
+    def statistics(self, predicted: Sequence[Forecasted], data: Dataset) -> Numbers:
         """Squared errors of each window, summed over what is known, and how much that is."""
         errors = np.stack([each.values for each in predicted]) - np.stack(data.answers)
         known = ~np.isnan(errors)

@@ -318,8 +318,7 @@ class Label(LabelAnswer[Labels]):
         rows = [[float(n in indices) for n in range(shape[1])] for _, indices in known]
         return scores, torch.tensor(rows).view(shape)
 
-    @classmethod
-    def statistics(cls, predicted: Sequence[Labels], data: Dataset) -> Numbers:
+    def statistics(self, predicted: Sequence[Labels], data: Dataset) -> Numbers:
         """Return (correct, 1): correct is 1 if the set of labels equals the reference."""
         return np.array(
             [

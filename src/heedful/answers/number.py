@@ -153,8 +153,7 @@ class Number(HeadAnswer[PredictedNumber]):
         mean = ["mean", "", *(row[1] for row in rows)]
         return [[["target", "examples", *(row[0] for row in rows)], *each, mean]]
 
-    @classmethod
-    def statistics(cls, predicted: Sequence[PredictedNumber], data: Dataset) -> Numbers:
+    def statistics(self, predicted: Sequence[PredictedNumber], data: Dataset) -> Numbers:
         """Return (squared error, 1) of each target; 0 of a missing one.
 
         The mean target stands in for missing predictions.

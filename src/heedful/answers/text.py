@@ -15,7 +15,13 @@ from torch import Tensor
 
 from heedful.answers.alignment import Alignment
 from heedful.answers.base import Answer, Metric, Numbers, Rows, Values
-from heedful.answers.text_metrics import TranslationScores, corpus_bleu, score_translations
+from heedful.answers.text_metrics import (
+    LengthScores,
+    TranslationScores,
+    corpus_bleu,
+    score_by_length,
+    score_translations,
+)
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.vocabulary import Vocabulary
@@ -246,7 +252,17 @@ class GeneratedText(Answer[Generated]):
         data: Dataset,
         in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> TranslationScores:
-        return score_translations([each.text for each in predicted], data.answers)
+        return score_translations(
+            [each.text for each in predicted],
+            data.answers,
+            lowercase=self.vocabulary.lowercase,
+        )
+
+    def score_by_length(self, predicted: Sequence[Generated], data: Dataset) -> list[LengthScores]:
+        """Return BLEU of the pairs grouped by the length of their source."""
+        texts = [each.text for each in predicted]
+        lowercase = self.vocabulary.lowercase
+        return score_by_length(data.inputs, texts, data.answers, lowercase=lowercase)
 
     def tables(self, metrics: TranslationScores) -> list[Rows]:
         lower, signature = (
@@ -261,12 +277,14 @@ class GeneratedText(Answer[Generated]):
         ]
         return [rows]
 
-    @classmethod
-    def statistics(cls, predicted: Sequence[Generated], data: Dataset) -> Numbers:
-        """Return matching and total n-grams of orders 1 to 4, then prediction and reference lengths (sacreBLEU)."""
+    def statistics(self, predicted: Sequence[Generated], data: Dataset) -> Numbers:
+        """Return matching and total n-grams of orders 1 to 4, then prediction and reference lengths (sacreBLEU).
+
+        Without regard to case if the vocabulary has none.
+        """
         from sacrebleu.metrics import BLEU
 
-        bleu = BLEU(effective_order=True)
+        bleu = BLEU(effective_order=True, lowercase=self.vocabulary.lowercase)
         statistics = []
         for generated, target in zip(predicted, data.answers, strict=True):
             score = bleu.sentence_score(generated.text, [target])

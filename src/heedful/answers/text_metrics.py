@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import eq
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ def score_by_length(
     translations: Sequence[str],
     references: Sequence[str],
     bounds: Sequence[int] = LENGTH_BOUNDS,
+    *,
+    lowercase: bool = False,
 ) -> list[LengthScores]:
     """Return BLEU of the pairs grouped by source length in words, shortest first; empty groups are omitted.
 
@@ -66,7 +69,7 @@ def score_by_length(
             shortest=min(length for length, _, _ in group),
             longest=max(length for length, _, _ in group),
             pairs=len(group),
-            bleu=BLEU()
+            bleu=BLEU(lowercase=lowercase)
             .corpus_score([each[1] for each in group], [[each[2] for each in group]])
             .score,
         )
@@ -75,8 +78,13 @@ def score_by_length(
     ]
 
 
-def score_translations(translations: Sequence[str], references: Sequence[str]) -> TranslationScores:
+def score_translations(
+    translations: Sequence[str], references: Sequence[str], *, lowercase: bool = False
+) -> TranslationScores:
     """Return BLEU, chrF and exact match of translations against one reference each (sacreBLEU).
+
+    With `lowercase` all are without regard to case, as for a model whose vocabulary is lower-cased, which cannot
+    know it; the signatures say so.
 
     Raises: ShapeError for lists of different lengths, or empty ones.
 
@@ -91,11 +99,13 @@ def score_translations(translations: Sequence[str], references: Sequence[str]) -
             f"got {len(translations)} translations for {len(references)} references; "
             "expected equal numbers of at least 1"
         )
-    bleu, lower, chrf = BLEU(), BLEU(lowercase=True), CHRF()
+    bleu, lower, chrf = BLEU(lowercase=lowercase), BLEU(lowercase=True), CHRF(lowercase=lowercase)
     # Translations are in canonical form.
     references = [canonical(each) for each in references]
     reference_sets = [references]
-    matches = sum(a.strip() == b.strip() for a, b in zip(translations, references, strict=True))
+    shown = [text.strip().lower() if lowercase else text.strip() for text in translations]
+    wanted = [text.strip().lower() if lowercase else text.strip() for text in references]
+    matches = sum(map(eq, shown, wanted))
     return TranslationScores(
         bleu=bleu.corpus_score(translations, reference_sets).score,
         bleu_signature=str(bleu.get_signature()),

@@ -202,8 +202,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
             tables.append([["", "", ""], ["true label", "predicted", "count"], *confusions])
         return tables
 
-    @classmethod
-    def statistics(cls, predicted: Sequence[PositionLabels], data: Dataset) -> Numbers:
+    def statistics(self, predicted: Sequence[PositionLabels], data: Dataset) -> Numbers:
         """Return (correct labels, labels) per example, so that bootstrap resampling keeps sequences whole."""
         return np.array(
             [

@@ -99,7 +99,7 @@ def evaluate(
     warnings = predictor.answer.warnings(predictions, data)
     for warning in warnings:
         output.say(f"note: {warning}")
-    groups = _by_length(data, predictions, output) if by_length else {}
+    groups = _by_length(predictor.answer, data, predictions, output) if by_length else {}
     unit, count = list(counts.items())[-1]
     speed = count / max(seconds, 1e-9)
     output.say(f"{speed:,.0f} {unit}/s; {duration(seconds)}")
@@ -138,11 +138,9 @@ def _counts(examples: str, data: Any, metrics: Any) -> dict[str, int]:
     return {examples: len(data), **({} if tokens is None else {"tokens": tokens})}
 
 
-def _by_length(data: Dataset, predictions: Any, output: Output) -> dict[str, Any]:
+def _by_length(answer: Any, data: Dataset, predictions: Any, output: Output) -> dict[str, Any]:
     """Print the BLEU of short, medium and long sources, and return it as JSON values."""
-    from heedful.answers.text_metrics import score_by_length
-
-    groups = score_by_length(data.inputs, [each.text for each in predictions], data.answers)
+    groups = answer.score_by_length(predictions, data)
     rows = [[f"{g.shortest}-{g.longest}", f"{g.pairs:,}", f"{g.bleu:.2f}"] for g in groups]
     output.table([["source words", "pairs", "BLEU"], *rows])
     return {"by_length": [asdict(group) for group in groups]}

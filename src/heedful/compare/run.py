@@ -54,7 +54,7 @@ def run_job(
     events = _metrics(folder)
     last = events[-2]
     predictions = list(trained.predict(data[1].inputs, **answer.validation_search))
-    statistics = answer.statistics(predictions, data[1])
+    statistics = trained.answer.statistics(predictions, data[1])
     yield Outcome(
         contender=job.contender,
         seed=job.seed,

@@ -33,6 +33,12 @@ class TransformerConfig(Section):
         lt=1,
         description="Dropout probability of attention weights; above 0 attention is slower.",
     )
+    activation_dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Dropout probability of the hidden features of the feed-forward layers; unset: dropout.",
+    )
     norm: Norm = Field(
         "pre", description="Layer normalization before (pre) or after (post) each sublayer."
     )

@@ -88,6 +88,7 @@ class _Stack(nn.Module):
                 num_kv_heads=config.key_heads,
                 rotary=_rotary(config),
                 attention_dropout=config.attention_dropout,
+                activation_dropout=config.activation_dropout,
             )
             for _ in range(count)
         )

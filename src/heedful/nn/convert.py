@@ -111,6 +111,7 @@ def _layer_from(module: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer)
         module.linear1.out_features,
         dropout=module.dropout1.p,
         attention_dropout=module.self_attn.dropout,
+        activation_dropout=module.dropout.p,
         activation=_activation_name(module.activation),
         norm="pre" if module.norm_first else "post",
         bias=module.linear1.bias is not None,
@@ -241,6 +242,7 @@ def _layer_to(module: TransformerEncoderLayer | TransformerDecoderLayer) -> nn.M
     for part in theirs.modules():
         if isinstance(part, nn.MultiheadAttention):
             part.dropout = attention.dropout
+    theirs.dropout.p = inner.dropout.probability
     return _with_state(theirs, module, state_to_torch(module.state_dict()))
 
 

@@ -51,7 +51,7 @@ class TransformerEncoderLayer(_Layer):
         embed_dim: features of the input and of the output (`d_model` of `torch.nn.TransformerEncoderLayer`).
         num_heads: number of attention heads.
         dim_feedforward: hidden features of the feed-forward network.
-        dropout: dropout probability inside the feed-forward network and before each residual sum.
+        dropout: dropout probability before each residual sum.
         activation: a name from `heedful.nn.ACTIVATIONS`.
         norm: "pre" (Xiong et al. 2020, https://arxiv.org/abs/2002.04745; needs a norm after the last layer) or
             "post".
@@ -61,6 +61,7 @@ class TransformerEncoderLayer(_Layer):
         rotary: rotary position embedding of queries and keys.
         attention_dropout: dropout probability of the attention weights. Default: `dropout`. PyTorch's fused attention
             does not run with dropout.
+        activation_dropout: dropout probability of the hidden features of the feed-forward network. Default: `dropout`.
         bias: whether linear maps and norms have a bias.
 
     Shapes: (*batch, length, embed_dim) -> the same.
@@ -88,6 +89,7 @@ class TransformerEncoderLayer(_Layer):
         num_kv_heads: int | None = None,
         rotary: Rotary | None = None,
         attention_dropout: float | None = None,
+        activation_dropout: float | None = None,
         bias: bool = True,
     ):
         super().__init__(dropout=dropout, norm=norm)
@@ -103,7 +105,11 @@ class TransformerEncoderLayer(_Layer):
             kind="encoder",
         )
         self.feed_forward = FeedForward(
-            embed_dim, dim_feedforward, activation=activation, dropout=dropout, bias=bias
+            embed_dim,
+            dim_feedforward,
+            activation=activation,
+            dropout=dropout if activation_dropout is None else activation_dropout,
+            bias=bias,
         )
         self.attention_norm = nn.LayerNorm(embed_dim, bias=bias)
         self.feed_forward_norm = nn.LayerNorm(embed_dim, bias=bias)
@@ -192,6 +198,7 @@ class TransformerDecoderLayer(_Layer):
         num_kv_heads: int | None = None,
         rotary: Rotary | None = None,
         attention_dropout: float | None = None,
+        activation_dropout: float | None = None,
         bias: bool = True,
     ):
         super().__init__(dropout=dropout, norm=norm)
@@ -212,7 +219,11 @@ class TransformerDecoderLayer(_Layer):
         self.self_attention = attention("decoder", rotary)
         self.cross_attention = attention("cross", None)
         self.feed_forward = FeedForward(
-            embed_dim, dim_feedforward, activation=activation, dropout=dropout, bias=bias
+            embed_dim,
+            dim_feedforward,
+            activation=activation,
+            dropout=dropout if activation_dropout is None else activation_dropout,
+            bias=bias,
         )
         self.attention_norm = nn.LayerNorm(embed_dim, bias=bias)
         self.cross_norm = nn.LayerNorm(embed_dim, bias=bias)

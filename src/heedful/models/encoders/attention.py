@@ -72,6 +72,12 @@ class TransformerEncoderConfig(SelfAttentionConfig):
     attention_dropout: float = Field(
         0.0, ge=0, lt=1, description="Dropout probability of attention weights."
     )
+    activation_dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Dropout probability of the hidden features of the feed-forward layers; unset: dropout.",
+    )
 
 
 class _SelfAttentionEncoder(Encoder):
@@ -181,6 +187,7 @@ class TransformerStates(_SelfAttentionEncoder):
                 normalizer=config.normalizer,
                 rotary=self._rotary(),
                 attention_dropout=config.attention_dropout,
+                activation_dropout=config.activation_dropout,
             )
             for _ in range(config.layers)
         )
