@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heedful.nn.attention import Attention
+from heedful.nn.attention_2d import SelfAttention2d
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.convert import from_torch, to_torch
 from heedful.nn.convert_state import state_from_torch, state_to_torch
@@ -92,6 +93,7 @@ __all__ = [
     "RelativePositions",
     "ScoreModule",
     "ScoreSizes",
+    "SelfAttention2d",
     "SinusoidalPositions",
     "States",
     "Transformer",

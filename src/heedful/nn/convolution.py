@@ -109,7 +109,7 @@ class ConvolutionAttention(nn.Module):
         size = tuple(batch.shape[2:])
         attended = self._attend(batch.flatten(2).transpose(1, 2), size, return_weights=False)
         heads = attended.output.unflatten(1, (self.num_heads, -1))
-        output = self._project(heads).unflatten(2, self.shape.output_size(size))
+        output: Tensor = self._project(heads).unflatten(2, self.shape.output_size(size))
         return output if image.ndim == axes + 2 else output[0]
 
     def weights(self, size: tuple[int, ...]) -> Tensor:
@@ -121,7 +121,8 @@ class ConvolutionAttention(nn.Module):
         tokens = self.weight.new_zeros(1, prod(size), self.in_channels)
         found = self._attend(tokens, size, return_weights=True).weights
         assert found is not None
-        return found[0].unflatten(0, (self.num_heads, -1))
+        heads: Tensor = found[0].unflatten(0, (self.num_heads, -1))
+        return heads
 
     def extra_repr(self) -> str:
         return f"heads={self.num_heads}, form={self.form}, groups={self.groups}, {self.shape}"
