@@ -1,0 +1,114 @@
+"""Object queries and the loss of a set."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from heedful.errors import OptionError
+from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS, Encoder
+from heedful.models.query_head import ObjectsConfig, QueryHead
+from heedful.models.set_loss import set_loss
+
+CONFIG = ObjectsConfig(queries=5, heads=2, feed_forward=8)
+
+
+def encoder() -> Encoder:
+    return ENCODERS["none"](ENCODER_CONFIGS["none"](hidden=8), 4).eval()
+
+
+def perfect_scores(labels: list[Tensor], boxes: list[Tensor], queries: int, count: int) -> Tensor:
+    """Scores of an almost certain and right prediction, with the objects in the last queries."""
+    scores = torch.zeros(len(labels), queries, count + 1 + 4, dtype=torch.float64)
+    scores[..., count] = 40.0
+    scores[..., -4:] = 0.5
+    for image, (of_labels, of_boxes) in enumerate(zip(labels, boxes, strict=True)):
+        for number, (label, box) in enumerate(zip(of_labels, of_boxes, strict=True)):
+            scores[image, -1 - number, count] = 0.0
+            scores[image, -1 - number, label] = 40.0
+            scores[image, -1 - number, -4:] = box
+    return scores
+
+
+TARGETS = (
+    [torch.tensor([0, 2]), torch.tensor([], dtype=torch.long), torch.tensor([1])],
+    [torch.rand(n, 4, dtype=torch.float64) * 0.5 + 0.2 for n in (2, 0, 1)],
+)
+
+
+def test_padding_never_matters() -> None:
+    torch.manual_seed(0)
+    of, values = encoder(), torch.randn(2, 9, 4)
+    head, lengths = QueryHead(CONFIG, of, 3).eval(), torch.tensor([9, 4])
+    output = head(of(values, lengths), return_weights=True)
+    spoilt = values.clone()
+    spoilt[1, 4:] = torch.nan
+    assert torch.equal(head(of(spoilt, lengths)).scores, output.scores)
+    assert output.weights is not None
+    assert output.weights.shape == (2, 2, 5, 9)
+    assert not output.weights[1, ..., 4:].any()
+    alone = head(of(values[1:, :4], lengths[1:])).scores
+    torch.testing.assert_close(alone[:, 0], output.scores[:, 1])
+    boxes = output.scores[..., -4:]
+    assert bool(((boxes > 0) & (boxes < 1)).all())
+
+
+def test_key_bias_is_heard() -> None:
+    of = encoder()
+    head, states = QueryHead(CONFIG, of, 3).eval(), of(torch.randn(1, 6, 4), torch.tensor([6]))
+    bias = torch.zeros(1, 6)
+    bias[0, 2] = -torch.inf
+    weights = head(states, key_bias=bias, return_weights=True).weights
+    assert weights is not None
+    assert not weights[..., 2].any()
+
+
+def test_the_loss_of_a_perfect_set_is_zero_in_any_order() -> None:
+    scores = perfect_scores(*TARGETS, queries=5, count=3)
+    assert float(set_loss(scores, *TARGETS, CONFIG)) == pytest.approx(0, abs=1e-6)
+    order = torch.randperm(5)
+    assert float(set_loss(scores[:, order], *TARGETS, CONFIG)) == pytest.approx(0, abs=1e-6)
+
+
+def test_each_part_of_the_loss_counts() -> None:
+    labels, boxes = TARGETS
+    right = perfect_scores(labels, boxes, queries=5, count=3)
+    moved = [box + 0.1 for box in boxes]
+    far = float(set_loss(right, labels, moved, CONFIG))
+    # three objects in three images: one an image
+    distance = 5.0 * 3 * 4 * 0.1
+    assert far > distance
+    only_distance = CONFIG.model_copy(update={"overlap_cost": 0.0})
+    assert float(set_loss(right, labels, moved, only_distance)) == pytest.approx(distance, abs=1e-6)
+    wrong = [(label + 1) % 3 for label in labels]
+    assert float(set_loss(right, wrong, boxes, CONFIG)) > 10
+    louder = CONFIG.model_copy(update={"no_object": 10.0})
+    missing = right.clone()
+    missing[1, 0, 0] = 80.0  # an object where there is none
+    assert float(set_loss(missing, labels, boxes, louder)) > float(
+        set_loss(missing, labels, boxes, CONFIG)
+    )
+
+
+def test_gradients_reach_every_parameter() -> None:
+    of = encoder()
+    head = QueryHead(CONFIG, of, 3).train()
+    output = head(of(torch.randn(3, 6, 4), torch.tensor([6, 2, 4]))).scores
+    boxes = [box.float() for box in TARGETS[1]]
+    loss = sum(set_loss(layer, TARGETS[0], boxes, CONFIG) for layer in output)
+    assert isinstance(loss, Tensor)
+    loss.backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+
+
+def test_more_objects_than_queries() -> None:
+    with pytest.raises(OptionError, match="6 objects, but the model 5 queries"):
+        set_loss(torch.zeros(1, 5, 8), [torch.zeros(6).long()], [torch.rand(6, 4)], CONFIG)
+
+
+def test_heads_that_do_not_divide_the_width() -> None:
+    with pytest.raises(OptionError, match="objects.heads"):
+        QueryHead(ObjectsConfig(heads=3), encoder(), 3)
