@@ -17,7 +17,7 @@ from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
 from heedful.errors import DataError, OptionError, RunError
 from heedful.inputs.base import Input
-from heedful.models.encoders import ENCODERS
+from heedful.models.encoders import build_encoder
 from heedful.models.model import AnyModel, Ensemble, Model
 from heedful.tasks.batches import Batches
 from heedful.tasks.predictor import Predictor, read_layout
@@ -64,7 +64,7 @@ def build_encoder_model(config: Any, inputs: Any, answer: Any) -> AnyModel:
 
 def _build_member(config: Any, inputs: Any, answer: Any) -> Model:
     embedding = inputs.embedding()
-    encoder = ENCODERS[config.encoder.kind](config.encoder, embedding.width)
+    encoder = build_encoder(config.encoder, embedding.width, getattr(embedding, "grid", None))
     return Model(embedding, encoder, answer.head(encoder), inputs.frequency())
 
 
