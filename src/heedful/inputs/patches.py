@@ -10,12 +10,36 @@ from typing import Any, Final, Self
 
 import numpy as np
 import torch
+from pydantic import Field
 
+from heedful.data.images.augment import erase, flip, shift, uniforms
 from heedful.data.images.form import Fit, Form, as_channels, common_form
 from heedful.data.images.picture import Frames, Picture
 from heedful.errors import DataError, RunError
 from heedful.inputs.base import EmbeddedInput
+from heedful.models.config import Section
 from heedful.models.encoders.patches import PatchBatch, PatchesConfig, PatchFeatures, grid_of
+
+
+class AugmentationConfig(Section):
+    """Random changes of training images. Each must leave the answer true: text is not flipped."""
+
+    flip: bool = Field(False, description="Exchange left and right of every other image.")
+    shift: int = Field(
+        0, ge=0, description="Move images by up to so many pixels in both directions."
+    )
+    erase: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the images in which a rectangle is filled with the mean colour.",
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is changed."""
+        return self.flip or self.shift > 0 or self.erase > 0
+
 
 IMAGES: Final = "images.json"
 """The file of a run folder that holds size, channels, and mean and scale of each channel."""
@@ -55,6 +79,7 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
     """Frames of a video; 0: images."""
     fit: Fit
     options: PatchesConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Picture]) -> Self:
@@ -76,7 +101,12 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
             tuple(pixels.mean(axis=0, dtype=np.float64).tolist()),
             tuple(np.where(scale > 0, scale, 1.0).tolist()),
         )
-        return cls(statistics, data.patch, data.frames, data.fit, config.inputs)
+        return cls._of(config, statistics)
+
+    @classmethod
+    def _of(cls, config: Any, statistics: PixelStatistics) -> Self:
+        data, augmentation = config.data, getattr(config, "augmentation", AugmentationConfig())
+        return cls(statistics, data.patch, data.frames, data.fit, config.inputs, augmentation)
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
@@ -89,8 +119,7 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
             raise RunError(f"{path} is missing; copy the run folder again or train anew") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise RunError(f"{path} is damaged; copy the run folder again or train anew") from None
-        data = config.data
-        return cls(statistics, data.patch, data.frames, data.fit, config.inputs)
+        return cls._of(config, statistics)
 
     def save(self, folder: Path) -> None:
         text = json.dumps(asdict(self.statistics))
@@ -127,6 +156,25 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
     def collate(self, encoded: Sequence[Frames]) -> PatchBatch:
         lengths = torch.full((len(encoded),), self._grid.length)
         return PatchBatch(torch.from_numpy(np.stack(encoded)), lengths)
+
+    def augment(
+        self, batch: PatchBatch, rows: Sequence[int], *, epoch: int, seed: int
+    ) -> PatchBatch:
+        options = self.augmentation
+        if not options.is_on:
+            return batch
+        draw = uniforms(seed, epoch, rows, 8)
+        images = batch.pixels.numpy()
+        if options.flip:
+            images = flip(images, draw[:, 0] < 0.5)
+        if options.shift:
+            places = 2 * options.shift + 1
+            down, right = ((draw[:, n] * places).astype(np.int64) - options.shift for n in (1, 2))
+            images = shift(images, down, right)
+        if options.erase:
+            colour = np.rint(self.statistics.mean).astype(np.uint8)
+            images = erase(images, draw[:, 3] < options.erase, draw[:, 4:8], colour)
+        return batch._replace(pixels=torch.from_numpy(images))
 
     def embedding(self) -> PatchFeatures:
         told = self.statistics

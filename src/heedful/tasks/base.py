@@ -266,7 +266,18 @@ class Task:
             encoded, targets = zip(*pairs, strict=True)
             return TrainingBatch(inputs.collate(encoded), answer.collate(targets))
 
-        return Batches(examples, lengths, collate, options.batch_tokens, options.seed)
+        def augment(batch: TrainingBatch, rows: Sequence[int], epoch: int) -> TrainingBatch:
+            changed = inputs.augment(batch.batch, rows, epoch=epoch, seed=options.seed)
+            return batch._replace(batch=changed)
+
+        return Batches(
+            examples,
+            lengths,
+            collate,
+            options.batch_tokens,
+            options.seed,
+            augment if training else None,
+        )
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from heedful.answers.label import Label
 from heedful.answers.number import Number
 from heedful.answers.token_label import LabelsConfig, PositionLabel
-from heedful.inputs.patches import PatchInput
+from heedful.inputs.patches import AugmentationConfig, PatchInput
 from heedful.models.config import OneOf, Section
 from heedful.models.encoders import EncoderSection
 from heedful.models.encoders.attention import TransformerEncoderConfig
@@ -105,6 +105,7 @@ class ClassifyImagesConfig(ImagesConfig):
     """Configuration of `heedful train classify-images`."""
 
     data: LabelledImages = LabelledImages()
+    augmentation: AugmentationConfig = AugmentationConfig()
     pooling: PoolingConfig = PoolingConfig(dropout=0.1)
     training: ClassifyTraining = ClassifyTraining()
 
@@ -113,6 +114,7 @@ class RegressImagesConfig(ImagesConfig):
     """Configuration of `heedful train regress-images`."""
 
     data: NumberedImages = NumberedImages()
+    augmentation: AugmentationConfig = AugmentationConfig()
     pooling: PoolingConfig = PoolingConfig(dropout=0.1)
     training: RegressTraining = RegressTraining()
 

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from heedful.models.encoders.attention import AttentionEncoder, TransformerStates
 from heedful.models.encoders.base import Encoder, EncoderConfig, States
-from heedful.models.encoders.local import ConvolutionEncoder, NoContextEncoder, WindowEncoder
+from heedful.models.encoders.convolution import ConvolutionAttention, ConvolutionEncoder
+from heedful.models.encoders.local import NoContextEncoder, WindowEncoder
 from heedful.models.encoders.ngrams import NGramsEncoder
 from heedful.models.encoders.recurrent import RecurrentAttention, RecurrentStates
 from heedful.ops.grid import Grid
@@ -24,6 +25,7 @@ _CLASSES: tuple[type[Encoder], ...] = (
     AttentionEncoder,
     TransformerStates,
     RecurrentAttention,
+    ConvolutionAttention,
 )
 
 

@@ -129,7 +129,7 @@ class FlatPatches(nn.Module):
 
 
 class ConvolutionStem(nn.Module):
-    """Convolutions of 3 × 3 with rectified outputs, each followed by max-pooling of 2 × 2, as many as halve `patch` to 1.
+    """Convolutions of 3 × 3, rectified, each followed by max-pooling of 2 × 2, until a cell is one position.
 
     The channels double from one convolution to the next, up to `width`. A patch of one pixel has one convolution and
     no pooling. (images, height, width, channels) -> (images, cells, width).
