@@ -206,15 +206,15 @@ def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> 
     """
     from heedful.cli.input_lines import STANDARD_INPUT, check_all
 
-    stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
+    stream = reader.stream(_open_input(file, data, reader), data, output)
     if reader.reads_lines and file != STANDARD_INPUT and Path(file).is_file():
         check_all(stream.items(), file, data.encoding)
-        stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
+        stream = reader.stream(_open_input(file, data, reader), data, output)
     return stream
 
 
-def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
-    """Open a file or standard input; `data` is the section of the configuration.
+def _open_input(file: str, data: Any, reader: Reader) -> InputFile:
+    """Open a file, a folder or standard input; `data` is the section of the configuration.
 
     Raises: OptionError for standard input if the reader needs a whole file.
     """
@@ -223,14 +223,15 @@ def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
     from heedful.tasks.readers.base import InputFile
 
     if file == STANDARD_INPUT:
-        if not reads_lines:
-            raise OptionError("name a FILE; series are not read from standard input")
+        if not reader.reads_lines:
+            raise OptionError("name a FILE; this task does not read standard input")
         # standard input has no extension: its format is that of the training data
         name = data.train[0] if data.train else "standard input"
         lines = standard_input(data.encoding)
         return InputFile(Path("standard input"), name, lines, own_name=False)
-    check_file(file)
-    if not reads_lines:
+    if not (reader.reads_folders and Path(file).is_dir()):
+        check_file(file)
+    if not reader.reads_lines:
         return InputFile(Path(file), file, iter(()))
     return InputFile(Path(file), file, iterate_lines(file, data.encoding))
 

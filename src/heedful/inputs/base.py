@@ -72,6 +72,17 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
         """Pad encoded examples into one batch."""
 
+    def augment(self, batch: Any, rows: Sequence[int], *, epoch: int, seed: int) -> Any:
+        """Return a training batch with random changes, which depend on seed, epoch and example alone; default: none.
+
+        Args:
+            batch: what `collate` returned.
+            rows: the number of each of its examples in the training data.
+            epoch: from 0 on.
+            seed: training.seed.
+        """
+        return batch
+
     @abc.abstractmethod
     def sizes(self) -> dict[str, int]:
         """Return the sizes of vocabularies by name, for display."""

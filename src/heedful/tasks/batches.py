@@ -33,6 +33,8 @@ class Batches(Generic[Example, Padded]):
     tokens: int
     """Maximum tokens of a batch on its longer side, padding included."""
     seed: int
+    augment: Callable[[Padded, Sequence[int], int], Padded] | None = None
+    """(batch, numbers of its examples, epoch) -> the batch with random changes; None: unchanged."""
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch: equal for all epochs, since only equal lengths are shuffled."""
@@ -41,7 +43,8 @@ class Batches(Generic[Example, Padded]):
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Padded]:
         """Yield the batches of an epoch, in its shuffled order, starting at index `first`."""
         for rows in self._rows(epoch)[first:]:
-            yield self.collate([self.examples[index] for index in rows])
+            batch = self.collate([self.examples[index] for index in rows])
+            yield batch if self.augment is None else self.augment(batch, rows, epoch)
 
     def _rows(self, epoch: int) -> list[list[int]]:
         lengths = [self.lengths(example) for example in self.examples]

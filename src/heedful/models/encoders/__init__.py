@@ -9,9 +9,11 @@ from pydantic import Field
 
 from heedful.models.encoders.attention import AttentionEncoder, TransformerStates
 from heedful.models.encoders.base import Encoder, EncoderConfig, States
-from heedful.models.encoders.local import ConvolutionEncoder, NoContextEncoder, WindowEncoder
+from heedful.models.encoders.convolution import ConvolutionAttention, ConvolutionEncoder
+from heedful.models.encoders.local import NoContextEncoder, WindowEncoder
 from heedful.models.encoders.ngrams import NGramsEncoder
 from heedful.models.encoders.recurrent import RecurrentAttention, RecurrentStates
+from heedful.ops.grid import Grid
 
 # The one list of encoders: the tables below derive from it.
 _CLASSES: tuple[type[Encoder], ...] = (
@@ -23,6 +25,7 @@ _CLASSES: tuple[type[Encoder], ...] = (
     AttentionEncoder,
     TransformerStates,
     RecurrentAttention,
+    ConvolutionAttention,
 )
 
 
@@ -40,6 +43,20 @@ ENCODER_CONFIGS: dict[str, type[EncoderConfig]] = {
 }
 """Kind -> configuration class."""
 
+
+def build_encoder(config: Any, input_width: int, grid: Grid | None = None) -> Encoder:
+    """Build the encoder of a configuration; one that knows of grids is told that of its input.
+
+    >>> build_encoder(ENCODER_CONFIGS["window"](size=1, hidden=6), 4).width
+    6
+    """
+    build = ENCODERS[config.kind]
+    if grid is not None and getattr(build, "reads_grid", False):
+        encoder: Encoder = build(config, input_width, grid=grid)  # type: ignore[call-arg]
+        return encoder
+    return build(config, input_width)
+
+
 if TYPE_CHECKING:
     EncoderSection = EncoderConfig
 else:
@@ -49,4 +66,12 @@ else:
     ]
     """Type of the configuration field that selects an encoder."""
 
-__all__ = ["ENCODERS", "ENCODER_CONFIGS", "Encoder", "EncoderConfig", "EncoderSection", "States"]
+__all__ = [
+    "ENCODERS",
+    "ENCODER_CONFIGS",
+    "Encoder",
+    "EncoderConfig",
+    "EncoderSection",
+    "States",
+    "build_encoder",
+]

@@ -45,6 +45,8 @@ class Encoder(nn.Module, abc.ABC):
     """Features of a state."""
     has_attention: bool = False
     """Whether the encoder has attention weights."""
+    reads_grid: ClassVar[bool] = False
+    """Whether the constructor takes `grid`, the `Grid` of inputs that are the cells of an image, or None."""
     summary_is_last_state: bool = False
     """Whether the summary is the final states of recurrent layers, not the mean of the values."""
 

@@ -112,6 +112,8 @@ class Reader(abc.ABC):
 
     reads_lines: ClassVar[bool] = True
     """Whether `stream` consumes `InputFile.lines` instead of opening `InputFile.path` itself."""
+    reads_folders: ClassVar[bool] = False
+    """Whether `stream` also takes a folder."""
     reads_text: ClassVar[bool] = False
     """Whether `stream` also reads plain text, and therefore supports `OutputFormat.text`."""
     train_hint: ClassVar[str]
