@@ -65,7 +65,14 @@ class Model(nn.Module):
 
     def states(self, batch: Batch) -> States:
         """Embed and encode: `States` of (batch, length, encoder.width)."""
-        states: States = self.encoder(self.inputs(batch), batch.lengths)
+        return self._encode(self.inputs(batch), batch)
+
+    def _encode(self, features: Tensor, batch: Any) -> States:
+        """Encode features; an encoder that reads edges is given those of the batch, if it has any."""
+        edges = None
+        if self.encoder.reads_edges and hasattr(self.inputs, "edges"):
+            edges = self.inputs.edges(batch)
+        states: States = self.encoder(features, batch.lengths, edges)
         return states
 
     def forward(self, batch: Batch) -> Tensor:
@@ -79,7 +86,7 @@ class Model(nn.Module):
 
     def score_features(self, features: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
         """As `scores_and_penalty`, from the features (batch, length, width) of the batch."""
-        frequency, states = self.frequency, self.encoder(features, batch.lengths)
+        frequency, states = self.frequency, self._encode(features, batch)
         zero = features.new_zeros(())
         if frequency is None:
             return self.head(states).scores, zero

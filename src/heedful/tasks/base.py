@@ -64,7 +64,12 @@ def build_encoder_model(config: Any, inputs: Any, answer: Any) -> AnyModel:
 
 def _build_member(config: Any, inputs: Any, answer: Any) -> Model:
     embedding = inputs.embedding()
-    encoder = build_encoder(config.encoder, embedding.width, getattr(embedding, "grid", None))
+    encoder = build_encoder(
+        config.encoder,
+        embedding.width,
+        grid=getattr(embedding, "grid", None),
+        edge_width=getattr(embedding, "edge_width", 0),
+    )
     return Model(embedding, encoder, answer.head(encoder), inputs.frequency())
 
 

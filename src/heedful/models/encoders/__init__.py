@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
 from pydantic import Field
 
 from heedful.models.encoders.attention import AttentionEncoder, TransformerStates
-from heedful.models.encoders.base import Encoder, EncoderConfig, States
+from heedful.models.encoders.base import Encoder, EncoderConfig, GraphEdges, States
 from heedful.models.encoders.convolution import ConvolutionAttention, ConvolutionEncoder
+from heedful.models.encoders.graph import GraphEncoder
 from heedful.models.encoders.local import NoContextEncoder, WindowEncoder
 from heedful.models.encoders.ngrams import NGramsEncoder
 from heedful.models.encoders.recurrent import RecurrentAttention, RecurrentStates
@@ -26,6 +27,7 @@ _CLASSES: tuple[type[Encoder], ...] = (
     TransformerStates,
     RecurrentAttention,
     ConvolutionAttention,
+    GraphEncoder,
 )
 
 
@@ -44,17 +46,26 @@ ENCODER_CONFIGS: dict[str, type[EncoderConfig]] = {
 """Kind -> configuration class."""
 
 
-def build_encoder(config: Any, input_width: int, grid: Grid | None = None) -> Encoder:
-    """Build the encoder of a configuration; one that knows of grids is told that of its input.
+def build_encoder(
+    config: Any, input_width: int, grid: Grid | None = None, edge_width: int = 0
+) -> Encoder:
+    """Build the encoder of a configuration.
+
+    One that knows of grids is told that of its input, and one that knows of edges how many features they have.
 
     >>> build_encoder(ENCODER_CONFIGS["window"](size=1, hidden=6), 4).width
     6
     """
-    build = ENCODERS[config.kind]
-    if grid is not None and getattr(build, "reads_grid", False):
-        encoder: Encoder = build(config, input_width, grid=grid)  # type: ignore[call-arg]
+    build: Any = ENCODERS[config.kind]
+    encoder: Encoder
+    if edge_width and build.reads_edges:
+        encoder = build(config, input_width, edge_width=edge_width)
         return encoder
-    return build(config, input_width)
+    if grid is not None and build.reads_grid:
+        encoder = build(config, input_width, grid=grid)
+        return encoder
+    encoder = build(config, input_width)
+    return encoder
 
 
 if TYPE_CHECKING:
@@ -72,6 +83,7 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "EncoderSection",
+    "GraphEdges",
     "States",
     "build_encoder",
 ]
