@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,10 @@ class Text:
     raw: str = ""
     path: Path | None = None
     line: int | None = None
+    row: int = 0
+    """Its number among the rows of the data, from 0, counting those that were left out."""
+    part: str = ""
+    """What the column `TextColumns.part` says."""
 
     def error(self, message: str) -> DataError:
         """Return an error about this text, with its file and line."""
@@ -53,8 +58,12 @@ class TextColumns:
     """Of the files."""
     skip_bad: bool = False
     """Whether rows without a text or an answer are left out, and listed."""
+    part: str = ""
+    """Column that says to which part of the data a row belongs; empty: there is none."""
     label_columns: tuple[str, ...] = ()
     """0/1 columns, one per label, that stand in for `answer`."""
+    check: Callable[[str, Callable[[str], DataError]], object] | None = None
+    """(text, maker of errors): raises such an error for a text that is not of the expected form."""
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -79,6 +88,13 @@ def split_names(names: str) -> tuple[str, ...]:
 
 def read_text(row: TableRow, columns: TextColumns) -> Text:
     """Return the text of a row, without its answers."""
+    text = _text(row, columns)
+    if columns.check is not None:
+        columns.check(text.text, row.error)
+    return text
+
+
+def _text(row: TableRow, columns: TextColumns) -> Text:
     value = row.text(columns.text)
     check_characters(value, row.error)
     return Text(value, (), row.raw, row.path, row.line)
@@ -87,12 +103,16 @@ def read_text(row: TableRow, columns: TextColumns) -> Text:
 def read_answered(row: TableRow, columns: TextColumns) -> Text:
     """Return the text of a row with its answers.
 
-    Raises: IncompleteRowError for a row without a text or an answer.
+    Raises: IncompleteRowError for a row without a text or an answer, or with a text that `columns.check` refuses.
     """
-    text = read_text(row, columns)
+    text = _text(row, columns)
     incomplete = partial(IncompleteRowError, path=row.path, line=row.line)
     if not text.text.strip():
         raise incomplete(f"column {columns.text!r} is empty; fill it in or remove the row.")
+    if columns.check is not None:
+        columns.check(text.text, incomplete)
+    if columns.part:
+        text = replace(text, part=_field(row, columns.part).strip())
     if columns.answer_is_label:
         return replace(text, answers=_labels(row, columns))
     targets = [_field(row, column).strip() for column in columns.answers]

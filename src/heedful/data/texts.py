@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -104,13 +105,15 @@ def read_texts(paths: Sequence[str | Path], columns: TextColumns) -> Texts:
     """
     texts: list[Text] = []
     skipped: list[str] = []
+    number = itertools.count()
     for path in map(Path, paths):
         check_file(path)
         before = len(texts)
         lines = iterate_lines(path, columns.encoding)
         for row in columns.table(path).rows(path, lines, (columns.text, *columns.answers)):
+            index = next(number)
             try:
-                texts.append(read_answered(row, columns))
+                texts.append(replace(read_answered(row, columns), row=index))
             except IncompleteRowError as error:
                 if not columns.skip_bad:
                     raise
@@ -134,7 +137,7 @@ def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, na
     for number, fields in enumerate(rows, start=1):
         row = TableRow(Path(f"example {number} of {name}"), None, "", fields)
         try:
-            texts.append(read_answered(row, columns))
+            texts.append(replace(read_answered(row, columns), row=number - 1))
         except IncompleteRowError as error:
             if not columns.skip_bad:
                 raise

@@ -267,6 +267,30 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         prediction_file="labelled.tsv",
         predict_summary="Label the cells of the images of a folder",
     ),
+    "classify-molecules": TaskEntry(
+        module="heedful.tasks.molecules",
+        attribute="CLASSIFY",
+        options=(*options.MOLECULES, options.LABEL, options.ENCODER, options.CLASS_WEIGHTS),
+        summary="Train a classifier of molecules: one or several labels per SMILES.",
+        description="For toxicity, activity, odour. Atoms are nodes and bonds edges of a graph; the encoders gat, "
+        "gatv2 and graph-transformer attend along the bonds, all others to any atom.",
+        train_examples=(
+            "--train toxic.csv --label toxic --split scaffold_balanced --out runs/toxic",
+        ),
+        config_example=("--encoder gat", "--train toxic.csv"),
+        predict_summary="Classify the molecules of a table, in its own format",
+    ),
+    "regress-molecules": TaskEntry(
+        module="heedful.tasks.molecules",
+        attribute="REGRESS",
+        options=(*options.MOLECULES, options.TARGET, options.ENCODER),
+        summary="Train a regressor of molecules: one or several numbers per SMILES.",
+        description="For solubility, binding, boiling points. With several columns (--target A,B) a molecule may lack "
+        "some of the numbers.",
+        train_examples=("--train measured.csv --target logS --split random --out runs/solubility",),
+        config_example=("--encoder graph-transformer", "--train measured.csv"),
+        predict_summary="Predict the targets of the molecules of a table, in its own format",
+    ),
 }
 """Task name, as in `heedful train NAME` -> its entry."""
 

@@ -95,6 +95,16 @@ def parse_smiles(smiles: str, error: Callable[[str], DataError] = DataError) -> 
     return molecule
 
 
+def atom_names(smiles: str) -> list[str]:
+    """Return the element and the number of each atom, from 1, in the order of the SMILES.
+
+    >>> atom_names("OCC")
+    ['O1', 'C2', 'C3']
+    """
+    atoms = parse_smiles(smiles).GetAtoms()
+    return [f"{atom.GetSymbol()}{number}" for number, atom in enumerate(atoms, start=1)]
+
+
 def canonical_smiles(smiles: str) -> str:
     """Return RDKit's canonical spelling, the same for all spellings of a molecule.
 

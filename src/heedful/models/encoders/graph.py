@@ -86,6 +86,8 @@ class GraphEncoder(Encoder):
             )
             for _ in range(config.layers)
         )
+        for layer in self.layers:
+            layer.kind = "encoder"  # as what its attention is shown
         norm = nn.LayerNorm if config.residual else nn.Identity
         self.norms = nn.ModuleList(norm(config.width) for _ in range(config.layers + 1))
         self.dropout = Dropout(config.dropout)
