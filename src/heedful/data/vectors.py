@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from heedful.data.files import iterate_lines
 from heedful.data.words import canonical
 from heedful.errors import DataError, RunError
+from heedful.stored_files import read_json
 
 SIZES: Final = "vectors.json"
 """The file of a run folder that holds the `VectorSizes`."""
@@ -54,10 +55,10 @@ class VectorSizes:
         path = folder / SIZES
         if not path.exists():
             return None
+        values: Any = read_json(path)
         try:
-            values: Any = json.loads(path.read_text(encoding="utf-8"))
             sizes = cls(**values)
-        except (OSError, ValueError, TypeError):
+        except TypeError:
             raise RunError(f"{path}: damaged or truncated; copy it again.") from None
         if not all(isinstance(size, int) and size >= 0 for size in asdict(sizes).values()):
             raise RunError(f"{path}: damaged: expected sizes of 0 or more; copy it again.")

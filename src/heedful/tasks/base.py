@@ -200,7 +200,7 @@ class Task:
         """
         folder = run_folder.check(run, self.name)
         try:
-            return read_configuration(self.configuration, folder / run_folder.CONFIGURATION)
+            return read_configuration(self.configuration, run_folder.configuration_file(folder))
         except OptionError as error:
             raise RunError(f"the run's configuration is invalid: {error}") from None
 

@@ -18,6 +18,7 @@ from heedful.data.lexicon import Lexicon
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import RunError
 from heedful.inputs.base import Input
+from heedful.stored_files import read_json
 from heedful.tasks.streaming import predict_in_order
 from heedful.tasks.upgrade import upgrade_weights
 
@@ -33,10 +34,7 @@ def read_layout(folder: Path) -> dict[str, Any]:
     path = folder / LAYOUT
     if not path.exists():
         return {}
-    try:
-        layout = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is corrupt ({error}); copy the run folder again") from None
+    layout = read_json(path)
     if not isinstance(layout, dict):
         raise RunError(f"{path} is corrupt; copy the run folder again")
     return layout
