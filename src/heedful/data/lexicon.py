@@ -108,7 +108,7 @@ def load_lexicons(path: Path, names: Sequence[str]) -> list[Lexicon]:
 
 def _read(path: Path) -> dict[str, Any]:
     content: Any = read_json(path)
-    if not isinstance(content, dict) or content.get("format") not in _FORMATS:
+    if not isinstance(content, dict) or content.get("format") not in tuple(_FORMATS):
         raise RunError(
             f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
         )

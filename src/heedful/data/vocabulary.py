@@ -210,7 +210,7 @@ class Vocabulary:
             RunError: the file is missing, damaged, or in another format.
         """
         content = read_json(Path(path))
-        if not isinstance(content, dict) or content.get("format") not in _FORMATS:
+        if not isinstance(content, dict) or content.get("format") not in tuple(_FORMATS):
             raise RunError(
                 f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
             )
