@@ -11,18 +11,23 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from heedful.errors import RunError
+from heedful.errors import RunError, shown
+from heedful.stored_files import JsonError, check_stored, parse_json, read_json_lines, read_stored
 
 MARKER = "heedful.json"
 CONFIGURATION = "config.toml"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 SKIPPED = "skipped.txt"
+
+MARKER_BYTES = 2**20
+"""Maximum size of the marker file."""
 
 FORMAT = 2
 """Format that is written; formats from 1 on can be read."""
@@ -43,7 +48,7 @@ def create(folder: str | Path, task: str) -> Path:
 def is_run(folder: Path) -> bool:
     """Return whether a folder has the marker file of a run of any format."""
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker = parse_json(read_stored(folder / MARKER, MARKER_BYTES))
     except (OSError, ValueError):
         return False
     return isinstance(marker, dict) and "task" in marker
@@ -82,7 +87,7 @@ def check(folder: str | Path, task: str) -> Path:
     """
     got = read_task(folder)
     if got != task:
-        raise RunError(f"{folder} is a run of the task {got!r}; expected {task!r}")
+        raise RunError(f"{folder} is a run of the task {shown(got)}; expected {task!r}")
     return Path(folder)
 
 
@@ -114,13 +119,13 @@ def _read_marker(folder: str | Path) -> tuple[str, int]:
             f"{folder} is not a run folder: it has no {MARKER}; give the folder that training wrote to (--out)"
         )
     try:
-        content = json.loads(marker.read_text(encoding="utf-8"))
+        content = parse_json(read_stored(marker, MARKER_BYTES))
         task, format_number = str(content["task"]), content["format"]
-    except (ValueError, KeyError, TypeError):
+    except (JsonError, KeyError, TypeError):
         raise RunError(f"{marker} is corrupt; copy the folder again or retrain") from None
     if format_number not in range(1, FORMAT + 1):
         raise RunError(
-            f"{folder} has format {format_number}, but this version of Heedful reads formats 1 to {FORMAT}; "
+            f"{folder} has format {shown(format_number)}, but this version of Heedful reads formats 1 to {FORMAT}; "
             "use the version that wrote it"
         )
     return task, format_number
@@ -155,6 +160,40 @@ def write_tensors(
     write_bytes(path, save(copies, metadata=dict(metadata or {})))
 
 
+def configuration_file(folder: Path) -> Path:
+    """Return the configuration file of a run folder.
+
+    Raises: RunError for a file that is missing, a pipe or a device, or a link out of the folder.
+    """
+    path = folder / CONFIGURATION
+    if not path.exists():
+        raise RunError(f"{path} is missing; copy the run folder again or retrain")
+    check_stored(path)
+    return path
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the events of metrics.jsonl, oldest first.
+
+    Raises: RunError for a file that is missing, damaged or cut off, naming the line.
+    """
+    path = folder / METRICS
+    events = list(read_json_lines(path))
+    for number, event in enumerate(events, start=1):
+        if not isinstance(event.get("event"), str):
+            raise RunError(f"{path}, line {number}: expected a JSON object with the key 'event'")
+    return events
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read the names and shapes of the tensors of a safetensors file, without the tensors.
+
+    Raises: RunError, see `read_tensors`.
+    """
+    with _reading(path), safe_open(path, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Read the metadata of a safetensors file.
 
@@ -179,6 +218,7 @@ def _reading(path: Path) -> Iterator[None]:
     advice = "copy the run folder again, resume its training or retrain"
     if not path.exists():
         raise RunError(f"{path} is missing; {advice}")
+    check_stored(path)
     try:
         yield
     except (SafetensorError, OSError, ValueError) as error:

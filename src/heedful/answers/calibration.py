@@ -13,6 +13,7 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.errors import RunError, count
+from heedful.stored_files import read_json
 
 CALIBRATION: Final = "calibration.json"
 """The file of a run folder that holds the temperature; a run without one has temperature 1."""
@@ -49,12 +50,12 @@ class Calibration:
         path = folder / CALIBRATION
         if not path.exists():
             return None
+        content: Any = read_json(path)
         try:
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
             known = content.pop("format") == _FORMAT
             read = cls(**content)
             valid = known and math.isfinite(read.temperature) and read.temperature > 0
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        except (TypeError, AttributeError, KeyError):
             valid = False
         if not valid:
             raise RunError(f"{path} is damaged; copy the run folder again or retrain")

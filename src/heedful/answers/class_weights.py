@@ -13,6 +13,7 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.errors import RunError
+from heedful.stored_files import read_json
 
 CLASS_WEIGHTS: Final = "class_weights.json"
 """The file of a run folder that holds the weights, for resuming its training."""
@@ -123,10 +124,10 @@ def load_weights(folder: Path, weighting: str) -> Weights | None:
     if weighting == "none":
         return None
     path = folder / CLASS_WEIGHTS
+    content: Any = read_json(path)
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] == _FORMAT:
             return tuple(tuple(map(float, row)) for row in content["weights"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         pass
-    raise RunError(f"{path} is missing or damaged; copy the run folder again or retrain")
+    raise RunError(f"{path} is damaged; copy the run folder again or retrain")

@@ -21,7 +21,7 @@ from heedful.data.dataset import Dataset
 from heedful.data.number import parse_number
 from heedful.data.standardize import Standardizer
 from heedful.data.text_rows import split_names
-from heedful.errors import OptionError
+from heedful.errors import OptionError, RunError
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
 from heedful.models.model import Batch, Model
@@ -222,6 +222,11 @@ def _from_weights(folder: Path) -> Standardizer | None:
     """Return the mean and scale of a format 1 run, which stores them among the weights; None for later formats."""
     if run_folder.read_format(folder) > 1:
         return None
-    tensors, _ = run_folder.read_tensors(folder / run_folder.WEIGHTS)
-    mean, scale = (tensors[name].double().numpy() for name in ("target_mean", "target_scale"))
-    return Standardizer(mean, scale)
+    path, names = folder / run_folder.WEIGHTS, ("target_mean", "target_scale")
+    tensors, _ = run_folder.read_tensors(path)
+    if not set(names) <= set(tensors):
+        raise RunError(f"{path} holds no {' and '.join(names)}; copy the run folder again")
+    mean, scale = (tensors[name].double().numpy() for name in names)
+    standardizer = Standardizer(mean, scale)
+    standardizer.check(path)
+    return standardizer

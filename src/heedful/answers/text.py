@@ -26,7 +26,7 @@ from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.vocabulary import Vocabulary
 from heedful.decode.beam import Hypothesis, beam_search
-from heedful.errors import OptionError
+from heedful.errors import OptionError, RunError
 from heedful.inputs.pieces import PieceBatch, encode_in_chunks
 from heedful.models.base import EncoderDecoder
 from heedful.models.config import Section
@@ -35,12 +35,14 @@ from heedful.models.frequency import attention_to_frequent, keep_probability, sa
 from heedful.nn.cross_entropy import smoothed_cross_entropy
 
 TARGET_VOCABULARY: Final = "target_vocabulary.json"
+LARGEST_BEAM: Final = 1000
+"""Hypotheses kept a source at most; the memory of a search grows with them."""
 
 
 class DecodingConfig(Section):
     """Beam search for evaluation and prediction."""
 
-    beam: int = Field(5, ge=1, description="Beam size; 1: greedy search.")
+    beam: int = Field(5, ge=1, le=LARGEST_BEAM, description="Beam size; 1: greedy search.")
     length_penalty: float = Field(
         1.0,
         ge=0,
@@ -49,14 +51,16 @@ class DecodingConfig(Section):
     max_length_ratio: float = Field(
         2.0,
         gt=0,
+        le=100,
         description="Maximum target tokens: this many per source token, plus 10.",
     )
     batch_tokens: int = Field(
-        8192, ge=1, description="Maximum source tokens in a batch, padding included."
+        8192, ge=1, le=2**24, description="Maximum source tokens in a batch, padding included."
     )
     chunk: int = Field(
         512,
         ge=1,
+        le=2**20,
         description="Lines read, sorted by length and translated at once; output keeps the input order.",
     )
 
@@ -205,8 +209,8 @@ class GeneratedText(Answer[Generated]):
     def check_search(self, search: Mapping[str, Any]) -> None:
         super().check_search(search)
         beam, length_penalty, nbest = self._search(**search)
-        if beam < 1:
-            raise OptionError(f"beam must be at least 1; got {beam}.")
+        if not 1 <= beam <= LARGEST_BEAM:
+            raise OptionError(f"beam must be at least 1 and at most {LARGEST_BEAM:,}; got {beam}.")
         if not 1 <= nbest <= beam:
             raise OptionError(f"nbest must be from 1 to the beam, {beam}; got {nbest}.")
         if not 0 <= length_penalty < float("inf"):
@@ -237,6 +241,10 @@ class GeneratedText(Answer[Generated]):
             max_length=(self.decoding.max_length_ratio * batch.lengths).long() + 10,
             nbest=nbest,
         )
+        if not all(hypotheses):
+            raise RunError(
+                "the model gives a text no score that is a number: its weights are damaged or too large; retrain it"
+            )
         return [Generated(tuple(map(self._candidate, each))) for each in hypotheses]
 
     def _candidate(self, hypothesis: Hypothesis) -> Candidate:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Columns, Encoding, Json, Quiet, Run, Threshold
+from heedful.cli.options import Beam, Columns, Encoding, Json, MaxLine, Quiet, Run, Threshold
 from heedful.cli.output import Output, duration
 from heedful.errors import OptionError
 
@@ -30,6 +30,7 @@ def evaluate(
     ] = None,
     columns: Columns = None,
     encoding: Encoding = None,
+    max_line: MaxLine = None,
     column: Annotated[
         str | None,
         typer.Option(
@@ -80,7 +81,7 @@ def evaluate(
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
     reading: dict[str, Any] = {
-        "columns": columns, "tokens": tokens, "encoding": encoding, "skip_bad": skip_bad
+        "columns": columns, "tokens": tokens, "encoding": encoding, "max_line": max_line, "skip_bad": skip_bad
     }  # fmt: skip
     search = task.check_options(
         {**reading, "beam": beam, "by_length": by_length, "threshold": threshold}

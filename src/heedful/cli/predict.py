@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Encoding, Json, Quiet, Run, Threshold
+from heedful.cli.options import Beam, Encoding, Json, MaxLine, Quiet, Run, Threshold
 from heedful.cli.output import Output, duration, write_json
 from heedful.cli.output_files import atomic_writer, check_writable
 from heedful.errors import DataError, OptionError
@@ -82,6 +82,7 @@ def predict(
         ),
     ] = None,
     encoding: Encoding = None,
+    max_line: MaxLine = None,
     text: Annotated[
         bool | None,
         typer.Option(
@@ -133,6 +134,7 @@ def predict(
             "alignments": alignments,
             "column": column,
             "encoding": encoding,
+            "max_line": max_line,
             "probabilities": probabilities,
             "threshold": threshold,
             "top_k": top_k,
@@ -147,7 +149,7 @@ def predict(
     added = [] if json else predictor.answer.class_columns(name, classes)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    data = read_otherwise(config.data, encoding=encoding)
+    data = read_otherwise(config.data, encoding=encoding, max_line=max_line)
     stream = _open_stream(file, reader, data, output_format)
     output = Output(json=json, quiet=quiet, data=True)
     if is_typed:
@@ -205,10 +207,11 @@ def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> 
     Raises: DataError naming file and line, also for an empty file.
     """
     from heedful.cli.input_lines import STANDARD_INPUT, check_all
+    from heedful.stored_files import is_regular
 
     stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
-    if reader.reads_lines and file != STANDARD_INPUT and Path(file).is_file():
-        check_all(stream.items(), file, data.encoding)
+    if reader.reads_lines and file != STANDARD_INPUT and is_regular(file):
+        check_all(stream.items(), file, data)
         stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
     return stream
 
@@ -219,20 +222,25 @@ def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
     Raises: OptionError for standard input if the reader needs a whole file.
     """
     from heedful.cli.input_lines import STANDARD_INPUT, standard_input
-    from heedful.data.files import check_file, iterate_lines
+    from heedful.data.files import iterate_lines
+    from heedful.data.opening import check_file
+    from heedful.data.tables import extension
+    from heedful.stored_files import is_regular
     from heedful.tasks.readers.base import InputFile
 
+    # standard input has no extension: its format is that of the training data
+    learned = data.train[0] if data.train else "standard input"
     if file == STANDARD_INPUT:
         if not reads_lines:
             raise OptionError("name a FILE; series are not read from standard input")
-        # standard input has no extension: its format is that of the training data
-        name = data.train[0] if data.train else "standard input"
-        lines = standard_input(data.encoding)
-        return InputFile(Path("standard input"), name, lines, own_name=False)
-    check_file(file)
+        lines = standard_input(data)
+        return InputFile(Path("standard input"), learned, lines, own_name=False)
+    check_file(file, may_be_pipe=reads_lines)
     if not reads_lines:
         return InputFile(Path(file), file, iter(()))
-    return InputFile(Path(file), file, iterate_lines(file, data.encoding))
+    lines = iterate_lines(file, data.encoding, max_line=data.max_line, may_be_pipe=True)
+    own_name = is_regular(file) or bool(extension(Path(file)))
+    return InputFile(Path(file), file if own_name else learned, lines, own_name)
 
 
 class _PredictionWriter:

@@ -68,9 +68,9 @@ def check_folder(plan: Plan, folder: Path, data: str) -> bool:
         return False
     advice = "name another folder with --out"
     try:
-        values = json.loads(marker.read_text(encoding="utf-8"))
+        values = read_json(marker)
         version, identity = values["format"], (values["task"], values["data"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (RunError, KeyError, TypeError):
         raise RunError(f"{marker} is not the file of a comparison; {advice}") from None
     if version != FORMAT:
         raise RunError(f"{marker} has format {version}, this Heedful reads {FORMAT}; {advice}")
@@ -85,7 +85,7 @@ def _check_run(plan: Plan, run: Path, job: Job) -> None:
     file = run / run_folder.CONFIGURATION
     if not file.exists():
         return
-    saved = read_configuration(plan.task.configuration, file)
+    saved = read_configuration(plan.task.configuration, run_folder.configuration_file(run))
     # compares validated values, so that a list in the file equals a tuple
     if saved != job.config:
         key = _difference(saved.model_dump(), job.config.model_dump())

@@ -97,6 +97,6 @@ def outcome_from_dict(values: dict[str, Any]) -> Outcome:
 def load_outcome(path: Path) -> Outcome | None:
     """Read a saved outcome; None if the file is missing or invalid."""
     try:
-        return outcome_from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return outcome_from_dict(read_json(path))
+    except (RunError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -102,8 +101,7 @@ def _finished(folder: Path) -> bool:
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / run_folder.METRICS).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return run_folder.read_metrics(folder)
 
 
 def _curve_point(event: dict[str, Any], metric: str) -> Point:

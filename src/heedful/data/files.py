@@ -6,18 +6,17 @@ import gzip
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from heedful.data.dataset import Dataset, repeat_to_length
 from heedful.data.decoding import UTF8, decode_lines
+from heedful.data.opening import MAX_LINE, check_file, open_lines
 from heedful.data.tables import table_format
-from heedful.errors import DataError, nearest
+from heedful.errors import DataError
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -118,22 +117,35 @@ def _scripts(text: str) -> set[str]:
 
 
 def iterate_lines(
-    path: str | Path, encoding: str = UTF8, *, advice: str = "--encoding"
+    path: str | Path,
+    encoding: str = UTF8,
+    *,
+    max_line: int = MAX_LINE,
+    advice: str = "--encoding",
+    may_be_pipe: bool = False,
 ) -> Iterator[str]:
     """Lazily yield the lines of a text file, plain or gzipped.
 
-    Gzip is detected by the first bytes, not by the file name. `encoding` and `advice` are those of `decode_lines`.
+    Gzip is detected by the first bytes, not by the file name.
+
+    Args:
+        path: the file.
+        encoding: as for `decode_lines`.
+        max_line: the maximum bytes of a line.
+        advice: as for `decode_lines`.
+        may_be_pipe: whether the path may be a pipe, which can be read only once.
 
     Raises:
-        DataError: the file is missing (the nearest file name is suggested), is a folder, cannot be opened,
-            is in another encoding, or is damaged or truncated gzip data.
+        DataError: the file is missing (the nearest file name is suggested), is a folder, a pipe or a device, cannot
+            be opened, is in another encoding, holds a line that is too long, or is gzip data that are damaged,
+            truncated, or expand beyond the limits of `open_lines`.
         OptionError: an unknown encoding.
     """
     path = Path(path)
     number = 0
     try:
-        with _open_bytes(path) as stream:
-            for line in decode_lines(stream, path, encoding, advice=advice):
+        with open_lines(path, max_line, may_be_pipe=may_be_pipe) as stream:
+            for line in decode_lines(stream, path, encoding, max_line=max_line, advice=advice):
                 number += 1
                 yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -144,61 +156,34 @@ def iterate_lines(
         ) from None
 
 
-@contextmanager
-def _open_bytes(path: Path) -> Iterator[Iterable[bytes]]:
-    check_file(path)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}.", path=path) from None
-    with file:
-        # Peek instead of reopening: a pipe can be read only once.
-        start = file.peek(len(_GZIP_MAGIC))
-        if start.startswith(_GZIP_MAGIC):
-            with gzip.open(file) as decompressed:
-                yield decompressed
-        elif start and path.suffix == ".gz":
-            raise DataError(
-                "the name ends in .gz but the file is not gzip data; rename or compress it.",
-                path=path,
-            )
-        else:
-            yield file
-
-
-def check_file(path: str | Path) -> None:
-    """Check that a path is a file, without opening it.
-
-    Raises:
-        DataError: the file is missing (the nearest file name is suggested), or is a folder.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise DataError("this is a folder; expected a file.", path=path)
-    if not path.exists():
-        raise _missing_file(path)
-
-
-def read_lines(path: str | Path, encoding: str = UTF8) -> list[str]:
+def read_lines(path: str | Path, encoding: str = UTF8, *, max_line: int = MAX_LINE) -> list[str]:
     """Read the lines of a text file, plain or gzipped, including empty ones.
 
     Raises:
         DataError: as `iterate_lines`, or the file is empty.
     """
-    lines = list(iterate_lines(path, encoding))
+    lines = list(iterate_lines(path, encoding, max_line=max_line))
     if not lines:
         raise DataError("the file is empty.", path=path)
     return lines
 
 
-def read_pairs(source_path: str | Path, target_path: str | Path, encoding: str = UTF8) -> Pairs:
+def read_pairs(
+    source_path: str | Path,
+    target_path: str | Path,
+    encoding: str = UTF8,
+    *,
+    max_line: int = MAX_LINE,
+) -> Pairs:
     """Read two line-aligned files: line i of the target belongs to line i of the source.
 
     Raises:
         DataError: a file is missing, empty or not UTF-8; the files differ in length (names the shorter one
             and its last line); a line is empty.
     """
-    source, target = (read_lines(path, encoding) for path in (source_path, target_path))
+    source, target = (
+        read_lines(path, encoding, max_line=max_line) for path in (source_path, target_path)
+    )
     if len(source) != len(target):
         (few, short), (many, long) = sorted(
             [(len(source), source_path), (len(target), target_path)], key=lambda item: item[0]
@@ -215,7 +200,13 @@ def read_pairs(source_path: str | Path, target_path: str | Path, encoding: str =
     return Pairs(source, target, name=f"{Path(source_path).name} + {Path(target_path).name}")
 
 
-def read_table(path: str | Path, columns: tuple[str, str], encoding: str = UTF8) -> Pairs:
+def read_table(
+    path: str | Path,
+    columns: tuple[str, str],
+    encoding: str = UTF8,
+    *,
+    max_line: int = MAX_LINE,
+) -> Pairs:
     """Read two columns of a TSV, CSV or JSON Lines file, plain or gzipped.
 
     The file extension selects the format: .tsv or .tab, .csv, .jsonl or .ndjson, optionally followed by .gz.
@@ -226,6 +217,7 @@ def read_table(path: str | Path, columns: tuple[str, str], encoding: str = UTF8)
         path: the file.
         columns: the names (or numbers) of the source and the target column.
         encoding: of the file.
+        max_line: the maximum bytes of a line.
 
     Raises:
         DataError: as `read_lines`; an unknown format; a missing column (the nearest name is suggested); a row
@@ -236,7 +228,7 @@ def read_table(path: str | Path, columns: tuple[str, str], encoding: str = UTF8)
     table = table_format(Path(path), advice=", or give two line-aligned files")
     source: list[str] = []
     target: list[str] = []
-    for row in table.rows(Path(path), iterate_lines(path, encoding), columns):
+    for row in table.rows(Path(path), iterate_lines(path, encoding, max_line=max_line), columns):
         for texts, column in zip((source, target), columns, strict=True):
             line = _LINE_BREAK.sub(" ", row.text(column))
             _check_not_empty(line, f"column {column!r}", path, row.line)
@@ -253,15 +245,3 @@ def _check_not_empty(text: str, what: str, path: str | Path, number: int | None)
             path=path,
             line=number,
         )
-
-
-def _missing_file(path: Path) -> DataError:
-    folder = path.parent
-    if not folder.is_dir():
-        return DataError(f"no such file, and no folder {str(folder)!r}.", path=path)
-    try:
-        near = nearest(path.name, sorted(entry.name for entry in folder.iterdir()))
-    except OSError:
-        near = None
-    hint = f" did you mean {str(folder / near)!r}?" if near else ""
-    return DataError(f"no such file{';' if hint else '.'}{hint}", path=path)

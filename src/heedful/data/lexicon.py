@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from heedful.data.words import RULES
 from heedful.errors import RunError
+from heedful.stored_files import read_json
 
 VOCABULARY: Final = "vocabulary.json"
 """The file of a run folder that holds its lexicons."""
@@ -106,15 +107,8 @@ def load_lexicons(path: Path, names: Sequence[str]) -> list[Lexicon]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"{path}: the vocabulary cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise RunError(
-            f"{path}: the vocabulary is damaged or truncated ({error}); copy it again."
-        ) from None
-    if not isinstance(content, dict) or content.get("format") not in _FORMATS:
+    content: Any = read_json(path)
+    if not isinstance(content, dict) or content.get("format") not in tuple(_FORMATS):
         raise RunError(
             f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
         )

@@ -33,6 +33,15 @@ def read_number(text: str) -> float | None:
     return None
 
 
+def is_count(text: str) -> bool:
+    """Return whether a text is a whole number of at most 9 decimal digits, such as the number of a column.
+
+    >>> is_count("12"), is_count("-1"), is_count("9" * 5000)
+    (True, False, False)
+    """
+    return len(text) < 10 and text.isdecimal()
+
+
 def number_advice(text: str) -> str:
     """Say how a text that is no number may have to be written.
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.errors import RunError
+from heedful.stored_files import read_json
 
 Values = NDArray[np.float64]
 
@@ -55,10 +56,28 @@ class Standardizer:
 
         Raises: RunError for a file that is missing or damaged.
         """
+        values = read_json(path)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(np.array(values["mean"], float), np.array(values["scale"], float)), values
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing; copy the run folder again or train anew") from None
-        except (OSError, ValueError, KeyError, TypeError):
+            standardizer = cls(np.array(values["mean"], float), np.array(values["scale"], float))
+        except (ValueError, KeyError, TypeError):
             raise RunError(f"{path} is damaged; copy the run folder again or train anew") from None
+        standardizer.check(path)
+        return standardizer, values
+
+    def check(self, path: Path) -> None:
+        """Check what was read of a file: numbers, or equally many of one or more features.
+
+        Raises: RunError for a mean that is not finite, or a scale that is not above 0.
+        """
+        mean, scale = self.mean, self.scale
+        if not (
+            mean.shape == scale.shape
+            and mean.ndim < 2
+            and mean.size
+            and np.isfinite(mean).all()
+            and (np.isfinite(scale) & (scale > 0)).all()
+        ):
+            raise RunError(
+                f"{path} is damaged: expected a finite mean and a scale above 0 of each feature; copy the run folder "
+                "again or train anew"
+            )

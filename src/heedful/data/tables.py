@@ -13,6 +13,7 @@ from typing import Final
 
 from heedful.data.delimiters import are_numbers, detect_delimiter, split_fields
 from heedful.data.json_lines import parse_object
+from heedful.data.opening import MAX_ROW
 from heedful.data.table_rows import TableRow, check_columns, check_new_columns
 from heedful.errors import DataError
 
@@ -162,7 +163,16 @@ class CsvTable(TsvTable):
         raw_lines: list[str] = []
 
         def recording() -> Iterator[str]:
+            length = 0
             for line in lines:
+                length = len(line) + (length if raw_lines else 0)
+                if raw_lines and length > MAX_ROW:
+                    raise DataError(
+                        f"the row that starts here is longer than {MAX_ROW:,} characters; a quotation mark may not be "
+                        "closed.",
+                        path=path,
+                        line=start,
+                    )
                 raw_lines.append(line)
                 yield line + "\n"
 

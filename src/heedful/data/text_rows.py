@@ -11,6 +11,7 @@ from pathlib import Path
 from heedful.data.decoding import UTF8
 from heedful.data.indicator_columns import labels_of_columns
 from heedful.data.number import parse_number
+from heedful.data.opening import MAX_LINE
 from heedful.data.table_rows import TableRow, check_columns
 from heedful.data.tables import Table, table_format
 from heedful.data.words import canonical, check_characters
@@ -51,6 +52,8 @@ class TextColumns:
     separated by commas."""
     encoding: str = UTF8
     """Of the files."""
+    max_line: int = MAX_LINE
+    """Maximum bytes of a line."""
     skip_bad: bool = False
     """Whether rows without a text or an answer are left out, and listed."""
     label_columns: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from heedful.data.files import iterate_lines
 from heedful.data.words import canonical
 from heedful.errors import DataError, RunError
+from heedful.stored_files import read_json
 
 SIZES: Final = "vectors.json"
 """The file of a run folder that holds the `VectorSizes`."""
+_COUNT: Final = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,13 @@ class VectorSizes:
         path = folder / SIZES
         if not path.exists():
             return None
+        values: Any = read_json(path)
         try:
-            values: Any = json.loads(path.read_text(encoding="utf-8"))
             sizes = cls(**values)
-        except (OSError, ValueError, TypeError):
+        except TypeError:
             raise RunError(f"{path}: damaged or truncated; copy it again.") from None
-        if not all(isinstance(size, int) and size >= 0 for size in asdict(sizes).values()):
+        known = asdict(sizes).values()
+        if not all(isinstance(size, int) and 0 <= size < 2**53 for size in known):
             raise RunError(f"{path}: damaged: expected sizes of 0 or more; copy it again.")
         return sizes
 
@@ -103,7 +107,7 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
     width = declared = read = 0
     for number, line in enumerate(iterate_lines(path, advice=""), start=1):
         fields = line.rstrip(" ").split(" ")
-        if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+        if number == 1 and len(fields) == 2 and all(map(_COUNT.fullmatch, fields)):
             declared, width = int(fields[0]), int(fields[1])
             continue
         if not line.strip():

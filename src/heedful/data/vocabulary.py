@@ -25,6 +25,7 @@ from heedful.data.hf_tokenizers import (
 from heedful.data.vocabulary_training import LEARNERS
 from heedful.data.words import RULES, SPACE_MARK, normalise, starts_unspaced
 from heedful.errors import DataError, OptionError, RunError, unknown_choice
+from heedful.stored_files import read_json
 
 UNKNOWN_TEXT = "⁇"
 """Decoded form of an unknown piece."""
@@ -208,15 +209,8 @@ class Vocabulary:
         Raises:
             RunError: the file is missing, damaged, or in another format.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RunError(f"{path}: the vocabulary cannot be read: {error.strerror}.") from None
-        except (ValueError, RecursionError) as error:
-            raise RunError(
-                f"{path}: the vocabulary is damaged or truncated ({error}); copy it again."
-            ) from None
-        if not isinstance(content, dict) or content.get("format") not in _FORMATS:
+        content = read_json(Path(path))
+        if not isinstance(content, dict) or content.get("format") not in tuple(_FORMATS):
             raise RunError(
                 f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +63,7 @@ def write_report(
             Paragraph("", lead or default_lead),
             *results,
             *([Maps("Attention weights", examples)] if examples else []),
-            *validation_sections(predictor.answer, task.examples, read_metrics(run)),
+            *validation_sections(predictor.answer, task.examples, run_folder.read_metrics(run)),
             *_answer_tables(predictor, data),
             Code("What next", next_commands(predictor, run, data)),
         ],
@@ -113,12 +112,6 @@ def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
         (f"heedful evaluate {folder} --test {test}", description),
         (f"heedful predict {folder} FILE > {entry.prediction_file}", entry.predict_summary),
     ]
-
-
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl: one event per line."""
-    lines = (run / run_folder.METRICS).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def validation_sections(

@@ -22,6 +22,7 @@ from heedful.models.model import AnyModel, Ensemble, Model
 from heedful.tasks.batches import Batches
 from heedful.tasks.predictor import Predictor, read_layout
 from heedful.tasks.readers.base import Reader
+from heedful.tasks.size_check import check_size
 
 
 class TrainingBatch(NamedTuple):
@@ -135,6 +136,7 @@ class Task:
             ("data", "columns"),
             ("data", "tokens"),
             ("data", "encoding"),
+            ("data", "max_line"),
             ("data", "skip_bad"),
             ("prediction", "column"),
         ):
@@ -182,6 +184,18 @@ class Task:
         inputs, answer = self.input.load(config, folder), self.answer.load(config, folder)
         return self._predictor(config, inputs, answer, read_layout(folder))
 
+    def _reload_checked(self, config: Any, folder: Path) -> Predictor:
+        """Do as `reload`, for a folder that may come from a stranger.
+
+        Raises: RunError for a configuration of a larger model than the weights of the folder.
+        """
+        inputs, answer = self.input.load(config, folder), self.answer.load(config, folder)
+        try:
+            check_size(lambda: self.build(config, inputs, answer), folder / run_folder.WEIGHTS)
+            return self._predictor(config, inputs, answer, read_layout(folder))
+        except OptionError as error:
+            raise RunError(f"the run's configuration is invalid: {error}") from None
+
     def reload_finished(self, config: Any, folder: Path, train: Dataset) -> Predictor:
         """Do as `reload`, for a finished run that is trained further on `train`."""
         inputs = self.input.load(config, folder)
@@ -200,7 +214,7 @@ class Task:
         """
         folder = run_folder.check(run, self.name)
         try:
-            return read_configuration(self.configuration, folder / run_folder.CONFIGURATION)
+            return read_configuration(self.configuration, run_folder.configuration_file(folder))
         except OptionError as error:
             raise RunError(f"the run's configuration is invalid: {error}") from None
 
@@ -209,7 +223,7 @@ class Task:
 
         Raises: RunError for a folder that is missing, not a run of this task, truncated or corrupt.
         """
-        predictor = self.reload(self.load_config(run), Path(run))
+        predictor = self._reload_checked(self.load_config(run), Path(run))
         predictor.load_weights(Path(run))
         predictor.model.eval()
         return predictor
@@ -222,7 +236,7 @@ class Task:
         folder = Path(run)
         # What the training section changes is computed anew from the new data, and has no part in the model.
         training = self.load_config(folder).training
-        predictor = self.reload(config.model_copy(update={"training": training}), folder)
+        predictor = self._reload_checked(config.model_copy(update={"training": training}), folder)
         try:
             predictor.load_weights(folder)
         except RunError as error:

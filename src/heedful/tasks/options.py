@@ -85,6 +85,7 @@ def read_otherwise(
     column: str | None = None,
     tokens: str | None = None,
     encoding: str | None = None,
+    max_line: int | None = None,
     skip_bad: bool = False,
 ) -> Any:
     """Return the section `data` of a run with the options given for another file.
@@ -96,6 +97,7 @@ def read_otherwise(
         "column": column,
         "tokens": tokens,
         "encoding": encoding and canonical_name(encoding),
+        "max_line": max_line,
         "skip_bad": skip_bad,
     }
     return data.model_copy(update={name: value for name, value in chosen.items() if value})
@@ -277,6 +279,14 @@ ENCODING: Final = TaskOption(
     help="Encoding of the files, such as utf-16, cp1252 (Windows), gb18030 or shift_jis.",
     default="utf-8",
 )
+MAX_LINE: Final = TaskOption(
+    name="max_line",
+    setting="data.max_line",
+    metavar="BYTES",
+    help="Maximum length of a line of a text file; a longer one is an error.",
+    default="10000000",
+    is_number=True,
+)
 SKIP_BAD: Final = TaskOption(
     name="skip_bad",
     setting="data.skip_bad",
@@ -284,7 +294,7 @@ SKIP_BAD: Final = TaskOption(
     help="Leave out rows without a text or an answer; the run lists them in skipped.txt.",
     flag=True,
 )
-ROWS: Final = (ENCODING, SKIP_BAD)
+ROWS: Final = (ENCODING, MAX_LINE, SKIP_BAD)
 SERIES: Final = (
     train_files(
         "Training series: .ts; .npy; a .csv, .tsv or .jsonl table in long form (with --series) or per series; or "

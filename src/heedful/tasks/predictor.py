@@ -16,8 +16,9 @@ from heedful.config import write_toml
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
 from heedful.decode.evaluation_mode import evaluation_mode
-from heedful.errors import RunError
+from heedful.errors import RunError, unquoted
 from heedful.inputs.base import Input
+from heedful.stored_files import read_json
 from heedful.tasks.streaming import predict_in_order
 from heedful.tasks.upgrade import upgrade_weights
 
@@ -33,10 +34,7 @@ def read_layout(folder: Path) -> dict[str, Any]:
     path = folder / LAYOUT
     if not path.exists():
         return {}
-    try:
-        layout = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is corrupt ({error}); copy the run folder again") from None
+    layout = read_json(path)
     if not isinstance(layout, dict):
         raise RunError(f"{path} is corrupt; copy the run folder again")
     return layout
@@ -166,15 +164,24 @@ class Predictor:
     def load_weights(self, run: Path) -> None:
         """Load the weights of a run folder, including older formats.
 
-        Raises: RunError for a truncated or corrupt file, or weights that do not match the configuration.
+        Raises: RunError for a truncated or corrupt file, weights that do not match the configuration, and weights
+            that are not finite numbers.
         """
         path = run / run_folder.WEIGHTS
         tensors, _ = run_folder.read_tensors(path)
         upgraded = upgrade_weights(tensors, run_folder.read_format(run))
+        initial = self.model.state_dict()
+        for name, tensor in upgraded.items():
+            is_number = name not in initial or initial[name].is_floating_point()
+            if is_number and not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
+                raise RunError(
+                    f"{path} is damaged: {unquoted(name)} holds other values than finite numbers; copy the run folder "
+                    "again or retrain"
+                )
         try:
             self.model.load_state_dict(upgraded)
         except RuntimeError as error:
             raise RunError(
                 f"{path} does not match the model that {run_folder.CONFIGURATION} "
-                f"describes: {str(error).splitlines()[-1].strip()}"
+                f"describes: {unquoted(str(error).splitlines()[-1].strip())}"
             ) from None

@@ -168,11 +168,12 @@ class PredictionConfig(Section):
     """Batching and output of predictions."""
 
     batch_tokens: int = Field(
-        8192, ge=1, description="Maximum tokens or steps in a batch, padding included."
+        8192, ge=1, le=2**24, description="Maximum tokens or steps in a batch, padding included."
     )
     chunk: int = Field(
         512,
         ge=1,
+        le=2**20,
         description="Examples read, sorted by length and predicted at once; output keeps the input order.",
     )
 

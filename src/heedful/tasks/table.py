@@ -89,6 +89,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             ),
             options.COLUMNS,
             options.ENCODING,
+            options.MAX_LINE,
             options.MODEL,
             options.ATTENTION,
         ),
@@ -115,6 +116,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             valid_files("Validation sentences to select the best checkpoint, in the same format."),
             options.LABEL_COLUMN,
             options.ENCODING,
+            options.MAX_LINE,
             options.TOKEN_COLUMN,
             options.ENCODER,
         ),
@@ -173,6 +175,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         options=(
             *options.SERIES,
             options.ENCODING,
+            options.MAX_LINE,
             options.LABEL,
             options.ENCODER,
             options.CLASS_WEIGHTS,
@@ -190,7 +193,13 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "regress-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="REGRESS",
-        options=(*options.SERIES, options.ENCODING, options.TARGET, options.ENCODER),
+        options=(
+            *options.SERIES,
+            options.ENCODING,
+            options.MAX_LINE,
+            options.TARGET,
+            options.ENCODER,
+        ),
         summary="Train a time-series regressor: one number per series.",
         description="For a temperature, a duration, a load: any number that depends on a whole series.",
         train_examples=("--train builtin:waves --encoder convolution --out runs/delays",),
@@ -201,7 +210,13 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "tag-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="TAG",
-        options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
+        options=(
+            *options.SERIES,
+            options.ENCODING,
+            options.MAX_LINE,
+            options.LABEL,
+            options.ENCODER,
+        ),
         summary="Train a time-series tagger: one label per step.",
         description="For sleep stages, activities, faults: any state that changes from step to step.",
         train_examples=("--train builtin:waves --encoder gru --out runs/states",),
@@ -212,7 +227,13 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "forecast": TaskEntry(
         module="heedful.tasks.series",
         attribute="FORECAST",
-        options=(*options.SERIES, options.ENCODING, options.HORIZON, options.ENCODER),
+        options=(
+            *options.SERIES,
+            options.ENCODING,
+            options.MAX_LINE,
+            options.HORIZON,
+            options.ENCODER,
+        ),
         summary="Train a time-series forecaster.",
         description="Predicts the next --horizon steps. Without --valid, the last steps of each series are held out "
         "for validation. Errors are compared with a persistence forecast (the last value) and, with the setting "

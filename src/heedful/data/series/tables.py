@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from heedful.data.decoding import UTF8
-from heedful.data.files import check_file, iterate_lines
+from heedful.data.files import iterate_lines
 from heedful.data.number import number_advice, read_number
+from heedful.data.opening import MAX_LINE, check_file
 from heedful.data.series.series import Series, Values, as_values
 from heedful.data.series.ts import read_ts
 from heedful.data.table_rows import TableRow
 from heedful.data.tables import TABLES, extension, table_format
 from heedful.data.text_rows import split_names
 from heedful.data.words import canonical
-from heedful.errors import DataError
+from heedful.errors import DataError, unquoted
 
 MISSING = frozenset({"", "?", "na", "nan", "n/a", "null", "none"})
 """Spellings of a missing value; case-insensitive."""
@@ -47,6 +48,8 @@ class SeriesColumns:
     """Whether the answer is one label per step."""
     encoding: str = UTF8
     """Of the files of text."""
+    max_line: int = MAX_LINE
+    """Maximum bytes of a line of text."""
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -74,7 +77,7 @@ def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = Tru
     check_file(path)
     suffix = extension(path)
     if suffix == ".ts":
-        series = read_ts(path, columns.encoding)
+        series = read_ts(path, columns.encoding, columns.max_line)
     elif suffix == ".npy":
         series = [Series(_read_npy(path), name=path.stem, path=path)]
     elif suffix in TABLES:
@@ -100,26 +103,33 @@ def has_column(path: str | Path, columns: SeriesColumns) -> bool:
     check_file(path)
     if extension(path) not in TABLES:
         return False
-    lines = iterate_lines(path, columns.encoding)
+    lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
     first = next(table_format(path).rows(path, lines, []), None)
     return first is not None and columns.series in (*first.fields, *first.fields.values())
 
 
 def _read_npy(path: Path) -> Values:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        # Mapped into memory, a file that is smaller than its header says is an error instead of a huge array.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive of arrays")
+    except (
+        Exception
+    ) as error:  # the header is Python text, and so fails in as many ways as Python does
         raise DataError(
-            f"not a NumPy array of numbers ({error}); write it with numpy.save.", path=path
+            f"not a NumPy array of numbers ({unquoted(error)}); write it with numpy.save.",
+            path=path,
         ) from None
-    return as_values(array, partial(DataError, path=path))
+    return as_values(np.array(array), partial(DataError, path=path))
 
 
 def _read_table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterator[Series]:
     wanted = columns.answers if answers else ()
     required = [name for name in (columns.series, columns.time, columns.file) if name]
     required += [*wanted, *columns.columns]
-    rows = list(table_format(path).rows(path, iterate_lines(path, columns.encoding), required))
+    lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
+    rows = list(table_format(path).rows(path, lines, required))
     if not required:
         rows = _use_header(rows)
     if not rows:
@@ -215,6 +225,7 @@ def _read_referenced_file(
         answer=columns.answer if columns.each_step else "",
         each_step=columns.each_step,
         encoding=columns.encoding,
+        max_line=columns.max_line,
     )
     series = read_series(series_path, inner_columns, answers=bool(wanted) and columns.each_step)
     if len(series) != 1:

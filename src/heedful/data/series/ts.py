@@ -15,6 +15,7 @@ import numpy as np
 from heedful.data.decoding import UTF8
 from heedful.data.files import iterate_lines
 from heedful.data.number import number_advice, read_number
+from heedful.data.opening import MAX_LINE
 from heedful.data.series.series import Series
 from heedful.data.words import canonical
 from heedful.errors import DataError
@@ -22,13 +23,13 @@ from heedful.errors import DataError
 COMMENTS = ("#", "%")
 
 
-def read_ts(path: Path, encoding: str = UTF8) -> list[Series]:
+def read_ts(path: Path, encoding: str = UTF8, max_line: int = MAX_LINE) -> list[Series]:
     """Read a `.ts` file.
 
     Raises: DataError naming file and line, for a file without `@data`, time stamps, dimensions of unequal length,
         or a value that is not a number.
     """
-    lines = enumerate(iterate_lines(path, encoding), start=1)
+    lines = enumerate(iterate_lines(path, encoding, max_line=max_line), start=1)
     has_answer = _read_header(path, lines)
     series: list[Series] = []
     for number, line in lines:

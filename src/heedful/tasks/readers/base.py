@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from heedful.data.dataset import Dataset
 from heedful.data.decoding import UTF8, canonical_name
+from heedful.data.opening import MAX_LINE
 from heedful.data.words import check_characters
 from heedful.errors import DataError, OptionError, nearest
 from heedful.models.config import Section
@@ -30,6 +31,12 @@ class TextFiles(Section):
         UTF8,
         description="Encoding of the files, such as utf-16, cp1252 (Windows), gb18030 or shift_jis. What is written is "
         "always UTF-8.",
+    )
+    max_line: int = Field(
+        MAX_LINE,
+        ge=1,
+        le=2**30,
+        description="Maximum bytes of a line of a file of text; a longer one is an error.",
     )
 
 

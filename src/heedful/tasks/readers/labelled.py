@@ -57,13 +57,15 @@ class LabelledData(TextFiles):
 
     def file(self) -> LabelledFile:
         """Return the format options of the files."""
-        return LabelledFile(self.format, self.column, self.tokens, self.encoding)
+        return LabelledFile(
+            self.format, self.column, self.tokens, self.encoding, max_line=self.max_line
+        )
 
     def file_to_predict(self, layout: Mapping[str, Any] | None) -> LabelledFile:
         """Return the format options of files to predict, given the layout of the training files."""
-        learned = Layout(**layout) if layout else self._guessed_layout()
+        learned = Layout.of(layout) if layout else self._guessed_layout()
         column = learned.labels if learned is not None and self._numbered(learned) else self.column
-        return LabelledFile(self.format, column, self.tokens, self.encoding, learned)
+        return LabelledFile(self.format, column, self.tokens, self.encoding, learned, self.max_line)
 
     @staticmethod
     def _numbered(learned: Layout) -> bool:
@@ -107,7 +109,7 @@ class LabelledReader(Reader):
 
     def check_layout(self, data: Dataset, learned: Mapping[str, Any]) -> None:
         if learned and isinstance(data, Labelled) and data.layout is not None:
-            check_same_layout(data.name, data.layout, "the training data", Layout(**learned))
+            check_same_layout(data.name, data.layout, "the training data", Layout.of(learned))
 
     def read_files(self, paths: Sequence[str], data: LabelledData, part: Part) -> Labelled:
         return read_labelled(paths, data.file())

@@ -68,7 +68,7 @@ class PairReader(Reader):
                 "line-aligned text files; join the tables into one"
             )
         if len(paths) == 2:
-            return read_pairs(paths[0], paths[1], data.encoding)
+            return read_pairs(paths[0], paths[1], data.encoding, max_line=data.max_line)
         if len(paths) != 1:
             raise OptionError(
                 f"{option}: expected two line-aligned files, one table or {BUILTIN}NAME; got {len(paths)} names"
@@ -84,7 +84,7 @@ class PairReader(Reader):
                 f"{option} {path}: give the source and target column of the table with --columns A,B; "
                 f"{_first_row(Path(path), data.encoding)}"
             )
-        return read_table(path, (columns[0], columns[1]), data.encoding)
+        return read_table(path, (columns[0], columns[1]), data.encoding, max_line=data.max_line)
 
     def from_rows(self, rows: Rows, data: PairData, name: str) -> Pairs:
         keys = data.columns or _KEYS

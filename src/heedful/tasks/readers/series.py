@@ -84,6 +84,7 @@ class SeriesData(TextFiles):
             each_step=each_step,
             has_numbers=has_numbers,
             encoding=self.encoding,
+            max_line=self.max_line,
         )
 
 
