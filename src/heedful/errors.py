@@ -49,6 +49,15 @@ class RunError(HeedfulError):
     """A run folder that is missing, foreign, truncated or already there."""
 
 
+class WriteError(RunError):
+    """A file that cannot be written; what was there before is as it was."""
+
+    def __init__(self, path: str | Path, error: OSError):
+        super().__init__(f"{path} cannot be written: {error.strerror or error}")
+        self.path = Path(path)
+        self.errno = error.errno
+
+
 def count(number: int, what: str) -> str:
     """Write how many there are of something.
 

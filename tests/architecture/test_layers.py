@@ -9,7 +9,8 @@ import pytest
 
 from tests.architecture.sources import PACKAGE, dotted, imports, label, source_files
 
-BELOW_INPUTS = {"errors", "ops", "nn", "models", "decode", "data", "config", "run_folder"}
+FILES = {"atomic_files", "run_folder", "run_lock"}
+BELOW_INPUTS = {"errors", "ops", "nn", "models", "decode", "data", "config", *FILES}
 BELOW_TASKS = BELOW_INPUTS | {"inputs", "answers"}
 MAY_IMPORT = {
     "errors": set(),
@@ -17,10 +18,12 @@ MAY_IMPORT = {
     "nn": {"errors", "ops"},
     "models": {"errors", "ops", "nn"},
     "decode": {"errors", "ops", "nn", "models"},
-    "data": {"errors"},
+    "data": {"errors", "atomic_files"},
     # Used by inputs and above.
     "config": {"errors", "models"},
-    "run_folder": {"errors"},
+    "atomic_files": {"errors"},
+    "run_lock": {"errors"},
+    "run_folder": {"errors", "atomic_files", "run_lock"},
     "inputs": BELOW_INPUTS,
     # The target of a generated text is encoded with the vocabulary of its source.
     "answers": BELOW_INPUTS | {"inputs"},
