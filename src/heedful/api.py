@@ -12,7 +12,7 @@ from heedful import run_folder
 from heedful.answers.text import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
-from heedful.errors import DataError, OptionError, WriteError, nearest, unknown_choice
+from heedful.errors import DataError, OptionError, nearest, unknown_choice
 from heedful.explore.explain import Explanation
 from heedful.explore.explain import explain as explain_prediction
 from heedful.explore.run_report import write_report
@@ -26,7 +26,7 @@ from heedful.training.events import Event, Finished, Started
 from heedful.training.loop import train_model
 from heedful.training.report_again import finish_again, lacks_only_report
 from heedful.training.staging import recover
-from heedful.training.write_errors import explain_write_error
+from heedful.training.write_errors import explain_write_errors
 
 Data = Any
 """A path, several paths, rows (one mapping per example), a DataFrame, or a `Dataset`."""
@@ -246,16 +246,15 @@ def fit(
         )
     # closed at once after an error, so that the folder does not stay locked
     with contextlib.closing(events):  # type: ignore[type-var]
-        try:
-            for event in events:
-                if isinstance(event, Started):
+        for event in events:
+            if isinstance(event, Started):
+                with explain_write_errors(out):
                     run_folder.write_skipped(out, [*train.skipped, *valid.skipped])
-                if progress is not None:
-                    progress(event)
-                if isinstance(event, Finished):
+            if progress is not None:
+                progress(event)
+            if isinstance(event, Finished):
+                with explain_write_errors(out):
                     write_report(load(out).predictor, out, valid)
-        except WriteError as error:
-            raise explain_write_error(error, out, begun=True) from error
     return load(out)
 
 

@@ -50,12 +50,14 @@ class RunError(HeedfulError):
 
 
 class WriteError(RunError):
-    """A file that cannot be written; what was there before is as it was."""
+    """A file of a run that cannot be written; what was there before is as it was."""
 
-    def __init__(self, path: str | Path, error: OSError):
-        super().__init__(f"{path} cannot be written: {error.strerror or error}")
+    def __init__(self, path: str | Path, cause: OSError, advice: str = ""):
+        super().__init__(
+            f"{path} cannot be written: {cause.strerror or cause}{f'. {advice}' if advice else ''}"
+        )
         self.path = Path(path)
-        self.errno = error.errno
+        self.cause = cause
 
 
 def count(number: int, what: str) -> str:

@@ -13,7 +13,6 @@ import torch
 from heedful import run_folder
 from heedful.answers.base import rank
 from heedful.data.dataset import Dataset
-from heedful.errors import WriteError
 from heedful.ops.jit.kernel import compile_seconds
 from heedful.run_lock import RunLock
 from heedful.tasks.base import Task
@@ -40,7 +39,7 @@ from heedful.training.schedule import learning_rate_factor
 from heedful.training.stage import Stage, read_stage
 from heedful.training.staging import recover, recover_locked, staged
 from heedful.training.validation import Validation, validate
-from heedful.training.write_errors import explain_write_error
+from heedful.training.write_errors import explain_write_errors
 
 
 def train_model(
@@ -143,17 +142,17 @@ class _Training:
     def run(self, *, resume: bool, overwrite: bool) -> Iterator[Event]:
         """Lock the folder, check it again, and train."""
         folder = self.checkpoints.folder
-        try:
-            with RunLock(folder) as lock:
-                recover_locked(folder)
-                self.check_folder(resume=resume, overwrite=overwrite)
-                if not lock.is_supported:
-                    self.notices.append(
-                        f"the file system of {folder} has no locks; see to it that no other process writes there"
-                    )
-                yield from self._train(resume)
-        except (WriteError, OSError) as error:
-            raise explain_write_error(error, folder, begun=self.begun) from error
+        with (
+            explain_write_errors(folder, begun=lambda: self.begun),
+            RunLock(folder) as lock,
+        ):
+            recover_locked(folder)
+            self.check_folder(resume=resume, overwrite=overwrite)
+            if not lock.is_supported:
+                self.notices.append(
+                    f"the file system of {folder} has no locks; see to it that no other process writes there"
+                )
+            yield from self._train(resume)
 
     def _train(self, resume: bool) -> Iterator[Event]:
         self._prepare(resume)

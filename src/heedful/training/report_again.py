@@ -16,6 +16,8 @@ from heedful.training.checks import texts_digest
 from heedful.training.events import Event, Finished
 from heedful.training.resume_checks import check_same_data, setting_changes
 from heedful.training.stage import Stage, read_origin, read_stage
+from heedful.training.staging import recover_locked
+from heedful.training.write_errors import explain_write_errors
 
 
 def lacks_only_report(task: Task, folder: Path, config: Any) -> bool:
@@ -34,7 +36,8 @@ def finish_again(task: Task, folder: Path, train: Dataset, valid: Dataset) -> It
 
     Raises: RunError if a process writes to the folder, or for other data than those of the run.
     """
-    with RunLock(folder):
+    with explain_write_errors(folder), RunLock(folder):
+        recover_locked(folder)
         data = texts_digest(train.texts(), valid.texts())
         check_same_data(task, folder, read_origin(folder, Stage.FINISHED), data)
         finished = CheckpointManager(folder).finished()

@@ -14,13 +14,12 @@ from typing import Final
 from heedful import run_folder
 from heedful.atomic_files import remove_partial_files, sync_folder, write_text, writing
 from heedful.config import build, write_toml
-from heedful.errors import WriteError
 from heedful.run_folder import MARKER, STAGED
 from heedful.run_lock import LOCK, RunLock
 from heedful.tasks.runs import task_of
 from heedful.training.checkpoint_manager import CHECKPOINTS, REMOVED
 from heedful.training.stage import Stage, read_origin, read_stage
-from heedful.training.write_errors import explain_write_error
+from heedful.training.write_errors import explain_write_errors
 
 BEGUN: Final = ".begun"
 """The name of `STAGED` once it is complete, until its files are in their places."""
@@ -72,11 +71,8 @@ def recover(folder: Path) -> None:
     Raises: RunError naming the process that writes to the folder; WriteError if it cannot be written to.
     """
     if any((folder / name).exists() for name in (MARKER, LOCK, STAGED, BEGUN)):
-        try:
-            with RunLock(folder):
-                recover_locked(folder)
-        except (WriteError, OSError) as error:
-            raise explain_write_error(error, folder, begun=False) from error
+        with explain_write_errors(folder, begun=lambda: False), RunLock(folder):
+            recover_locked(folder)
 
 
 def recover_locked(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,18 +25,23 @@ REMEDIES: Final = {
 """Number of a system error -> how to mend it."""
 
 
-def explain_write_error(error: OSError | WriteError, folder: Path, *, begun: bool) -> RunError:
-    """Return the error with what of the run in `folder` is unharmed, and how to go on.
+@contextlib.contextmanager
+def explain_write_errors(
+    folder: Path, *, begun: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Add to errors of writing what of the run in `folder` is unharmed, and how to go on.
 
     Args:
-        error: why a file could not be written.
         folder: the run folder.
-        begun: whether the training had a first checkpoint in the folder.
+        begun: whether the training has had its first checkpoint in the folder.
     """
-    if not isinstance(error, WriteError):
-        error = WriteError(error.filename or folder, error)
-    remedy = REMEDIES.get(error.errno or 0, "mend that")
-    return RunError(f"{error}. {_what_remains(folder, remedy, begun=begun)}")
+    try:
+        yield
+    except (WriteError, OSError) as error:
+        cause = error.cause if isinstance(error, WriteError) else error
+        path = error.path if isinstance(error, WriteError) else error.filename or folder
+        remedy = REMEDIES.get(cause.errno or 0, "mend that")
+        raise WriteError(path, cause, _what_remains(folder, remedy, begun=begun())) from error
 
 
 def _what_remains(folder: Path, remedy: str, *, begun: bool) -> str:
