@@ -26,6 +26,9 @@ def contents(run: Path) -> dict[str, Any]:
             found[name] = [
                 {key: value for key, value in line.items() if key not in CLOCK} for line in lines
             ]
+        elif path.parent.name == "measured":
+            values = json.loads(path.read_text("utf-8"))
+            found[name] = {key: values[key] for key in ("quality", "steps", "scores", "statistics")}
         elif path.name == "report.html":
             found[name] = path.read_text("utf-8").rstrip().endswith("</html>")
         else:
@@ -77,6 +80,7 @@ def reference(server: TrainingServer, task: str, start: str, folder: Path) -> Re
         assert server.train(task, before, **old).error is None
         request["resume" if start == "continued" else "overwrite"] = True
         shutil.copytree(before, run)
+    run.parent.mkdir(exist_ok=True)
     answer = server.train(task, run, **request)
     assert answer.error is None
     return Reference(run, before, request, answer.operations)

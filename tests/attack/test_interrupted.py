@@ -9,7 +9,7 @@ import pytest
 
 from heedful.tasks.table import TASKS
 from tests.attack.conftest import Say
-from tests.attack.runs import check_fault, reference
+from tests.attack.runs import check_fault, contents, reference
 from tests.attack.training_server import TrainingServer
 
 SOME = {"new": (5, 13), "overwrite": (6, 26), "continued": (8, 26)}
@@ -76,3 +76,27 @@ def test_killed_at_random_times_in_every_task(
 ) -> None:
     met = kill_at_random(server, task, tmp_path, kills=5, seed=2)
     say(f"{task}, seed 2: {sum(met.values())} kills: {met}")
+
+
+def sweep_comparison(server: TrainingServer, task: str, folder: Path, every: int = 1) -> int:
+    """Kill a comparison at many operations, give the same command again, and return how often."""
+    operations = server.train(task, folder / "whole", compare=True).operations
+    wanted, numbers = contents(folder / "whole"), range(2, len(operations) + 1, every)
+    for at in numbers:
+        out = folder / str(at)
+        assert server.train(task, out, compare=True, at=at).killed
+        assert server.train(task, out, compare=True).error is None
+        assert contents(out) == wanted, operations[at - 1]
+    return len(numbers)
+
+
+def test_a_comparison_killed_at_some_operations(server: TrainingServer, tmp_path: Path) -> None:
+    assert sweep_comparison(server, "tag", tmp_path, every=60) > 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", TASKS)
+def test_a_comparison_killed_at_every_operation(
+    server: TrainingServer, tmp_path: Path, say: Say, task: str
+) -> None:
+    say(f"{task}: comparisons killed at {sweep_comparison(server, task, tmp_path)} operations")

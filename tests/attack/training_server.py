@@ -56,9 +56,10 @@ class TrainingServer:
     ) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait()
 
     def train(self, task: str, out: Path, **request: Any) -> Answer:
         """Train in a child of the server; see `_train` for the request."""
@@ -138,11 +139,12 @@ def _train(
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
+    compare: bool = False,
     at: int = 0,
     fault: str = "kill",
     kill_after: float | None = None,
 ) -> dict[str, Any]:
-    """Train a tiny model with its report, with a fault at the operation `at` on files."""
+    """Train a tiny model with its report, or run a comparison, with a fault at the operation `at` on files."""
     import time
     import traceback
 
@@ -156,7 +158,10 @@ def _train(
     start, error = time.monotonic(), None
     with FileFaults(Path(out).parent, at, fault) as faults:
         try:
-            fit(TASKS[task], config, data, data, out, resume=resume, overwrite=overwrite)
+            if compare:
+                _compare(task, Path(out))
+            else:
+                fit(TASKS[task], config, data, data, out, resume=resume, overwrite=overwrite)
         except HeedfulError as problem:
             error = problem
         except BaseException:
@@ -168,6 +173,23 @@ def _train(
         "operations": faults.operations,
         "seconds": time.monotonic() - start,
     }
+
+
+def _compare(task: str, out: Path) -> None:
+    """Run a comparison, or go on with it, in this process."""
+    from heedful.compare.comparison import JobFinished, check_folder, data_digest, run_all
+    from heedful.compare.run import run_job
+    from tests.compare.conftest import case_of, plan_of
+
+    plan, data = plan_of(task, seeds=1), (case_of(task).data,) * 2
+
+    def run(job: Any, folder: Path) -> Any:
+        yield from run_job(plan.task, job, data, folder, plan.lengths)
+
+    check_folder(plan, out, data_digest(data))
+    for event in run_all(plan, out, data_digest(data), run):
+        if isinstance(event, JobFinished):
+            assert event.outcome.error is None, event.outcome.error
 
 
 if __name__ == "__main__":
