@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,66 @@ def sweep(
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_some_operations(server: TrainingServer, tmp_path: Path, fault: str) -> None:
     assert sweep(server, "tag", tmp_path, fault, first=7, every=43) > 2
+
+
+def test_a_limit_of_the_system_on_files(server: TrainingServer, tmp_path: Path) -> None:
+    whole = reference(server, "tag", "new", tmp_path)
+    # Between the sizes of the first checkpoint and of those with moments of the optimizer.
+    answer, told = check_fault(server, "tag", whole, tmp_path, file_limit=9000)
+    assert (
+        "state.next.safetensors cannot be written: File too large. The checkpoint of step 0 in"
+        in str(answer.error)
+    )
+    assert "is unharmed: allow larger files, then go on with --resume" in str(answer.error)
+    assert told == "resumed"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 128 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if (
+        not hasattr(os, "geteuid")
+        or os.geteuid()
+        or not mount("-t", "tmpfs", "-o", "size=128k", "none", disk)
+    ):
+        pytest.skip("no file system may be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def mount(*words: Any) -> bool:
+    return subprocess.run(["mount", *words], check=False, capture_output=True).returncode == 0
+
+
+def test_a_file_system_that_is_full(small_disk: Path, tmp_path: Path) -> None:
+    run, filler = small_disk / "run", small_disk / "filler"
+    filler.write_bytes(bytes(88 * 1024))
+    with pytest.raises(
+        WriteError,
+        match="No space left on device. The checkpoint of step .* is unharmed: make room",
+    ):
+        list(train(run))
+    filler.unlink()
+    list(train(run, resume=True))
+    list(train(tmp_path / "other"))
+    assert contents(run) == contents(tmp_path / "other")
+
+
+def test_a_file_system_that_is_read_only(small_disk: Path, tmp_path: Path) -> None:
+    run = small_disk / "run"
+    until_validated(run).close()
+    assert mount("-o", "remount,ro", small_disk)
+    with pytest.raises(
+        WriteError,
+        match=r"\.lock cannot be written: Read-only file system. Nothing else was changed",
+    ):
+        train(run, resume=True)
+    assert mount("-o", "remount,rw", small_disk)
+    list(train(run, resume=True))
+    list(train(tmp_path / "other"))
+    assert contents(run) == contents(tmp_path / "other")
 
 
 @pytest.mark.long

@@ -142,9 +142,11 @@ def _train(
     compare: bool = False,
     at: int = 0,
     fault: str = "kill",
+    file_limit: int | None = None,
     kill_after: float | None = None,
 ) -> dict[str, Any]:
     """Train a tiny model with its report, or run a comparison, with a fault at the operation `at` on files."""
+    import resource
     import time
     import traceback
 
@@ -155,6 +157,8 @@ def _train(
     from tests.compare.conftest import case_of
 
     config, data = configuration(task, epochs=epochs, seed=seed), case_of(task).data
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     start, error = time.monotonic(), None
     with FileFaults(Path(out).parent, at, fault) as faults:
         try:
