@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ CLOCK = {"seconds", "training_seconds", "run"}
 
 
 def contents(run: Path) -> dict[str, Any]:
-    """Return the content of every file of a run, without times; of the report, only that there is one."""
+    """Return the content of every file of a run, without times and its own path."""
     found: dict[str, Any] = {}
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run).as_posix()
@@ -30,7 +31,7 @@ def contents(run: Path) -> dict[str, Any]:
             values = json.loads(path.read_text("utf-8"))
             found[name] = {key: values[key] for key in ("quality", "steps", "scores", "statistics")}
         elif path.name == "report.html":
-            found[name] = path.read_text("utf-8").rstrip().endswith("</html>")
+            found[name] = re.sub(r"/\S+/run\b", "run", path.read_text("utf-8"))
         else:
             found[name] = path.read_bytes()
     return found

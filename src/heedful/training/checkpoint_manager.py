@@ -176,9 +176,13 @@ class CheckpointManager:
         return self.metrics()[-1]
 
     def remove(self) -> None:
-        """Remove the checkpoints folder: at once for whoever reads the run folder, then its files."""
+        """Remove the checkpoints folder: at once for whoever reads the run folder, then its files.
+
+        The report of a run that was continued goes before, as it is of the end before.
+        """
         removed = self.folder / REMOVED
         with writing(removed):
+            (self.folder / run_folder.REPORT).unlink(missing_ok=True)
             shutil.rmtree(removed, ignore_errors=True)
             (self.folder / CHECKPOINTS).rename(removed)
             sync_folder(self.folder)
