@@ -70,7 +70,7 @@ def sweep(
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_some_operations(server: TrainingServer, tmp_path: Path, fault: str) -> None:
-    assert sweep(server, "tag", tmp_path, fault, first=7, every=43) > 2
+    assert sweep(server, "tag", tmp_path, fault, first=7, every=50) > 2
 
 
 def test_a_limit_of_the_system_on_files(server: TrainingServer, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from tests.attack.conftest import Say
 from tests.attack.runs import check_fault, contents, reference
 from tests.attack.training_server import TrainingServer
 
-SOME = {"new": (5, 13), "overwrite": (6, 26), "continued": (8, 26)}
-"""The ordinary run kills at every 13th or 26th operation, the long one at each."""
+SOME = {"new": (5, 16), "overwrite": (6, 40), "continued": (8, 30)}
+"""The ordinary run kills at every 16th, 40th or 30th operation, the long one at each."""
 
 
 def sweep(
@@ -66,7 +66,7 @@ def kill_at_random(
 
 
 def test_killed_at_random_times(server: TrainingServer, tmp_path: Path) -> None:
-    assert sum(kill_at_random(server, "classify", tmp_path, kills=3, seed=1).values()) == 3
+    assert sum(kill_at_random(server, "classify", tmp_path, kills=2, seed=1).values()) == 2
 
 
 @pytest.mark.long
@@ -91,7 +91,7 @@ def sweep_comparison(server: TrainingServer, task: str, folder: Path, every: int
 
 
 def test_a_comparison_killed_at_some_operations(server: TrainingServer, tmp_path: Path) -> None:
-    assert sweep_comparison(server, "tag", tmp_path, every=60) > 2
+    assert sweep_comparison(server, "tag", tmp_path, every=80) > 1
 
 
 @pytest.mark.long
