@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,13 +56,14 @@ def partial_path(path: Path) -> Path:
 
 def is_partial(path: Path) -> bool:
     """Whether a file has a name that `partial_path` gives."""
-    return path.name.startswith(".") and path.name.endswith(PARTIAL)
+    return re.fullmatch(rf"\..+\.\d+-[0-9a-f]{{8}}{re.escape(PARTIAL)}", path.name) is not None
 
 
 def remove_partial_files(folder: Path) -> None:
     """Remove the files that killed processes were writing in `folder`; none may be writing there now."""
     for path in folder.glob(f".*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+        if is_partial(path):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

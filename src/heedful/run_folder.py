@@ -29,10 +29,12 @@ WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 SKIPPED = "skipped.txt"
 REPORT = "report.html"
-STAGED = ".new"
+STAGED = ".heedful.new"
 """Subfolder in which a run is made, until its training can take the first step."""
 DIGEST = "digest"
 """Key of the metadata of a safetensors file: the digest of its tensors and its other metadata."""
+
+COPY_AGAIN = "copy the run folder again, resume its training or retrain"
 
 FORMAT = 2
 """Format that is written; formats from 1 on can be read."""
@@ -160,23 +162,24 @@ def write_tensors(
     write_bytes(path, save(copies, metadata={**values, DIGEST: _digest(copies, values)}))
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata of a safetensors file.
-
-    Raises: RunError, see `read_tensors`.
-    """
-    with _reading(path), safe_open(path, framework="pt") as file:
+def read_metadata(path: Path, advice: str = f"; {COPY_AGAIN}") -> dict[str, str]:
+    """Read the metadata of a safetensors file; `advice` and errors as of `read_tensors`."""
+    with _reading(path, advice), safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(
+    path: Path, advice: str = f"; {COPY_AGAIN}"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata from safetensors.
+
+    `advice` ends the message of an error.
 
     Raises: RunError for a missing, truncated or corrupt file, also one in which a bit is not as it was written.
     """
-    metadata = read_metadata(path)
+    metadata = read_metadata(path, advice)
     written = metadata.pop(DIGEST, None)  # files of older versions have none
-    with _reading(path):
+    with _reading(path, advice):
         tensors = load_file(path)
         if written is not None and written != _digest(tensors, metadata):
             raise ValueError("its content is not what was written: the digests differ")
@@ -193,11 +196,10 @@ def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    advice = "copy the run folder again, resume its training or retrain"
+def _reading(path: Path, advice: str) -> Iterator[None]:
     if not path.exists():
-        raise RunError(f"{path} is missing; {advice}")
+        raise RunError(f"{path} is missing{advice}")
     try:
         yield
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is truncated or corrupt ({error}); {advice}") from None
+        raise RunError(f"{path} is truncated or corrupt ({error}){advice}") from None

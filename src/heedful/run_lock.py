@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from heedful.errors import RunError, WriteError
 
-LOCK: Final = ".lock"
+LOCK: Final = ".heedful.lock"
 """File of a run folder that is locked, and names the process, while that process writes to the folder."""
 _BYTE: Final = 1 << 30
 """The byte locked on Windows, where a locked byte cannot be read: one behind the name of the process."""

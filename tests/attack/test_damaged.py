@@ -73,12 +73,23 @@ def test_the_checkpoint_before_a_damaged_one_is_taken(run: Path, whole: Path, da
     damage(run / "checkpoints" / STATE)
     events = train(run, resume=True)
     assert re.fullmatch(
-        rf".*/{STATE} is truncated or corrupt .* This checkpoint is left out: the training goes on from "
-        rf"the one before it, {PREVIOUS}, of step 2",
+        rf".*/{STATE} is truncated or corrupt .*\. The training goes on from the checkpoint "
+        rf"before it, {PREVIOUS}, of step 2",
         events[0].notices[0],
     )
     assert events[0].first_step == 2
     assert contents(run) == contents(whole)
+
+
+def test_the_checkpoint_that_was_taken_is_kept_until_there_is_another(run: Path) -> None:
+    flip_a_bit(run / "checkpoints" / STATE)
+    training = train_model(TAG, configuration("tag"), DATA, DATA, run, resume=True)
+    taken = (run / "checkpoints" / PREVIOUS).read_bytes()
+    next(training)
+    training.close()
+    assert not (run / "checkpoints" / STATE).exists()
+    assert (run / "checkpoints" / PREVIOUS).read_bytes() == taken
+    assert isinstance(train(run, resume=True)[-1], Finished)
 
 
 def test_an_unharmed_checkpoint_is_not_mentioned(run: Path) -> None:
@@ -92,7 +103,7 @@ def test_two_damaged_checkpoints_are_named(run: Path) -> None:
         flip_a_bit(run / "checkpoints" / name)
     before = contents(run)
     with pytest.raises(
-        RunError, match=rf"{STATE} is truncated .*{PREVIOUS} is truncated .*"
+        RunError, match=rf"{STATE} is truncated .*{PREVIOUS} is truncated .*--init-from"
     ) as told:
         train(run, resume=True)
     assert "digests differ" in str(told.value)

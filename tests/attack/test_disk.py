@@ -33,7 +33,7 @@ FAULTS = {
     "broken": ("Input/output error", "mend that"),
 }
 """Fault -> what the message says of the system's error, and how to mend it."""
-RELEASED = ("unlink run/.lock", "rmdir")
+RELEASED = ("unlink run/.heedful.lock", "rmdir")
 """Operations after which nothing is left to do; whether they fail matters to nobody."""
 
 

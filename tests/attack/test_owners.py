@@ -180,3 +180,15 @@ def test_a_lock_without_a_name_is_held_by_another_process(tmp_path: Path) -> Non
         (tmp_path / LOCK).write_text("")
         with pytest.raises(RunError, match="by another process"), RunLock(tmp_path):
             pass
+
+
+def test_files_of_other_programs_are_left_alone(tmp_path: Path) -> None:
+    # A folder given by mistake, with names like those that a run uses.
+    for name in (".lock", "state.partial", ".draft.partial"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".new").mkdir()
+    before = contents(tmp_path)
+    for options in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(RunError, match="choose another folder|is not a run folder"):
+            events(tmp_path, **options)
+    assert contents(tmp_path) == before

@@ -79,7 +79,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
     Raises: RunError for a missing, truncated or corrupt checkpoint, or one of another model.
     """
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path, advice="")
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "random": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition(".")
@@ -95,9 +95,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RunError(
-            f"{path} does not match the run's configuration ({error}); train a new run"
-        ) from None
+        raise RunError(f"{path} does not match the run's configuration ({error})") from None
     set_rng_states(groups["random"])
     return position
 

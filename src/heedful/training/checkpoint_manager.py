@@ -27,7 +27,7 @@ from heedful.training.checkpoint import (
 
 CHECKPOINTS: Final = "checkpoints"
 """The subfolder of a run with the files to resume from; a finished run has none."""
-REMOVED: Final = ".finished"
+REMOVED: Final = ".heedful.finished"
 """The name of that subfolder while it is removed."""
 STATE: Final = "state.safetensors"
 """The last checkpoint."""
@@ -114,19 +114,23 @@ class CheckpointManager:
 
         Raises: RunError if all are damaged, or of another model.
         """
-        damaged: list[str] = []
+        damaged: dict[Path, str] = {}
         for path in self.state_files:
             try:
                 position = load_checkpoint(path, model, optimizer)
             except RunError as error:
-                damaged.append(str(error))
+                damaged[path] = str(error)
                 continue
+            for each in damaged:
+                each.unlink()  # the next checkpoint would take the place of the one that is not damaged
             return position, [
-                f"{each}. This checkpoint is left out: the training goes on from the one before it, "
-                f"{path.name}, of step {position.step:,}"
-                for each in damaged
+                f"{problem}. The training goes on from the checkpoint before it, {path.name}, of step {position.step:,}"
+                for problem in damaged.values()
             ]
-        raise RunError("; ".join(damaged))
+        raise RunError(
+            f"{'; '.join(damaged.values())}. There is no other checkpoint to resume from: start a new run from the "
+            "weights with --init-from, or train again with --overwrite"
+        )
 
     def save_best(self, trained: Predictor) -> None:
         """Write the weights of the run: the best checkpoint so far."""

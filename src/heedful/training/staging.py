@@ -21,7 +21,7 @@ from heedful.training.checkpoint_manager import CHECKPOINTS, REMOVED
 from heedful.training.stage import Stage, read_origin, read_stage
 from heedful.training.write_errors import explain_write_errors
 
-BEGUN: Final = ".begun"
+BEGUN: Final = ".heedful.begun"
 """The name of `STAGED` once it is complete, until its files are in their places."""
 
 
