@@ -19,6 +19,7 @@ from heedful.errors import (
     OptionError,
     RunError,
     ShapeError,
+    WriteError,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "RunError",
     "ShapeError",
     "TrainedModel",
+    "WriteError",
     "attend",
     "band_weights",
     "load",

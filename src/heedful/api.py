@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,11 @@ from heedful.tasks.options import GivenOptions
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
-from heedful.training.events import Event, Started
+from heedful.training.events import Event, Finished, Started
 from heedful.training.loop import train_model
+from heedful.training.report_again import finish_again, lacks_only_report
+from heedful.training.staging import recover
+from heedful.training.write_errors import explain_write_errors
 
 Data = Any
 """A path, several paths, rows (one mapping per example), a DataFrame, or a `Dataset`."""
@@ -190,6 +194,7 @@ def train(
         raise unknown_choice("task", task, TASKS)
     base = {} if init_from is None else TASKS[task].load_config(init_from).model_dump(mode="json")
     config = _configuration(TASKS[task], train, valid, settings, base)
+    recover(Path(out))
     if not resume:
         run_folder.check_free(out, overwrite=overwrite)
     data = _training_data(TASKS[task], config.data, train, valid)
@@ -232,16 +237,25 @@ def fit(
 
     Raises: see `heedful.training.loop.train_model`.
     """
-    for event in train_model(
-        task, config, train, valid, out, resume=resume, overwrite=overwrite, initial=initial
-    ):
-        if isinstance(event, Started):
-            run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
-        if progress is not None:
-            progress(event)
-    trained = load(out)
-    write_report(trained.predictor, Path(out), valid)
-    return trained
+    out = Path(out)
+    if resume and lacks_only_report(task, out, config):
+        events = finish_again(task, out, train, valid)
+    else:
+        events = train_model(
+            task, config, train, valid, out, resume=resume, overwrite=overwrite, initial=initial
+        )
+    # closed at once after an error, so that the folder does not stay locked
+    with contextlib.closing(events):  # type: ignore[type-var]
+        for event in events:
+            if isinstance(event, Started):
+                with explain_write_errors(out):
+                    run_folder.write_skipped(out, [*train.skipped, *valid.skipped])
+            if progress is not None:
+                progress(event)
+            if isinstance(event, Finished):
+                with explain_write_errors(out):
+                    write_report(load(out).predictor, out, valid)
+    return load(out)
 
 
 def _configuration(

@@ -138,6 +138,17 @@ def listed(names: Iterable[object], limit: int = LISTED) -> str:
     return shown_names if len(names) <= limit else f"{shown_names}, … ({len(names):,} in all)"
 
 
+class WriteError(RunError):
+    """A file of a run that cannot be written; what was there before is as it was."""
+
+    def __init__(self, path: str | Path, cause: OSError, advice: str = ""):
+        super().__init__(
+            f"{path} cannot be written: {cause.strerror or cause}{f'. {advice}' if advice else ''}"
+        )
+        self.path = Path(path)
+        self.cause = cause
+
+
 def count(number: int, what: str) -> str:
     """Write how many there are of something.
 

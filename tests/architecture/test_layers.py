@@ -9,9 +9,8 @@ import pytest
 
 from tests.architecture.sources import PACKAGE, dotted, imports, label, source_files
 
-BELOW_INPUTS = {
-    "errors", "stored_files", "ops", "nn", "models", "decode", "data", "config", "run_folder"
-}  # fmt: skip
+FILES = {"atomic_files", "run_folder", "run_lock", "stored_files"}
+BELOW_INPUTS = {"errors", "ops", "nn", "models", "decode", "data", "config", *FILES}
 BELOW_TASKS = BELOW_INPUTS | {"inputs", "answers"}
 MAY_IMPORT = {
     "errors": set(),
@@ -21,10 +20,12 @@ MAY_IMPORT = {
     "decode": {"errors", "ops", "nn", "models"},
     # Files that may come from strangers.
     "stored_files": {"errors"},
-    "data": {"errors", "stored_files"},
+    "data": {"errors", "atomic_files", "stored_files"},
     # Used by inputs and above.
     "config": {"errors", "models", "stored_files"},
-    "run_folder": {"errors", "stored_files"},
+    "atomic_files": {"errors"},
+    "run_lock": {"errors"},
+    "run_folder": {"errors", "atomic_files", "run_lock", "stored_files"},
     "inputs": BELOW_INPUTS,
     # The target of a generated text is encoded with the vocabulary of its source.
     "answers": BELOW_INPUTS | {"inputs"},

@@ -129,6 +129,7 @@ def test_a_folder_that_was_left_before_its_first_checkpoint(
     plan = plan_of(seeds=1)
     run = tmp_path / "out" / "runs" / plan.jobs[0].name
     run.mkdir(parents=True)
+    write_results(tmp_path / "out", {"task": "tag", "data": digest_of(plan), "runs": []})
     (run / "heedful.json").write_text('{"task": "tag", "format": 1}')
     assert [each.outcome.error for each in ended(compare(plan, tmp_path / "out"))] == [None, None]
 

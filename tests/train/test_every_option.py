@@ -23,6 +23,7 @@ from heedful.inputs.pieces import Pieces
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
 from heedful.training import loop
+from heedful.training.checkpoint_manager import CheckpointManager
 from heedful.training.events import Finished, Progress, Started, Validated
 from heedful.training.validation import Validation
 from tests.tasks.options import assert_all_differ, values_of
@@ -136,11 +137,13 @@ def training(config: TranslationConfig, patch: pytest.MonkeyPatch, run: Path) ->
     """Everything but the time that a training takes: its events, weights, checkpoints, settings."""
     seen: list[object] = []
     scripted = iter(SCRIPT if config.training.epochs == 4 else SCRIPT[:2] + SCRIPT[-1:])
-    real_save, real_fabric = loop.save_checkpoint, loop.build_fabric
+    real_save, real_fabric = CheckpointManager.save_state, loop.build_fabric
     patch.setattr(loop, "validate", lambda *_: Validation(next(scripted), []))
     patch.setattr(loop, "set_threads", seen.append)
     patch.setattr(loop, "keep_freed_memory", lambda: seen.append("memory"))
-    patch.setattr(loop, "save_checkpoint", lambda *all: seen.append("saved") or real_save(*all))
+    patch.setattr(
+        CheckpointManager, "save_state", lambda *all: seen.append("saved") or real_save(*all)
+    )
     patch.setattr(
         loop, "build_fabric", lambda all: seen.append(all.accelerator) or real_fabric(all)
     )

@@ -221,6 +221,10 @@ class Answer(abc.ABC, Generic[Prediction]):
         """
         return self, ""
 
+    def uncalibrated(self) -> Self:
+        """Return this answer with its probabilities as the model gives them; the default has no others."""
+        return self
+
     @abc.abstractmethod
     def statistics(self, predicted: Sequence[Prediction], data: Dataset) -> Numbers:
         """Return sufficient statistics (examples, statistics); `value` computes the metric from their sum."""

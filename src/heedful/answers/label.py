@@ -305,6 +305,9 @@ class Label(LabelAnswer[Labels]):
         )
         return replace(self, calibration=calibration), reason
 
+    def uncalibrated(self) -> Self:
+        return replace(self, calibration=None)
+
     def _scores_and_targets(
         self, predicted: Sequence[Labels], data: Dataset
     ) -> tuple[Tensor, Tensor]:

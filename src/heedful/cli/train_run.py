@@ -16,12 +16,14 @@ from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TrainArguments, configure_run
 from heedful.cli.skipped import say_skipped
 from heedful.errors import OptionError
-from heedful.explore.run_report import REPORT, next_commands
+from heedful.explore.run_report import next_commands
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
 from heedful.training.checks import check_start
 from heedful.training.events import Event, Finished
+from heedful.training.resume_checks import check_began
+from heedful.training.staging import recover
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,9 @@ class RunOptions:
 def train(arguments: TrainArguments, options: RunOptions, output: Output) -> None:
     """Run `heedful train`."""
     out, task = options.folder(), TASKS[arguments.task]
+    recover(out)
+    if options.resume:
+        check_began(out)
     base = out if options.resume else options.init_from
     config = configure_run(options.config, arguments, base, new_data=not options.resume)
     if not options.resume:
@@ -67,7 +72,7 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
         overwrite=options.overwrite,
         initial=None if options.init_from is None else task.load_initial(config, options.init_from),
     )
-    report = out / REPORT
+    report = out / run_folder.REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
     output.suggest(next_commands(model.predictor, out, data[1]))
     skipped = sum(len(part.skipped) for part in data)

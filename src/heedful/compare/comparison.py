@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from heedful import run_folder
+from heedful.atomic_files import remove_partial_files, writing
 from heedful.compare.outcome import Outcome, load_outcome
 from heedful.compare.plan import Job, Plan
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
-from heedful.errors import HeedfulError, RunError
+from heedful.errors import HeedfulError, RunError, WriteError
+from heedful.run_lock import RunLock, check_unlocked
 from heedful.training.checks import texts_digest
 from heedful.training.events import Event
 
@@ -62,6 +64,11 @@ def check_folder(plan: Plan, folder: Path, data: str) -> bool:
 
     Raises: RunError for a folder in use, or a comparison of other data or settings.
     """
+    check_unlocked(folder)
+    return _check_contents(plan, folder, data)
+
+
+def _check_contents(plan: Plan, folder: Path, data: str) -> bool:
     marker = folder / RESULTS
     if not marker.exists():
         run_folder.check_free(folder)
@@ -111,12 +118,27 @@ def run_all(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator[Any
     """Run all unfinished jobs and yield `JobStarted`, the training's events and `JobFinished` for each.
 
     Each outcome is saved at once. A failed training gives an outcome with an error, and runs again when the
-    comparison is resumed.
+    comparison is resumed. Another process that runs a comparison in the folder is refused.
+
+    Raises: RunError if one runs, or the folder cannot be written to.
     """
-    (folder / MEASURED).mkdir(parents=True, exist_ok=True)
-    (folder / RUNS).mkdir(exist_ok=True)
-    if not (folder / RESULTS).exists():
+    try:
+        with RunLock(folder):
+            yield from _run_locked(plan, folder, data, runner)
+    except WriteError as error:
+        raise RunError(
+            f"{error}. What was measured is kept in {folder}: mend that, then run the same command again"
+        ) from error
+
+
+def _run_locked(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator[Any]:
+    if not _check_contents(plan, folder, data):
         write_results(folder, {"task": plan.task.name, "data": data, "runs": []})
+    for name in (MEASURED, RUNS):
+        with writing(folder / name):
+            (folder / name).mkdir(exist_ok=True)
+    for each in (folder, folder / MEASURED):
+        remove_partial_files(each)
     for number, job in enumerate(plan.jobs, start=1):
         file = folder / MEASURED / f"{job.name}.json"
         outcome = load_outcome(file)

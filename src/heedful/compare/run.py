@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +16,10 @@ from heedful.compare.outcome import Memory, Outcome, Point
 from heedful.compare.plan import Job
 from heedful.data.dataset import Dataset
 from heedful.tasks.base import Task
-from heedful.training.checkpoint_manager import CHECKPOINTS, STATE
 from heedful.training.events import Event, Started
 from heedful.training.loop import train_model
+from heedful.training.stage import Stage, read_stage
+from heedful.training.staging import recover
 
 MIN_EXAMPLES_PER_LABEL = 2
 """Examples of each label to include in a subset of the data, if its size permits."""
@@ -39,19 +39,21 @@ def run_job(
     answer = task.answer
     before, parameters, resumed = resident_memory(), 0, folder.exists()
     train = training_subset(data[0], job.fraction, job.seed)
-    if not _finished(folder):
-        resume = (folder / CHECKPOINTS / STATE).exists()
-        if folder.exists() and not resume:
-            # killed before its first checkpoint: nothing to resume from
-            shutil.rmtree(folder)
-        for event in train_model(task, job.config, train, data[1], folder, resume=resume):
+    recover(folder)
+    stage = read_stage(folder)
+    if stage is not Stage.FINISHED:
+        resume = stage is Stage.TRAINING
+        events = train_model(
+            task, job.config, train, data[1], folder, resume=resume, overwrite=not resume
+        )
+        for event in events:
             if isinstance(event, Started):
                 parameters = event.parameters
             yield event
     after = resident_memory()
     trained = task.load(folder)
-    events = _metrics(folder)
-    last = events[-2]
+    metrics = run_folder.read_metrics(folder)
+    last = metrics[-2]
     predictions = list(trained.predict(data[1].inputs, **answer.validation_search))
     statistics = trained.answer.statistics(predictions, data[1])
     yield Outcome(
@@ -64,9 +66,9 @@ def run_job(
         steps=last["step"],
         tokens=last["tokens"],
         training_seconds=last["training_seconds"],
-        seconds=events[-1]["seconds"],
-        scores=events[-1]["scores"],
-        curve=tuple(_curve_point(event, answer.primary_metric) for event in events[:-1]),
+        seconds=metrics[-1]["seconds"],
+        scores=metrics[-1]["scores"],
+        curve=tuple(_curve_point(line, answer.primary_metric) for line in metrics[:-1]),
         memory=None if resumed or before is None or after is None else _memory(before, after),
         latency=prediction_latency(trained, data[1], lengths) if job.fraction == 1 else {},
         threads=torch.get_num_threads(),
@@ -91,17 +93,6 @@ def training_subset(data: Dataset, fraction: float, seed: int) -> Dataset:
         label_counts.update(set(labels[row]))
     ordered = list(dict.fromkeys([*first, *shuffled]))
     return data.take(sorted(ordered[: max(1, round(fraction * len(data)))]))
-
-
-def _finished(folder: Path) -> bool:
-    """Whether the run in `folder` has finished."""
-    if (folder / CHECKPOINTS / STATE).exists() or not (folder / run_folder.METRICS).exists():
-        return False
-    return bool(_metrics(folder)[-1]["event"] == "finished")
-
-
-def _metrics(folder: Path) -> list[dict[str, Any]]:
-    return run_folder.read_metrics(folder)
 
 
 def _curve_point(event: dict[str, Any], metric: str) -> Point:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from heedful.atomic_files import write_text
 from heedful.data.words import RULES
 from heedful.errors import RunError
 from heedful.stored_files import read_json
@@ -79,7 +80,7 @@ def save_lexicons(path: Path, lexicons: Mapping[str, Lexicon], *, rules: int = R
     entries = {name: list(lexicon.entries) for name, lexicon in lexicons.items()}
     content = {"format": f"heedful lexicon {rules}", **existing, **entries}
     text = json.dumps(content, ensure_ascii=False, indent=0)
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_text(path, text + "\n")
 
 
 def load_rules(path: Path) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.atomic_files import write_text
 from heedful.errors import RunError
 from heedful.stored_files import read_json
 
@@ -48,7 +49,7 @@ class Standardizer:
     def save(self, path: Path, **others: Any) -> None:
         """Write mean and scale as JSON, and other values beside them."""
         text = json.dumps({"mean": self.mean.tolist(), "scale": self.scale.tolist(), **others})
-        path.write_text(text + "\n", encoding="utf-8", newline="\n")
+        write_text(path, text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> tuple[Self, Mapping[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.atomic_files import write_text
 from heedful.data.files import iterate_lines
 from heedful.data.words import canonical
 from heedful.errors import DataError, RunError
@@ -46,7 +47,7 @@ class VectorSizes:
     def save(self, folder: Path) -> None:
         """Write the counts into a run folder."""
         text = json.dumps(asdict(self), indent=0)
-        (folder / SIZES).write_text(text + "\n", encoding="utf-8", newline="\n")
+        write_text(folder / SIZES, text + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> VectorSizes | None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from tokenizers import Tokenizer
 
+from heedful.atomic_files import write_text
 from heedful.data import words as word_rules
 from heedful.data.encoding import Encoding, align_to_words
 from heedful.data.hf_tokenizers import (
@@ -200,7 +201,7 @@ class Vocabulary:
             "scores": self.scores,
         }
         text = json.dumps(content, ensure_ascii=False, indent=0)
-        Path(path).write_text(text + "\n", encoding="utf-8", newline="\n")
+        write_text(Path(path), text + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

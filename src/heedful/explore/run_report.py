@@ -25,8 +25,6 @@ from heedful.explore.explain import explain
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import ENTRIES
 
-REPORT = "report.html"
-
 Commands = list[tuple[str, str]]
 """(command, description) for each."""
 
@@ -68,8 +66,8 @@ def write_report(
             Code("What next", next_commands(predictor, run, data)),
         ],
     )
-    run_folder.write_text(run / REPORT, page)
-    return run / REPORT
+    run_folder.write_text(run / run_folder.REPORT, page)
+    return run / run_folder.REPORT
 
 
 def _answer_tables(predictor: Predictor, data: Dataset) -> list[MetricTable]:

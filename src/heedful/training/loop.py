@@ -14,6 +14,7 @@ from heedful import run_folder
 from heedful.answers.base import rank
 from heedful.data.dataset import Dataset
 from heedful.ops.jit.kernel import compile_seconds
+from heedful.run_lock import RunLock
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.sections import TrainingConfig
@@ -26,22 +27,19 @@ from heedful.training.budget import (
     warmup_steps,
 )
 from heedful.training.calibration import calibrate_run
-from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from heedful.training.checkpoint import Origin, Position
 from heedful.training.checkpoint_manager import CheckpointManager
-from heedful.training.checks import (
-    check_data,
-    check_device,
-    check_resumable,
-    check_start,
-    texts_digest,
-)
+from heedful.training.checks import check_data, check_device, check_start, texts_digest
 from heedful.training.events import Event, Finished, Progress, Started, Validated
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
 from heedful.training.precision import precision_notices
-from heedful.training.replace import replacing
+from heedful.training.resume_checks import check_resumable
 from heedful.training.schedule import learning_rate_factor
+from heedful.training.stage import Stage, read_stage
+from heedful.training.staging import recover, recover_locked, staged
 from heedful.training.validation import Validation, validate
+from heedful.training.write_errors import explain_write_errors
 
 
 def train_model(
@@ -71,12 +69,14 @@ def train_model(
         overwrite: replace the run, once the first step can be taken.
         initial: a trained model whose weights the training starts from, see `Task.load_initial`.
 
+    From the first event to the last the folder is locked: a second training into it is refused.
+
     A finished run is continued, with a new state of the optimizer, if `config` allows more epochs or steps than it
     took; settings of `training` may differ, those of the model may not.
 
-    Raises: RunError if the folder is in use, or, to resume, if it holds no run of this configuration and data with
-        steps left to take; DataError for data that are empty or that the task cannot use; OptionError for an
-        unavailable device or a precision that it does not support.
+    Raises: RunError if the folder is in use or cannot be written to, or, to resume, if it holds no run of this
+        configuration and data with steps left to take; DataError for data that are empty or that the task cannot
+        use; OptionError for an unavailable device or a precision that it does not support.
 
     >>> import tempfile
     >>> from heedful.data.files import Pairs
@@ -98,12 +98,10 @@ def train_model(
     check_data(train, valid, task.examples)
     task.check(config, train, valid)
     check_device(config.training)
-    if resume:
-        check_resumable(task, folder, config, train, valid)
-    else:
-        run_folder.check_free(folder, overwrite=overwrite)
-    events = _Training(task, config, train, valid, folder, initial).run(resume)
-    return replacing(folder, events) if overwrite and run_folder.is_run(folder) else events
+    training = _Training(task, config, train, valid, folder, initial)
+    recover(folder)
+    training.check_folder(resume=resume, overwrite=overwrite)
+    return training.run(resume=resume, overwrite=overwrite)
 
 
 class _Training:
@@ -122,13 +120,41 @@ class _Training:
         self.config = config
         self.options: TrainingConfig = config.training
         self.train_data, self.valid_data = train, valid
-        self.digest = texts_digest(train.texts(), valid.texts())
+        self.origin = Origin(
+            config.model_dump(mode="json"), texts_digest(train.texts(), valid.texts())
+        )
         self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
         self.position = Position()
         self.initial = initial
         self.start_time = time.monotonic()
+        self.begun = False
+        """Whether the run folder has a checkpoint of this training."""
+        self.notices: list[str] = []
 
-    def run(self, resume: bool) -> Iterator[Event]:
+    def check_folder(self, *, resume: bool, overwrite: bool) -> None:
+        """Raise RunError if this training cannot write to its folder."""
+        folder = self.checkpoints.folder
+        if resume:
+            self.notices = check_resumable(self.task, folder, self.config, self.origin)
+        else:
+            run_folder.check_free(folder, overwrite=overwrite)
+
+    def run(self, *, resume: bool, overwrite: bool) -> Iterator[Event]:
+        """Lock the folder, check it again, and train."""
+        folder = self.checkpoints.folder
+        with (
+            explain_write_errors(folder, begun=lambda: self.begun),
+            RunLock(folder) as lock,
+        ):
+            recover_locked(folder)
+            self.check_folder(resume=resume, overwrite=overwrite)
+            if not lock.is_supported:
+                self.notices.append(
+                    f"the file system of {folder} has no locks; see to it that no other process writes there"
+                )
+            yield from self._train(resume)
+
+    def _train(self, resume: bool) -> Iterator[Event]:
         self._prepare(resume)
         steps = known_steps(self.options, self.steps_per_epoch)
         yield Started(
@@ -144,6 +170,7 @@ class _Training:
             steps=steps,
             warmup_steps=None if steps is None else warmup_steps(self.options, steps),
             notices=[
+                *self.notices,
                 *self._new_entries(),
                 *budget_notices(self.options, self.steps_per_epoch),
                 *precision_notices(
@@ -172,9 +199,11 @@ class _Training:
         set_threads(options.threads)
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
-        folder, interrupted = self.checkpoints.folder, self.checkpoints.state_file.exists()
-        if resume and interrupted:
+        folder = self.checkpoints.folder
+        interrupted = resume and read_stage(folder) is Stage.TRAINING
+        if interrupted:
             self.trained = self.task.reload(self.config, folder)
+            self.trained.answer = self.trained.answer.uncalibrated()
         elif resume:
             self.trained = self.task.reload_finished(self.config, folder, self.train_data)
         elif self.initial is not None:
@@ -194,16 +223,32 @@ class _Training:
             fused=options.precision != "16-mixed",
         )
         self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
-        if resume and interrupted:
-            self.position = load_checkpoint(self.checkpoints.state_file, self.loss.model, optimizer)
+        if interrupted:
+            self.position, damaged = self.checkpoints.load_state(self.loss.model, optimizer)
+            self.notices += damaged
         elif resume:
-            self.trained.load_weights(folder)
-            self.position = self.checkpoints.reopen(self.trained)
-            self._save_checkpoint()
+            self._reopen()
         else:
+            self._create()
+        self.begun = True
+        self.start_time = time.monotonic() - self.position.seconds
+
+    def _create(self) -> None:
+        """Make the run folder, with the checkpoint of step 0."""
+        placed = self.checkpoints
+        with staged(placed.folder) as folder:
+            self.checkpoints = replace(placed, folder=folder)
             self.checkpoints.create(self.task.name, self.trained)
             self._save_checkpoint()
+        self.checkpoints = placed
+
+    def _reopen(self) -> None:
+        """Prepare a finished run for more epochs."""
+        self.trained.load_weights(self.checkpoints.folder)
+        self.position = self.checkpoints.reopen(self.trained, self.origin)
         self.start_time = time.monotonic() - self.position.seconds
+        self._save_checkpoint()
+        self.checkpoints.reopened()
 
     def _train_epoch(self) -> Iterator[Progress]:
         """Train the remaining batches of the current epoch."""
@@ -334,9 +379,8 @@ class _Training:
             seconds=time.monotonic() - self.start_time,
             notices=[*learning_notices(losses), *calibration_notices],
         )
-        self.checkpoints.write_metrics(
-            {"event": "finished", **asdict(event), "run": event.run.name}, last
-        )
+        values = {**asdict(event), "run": event.run.name, **asdict(self.origin)}
+        self.checkpoints.write_metrics({"event": "finished", **values}, last)
         self.checkpoints.remove()
         return event
 
@@ -353,6 +397,4 @@ class _Training:
 
     def _save_checkpoint(self) -> None:
         self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
-        save_checkpoint(
-            self.checkpoints.state_file, self.loss.model, self.optimizer, self.position, self.digest
-        )
+        self.checkpoints.save_state(self.loss.model, self.optimizer, self.position, self.origin)
