@@ -49,6 +49,39 @@ class RunError(HeedfulError):
     """A run folder that is missing, foreign, truncated or already there."""
 
 
+class NonFiniteError(HeedfulError):
+    """A model whose output for some input holds NaN or infinity.
+
+    `row` is the index of the first such input among those given; the model says so of a batch, and each caller that
+    knows more replaces it by the input's number, file and line.
+    """
+
+    def __init__(self, row: int, where: str = ""):
+        super().__init__(
+            f"{where or f'input {row + 1}'}: the model's output holds NaN or infinity, so there is no prediction; the "
+            "weights are damaged or the input holds extreme numbers. Train again with a lower learning rate, or "
+            "remove the input"
+        )
+        self.row = row
+
+
+class DivergedError(HeedfulError):
+    """A training that ended as its loss, gradient or weights were no longer finite; its last checkpoint is kept.
+
+    Attributes:
+        step: the step, counted from 1, at which it was noticed.
+        learning_rate: a peak learning rate to go on with.
+    """
+
+    def __init__(self, message: str, *, step: int, learning_rate: float):
+        super().__init__(message)
+        self.step, self.learning_rate = step, learning_rate
+
+
+class StoppedError(HeedfulError):
+    """A training that ended early because it was asked to; it can be resumed from its checkpoint."""
+
+
 def count(number: int, what: str) -> str:
     """Write how many there are of something.
 

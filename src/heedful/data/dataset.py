@@ -61,6 +61,13 @@ class Dataset(abc.ABC):
         """Return an error about position `position` of example `row`, with file and line if known."""
         return DataError(f"example {row + 1} of {self.name}: {message}")
 
+    def location(self, row: int) -> str:
+        """Return where example `row` is from: its file and line as far as they are known, or else its number."""
+        error = self.error(row, "")
+        if error.path is None:
+            return f"{self.example} {row + 1} of {self.name}"
+        return f"{error.path}" if error.line is None else f"{error.path}, line {error.line}"
+
 
 def repeat_to_length(units: Sequence[Any], length: int) -> list[Any]:
     """Return `length` items of `units`, starting over at the end.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from heedful.data.lexicon import Lexicon
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import RunError
 from heedful.inputs.base import Input
+from heedful.strict_json import to_strict_json
 from heedful.tasks.streaming import predict_in_order
 from heedful.tasks.upgrade import upgrade_weights
 
@@ -93,19 +94,29 @@ class Predictor:
         """Return the sizes of vocabularies and label sets by name, for display."""
         return {**self.input.sizes(), **self.answer.sizes()}
 
-    def predict(self, inputs: Iterable[Any], **search: Any) -> Iterator[Any]:
+    def predict(
+        self,
+        inputs: Iterable[Any],
+        *,
+        before_batch: Callable[[], object] | None = None,
+        **search: Any,
+    ) -> Iterator[Any]:
         """Lazily yield the prediction of each input, in order.
 
         Args:
             inputs: as returned by the task's reader: texts, lists of tokens or series.
+            before_batch: called before each batch; an exception of it ends the prediction.
             search: options of the answer; for generated text `beam`, `length_penalty` and `nbest`.
 
-        Raises: OptionError for an option that the answer does not have, or a value out of range.
+        Raises: OptionError for an option that the answer does not have, or a value out of range; NonFiniteError
+            naming the input for which the model's output holds NaN or infinity.
         """
         self.answer.check_search(search)
         options = self.config.prediction
 
         def predict_batch(encoded: Sequence[Any]) -> list[Any]:
+            if before_batch is not None:
+                before_batch()
             batch = self.to_device(self.input.collate(encoded))
             with evaluation_mode(self.model), torch.inference_mode():
                 predictions: list[Any] = self.answer.predict(self.model, batch, **search)
@@ -157,7 +168,7 @@ class Predictor:
         self.input.save(folder)
         self.answer.save(folder)
         if self.layout:
-            run_folder.write_text(folder / LAYOUT, json.dumps(self.layout) + "\n")
+            run_folder.write_text(folder / LAYOUT, to_strict_json(self.layout) + "\n")
 
     def save_weights(self, path: str | Path) -> None:
         """Write the weights as safetensors."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from heedful.answers.base import Scores
 from heedful.errors import RunError
 from heedful.run_folder import read_metadata, read_tensors, write_tensors
+from heedful.strict_json import numbers_from_json, to_strict_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,10 @@ class Position:
     """Tokens predicted in all steps so far."""
     training_seconds: float = 0.0
     """Time of the training steps, without validation."""
+    skipped: int = 0
+    """Steps left out, as their loss or gradient was not finite."""
+    skipped_in_row: int = 0
+    """How many of them were the last steps so far."""
 
 
 def save_checkpoint(
@@ -49,7 +54,7 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
     tensors |= {f"random.{name}": state for name, state in get_rng_states().items()}
-    write_tensors(path, tensors, {"position": json.dumps(asdict(position)), "data": data})
+    write_tensors(path, tensors, {"position": to_strict_json(asdict(position)), "data": data})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
@@ -82,7 +87,9 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
 def read_position(metadata: dict[str, str]) -> Position:
     """Deserialize the position from a checkpoint's metadata."""
-    return Position(**json.loads(metadata["position"]))
+    values = json.loads(metadata["position"])
+    best = values.get("best")
+    return Position(**{**values, "best": None if best is None else numbers_from_json(best)})
 
 
 def read_data_digest(path: Path) -> str | None:

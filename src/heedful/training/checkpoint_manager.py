@@ -13,6 +13,7 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.config import write_toml
+from heedful.strict_json import numbers_from_json, to_strict_json
 from heedful.tasks.predictor import Predictor
 from heedful.training.checkpoint import Position, average_weights
 
@@ -46,18 +47,22 @@ class CheckpointManager:
     def reopen(self, trained: Predictor) -> Position:
         """Prepare the folder of a finished run for more epochs, and return the position at its end."""
         trained.answer.save(self.folder)
-        run_folder.write_text(self.folder / run_folder.CONFIGURATION, write_toml(trained.config))
+        self.write_configuration(trained)
         (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
         last, finished = self.validated()[-1], self._lines()[-1]
         return Position(
             epoch=last["epoch"],
             step=finished["steps"],
             best_epoch=last["epoch"],
-            best=finished["scores"],
+            best=numbers_from_json(finished["scores"]),
             seconds=finished["seconds"],
             tokens=last["tokens"],
             training_seconds=last["training_seconds"],
         )
+
+    def write_configuration(self, trained: Predictor) -> None:
+        """Write the configuration, of which some settings may differ from those the run was begun with."""
+        run_folder.write_text(self.folder / run_folder.CONFIGURATION, write_toml(trained.config))
 
     def save_best(self, trained: Predictor) -> None:
         """Write the weights of the run: the best checkpoint so far."""
@@ -83,7 +88,7 @@ class CheckpointManager:
         path = self.folder / run_folder.METRICS
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if json.loads(line).get("epoch", math.inf) <= epochs_before]
-        run_folder.write_text(path, "\n".join([*kept, json.dumps(values)]) + "\n")
+        run_folder.write_text(path, "\n".join([*kept, to_strict_json(values)]) + "\n")
 
     def validated(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl about epochs, oldest first."""

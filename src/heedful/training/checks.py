@@ -62,6 +62,14 @@ BUDGET: Final = frozenset({"epochs", "max_steps", "max_tokens", "max_seconds", "
 """Settings of `training` that limit a run; at least one differs when a finished run is continued."""
 
 
+RESUMABLE: Final = frozenset(
+    {
+        "learning_rate", "clip_norm", "skip_nonfinite", "checkpoint_steps", "checkpoint_minutes", "progress_steps"
+    }
+)  # fmt: skip
+"""Settings of `training` that may differ when an interrupted run is resumed, as after it diverged."""
+
+
 def check_resumable(task: Task, folder: Path, config: Any, train: Dataset, valid: Dataset) -> None:
     """Check that `folder` holds a run that this configuration and these data can resume or continue.
 
@@ -70,7 +78,8 @@ def check_resumable(task: Task, folder: Path, config: Any, train: Dataset, valid
     own = task.load_config(folder)
     state = folder / CHECKPOINTS / STATE
     changes = setting_changes(own.model_dump(), config.model_dump())
-    fixed = changes if state.exists() else [c for c in changes if not c.startswith("training.")]
+    free = tuple(f"training.{name}:" for name in RESUMABLE) if state.exists() else ("training.",)
+    fixed = [change for change in changes if not change.startswith(free)]
     if fixed:
         raise RunError(
             f"the settings differ from those of the run in {folder}: {'; '.join(fixed)}. Resume it with its own, or "

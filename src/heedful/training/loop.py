@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import torch
 
 from heedful import run_folder
-from heedful.answers.base import rank
+from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
+from heedful.errors import DivergedError, RunError
+from heedful.ops.finite import all_finite
 from heedful.ops.jit.kernel import compile_seconds
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
@@ -26,8 +29,15 @@ from heedful.training.budget import (
     warmup_steps,
 )
 from heedful.training.calibration import calibrate_run
-from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from heedful.training.checkpoint import (
+    Position,
+    get_rng_states,
+    load_checkpoint,
+    save_checkpoint,
+    set_rng_states,
+)
 from heedful.training.checkpoint_manager import CheckpointManager
+from heedful.training.checkpoint_timer import CheckpointTimer
 from heedful.training.checks import (
     check_data,
     check_device,
@@ -35,13 +45,25 @@ from heedful.training.checks import (
     check_start,
     texts_digest,
 )
-from heedful.training.events import Event, Finished, Progress, Started, Validated
+from heedful.training.divergence import (
+    describe_examples,
+    diverged,
+    loss_without_update,
+    skipped_notices,
+)
+from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
+from heedful.training.optimizer_step import OptimizerStep
 from heedful.training.precision import precision_notices
 from heedful.training.replace import replacing
 from heedful.training.schedule import learning_rate_factor
 from heedful.training.validation import Validation, validate
+
+
+def never() -> bool:
+    """Return False: nothing asks the training to stop."""
+    return False
 
 
 def train_model(
@@ -54,6 +76,7 @@ def train_model(
     resume: bool = False,
     overwrite: bool = False,
     initial: Predictor | None = None,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[Event]:
     """Train a model of `task` into the folder `run_dir` and yield events.
 
@@ -70,13 +93,18 @@ def train_model(
         resume: continue the run.
         overwrite: replace the run, once the first step can be taken.
         initial: a trained model whose weights the training starts from, see `Task.load_initial`.
+        stop: called after each step and before each batch of the validation; once it returns True, a checkpoint is
+            saved and the last event is `Stopped`.
+
+    A step whose loss or gradient is not finite is not taken; see `training.skip_nonfinite` and DivergedError below.
 
     A finished run is continued, with a new state of the optimizer, if `config` allows more epochs or steps than it
     took; settings of `training` may differ, those of the model may not.
 
     Raises: RunError if the folder is in use, or, to resume, if it holds no run of this configuration and data with
         steps left to take; DataError for data that are empty or that the task cannot use; OptionError for an
-        unavailable device or a precision that it does not support.
+        unavailable device or a precision that it does not support; from the iterator DivergedError for a loss, a
+        gradient or weights that are not finite, after which the folder holds the last checkpoint before.
 
     >>> import tempfile
     >>> from heedful.data.files import Pairs
@@ -102,8 +130,12 @@ def train_model(
         check_resumable(task, folder, config, train, valid)
     else:
         run_folder.check_free(folder, overwrite=overwrite)
-    events = _Training(task, config, train, valid, folder, initial).run(resume)
+    events = _Training(task, config, train, valid, folder, initial, stop).run(resume)
     return replacing(folder, events) if overwrite and run_folder.is_run(folder) else events
+
+
+class _StopRequested(Exception):  # noqa: N818
+    """Leaves the training or a validation; the state to resume from is saved."""
 
 
 class _Training:
@@ -117,6 +149,7 @@ class _Training:
         valid: Dataset,
         folder: Path,
         initial: Predictor | None,
+        stop: Callable[[], bool],
     ):
         self.task = task
         self.config = config
@@ -126,6 +159,10 @@ class _Training:
         self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
         self.position = Position()
         self.initial = initial
+        self.stop = stop
+        self.timer = CheckpointTimer(config.training)
+        self.saved_step = 0
+        self.left_out: list[str] = []
         self.start_time = time.monotonic()
 
     def run(self, resume: bool) -> Iterator[Event]:
@@ -151,10 +188,13 @@ class _Training:
                 ),
             ],
         )
-        while self._should_continue():
-            yield from self._train_epoch()
-            yield self._validate_epoch()
-        yield self._finish()
+        try:
+            while self._should_continue():
+                yield from self._train_epoch()
+                yield self._validate_epoch()
+            yield self._finish()
+        except _StopRequested:
+            yield Stopped(run=self.checkpoints.folder, step=self.position.step)
 
     def _new_entries(self) -> list[str]:
         """Return a line that counts what the data add to the vocabularies and labels of the initial model."""
@@ -194,16 +234,37 @@ class _Training:
             fused=options.precision != "16-mixed",
         )
         self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
+        self.step = OptimizerStep(
+            fabric=self.fabric,
+            module=self.module,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            clip_norm=options.clip_norm,
+        )
+        self._load_or_create(resume, interrupted, optimizer)
+        self.start_time = time.monotonic() - self.position.seconds
+
+    def _load_or_create(
+        self, resume: bool, interrupted: bool, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Load the checkpoint or the weights of a run to resume, or create the run folder."""
+        folder = self.checkpoints.folder
         if resume and interrupted:
             self.position = load_checkpoint(self.checkpoints.state_file, self.loss.model, optimizer)
+            self.saved_step = self.position.step
+            self.checkpoints.write_configuration(self.trained)
         elif resume:
             self.trained.load_weights(folder)
+        if not all_finite(*self.loss.parameters()):
+            raise RunError(
+                "the weights that training would start from hold NaN or infinity; start from another run"
+            )
+        if resume and not interrupted:
             self.position = self.checkpoints.reopen(self.trained)
-            self._save_checkpoint()
-        else:
+        elif not resume:
             self.checkpoints.create(self.task.name, self.trained)
+        if not interrupted:
             self._save_checkpoint()
-        self.start_time = time.monotonic() - self.position.seconds
 
     def _train_epoch(self) -> Iterator[Progress]:
         """Train the remaining batches of the current epoch."""
@@ -214,7 +275,7 @@ class _Training:
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
             if budget_exhausted(self.options, self.position):
                 break
-            loss, predictions = self._step(batch), self.loss.count_predictions(batch)
+            loss, predictions = self._step(batch)
             loss_sum, count = loss_sum + loss, count + predictions
             clock, step_start = time.monotonic(), clock
             self.position = replace(
@@ -226,10 +287,13 @@ class _Training:
                 tokens=self.position.tokens + self.loss.count_tokens(batch),
                 training_seconds=self.position.training_seconds + clock - step_start,
             )
-            step, interval = self.position.step, self.options.checkpoint_steps
-            if interval and step % interval == 0:
-                self._save_checkpoint()
-            if step % self.options.progress_steps == 0:
+            step = self.position.step
+            if self.stop():
+                self._save_checkpoint(batch)
+                raise _StopRequested
+            if self.timer.is_due(step):
+                self._save_checkpoint(batch)
+            if step % self.options.progress_steps == 0 and count:
                 compiling = sum(compile_seconds().values()) - compiled
                 now = time.monotonic()
                 seconds, tokens = now - reported - compiling, self.position.tokens - before.tokens
@@ -238,8 +302,8 @@ class _Training:
                 reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
                 clock, compiled = reported, sum(compile_seconds().values())
 
-    def _step(self, batch: Any) -> float:
-        """Take one optimizer step and return the batch's summed loss."""
+    def _step(self, batch: Any) -> tuple[float, int]:
+        """Take one optimizer step and return the batch's summed loss and predictions; 0 and 0 if it is left out."""
         options = self.options
         total = planned_steps(options, self.position, self.steps_per_epoch)
         rate = options.learning_rate * learning_rate_factor(
@@ -248,15 +312,40 @@ class _Training:
             warmup=warmup_steps(options, total),
             total=total,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.module(self.fabric.to_device(batch))
-        self.fabric.backward(loss / self.loss.count_predictions(batch))
-        if options.clip_norm:
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=options.clip_norm)
-        self.optimizer.step()
-        return float(loss.detach())
+        loss, problem = self.step.take(batch, rate)
+        if problem:
+            self._leave_out(problem)
+            return 0.0, 0
+        self.position = replace(self.position, skipped_in_row=0)
+        return loss, self.loss.count_predictions(batch)
+
+    def _leave_out(self, problem: str) -> None:
+        """Count a step that was left out.
+
+        Raises: DivergedError for more in a row than `skip_nonfinite` permits.
+        """
+        position = self.position
+        examples = describe_examples(
+            self.loss, self.batches, self.train_data, position.epoch + 1, position.batch
+        )
+        step = f"step {position.step + 1:,}"
+        if position.skipped_in_row >= self.options.skip_nonfinite:
+            raise self._diverged(
+                f"the {problem} of {step}, in epoch {position.epoch + 1}, is not finite; {examples}"
+            )
+        self.left_out.append(f"{step} ({problem}): {examples}")
+        self.position = replace(
+            position, skipped=position.skipped + 1, skipped_in_row=position.skipped_in_row + 1
+        )
+
+    def _diverged(self, what: str) -> DivergedError:
+        return diverged(
+            what,
+            self.options,
+            step=self.position.step + 1,
+            checkpoint=self.saved_step,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
 
     def _progress(self, loss: float, speed: float, seconds_per_step: float) -> Progress:
         steps = planned_steps(self.options, self.position, self.steps_per_epoch)
@@ -272,8 +361,8 @@ class _Training:
 
     def _validate_epoch(self) -> Validated:
         """Validate the epoch, save the weights if they are the best, write metrics and checkpoint."""
-        (scores, notices), metric = self._validate(), self.options.metric
-        old, epoch = self.position, self.position.epoch + 1
+        old, epoch, metric = self.position, self.position.epoch + 1, self.options.metric
+        scores, notices = self._validate_or_stop()
         best = old.best is None or rank(scores, metric) > rank(old.best, metric)
         self.position = replace(
             old,
@@ -287,6 +376,8 @@ class _Training:
         if best:
             self.checkpoints.save_best(self.trained)
         self.checkpoints.save_epoch(self.trained, epoch)
+        notices = [*skipped_notices(self.left_out), *notices]
+        self.left_out = []
         event = Validated(
             epoch=epoch,
             step=old.step,
@@ -301,6 +392,29 @@ class _Training:
         self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self._save_checkpoint()
         return event
+
+    def _validate_or_stop(self) -> tuple[Scores, list[str]]:
+        """Validate the weights at the end of an epoch.
+
+        Raises: DivergedError if their loss or they themselves are not finite; _StopRequested, with a checkpoint saved
+            from which a resumed run validates.
+        """
+        epoch, random_states = self.position.epoch + 1, get_rng_states()
+        if self.left_out and not self.position.epoch_tokens:
+            raise self._diverged(f"every step of epoch {epoch} was left out, {self.left_out[0]}")
+        try:
+            scores, notices, batch = self._validate()
+        except _StopRequested:
+            set_rng_states(random_states)
+            self._save_checkpoint()
+            raise
+        if batch is not None:
+            examples = describe_examples(self.loss, self.valid_batches, self.valid_data, 0, batch)
+            raise self._diverged(
+                f"the validation loss after epoch {epoch} is not finite; {examples}"
+            )
+        self._check_finite()
+        return scores, notices
 
     def _finish(self) -> Finished:
         """Choose the better of the best epoch and the average of the last epochs, and remove the checkpoints."""
@@ -322,6 +436,7 @@ class _Training:
             self.train_data,
             self.valid_data,
             self.fabric.device,
+            self._raise_if_stopped,
         )
         event = Finished(
             run=self.checkpoints.folder,
@@ -341,7 +456,18 @@ class _Training:
         return event
 
     def _validate(self) -> Validation:
-        return validate(self.task, self.trained, self.loss, self.valid_batches, self.valid_data)
+        return validate(
+            self.task,
+            self.trained,
+            self.loss,
+            self.valid_batches,
+            self.valid_data,
+            self._raise_if_stopped,
+        )
+
+    def _raise_if_stopped(self) -> None:
+        if self.stop():
+            raise _StopRequested
 
     def _should_continue(self) -> bool:
         """Whether to train another epoch, or to validate one that the budget cut short."""
@@ -351,8 +477,29 @@ class _Training:
             return False
         return position.batch > 0 or not budget_exhausted(options, position)
 
-    def _save_checkpoint(self) -> None:
+    def _check_finite(self, batch: Any = None) -> None:
+        """Check the weights, the optimizer's moments and, with a batch, its loss by these weights.
+
+        Raises: DivergedError if any is not finite.
+        """
+        moments = [each for state in self.optimizer.state.values() for each in state.values()]
+        tensors = [each for each in (*self.loss.parameters(), *moments) if each.numel()]
+        after = f"after step {self.position.step:,}"
+        if not all(map(all_finite, tensors)):
+            raise self._diverged(f"weights {after} are not finite")
+        if batch is not None and not math.isfinite(loss_without_update(self.loss, batch)):
+            raise self._diverged(f"the loss {after} is not finite")
+
+    def _save_checkpoint(self, batch: Any = None) -> None:
+        """Write the checkpoint to resume from; within an epoch `batch`, the last one, tells whether it is usable.
+
+        Raises: DivergedError, see `_check_finite`; the checkpoint before is kept.
+        """
+        if batch is not None:
+            self._check_finite(batch)
         self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
         save_checkpoint(
             self.checkpoints.state_file, self.loss.model, self.optimizer, self.position, self.digest
         )
+        self.saved_step = self.position.step
+        self.timer.restart()
