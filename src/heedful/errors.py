@@ -66,8 +66,9 @@ class DataError(HeedfulError):
 
     def __init__(self, message: str, *, path: str | Path | None = None, line: int | None = None):
         file = "" if path is None else unquoted(path, 2 * SHOWN)
-        where = "" if path is None else f"{file}: " if line is None else f"{file}, line {line}: "
-        super().__init__(where + message)
+        self.where = file if path is None or line is None else f"{file}, line {line}"
+        """File and line as far as they are known."""
+        super().__init__(f"{self.where}: {message}" if self.where else message)
         self.path = None if path is None else Path(path)
         self.line = line
 
@@ -147,6 +148,40 @@ class WriteError(RunError):
         )
         self.path = Path(path)
         self.cause = cause
+
+
+class NonFiniteError(HeedfulError):
+    """A model whose output for some input holds NaN or infinity.
+
+    `row` is the index of the first such input among those given; the model says so of a batch, and each caller that
+    knows more replaces it by the input's number, file and line.
+    """
+
+    def __init__(self, row: int, where: str = ""):
+        super().__init__(
+            f"{where or f'input {row + 1}'}: the model's output holds NaN or infinity, so there is no prediction; the "
+            "weights are damaged or the input holds extreme numbers. Train again with a lower learning rate, or "
+            "remove the input."
+        )
+        self.row = row
+
+
+class DivergedError(HeedfulError):
+    """A training that ended as its loss, gradient or weights were no longer finite; its last checkpoint is kept.
+
+    Attributes:
+        problem: what was not finite, as a sentence.
+        step: the step, counted from 1, at which it was noticed.
+        learning_rate: a peak learning rate to go on with.
+    """
+
+    def __init__(self, problem: str, cure: str, *, step: int, learning_rate: float):
+        super().__init__(f"{problem} {cure}")
+        self.problem, self.step, self.learning_rate = problem, step, learning_rate
+
+
+class StoppedError(HeedfulError):
+    """A training that ended early because it was asked to; it can be resumed from its checkpoint."""
 
 
 def count(number: int, what: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 
 from heedful.answers.class_output import ClassOutput
 from heedful.data.dataset import Dataset
-from heedful.errors import OptionError
+from heedful.errors import NonFiniteError, OptionError
 from heedful.models.encoders import Encoder
 from heedful.models.model import Batch, Model
+from heedful.ops.finite import all_finite
 
 Scores = dict[str, float]
 """Validation metrics by the names of `Answer.metrics`; always includes "loss"."""
@@ -51,13 +53,17 @@ class ReportTable(NamedTuple):
 def rank(scores: Mapping[str, float], metric: str) -> tuple[float, float]:
     """Return a sort key, larger is better: the value of `metric`, negated if lower is better, then the negative loss.
 
-    The loss breaks ties because metrics such as BLEU may stay 0 for many epochs.
+    The loss breaks ties because metrics such as BLEU may stay 0 for many epochs. A value that is not finite ranks
+    below every other.
 
     >>> rank({"loss": 2.0, "bleu": 0.0}, "bleu") > rank({"loss": 3.0, "bleu": 0.0}, "bleu")
     True
+    >>> rank({"loss": 2.0, "bleu": float("nan")}, "bleu") < rank({"loss": 3.0, "bleu": 0.0}, "bleu")
+    True
     """
     value = scores[metric]
-    return (-value if metric in LOWER_IS_BETTER else value), -scores["loss"]
+    keys = (-value if metric in LOWER_IS_BETTER else value), -scores["loss"]
+    return tuple(key if math.isfinite(key) else -math.inf for key in keys)  # type: ignore[return-value]
 
 
 Prediction = TypeVar("Prediction")
@@ -315,7 +321,23 @@ class HeadAnswer(Answer[Prediction]):
         """Return the prediction of each row of the model's scores, which are on its device."""
 
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[Prediction]:
-        return self.predictions(model(batch), batch)
+        return self.predictions(self.finite_scores(model, batch), batch)
+
+    def finite_scores(self, model: Any, batch: Batch) -> Tensor:
+        """Return the model's scores of a batch.
+
+        Raises: NonFiniteError for a row with NaN or infinity, padding aside.
+        """
+        scores: Tensor = model(batch)
+        if all_finite(scores):
+            return scores
+        is_finite = scores.isfinite().flatten(2 if self.per_position else 1).all(-1)
+        if self.per_position:
+            positions = torch.arange(is_finite.shape[1], device=is_finite.device)
+            is_finite = (is_finite | (positions >= batch.lengths[:, None])).all(-1)
+        if not is_finite.all():
+            raise NonFiniteError(int(is_finite.logical_not().nonzero()[0]))
+        return scores
 
     def row_names(self, positions: Sequence[str], prediction: Prediction) -> list[str]:
         """Return the row labels of attention and saliency plots: the answer, or the answer of each position."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from heedful import run_folder
 from heedful.errors import RunError, count
 from heedful.stored_files import read_json
+from heedful.strict_json import to_strict_json
 
 CALIBRATION: Final = "calibration.json"
 """The file of a run folder that holds the temperature; a run without one has temperature 1."""
@@ -38,7 +38,7 @@ class Calibration:
 
     def save(self, folder: Path) -> None:
         """Write `CALIBRATION` to a run folder."""
-        text = json.dumps({"format": _FORMAT, **asdict(self)})
+        text = to_strict_json({"format": _FORMAT, **asdict(self)})
         run_folder.write_text(folder / CALIBRATION, text + "\n")
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from heedful import run_folder
 from heedful.errors import RunError
 from heedful.stored_files import read_json
+from heedful.strict_json import to_strict_json
 
 CLASS_WEIGHTS: Final = "class_weights.json"
 """The file of a run folder that holds the weights, for resuming its training."""
@@ -112,7 +112,7 @@ def save_weights(folder: Path, labels: Sequence[str], weights: Weights | None) -
     else:
         content = {"format": _FORMAT, "labels": list(labels), "weights": weights}
         run_folder.write_text(
-            folder / CLASS_WEIGHTS, json.dumps(content, ensure_ascii=False) + "\n"
+            folder / CLASS_WEIGHTS, to_strict_json(content, ensure_ascii=False) + "\n"
         )
 
 

@@ -26,7 +26,7 @@ from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.vocabulary import Vocabulary
 from heedful.decode.beam import Hypothesis, beam_search
-from heedful.errors import OptionError, RunError
+from heedful.errors import NonFiniteError, OptionError
 from heedful.inputs.pieces import PieceBatch, encode_in_chunks
 from heedful.models.base import EncoderDecoder
 from heedful.models.config import Section
@@ -241,10 +241,9 @@ class GeneratedText(Answer[Generated]):
             max_length=(self.decoding.max_length_ratio * batch.lengths).long() + 10,
             nbest=nbest,
         )
-        if not all(hypotheses):
-            raise RunError(
-                "the model gives a text no score that is a number: its weights are damaged or too large; retrain it"
-            )
+        for row, found in enumerate(hypotheses):
+            if not found:  # no token had a finite probability
+                raise NonFiniteError(row)
         return [Generated(tuple(map(self._candidate, each))) for each in hypotheses]
 
     def _candidate(self, hypothesis: Hypothesis) -> Candidate:

@@ -20,13 +20,14 @@ from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
 from heedful.data.spans import OUTSIDE, SCHEMES, Scheme, detect_scheme, unknown_scheme
-from heedful.errors import DataError, OptionError
+from heedful.errors import DataError, NonFiniteError, OptionError
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PositionHead
 from heedful.models.model import Batch, Model
 from heedful.nn.crf import LinearChain
 from heedful.nn.cross_entropy import smoothed_cross_entropy
+from heedful.ops.finite import all_finite
 
 
 class LabelsConfig(Section):
@@ -157,10 +158,12 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         return int(batch.lengths.sum())
 
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[PositionLabels]:
-        scores: Tensor = model(batch)
-        if model.head.chain is None:
+        scores, chain = self.finite_scores(model, batch), model.head.chain
+        if chain is None:
             return self.predictions(scores, batch)
-        best = model.head.chain.decode(scores, batch.lengths).tolist()
+        if not all_finite(chain.transitions, chain.first, chain.last):
+            raise NonFiniteError(0)
+        best = chain.decode(scores, batch.lengths).tolist()
         return [
             PositionLabels(self._named(row[:length]))
             for row, length in zip(best, batch.lengths.tolist(), strict=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from heedful.compare.measure import prediction_latency, resident_memory
 from heedful.compare.outcome import Memory, Outcome, Point
 from heedful.compare.plan import Job
 from heedful.data.dataset import Dataset
+from heedful.errors import DivergedError, RunError, StoppedError
+from heedful.strict_json import number_from_json, numbers_from_json
 from heedful.tasks.base import Task
-from heedful.training.events import Event, Started
-from heedful.training.loop import train_model
+from heedful.training.events import Event, Started, Stopped
+from heedful.training.loop import never, train_model
 from heedful.training.stage import Stage, read_stage
 from heedful.training.staging import recover
 
@@ -31,10 +34,15 @@ def run_job(
     data: tuple[Dataset, Dataset],
     folder: Path,
     lengths: Sequence[int],
+    *,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[Event | Outcome]:
     """Train into `folder`, or resume its run, and measure it; the last event is the outcome.
 
     A finished run is only measured.
+
+    Raises: StoppedError once `stop` returned True within the training; RunError for a training that diverged or a
+        metric that is not finite; the other errors of `train_model`.
     """
     answer = task.answer
     before, parameters, resumed = resident_memory(), 0, folder.exists()
@@ -43,37 +51,64 @@ def run_job(
     stage = read_stage(folder)
     if stage is not Stage.FINISHED:
         resume = stage is Stage.TRAINING
-        events = train_model(
-            task, job.config, train, data[1], folder, resume=resume, overwrite=not resume
-        )
-        for event in events:
+        for event in _train(task, job, (train, data[1]), folder, stop, resume=resume):
             if isinstance(event, Started):
                 parameters = event.parameters
             yield event
     after = resident_memory()
     trained = task.load(folder)
-    metrics = run_folder.read_metrics(folder)
-    last = metrics[-2]
-    predictions = list(trained.predict(data[1].inputs, **answer.validation_search))
+    *epochs, finished = run_folder.read_metrics(folder)
+    last = epochs[-1]
+    predictions = list(trained.predict_data(data[1], **answer.validation_search))
     statistics = trained.answer.statistics(predictions, data[1])
+    quality = float(answer.value(statistics.sum(axis=0)))
+    if not math.isfinite(quality):
+        raise RunError(f"its {answer.primary_metric} on the validation data is not finite")
     yield Outcome(
         contender=job.contender,
         seed=job.seed,
         fraction=job.fraction,
-        quality=float(answer.value(statistics.sum(axis=0))),
+        quality=quality,
         parameters=parameters or sum(each.numel() for each in trained.model.parameters()),
         train_examples=len(train),
         steps=last["step"],
         tokens=last["tokens"],
         training_seconds=last["training_seconds"],
-        seconds=metrics[-1]["seconds"],
-        scores=metrics[-1]["scores"],
-        curve=tuple(_curve_point(line, answer.primary_metric) for line in metrics[:-1]),
+        seconds=finished["seconds"],
+        scores=numbers_from_json(finished["scores"]),
+        curve=tuple(_curve_point(event, answer.primary_metric) for event in epochs),
         memory=None if resumed or before is None or after is None else _memory(before, after),
         latency=prediction_latency(trained, data[1], lengths) if job.fraction == 1 else {},
         threads=torch.get_num_threads(),
         statistics=statistics.tolist(),
     )
+
+
+def _train(
+    task: Task,
+    job: Job,
+    data: tuple[Dataset, Dataset],
+    folder: Path,
+    stop: Callable[[], bool],
+    *,
+    resume: bool,
+) -> Iterator[Event]:
+    """Train into `folder`, or resume its run; what was left of a training that never began is replaced.
+
+    Raises: StoppedError once `stop` returned True; RunError for a training that diverged.
+    """
+    try:
+        for event in train_model(
+            task, job.config, *data, folder, resume=resume, overwrite=not resume, stop=stop
+        ):
+            yield event
+            if isinstance(event, Stopped):
+                raise StoppedError(f"the training in {folder} was asked to stop")
+    except DivergedError as error:
+        raise RunError(
+            f"{error.problem} Set training.learning_rate lower for this contender, such as {error.learning_rate:g}, "
+            "and name another folder with --out"
+        ) from error
 
 
 def training_subset(data: Dataset, fraction: float, seed: int) -> Dataset:
@@ -101,9 +136,11 @@ def _curve_point(event: dict[str, Any], metric: str) -> Point:
         step=event["step"],
         tokens=event["tokens"],
         seconds=event["training_seconds"],
-        quality=event["scores"][metric],
+        quality=number_from_json(event["scores"][metric]),
     )
 
 
-def _memory(before: tuple[int, int], after: tuple[int, int]) -> Memory:
+def _memory(before: tuple[int, int] | None, after: tuple[int, int] | None) -> Memory | None:
+    if before is None or after is None:
+        return None
     return Memory(before=before[0], peak=after[1])

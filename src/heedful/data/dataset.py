@@ -61,6 +61,10 @@ class Dataset(abc.ABC):
         """Return an error about position `position` of example `row`, with file and line if known."""
         return DataError(f"example {row + 1} of {self.name}: {message}")
 
+    def location(self, row: int) -> str:
+        """Return where example `row` is from: its file and line as far as they are known, or else its number."""
+        return self.error(row, "").where or f"{self.example} {row + 1} of {self.name}"
+
 
 def repeat_to_length(units: Sequence[Any], length: int) -> list[Any]:
     """Return `length` items of `units`, starting over at the end.

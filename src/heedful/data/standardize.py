@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.atomic_files import write_text
-from heedful.errors import RunError
+from heedful.errors import DataError, RunError
 from heedful.stored_files import read_json
+from heedful.strict_json import to_strict_json
 
 Values = NDArray[np.float64]
 
@@ -34,9 +34,19 @@ class Standardizer:
 
     @classmethod
     def fit(cls, values: Values) -> Self:
-        """Take mean and deviation over the first axis of (examples, features) or (examples,)."""
-        scale = np.nanstd(values, axis=0)
-        return cls(np.nanmean(values, axis=0), np.where(scale > 0, scale, 1.0))
+        """Take mean and deviation over the first axis of (examples, features) or (examples,).
+
+        Raises: DataError for numbers whose deviation overflows.
+        """
+        with np.errstate(over="ignore"):
+            mean, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        if np.isinf(mean).any() or np.isinf(scale).any():
+            largest = np.nanmax(np.abs(values))
+            raise DataError(
+                f"the training numbers reach {largest:g}, too large for their standard deviation; divide them by a "
+                "constant"
+            )
+        return cls(mean, np.where(scale > 0, scale, 1.0))
 
     def apply(self, values: Values) -> Values:
         """Standardize values of (..., features)."""
@@ -48,7 +58,7 @@ class Standardizer:
 
     def save(self, path: Path, **others: Any) -> None:
         """Write mean and scale as JSON, and other values beside them."""
-        text = json.dumps({"mean": self.mean.tolist(), "scale": self.scale.tolist(), **others})
+        text = to_strict_json({"mean": self.mean.tolist(), "scale": self.scale.tolist(), **others})
         write_text(path, text + "\n")
 
     @classmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -16,6 +15,7 @@ from heedful.data.json_lines import parse_object
 from heedful.data.opening import MAX_ROW
 from heedful.data.table_rows import TableRow, check_columns, check_new_columns
 from heedful.errors import DataError
+from heedful.strict_json import to_strict_json
 
 Value = str | float | Sequence[str] | None
 """The value of an added column: a label, a number, several labels, or nothing."""
@@ -209,7 +209,7 @@ class JsonLinesTable(Table):
             yield TableRow(path, number, line, fields)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
-        values = json.dumps(
+        values = to_strict_json(
             {name: _json_value(value) for name, value in added.items()}, ensure_ascii=False
         )
         kept = raw.rstrip()[:-1].rstrip()

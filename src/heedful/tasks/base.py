@@ -260,13 +260,15 @@ class Task:
         for row, (encoded, _) in enumerate(examples):
             if not inputs.length(encoded):
                 raise data.error(row, f"the {data.example} has no tokens; remove the row.")
+        rows = list(range(len(examples)))
         if training:
             max_length = predictor.config.data.max_length
-            examples = [
-                (encoded, target)
-                for encoded, target in examples
+            rows = [
+                row
+                for row, (encoded, target) in enumerate(examples)
                 if inputs.fits(encoded, max_length) and answer.fits(target, max_length)
             ]
+            examples = [examples[row] for row in rows]
             if not examples:
                 raise DataError(
                     f"every training {data.example} is longer than data.max_length = {max_length}; increase it"
@@ -280,14 +282,21 @@ class Task:
             encoded, targets = zip(*pairs, strict=True)
             return TrainingBatch(inputs.collate(encoded), answer.collate(targets))
 
-        return Batches(examples, lengths, collate, options.batch_tokens, options.seed)
+        return Batches(examples, lengths, collate, options.batch_tokens, options.seed, rows)
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""
         return LossModule(predictor.model, predictor.answer)
 
-    def validate(self, predictor: Predictor, data: Dataset) -> tuple[Scores, list[str]]:
+    def validate(
+        self,
+        predictor: Predictor,
+        data: Dataset,
+        *,
+        before_batch: Callable[[], object] | None = None,
+    ) -> tuple[Scores, list[str]]:
         """Return the validation metrics, except the loss, and warnings about the predictions."""
         answer: Answer[Any] = predictor.answer
-        predicted = list(predictor.predict(data.inputs, **answer.validation_search))
+        search = answer.validation_search
+        predicted = list(predictor.predict_data(data, before_batch=before_batch, **search))
         return answer.scores(predictor.score(data, predicted)), answer.warnings(predicted, data)

@@ -33,6 +33,8 @@ class Batches(Generic[Example, Padded]):
     tokens: int
     """Maximum tokens of a batch on its longer side, padding included."""
     seed: int
+    rows: Sequence[int] | None = None
+    """The row of each example in its dataset; None: its index here."""
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch: equal for all epochs, since only equal lengths are shuffled."""
@@ -42,6 +44,12 @@ class Batches(Generic[Example, Padded]):
         """Yield the batches of an epoch, in its shuffled order, starting at index `first`."""
         for rows in self._rows(epoch)[first:]:
             yield self.collate([self.examples[index] for index in rows])
+
+    def one_by_one(self, epoch: int, batch: int) -> Iterator[tuple[int, Padded]]:
+        """Yield (row in the dataset, batch of one) for each example of batch `batch` of an epoch."""
+        for index in self._rows(epoch)[batch]:
+            row = index if self.rows is None else self.rows[index]
+            yield row, self.collate([self.examples[index]])
 
     def _rows(self, epoch: int) -> list[list[int]]:
         lengths = [self.lengths(example) for example in self.examples]

@@ -370,6 +370,14 @@ COMMON: Final = (
         is_number=True,
     ),
     TaskOption(
+        name="checkpoint_minutes",
+        setting="training.checkpoint_minutes",
+        metavar="N",
+        help="Minutes between checkpoints, what a killed training loses at most; 0: only at the end of each epoch.",
+        default="5",
+        is_number=True,
+    ),
+    TaskOption(
         name="device",
         setting="training.accelerator",
         metavar="NAME",

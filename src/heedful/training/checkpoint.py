@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from heedful.answers.base import Scores
 from heedful.errors import RunError
 from heedful.run_folder import read_tensors, write_tensors
+from heedful.strict_json import numbers_from_json, to_strict_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,10 @@ class Position:
     """Tokens predicted in all steps so far."""
     training_seconds: float = 0.0
     """Time of the training steps, without validation."""
+    skipped: int = 0
+    """Steps left out, as their loss or gradient was not finite."""
+    skipped_in_row: int = 0
+    """How many of them were the last steps so far."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
     tensors |= {f"random.{name}": state for name, state in get_rng_states().items()}
-    metadata = {"position": json.dumps(asdict(position)), **origin.to_metadata()}
+    metadata = {"position": to_strict_json(asdict(position)), **origin.to_metadata()}
     write_tensors(path, tensors, metadata)
 
 
@@ -102,7 +107,9 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
 def read_position(metadata: dict[str, str]) -> Position:
     """Deserialize the position from a checkpoint's metadata."""
-    return Position(**json.loads(metadata["position"]))
+    values = json.loads(metadata["position"])
+    best = values.get("best")
+    return Position(**{**values, "best": None if best is None else numbers_from_json(best)})
 
 
 def get_rng_states() -> dict[str, Tensor]:

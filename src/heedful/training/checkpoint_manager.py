@@ -16,6 +16,7 @@ from heedful import run_folder
 from heedful.atomic_files import sync_folder, writing
 from heedful.config import write_toml
 from heedful.errors import RunError
+from heedful.strict_json import numbers_from_json, to_strict_json
 from heedful.tasks.predictor import Predictor
 from heedful.training.checkpoint import (
     Origin,
@@ -37,6 +38,11 @@ NEXT: Final = "state.next.safetensors"
 """A new checkpoint, complete, before it takes the name of the last one."""
 CONTINUATION: Final = "continuation.json"
 """What a finished run is to be continued with, until the first checkpoint of that is there."""
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a run folder holds a checkpoint to resume from, as an unfinished run does."""
+    return bool(CheckpointManager(folder).state_files)
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,13 @@ class CheckpointManager:
         self.continuation.parent.mkdir(exist_ok=True)
         run_folder.write_text(self.continuation, json.dumps(asdict(origin)) + "\n")
         trained.answer.save(self.folder)
-        run_folder.write_text(self.folder / run_folder.CONFIGURATION, write_toml(trained.config))
+        self.write_configuration(trained)
         last, finished = self.validated()[-1], self.finished()
         return Position(
             epoch=last["epoch"],
             step=finished["steps"],
             best_epoch=last["epoch"],
-            best=finished["scores"],
+            best=numbers_from_json(finished["scores"]),
             seconds=finished["seconds"],
             tokens=last["tokens"],
             training_seconds=last["training_seconds"],
@@ -132,6 +138,10 @@ class CheckpointManager:
             "weights with --init-from, or train again with --overwrite"
         )
 
+    def write_configuration(self, trained: Predictor) -> None:
+        """Write the configuration, of which some settings may differ from those the run was begun with."""
+        run_folder.write_text(self.folder / run_folder.CONFIGURATION, write_toml(trained.config))
+
     def save_best(self, trained: Predictor) -> None:
         """Write the weights of the run: the best checkpoint so far."""
         trained.save_weights(self.folder / run_folder.WEIGHTS)
@@ -154,7 +164,7 @@ class CheckpointManager:
     def write_metrics(self, values: dict[str, object], epochs_before: int) -> None:
         """Append a line to metrics.jsonl, and drop lines of later epochs, which a resumed run writes again."""
         kept = [line for line in self.metrics() if line.get("epoch", math.inf) <= epochs_before]
-        text = "".join(json.dumps(line) + "\n" for line in [*kept, values])
+        text = "".join(to_strict_json(line) + "\n" for line in [*kept, values])
         run_folder.write_text(self.folder / run_folder.METRICS, text)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -163,13 +173,7 @@ class CheckpointManager:
         Raises: RunError for a damaged file.
         """
         path = self.folder / run_folder.METRICS
-        if not path.exists():
-            return []
-        try:
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except ValueError as error:
-            raise RunError(f"{path} is damaged ({error}); copy the run folder again") from None
-        return lines
+        return run_folder.read_metrics(self.folder) if path.exists() else []
 
     def validated(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl about epochs, oldest first."""

@@ -91,4 +91,13 @@ class Finished:
     """Warnings about what was learned, the predictions and their probabilities, one line each."""
 
 
-Event = Started | Progress | Validated | Finished
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """Training was asked to stop and did; the run folder holds a checkpoint to resume from."""
+
+    run: Path
+    step: int
+    """Steps taken."""
+
+
+Event = Started | Progress | Validated | Finished | Stopped

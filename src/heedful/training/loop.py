@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from heedful import run_folder
-from heedful.answers.base import rank
+from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
+from heedful.errors import RunError
+from heedful.ops.finite import all_finite
 from heedful.ops.jit.kernel import compile_seconds
 from heedful.run_lock import RunLock
 from heedful.tasks.base import Task
@@ -27,19 +29,27 @@ from heedful.training.budget import (
     warmup_steps,
 )
 from heedful.training.calibration import calibrate_run
-from heedful.training.checkpoint import Origin, Position
+from heedful.training.checkpoint import Origin, Position, get_rng_states, set_rng_states
 from heedful.training.checkpoint_manager import CheckpointManager
+from heedful.training.checkpoint_timer import CheckpointTimer
 from heedful.training.checks import check_data, check_device, check_start, texts_digest
-from heedful.training.events import Event, Finished, Progress, Started, Validated
+from heedful.training.divergence import DivergenceGuard, total_skipped_notices
+from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
+from heedful.training.optimizer_step import OptimizerStep
 from heedful.training.precision import precision_notices
 from heedful.training.resume_checks import check_resumable
 from heedful.training.schedule import learning_rate_factor
-from heedful.training.stage import Stage, read_stage
+from heedful.training.stage import Stage, read_origin, read_stage
 from heedful.training.staging import recover, recover_locked, staged
 from heedful.training.validation import Validation, validate
 from heedful.training.write_errors import explain_write_errors
+
+
+def never() -> bool:
+    """Return False: nothing asks the training to stop."""
+    return False
 
 
 def train_model(
@@ -52,6 +62,7 @@ def train_model(
     resume: bool = False,
     overwrite: bool = False,
     initial: Predictor | None = None,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[Event]:
     """Train a model of `task` into the folder `run_dir` and yield events.
 
@@ -68,6 +79,10 @@ def train_model(
         resume: continue the run.
         overwrite: replace the run, once the first step can be taken.
         initial: a trained model whose weights the training starts from, see `Task.load_initial`.
+        stop: called after each step and before each batch of the validation; once it returns True, a checkpoint is
+            saved and the last event is `Stopped`.
+
+    A step whose loss or gradient is not finite is not taken; see `training.skip_nonfinite` and DivergedError below.
 
     From the first event to the last the folder is locked: a second training into it is refused.
 
@@ -76,7 +91,9 @@ def train_model(
 
     Raises: RunError if the folder is in use or cannot be written to, or, to resume, if it holds no run of this
         configuration and data with steps left to take; DataError for data that are empty or that the task cannot
-        use; OptionError for an unavailable device or a precision that it does not support.
+        use; OptionError for an unavailable device or a precision that it does not support; from the iterator
+        DivergedError for a loss, a gradient or weights that are not finite, after which the folder holds the last
+        checkpoint before.
 
     >>> import tempfile
     >>> from heedful.data.files import Pairs
@@ -98,10 +115,14 @@ def train_model(
     check_data(train, valid, task.examples)
     task.check(config, train, valid)
     check_device(config.training)
-    training = _Training(task, config, train, valid, folder, initial)
+    training = _Training(task, config, train, valid, folder, initial, stop)
     recover(folder)
     training.check_folder(resume=resume, overwrite=overwrite)
     return training.run(resume=resume, overwrite=overwrite)
+
+
+class _StopRequested(Exception):  # noqa: N818
+    """Leaves the training or a validation; the state to resume from is saved."""
 
 
 class _Training:
@@ -115,6 +136,7 @@ class _Training:
         valid: Dataset,
         folder: Path,
         initial: Predictor | None,
+        stop: Callable[[], bool],
     ):
         self.task = task
         self.config = config
@@ -126,6 +148,8 @@ class _Training:
         self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
         self.position = Position()
         self.initial = initial
+        self.stop = stop
+        self.timer = CheckpointTimer(config.training)
         self.start_time = time.monotonic()
         self.begun = False
         """Whether the run folder has a checkpoint of this training."""
@@ -178,10 +202,13 @@ class _Training:
                 ),
             ],
         )
-        while self._should_continue():
-            yield from self._train_epoch()
-            yield self._validate_epoch()
-        yield self._finish()
+        try:
+            while self._should_continue():
+                yield from self._train_epoch()
+                yield self._validate_epoch()
+            yield self._finish()
+        except _StopRequested:
+            yield Stopped(run=self.checkpoints.folder, step=self.position.step)
 
     def _new_entries(self) -> list[str]:
         """Return a line that counts what the data add to the vocabularies and labels of the initial model."""
@@ -199,17 +226,8 @@ class _Training:
         set_threads(options.threads)
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
-        folder = self.checkpoints.folder
-        interrupted = resume and read_stage(folder) is Stage.TRAINING
-        if interrupted:
-            self.trained = self.task.reload(self.config, folder)
-            self.trained.answer = self.trained.answer.uncalibrated()
-        elif resume:
-            self.trained = self.task.reload_finished(self.config, folder, self.train_data)
-        elif self.initial is not None:
-            self.trained = self.task.learn_from(self.config, self.train_data, self.initial)
-        else:
-            self.trained = self.task.learn(self.config, self.train_data)
+        interrupted = resume and read_stage(self.checkpoints.folder) is Stage.TRAINING
+        self.trained = self._learn_or_reload(resume, interrupted)
         self.batches = self.task.batches(self.trained, self.train_data, training=True)
         self.steps_per_epoch = len(self.batches)
         self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
@@ -223,15 +241,60 @@ class _Training:
             fused=options.precision != "16-mixed",
         )
         self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
+        self.step = OptimizerStep(
+            fabric=self.fabric,
+            module=self.module,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            clip_norm=options.clip_norm,
+        )
+        self.guard = DivergenceGuard(
+            options=options,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            train=(self.batches, self.train_data),
+            valid=(self.valid_batches, self.valid_data),
+        )
+        self._load_or_create(resume, interrupted, optimizer)
+        self.begun = True
+        self.start_time = time.monotonic() - self.position.seconds
+
+    def _learn_or_reload(self, resume: bool, interrupted: bool) -> Predictor:
+        """Learn vocabularies and statistics from the training data, or load those of the run to resume."""
+        folder = self.checkpoints.folder
+        if interrupted:
+            trained = self.task.reload(self.config, folder)
+            trained.answer = trained.answer.uncalibrated()
+            return trained
+        if resume:
+            return self.task.reload_finished(self.config, folder, self.train_data)
+        if self.initial is not None:
+            return self.task.learn_from(self.config, self.train_data, self.initial)
+        return self.task.learn(self.config, self.train_data)
+
+    def _load_or_create(
+        self, resume: bool, interrupted: bool, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Load the checkpoint or the weights of a run to resume, or create the run folder."""
+        folder = self.checkpoints.folder
         if interrupted:
             self.position, damaged = self.checkpoints.load_state(self.loss.model, optimizer)
             self.notices += damaged
+            self.guard.saved_step = self.position.step
         elif resume:
-            self._reopen()
-        else:
+            self.trained.load_weights(folder)
+        if not all_finite(*self.loss.parameters()):
+            raise RunError(
+                "the weights that training would start from hold NaN or infinity; start from another run"
+            )
+        if not resume:
             self._create()
-        self.begun = True
-        self.start_time = time.monotonic() - self.position.seconds
+        elif not interrupted:
+            self._reopen()
+        elif read_origin(folder, Stage.TRAINING) != self.origin:
+            # From now on the run is one with these settings.
+            self.checkpoints.write_configuration(self.trained)
+            self._save_checkpoint()
 
     def _create(self) -> None:
         """Make the run folder, with the checkpoint of step 0."""
@@ -244,7 +307,6 @@ class _Training:
 
     def _reopen(self) -> None:
         """Prepare a finished run for more epochs."""
-        self.trained.load_weights(self.checkpoints.folder)
         self.position = self.checkpoints.reopen(self.trained, self.origin)
         self.start_time = time.monotonic() - self.position.seconds
         self._save_checkpoint()
@@ -259,7 +321,7 @@ class _Training:
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
             if budget_exhausted(self.options, self.position):
                 break
-            loss, predictions = self._step(batch), self.loss.count_predictions(batch)
+            loss, predictions = self._step(batch)
             loss_sum, count = loss_sum + loss, count + predictions
             clock, step_start = time.monotonic(), clock
             self.position = replace(
@@ -271,10 +333,13 @@ class _Training:
                 tokens=self.position.tokens + self.loss.count_tokens(batch),
                 training_seconds=self.position.training_seconds + clock - step_start,
             )
-            step, interval = self.position.step, self.options.checkpoint_steps
-            if interval and step % interval == 0:
-                self._save_checkpoint()
-            if step % self.options.progress_steps == 0:
+            step = self.position.step
+            if self.stop():
+                self._save_checkpoint(batch)
+                raise _StopRequested
+            if self.timer.is_due(step):
+                self._save_checkpoint(batch)
+            if step % self.options.progress_steps == 0 and count:
                 compiling = sum(compile_seconds().values()) - compiled
                 now = time.monotonic()
                 seconds, tokens = now - reported - compiling, self.position.tokens - before.tokens
@@ -283,8 +348,8 @@ class _Training:
                 reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
                 clock, compiled = reported, sum(compile_seconds().values())
 
-    def _step(self, batch: Any) -> float:
-        """Take one optimizer step and return the batch's summed loss."""
+    def _step(self, batch: Any) -> tuple[float, int]:
+        """Take one optimizer step and return the batch's summed loss and predictions; 0 and 0 if it is left out."""
         options = self.options
         total = planned_steps(options, self.position, self.steps_per_epoch)
         rate = options.learning_rate * learning_rate_factor(
@@ -293,15 +358,12 @@ class _Training:
             warmup=warmup_steps(options, total),
             total=total,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.module(self.fabric.to_device(batch))
-        self.fabric.backward(loss / self.loss.count_predictions(batch))
-        if options.clip_norm:
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=options.clip_norm)
-        self.optimizer.step()
-        return float(loss.detach())
+        loss, problem = self.step.take(batch, rate)
+        if problem:
+            self.position = self.guard.leave_out(problem, self.position)
+            return 0.0, 0
+        self.position = replace(self.position, skipped_in_row=0)
+        return loss, self.loss.count_predictions(batch)
 
     def _progress(self, loss: float, speed: float, seconds_per_step: float) -> Progress:
         steps = planned_steps(self.options, self.position, self.steps_per_epoch)
@@ -317,8 +379,8 @@ class _Training:
 
     def _validate_epoch(self) -> Validated:
         """Validate the epoch, save the weights if they are the best, write metrics and checkpoint."""
-        (scores, notices), metric = self._validate(), self.options.metric
-        old, epoch = self.position, self.position.epoch + 1
+        old, epoch, metric = self.position, self.position.epoch + 1, self.options.metric
+        scores, notices = self._validate_or_stop()
         best = old.best is None or rank(scores, metric) > rank(old.best, metric)
         self.position = replace(
             old,
@@ -332,6 +394,7 @@ class _Training:
         if best:
             self.checkpoints.save_best(self.trained)
         self.checkpoints.save_epoch(self.trained, epoch)
+        notices = [*self.guard.notices(), *notices]
         event = Validated(
             epoch=epoch,
             step=old.step,
@@ -346,6 +409,24 @@ class _Training:
         self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self._save_checkpoint()
         return event
+
+    def _validate_or_stop(self) -> tuple[Scores, list[str]]:
+        """Validate the weights at the end of an epoch.
+
+        Raises: DivergedError if their loss or they themselves are not finite; _StopRequested, with a checkpoint saved
+            from which a resumed run validates.
+        """
+        random_states = get_rng_states()
+        self.guard.check_epoch(self.position)
+        try:
+            scores, notices, batch = self._validate()
+        except _StopRequested:
+            set_rng_states(random_states)
+            self._save_checkpoint()
+            raise
+        self.guard.check_validation(batch, self.position)
+        self.guard.check_weights(self.position)
+        return scores, notices
 
     def _finish(self) -> Finished:
         """Choose the better of the best epoch and the average of the last epochs, and remove the checkpoints."""
@@ -367,6 +448,7 @@ class _Training:
             self.train_data,
             self.valid_data,
             self.fabric.device,
+            self._raise_if_stopped,
         )
         event = Finished(
             run=self.checkpoints.folder,
@@ -377,7 +459,11 @@ class _Training:
             chosen=chosen,
             scores=scores,
             seconds=time.monotonic() - self.start_time,
-            notices=[*learning_notices(losses), *calibration_notices],
+            notices=[
+                *total_skipped_notices(self.position.skipped),
+                *learning_notices(losses),
+                *calibration_notices,
+            ],
         )
         values = {**asdict(event), "run": event.run.name, **asdict(self.origin)}
         self.checkpoints.write_metrics({"event": "finished", **values}, last)
@@ -385,7 +471,18 @@ class _Training:
         return event
 
     def _validate(self) -> Validation:
-        return validate(self.task, self.trained, self.loss, self.valid_batches, self.valid_data)
+        return validate(
+            self.task,
+            self.trained,
+            self.loss,
+            self.valid_batches,
+            self.valid_data,
+            self._raise_if_stopped,
+        )
+
+    def _raise_if_stopped(self) -> None:
+        if self.stop():
+            raise _StopRequested
 
     def _should_continue(self) -> bool:
         """Whether to train another epoch, or to validate one that the budget cut short."""
@@ -395,6 +492,14 @@ class _Training:
             return False
         return position.batch > 0 or not budget_exhausted(options, position)
 
-    def _save_checkpoint(self) -> None:
+    def _save_checkpoint(self, batch: Any = None) -> None:
+        """Write the checkpoint to resume from; within an epoch `batch`, the last one, tells whether it is usable.
+
+        Raises: DivergedError for weights or a loss that are not finite; the checkpoint before is kept.
+        """
+        if batch is not None:
+            self.guard.check_weights(self.position, batch)
         self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
         self.checkpoints.save_state(self.loss.model, self.optimizer, self.position, self.origin)
+        self.guard.saved_step = self.position.step
+        self.timer.restart()

@@ -15,6 +15,13 @@ from heedful.training.stage import Stage, read_origin, read_stage
 
 BUDGET: Final = frozenset({"epochs", "max_steps", "max_tokens", "max_seconds", "patience"})
 """Settings of `training` that limit a run; at least one differs when a finished run is continued."""
+RESUMABLE: Final = tuple(
+    f"training.{name}:"
+    for name in (
+        "learning_rate", "clip_norm", "skip_nonfinite", "checkpoint_steps", "checkpoint_minutes", "progress_steps",
+    )
+)  # fmt: skip
+"""How a change of a setting begins that may differ when an interrupted run is resumed, as after it diverged."""
 EDITABLE: Final = ("training.", "prediction.", "decoding.")
 """Sections whose settings may be edited in the configuration file of a finished run: they are not of the model."""
 
@@ -53,19 +60,25 @@ def check_resumable(task: Task, folder: Path, config: Any, new: Origin) -> list[
     edited = _edited_settings(task, folder, file, origin)
     if stage is Stage.FINISHED:
         return _check_finished(folder, file, config, edited)
-    if edited:
+    path = folder / run_folder.CONFIGURATION
+    if fixed := _without(edited, RESUMABLE):
         raise RunError(
-            f"{folder / run_folder.CONFIGURATION} was edited since the training began: {'; '.join(edited)}. Restore "
-            "the values before each arrow to resume, or start a new run from its weights with --init-from"
+            f"{path} was edited since the training began: {'; '.join(fixed)}. Restore the values before each arrow to "
+            "resume, or start a new run from its weights with --init-from"
         )
-    if fixed := setting_changes(file.model_dump(), config.model_dump()):
+    changes = setting_changes(file.model_dump(), config.model_dump())
+    if fixed := _without(changes, RESUMABLE):
         raise RunError(_difference(folder, fixed))
     if run_folder.read_format(folder) < run_folder.FORMAT:
         raise RunError(
             f"the run in {folder} was begun by an older Heedful; finish it with that version, or train a new run"
         )
     check_same_data(task, folder, origin, new.data)
-    return []
+    return [f"{path} was edited since the training began: {'; '.join(edited)}"] if edited else []
+
+
+def _without(changes: Sequence[str], allowed: tuple[str, ...]) -> list[str]:
+    return [change for change in changes if not change.startswith(allowed)]
 
 
 def check_same_data(task: Task, folder: Path, origin: Origin, data: str | None) -> None:
@@ -80,12 +93,12 @@ def check_same_data(task: Task, folder: Path, origin: Origin, data: str | None) 
 def _check_finished(folder: Path, file: Any, config: Any, edited: Sequence[str]) -> list[str]:
     """Check that a finished run can be continued, and return what was edited in its configuration file."""
     path = folder / run_folder.CONFIGURATION
-    if fixed := [change for change in edited if not change.startswith(EDITABLE)]:
+    if fixed := _without(edited, EDITABLE):
         raise RunError(
             f"{path} was edited since the run finished: {'; '.join(fixed)}. Restore the values before each arrow"
         )
     changes = setting_changes(file.model_dump(), config.model_dump())
-    if fixed := [change for change in changes if not change.startswith("training.")]:
+    if fixed := _without(changes, ("training.",)):
         raise RunError(_difference(folder, fixed))
     notices = [f"{path} was edited since the run finished: {'; '.join(edited)}"] if edited else []
     if not any(
