@@ -11,6 +11,7 @@ from heedful import run_folder
 from heedful.answers.text import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
+from heedful.data.preparation import reporting_preparation
 from heedful.errors import DataError, OptionError, nearest, unknown_choice
 from heedful.explore.explain import Explanation
 from heedful.explore.explain import explain as explain_prediction
@@ -192,7 +193,8 @@ def train(
     config = _configuration(TASKS[task], train, valid, settings, base)
     if not resume:
         run_folder.check_free(out, overwrite=overwrite)
-    data = _training_data(TASKS[task], config.data, train, valid)
+    with reporting_preparation(progress):
+        data = _training_data(TASKS[task], config.data, train, valid)
     return fit(
         TASKS[task],
         config,
@@ -232,13 +234,14 @@ def fit(
 
     Raises: see `heedful.training.loop.train_model`.
     """
-    for event in train_model(
-        task, config, train, valid, out, resume=resume, overwrite=overwrite, initial=initial
-    ):
-        if isinstance(event, Started):
-            run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
-        if progress is not None:
-            progress(event)
+    with reporting_preparation(progress):
+        for event in train_model(
+            task, config, train, valid, out, resume=resume, overwrite=overwrite, initial=initial
+        ):
+            if isinstance(event, Started):
+                run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
+            if progress is not None:
+                progress(event)
     trained = load(out)
     write_report(trained.predictor, Path(out), valid)
     return trained

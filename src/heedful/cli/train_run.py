@@ -15,6 +15,7 @@ from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TrainArguments, configure_run
 from heedful.cli.skipped import say_skipped
+from heedful.data.preparation import Preparing, reporting_preparation
 from heedful.errors import OptionError
 from heedful.explore.run_report import REPORT, next_commands
 from heedful.tasks.base import Task
@@ -54,7 +55,8 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
     config = configure_run(options.config, arguments, base, new_data=not options.resume)
     if not options.resume:
         run_folder.check_free(out, overwrite=options.overwrite)
-    data = task.reader.read_training(config.data)
+    with TrainingProgress(task, output) as bar, reporting_preparation(bar.show):
+        data = task.reader.read_training(config.data)
     for part in data:
         say_skipped(part, output, f", listed in {out / run_folder.SKIPPED}")
     model, finished = train_with_progress(
@@ -104,7 +106,8 @@ def train_with_progress(
 
         def show(event: Event) -> None:
             nonlocal last
-            last = event
+            if not isinstance(event, Preparing):
+                last = event
             bar.show(event)
 
         try:

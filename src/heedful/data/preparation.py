@@ -71,7 +71,7 @@ def report_chunks(
         yield chunk
         done += len(chunk)
         now = time.monotonic()
-        if receiver is not None and now - reported >= _INTERVAL:
+        if receiver is not None and done != total and now - reported >= _INTERVAL:
             reported = now
             receiver(
                 Preparing(action=action, unit=unit, done=done, total=total, seconds=now - start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from heedful.errors import DataError, OptionError, RunError
 from heedful.inputs.base import Input
 from heedful.models.encoders import ENCODERS
 from heedful.models.model import AnyModel, Ensemble, Model
-from heedful.tasks.batches import Batches, ChosenExamples, Encoded
+from heedful.tasks.batches import Batches, Encoded
 from heedful.tasks.predictor import Predictor, read_layout
 from heedful.tasks.readers.base import Reader
 
@@ -247,7 +247,7 @@ class Task:
         *,
         training: bool,
         encoded: Encoded | None = None,
-    ) -> Batches[Any, TrainingBatch]:
+    ) -> Batches[TrainingBatch]:
         """Encode data, unless they are `encoded`; for training, drop examples longer than `data.max_length`.
 
         Reads the settings data.max_length (for training), training.batch_tokens and training.seed.
@@ -274,12 +274,10 @@ class Task:
                 )
         table = np.stack([lengths, lengths if target_lengths is None else target_lengths], axis=1)
 
-        def collate(pairs: Sequence[tuple[Any, Any]]) -> TrainingBatch:
-            encoded, targets = zip(*pairs, strict=True)
-            return TrainingBatch(inputs.collate(encoded), answer.collate(targets))
+        def collate(chosen: list[Any], targets: list[Any]) -> TrainingBatch:
+            return TrainingBatch(inputs.collate(chosen), answer.collate(targets))
 
-        examples = ChosenExamples(encoded, rows)
-        return Batches(examples, table[rows], collate, options.batch_tokens, options.seed)
+        return Batches(encoded, rows, table[rows], collate, options.batch_tokens, options.seed)
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""

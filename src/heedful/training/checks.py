@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import torch
 
 from heedful import run_folder
 from heedful.data.dataset import Dataset
+from heedful.data.preparation import in_chunks, report_chunks
 from heedful.errors import DataError, OptionError, RunError
 from heedful.tasks.base import Task
 from heedful.tasks.sections import TrainingConfig
@@ -62,8 +63,10 @@ BUDGET: Final = frozenset({"epochs", "max_steps", "max_tokens", "max_seconds", "
 """Settings of `training` that limit a run; at least one differs when a finished run is continued."""
 
 
-def check_resumable(task: Task, folder: Path, config: Any, train: Dataset, valid: Dataset) -> None:
+def check_resumable(task: Task, folder: Path, config: Any, digest: Callable[[], str]) -> None:
     """Check that `folder` holds a run that this configuration and these data can resume or continue.
+
+    `digest` returns `texts_digest` of the data.
 
     Raises: RunError naming the settings that differ, or the reason.
     """
@@ -89,7 +92,7 @@ def check_resumable(task: Task, folder: Path, config: Any, train: Dataset, valid
         raise RunError(
             f"the run in {folder} was begun by an older Heedful; finish it with that version, or train a new run"
         )
-    if read_data_digest(state) != texts_digest(train.texts(), valid.texts()):
+    if read_data_digest(state) != digest():
         raise RunError(
             f"the training or validation {task.examples} differ from those that the run in {folder} "
             "started with; restore the files, or train a new run"
@@ -121,9 +124,8 @@ def texts_digest(train: Sequence[Sequence[str]], valid: Sequence[Sequence[str]])
     digest = hashlib.sha256()
     for texts in (*train, *valid):
         digest.update(f"{len(texts)} texts\n".encode())
-        for text in texts:
-            encoded = text.encode()
+        for chunk in report_chunks(in_chunks(texts), "checksum of the data", "texts", len(texts)):
+            encoded = [text.encode() for text in chunk]
             # the length prefix makes the encoding unambiguous
-            digest.update(b"%d " % len(encoded))
-            digest.update(encoded)
+            digest.update(b"".join(b"%d %b" % (len(each), each) for each in encoded))
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -35,6 +36,7 @@ from heedful.training.checks import (
     check_start,
     texts_digest,
 )
+from heedful.training.encoded_store import EncodedStore
 from heedful.training.events import Event, Finished, Progress, Started, Validated
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
@@ -98,11 +100,12 @@ def train_model(
     check_data(train, valid, task.examples)
     task.check(config, train, valid)
     check_device(config.training)
+    digest = functools.cache(lambda: texts_digest(train.texts(), valid.texts()))
     if resume:
-        check_resumable(task, folder, config, train, valid)
+        check_resumable(task, folder, config, digest)
     else:
         run_folder.check_free(folder, overwrite=overwrite)
-    events = _Training(task, config, train, valid, folder, initial).run(resume)
+    events = _Training(task, config, train, valid, folder, initial, digest()).run(resume)
     return replacing(folder, events) if overwrite and run_folder.is_run(folder) else events
 
 
@@ -117,13 +120,15 @@ class _Training:
         valid: Dataset,
         folder: Path,
         initial: Predictor | None,
+        digest: str,
     ):
         self.task = task
         self.config = config
         self.options: TrainingConfig = config.training
         self.train_data, self.valid_data = train, valid
-        self.digest = texts_digest(train.texts(), valid.texts())
+        self.digest = digest
         self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
+        self.store = EncodedStore(self.checkpoints.state_file.parent, digest)
         self.position = Position()
         self.initial = initial
         self.start_time = time.monotonic()
@@ -135,8 +140,8 @@ class _Training:
             run=self.checkpoints.folder,
             parameters=sum(each.numel() for each in self.trained.model.parameters()),
             sizes=self.trained.sizes(),
-            train_examples=len(self.batches.examples),
-            left_out=len(self.train_data) - len(self.batches.examples),
+            train_examples=self.batches.example_count,
+            left_out=len(self.train_data) - self.batches.example_count,
             valid_examples=len(self.valid_data),
             epochs=self.options.epochs,
             steps_per_epoch=self.steps_per_epoch,
@@ -145,6 +150,7 @@ class _Training:
             warmup_steps=None if steps is None else warmup_steps(self.options, steps),
             notices=[
                 *self._new_entries(),
+                *self._vocabulary_notices(),
                 *budget_notices(self.options, self.steps_per_epoch),
                 *precision_notices(
                     self.options.precision, self.fabric.device.type, self.trained.model
@@ -165,25 +171,27 @@ class _Training:
         listed = ", ".join(f"{name} {size:,}" for name, size in added.items() if size)
         return [f"starts from trained weights; newly initialized: {listed or 'nothing'}"]
 
+    def _vocabulary_notices(self) -> list[str]:
+        """Return what a new run says of the sample that its vocabulary is learned from."""
+        if self.position.step:
+            return []
+        return self.task.input.notices(self.config, len(self.train_data))
+
     def _prepare(self, resume: bool) -> None:
         options = self.options
-        if options.keep_freed_memory:
-            keep_freed_memory()
         set_threads(options.threads)
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
         folder, interrupted = self.checkpoints.folder, self.checkpoints.state_file.exists()
-        if resume and interrupted:
-            self.trained = self.task.reload(self.config, folder)
-        elif resume:
-            self.trained = self.task.reload_finished(self.config, folder, self.train_data)
-        elif self.initial is not None:
-            self.trained = self.task.learn_from(self.config, self.train_data, self.initial)
-        else:
-            self.trained = self.task.learn(self.config, self.train_data)
-        self.batches = self.task.batches(self.trained, self.train_data, training=True)
+        self.trained = self._load_or_learn(resume, interrupted)
+        stored = self.store.load() if resume and interrupted else None
+        self.batches = self.task.batches(
+            self.trained, self.train_data, training=True, encoded=stored
+        )
         self.steps_per_epoch = len(self.batches)
         self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
+        if options.keep_freed_memory:  # not that of the preparation
+            keep_freed_memory()
         self.loss = self.task.loss(self.trained)
         optimizer = torch.optim.AdamW(
             self.loss.parameters(),
@@ -203,7 +211,20 @@ class _Training:
         else:
             self.checkpoints.create(self.task.name, self.trained)
             self._save_checkpoint()
+        if stored is None:
+            self.batches = replace(self.batches, encoded=self.store.save(self.batches.encoded))
         self.start_time = time.monotonic() - self.position.seconds
+
+    def _load_or_learn(self, resume: bool, interrupted: bool) -> Predictor:
+        """Return vocabularies and statistics, of the run or of the data, with a newly initialized model."""
+        folder = self.checkpoints.folder
+        if resume and interrupted:
+            return self.task.reload(self.config, folder)
+        if resume:
+            return self.task.reload_finished(self.config, folder, self.train_data)
+        if self.initial is not None:
+            return self.task.learn_from(self.config, self.train_data, self.initial)
+        return self.task.learn(self.config, self.train_data)
 
     def _train_epoch(self) -> Iterator[Progress]:
         """Train the remaining batches of the current epoch."""

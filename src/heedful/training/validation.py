@@ -24,7 +24,7 @@ def validate(
     task: Task,
     trained: Predictor,
     loss: LossModule,
-    batches: Batches[Any, Any],
+    batches: Batches[Any],
     data: Dataset,
 ) -> Validation:
     """Return the loss per prediction, the metrics and warnings; `batches` is the encoded form of `data`."""
