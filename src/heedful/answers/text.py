@@ -18,7 +18,7 @@ from heedful.answers.base import Answer, Metric, Numbers, Rows, Values
 from heedful.answers.text_metrics import TranslationScores, corpus_bleu, score_translations
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
-from heedful.data.packed_ids import PackedIds
+from heedful.data.packed_ids import Ids, PackedIds
 from heedful.data.vocabulary import Vocabulary
 from heedful.decode.beam import Hypothesis, beam_search
 from heedful.errors import OptionError
@@ -160,7 +160,7 @@ class GeneratedText(Answer[Generated]):
 
         return pack_texts(self.vocabulary, texts, complete)
 
-    def lengths(self, targets: Sequence[Sequence[int]]) -> Lengths:
+    def lengths(self, targets: Sequence[Ids]) -> Lengths:
         """Return the number of tokens to predict: all but the begin token."""
         if isinstance(targets, PackedIds):
             return targets.lengths() - 1
@@ -169,7 +169,7 @@ class GeneratedText(Answer[Generated]):
     def fits(self, lengths: Lengths, max_length: int) -> NDArray[np.bool_]:
         return lengths < max_length
 
-    def collate(self, targets: Sequence[Sequence[int]]) -> TargetBatch:
+    def collate(self, targets: Sequence[Ids]) -> TargetBatch:
         return TargetBatch(*pad_ids(targets, self.vocabulary.pad_id))
 
     def loss(self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch) -> Tensor:

@@ -86,7 +86,9 @@ def _batch_starts(lengths: NDArray[np.integer[Any]], max_tokens: int) -> list[in
     return starts
 
 
-def pad_ids(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+def pad_ids(
+    sequences: Sequence[Sequence[int] | NDArray[np.integer[Any]]], pad: int
+) -> tuple[Tensor, Tensor]:
     """Right-pad id sequences; return ids (batch, max length) and lengths (batch,), both int64.
 
     >>> pad_ids([[1, 2], [3]], pad=0)[1].tolist()

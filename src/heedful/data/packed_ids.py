@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.spool import MEMORY_LIMIT, Spool
+from heedful.data.spool import Spool
 
 Ids = NDArray[np.integer[Any]]
 
@@ -32,20 +32,17 @@ class PackedIds(Sequence[Ids]):
     """Whether the ids are memory-mapped."""
 
     @classmethod
-    def of(
-        cls, chunks: Iterable[Sequence[Sequence[int]]], size: int, limit: int = MEMORY_LIMIT
-    ) -> PackedIds:
-        """Pack sequences of ids.
+    def of(cls, chunks: Iterable[Sequence[Sequence[int]]], size: int) -> PackedIds:
+        """Pack sequences of ids. Many of them are memory-mapped, see `heedful.data.spool.Spool`.
 
         Args:
             chunks: some sequences at a time, read once.
             size: the ids are below this; up to 65,536 an id takes two bytes, beyond that four.
-            limit: bytes of ids that stay in memory; more of them are memory-mapped, see `heedful.data.spool.Spool`.
 
         Raises: DataError for a full disk.
         """
         dtype = np.dtype(np.uint16 if size <= 1 << 16 else np.int32)
-        spool, lengths = Spool(limit), [np.zeros(1, np.int64)]
+        spool, lengths = Spool(), [np.zeros(1, np.int64)]
         for chunk in chunks:
             own = np.fromiter(map(len, chunk), np.int64, len(chunk))
             ids = np.fromiter(chain.from_iterable(chunk), dtype, int(own.sum()))

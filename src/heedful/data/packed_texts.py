@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.spool import MEMORY_LIMIT, Spool
+from heedful.data.spool import Spool
 
 _BLOCK: Final = 1 << 20
 """Bytes that are written or read at once."""
@@ -33,12 +33,12 @@ class PackedTexts(Sequence[str]):
         self._offsets = offsets
 
     @classmethod
-    def of(cls, texts: Iterable[str], limit: int = MEMORY_LIMIT) -> PackedTexts:
-        """Pack texts, of which at most `limit` bytes stay in memory; they are read once.
+    def of(cls, texts: Iterable[str]) -> PackedTexts:
+        """Pack texts, which are read once.
 
         Raises: DataError for a full disk.
         """
-        writer = PackedTextsWriter(limit)
+        writer = PackedTextsWriter()
         for text in texts:
             writer.append(text)
         return writer.finish()
@@ -104,8 +104,8 @@ class PackedTextsWriter:
     (None, 1, PackedTexts(1 texts: 'one'))
     """
 
-    def __init__(self, limit: int = MEMORY_LIMIT):
-        self._spool = Spool(limit)
+    def __init__(self) -> None:
+        self._spool = Spool()
         self._offsets = array("q", [0])
         self._block = bytearray()
 

@@ -6,14 +6,14 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from heedful.errors import DataError
 
-MEMORY_LIMIT: Final = 16 << 20
+MEMORY_LIMIT = 16 << 20
 """Bytes that a spool keeps in memory; more of them go to a file."""
 
 
@@ -24,7 +24,7 @@ class Spool:
     process, however that ends.
 
     Args:
-        limit: the number of bytes that are kept in memory.
+        limit: the number of bytes that are kept in memory; None: `MEMORY_LIMIT`.
 
     >>> spool = Spool(limit=4)
     >>> spool.append(b"seven"), spool.append(b" bytes")
@@ -33,8 +33,8 @@ class Spool:
     (b'ven b', True, 11)
     """
 
-    def __init__(self, limit: int = MEMORY_LIMIT):
-        self._limit = limit
+    def __init__(self, limit: int | None = None):
+        self._limit = MEMORY_LIMIT if limit is None else limit
         self._memory = bytearray()
         self._file: BinaryIO | None = None
         self._size = 0

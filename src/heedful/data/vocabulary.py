@@ -148,7 +148,8 @@ class Vocabulary:
 
     def encode_ids(self, texts: Iterable[str]) -> list[list[int]]:
         """Return only the ids of many texts; several times faster than `encode_batch`."""
-        encodings = self._tokenizer.encode_batch(self._preprocess(texts), add_special_tokens=False)
+        marked = self._preprocess(texts)
+        encodings = self._tokenizer.encode_batch_fast(marked, add_special_tokens=False)
         return [item.ids for item in encodings]
 
     def _preprocess(self, texts: Iterable[str]) -> list[str]:

@@ -17,7 +17,7 @@ from heedful.data.hf_tokenizers import (
     unigram_tokenizer,
     word_tokenizer,
 )
-from heedful.data.preparation import report_items
+from heedful.data.preparation import in_chunks, report_chunks, report_items
 
 Trainer = trainers.BpeTrainer | trainers.WordLevelTrainer
 
@@ -140,16 +140,16 @@ def learn_characters(texts: Sequence[str], size: int, min_frequency: int) -> Lea
 
 def _alphabet(texts: Sequence[str], size: int, min_frequency: int) -> tuple[str, ...]:
     counts: Counter[str] = Counter()
-    for text in report_items(texts, "counting characters", "texts", len(texts)):
-        counts.update(text)
+    for chunk in report_chunks(in_chunks(texts), "counting characters", "texts", len(texts)):
+        counts.update("".join(chunk))
     frequent = [character for character, count in counts.items() if count >= min_frequency]
     frequent.sort(key=lambda character: (-counts[character], character))
     return tuple(frequent[: size - len(RESERVED)])
 
 
 def _train(tokenizer: Tokenizer, texts: Sequence[str], trainer: Trainer) -> None:
-    items = report_items(texts, _LEARNING, "texts", len(texts))
-    tokenizer.train_from_iterator(items, trainer, length=len(texts))
+    chunks = report_chunks(in_chunks(texts), _LEARNING, "texts", len(texts))
+    tokenizer.train_from_iterator(chunks, trainer, length=len(texts))
 
 
 def _model_of(tokenizer: Any) -> dict[str, Any]:

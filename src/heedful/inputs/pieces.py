@@ -112,13 +112,13 @@ class Pieces(Input[str, Ids]):
 
         return pack_texts(self.vocabulary, examples, with_end)
 
-    def length(self, encoded: Sequence[int]) -> int:
+    def length(self, encoded: Ids) -> int:
         return len(encoded)
 
-    def lengths(self, encoded: Sequence[Sequence[int]]) -> Lengths:
+    def lengths(self, encoded: Sequence[Ids]) -> Lengths:
         return encoded.lengths() if isinstance(encoded, PackedIds) else super().lengths(encoded)
 
-    def collate(self, encoded: Sequence[Sequence[int]]) -> PieceBatch:
+    def collate(self, encoded: Sequence[Ids]) -> PieceBatch:
         return PieceBatch(*pad_ids(encoded, self.vocabulary.pad_id))
 
     @classmethod

@@ -49,15 +49,17 @@ class EncodedStore:
 
         Raises: RunError for a full disk, naming the file.
         """
-        if not any(isinstance(each, PackedIds) and each.is_on_disk for each in encoded):
+        packed = [each for each in encoded if isinstance(each, PackedIds)]
+        if len(packed) < len(encoded) or not any(each.is_on_disk for each in packed):
             return encoded
         arrays: dict[str, NDArray[Any]] = {}
-        for name, part in zip(Encoded._fields, encoded, strict=True):
+        for name, part in zip(Encoded._fields, packed, strict=True):
             arrays |= {f"{name}.ids": part.values, f"{name}.offsets": part.offsets}
         partial = self.folder.with_name(f"{ENCODED}.partial")
         for old in (partial, self.folder):
             shutil.rmtree(old, ignore_errors=True)
-        partial.mkdir()
+        with _naming(partial):
+            partial.mkdir()
         for name, array in arrays.items():
             _write(partial / name, array)
         described = {
