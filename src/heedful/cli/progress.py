@@ -90,13 +90,13 @@ class TrainingProgress:
 
     def _prepare(self, event: Preparing) -> None:
         total, rate = event.total, event.done / event.seconds
-        counts = f"{event.done:,}{'' if total is None else f'/{total:,}'} {event.unit}"
         left = "" if total is None else f", {duration((total - event.done) / rate)} left"
-        state = f"{counts}, {rate:,.0f}/s{left}"
+        state = f"{event.unit}, {rate:,.0f}/s{left}"
         self.bar.update(
             self.bar_task, total=total, completed=event.done, what=event.action, state=state
         )
-        self._say_seldom(f"{event.action}: {state}")
+        count_of = "" if total is None else f"/{total:,}"
+        self._say_seldom(f"{event.action}: {event.done:,}{count_of} {state}")
 
     def _say_seldom(self, line: str) -> None:
         """Write a line unless a bar shows it, or one was written a moment ago."""
