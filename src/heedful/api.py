@@ -12,6 +12,7 @@ from heedful import run_folder
 from heedful.answers.text import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
+from heedful.data.preparation import reporting_preparation
 from heedful.errors import DataError, OptionError, StoppedError, nearest, unknown_choice
 from heedful.explore.explain import Explanation
 from heedful.explore.explain import explain as explain_prediction
@@ -204,7 +205,8 @@ def train(
     recover(Path(out))
     if not resume:
         run_folder.check_free(out, overwrite=overwrite)
-    data = _training_data(TASKS[task], config.data, train, valid)
+    with reporting_preparation(progress):
+        data = _training_data(TASKS[task], config.data, train, valid)
     return fit(
         TASKS[task],
         config,
@@ -248,36 +250,41 @@ def fit(
     Raises: see `heedful.training.loop.train_model`; StoppedError as `stop` says.
     """
     out = Path(out)
-    if resume and lacks_only_report(task, out, config):
-        events = finish_again(task, out, train, valid)
-    else:
-        events = train_model(
-            task,
-            config,
-            train,
-            valid,
-            out,
-            resume=resume,
-            overwrite=overwrite,
-            initial=initial,
-            stop=stop,
-        )
-    # closed at once after an error, so that the folder does not stay locked
-    with contextlib.closing(events):  # type: ignore[type-var]
-        for event in events:
-            if isinstance(event, Started):
-                with explain_write_errors(out):
-                    run_folder.write_skipped(out, [*train.skipped, *valid.skipped])
-            if progress is not None:
-                progress(event)
-            if isinstance(event, Finished):
-                with explain_write_errors(out):
-                    write_report(load(out).predictor, out, valid)
-            if isinstance(event, Stopped):
-                raise StoppedError(
-                    f"training was asked to stop and did, after step {event.step:,}; resume the run in {out}"
-                )
+    with reporting_preparation(progress):
+        if resume and lacks_only_report(task, out, config):
+            events = finish_again(task, out, train, valid)
+        else:
+            events = train_model(
+                task,
+                config,
+                train,
+                valid,
+                out,
+                resume=resume,
+                overwrite=overwrite,
+                initial=initial,
+                stop=stop,
+            )
+        # closed at once after an error, so that the folder does not stay locked
+        with contextlib.closing(events):  # type: ignore[type-var]
+            for event in events:
+                _handle(event, out, train, valid)
+                if progress is not None:
+                    progress(event)
+                if isinstance(event, Stopped):
+                    raise StoppedError(
+                        f"training was asked to stop and did, after step {event.step:,}; resume the run in {out}"
+                    )
     return load(out)
+
+
+def _handle(event: Event, out: Path, train: Dataset, valid: Dataset) -> None:
+    """Write the files of a run that are not its model: the skipped rows at the start, the report at the end."""
+    with explain_write_errors(out):
+        if isinstance(event, Started):
+            run_folder.write_skipped(out, [*train.skipped, *valid.skipped])
+        if isinstance(event, Finished):
+            write_report(load(out).predictor, out, valid)
 
 
 def _configuration(

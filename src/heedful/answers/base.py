@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from heedful.answers.class_output import ClassOutput
 from heedful.data.dataset import Dataset
 from heedful.errors import NonFiniteError, OptionError
+from heedful.inputs.base import Lengths
 from heedful.models.encoders import Encoder
 from heedful.models.model import Batch, Model
 from heedful.ops.finite import all_finite
@@ -138,19 +139,19 @@ class Answer(abc.ABC, Generic[Prediction]):
         """
 
     @abc.abstractmethod
-    def targets(self, data: Dataset) -> list[Any]:
+    def targets(self, data: Dataset) -> Sequence[Any]:
         """Encode the reference answers.
 
         Raises: DataError naming file and line for an invalid answer.
         """
 
-    def fits(self, target: Any, max_length: int) -> bool:
-        """Return whether the target is short enough for training; longer examples are dropped."""
-        return True
+    def lengths(self, targets: Sequence[Any]) -> Lengths | None:
+        """Return the number of tokens of each target; None if targets have no length of their own."""
+        return None
 
-    def length(self, target: Any) -> int:
-        """Return the number of tokens of a target; 0 if it has no length of its own."""
-        return 0
+    def fits(self, lengths: Lengths, max_length: int) -> NDArray[np.bool_]:
+        """Return for each of `lengths` whether it is short enough for training; longer examples are dropped."""
+        return lengths <= max_length
 
     @abc.abstractmethod
     def collate(self, targets: Sequence[Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -24,10 +24,12 @@ from heedful.answers.text_metrics import (
 )
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
+from heedful.data.packed_ids import Ids, PackedIds
 from heedful.data.vocabulary import Vocabulary
 from heedful.decode.beam import Hypothesis, beam_search
 from heedful.errors import NonFiniteError, OptionError
-from heedful.inputs.pieces import PieceBatch, encode_in_chunks
+from heedful.inputs.base import Lengths
+from heedful.inputs.pieces import PieceBatch, pack_texts
 from heedful.models.base import EncoderDecoder
 from heedful.models.config import Section
 from heedful.models.encoders.inputs import PADDING
@@ -156,22 +158,28 @@ class GeneratedText(Answer[Generated]):
     def sizes(self) -> dict[str, int]:
         return {"target vocabulary": len(self.vocabulary)}
 
-    def targets(self, data: Dataset) -> list[Sequence[int]]:
+    def targets(self, data: Dataset) -> PackedIds:
         return self.encode(data.answers)
 
-    def encode(self, texts: Sequence[str]) -> list[Sequence[int]]:
+    def encode(self, texts: Sequence[str]) -> PackedIds:
         """Return the ids of target texts, with begin and end tokens."""
         begin, end = self.vocabulary.begin_id, self.vocabulary.end_id
-        encoded = encode_in_chunks(self.vocabulary, texts)
-        return [array("i", [begin, *ids, end]) for ids in encoded]
 
-    def fits(self, target: Sequence[int], max_length: int) -> bool:
-        return len(target) <= max_length
+        def complete(_: Sequence[str], ids: Sequence[list[int]]) -> list[list[int]]:
+            return [[begin, *each, end] for each in ids]
 
-    def length(self, target: Sequence[int]) -> int:
-        return len(target) - 1
+        return pack_texts(self.vocabulary, texts, complete)
 
-    def collate(self, targets: Sequence[Sequence[int]]) -> TargetBatch:
+    def lengths(self, targets: Sequence[Ids]) -> Lengths:
+        """Return the number of tokens to predict: all but the begin token."""
+        if isinstance(targets, PackedIds):
+            return targets.lengths() - 1
+        return np.array([len(each) - 1 for each in targets], dtype=np.int32)
+
+    def fits(self, lengths: Lengths, max_length: int) -> NDArray[np.bool_]:
+        return lengths < max_length
+
+    def collate(self, targets: Sequence[Ids]) -> TargetBatch:
         return TargetBatch(*pad_ids(targets, self.vocabulary.pad_id))
 
     def loss(self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch) -> Tensor:

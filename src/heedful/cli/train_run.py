@@ -17,6 +17,7 @@ from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TrainArguments, configure_run
 from heedful.cli.signals import StopSignals
 from heedful.cli.skipped import say_skipped
+from heedful.data.preparation import Preparing, reporting_preparation
 from heedful.errors import DivergedError, OptionError, StoppedError
 from heedful.explore.run_report import next_commands
 from heedful.tasks.base import Task
@@ -62,7 +63,8 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
     config = configure_run(options.config, arguments, base, new_data=not options.resume)
     if not options.resume:
         run_folder.check_free(out, overwrite=options.overwrite)
-    data = task.reader.read_training(config.data)
+    with TrainingProgress(task, output) as bar, reporting_preparation(bar.show):
+        data = task.reader.read_training(config.data)
     for part in data:
         say_skipped(part, output, f", listed in {out / run_folder.SKIPPED}")
     model, finished = train_with_progress(
@@ -114,9 +116,10 @@ def train_with_progress(
 
         def show(event: Event) -> None:
             nonlocal last
-            last = event
+            if not isinstance(event, Preparing):
+                last = event
             # before the first step there is nothing to save; afterwards the run is complete
-            signals.is_deferred = not isinstance(event, Finished | Stopped)
+            signals.is_deferred = not isinstance(event, Preparing | Finished | Stopped)
             _show(bar, event, signals)
 
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 from heedful.errors import DataError
@@ -66,7 +66,7 @@ class Dataset(abc.ABC):
         return self.error(row, "").where or f"{self.example} {row + 1} of {self.name}"
 
 
-def repeat_to_length(units: Sequence[Any], length: int) -> list[Any]:
+def repeat_to_length(units: Iterable[Any], length: int) -> list[Any]:
     """Return `length` items of `units`, starting over at the end.
 
     >>> repeat_to_length("ab", 5)

@@ -14,6 +14,8 @@ from typing import ClassVar
 from heedful.data.dataset import Dataset, repeat_to_length
 from heedful.data.decoding import UTF8, decode_lines
 from heedful.data.opening import MAX_LINE, check_file, open_lines
+from heedful.data.packed_texts import PackedTexts, PackedTextsWriter, take_texts
+from heedful.data.preparation import report_items
 from heedful.data.tables import table_format
 from heedful.errors import DataError
 
@@ -33,8 +35,8 @@ class Pairs(Dataset):
         (1, [('Hello.', 'Hallo.')])
     """
 
-    source: list[str]
-    target: list[str]
+    source: Sequence[str]
+    target: Sequence[str]
     name: str = "pairs"
     example: ClassVar[str] = "pair"
 
@@ -46,12 +48,12 @@ class Pairs(Dataset):
             )
 
     @property
-    def inputs(self) -> list[str]:
+    def inputs(self) -> Sequence[str]:
         """The source texts."""
         return self.source
 
     @property
-    def answers(self) -> list[str]:
+    def answers(self) -> Sequence[str]:
         """The target texts."""
         return self.target
 
@@ -62,13 +64,13 @@ class Pairs(Dataset):
         return zip(self.source, self.target, strict=True)
 
     def take(self, rows: Sequence[int]) -> Pairs:
-        return Pairs([self.source[r] for r in rows], [self.target[r] for r in rows], self.name)
+        return Pairs(take_texts(self.source, rows), take_texts(self.target, rows), self.name)
 
     def texts(self) -> Sequence[Sequence[str]]:
         return self.source, self.target
 
     def input_of_length(self, length: int) -> str:
-        words = [word for text in self.source for word in text.split()]
+        words = (word for text in self.source for word in text.split())
         return " ".join(repeat_to_length(words, length))
 
     def showcase(self, count: int) -> list[str]:
@@ -164,7 +166,7 @@ def read_lines(path: str | Path, encoding: str = UTF8, *, max_line: int = MAX_LI
     """
     lines = list(iterate_lines(path, encoding, max_line=max_line))
     if not lines:
-        raise DataError("the file is empty.", path=path)
+        raise _no_lines(path)
     return lines
 
 
@@ -181,8 +183,8 @@ def read_pairs(
         DataError: a file is missing, empty or not UTF-8; the files differ in length (names the shorter one
             and its last line); a line is empty.
     """
-    source, target = (
-        read_lines(path, encoding, max_line=max_line) for path in (source_path, target_path)
+    (source, empty_source), (target, empty_target) = (
+        _pack_lines(path, encoding, max_line) for path in (source_path, target_path)
     )
     if len(source) != len(target):
         (few, short), (many, long) = sorted(
@@ -194,9 +196,9 @@ def read_pairs(
             path=short,
             line=few,
         )
-    for path, lines in ((source_path, source), (target_path, target)):
-        for number, line in enumerate(lines, start=1):
-            _check_not_empty(line, "the line", path, number)
+    for path, number in ((source_path, empty_source), (target_path, empty_target)):
+        if number:
+            raise _empty("the line", path, number)
     return Pairs(source, target, name=f"{Path(source_path).name} + {Path(target_path).name}")
 
 
@@ -226,22 +228,46 @@ def read_table(
     """
     check_file(path)
     table = table_format(Path(path), advice=", or give two line-aligned files")
-    source: list[str] = []
-    target: list[str] = []
-    for row in table.rows(Path(path), iterate_lines(path, encoding, max_line=max_line), columns):
+    source, target = PackedTextsWriter(), PackedTextsWriter()
+    rows = table.rows(Path(path), iterate_lines(path, encoding, max_line=max_line), columns)
+    for row in report_items(rows, f"reading {path}", "rows"):
         for texts, column in zip((source, target), columns, strict=True):
             line = _LINE_BREAK.sub(" ", row.text(column))
-            _check_not_empty(line, f"column {column!r}", path, row.line)
+            if _is_empty(line):
+                raise _empty(f"column {column!r}", path, row.line)
             texts.append(line)
-    if not source:
+    if not len(source):
         raise DataError("the file holds no rows.", path=path)
-    return Pairs(source, target, name=Path(path).name)
+    return Pairs(source.finish(), target.finish(), name=Path(path).name)
 
 
-def _check_not_empty(text: str, what: str, path: str | Path, number: int | None) -> None:
-    if not text or text.isspace():
-        raise DataError(
-            f"{what} is empty; remove the pair (from both files, where there are two) or fill it in.",
-            path=path,
-            line=number,
-        )
+def _pack_lines(path: str | Path, encoding: str, max_line: int) -> tuple[PackedTexts, int]:
+    """Read the lines of a file; return them and the number of the first empty one, 0 if there is none.
+
+    Raises: DataError as `read_lines`.
+    """
+    texts, empty = PackedTextsWriter(), 0
+    lines = iterate_lines(path, encoding, max_line=max_line)
+    for line in report_items(lines, f"reading {path}", "lines"):
+        texts.append(line)
+        if not empty and _is_empty(line):
+            empty = len(texts)
+    if not len(texts):
+        raise _no_lines(path)
+    return texts.finish(), empty
+
+
+def _is_empty(text: str) -> bool:
+    return not text or text.isspace()
+
+
+def _empty(what: str, path: str | Path, number: int | None) -> DataError:
+    return DataError(
+        f"{what} is empty; remove the pair (from both files, where there are two) or fill it in.",
+        path=path,
+        line=number,
+    )
+
+
+def _no_lines(path: str | Path) -> DataError:
+    return DataError("the file is empty.", path=path)

@@ -44,9 +44,12 @@ class Lexicon:
 
     @classmethod
     def learn(
-        cls, items: Iterable[str], *, min_frequency: int = 1, size: int | None = None
+        cls, items: Iterable[str] | Counter[str], *, min_frequency: int = 1, size: int | None = None
     ) -> Self:
-        """Build a lexicon of the `size` most frequent items that occur `min_frequency` times; ties are sorted."""
+        """Build a lexicon of the `size` most frequent items that occur `min_frequency` times; ties are sorted.
+
+        `items` are with repetitions, or how often each occurs.
+        """
         counts = Counter(items)
         kept = [item for item, count in counts.items() if count >= min_frequency]
         kept.sort(key=lambda item: (-counts[item], item))

@@ -58,7 +58,7 @@ class Texts(Dataset):
         return self.inputs, ["\n".join(answers) for answers in self.answers]
 
     def input_of_length(self, length: int) -> str:
-        words = [word for text in self.inputs for word in text.split()]
+        words = (word for text in self.inputs for word in text.split())
         return " ".join(repeat_to_length(words, length))
 
     def labels(self) -> list[tuple[str, ...]]:

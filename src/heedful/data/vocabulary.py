@@ -23,6 +23,7 @@ from heedful.data.hf_tokenizers import (
     unigram_tokenizer,
     word_tokenizer,
 )
+from heedful.data.packed_texts import PackedTexts
 from heedful.data.vocabulary_training import LEARNERS
 from heedful.data.words import RULES, SPACE_MARK, normalise, starts_unspaced
 from heedful.errors import DataError, OptionError, RunError, unknown_choice
@@ -81,7 +82,7 @@ class Vocabulary:
         """Learn a vocabulary from texts, deterministically.
 
         Args:
-            lines: the texts. For a vocabulary shared by source and target, give both.
+            lines: the texts, which are read once and not kept. For a vocabulary shared by source and target, give both.
             kind: "bpe" (byte-pair encoding), "unigram", "word" or "char".
             size: the maximum number of pieces, including the four reserved ones.
             min_frequency: how often a character, word or byte pair must occur to be used.
@@ -102,7 +103,9 @@ class Vocabulary:
             raise OptionError(f"min_frequency is {min_frequency}; it must be 1 or more.")
         if isinstance(lines, str):
             raise OptionError("lines is a single string; pass a list of strings.")
-        texts = [_with_space_marks(normalise(line, lowercase=lowercase), kind) for line in lines]
+        texts = PackedTexts.of(
+            _with_space_marks(normalise(line, lowercase=lowercase), kind) for line in lines
+        )
         if not any(texts):
             raise DataError("there is no text to learn a vocabulary from; every line is empty.")
         learned = LEARNERS[kind](texts, size, min_frequency)
@@ -147,7 +150,8 @@ class Vocabulary:
 
     def encode_ids(self, texts: Iterable[str]) -> list[list[int]]:
         """Return only the ids of many texts; several times faster than `encode_batch`."""
-        encodings = self._tokenizer.encode_batch(self._preprocess(texts), add_special_tokens=False)
+        marked = self._preprocess(texts)
+        encodings = self._tokenizer.encode_batch_fast(marked, add_special_tokens=False)
         return [item.ids for item in encodings]
 
     def _preprocess(self, texts: Iterable[str]) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from heedful.models.frequency import WordFrequency
@@ -14,6 +16,8 @@ from heedful.models.model import Batch
 
 Example = TypeVar("Example")
 Encoded = TypeVar("Encoded")
+Lengths = NDArray[np.int32]
+"""The length of each of several examples."""
 
 
 class Input(abc.ABC, Generic[Example, Encoded]):
@@ -51,7 +55,7 @@ class Input(abc.ABC, Generic[Example, Encoded]):
         return initial
 
     @abc.abstractmethod
-    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example]) -> Sequence[Encoded]:
         """Encode examples for `collate`.
 
         An example without content, such as an empty text, has an empty encoding, of length 0. Prediction answers it
@@ -64,13 +68,22 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def length(self, encoded: Encoded) -> int:
         """Return the number of positions of an encoded example."""
 
-    def fits(self, encoded: Encoded, max_length: int) -> bool:
-        """Return whether an example is short enough for training; longer ones are dropped."""
-        return self.length(encoded) <= max_length
+    def lengths(self, encoded: Sequence[Encoded]) -> Lengths:
+        """Return the number of positions of each encoded example."""
+        return np.fromiter(map(self.length, encoded), np.int32, len(encoded))
+
+    def fits(self, lengths: Lengths, max_length: int) -> NDArray[np.bool_]:
+        """Return for each of `lengths` whether it is short enough for training; longer examples are dropped."""
+        return lengths <= max_length
 
     @abc.abstractmethod
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
         """Pad encoded examples into one batch."""
+
+    @classmethod
+    def notices(cls, config: Any, examples: int) -> list[str]:
+        """Return lines about what is learned from this number of training examples, for display; default: none."""
+        return []
 
     @abc.abstractmethod
     def sizes(self) -> dict[str, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from heedful.errors import DataError, OptionError, RunError
 from heedful.inputs.base import Input
 from heedful.models.encoders import ENCODERS
 from heedful.models.model import AnyModel, Ensemble, Model
-from heedful.tasks.batches import Batches
+from heedful.tasks.batches import Batches, Encoded
 from heedful.tasks.predictor import Predictor, read_layout
 from heedful.tasks.readers.base import Reader
 from heedful.tasks.size_check import check_size
@@ -246,43 +247,51 @@ class Task:
             ) from None
         return predictor
 
+    def encode(self, predictor: Predictor, data: Dataset) -> Encoded:
+        """Encode the inputs and the reference answers of data.
+
+        Raises: DataError for an example that the model cannot read, and for an invalid answer.
+        """
+        return Encoded(predictor.input.encode(data.inputs), predictor.answer.targets(data))
+
     def batches(
-        self, predictor: Predictor, data: Dataset, *, training: bool
-    ) -> Batches[Any, TrainingBatch]:
-        """Encode data; for training, drop examples longer than `data.max_length`.
+        self,
+        predictor: Predictor,
+        data: Dataset,
+        *,
+        training: bool,
+        encoded: Encoded | None = None,
+    ) -> Batches[TrainingBatch]:
+        """Encode data, unless they are `encoded`; for training, drop examples longer than `data.max_length`.
 
         Reads the settings data.max_length (for training), training.batch_tokens and training.seed.
 
         Raises: DataError for an example whose encoding is empty, or if all examples are dropped.
         """
         inputs, answer, options = predictor.input, predictor.answer, predictor.config.training
-        examples = list(zip(inputs.encode(data.inputs), answer.targets(data), strict=True))
-        for row, (encoded, _) in enumerate(examples):
-            if not inputs.length(encoded):
-                raise data.error(row, f"the {data.example} has no tokens; remove the row.")
-        rows = list(range(len(examples)))
+        encoded = encoded or self.encode(predictor, data)
+        lengths = inputs.lengths(encoded.inputs)
+        target_lengths = answer.lengths(encoded.targets)
+        if not lengths.all():
+            row = int(np.argmin(lengths))
+            raise data.error(row, f"the {data.example} has no tokens; remove the row.")
+        rows = np.arange(len(lengths))
         if training:
             max_length = predictor.config.data.max_length
-            rows = [
-                row
-                for row, (encoded, target) in enumerate(examples)
-                if inputs.fits(encoded, max_length) and answer.fits(target, max_length)
-            ]
-            examples = [examples[row] for row in rows]
-            if not examples:
+            fits = inputs.fits(lengths, max_length)
+            if target_lengths is not None:
+                fits &= answer.fits(target_lengths, max_length)
+            rows = rows[fits]
+            if not len(rows):
                 raise DataError(
                     f"every training {data.example} is longer than data.max_length = {max_length}; increase it"
                 )
+        table = np.stack([lengths, lengths if target_lengths is None else target_lengths], axis=1)
 
-        def lengths(example: tuple[Any, Any]) -> tuple[int, int]:
-            length = inputs.length(example[0])
-            return length, answer.length(example[1]) or length
+        def collate(chosen: list[Any], targets: list[Any]) -> TrainingBatch:
+            return TrainingBatch(inputs.collate(chosen), answer.collate(targets))
 
-        def collate(pairs: Sequence[tuple[Any, Any]]) -> TrainingBatch:
-            encoded, targets = zip(*pairs, strict=True)
-            return TrainingBatch(inputs.collate(encoded), answer.collate(targets))
-
-        return Batches(examples, lengths, collate, options.batch_tokens, options.seed, rows)
+        return Batches(encoded, rows, table[rows], collate, options.batch_tokens, options.seed)
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from heedful.data.dataset import Dataset
+from heedful.data.preparation import in_chunks, report_chunks
 from heedful.errors import DataError, OptionError
 from heedful.tasks.sections import TrainingConfig
 
@@ -61,9 +62,8 @@ def texts_digest(train: Sequence[Sequence[str]], valid: Sequence[Sequence[str]])
     digest = hashlib.sha256()
     for texts in (*train, *valid):
         digest.update(f"{len(texts)} texts\n".encode())
-        for text in texts:
-            encoded = text.encode()
+        for chunk in report_chunks(in_chunks(texts), "checksum of the data", "texts", len(texts)):
+            encoded = [text.encode() for text in chunk]
             # the length prefix makes the encoding unambiguous
-            digest.update(b"%d " % len(encoded))
-            digest.update(encoded)
+            digest.update(b"".join(b"%d %b" % (len(each), each) for each in encoded))
     return digest.hexdigest()

@@ -20,7 +20,7 @@ from heedful.training.checkpoint import Position
 LISTED: Final = 3
 """Examples of a batch, and steps of an epoch, that a message names."""
 
-Encoded = tuple[Batches[Any, Any], Dataset]
+Encoded = tuple[Batches[Any], Dataset]
 """Encoded examples, and the data that they are from."""
 
 

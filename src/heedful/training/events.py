@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heedful.answers.base import Scores
+from heedful.data.preparation import Preparing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,4 +101,5 @@ class Stopped:
     """Steps taken."""
 
 
-Event = Started | Progress | Validated | Finished | Stopped
+Event = Preparing | Started | Progress | Validated | Finished | Stopped
+"""What the receivers of `heedful.api.fit` are called with; training itself yields all but `Preparing`."""

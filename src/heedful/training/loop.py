@@ -30,10 +30,11 @@ from heedful.training.budget import (
 )
 from heedful.training.calibration import calibrate_run
 from heedful.training.checkpoint import Origin, Position, get_rng_states, set_rng_states
-from heedful.training.checkpoint_manager import CheckpointManager
+from heedful.training.checkpoint_manager import CHECKPOINTS, CheckpointManager
 from heedful.training.checkpoint_timer import CheckpointTimer
 from heedful.training.checks import check_data, check_device, check_start, texts_digest
 from heedful.training.divergence import DivergenceGuard, total_skipped_notices
+from heedful.training.encoded_store import EncodedStore
 from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
@@ -142,10 +143,10 @@ class _Training:
         self.config = config
         self.options: TrainingConfig = config.training
         self.train_data, self.valid_data = train, valid
-        self.origin = Origin(
-            config.model_dump(mode="json"), texts_digest(train.texts(), valid.texts())
-        )
+        digest = texts_digest(train.texts(), valid.texts())
+        self.origin = Origin(config.model_dump(mode="json"), digest)
         self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
+        self.store = EncodedStore(folder / CHECKPOINTS, digest)
         self.position = Position()
         self.initial = initial
         self.stop = stop
@@ -185,8 +186,8 @@ class _Training:
             run=self.checkpoints.folder,
             parameters=sum(each.numel() for each in self.trained.model.parameters()),
             sizes=self.trained.sizes(),
-            train_examples=len(self.batches.examples),
-            left_out=len(self.train_data) - len(self.batches.examples),
+            train_examples=self.batches.example_count,
+            left_out=len(self.train_data) - self.batches.example_count,
             valid_examples=len(self.valid_data),
             epochs=self.options.epochs,
             steps_per_epoch=self.steps_per_epoch,
@@ -196,6 +197,7 @@ class _Training:
             notices=[
                 *self.notices,
                 *self._new_entries(),
+                *self._vocabulary_notices(),
                 *budget_notices(self.options, self.steps_per_epoch),
                 *precision_notices(
                     self.options.precision, self.fabric.device.type, self.trained.model
@@ -219,18 +221,27 @@ class _Training:
         listed = ", ".join(f"{name} {size:,}" for name, size in added.items() if size)
         return [f"starts from trained weights; newly initialized: {listed or 'nothing'}"]
 
+    def _vocabulary_notices(self) -> list[str]:
+        """Return what a new run says of the sample that its vocabulary is learned from."""
+        if self.position.step:
+            return []
+        return self.task.input.notices(self.config, len(self.train_data))
+
     def _prepare(self, resume: bool) -> None:
         options = self.options
-        if options.keep_freed_memory:
-            keep_freed_memory()
         set_threads(options.threads)
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
         interrupted = resume and read_stage(self.checkpoints.folder) is Stage.TRAINING
         self.trained = self._learn_or_reload(resume, interrupted)
-        self.batches = self.task.batches(self.trained, self.train_data, training=True)
+        stored = self.store.load() if interrupted else None
+        self.batches = self.task.batches(
+            self.trained, self.train_data, training=True, encoded=stored
+        )
         self.steps_per_epoch = len(self.batches)
         self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
+        if options.keep_freed_memory:  # not that of the preparation
+            keep_freed_memory()
         self.loss = self.task.loss(self.trained)
         optimizer = torch.optim.AdamW(
             self.loss.parameters(),
@@ -257,6 +268,9 @@ class _Training:
         )
         self._load_or_create(resume, interrupted, optimizer)
         self.begun = True
+        if stored is None:
+            self.batches = replace(self.batches, encoded=self.store.save(self.batches.encoded))
+            self.guard.train = (self.batches, self.train_data)
         self.start_time = time.monotonic() - self.position.seconds
 
     def _learn_or_reload(self, resume: bool, interrupted: bool) -> Predictor:

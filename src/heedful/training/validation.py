@@ -28,7 +28,7 @@ def validate(
     task: Task,
     trained: Predictor,
     loss: LossModule,
-    batches: Batches[Any, Any],
+    batches: Batches[Any],
     data: Dataset,
     before_batch: Callable[[], object],
 ) -> Validation:
