@@ -90,7 +90,7 @@ VALUES: dict[str, list[Any]] = {
 }
 """Values to try of the fields that are neither a choice nor yes or no."""
 
-READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding"}
+READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding", "data.max_line"}
 
 FIELDS = {
     f"{section}.{name}": field

@@ -15,6 +15,7 @@ from heedful.compare.plan import Job, Plan
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
 from heedful.errors import HeedfulError, RunError
+from heedful.stored_files import read_json
 from heedful.training.checks import texts_digest
 from heedful.training.events import Event
 

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from heedful.errors import RunError
 from heedful.run_folder import write_text
+from heedful.stored_files import read_json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from heedful.data.dataset import Dataset, repeat_to_length
 from heedful.data.decoding import UTF8, decode_lines
 from heedful.data.opening import MAX_LINE, check_file, open_lines
 from heedful.data.tables import table_format
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
@@ -231,7 +231,7 @@ def read_table(
     for row in table.rows(Path(path), iterate_lines(path, encoding, max_line=max_line), columns):
         for texts, column in zip((source, target), columns, strict=True):
             line = _LINE_BREAK.sub(" ", row.text(column))
-            _check_not_empty(line, f"column {column!r}", path, row.line)
+            _check_not_empty(line, f"column {shown(column)}", path, row.line)
             texts.append(line)
     if not source:
         raise DataError("the file holds no rows.", path=path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from heedful.data.words import RULES
-from heedful.errors import RunError
+from heedful.errors import RunError, shown
 from heedful.stored_files import read_json
 
 VOCABULARY: Final = "vocabulary.json"
@@ -110,6 +110,6 @@ def _read(path: Path) -> dict[str, Any]:
     content: Any = read_json(path)
     if not isinstance(content, dict) or content.get("format") not in tuple(_FORMATS):
         raise RunError(
-            f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
+            f"{path}: not a vocabulary written by Heedful (expected format {shown(list(_FORMATS)[-1])})."
         )
     return content
