@@ -98,12 +98,12 @@ def make_runs(folder: Path) -> None:
         write_run(folder / name, SAMPLES[data], settings)
 
 
-def write_run(folder: Path, sample: Sample, settings: Sequence[str]) -> None:
+def write_run(folder: Path, sample: Sample, settings: Sequence[str], *, small: bool = True) -> None:
     """Write an untrained run of a task, with every file that a trained one may have."""
     task = TASKS[sample.task]
     has_words = hasattr(task.configuration(), "vocabulary")
-    small = [] if sample.task == "translate" else SMALL if has_words else SMALL[:2]
-    config = replace(sample, settings=(*sample.settings, *small, *settings)).config()
+    sizes = () if not small or sample.task == "translate" else SMALL if has_words else SMALL[:2]
+    config = replace(sample, settings=(*sample.settings, *sizes, *settings)).config()
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         sample.write(Path(place))
         data = sample.read()

@@ -50,6 +50,7 @@ READ_BY_THE_COMMAND = {
     "data.format",
     "data.tokens",
     "data.encoding",
+    "data.max_line",
 }
 SECTIONS = ("data", "vocabulary", "inputs", "labels", "prediction")
 FIELDS = {

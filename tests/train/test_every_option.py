@@ -96,7 +96,7 @@ VALUES: dict[str, list[Any]] = {
 ALSO: dict[str, dict[str, Any]] = {"training.skip_nonfinite": {"learning_rate": 1e30}}
 """Further settings of the section, without which a field has nothing to do."""
 
-READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding"}
+READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding", "data.max_line"}
 
 FIELDS = {
     f"{section}.{name}": field

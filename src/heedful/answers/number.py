@@ -21,7 +21,7 @@ from heedful.data.dataset import Dataset
 from heedful.data.number import parse_number
 from heedful.data.standardize import Standardizer
 from heedful.data.text_rows import split_names
-from heedful.errors import OptionError, RunError
+from heedful.errors import OptionError, RunError, shown
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
 from heedful.models.model import Batch, Model
@@ -75,10 +75,10 @@ class Number(HeadAnswer[PredictedNumber]):
         for name, column in zip(names, numbers.T, strict=True):
             distinct = set(column[~np.isnan(column)].tolist())
             if len(distinct) < 2:
-                of = f" of {name!r}" if len(names) > 1 else ""
+                of = f" of {shown(name)}" if len(names) > 1 else ""
                 got = f"every training target{of} is {distinct.pop():g}" if distinct else ""
                 raise OptionError(
-                    f"{got or f'no training text has the target {name!r}'}; expected at least two different values"
+                    f"{got or f'no training text has the target {shown(name)}'}; expected at least two different values"
                 )
 
     @classmethod

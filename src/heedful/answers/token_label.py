@@ -20,7 +20,7 @@ from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
 from heedful.data.spans import OUTSIDE, SCHEMES, Scheme, detect_scheme, unknown_scheme
-from heedful.errors import DataError, NonFiniteError, OptionError
+from heedful.errors import DataError, NonFiniteError, OptionError, shown
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PositionHead
@@ -119,7 +119,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         known = ", ".join(sorted(self.labels)[:LISTED])
         raise data.error(
             row,
-            f"neither the label {answers[row][position]!r} nor any other label of these data is in the training "
+            f"neither the label {shown(answers[row][position])} nor any other label of these data is in the training "
             f"data, whose labels are: {known}. Is this the right label column?",
             position,
         )
@@ -296,11 +296,11 @@ def _check_spans(scheme: Scheme, data: Dataset) -> None:
         if position is None:
             continue
         if position == len(labels):
-            violation = f"the sentence ends with the label {labels[-1]!r}"
+            violation = f"the sentence ends with the label {shown(labels[-1])}"
         elif position == 0:
-            violation = f"the sentence begins with the label {labels[0]!r}"
+            violation = f"the sentence begins with the label {shown(labels[0])}"
         else:
-            violation = f"the label {labels[position]!r} follows {labels[position - 1]!r}"
+            violation = f"the label {shown(labels[position])} follows {shown(labels[position - 1])}"
         raise data.error(
             row,
             f"{violation}, but the training labels are {SCHEMES[scheme.name]}; correct it, {_ACCEPT_ANY}",

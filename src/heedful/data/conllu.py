@@ -43,15 +43,15 @@ class ConlluColumn:
         lower = name.lower()
         if lower in ("id", "form"):
             raise OptionError(
-                f"column {name!r} holds no labels; the columns are: {_label_columns()}."
+                f"column {shown(name)} holds no labels; the columns are: {_label_columns()}."
             )
         if lower in COLUMNS:
             return cls(COLUMNS.index(lower))
         if not name[:1].isupper():
             near = nearest(lower, COLUMNS[2:])
-            hint = f"; did you mean {near!r}?" if near else "."
+            hint = f"; did you mean {shown(near)}?" if near else "."
             raise OptionError(
-                f"there is no CoNLL-U column {name!r}{hint} The columns are: {_label_columns()}; a feature "
+                f"there is no CoNLL-U column {shown(name)}{hint} The columns are: {_label_columns()}; a feature "
                 "such as Number begins with a capital letter."
             )
         return cls(FEATS, name)
@@ -80,7 +80,8 @@ class ConlluColumn:
         """Return the error for a column without any label, suggesting the nearest existing feature."""
         if self.feature is None:
             return DataError(
-                f"column {COLUMNS[self.index]!r} is empty on every line; choose another.", path=path
+                f"column {shown(COLUMNS[self.index])} is empty on every line; choose another.",
+                path=path,
             )
         features: dict[str, None] = {}
         for sentence in sentences:
@@ -89,7 +90,7 @@ class ConlluColumn:
                     dict.fromkeys(_parse_features(sentence.lines[row].split("\t")[FEATS]))
                 )
         near = nearest(self.feature, [*features, *COLUMNS[2:]])
-        hint = f"; did you mean {near!r}?" if near else "."
+        hint = f"; did you mean {shown(near)}?" if near else "."
         return DataError(
             f"no token has the feature {shown(self.feature)}{hint} The features are: "
             f"{listed(sorted(features)) or 'none'}; the columns: {_label_columns()}.",
@@ -167,7 +168,7 @@ class ConllU(LabelFormat):
             raise unknown_choice("CoNLL-U token column", self.tokens, COLUMNS[1:])
         if self._column == ConlluColumn(COLUMNS.index(name)):
             raise OptionError(
-                f"column {name!r} cannot hold both the tokens and the labels; name two columns."
+                f"column {shown(name)} cannot hold both the tokens and the labels; name two columns."
             )
         return COLUMNS.index(name)
 

@@ -17,7 +17,7 @@ from heedful.data.opening import MAX_LINE, check_file, open_lines
 from heedful.data.packed_texts import PackedTexts, PackedTextsWriter, take_texts
 from heedful.data.preparation import report_items
 from heedful.data.tables import table_format
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
@@ -234,7 +234,7 @@ def read_table(
         for texts, column in zip((source, target), columns, strict=True):
             line = _LINE_BREAK.sub(" ", row.text(column))
             if _is_empty(line):
-                raise _empty(f"column {column!r}", path, row.line)
+                raise _empty(f"column {shown(column)}", path, row.line)
             texts.append(line)
     if not len(source):
         raise DataError("the file holds no rows.", path=path)

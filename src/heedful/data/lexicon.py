@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from heedful.atomic_files import write_text
 from heedful.data.words import RULES
-from heedful.errors import RunError
+from heedful.errors import RunError, shown
 from heedful.stored_files import read_json
 
 VOCABULARY: Final = "vocabulary.json"
@@ -114,6 +114,6 @@ def _read(path: Path) -> dict[str, Any]:
     content: Any = read_json(path)
     if not isinstance(content, dict) or content.get("format") not in tuple(_FORMATS):
         raise RunError(
-            f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
+            f"{path}: not a vocabulary written by Heedful (expected format {shown(list(_FORMATS)[-1])})."
         )
     return content

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 MAX_TARGET: Final = 1e150
 """Largest absolute target; its square still fits into float64."""
@@ -72,11 +72,11 @@ def parse_number(text: str, error: Callable[[str], DataError]) -> float:
     """
     value = read_number(text)
     if value is None:
-        raise error(f"the target {text!r} is not a number; {number_advice(text)}.")
+        raise error(f"the target {shown(text)} is not a number; {number_advice(text)}.")
     if not math.isfinite(value):
-        raise error(f"the target {text!r} is not finite; correct it or remove the row.")
+        raise error(f"the target {shown(text)} is not finite; correct it or remove the row.")
     if abs(value) > MAX_TARGET:
         raise error(
-            f"the target {text!r} exceeds {MAX_TARGET:g} in magnitude: its square overflows; rescale the targets."
+            f"the target {shown(text)} exceeds {MAX_TARGET:g} in magnitude: its square overflows; rescale the targets."
         )
     return value

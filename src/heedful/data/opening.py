@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from heedful.errors import DataError, nearest
+from heedful.errors import DataError, nearest, shown
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 MAX_LINE: Final = 10_000_000
@@ -147,9 +147,9 @@ def _missing_file(path: Path) -> DataError:
     folder = path.parent
     try:
         if not folder.is_dir():
-            return DataError(f"no such file, and no folder {str(folder)!r}.", path=path)
+            return DataError(f"no such file, and no folder {shown(str(folder))}.", path=path)
         near = nearest(path.name, sorted(entry.name for entry in folder.iterdir()))
     except (OSError, ValueError):
         near = None
-    hint = f" did you mean {str(folder / near)!r}?" if near else ""
+    hint = f" did you mean {shown(str(folder / near))}?" if near else ""
     return DataError(f"no such file{';' if hint else '.'}{hint}", path=path)

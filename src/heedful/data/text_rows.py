@@ -15,7 +15,7 @@ from heedful.data.opening import MAX_LINE
 from heedful.data.table_rows import TableRow, check_columns
 from heedful.data.tables import Table, table_format
 from heedful.data.words import canonical, check_characters
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def read_answered(row: TableRow, columns: TextColumns) -> Text:
     text = read_text(row, columns)
     incomplete = partial(IncompleteRowError, path=row.path, line=row.line)
     if not text.text.strip():
-        raise incomplete(f"column {columns.text!r} is empty; fill it in or remove the row.")
+        raise incomplete(f"column {shown(columns.text)} is empty; fill it in or remove the row.")
     if columns.answer_is_label:
         return replace(text, answers=_labels(row, columns))
     targets = [_field(row, column).strip() for column in columns.answers]
@@ -103,7 +103,7 @@ def read_answered(row: TableRow, columns: TextColumns) -> Text:
         if target:
             parse_number(target, incomplete)
         elif not any(targets):
-            raise incomplete(f"column {column!r} is empty; fill it in or remove the row.")
+            raise incomplete(f"column {shown(column)} is empty; fill it in or remove the row.")
     return replace(text, answers=tuple(targets))
 
 
@@ -123,7 +123,7 @@ def _labels(row: TableRow, columns: TextColumns) -> tuple[str, ...]:
     if columns.separator:
         return tuple(dict.fromkeys(answer for answer in answers if answer))
     if not answers[0]:
-        raise incomplete(f"column {columns.answer!r} is empty; fill it in or remove the row.")
+        raise incomplete(f"column {shown(columns.answer)} is empty; fill it in or remove the row.")
     return tuple(answers)
 
 
@@ -148,7 +148,7 @@ def _as_text(row: TableRow, value: object, column: str) -> str:
     if value is None or isinstance(value, list | dict):
         kind = IncompleteRowError if value is None else DataError
         raise kind(
-            f"column {column!r} holds {json.dumps(value)[:40]}; expected a string or a number.",
+            f"column {shown(column)} holds {json.dumps(value)[:40]}; expected a string or a number.",
             path=row.path,
             line=row.line,
         )

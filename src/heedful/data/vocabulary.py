@@ -26,7 +26,7 @@ from heedful.data.hf_tokenizers import (
 from heedful.data.packed_texts import PackedTexts
 from heedful.data.vocabulary_training import LEARNERS
 from heedful.data.words import RULES, SPACE_MARK, normalise, starts_unspaced
-from heedful.errors import DataError, OptionError, RunError, unknown_choice
+from heedful.errors import DataError, OptionError, RunError, shown, unknown_choice
 from heedful.stored_files import read_json
 
 UNKNOWN_TEXT = "⁇"
@@ -217,7 +217,7 @@ class Vocabulary:
         content = read_json(Path(path))
         if not isinstance(content, dict) or content.get("format") not in tuple(_FORMATS):
             raise RunError(
-                f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
+                f"{path}: not a vocabulary written by Heedful (expected format {shown(list(_FORMATS)[-1])})."
             )
         return cls._validated(path, content)
 

@@ -16,14 +16,14 @@ from heedful import run_folder
 from heedful.answers.base import Answer, Scores
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
-from heedful.errors import DataError, OptionError, RunError
+from heedful.errors import DataError, OptionError, RunError, shown
 from heedful.inputs.base import Input
 from heedful.models.encoders import ENCODERS
 from heedful.models.model import AnyModel, Ensemble, Model
 from heedful.tasks.batches import Batches, Encoded
 from heedful.tasks.predictor import Predictor, read_layout
 from heedful.tasks.readers.base import Reader
-from heedful.tasks.size_check import check_size
+from heedful.tasks.size_check import limited_size
 
 
 class TrainingBatch(NamedTuple):
@@ -151,7 +151,7 @@ class Task:
             if name not in supported:
                 option = name.replace("_", "-")
                 raise OptionError(
-                    f"the option {option} has no effect on the task {self.name!r}; leave it out"
+                    f"the option {option} has no effect on the task {shown(self.name)}; leave it out"
                 )
         return {k: value for k, value in chosen.items() if k in self.answer.search_options}
 
@@ -192,8 +192,8 @@ class Task:
         """
         inputs, answer = self.input.load(config, folder), self.answer.load(config, folder)
         try:
-            check_size(lambda: self.build(config, inputs, answer), folder / run_folder.WEIGHTS)
-            return self._predictor(config, inputs, answer, read_layout(folder))
+            with limited_size(folder / run_folder.WEIGHTS):
+                return self._predictor(config, inputs, answer, read_layout(folder))
         except OptionError as error:
             raise RunError(f"the run's configuration is invalid: {error}") from None
 

@@ -20,7 +20,7 @@ from heedful.data.table_rows import TableRow
 from heedful.data.tables import TABLES, extension, table_format
 from heedful.data.text_rows import split_names
 from heedful.data.words import canonical
-from heedful.errors import DataError, unquoted
+from heedful.errors import DataError, listed, shown, unquoted
 
 MISSING = frozenset({"", "?", "na", "nan", "n/a", "null", "none"})
 """Spellings of a missing value; case-insensitive."""
@@ -84,7 +84,7 @@ def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = Tru
         series = list(_read_table(path, columns, answers=answers))
     else:
         raise DataError(
-            f"unknown format {suffix!r}; the file name must end in one of .ts, .npy, {', '.join(TABLES)}.",
+            f"unknown format {shown(suffix)}; the file name must end in one of .ts, .npy, {', '.join(TABLES)}.",
             path=path,
         )
     if not series:
@@ -167,7 +167,7 @@ def _series_from_rows(
     if wanted and columns.each_step:
         answers = tuple(_text(row, wanted[0]) for row in rows)
         if "" in answers:
-            raise rows[answers.index("")].error(f"column {wanted[0]!r} is empty; fill it in.")
+            raise rows[answers.index("")].error(f"column {shown(wanted[0])} is empty; fill it in.")
     elif wanted:
         answers = _answers(name, rows, columns, wanted)
     lines = tuple(row.line or 0 for row in rows)
@@ -183,11 +183,11 @@ def _answers(
         distinct = list(dict.fromkeys(_text(row, column) for row in rows))
         if len(distinct) > 1:
             raise rows[0].error(
-                f"series {name!r} has several answers: {', '.join(distinct[:5])}; expected one."
+                f"series {shown(name)} has several answers: {', '.join(distinct[:5])}; expected one."
             )
         found += distinct
     if not any(found) and not columns.separator:
-        raise rows[0].error(f"column {wanted[0]!r} is empty; fill it in.")
+        raise rows[0].error(f"column {shown(wanted[0])} is empty; fill it in.")
     return tuple(found) if columns.has_numbers else _split_labels(found[0], columns.separator)
 
 
@@ -268,8 +268,8 @@ def _parse_number(row: TableRow, column: str) -> float:
     number = read_number(str(value))
     if number is None or isinstance(value, bool):
         raise row.error(
-            f"column {column!r} holds {str(value)[:40]!r}; expected a number, or an empty field if it is missing: "
-            f"{number_advice(str(value))}."
+            f"column {shown(column)} holds {shown(str(value)[:40])}; expected a number, or an empty field if it is "
+            f"missing: {number_advice(str(value))}."
         )
     return number
 
@@ -291,7 +291,7 @@ def series_of_rows(
         required = ["values", *columns.answers]
         for column in required:
             if column not in row:
-                raise DataError(f"there is no {column!r}; got {', '.join(row)}.", path=origin)
+                raise DataError(f"there is no {shown(column)}; got {listed(row)}.", path=origin)
         given = [row[column] for column in columns.answers]
         if columns.has_numbers:
             answers = tuple("" if _is_missing(each) else str(each) for each in given)

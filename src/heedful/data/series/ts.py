@@ -18,7 +18,7 @@ from heedful.data.number import number_advice, read_number
 from heedful.data.opening import MAX_LINE
 from heedful.data.series.series import Series
 from heedful.data.words import canonical
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 COMMENTS = ("#", "%")
 
@@ -63,7 +63,7 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> bool:
             return has_answer
         if not name.startswith("@"):
             raise DataError(
-                f"got {words[0][:40]!r} before @data; expected a header line `@name value`.",
+                f"got {shown(words[0][:40])} before @data; expected a header line `@name value`.",
                 path=path,
                 line=number,
             )
@@ -85,7 +85,7 @@ def _parse_number(path: Path, line: int, text: str) -> float:
     number = read_number(text)
     if number is None:
         raise DataError(
-            f"{text[:40]!r} is not a number; {number_advice(text)}, or ? for a missing value.",
+            f"{shown(text[:40])} is not a number; {number_advice(text)}, or ? for a missing value.",
             path=path,
             line=line,
         )

@@ -13,7 +13,7 @@ from heedful.data.dataset import Dataset
 from heedful.data.decoding import UTF8, canonical_name
 from heedful.data.opening import MAX_LINE
 from heedful.data.words import check_characters
-from heedful.errors import DataError, OptionError, nearest
+from heedful.errors import DataError, OptionError, listed, nearest, shown
 from heedful.models.config import Section
 
 BUILTIN: Final = "builtin:"
@@ -274,12 +274,13 @@ def text_of_row(row: Mapping[str, Any], column: str, name: str) -> str:
     """
     if column not in row:
         near = nearest(column, list(row))
-        hint = f"; did you mean {near!r}?" if near else "."
-        listed = ", ".join(map(str, row))
-        raise DataError(f"{name}: there is no column {column!r}{hint} The columns are: {listed}.")
+        hint = f"; did you mean {shown(near)}?" if near else "."
+        raise DataError(
+            f"{name}: there is no column {shown(column)}{hint} The columns are: {listed(row)}."
+        )
     value = row[column]
     if not isinstance(value, str):
-        raise DataError(f"{name}: column {column!r} is {value!r:.40}; expected a string.")
+        raise DataError(f"{name}: column {shown(column)} is {value!r:.40}; expected a string.")
     check_characters(value, lambda message: DataError(f"{name}: {message}"))
     return value
 

@@ -14,7 +14,7 @@ from heedful.data.label_diagnosis import diagnose_labels
 from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
 from heedful.data.series.windows import Windows, sliding_windows, split_by_time
-from heedful.errors import DataError
+from heedful.errors import DataError, listed, shown
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -147,7 +147,7 @@ class SeriesReader(Reader):
 
     def input_of_row(self, row: Mapping[str, Any], data: Any, name: str) -> Values:
         if "values" not in row:
-            raise DataError(f"{name} has no 'values'; its keys are {list(row)}.")
+            raise DataError(f"{name} has no 'values'; its keys are {listed(row)}.")
         wrong = DataError(
             f"{name}: 'values' is {row['values']!r:.40}; expected a list of numbers, or of rows of them."
         )
@@ -171,7 +171,7 @@ class SeriesReader(Reader):
         if name:
             found = [each for each in found if each.name == name]
             if not found:
-                raise DataError(f"the file holds no series of the name {name!r}.", path=text)
+                raise DataError(f"the file holds no series of the name {shown(name)}.", path=text)
         if len(found) > 1:
             raise DataError(
                 f"the file holds {len(found)} series; name one of them, such as {text}:{found[0].name}.",
