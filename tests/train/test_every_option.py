@@ -61,6 +61,7 @@ VALUES: dict[str, list[Any]] = {
     "data.max_length": [5, 250],
     "vocabulary.size": [12, 60],
     "vocabulary.min_frequency": [1, 2],
+    "vocabulary.sample": [4, 1000],
     "frequency.down_weight": [0.0, 0.01, 0.1],
     "frequency.subsample": [0.0, 0.01, 0.1],
     "frequency.penalty": [0.0, 0.5],
