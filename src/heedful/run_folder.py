@@ -203,8 +203,14 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 def read_metadata(path: Path, advice: str = f"; {COPY_AGAIN}") -> dict[str, str]:
     """Read the metadata of a safetensors file; `advice` and errors as of `read_tensors`."""
+    return _split_metadata(path, advice)[0]
+
+
+def _split_metadata(path: Path, advice: str) -> tuple[dict[str, str], str | None]:
+    """Read the metadata of a safetensors file and its digest; files of older versions have none."""
     with _reading(path, advice), safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
+        metadata = dict(file.metadata() or {})
+    return metadata, metadata.pop(DIGEST, None)
 
 
 def read_tensors(
@@ -216,8 +222,7 @@ def read_tensors(
 
     Raises: RunError for a missing, truncated or corrupt file, also one in which a bit is not as it was written.
     """
-    metadata = read_metadata(path, advice)
-    written = metadata.pop(DIGEST, None)  # files of older versions have none
+    metadata, written = _split_metadata(path, advice)
     with _reading(path, advice):
         tensors = load_file(path)
         if written is not None and written != _digest(tensors, metadata):
