@@ -101,10 +101,10 @@ def predict(
     """Predict a file or standard input.
 
     A file is validated as a whole, then predictions are streamed to standard output in input order. Standard input
-    and pipes are predicted as they arrive, and an error says how much of them was. A translator writes one line per input line; an
-    empty line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with predicted
-    labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not exist yet.
-    A classifier with --threshold P leaves the label of a text empty if its probability is below P.
+    and pipes are predicted as they arrive, and an error says how much of them was. A translator writes one line per
+    input line; an empty line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with
+    predicted labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not
+    exist yet. A classifier with --threshold P leaves the label of a text empty if its probability is below P.
 
     Of plain text, a tagger writes one token and its label per line, with --json also the offsets of each token; a
     classifier or regressor writes each line with its columns after a tab.
