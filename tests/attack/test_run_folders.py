@@ -33,7 +33,9 @@ RANGES = [
 ]  # fmt: skip
 
 
-REFUSED = r"regular file|a link out of its folder|missing|cannot be read|no heedful.json"
+REFUSED = (
+    r"regular file|a link out of its folder|missing|cannot be read|no heedful.json|does not match"
+)
 
 
 def copy_of(name: str, folder: Path) -> Path:
