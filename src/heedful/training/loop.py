@@ -223,7 +223,7 @@ class _Training:
 
     def _vocabulary_notices(self) -> list[str]:
         """Return what a new run says of the sample that its vocabulary is learned from."""
-        if self.position.step:
+        if self.position.step or self.initial is not None:
             return []
         return self.task.input.notices(self.config, len(self.train_data))
 
