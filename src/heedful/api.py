@@ -11,7 +11,7 @@ from heedful import run_folder
 from heedful.answers.text import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
-from heedful.errors import DataError, OptionError, nearest, unknown_choice
+from heedful.errors import DataError, OptionError, StoppedError, nearest, unknown_choice
 from heedful.explore.explain import Explanation
 from heedful.explore.explain import explain as explain_prediction
 from heedful.explore.run_report import write_report
@@ -21,8 +21,8 @@ from heedful.tasks.options import GivenOptions
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
-from heedful.training.events import Event, Started
-from heedful.training.loop import train_model
+from heedful.training.events import Event, Started, Stopped
+from heedful.training.loop import never, train_model
 
 Data = Any
 """A path, several paths, rows (one mapping per example), a DataFrame, or a `Dataset`."""
@@ -156,6 +156,7 @@ def train(
     overwrite: bool = False,
     init_from: str | Path | None = None,
     progress: Callable[[Event], object] | None = None,
+    stop: Callable[[], bool] = never,
     **settings: Any,
 ) -> TrainedModel:
     """Train a model, save it to the run folder `out`, and return it.
@@ -171,11 +172,17 @@ def train(
         init_from: the folder of a trained run of this task, whose weights and settings are the start; new words and
             labels are added to its own.
         progress: called with each event of `heedful.training.events`.
+        stop: called after each step; once it returns True, as `threading.Event().is_set` does when another thread or
+            a signal handler has set it, a checkpoint is saved and StoppedError is raised.
         settings: options of `heedful train` (`encoder="lstm"`, `text="review"`), and configuration sections
             (`training={"epochs": 3}`).
 
+    No signal handler is installed: Ctrl-C raises KeyboardInterrupt at once, and `resume` goes on from the last
+    checkpoint, at most `training.checkpoint_minutes` old.
+
     Raises: OptionError for an unknown task, setting or value, with the nearest one; DataError for invalid data;
-        RunError if `out` is in use.
+        RunError if `out` is in use; DivergedError for a loss, gradient or weights that are not finite, see
+        `heedful.training.loop.train_model`; StoppedError as `stop` says.
 
     >>> import tempfile
     >>> rows = [{"text": "good film", "label": "yes"}, {"text": "bad film", "label": "no"}] * 12
@@ -199,6 +206,7 @@ def train(
         *data,
         out,
         progress=progress,
+        stop=stop,
         resume=resume,
         overwrite=overwrite,
         initial=None if init_from is None else TASKS[task].load_initial(config, init_from),
@@ -213,6 +221,7 @@ def fit(
     out: str | Path,
     *,
     progress: Callable[[Event], object] | None = None,
+    stop: Callable[[], bool] = never,
     resume: bool = False,
     overwrite: bool = False,
     initial: Predictor | None = None,
@@ -226,19 +235,32 @@ def fit(
         valid: the validation data, which select the best weights.
         out: the run folder.
         progress: called with each event.
+        stop: as for `heedful.train`.
         resume: resume the run in `out`.
         overwrite: replace the run in `out`.
         initial: a trained model whose weights the training starts from.
 
-    Raises: see `heedful.training.loop.train_model`.
+    Raises: see `heedful.training.loop.train_model`; StoppedError as `stop` says.
     """
     for event in train_model(
-        task, config, train, valid, out, resume=resume, overwrite=overwrite, initial=initial
+        task,
+        config,
+        train,
+        valid,
+        out,
+        resume=resume,
+        overwrite=overwrite,
+        initial=initial,
+        stop=stop,
     ):
         if isinstance(event, Started):
             run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
         if progress is not None:
             progress(event)
+        if isinstance(event, Stopped):
+            raise StoppedError(
+                f"training was asked to stop and did, after step {event.step:,}; resume the run in {out}"
+            )
     trained = load(out)
     write_report(trained.predictor, Path(out), valid)
     return trained

@@ -17,6 +17,8 @@ MAY_IMPORT = {
     "errors": set(),
     # How numbers are written to files and pipes.
     "strict_json": set(),
+    # A process for a measurement or a training, and the pipes between.
+    "worker_process": {"errors", "strict_json"},
     "ops": {"errors"},
     "nn": {"errors", "ops"},
     "models": {"errors", "ops", "nn"},
@@ -32,12 +34,13 @@ MAY_IMPORT = {
     "training": BELOW_TASKS | {"tasks"},
     "explore": BELOW_TASKS | {"tasks"},
     # Measures what the library computes, from single calls to a model's training step.
-    "bench": {"errors", "ops", "nn", "models"},
+    "bench": {"errors", "worker_process", "ops", "nn", "models"},
     # Measures what encoders can and cannot do, with the clock and the number formats of bench.
     "probe": {"errors", "ops", "nn", "models", "config", "bench"},
     # Trains each contender and draws what it came to.
     "compare": BELOW_TASKS | {"tasks", "training", "explore"},
-    "cli": BELOW_TASKS | {"api", "tasks", "training", "explore", "bench", "compare", "probe"},
+    "cli": BELOW_TASKS
+    | {"api", "tasks", "training", "explore", "bench", "compare", "probe", "worker_process"},
     # What `heedful.load` and `heedful.train` are; the command is a layer over them.
     "api": BELOW_TASKS | {"tasks", "training", "explore"},
     # Public names of the values that `attend` takes.

@@ -25,9 +25,9 @@ from heedful.models.config import Section
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PositionHead
 from heedful.models.model import Batch, Model
-from heedful.ops.finite import all_finite
 from heedful.nn.crf import LinearChain
 from heedful.nn.cross_entropy import smoothed_cross_entropy
+from heedful.ops.finite import all_finite
 
 
 class LabelsConfig(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
@@ -64,7 +65,8 @@ class TrainingProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            self.bar.stop()
 
     def show(self, event: Event) -> None:
         """Show one event."""

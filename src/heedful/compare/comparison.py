@@ -15,6 +15,7 @@ from heedful.compare.plan import Job, Plan
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
 from heedful.errors import HeedfulError, RunError
+from heedful.strict_json import to_strict_json
 from heedful.training.checks import texts_digest
 from heedful.training.events import Event
 
@@ -107,7 +108,7 @@ def _difference(one: dict[str, Any], other: dict[str, Any], prefix: str = "") ->
     return ""
 
 
-def run_all(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator[Any]:
+def run_all(plan: Plan, folder: Path, data: str, runner: Runner) -> Generator[Any, None, None]:
     """Run all unfinished jobs and yield `JobStarted`, the training's events and `JobFinished` for each.
 
     Each outcome is saved at once. A failed training gives an outcome with an error, and runs again when the
@@ -145,5 +146,5 @@ def _run(job: Job, run: Path, runner: Runner) -> Generator[Event, None, Outcome]
 
 def write_results(folder: Path, values: dict[str, Any]) -> None:
     """Write comparison.json atomically."""
-    text = json.dumps({"format": FORMAT, **values}, indent=1, allow_nan=False)
+    text = to_strict_json({"format": FORMAT, **values}, indent=1)
     run_folder.write_text(folder / RESULTS, text + "\n")

@@ -46,7 +46,7 @@ class Batches(Generic[Example, Padded]):
             yield self.collate([self.examples[index] for index in rows])
 
     def one_by_one(self, epoch: int, batch: int) -> Iterator[tuple[int, Padded]]:
-        """Yield the examples of batch `batch` of an epoch: the row in the dataset, and the example as a batch of one."""
+        """Yield (row in the dataset, batch of one) for each example of batch `batch` of an epoch."""
         for index in self._rows(epoch)[batch]:
             row = index if self.rows is None else self.rows[index]
             yield row, self.collate([self.examples[index]])

@@ -22,6 +22,11 @@ CHECKPOINTS = "checkpoints"
 STATE = "state.safetensors"
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a run folder holds a checkpoint to resume from, as an unfinished run does."""
+    return (folder / CHECKPOINTS / STATE).exists()
+
+
 @dataclass(frozen=True)
 class CheckpointManager:
     """Writes, averages and removes the checkpoints in one run folder."""

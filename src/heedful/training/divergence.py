@@ -103,6 +103,16 @@ def skipped_notices(described: Sequence[str]) -> list[str]:
     ]
 
 
+def total_skipped_notices(skipped: int) -> list[str]:
+    """Return a line about all steps of a training that were left out, if any."""
+    if not skipped:
+        return []
+    return [
+        f"{count(skipped, 'step')} of the training left out, whose loss or gradient was not finite "
+        "(training.skip_nonfinite)"
+    ]
+
+
 def _listed(data: Dataset, rows: Sequence[int]) -> str:
     shown = "; ".join(data.location(row) for row in rows[:LISTED])
     more = len(rows) - LISTED

@@ -50,6 +50,7 @@ from heedful.training.divergence import (
     diverged,
     loss_without_update,
     skipped_notices,
+    total_skipped_notices,
 )
 from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
 from heedful.training.fabric import build_fabric
@@ -447,7 +448,11 @@ class _Training:
             chosen=chosen,
             scores=scores,
             seconds=time.monotonic() - self.start_time,
-            notices=[*learning_notices(losses), *calibration_notices],
+            notices=[
+                *total_skipped_notices(self.position.skipped),
+                *learning_notices(losses),
+                *calibration_notices,
+            ],
         )
         self.checkpoints.write_metrics(
             {"event": "finished", **asdict(event), "run": event.run.name}, last
