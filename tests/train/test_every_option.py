@@ -18,7 +18,7 @@ from heedful.answers import text
 from heedful.answers.base import Scores
 from heedful.config import build
 from heedful.data.files import Pairs
-from heedful.errors import OptionError
+from heedful.errors import DivergedError, OptionError
 from heedful.inputs.pieces import Pieces
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
@@ -78,7 +78,9 @@ VALUES: dict[str, list[Any]] = {
     "training.clip_norm": [0.0, 0.01, 0.1],
     "training.average_epochs": [1, 2, 3],
     "training.patience": [0, 1, 2],
+    "training.skip_nonfinite": [0, 1, 2],
     "training.checkpoint_steps": [0, 1, 2],
+    "training.checkpoint_minutes": [0.0, 1e-9],
     "training.progress_steps": [1, 2],
     "training.seed": [0, 1],
     "training.threads": [0, 1, 2],
@@ -89,6 +91,9 @@ VALUES: dict[str, list[Any]] = {
     "decoding.chunk": [1, 2, 512],
 }
 """Values to try of the fields that are neither a choice nor yes or no."""
+
+ALSO: dict[str, dict[str, Any]] = {"training.skip_nonfinite": {"learning_rate": 1e30}}
+"""Further settings of the section, without which a field has nothing to do."""
 
 READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding"}
 
@@ -101,7 +106,9 @@ FIELDS = {
 
 def configuration(name: str, value: Any) -> TranslationConfig:
     section, _, key = name.partition(".")
-    return build(TranslationConfig, {**BASE, section: {**BASE[section], key: value}})
+    return build(
+        TranslationConfig, {**BASE, section: {**BASE[section], **ALSO.get(name, {}), key: value}}
+    )
 
 
 def vocabularies(config: TranslationConfig) -> object:
@@ -168,7 +175,8 @@ def observe(monkeypatch, tmp_path):
                 return decoding(config, patch)
             try:
                 return training(config, patch, tmp_path / f"{len(list(tmp_path.iterdir()))}")
-            except OptionError as error:  # a device or a precision that is not there is said so
+            except (OptionError, DivergedError) as error:
+                # a device or a precision that is not there, and a step that is not finite, are said so
                 return str(error)
 
     return observe

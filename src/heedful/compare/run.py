@@ -49,17 +49,10 @@ def run_job(
     before, parameters, resumed = resident_memory(), 0, folder.exists()
     train = training_subset(data[0], job.fraction, job.seed)
     if not _finished(folder):
-        resume = has_checkpoint(folder)
-        if folder.exists() and not resume:
-            # killed before its first checkpoint: nothing to resume from
-            shutil.rmtree(folder)
-        events = train_model(task, job.config, train, data[1], folder, resume=resume, stop=stop)
-        for event in events:
+        for event in _train(task, job, (train, data[1]), folder, stop):
             if isinstance(event, Started):
                 parameters = event.parameters
             yield event
-            if isinstance(event, Stopped):
-                raise StoppedError(f"the training in {folder} was asked to stop")
     after = resident_memory()
     trained = task.load(folder)
     *epochs, finished = _metrics(folder)
@@ -82,11 +75,28 @@ def run_job(
         seconds=finished["seconds"],
         scores=numbers_from_json(finished["scores"]),
         curve=tuple(_curve_point(event, answer.primary_metric) for event in epochs),
-        memory=None if resumed or before is None or after is None else _memory(before, after),
+        memory=None if resumed else _memory(before, after),
         latency=prediction_latency(trained, data[1], lengths) if job.fraction == 1 else {},
         threads=torch.get_num_threads(),
         statistics=statistics.tolist(),
     )
+
+
+def _train(
+    task: Task, job: Job, data: tuple[Dataset, Dataset], folder: Path, stop: Callable[[], bool]
+) -> Iterator[Event]:
+    """Train into `folder`, or resume its run.
+
+    Raises: StoppedError once `stop` returned True.
+    """
+    resume = has_checkpoint(folder)
+    if folder.exists() and not resume:
+        # killed before its first checkpoint: nothing to resume from
+        shutil.rmtree(folder)
+    for event in train_model(task, job.config, *data, folder, resume=resume, stop=stop):
+        yield event
+        if isinstance(event, Stopped):
+            raise StoppedError(f"the training in {folder} was asked to stop")
 
 
 def training_subset(data: Dataset, fraction: float, seed: int) -> Dataset:
@@ -130,5 +140,7 @@ def _curve_point(event: dict[str, Any], metric: str) -> Point:
     )
 
 
-def _memory(before: tuple[int, int], after: tuple[int, int]) -> Memory:
+def _memory(before: tuple[int, int] | None, after: tuple[int, int] | None) -> Memory | None:
+    if before is None or after is None:
+        return None
     return Memory(before=before[0], peak=after[1])

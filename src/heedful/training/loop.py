@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -14,7 +13,7 @@ import torch
 from heedful import run_folder
 from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
-from heedful.errors import DivergedError, RunError
+from heedful.errors import RunError
 from heedful.ops.finite import all_finite
 from heedful.ops.jit.kernel import compile_seconds
 from heedful.tasks.base import Task
@@ -45,13 +44,7 @@ from heedful.training.checks import (
     check_start,
     texts_digest,
 )
-from heedful.training.divergence import (
-    describe_examples,
-    diverged,
-    loss_without_update,
-    skipped_notices,
-    total_skipped_notices,
-)
+from heedful.training.divergence import DivergenceGuard, total_skipped_notices
 from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
@@ -162,8 +155,6 @@ class _Training:
         self.initial = initial
         self.stop = stop
         self.timer = CheckpointTimer(config.training)
-        self.saved_step = 0
-        self.left_out: list[str] = []
         self.start_time = time.monotonic()
 
     def run(self, resume: bool) -> Iterator[Event]:
@@ -213,15 +204,8 @@ class _Training:
         set_threads(options.threads)
         self.fabric = build_fabric(options)
         torch.manual_seed(options.seed)
-        folder, interrupted = self.checkpoints.folder, self.checkpoints.state_file.exists()
-        if resume and interrupted:
-            self.trained = self.task.reload(self.config, folder)
-        elif resume:
-            self.trained = self.task.reload_finished(self.config, folder, self.train_data)
-        elif self.initial is not None:
-            self.trained = self.task.learn_from(self.config, self.train_data, self.initial)
-        else:
-            self.trained = self.task.learn(self.config, self.train_data)
+        interrupted = self.checkpoints.state_file.exists()
+        self.trained = self._learn_or_reload(resume, interrupted)
         self.batches = self.task.batches(self.trained, self.train_data, training=True)
         self.steps_per_epoch = len(self.batches)
         self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
@@ -242,8 +226,26 @@ class _Training:
             optimizer=self.optimizer,
             clip_norm=options.clip_norm,
         )
+        self.guard = DivergenceGuard(
+            options=options,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            train=(self.batches, self.train_data),
+            valid=(self.valid_batches, self.valid_data),
+        )
         self._load_or_create(resume, interrupted, optimizer)
         self.start_time = time.monotonic() - self.position.seconds
+
+    def _learn_or_reload(self, resume: bool, interrupted: bool) -> Predictor:
+        """Learn vocabularies and statistics from the training data, or load those of the run to resume."""
+        folder = self.checkpoints.folder
+        if resume and interrupted:
+            return self.task.reload(self.config, folder)
+        if resume:
+            return self.task.reload_finished(self.config, folder, self.train_data)
+        if self.initial is not None:
+            return self.task.learn_from(self.config, self.train_data, self.initial)
+        return self.task.learn(self.config, self.train_data)
 
     def _load_or_create(
         self, resume: bool, interrupted: bool, optimizer: torch.optim.Optimizer
@@ -252,7 +254,7 @@ class _Training:
         folder = self.checkpoints.folder
         if resume and interrupted:
             self.position = load_checkpoint(self.checkpoints.state_file, self.loss.model, optimizer)
-            self.saved_step = self.position.step
+            self.guard.saved_step = self.position.step
             self.checkpoints.write_configuration(self.trained)
         elif resume:
             self.trained.load_weights(folder)
@@ -315,38 +317,10 @@ class _Training:
         )
         loss, problem = self.step.take(batch, rate)
         if problem:
-            self._leave_out(problem)
+            self.position = self.guard.leave_out(problem, self.position)
             return 0.0, 0
         self.position = replace(self.position, skipped_in_row=0)
         return loss, self.loss.count_predictions(batch)
-
-    def _leave_out(self, problem: str) -> None:
-        """Count a step that was left out.
-
-        Raises: DivergedError for more in a row than `skip_nonfinite` permits.
-        """
-        position = self.position
-        examples = describe_examples(
-            self.loss, self.batches, self.train_data, position.epoch + 1, position.batch
-        )
-        step = f"step {position.step + 1:,}"
-        if position.skipped_in_row >= self.options.skip_nonfinite:
-            raise self._diverged(
-                f"the {problem} of {step}, in epoch {position.epoch + 1}, is not finite; {examples}"
-            )
-        self.left_out.append(f"{step} ({problem}): {examples}")
-        self.position = replace(
-            position, skipped=position.skipped + 1, skipped_in_row=position.skipped_in_row + 1
-        )
-
-    def _diverged(self, what: str) -> DivergedError:
-        return diverged(
-            what,
-            self.options,
-            step=self.position.step + 1,
-            checkpoint=self.saved_step,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
-        )
 
     def _progress(self, loss: float, speed: float, seconds_per_step: float) -> Progress:
         steps = planned_steps(self.options, self.position, self.steps_per_epoch)
@@ -377,8 +351,7 @@ class _Training:
         if best:
             self.checkpoints.save_best(self.trained)
         self.checkpoints.save_epoch(self.trained, epoch)
-        notices = [*skipped_notices(self.left_out), *notices]
-        self.left_out = []
+        notices = [*self.guard.notices(), *notices]
         event = Validated(
             epoch=epoch,
             step=old.step,
@@ -400,21 +373,16 @@ class _Training:
         Raises: DivergedError if their loss or they themselves are not finite; _StopRequested, with a checkpoint saved
             from which a resumed run validates.
         """
-        epoch, random_states = self.position.epoch + 1, get_rng_states()
-        if self.left_out and not self.position.epoch_tokens:
-            raise self._diverged(f"every step of epoch {epoch} was left out, {self.left_out[0]}")
+        random_states = get_rng_states()
+        self.guard.check_epoch(self.position)
         try:
             scores, notices, batch = self._validate()
         except _StopRequested:
             set_rng_states(random_states)
             self._save_checkpoint()
             raise
-        if batch is not None:
-            examples = describe_examples(self.loss, self.valid_batches, self.valid_data, 0, batch)
-            raise self._diverged(
-                f"the validation loss after epoch {epoch} is not finite; {examples}"
-            )
-        self._check_finite()
+        self.guard.check_validation(batch, self.position)
+        self.guard.check_weights(self.position)
         return scores, notices
 
     def _finish(self) -> Finished:
@@ -482,29 +450,16 @@ class _Training:
             return False
         return position.batch > 0 or not budget_exhausted(options, position)
 
-    def _check_finite(self, batch: Any = None) -> None:
-        """Check the weights, the optimizer's moments and, with a batch, its loss by these weights.
-
-        Raises: DivergedError if any is not finite.
-        """
-        moments = [each for state in self.optimizer.state.values() for each in state.values()]
-        tensors = [each for each in (*self.loss.parameters(), *moments) if each.numel()]
-        after = f"after step {self.position.step:,}"
-        if not all(map(all_finite, tensors)):
-            raise self._diverged(f"weights {after} are not finite")
-        if batch is not None and not math.isfinite(loss_without_update(self.loss, batch)):
-            raise self._diverged(f"the loss {after} is not finite")
-
     def _save_checkpoint(self, batch: Any = None) -> None:
         """Write the checkpoint to resume from; within an epoch `batch`, the last one, tells whether it is usable.
 
-        Raises: DivergedError, see `_check_finite`; the checkpoint before is kept.
+        Raises: DivergedError for weights or a loss that are not finite; the checkpoint before is kept.
         """
         if batch is not None:
-            self._check_finite(batch)
+            self.guard.check_weights(self.position, batch)
         self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
         save_checkpoint(
             self.checkpoints.state_file, self.loss.model, self.optimizer, self.position, self.digest
         )
-        self.saved_step = self.position.step
+        self.guard.saved_step = self.position.step
         self.timer.restart()
