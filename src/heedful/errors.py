@@ -39,8 +39,9 @@ class DataError(HeedfulError):
     """A file of data that cannot be used; the message names the file and, where there is one, the line."""
 
     def __init__(self, message: str, *, path: str | Path | None = None, line: int | None = None):
-        where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
-        super().__init__(where + message)
+        self.where = "" if path is None else f"{path}" if line is None else f"{path}, line {line}"
+        """File and line as far as they are known."""
+        super().__init__(f"{self.where}: {message}" if self.where else message)
         self.path = None if path is None else Path(path)
         self.line = line
 
@@ -60,7 +61,7 @@ class NonFiniteError(HeedfulError):
         super().__init__(
             f"{where or f'input {row + 1}'}: the model's output holds NaN or infinity, so there is no prediction; the "
             "weights are damaged or the input holds extreme numbers. Train again with a lower learning rate, or "
-            "remove the input"
+            "remove the input."
         )
         self.row = row
 

@@ -88,7 +88,7 @@ def evaluate(
     data = _read_test(predictor, test, {**reading, "column": column})
     say_skipped(data, output)
     start = time.monotonic()
-    stream = predictor.predict(data.inputs, **search)
+    stream = predictor.predict_data(data, **search)
     predictions = list(with_progress(stream, len(data), output, unit=task.examples))
     metrics = predictor.score(data, predictions)
     seconds = time.monotonic() - start

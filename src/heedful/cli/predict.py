@@ -13,7 +13,7 @@ import typer
 from heedful.cli.options import Beam, Encoding, Json, Quiet, Run, Threshold
 from heedful.cli.output import Output, duration, write_json
 from heedful.cli.output_files import atomic_writer, check_writable
-from heedful.errors import DataError, OptionError
+from heedful.errors import DataError, HeedfulError, NonFiniteError, OptionError
 
 if TYPE_CHECKING:
     from heedful.answers.class_output import ClassOutput
@@ -265,11 +265,11 @@ class _PredictionWriter:
                 self._predict(search), None, progress, unit=self.stream.unit
             ):
                 self._write(item, prediction)
-        except DataError as error:
+        except (DataError, NonFiniteError) as error:
             if not self.count:
                 raise
             written = f"The {self.count:,} {self.stream.unit} before it are answered and written."
-            raise DataError(f"{error} {written}") from None
+            raise HeedfulError(f"{error} {written}") from None
         self._write_header_once()
 
     def _predict(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -277,9 +277,15 @@ class _PredictionWriter:
 
         # reports invalid options before any input is read
         self.predictor.answer.check_search(search)
+        before = 0
         for chunk in available_chunks(self.stream.items(), self.predictor.config.prediction.chunk):
             inputs = (self.stream.input(item) for item in chunk)
-            yield from zip(chunk, self.predictor.predict(inputs, **search), strict=True)
+            try:
+                yield from zip(chunk, self.predictor.predict(inputs, **search), strict=True)
+            except NonFiniteError as error:
+                where = self.stream.location(chunk[error.row], before + error.row + 1)
+                raise NonFiniteError(before + error.row, where) from None
+            before += len(chunk)
 
     def _write_header_once(self) -> None:
         """Write the header before the first row; a table without rows has one, too."""

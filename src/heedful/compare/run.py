@@ -57,7 +57,7 @@ def run_job(
     trained = task.load(folder)
     *epochs, finished = _metrics(folder)
     last = epochs[-1]
-    predictions = list(trained.predict(data[1].inputs, **answer.validation_search))
+    predictions = list(trained.predict_data(data[1], **answer.validation_search))
     statistics = answer.statistics(predictions, data[1])
     quality = float(answer.value(statistics.sum(axis=0)))
     if not math.isfinite(quality):

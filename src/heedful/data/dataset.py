@@ -63,10 +63,7 @@ class Dataset(abc.ABC):
 
     def location(self, row: int) -> str:
         """Return where example `row` is from: its file and line as far as they are known, or else its number."""
-        error = self.error(row, "")
-        if error.path is None:
-            return f"{self.example} {row + 1} of {self.name}"
-        return f"{error.path}" if error.line is None else f"{error.path}, line {error.line}"
+        return self.error(row, "").where or f"{self.example} {row + 1} of {self.name}"
 
 
 def repeat_to_length(units: Sequence[Any], length: int) -> list[Any]:

@@ -23,6 +23,7 @@ from heedful.explore import (
     select,
 )
 from heedful.explore.explain import explain
+from heedful.strict_json import number_from_json
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import ENTRIES
 
@@ -128,7 +129,7 @@ def validation_sections(
     validated = [event for event in events if event["event"] == "validated"]
     finished = events[-1]
     rows = [
-        [metric.title, format(finished["scores"][name], metric.format_spec)]
+        [metric.title, format(number_from_json(finished["scores"][name]), metric.format_spec)]
         for name, metric in answer.metrics.items()
     ]
     table = MetricTable(
@@ -139,10 +140,13 @@ def validation_sections(
 
     def curve(title: str, name: str) -> Series:
         return Series(
-            title, [(event["epoch"], float(event["scores"][name])) for event in validated]
+            title,
+            [(event["epoch"], number_from_json(event["scores"][name])) for event in validated],
         )
 
-    training = Series("training", [(e["epoch"], float(e["train_loss"])) for e in validated])
+    training = Series(
+        "training", [(e["epoch"], number_from_json(e["train_loss"])) for e in validated]
+    )
     charts = [Chart("Loss", [training, curve("validation", "loss")], "epoch", "loss a prediction")]
     for names in answer.charts:
         titles = [answer.metrics[name].title for name in names]

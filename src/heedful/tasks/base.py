@@ -284,5 +284,5 @@ class Task:
         """Return the validation metrics, except the loss, and warnings about the predictions."""
         answer: Answer[Any] = predictor.answer
         search = answer.validation_search
-        predicted = list(predictor.predict(data.inputs, before_batch=before_batch, **search))
+        predicted = list(predictor.predict_data(data, before_batch=before_batch, **search))
         return answer.scores(predictor.score(data, predicted)), answer.warnings(predicted, data)

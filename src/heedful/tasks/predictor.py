@@ -16,7 +16,7 @@ from heedful.config import write_toml
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
 from heedful.decode.evaluation_mode import evaluation_mode
-from heedful.errors import RunError
+from heedful.errors import NonFiniteError, RunError
 from heedful.inputs.base import Input
 from heedful.strict_json import to_strict_json
 from heedful.tasks.streaming import predict_in_order
@@ -132,13 +132,20 @@ class Predictor:
             batch_tokens=options.batch_tokens,
         )
 
+    def predict_data(self, data: Dataset, **options: Any) -> Iterator[Any]:
+        """Do as `predict` for the inputs of a dataset; a NonFiniteError names their file and line."""
+        try:
+            yield from self.predict(data.inputs, **options)
+        except NonFiniteError as error:
+            raise NonFiniteError(error.row, data.location(error.row)) from None
+
     def evaluate(self, data: Dataset, **search: Any) -> Any:
         """Predict the inputs of `data` and return the metrics against its reference answers.
 
         Raises: DataError as `check_test`.
         """
         self.check_test(data)
-        return self.score(data, list(self.predict(data.inputs, **search)))
+        return self.score(data, list(self.predict_data(data, **search)))
 
     def check_test(self, data: Dataset, *, same_layout: bool = True) -> None:
         """Check that this model can be evaluated on `data`.

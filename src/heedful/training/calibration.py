@@ -30,7 +30,7 @@ def calibrate_run(
         return []
     trained = task.load(folder)
     trained.model.to(device)
-    predicted = list(trained.predict(valid.inputs, before_batch=before_batch))
+    predicted = list(trained.predict_data(valid, before_batch=before_batch))
     notices: list[str] = trained.answer.warnings(predicted, valid)
     if train.texts() == valid.texts():
         reason = f"the validation {task.examples} are the training {task.examples}"

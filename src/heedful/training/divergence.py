@@ -64,7 +64,10 @@ class DivergenceGuard:
         if not all(map(all_finite, tensors)):
             raise self._diverged(f"weights {after} are not finite", position.step)
         if batch is not None and not math.isfinite(_loss_without_update(self.loss, batch)):
-            raise self._diverged(f"the loss {after} is not finite", position.step)
+            epoch, last = position.epoch + 1, position.batch - 1
+            examples = _describe_examples(self.loss, self.train, epoch, last)
+            what = f"the loss {after}, in epoch {epoch}, is not finite; {examples}"
+            raise self._diverged(what, position.step)
 
     def check_epoch(self, position: Position) -> None:
         """Raise DivergedError if every step of the epoch was left out."""

@@ -85,6 +85,10 @@ class Stream(abc.ABC):
         """Return whether an item is predicted; others, such as comments, are written unchanged."""
         return True
 
+    def location(self, item: Any, number: int) -> str:
+        """Return where an item, the `number`-th of `items`, is from: its file and line as far as they are known."""
+        return f"input {number}"
+
     def header(self) -> str:
         """Return the output header; available after the first item is read."""
         return ""

@@ -202,6 +202,9 @@ class _Sentences(Stream):
     def input(self, item: Sentence) -> Sequence[str]:
         return item.tokens
 
+    def location(self, item: Sentence, number: int) -> str:
+        return item.error(0, "").where or super().location(item, number)
+
     def is_example(self, item: Sentence) -> bool:
         return bool(item.tokens)
 

@@ -120,6 +120,9 @@ class _Lines(Stream):
     def input(self, item: str) -> str:
         return item
 
+    def location(self, item: str, number: int) -> str:
+        return f"{self.source.path}, line {number}"
+
     def format(
         self, item: str, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:

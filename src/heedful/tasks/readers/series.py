@@ -245,6 +245,9 @@ class _SeriesStream(Stream):
     def input(self, item: Series) -> Values:
         return item.values
 
+    def location(self, item: Series, number: int) -> str:
+        return item.error("").where or super().location(item, number)
+
     def header(self) -> str:
         return "\t".join(["series", *self.output.columns]) + "\n"
 

@@ -152,6 +152,9 @@ class _Table(Stream):
     def is_example(self, item: Text) -> bool:
         return bool(item.text) or not isinstance(self.table, PlainLines)
 
+    def location(self, item: Text, number: int) -> str:
+        return item.error("").where or super().location(item, number)
+
     def header(self) -> str:
         head = self.table.header(self.output.columns)
         return "" if head is None else f"{head}\n"
