@@ -1,4 +1,4 @@
-"""Losses, gradients, weights, metrics and predictions that are not finite: noticed at once, and nothing good is lost."""
+"""Losses, gradients, weights, metrics and predictions that are not finite are noticed, and nothing good is lost."""
 
 from __future__ import annotations
 
@@ -168,9 +168,7 @@ def test_an_epoch_without_a_step_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take = OptimizerStep.take
-    monkeypatch.setattr(
-        OptimizerStep, "take", lambda *all: take(*all)._replace(problem="gradient")
-    )
+    monkeypatch.setattr(OptimizerStep, "take", lambda *all: take(*all)._replace(problem="gradient"))
     with pytest.raises(DivergedError, match="every step of epoch 1 was left out, as step 1"):
         train("tag", tmp_path / "run", skip_nonfinite=50)
 
@@ -296,7 +294,9 @@ def test_a_model_of_nan_predicts_nothing_in_any_task(task: str) -> None:
     predictor = TASKS[task].learn(configured(task), data)
     assert list(predictor.predict_data(data.take([0])))
     poison(predictor.model)
-    with pytest.raises(NonFiniteError, match=r"input \d+: the model's output holds NaN or infinity"):
+    with pytest.raises(
+        NonFiniteError, match=r"input \d+: the model's output holds NaN or infinity"
+    ):
         list(predictor.predict(data.inputs))
     with pytest.raises(NonFiniteError, match=rf"^{data.example} \d+ of "):
         predictor.evaluate(data)
