@@ -69,10 +69,12 @@ def stream_events(
                 stderr_file.seek(0)
                 raise RunError(_exit_message(process.returncode, stderr_file.read(), killed))
         finally:
-            _end(process)
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            process.stdout.close()
+            try:
+                _end(process)
+            finally:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+                process.stdout.close()
 
 
 def serve(work: Callable[[dict[str, Any], Write], None]) -> None:

@@ -78,6 +78,7 @@ class CommandServer:
     ) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._process.kill()
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()

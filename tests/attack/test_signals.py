@@ -210,7 +210,14 @@ def begun(server: CommandServer, folder: Path, *more: str, **options: Any) -> Co
     return command
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+# Ctrl-C alone is sent by tests/cli/test_process.py too
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(each, id=each.name, marks=() if each.name == "SIGTERM" else pytest.mark.long)
+        for each in SIGNALS
+    ],
+)
 def test_a_signal_saves_and_says_how_to_go_on(
     number: signal.Signals, server: CommandServer, tmp_path: Path
 ) -> None:
@@ -244,6 +251,7 @@ def test_a_second_ctrl_c_stops_at_once(server: CommandServer, tmp_path: Path) ->
     assert has_checkpoint(tmp_path / "my run")
 
 
+@pytest.mark.long
 def test_a_signal_that_is_ignored_stays_ignored(server: CommandServer, tmp_path: Path) -> None:
     command = begun(server, tmp_path, ignored=(signal.SIGHUP,))
     before = position(tmp_path / "my run")
