@@ -70,13 +70,14 @@ class DivergedError(HeedfulError):
     """A training that ended as its loss, gradient or weights were no longer finite; its last checkpoint is kept.
 
     Attributes:
+        problem: what was not finite, as a sentence.
         step: the step, counted from 1, at which it was noticed.
         learning_rate: a peak learning rate to go on with.
     """
 
-    def __init__(self, message: str, *, step: int, learning_rate: float):
-        super().__init__(message)
-        self.step, self.learning_rate = step, learning_rate
+    def __init__(self, problem: str, cure: str, *, step: int, learning_rate: float):
+        super().__init__(f"{problem} {cure}")
+        self.problem, self.step, self.learning_rate = problem, step, learning_rate
 
 
 class StoppedError(HeedfulError):

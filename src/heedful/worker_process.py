@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from heedful.errors import RunError
@@ -32,7 +32,7 @@ def stream_events(
     environment: Mapping[str, str],
     *,
     killed: str = "it was killed, probably because it ran out of memory",
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Run `command`, which calls `serve`, with a job, and yield its events.
 
     A process of its own isolates its memory, for measuring, and its failures, such as running out of memory. Closing

@@ -254,7 +254,9 @@ def test_a_contender_that_diverges_is_reported_beside_the_others(
     failed = [each for each in outcomes if each.error is not None]
     assert {each.contender for each in failed} == {"wild"}
     assert len(failed) == (2 if every else 1)
-    assert all("training diverged: " in str(each.error) for each in failed)
+    for each in failed:
+        assert "training diverged: " in str(each.error)
+        assert "Set training.learning_rate lower for this contender, such as 0.0" in str(each.error)
     summary = summarize(plan, outcomes)
     rows = {row[0]: row[1:] for row in table(plan, summary)}
     if every:

@@ -18,7 +18,7 @@ from heedful.compare.measure import prediction_latency, resident_memory
 from heedful.compare.outcome import Memory, Outcome, Point
 from heedful.compare.plan import Job
 from heedful.data.dataset import Dataset
-from heedful.errors import RunError, StoppedError
+from heedful.errors import DivergedError, RunError, StoppedError
 from heedful.strict_json import number_from_json, numbers_from_json
 from heedful.tasks.base import Task
 from heedful.training.checkpoint_manager import has_checkpoint
@@ -42,8 +42,8 @@ def run_job(
 
     A finished run is only measured.
 
-    Raises: StoppedError once `stop` returned True within the training; RunError for a metric that is not finite; the
-        errors of `train_model`.
+    Raises: StoppedError once `stop` returned True within the training; RunError for a training that diverged or a
+        metric that is not finite; the other errors of `train_model`.
     """
     answer = task.answer
     before, parameters, resumed = resident_memory(), 0, folder.exists()
@@ -87,16 +87,22 @@ def _train(
 ) -> Iterator[Event]:
     """Train into `folder`, or resume its run.
 
-    Raises: StoppedError once `stop` returned True.
+    Raises: StoppedError once `stop` returned True; RunError for a training that diverged.
     """
     resume = has_checkpoint(folder)
     if folder.exists() and not resume:
         # killed before its first checkpoint: nothing to resume from
         shutil.rmtree(folder)
-    for event in train_model(task, job.config, *data, folder, resume=resume, stop=stop):
-        yield event
-        if isinstance(event, Stopped):
-            raise StoppedError(f"the training in {folder} was asked to stop")
+    try:
+        for event in train_model(task, job.config, *data, folder, resume=resume, stop=stop):
+            yield event
+            if isinstance(event, Stopped):
+                raise StoppedError(f"the training in {folder} was asked to stop")
+    except DivergedError as error:
+        raise RunError(
+            f"{error.problem} Set training.learning_rate lower for this contender, such as {error.learning_rate:g}, "
+            "and name another folder with --out"
+        ) from error
 
 
 def training_subset(data: Dataset, fraction: float, seed: int) -> Dataset:

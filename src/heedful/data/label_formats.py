@@ -13,6 +13,7 @@ from heedful.data.json_lines import parse_object
 from heedful.data.label_base import LabelFormat, Layout, Sentence
 from heedful.data.label_columns import DOCUMENT, Columns
 from heedful.errors import DataError, nearest
+from heedful.strict_json import to_strict_json
 
 
 class JsonLines(LabelFormat):
@@ -49,7 +50,7 @@ class JsonLines(LabelFormat):
         row = json.loads(sentence.lines[0])
         if row[self._tokens] == [DOCUMENT]:
             return list(sentence.lines)
-        return [json.dumps({**row, self._key: list(labels)}, ensure_ascii=False)]
+        return [to_strict_json({**row, self._key: list(labels)}, ensure_ascii=False)]
 
     def check_labels(self, path: Path, sentences: Sequence[Sentence]) -> None:
         for sentence in sentences:

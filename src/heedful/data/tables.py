@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,6 +14,7 @@ from heedful.data.delimiters import are_numbers, detect_delimiter, split_fields
 from heedful.data.json_lines import parse_object
 from heedful.data.table_rows import TableRow, check_columns, check_new_columns
 from heedful.errors import DataError
+from heedful.strict_json import to_strict_json
 
 Value = str | float | Sequence[str] | None
 """The value of an added column: a label, a number, several labels, or nothing."""
@@ -199,7 +199,7 @@ class JsonLinesTable(Table):
             yield TableRow(path, number, line, fields)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
-        values = json.dumps(
+        values = to_strict_json(
             {name: _json_value(value) for name, value in added.items()}, ensure_ascii=False
         )
         kept = raw.rstrip()[:-1].rstrip()

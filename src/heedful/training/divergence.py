@@ -100,9 +100,9 @@ class DivergenceGuard:
         if may_skip and not options.skip_nonfinite:
             cures.append("leave out a few such steps (training.skip_nonfinite=3)")
         return DivergedError(
-            f"training diverged: {what}. The learning rate was {self.optimizer.param_groups[0]['lr']:.3g}. The run "
-            f"keeps its last checkpoint, of step {self.saved_step:,}, whose weights are finite; to go on from there, "
-            f"{', or '.join(cures)}",
+            f"training diverged: {what}. The learning rate was {self.optimizer.param_groups[0]['lr']:.3g}.",
+            f"The run keeps its last checkpoint, of step {self.saved_step:,}, whose weights are finite; to go on from "
+            f"there, {', or '.join(cures)}",
             step=step,
             learning_rate=lower,
         )
@@ -137,7 +137,10 @@ def _describe_examples(loss: LossModule, encoded: Encoded, epoch: int, batch: in
         verb = "is" if len(alone) == 1 else "are"
         causes = _listed([data.location(row) for row in alone])
         return f"of the {len(rows):,} {data.example}s in its batch {causes} {verb} the cause"
-    return f"in its batch: {_listed([data.location(row) for row in rows])}"
+    listed = _listed([data.location(row) for row in rows])
+    if alone:
+        return f"no {data.example} of its batch has a finite loss by itself: {listed}"
+    return f"in its batch: {listed}"
 
 
 def _loss_without_update(loss: LossModule, batch: Any) -> float:
