@@ -372,3 +372,20 @@ def _leave_threads() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+def test_json_is_written_by_strict_json() -> None:
+    """Other files with `json.dumps` write strings alone, or refuse NaN by `allow_nan=False`."""
+    package = Path(loop.__file__).parents[1]
+    strings = {
+        "config.py", "run_folder.py", "data/json_lines.py", "data/label_formats.py", "data/lexicon.py",
+        "data/table_rows.py", "data/text_rows.py", "data/vectors.py", "data/vocabulary.py", "ops/jit/cache.py",
+        "tasks/options.py",
+    }  # fmt: skip
+    for path in package.rglob("*.py"):
+        name = path.relative_to(package).as_posix()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "json.dump" in line and not line.lstrip().startswith(">>>"):
+                assert name in strings or "allow_nan=False" in line or name == "strict_json.py", (
+                    name
+                )
