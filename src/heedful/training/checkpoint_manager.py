@@ -45,11 +45,6 @@ def has_checkpoint(folder: Path) -> bool:
     return bool(CheckpointManager(folder).state_files)
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """Return whether a run folder holds a checkpoint to resume from, as an unfinished run does."""
-    return (folder / CHECKPOINTS / STATE).exists()
-
-
 @dataclass(frozen=True)
 class CheckpointManager:
     """Writes, averages and removes the checkpoints in one run folder."""
