@@ -17,10 +17,10 @@ from heedful.errors import RunError
 from heedful.tasks.base import Task
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.training import encoded_store
-from heedful.training.checkpoint import read_data_digest
 from heedful.training.encoded_store import ENCODED, EncodedStore
 from heedful.training.events import Finished, Progress, Started
 from heedful.training.loop import train_model
+from heedful.training.stage import Stage, read_origin
 
 _spec = importlib.util.spec_from_file_location(
     "heedful_test_loop", Path(__file__).with_name("test_loop.py")
@@ -139,7 +139,7 @@ def test_another_vocabulary_is_noticed(tmp_path: Path) -> None:
 
 
 def digest_of(run: Path) -> str:
-    digest = read_data_digest(run / "checkpoints" / "state.safetensors")
+    digest = read_origin(run, Stage.TRAINING).data
     assert digest is not None
     return digest
 

@@ -8,18 +8,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from heedful import run_folder
 from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
-from heedful.errors import RunError
-from heedful.ops.finite import all_finite
 from heedful.ops.jit.kernel import compile_seconds
 from heedful.run_lock import RunLock
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
-from heedful.tasks.sections import TrainingConfig
 from heedful.training.budget import (
     budget_exhausted,
     budget_notices,
@@ -29,21 +23,14 @@ from heedful.training.budget import (
     warmup_steps,
 )
 from heedful.training.calibration import calibrate_run
-from heedful.training.checkpoint import Origin, Position, get_rng_states, set_rng_states
-from heedful.training.checkpoint_manager import CHECKPOINTS, CheckpointManager
-from heedful.training.checkpoint_timer import CheckpointTimer
-from heedful.training.checks import check_data, check_device, check_start, texts_digest
-from heedful.training.divergence import DivergenceGuard, total_skipped_notices
-from heedful.training.encoded_store import EncodedStore
+from heedful.training.checkpoint import get_rng_states, set_rng_states
+from heedful.training.checks import check_data, check_device, check_start
+from heedful.training.divergence import total_skipped_notices
 from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
-from heedful.training.fabric import build_fabric
-from heedful.training.memory import keep_freed_memory, set_threads
-from heedful.training.optimizer_step import OptimizerStep
 from heedful.training.precision import precision_notices
-from heedful.training.resume_checks import check_resumable
 from heedful.training.schedule import learning_rate_factor
-from heedful.training.stage import Stage, read_origin, read_stage
-from heedful.training.staging import recover, recover_locked, staged
+from heedful.training.staging import recover, recover_locked
+from heedful.training.state import TrainingState
 from heedful.training.validation import Validation, validate
 from heedful.training.write_errors import explain_write_errors
 
@@ -126,43 +113,8 @@ class _StopRequested(Exception):  # noqa: N818
     """Leaves the training or a validation; the state to resume from is saved."""
 
 
-class _Training:
-    """The state of one training run."""
-
-    def __init__(
-        self,
-        task: Task,
-        config: Any,
-        train: Dataset,
-        valid: Dataset,
-        folder: Path,
-        initial: Predictor | None,
-        stop: Callable[[], bool],
-    ):
-        self.task = task
-        self.config = config
-        self.options: TrainingConfig = config.training
-        self.train_data, self.valid_data = train, valid
-        digest = texts_digest(train.texts(), valid.texts())
-        self.origin = Origin(config.model_dump(mode="json"), digest)
-        self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
-        self.store = EncodedStore(folder / CHECKPOINTS, digest)
-        self.position = Position()
-        self.initial = initial
-        self.stop = stop
-        self.timer = CheckpointTimer(config.training)
-        self.start_time = time.monotonic()
-        self.begun = False
-        """Whether the run folder has a checkpoint of this training."""
-        self.notices: list[str] = []
-
-    def check_folder(self, *, resume: bool, overwrite: bool) -> None:
-        """Raise RunError if this training cannot write to its folder."""
-        folder = self.checkpoints.folder
-        if resume:
-            self.notices = check_resumable(self.task, folder, self.config, self.origin)
-        else:
-            run_folder.check_free(folder, overwrite=overwrite)
+class _Training(TrainingState):
+    """One training run."""
 
     def run(self, *, resume: bool, overwrite: bool) -> Iterator[Event]:
         """Lock the folder, check it again, and train."""
@@ -180,7 +132,7 @@ class _Training:
             yield from self._train(resume)
 
     def _train(self, resume: bool) -> Iterator[Event]:
-        self._prepare(resume)
+        self.prepare(resume)
         steps = known_steps(self.options, self.steps_per_epoch)
         yield Started(
             run=self.checkpoints.folder,
@@ -196,8 +148,8 @@ class _Training:
             warmup_steps=None if steps is None else warmup_steps(self.options, steps),
             notices=[
                 *self.notices,
-                *self._new_entries(),
-                *self._vocabulary_notices(),
+                *self.new_entries(),
+                *self.vocabulary_notices(),
                 *budget_notices(self.options, self.steps_per_epoch),
                 *precision_notices(
                     self.options.precision, self.fabric.device.type, self.trained.model
@@ -211,120 +163,6 @@ class _Training:
             yield self._finish()
         except _StopRequested:
             yield Stopped(run=self.checkpoints.folder, step=self.position.step)
-
-    def _new_entries(self) -> list[str]:
-        """Return a line that counts what the data add to the vocabularies and labels of the initial model."""
-        if self.initial is None:
-            return []
-        before = self.initial.sizes()
-        added = {name: size - before[name] for name, size in self.trained.sizes().items()}
-        listed = ", ".join(f"{name} {size:,}" for name, size in added.items() if size)
-        return [f"starts from trained weights; newly initialized: {listed or 'nothing'}"]
-
-    def _vocabulary_notices(self) -> list[str]:
-        """Return what a new run says of the sample that its vocabulary is learned from."""
-        if self.position.step or self.initial is not None:
-            return []
-        return self.task.input.notices(self.config, len(self.train_data))
-
-    def _prepare(self, resume: bool) -> None:
-        options = self.options
-        set_threads(options.threads)
-        self.fabric = build_fabric(options)
-        torch.manual_seed(options.seed)
-        interrupted = resume and read_stage(self.checkpoints.folder) is Stage.TRAINING
-        self.trained = self._learn_or_reload(resume, interrupted)
-        stored = self.store.load() if interrupted else None
-        self.batches = self.task.batches(
-            self.trained, self.train_data, training=True, encoded=stored
-        )
-        self.steps_per_epoch = len(self.batches)
-        self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
-        if options.keep_freed_memory:  # not that of the preparation
-            keep_freed_memory()
-        self.loss = self.task.loss(self.trained)
-        optimizer = torch.optim.AdamW(
-            self.loss.parameters(),
-            lr=options.learning_rate,
-            betas=options.adam_betas,
-            eps=1e-9,
-            weight_decay=options.weight_decay,
-            fused=options.precision != "16-mixed",
-        )
-        self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
-        self.step = OptimizerStep(
-            fabric=self.fabric,
-            module=self.module,
-            loss=self.loss,
-            optimizer=self.optimizer,
-            clip_norm=options.clip_norm,
-        )
-        self.guard = DivergenceGuard(
-            options=options,
-            loss=self.loss,
-            optimizer=self.optimizer,
-            train=(self.batches, self.train_data),
-            valid=(self.valid_batches, self.valid_data),
-        )
-        self._load_or_create(resume, interrupted, optimizer)
-        self.begun = True
-        if stored is None:
-            self.batches = replace(self.batches, encoded=self.store.save(self.batches.encoded))
-            self.guard.train = (self.batches, self.train_data)
-        self.start_time = time.monotonic() - self.position.seconds
-
-    def _learn_or_reload(self, resume: bool, interrupted: bool) -> Predictor:
-        """Learn vocabularies and statistics from the training data, or load those of the run to resume."""
-        folder = self.checkpoints.folder
-        if interrupted:
-            trained = self.task.reload(self.config, folder)
-            trained.answer = trained.answer.uncalibrated()
-            return trained
-        if resume:
-            return self.task.reload_finished(self.config, folder, self.train_data)
-        if self.initial is not None:
-            return self.task.learn_from(self.config, self.train_data, self.initial)
-        return self.task.learn(self.config, self.train_data)
-
-    def _load_or_create(
-        self, resume: bool, interrupted: bool, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Load the checkpoint or the weights of a run to resume, or create the run folder."""
-        folder = self.checkpoints.folder
-        if interrupted:
-            self.position, damaged = self.checkpoints.load_state(self.loss.model, optimizer)
-            self.notices += damaged
-            self.guard.saved_step = self.position.step
-        elif resume:
-            self.trained.load_weights(folder)
-        if not all_finite(*self.loss.parameters()):
-            raise RunError(
-                "the weights that training would start from hold NaN or infinity; start from another run"
-            )
-        if not resume:
-            self._create()
-        elif not interrupted:
-            self._reopen()
-        elif read_origin(folder, Stage.TRAINING) != self.origin:
-            # From now on the run is one with these settings.
-            self.checkpoints.write_configuration(self.trained)
-            self._save_checkpoint()
-
-    def _create(self) -> None:
-        """Make the run folder, with the checkpoint of step 0."""
-        placed = self.checkpoints
-        with staged(placed.folder) as folder:
-            self.checkpoints = replace(placed, folder=folder)
-            self.checkpoints.create(self.task.name, self.trained)
-            self._save_checkpoint()
-        self.checkpoints = placed
-
-    def _reopen(self) -> None:
-        """Prepare a finished run for more epochs."""
-        self.position = self.checkpoints.reopen(self.trained, self.origin)
-        self.start_time = time.monotonic() - self.position.seconds
-        self._save_checkpoint()
-        self.checkpoints.reopened()
 
     def _train_epoch(self) -> Iterator[Progress]:
         """Train the remaining batches of the current epoch."""
@@ -349,10 +187,10 @@ class _Training:
             )
             step = self.position.step
             if self.stop():
-                self._save_checkpoint(batch)
+                self.save_checkpoint(batch)
                 raise _StopRequested
             if self.timer.is_due(step):
-                self._save_checkpoint(batch)
+                self.save_checkpoint(batch)
             if step % self.options.progress_steps == 0 and count:
                 compiling = sum(compile_seconds().values()) - compiled
                 now = time.monotonic()
@@ -421,7 +259,7 @@ class _Training:
             notices=notices,
         )
         self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
-        self._save_checkpoint()
+        self.save_checkpoint()
         return event
 
     def _validate_or_stop(self) -> tuple[Scores, list[str]]:
@@ -436,7 +274,7 @@ class _Training:
             scores, notices, batch = self._validate()
         except _StopRequested:
             set_rng_states(random_states)
-            self._save_checkpoint()
+            self.save_checkpoint()
             raise
         self.guard.check_validation(batch, self.position)
         self.guard.check_weights(self.position)
@@ -505,15 +343,3 @@ class _Training:
         if position.epoch >= options.epochs or 0 < options.patience <= epochs_without_improvement:
             return False
         return position.batch > 0 or not budget_exhausted(options, position)
-
-    def _save_checkpoint(self, batch: Any = None) -> None:
-        """Write the checkpoint to resume from; within an epoch `batch`, the last one, tells whether it is usable.
-
-        Raises: DivergedError for weights or a loss that are not finite; the checkpoint before is kept.
-        """
-        if batch is not None:
-            self.guard.check_weights(self.position, batch)
-        self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
-        self.checkpoints.save_state(self.loss.model, self.optimizer, self.position, self.origin)
-        self.guard.saved_step = self.position.step
-        self.timer.restart()
