@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from heedful.answers.calibration import Calibration
 from heedful.api import load
 from heedful.errors import HeedfulError, RunError
 from heedful.models import MODELS
@@ -151,3 +152,16 @@ def test_a_cut_line_of_metrics_is_named(line: str, message: str, tmp_path: Path)
     (tmp_path / "metrics.jsonl").write_text(line, encoding="utf-8")
     with pytest.raises(RunError, match=message):
         read_metrics(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "temperature", ["1" + "0" * 290, "1e308", "Infinity", "NaN", "0", "-1", '"1"', "[1]"]
+)
+def test_a_temperature_that_was_not_fitted_is_refused(temperature: str, tmp_path: Path) -> None:
+    values = (
+        '"format": "heedful calibration 1", "examples": 30, "error_before": 0.2, "error_after": 0.1'
+    )
+    text = f'{{{values}, "temperature": {temperature}}}'
+    (tmp_path / "calibration.json").write_text(text, encoding="utf-8")
+    with pytest.raises(RunError, match="calibration.json is damaged"):
+        Calibration.load(tmp_path)

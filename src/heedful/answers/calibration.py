@@ -21,6 +21,8 @@ MIN_EXAMPLES: Final = 20
 """Fewer validation examples than this fit no temperature."""
 TEMPERATURES: Final = (0.05, 20.0)
 """Smallest and largest temperature."""
+LARGEST: Final = 1e6
+"""Temperatures above this are no temperatures that were fitted."""
 BINS: Final = 15
 _FORMAT: Final = "heedful calibration 1"
 
@@ -54,7 +56,7 @@ class Calibration:
         try:
             known = content.pop("format") == _FORMAT
             read = cls(**content)
-            valid = known and math.isfinite(read.temperature) and read.temperature > 0
+            valid = known and 0 < read.temperature <= LARGEST
         except (TypeError, AttributeError, KeyError):
             valid = False
         if not valid:
