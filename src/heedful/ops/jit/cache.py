@@ -219,6 +219,7 @@ def _builder_digest() -> str:
     digest = hashlib.sha256()
     for name in (
         "numba_entry.py",
+        "deferred.py",
         "vectors.py",
         "vector_math.py",
         "tiles.py",

@@ -256,7 +256,7 @@ def _reraise(kernel: Compiled, part: int, parts: int, arguments: tuple[Argument,
     from heedful.ops.jit.numba_entry import dispatcher
 
     given = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
-    dispatcher(kernel)(part, parts, *given)
+    dispatcher(kernel, is_called=True)(part, parts, *given)
     raise RuntimeError(
         f"part {part} of {parts} of the kernel {kernel.name} failed, but ran without error when repeated"
     )
