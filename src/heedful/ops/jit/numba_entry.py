@@ -18,8 +18,8 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic as typed_intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-from heedful.ops.jit.cache import Made
 from heedful.ops.jit.deferred import DeferredCompiler
+from heedful.ops.jit.linking import Made
 from heedful.ops.jit.source import Compiled, Provided
 from heedful.ops.jit.tiles import PROVIDED as TILES
 from heedful.ops.jit.vector_math import PROVIDED as LANE_MATH
