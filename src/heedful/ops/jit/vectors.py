@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.core.typing import signature
-from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as typed_intrinsic
 from numba.extending import lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
@@ -135,7 +134,6 @@ def _arithmetic(symbol: Callable[..., Any], name: str) -> None:
 
     class Arithmetic(AbstractTemplate):
         key = symbol
-        metadata: ClassVar[dict[str, object]] = {"target": "cpu"}
 
         def generic(self, args: Any, kws: Any) -> Any:
             for kind in args:
@@ -150,6 +148,7 @@ def _arithmetic(symbol: Callable[..., Any], name: str) -> None:
         ]
         return getattr(builder, name)(*both, flags=("contract", "nsz"))
 
+    Arithmetic.metadata = {"target": "cpu"}
     infer_global(symbol, types.Function(Arithmetic))
     for kinds in ((Lanes, Lanes), (Lanes, types.Number), (types.Number, Lanes)):
         lower_builtin(symbol, *kinds)(lower)
