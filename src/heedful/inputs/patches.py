@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -79,7 +79,7 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
     """Frames of a video; 0: images."""
     fit: Fit
     options: PatchesConfig
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Picture]) -> Self:

@@ -146,7 +146,9 @@ def as_frames(pixels: object, error: Callable[[str], DataError] = DataError) -> 
         )
     if array.dtype == np.uint8:
         return array
-    if array.dtype.kind not in "iub" or array.min() < 0 or array.max() > 255:
+    if array.dtype.kind not in "iuf":
+        raise error(f"the pixels are of type {array.dtype}; expected whole numbers from 0 to 255.")
+    if array.dtype.kind == "f" or array.min() < 0 or array.max() > 255:
         raise error(
             f"the pixels are {array.dtype} from {array.min():g} to {array.max():g}; expected whole numbers from 0 to "
             "255."
