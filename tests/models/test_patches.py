@@ -172,7 +172,7 @@ def square(row: int, column: int, radius: int) -> set[tuple[int, int]]:
 @pytest.mark.parametrize(
     ("kind", "options", "radius"),
     [
-        ("convolution", {"layers": 1}, 1),
+        ("convolution", {"layers": 1, "hidden": 32}, 1),
         ("convolution", {"layers": 2, "hidden": 32}, 2),
         ("transformer", {"mask": "window", "window": 1, "layers": 1}, 1),
         ("transformer", {"mask": "window", "window": 1, "layers": 2}, 2),
