@@ -144,8 +144,10 @@ def test_a_batch_equals_a_loop_over_a_grid(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", READS_GRID)
 def test_a_sequence_of_another_length_is_refused(kind: str) -> None:
-    with pytest.raises(ShapeError, match=r"inputs have 29 positions; expected 30, those of Grid"):
-        encoder(kind)(inputs(29), torch.tensor([29, 29]))
+    for length, lengths in ((29, [29, 29]), (30, [30, 29])):
+        message = rf"inputs have {length} positions and lengths .*; expected 30, those of Grid"
+        with pytest.raises(ShapeError, match=message):
+            encoder(kind)(inputs(length), torch.tensor(lengths))
 
 
 def reach(model: Encoder, row: int, column: int) -> set[tuple[int, int]]:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from heedful.errors import OptionError, ShapeError
+from heedful.errors import OptionError
 from heedful.models.config import check_divides
 from heedful.models.encoders.base import Encoder, EncoderConfig
 from heedful.models.fields import Activation, Norm, Normalizer, Positions, Score
@@ -131,10 +131,6 @@ class _SelfAttentionEncoder(Encoder):
         layers, grid = self.config.layers, self.grid
         if grid is None or self.config.mask == "causal":
             return [self._mask(length, lengths)] * layers
-        if length != grid.length:
-            raise ShapeError(
-                f"inputs have {length} positions; expected {grid.length}, those of {grid}."
-            )
         if self.config.mask == "full":
             return [None] * layers
         size = self.config.window

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.errors import OptionError, ShapeError
+from heedful.errors import OptionError
 from heedful.models.config import check_divides
 from heedful.models.encoders.base import Encoder, EncoderConfig
 from heedful.models.fields import Score
@@ -93,10 +93,6 @@ class ConvolutionEncoder(Encoder):
         return states
 
     def _over_grid(self, states: Tensor, grid: Grid) -> Tensor:
-        if states.shape[1] != grid.length:
-            raise ShapeError(
-                f"inputs have {states.shape[1]} positions; expected {grid.length}, those of {grid}."
-            )
         cells = states.reshape(-1, grid.rows, grid.columns, self.width)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             # A view with the channels first, whose memory has them last, as convolutions on a CPU like best.
@@ -123,6 +119,7 @@ class ConvolutionAttention(Encoder):
     ):
         check_divides("encoder.heads", config.heads, "encoder.hidden", config.hidden)
         super().__init__(input_width, config.hidden)
+        self.grid = grid
         convolutions = ConvolutionConfig(
             size=config.size, hidden=config.hidden, layers=config.layers, dropout=config.dropout
         )
@@ -135,6 +132,7 @@ class ConvolutionAttention(Encoder):
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         states = self.convolutions(inputs, lengths).values
-        attended = self.attention(self.dropout(states), mask=masks.Padding(lengths)).output
+        mask = None if self.grid is not None else masks.Padding(lengths)
+        attended = self.attention(self.dropout(states), mask=mask).output
         output: Tensor = self.norm(states + self.dropout(attended))
         return output
