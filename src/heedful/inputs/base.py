@@ -11,6 +11,7 @@ from torch import nn
 
 from heedful.models.frequency import WordFrequency
 from heedful.models.model import Batch
+from heedful.ops.grid import Grid
 
 Example = TypeVar("Example")
 Encoded = TypeVar("Encoded")
@@ -94,6 +95,10 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def title(self, example: Example) -> str:
         """Return the plot title of an example."""
         return " ".join(self.positions(example))
+
+    def view(self, example: Example) -> tuple[Any, Grid] | None:
+        """Return the pixels and the grid of cells of an input that is an image; None of others."""
+        return None
 
     def in_vocabulary(self, examples: Sequence[Example]) -> list[list[bool]] | None:
         """Return for each position whether its token is in the vocabulary; None without a vocabulary."""

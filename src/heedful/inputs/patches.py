@@ -19,6 +19,7 @@ from heedful.errors import DataError, RunError
 from heedful.inputs.base import EmbeddedInput
 from heedful.models.config import Section
 from heedful.models.encoders.patches import PatchBatch, PatchesConfig, PatchFeatures, grid_of
+from heedful.ops.grid import Grid
 
 
 class AugmentationConfig(Section):
@@ -187,7 +188,7 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
         )
 
     @property
-    def _grid(self) -> Any:
+    def _grid(self) -> Grid:
         size = (self.frames or 1, self.statistics.height, self.statistics.width)
         return grid_of(size, self.patch, prefix=int(self.options.class_token))
 
@@ -203,6 +204,9 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
         if self.frames:
             cells = [f"{frame}:{cell}" for frame in range(1, grid.frames + 1) for cell in cells]
         return ["class"] * grid.prefix + cells
+
+    def view(self, example: Picture) -> tuple[Frames, Grid]:
+        return self.encode([example])[0], self._grid
 
     def title(self, example: Picture) -> str:
         return example.name
