@@ -61,7 +61,7 @@ napoleon_use_rtype = False
 
 CONTENTS = {
     "Guides": (
-        "attention", "graphs", "python", "translating", "tagging", "classifying", "series", "comparing", "speed",
+        "attention", "graphs", "python", "translating", "tagging", "classifying", "series", "images", "comparing", "speed",
         "reliability",
     ),
     "Reference": ("api",),

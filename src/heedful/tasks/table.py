@@ -250,7 +250,10 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         summary="Train an image regressor: one number per image.",
         description="For an age, an angle, a number of things: any number that a picture shows.",
         train_examples=("--train pictures.csv --image path --target width --out runs/widths",),
-        config_example=("--encoder convolution", "--train pictures.csv"),
+        config_example=(
+            "--encoder convolution --set data.image=path --set data.target=width",
+            "--train pictures.csv",
+        ),
         test="FOLDER",
         prediction_file="predicted.tsv",
         predict_summary="Predict the targets of the images of a folder",
@@ -262,7 +265,10 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         summary="Train a labeller of image cells: one label per cell of --patch × --patch pixels.",
         description="For coarse segmentation: the label of a cell is that of most of its pixels in a map of labels.",
         train_examples=("--train pictures.csv --image path --label map --patch 2 --out runs/maps",),
-        config_example=("--encoder convolution", "--train pictures.csv"),
+        config_example=(
+            "--encoder convolution --set data.image=path --set data.label=map",
+            "--train pictures.csv",
+        ),
         test="FOLDER",
         prediction_file="labelled.tsv",
         predict_summary="Label the cells of the images of a folder",

@@ -7,7 +7,7 @@ before, so that a resumed training continues with the same images.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ def uniforms(seed: int, epoch: int, rows: Sequence[int], count: int) -> Numbers:
     ((9, 3), True)
     """
     start = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
+    state: NDArray[Any]
     counter = np.array(rows, np.uint64)[:, None] * np.uint64(count) + np.arange(
         count, dtype=np.uint64
     )
@@ -38,8 +39,9 @@ def uniforms(seed: int, epoch: int, rows: Sequence[int], count: int) -> Numbers:
         state = start + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        state ^= state >> np.uint64(31)
-    numbers: Numbers = (state >> np.uint64(11)) * 2.0**-53
+        state = state ^ (state >> np.uint64(31))
+    # The upper 53 bits are what a double holds.
+    numbers: Numbers = (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return numbers
 
 

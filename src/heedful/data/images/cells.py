@@ -39,7 +39,8 @@ def read_map(path: Path) -> NumberMap:
             f"this one has shape {array.shape} of {array.dtype}.",
             path=path,
         )
-    return array.astype(np.int64)
+    numbers: NumberMap = array.astype(np.int64)
+    return numbers
 
 
 def cell_labels(numbers: NumberMap, form: Form, patch: int) -> tuple[str, ...]:
