@@ -288,8 +288,13 @@ def test_bad_images_are_named_or_left_out(tmp_path: Path) -> None:
     ran = run_command(*arguments, "--skip-bad")
     assert ran.status == 0, ran.stderr
     assert "note.txt" in (tmp_path / "run" / "skipped.txt").read_text("utf-8")
-    predicted = run_command("predict", str(tmp_path / "run"), str(tmp_path / "train"))
+    predict = ("predict", str(tmp_path / "run"), str(tmp_path / "train"))
+    assert "left/note.txt: not an image" in run_command(*predict).stderr
+    predicted = run_command(*predict, "--skip-bad")
     assert len(predicted.stdout.splitlines()) == 13
+    assert "1 left out; the first: " in predicted.stderr
+    told = json.loads(run_command(*predict, "--skip-bad", "--json").stdout.splitlines()[-1])
+    assert len(told["skipped"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -348,6 +353,13 @@ def test_what_cannot_be_predicted_is_named(place: Path, tmp_path: Path) -> None:
     assert run_command("predict", str(place / "run"), "-", input="x").stderr.startswith(
         "error: name a FILE; this task does not read standard input"
     )
+
+
+def test_texts_are_not_left_out_of_predictions() -> None:
+    run = Path(__file__).parents[1] / "runs" / "format_1" / "classify-lstm"
+    ran = run_command("predict", str(run), "-", "--skip-bad", input="text\ngood\n")
+    assert "skip-bad has no effect on predictions of the task 'classify'" in ran.stderr
+    assert ran.status != 0
 
 
 def test_an_idx_file_is_read_and_its_images_explained(place: Path, tmp_path: Path) -> None:
