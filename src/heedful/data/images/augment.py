@@ -32,6 +32,7 @@ def uniforms(seed: int, epoch: int, rows: Sequence[int], count: int) -> Numbers:
     """
     start = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
     state: NDArray[Any]
+    counter: NDArray[Any]
     counter = np.array(rows, np.uint64)[:, None] * np.uint64(count) + np.arange(
         count, dtype=np.uint64
     )
