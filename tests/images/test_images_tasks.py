@@ -178,6 +178,13 @@ def test_maps_fit_their_images_and_the_training(tmp_path: Path) -> None:
         model.evaluate(str(table))
 
 
+def test_cells_with_labels_have_no_class_token(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="a class token is no cell"):
+        heedful.train(
+            "tag-images", train=str(tmp_path), out=tmp_path / "run", inputs={"class_token": True}
+        )
+
+
 def test_videos_are_frames_of_cells(tmp_path: Path) -> None:
     for side in SIDES:
         (tmp_path / "train" / side).mkdir(parents=True)

@@ -210,10 +210,16 @@ def test_cells_are_told_apart_by_row_and_column(kind: str, positions: str) -> No
     assert same == (positions in ("none", "alibi"))
 
 
-@pytest.mark.parametrize("kind", ["convolution", "convolution+attention"])
-def test_convolutions_refuse_a_class_token(kind: str) -> None:
-    with pytest.raises(OptionError, match="convolutions do not read the class token"):
-        encoder(kind, Grid(5, 6, prefix=1))
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_class_token_is_refused_where_nothing_reads_it(kind: str) -> None:
+    if kind in ("transformer", "attention", "lstm+attention"):
+        values = encoder(kind, Grid(5, 6, prefix=1))(inputs(31), torch.tensor([31, 31])).values
+        assert values.shape[1] == 31
+    else:
+        with pytest.raises(
+            OptionError, match=r"inputs\.class_token: .*(do not read|has no attention to read)"
+        ):
+            encoder(kind, Grid(5, 6, prefix=1))
 
 
 @pytest.mark.parametrize("kind", ["transformer", "attention"])

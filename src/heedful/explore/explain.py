@@ -129,7 +129,10 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
     found = predictor.input.view(example)
     view = None if found is None else ImageView(*found)
     if view is not None:
-        records = _image_records(records, view.grid, predictor.answer.to_text(prediction))
+        # A row for all cells, where each has an answer.
+        each = predictor.answer.per_position
+        name = row_name(0) if each else predictor.answer.to_text(prediction)
+        records = _image_records(records, view.grid, name)
     if predictor.answer.per_position:
         hint = "the last layer; --layer and --head show others, --out FILE.html all"
         title, main = predictor.input.title(example), records[-1:]
@@ -142,11 +145,9 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
     return Explanation(title, example, prediction, None, records, main, hint, view)
 
 
-def _image_records(
-    records: list[AttentionRecord], grid: Grid, prediction: str
-) -> list[AttentionRecord]:
+def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> list[AttentionRecord]:
     """Add the rollout over layers and, of many cells, sum the attention among them up."""
-    rolled = rollout(records, grid.prefix, prediction)
+    rolled = rollout(records, grid.prefix, name)
     if grid.length > MAX_CELLS:
         records = [one_row(each, grid.prefix) for each in records]
     return records if rolled is None else [*records, rolled]

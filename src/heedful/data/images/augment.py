@@ -30,12 +30,10 @@ def uniforms(seed: int, epoch: int, rows: Sequence[int], count: int) -> Numbers:
     >>> whole.shape, bool((uniforms(1, 2, [4, 7], 3) == whole[[4, 7]]).all())
     ((9, 3), True)
     """
-    start = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
-    state: NDArray[Any]
-    counter: NDArray[Any]
-    counter = np.array(rows, np.uint64)[:, None] * np.uint64(count) + np.arange(
-        count, dtype=np.uint64
-    )
+    start: Any = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
+    # `Any`: NumPy's types know no arithmetic of 64-bit counters.
+    counter: Any = np.array(rows, np.uint64)[:, None] * np.uint64(count)
+    counter = counter + np.arange(count, dtype=np.uint64)
     with np.errstate(over="ignore"):
         state = start + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

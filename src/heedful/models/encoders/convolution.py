@@ -54,7 +54,7 @@ class ConvolutionEncoder(Encoder):
     The input of every layer is zero at padding, so outputs do not depend on it. With a grid the kernel covers
     (2 size + 1)² cells of a frame.
 
-    Raises: OptionError for a class token, which no convolution reads.
+    Raises: OptionError for a class token, which is no cell.
 
     >>> encoder = ConvolutionEncoder(ConvolutionConfig(hidden=4, layers=2), 3)
     >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
