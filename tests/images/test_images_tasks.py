@@ -269,6 +269,18 @@ def test_images_of_several_sizes_and_colours_are_brought_to_one(tmp_path: Path) 
     assert len(model.predict([picture("left", 0), picture("left", 0, 50, 3)])) == 2
 
 
+def test_pixels_are_standardised_by_mean_and_deviation_of_the_training(tmp_path: Path) -> None:
+    given = [Picture.of(picture(side, n, 8, 3), str(n)) for side in SIDES for n in range(3)]
+    images = PatchInput.learn(config_of(tmp_path), given)
+    pixels = np.concatenate([each.kept.reshape(-1, 3) for each in given])
+    assert images.statistics.mean == pytest.approx(pixels.mean(axis=0))
+    assert images.statistics.scale == pytest.approx(pixels.std(axis=0))
+    features = images.embedding()(images.collate(images.encode(given)))
+    assert float(features.mean()) == pytest.approx(0.0, abs=1e-5)
+    black = PatchInput.learn(config_of(tmp_path), [Picture.of(np.zeros((8, 8), np.uint8), "black")])
+    assert black.statistics.scale == (1.0,)
+
+
 def test_a_stated_colour_is_kept(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", 4)
     training = {**SMALL["training"], "epochs": 1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -61,6 +61,25 @@ class PixelStatistics:
     """Their standard deviation; 1 where all pixels are equal."""
 
 
+def mean_and_scale(
+    images: Iterable[Frames], channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel, from counts of the 256 values; 1 for a deviation of 0.
+
+    >>> mean_and_scale([np.array([[[[0], [4]]]], np.uint8)], 1)
+    ((2.0,), (2.0,))
+    """
+    counts = np.zeros((channels, 256))
+    for image in images:
+        for channel in range(channels):
+            counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    values = np.arange(256)
+    mean = shares @ values
+    scale = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
+    return tuple(mean.tolist()), tuple(np.where(scale > 0, scale, 1.0).tolist())
+
+
 @dataclass(frozen=True, eq=False)
 class PatchInput(EmbeddedInput[Picture, Frames]):
     """Images of one size, cut into cells of `data.patch` × `data.patch` pixels in reading order.
@@ -91,17 +110,9 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
         channels = {"grey": 1, "rgb": 3}.get(data.colour, 3 if is_colour else 1)
         grid_of((1, form.height, form.width), data.patch)
         rows = np.unique(np.linspace(0, len(examples) - 1, SAMPLE).round().astype(int))
-        pixels = np.concatenate(
-            [as_channels(examples[row].at(form), channels).reshape(-1, channels) for row in rows]
-        )
-        scale = pixels.std(axis=0, dtype=np.float64)
-        statistics = PixelStatistics(
-            form.height,
-            form.width,
-            channels,
-            tuple(pixels.mean(axis=0, dtype=np.float64).tolist()),
-            tuple(np.where(scale > 0, scale, 1.0).tolist()),
-        )
+        sample = (as_channels(examples[row].at(form), channels) for row in rows)
+        mean, scale = mean_and_scale(sample, channels)
+        statistics = PixelStatistics(form.height, form.width, channels, mean, scale)
         return cls._of(config, statistics)
 
     @classmethod
@@ -149,10 +160,6 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
 
     def length(self, encoded: Frames) -> int:
         return self._grid.length
-
-    def fits(self, encoded: Frames, max_length: int) -> bool:
-        """Return True: all images have the same number of positions."""
-        return True
 
     def collate(self, encoded: Sequence[Frames]) -> PatchBatch:
         lengths = torch.full((len(encoded),), self._grid.length)

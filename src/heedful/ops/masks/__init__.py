@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heedful.ops.grid import Grid
 from heedful.ops.masks.base import Dense, Mask, as_mask
 from heedful.ops.masks.edges import Edges
 from heedful.ops.masks.grid import GridTiles, GridWindow
@@ -28,7 +27,6 @@ __all__ = [
     "Causal",
     "Dense",
     "Edges",
-    "Grid",
     "GridTiles",
     "GridWindow",
     "LeftPadding",
