@@ -12,6 +12,7 @@ from tests.architecture.sources import ROOT, imports, source_files
 # Where the name that is imported is not the name that is installed.
 DISTRIBUTIONS = {
     "babel": "babel",
+    "PIL": "pillow",
     "lightning_fabric": "lightning-fabric",
     "lightning": "lightning",
 }

@@ -90,7 +90,7 @@ def test_imports_go_down_only() -> None:
 
 
 OPS_LEVELS: tuple[tuple[str, ...], ...] = (
-    ("static", "validate", "blas", "observe", "cells", "double_backward", "constant"),
+    ("static", "validate", "blas", "observe", "cells", "double_backward", "constant", "grid"),
     ("finite", "rows"),
     ("jit",),
     ("csr", "products", "recurrence"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from heedful.compare.comparison import data_digest, run_all
@@ -16,6 +17,8 @@ from heedful.compare.run import run_job
 from heedful.data.builtin import waves
 from heedful.data.dataset import Dataset
 from heedful.data.files import Pairs
+from heedful.data.images.dataset import Image, Images
+from heedful.data.images.picture import Picture
 from heedful.data.labelled import Labelled, Sentence
 from heedful.data.series.windows import sliding_windows
 from heedful.data.texts import Text, Texts
@@ -51,6 +54,13 @@ _SENTENCES = Labelled(
 _PAIRS = Pairs([f"a {w} saw it" for w in "bcdefg"], [f"ein {w} sah es da" for w in "bcdefg"])
 _WAVES = waves.build(train_size=24, valid_size=1, test_size=1)
 
+_IMAGES = Images(
+    [
+        Image(Picture.of(np.full((8, 8), 20 * n, np.uint8), str(n)), (str(n % 2),), None)
+        for n in range(8)
+    ]
+)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -83,6 +93,9 @@ CASES: Mapping[str, Case] = {
     "forecast": case(
         sliding_windows(_WAVES.train, window=6, horizon=1, stride=20), {"data": {"steps": 6}}
     ),
+    "classify-images": case(_IMAGES),
+    "regress-images": case(_IMAGES),
+    "tag-images": case(Images([Image(each.picture, each.answer * 4) for each in _IMAGES.images])),
 }
 
 

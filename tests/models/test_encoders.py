@@ -30,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "attention": {"width": 8, "heads": 2, "feed_forward": 8},
     "transformer": {"width": 8, "heads": 2, "feed_forward": 8},
     "lstm+attention": {"hidden": 4, "heads": 2},
+    "convolution+attention": {"hidden": 6, "heads": 2, "layers": 1},
 }
 VALUES: dict[str, list[Any]] = {
     "hidden": [4, 8],

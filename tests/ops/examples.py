@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heedful import masks, normalizers, scores
+from heedful import masks, normalizers, positions, scores
 from heedful.ops.backends import BACKENDS
 from heedful.ops.call import Call
 from heedful.ops.masks import MASKS, Mask
@@ -71,6 +71,8 @@ MASK_EXAMPLES: dict[str, Callable[[], Mask]] = {
     "edges": lambda: masks.Edges(
         torch.tensor([[0, 1, 1, 3, 0, 0], [0, 0, 1, 5, 3, 4]]), QUERIES, KEYS
     ),
+    "grid_window": lambda: masks.GridWindow(positions.Grid(rows=3, columns=2), radius=0),
+    "grid_tiles": lambda: masks.GridTiles(positions.Grid(rows=3, columns=2), size=2),
     "dense": lambda: masks.Dense(
         torch.tensor(
             [[1, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [1, 1, 0, 1], [0, 1, 0, 0]]

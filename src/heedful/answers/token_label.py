@@ -245,12 +245,16 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     def explained_score(
         self, model: Model, features: Tensor, batch: Any, prediction: PositionLabels
     ) -> Tensor:
-        """Return the sum of the log-probabilities of all labels, each computed from its own copy of the input."""
-        count = len(features)
+        """Return the sum of the log-probabilities of all labels, each computed from its own copy of the input.
+
+        A single copy serves for all of them.
+        """
+        count, length = len(features), len(prediction.labels)
         states = model.encoder(features, batch.lengths.expand(count)).values
-        rows = torch.arange(count, device=states.device)
+        rows = torch.arange(length, device=states.device)
         head: Any = model.head
-        log_probabilities = head.output(states[rows, rows]).log_softmax(-1)
+        own = states[rows if count == length else 0, rows]
+        log_probabilities = head.output(own).log_softmax(-1)
         indices = torch.tensor([max(0, index) for index in self.label_indices(prediction.labels)])
         total: Tensor = log_probabilities[rows, indices.to(states.device)].sum()
         return total

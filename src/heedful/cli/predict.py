@@ -27,7 +27,8 @@ def predict(
     file: Annotated[
         str,
         typer.Argument(
-            help="Texts, one per line; a file of tokens to tag; or a table. May be gzipped. - is standard input.",
+            help="Texts, one per line; a file of tokens to tag; a table; or a folder of images. May be gzipped. - is "
+            "standard input.",
             metavar="FILE|-",
         ),
     ] = "-",
@@ -92,6 +93,10 @@ def predict(
             show_default="detected by the first lines of standard input and .txt files",
         ),
     ] = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out images that cannot be decoded, and count them."),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the --alignments file if it exists.")
     ] = False,
@@ -105,6 +110,8 @@ def predict(
     input line; an empty line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with
     predicted labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not
     exist yet. A classifier with --threshold P leaves the label of a text empty if its probability is below P.
+
+    A task on images takes a folder, a table or an image, and writes a line for each image.
 
     Of plain text, a tagger writes one token and its label per line, with --json also the offsets of each token; a
     classifier or regressor writes each line with its columns after a tab.
@@ -149,7 +156,8 @@ def predict(
     added = [] if json else predictor.answer.class_columns(name, classes)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    data = read_otherwise(config.data, encoding=encoding, max_line=max_line)
+    section = read_otherwise(config.data, encoding=encoding, max_line=max_line)
+    data = _data_section(predictor.task, section, skip_bad)
     stream = _open_stream(file, reader, data, output_format)
     output = Output(json=json, quiet=quiet, data=True)
     if is_typed:
@@ -159,15 +167,32 @@ def predict(
         writer = _PredictionWriter(predictor, stream, columns, classes, alignment_file, json=json)
         writer.write_all(search, output)
     seconds = time.monotonic() - start
-    _summarize(output, stream.unit, writer.count, seconds, alignments)
+    _summarize(output, stream, writer.count, seconds, alignments)
+
+
+def _data_section(task: Task, data: Any, skip_bad: bool) -> Any:
+    """Return the section of the configuration; what the training left out does not count.
+
+    Raises: OptionError for --skip-bad if the task leaves no inputs out.
+    """
+    if task.reader.skips_inputs:
+        return data.model_copy(update={"skip_bad": skip_bad})
+    if skip_bad:
+        raise OptionError(
+            f"the option skip-bad has no effect on predictions of the task {task.name!r}; leave it out"
+        )
+    return data
 
 
 def _summarize(
-    output: Output, unit: str, count: int, seconds: float, alignments: Path | None
+    output: Output, stream: Stream, count: int, seconds: float, alignments: Path | None
 ) -> None:
-    speed = count / max(seconds, 1e-9)
+    unit, speed = stream.unit, count / max(seconds, 1e-9)
     output.say(f"{count:,} {unit} in {duration(seconds)}: {speed:,.0f} {unit}/s")
     values: dict[str, Any] = {unit: count, "seconds": seconds}
+    if stream.skipped:
+        output.say(f"{len(stream.skipped):,} left out; the first: {stream.skipped[0]}")
+        values["skipped"] = list(stream.skipped)
     if alignments is not None:
         values["alignments"] = str(alignments)
     output.result(values)
@@ -209,15 +234,15 @@ def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> 
     from heedful.cli.input_lines import STANDARD_INPUT, check_all
     from heedful.stored_files import is_regular
 
-    stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
+    stream = reader.stream(_open_input(file, data, reader), data, output)
     if reader.reads_lines and file != STANDARD_INPUT and is_regular(file):
         check_all(stream.items(), file, data)
-        stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
+        stream = reader.stream(_open_input(file, data, reader), data, output)
     return stream
 
 
-def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
-    """Open a file or standard input; `data` is the section of the configuration.
+def _open_input(file: str, data: Any, reader: Reader) -> InputFile:
+    """Open a file, a folder or standard input; `data` is the section of the configuration.
 
     Raises: OptionError for standard input if the reader needs a whole file.
     """
@@ -231,12 +256,13 @@ def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
     # standard input has no extension: its format is that of the training data
     learned = data.train[0] if data.train else "standard input"
     if file == STANDARD_INPUT:
-        if not reads_lines:
-            raise OptionError("name a FILE; series are not read from standard input")
+        if not reader.reads_lines:
+            raise OptionError("name a FILE; this task does not read standard input")
         lines = standard_input(data)
         return InputFile(Path("standard input"), learned, lines, own_name=False)
-    check_file(file, may_be_pipe=reads_lines)
-    if not reads_lines:
+    if not (reader.reads_folders and Path(file).is_dir()):
+        check_file(file, may_be_pipe=reader.reads_lines)
+    if not reader.reads_lines:
         return InputFile(Path(file), file, iter(()))
     lines = iterate_lines(file, data.encoding, max_line=data.max_line, may_be_pipe=True)
     own_name = is_regular(file) or bool(extension(Path(file)))

@@ -20,6 +20,8 @@ class Dataset(abc.ABC):
     """Where the data come from, for display."""
     example: ClassVar[str] = "example"
     """The word for one example in error messages."""
+    has_any_length: ClassVar[bool] = True
+    """Whether inputs may have any length; False if a model brings all to one, as images."""
     skipped: Sequence[str] = ()
     """What is wrong with each row of the files that was left out."""
 

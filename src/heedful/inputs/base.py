@@ -13,6 +13,7 @@ from torch import nn
 
 from heedful.models.frequency import WordFrequency
 from heedful.models.model import Batch
+from heedful.ops.grid import Grid
 
 Example = TypeVar("Example")
 Encoded = TypeVar("Encoded")
@@ -85,6 +86,17 @@ class Input(abc.ABC, Generic[Example, Encoded]):
         """Return lines about what is learned from this number of training examples, for display; default: none."""
         return []
 
+    def augment(self, batch: Any, rows: Sequence[int], *, epoch: int, seed: int) -> Any:
+        """Return a training batch with random changes, which depend on seed, epoch and example alone; default: none.
+
+        Args:
+            batch: what `collate` returned.
+            rows: the number of each of its examples in the training data.
+            epoch: from 0 on.
+            seed: training.seed.
+        """
+        return batch
+
     @abc.abstractmethod
     def sizes(self) -> dict[str, int]:
         """Return the sizes of vocabularies by name, for display."""
@@ -96,6 +108,10 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def title(self, example: Example) -> str:
         """Return the plot title of an example."""
         return " ".join(self.positions(example))
+
+    def view(self, example: Example) -> tuple[Any, Grid] | None:
+        """Return the pixels and the grid of cells of an input that is an image; None of others."""
+        return None
 
     def in_vocabulary(self, examples: Sequence[Example]) -> list[list[bool]] | None:
         """Return for each position whether its token is in the vocabulary; None without a vocabulary."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
 from heedful.errors import DataError, OptionError, RunError, shown
 from heedful.inputs.base import Input
-from heedful.models.encoders import ENCODERS
+from heedful.models.encoders import build_encoder
 from heedful.models.model import AnyModel, Ensemble, Model
 from heedful.tasks.batches import Batches, Encoded
 from heedful.tasks.predictor import Predictor, read_layout
@@ -66,7 +66,7 @@ def build_encoder_model(config: Any, inputs: Any, answer: Any) -> AnyModel:
 
 def _build_member(config: Any, inputs: Any, answer: Any) -> Model:
     embedding = inputs.embedding()
-    encoder = ENCODERS[config.encoder.kind](config.encoder, embedding.width)
+    encoder = build_encoder(config.encoder, embedding.width, getattr(embedding, "grid", None))
     return Model(embedding, encoder, answer.head(encoder), inputs.frequency())
 
 
@@ -291,7 +291,19 @@ class Task:
         def collate(chosen: list[Any], targets: list[Any]) -> TrainingBatch:
             return TrainingBatch(inputs.collate(chosen), answer.collate(targets))
 
-        return Batches(encoded, rows, table[rows], collate, options.batch_tokens, options.seed)
+        def augment(batch: TrainingBatch, rows: Sequence[int], epoch: int) -> TrainingBatch:
+            changed = inputs.augment(batch.batch, rows, epoch=epoch, seed=options.seed)
+            return batch._replace(batch=changed)
+
+        return Batches(
+            encoded,
+            rows,
+            table[rows],
+            collate,
+            options.batch_tokens,
+            options.seed,
+            augment if training else None,
+        )
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""

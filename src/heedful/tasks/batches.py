@@ -47,6 +47,8 @@ class Batches(Generic[Padded]):
     tokens: int
     """Maximum tokens of a batch on its longer side, padding included."""
     seed: int
+    augment: Callable[[Padded, Sequence[int], int], Padded] | None = None
+    """(batch, numbers of its examples, epoch) -> the batch with random changes; None: unchanged."""
 
     @property
     def example_count(self) -> int:
@@ -62,7 +64,8 @@ class Batches(Generic[Padded]):
         inputs, targets = self.encoded
         for batch in self._batches(epoch)[first:]:
             rows = self.rows[batch].tolist()
-            yield self.collate([inputs[row] for row in rows], [targets[row] for row in rows])
+            padded = self.collate([inputs[row] for row in rows], [targets[row] for row in rows])
+            yield padded if self.augment is None else self.augment(padded, rows, epoch)
 
     def one_by_one(self, epoch: int, batch: int) -> Iterator[tuple[int, Padded]]:
         """Yield (row in the dataset, batch of one) for each example of batch `batch` of an epoch."""

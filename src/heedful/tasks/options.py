@@ -324,6 +324,56 @@ SERIES: Final = (
         help="Column that names the file of each series.",
     ),
 )
+IMAGES: Final = (
+    train_files(
+        "Training images: a folder with a folder for each class, or with metadata.csv; a .csv, .tsv or .jsonl table "
+        "that names files (with --image); or an IDX file. A folder may be divided into train, valid and test.",
+        "PATH",
+    ),
+    valid_files(
+        "Validation images to select the best checkpoint, in the same format.",
+        "PATH",
+        default="the part valid of the folder, or 10% of --train",
+    ),
+    TaskOption(
+        name="image",
+        setting="data.image",
+        metavar="NAME",
+        help="Column of a table that names the file of each image.",
+        default="file_name",
+    ),
+    TaskOption(
+        name="size",
+        setting="data.size",
+        metavar="N",
+        help="Height and width of all images in pixels.",
+        default="that of the training images, if it is the same for all and at most 128; else 64",
+        is_number=True,
+    ),
+    TaskOption(
+        name="patch",
+        setting="data.patch",
+        metavar="N",
+        help="Height and width in pixels of a cell, which is one position of the model.",
+        default="4",
+        is_number=True,
+    ),
+    TaskOption(
+        name="frames",
+        setting="data.frames",
+        metavar="N",
+        help="Frames to read of each video, which is a folder of frames or a .npy file.",
+        default="0: the data are images",
+        is_number=True,
+    ),
+    TaskOption(
+        name="skip_bad",
+        setting="data.skip_bad",
+        metavar="",
+        help="Leave out images that cannot be decoded, and rows without an answer; the run lists them in skipped.txt.",
+        flag=True,
+    ),
+)
 HORIZON: Final = TaskOption(
     name="horizon",
     setting="data.horizon",

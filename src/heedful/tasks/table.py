@@ -243,6 +243,57 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         prediction_file="forecast.tsv",
         predict_summary="Forecast the series of a file",
     ),
+    "classify-images": TaskEntry(
+        module="heedful.tasks.images",
+        attribute="CLASSIFY",
+        options=(
+            *options.IMAGES,
+            options.ENCODING,
+            options.LABEL,
+            options.ENCODER,
+            options.CLASS_WEIGHTS,
+        ),
+        summary="Train an image classifier: one label per image.",
+        description="For photographs, drawings, scans, and videos with --frames.",
+        train_examples=(
+            "--train animals --out runs/animals",
+            "--train pictures.csv --image path --label kind --size 32 --encoder convolution --out runs/kinds",
+        ),
+        config_example=("--encoder transformer --set inputs.stem=convolution", "--train animals"),
+        test="FOLDER",
+        prediction_file="predicted.tsv",
+        predict_summary="Classify the images of a folder",
+    ),
+    "regress-images": TaskEntry(
+        module="heedful.tasks.images",
+        attribute="REGRESS",
+        options=(*options.IMAGES, options.ENCODING, options.TARGET, options.ENCODER),
+        summary="Train an image regressor: one number per image.",
+        description="For an age, an angle, a number of things: any number that a picture shows.",
+        train_examples=("--train pictures.csv --image path --target width --out runs/widths",),
+        config_example=(
+            "--encoder convolution --set data.image=path --set data.target=width",
+            "--train pictures.csv",
+        ),
+        test="FOLDER",
+        prediction_file="predicted.tsv",
+        predict_summary="Predict the targets of the images of a folder",
+    ),
+    "tag-images": TaskEntry(
+        module="heedful.tasks.images",
+        attribute="TAG",
+        options=(*options.IMAGES, options.ENCODING, options.LABEL, options.ENCODER),
+        summary="Train a labeller of image cells: one label per cell of --patch × --patch pixels.",
+        description="For coarse segmentation: the label of a cell is that of most of its pixels in a map of labels.",
+        train_examples=("--train pictures.csv --image path --label map --patch 2 --out runs/maps",),
+        config_example=(
+            "--encoder convolution --set data.image=path --set data.label=map",
+            "--train pictures.csv",
+        ),
+        test="FOLDER",
+        prediction_file="labelled.tsv",
+        predict_summary="Label the cells of the images of a folder",
+    ),
 }
 """Task name, as in `heedful train NAME` -> its entry."""
 

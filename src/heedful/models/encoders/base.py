@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from heedful.errors import ShapeError
 from heedful.models.config import Section
 from heedful.nn.recurrent import States
+from heedful.ops.grid import Grid
 
 __all__ = ["Encoder", "EncoderConfig", "States", "real_tokens"]
 
@@ -45,6 +46,10 @@ class Encoder(nn.Module, abc.ABC):
     """Features of a state."""
     has_attention: bool = False
     """Whether the encoder has attention weights."""
+    reads_grid: ClassVar[bool] = False
+    """Whether the constructor takes `grid`, the `Grid` of inputs that are the cells of an image, or None."""
+    grid: Grid | None = None
+    """The grid that the constructor was given: its inputs are whole images, without padding."""
     summary_is_last_state: bool = False
     """Whether the summary is the final states of recurrent layers, not the mean of the values."""
 
@@ -62,6 +67,10 @@ class Encoder(nn.Module, abc.ABC):
             raise ShapeError(
                 f"lengths have shape {tuple(lengths.shape)}; expected ({inputs.shape[0]},), one per sequence."
             )
+        if self.grid is not None:
+            check_whole(inputs, lengths, self.grid)
+            states = self.encode(inputs, lengths)
+            return States(states, lengths, self.summarize(states, lengths))
         real = real_tokens(inputs.shape[1], lengths)
         # Not a product: padding may hold NaN.
         clean = inputs.masked_fill(~real, 0.0)
@@ -76,6 +85,15 @@ class Encoder(nn.Module, abc.ABC):
         """Return the mean over each sequence, as one layer."""
         mean = values.sum(dim=1) / lengths[:, None].to(values.dtype)
         return (mean[None],)
+
+
+def check_whole(inputs: Tensor, lengths: Tensor, grid: Grid) -> None:
+    """Raise ShapeError unless every sequence is a whole grid; lengths on an accelerator are not read."""
+    if inputs.shape[1] != grid.length or (lengths.is_cpu and int(lengths.min()) < grid.length):
+        raise ShapeError(
+            f"inputs have {inputs.shape[1]} positions and lengths {lengths.tolist()[:5]}; expected {grid.length}, "
+            f"those of {grid}."
+        )
 
 
 def real_tokens(length: int, lengths: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heedful.ops.masks.base import Dense, Mask, as_mask
 from heedful.ops.masks.edges import Edges
+from heedful.ops.masks.grid import GridTiles, GridWindow
 from heedful.ops.masks.positional import Causal, Window
 from heedful.ops.masks.sequences import LeftPadding, Padding, Ragged, Segments
 
@@ -15,6 +16,8 @@ MASKS: dict[str, type[Mask]] = {
     "ragged": Ragged,
     "segments": Segments,
     "edges": Edges,
+    "grid_window": GridWindow,
+    "grid_tiles": GridTiles,
     "dense": Dense,
 }
 """Every mask by name; `&`, `|` and `~` combine them."""
@@ -24,6 +27,8 @@ __all__ = [
     "Causal",
     "Dense",
     "Edges",
+    "GridTiles",
+    "GridWindow",
     "LeftPadding",
     "Mask",
     "Padding",

@@ -74,6 +74,8 @@ class Stream(abc.ABC):
 
     unit: str
     """Plural noun for inputs: lines, sentences, texts."""
+    skipped: Sequence[str] = ()
+    """What is wrong with each input that was left out, complete when all items are read."""
     cells_in_json: bool = False
     """Whether JSON output holds the added columns, as tables do, rather than the prediction's JSON values."""
 
@@ -123,6 +125,10 @@ class Reader(abc.ABC):
 
     reads_lines: ClassVar[bool] = True
     """Whether `stream` consumes `InputFile.lines` instead of opening `InputFile.path` itself."""
+    reads_folders: ClassVar[bool] = False
+    """Whether `stream` also takes a folder."""
+    skips_inputs: ClassVar[bool] = False
+    """Whether `stream` leaves inputs out that cannot be read, with the setting data.skip_bad."""
     reads_text: ClassVar[bool] = False
     """Whether `stream` also reads plain text, and therefore supports `OutputFormat.text`."""
     train_hint: ClassVar[str]
