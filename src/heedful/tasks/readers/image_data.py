@@ -90,6 +90,7 @@ class ImageData(TextFiles):
                 self.label_separator,
                 answer_is_label=kind != "number",
                 encoding=self.encoding,
+                max_line=self.max_line,
                 skip_bad=self.skip_bad,
             ),
             side=self.size,

@@ -209,7 +209,8 @@ class _ImageStream(Stream):
         if is_idx(self.path):
             yield from read_idx(self.path, answers=False)
             return
-        lines = partial(iterate_lines, encoding=self.files.columns.encoding)
+        columns = self.files.columns
+        lines = partial(iterate_lines, encoding=columns.encoding, max_line=columns.max_line)
         for source in unanswered_sources(self.path, self.files, lines):
             try:
                 yield load(source, self.files)
