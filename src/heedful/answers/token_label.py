@@ -245,7 +245,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     ) -> Tensor:
         """Return the sum of the log-probabilities of all labels, each computed from its own copy of the input."""
         count = len(features)
-        states = model.encoder(features, batch.lengths.expand(count)).values
+        states = model.encoder(features, model.lengths(batch).expand(count)).values
         rows = torch.arange(count, device=states.device)
         head: Any = model.head
         log_probabilities = head.output(states[rows, rows]).log_softmax(-1)

@@ -224,14 +224,14 @@ def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
 
     if file == STANDARD_INPUT:
         if not reads_lines:
-            raise OptionError("name a FILE; series are not read from standard input")
+            raise OptionError("name a FILE; only text is read from standard input")
         # standard input has no extension: its format is that of the training data
         name = data.train[0] if data.train else "standard input"
         lines = standard_input(data.encoding)
         return InputFile(Path("standard input"), name, lines, own_name=False)
-    check_file(file)
     if not reads_lines:
         return InputFile(Path(file), file, iter(()))
+    check_file(file)
     return InputFile(Path(file), file, iterate_lines(file, data.encoding))
 
 

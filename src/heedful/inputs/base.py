@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+import numpy as np
 from torch import nn
 
 from heedful.models.frequency import WordFrequency
@@ -67,6 +68,18 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def fits(self, encoded: Encoded, max_length: int) -> bool:
         """Return whether an example is short enough for training; longer ones are dropped."""
         return self.length(encoded) <= max_length
+
+    def augmentation(self) -> Callable[[Encoded, np.random.Generator], Encoded] | None:
+        """Return what makes a random variant of a training example each epoch; default None: nothing.
+
+        It draws from the generator alone, which is seeded by training.seed, the epoch and the example, so that a
+        resumed run sees the same variants. A variant may be longer than the example.
+        """
+        return None
+
+    def notices(self, examples: Sequence[Example]) -> list[str]:
+        """Return what to say about training examples before training; default: nothing."""
+        return []
 
     @abc.abstractmethod
     def collate(self, encoded: Sequence[Encoded]) -> Batch:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -85,6 +86,13 @@ def copy_leading_weights(source: nn.Module, target: nn.Module) -> None:
     with torch.no_grad():
         for name, initial in source.named_parameters():
             parameters[name][tuple(slice(size) for size in initial.shape)] = initial
+
+
+def _variant_of_pairs(augmentation: Callable[[Any, np.random.Generator], Any] | None) -> Any:
+    """Return what makes a variant of an (encoded, target) pair: of its input only."""
+    if augmentation is None:
+        return None
+    return lambda pair, generator: (augmentation(pair[0], generator), pair[1])
 
 
 InputAndAnswer = tuple[Input[Any, Any], Answer[Any]]
@@ -266,7 +274,8 @@ class Task:
             encoded, targets = zip(*pairs, strict=True)
             return TrainingBatch(inputs.collate(encoded), answer.collate(targets))
 
-        return Batches(examples, lengths, collate, options.batch_tokens, options.seed)
+        variant = _variant_of_pairs(inputs.augmentation()) if training else None
+        return Batches(examples, lengths, collate, options.batch_tokens, options.seed, variant)
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""

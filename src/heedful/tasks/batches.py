@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from heedful.data.batching import token_batches
 
 Example = TypeVar("Example")
@@ -33,6 +35,8 @@ class Batches(Generic[Example, Padded]):
     tokens: int
     """Maximum tokens of a batch on its longer side, padding included."""
     seed: int
+    variant: Callable[[Example, np.random.Generator], Example] | None = None
+    """Makes a random variant of an example each epoch; what it draws depends on (seed, epoch, example) alone."""
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch: equal for all epochs, since only equal lengths are shuffled."""
@@ -41,7 +45,13 @@ class Batches(Generic[Example, Padded]):
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Padded]:
         """Yield the batches of an epoch, in its shuffled order, starting at index `first`."""
         for rows in self._rows(epoch)[first:]:
-            yield self.collate([self.examples[index] for index in rows])
+            yield self.collate([self._example(index, epoch) for index in rows])
+
+    def _example(self, index: int, epoch: int) -> Example:
+        example = self.examples[index]
+        if self.variant is None:
+            return example
+        return self.variant(example, np.random.default_rng([self.seed, epoch, index]))
 
     def _rows(self, epoch: int) -> list[list[int]]:
         lengths = [self.lengths(example) for example in self.examples]

@@ -314,6 +314,32 @@ SERIES: Final = (
         help="Column that names the file of each series.",
     ),
 )
+AUDIO: Final = (
+    train_files(
+        "Training recordings: a folder with a folder per label; a table (.csv, .tsv, .jsonl), manifest (.json) or "
+        "Kaldi folder that lists files; or builtin:tones."
+    ),
+    valid_files(
+        "Validation recordings to select the best checkpoint, given in the same way.",
+        default="10% of --train",
+    ),
+    TaskOption(
+        name="audio",
+        setting="data.audio",
+        metavar="NAME",
+        help="Column of the paths, relative to the table.",
+        default="audio, audio_filepath, file_name, path or file",
+    ),
+    TaskOption(
+        name="rate",
+        setting="data.rate",
+        metavar="HZ",
+        help="Samples per second; recordings of other rates are resampled.",
+        default="16000",
+        is_number=True,
+    ),
+    SKIP_BAD,
+)
 HORIZON: Final = TaskOption(
     name="horizon",
     setting="data.horizon",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -42,6 +42,9 @@ from heedful.training.precision import precision_notices
 from heedful.training.replace import replacing
 from heedful.training.schedule import learning_rate_factor
 from heedful.training.validation import Validation, validate
+
+FEATURES: Final = "features"
+"""The folder beside a run that keeps what is costly to compute of the data, see `Dataset.cached_in`."""
 
 
 def train_model(
@@ -121,7 +124,8 @@ class _Training:
         self.task = task
         self.config = config
         self.options: TrainingConfig = config.training
-        self.train_data, self.valid_data = train, valid
+        cache = folder.parent / FEATURES
+        self.train_data, self.valid_data = train.cached_in(cache), valid.cached_in(cache)
         self.digest = texts_digest(train.texts(), valid.texts())
         self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
         self.position = Position()
@@ -145,6 +149,7 @@ class _Training:
             warmup_steps=None if steps is None else warmup_steps(self.options, steps),
             notices=[
                 *self._new_entries(),
+                *self.trained.input.notices(self.train_data.inputs),
                 *budget_notices(self.options, self.steps_per_epoch),
                 *precision_notices(
                     self.options.precision, self.fabric.device.type, self.trained.model

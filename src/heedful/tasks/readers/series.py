@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from heedful.data.files import check_file
 from heedful.data.label_diagnosis import diagnose_labels
 from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
@@ -185,6 +186,7 @@ class SeriesReader(Reader):
         return {"steps": len(as_values(example))}
 
     def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
+        check_file(source.path)
         return _SeriesStream(source.path, self.columns(data), output)
 
 
