@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heedful import run_folder
-from heedful.answers.text import Generated
+from heedful.answers.text_base import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
 from heedful.errors import DataError, OptionError, nearest, unknown_choice

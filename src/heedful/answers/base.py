@@ -27,7 +27,7 @@ Rows = list[list[str]]
 Values = dict[str, Any]
 """A prediction as a JSON object."""
 
-LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
+LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae", "wer", "cer"})
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class Answer(abc.ABC, Generic[Prediction]):
     """Whether `report_tables` returns any."""
     has_calibration: ClassVar[bool] = False
     """Whether `calibrated` does anything."""
+    misfit_advice: ClassVar[str] = ""
+    """How to mend what `misfit` finds."""
     validation_search: ClassVar[Mapping[str, Any]] = {}
     """Search options used for validation during training."""
 
@@ -141,6 +143,10 @@ class Answer(abc.ABC, Generic[Prediction]):
     def fits(self, target: Any, max_length: int) -> bool:
         """Return whether the target is short enough for training; longer examples are dropped."""
         return True
+
+    def misfit(self, target: Any, positions: int) -> str:
+        """Return what is wrong with a target for an input of so many positions; default: nothing, an empty string."""
+        return ""
 
     def length(self, target: Any) -> int:
         """Return the number of tokens of a target; 0 if it has no length of its own."""

@@ -65,6 +65,13 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def length(self, encoded: Encoded) -> int:
         """Return the number of positions of an encoded example."""
 
+    def positions_left(self, encoded: Encoded, *, training: bool) -> int:
+        """Return the number of positions that the encoder sees of an example; default: `length`.
+
+        An input that sub-samples has fewer. In training it is that of the shortest variant of `augmentation`.
+        """
+        return self.length(encoded)
+
     def fits(self, encoded: Encoded, max_length: int) -> bool:
         """Return whether an example is short enough for training; longer ones are dropped."""
         return self.length(encoded) <= max_length

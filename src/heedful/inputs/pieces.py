@@ -24,7 +24,7 @@ ENCODING_CHUNK: Final = 10_000
 """Texts encoded at once."""
 
 
-class VocabularyConfig(Section):
+class TextVocabularyConfig(Section):
     """Tokenization of text."""
 
     kind: Annotated[str, OneOf("kind of vocabulary", LEARNERS)] = Field(
@@ -34,8 +34,7 @@ class VocabularyConfig(Section):
     min_frequency: int = Field(
         2, ge=1, description="Minimum occurrences of a token (for bpe: of a merge)."
     )
-    lowercase: bool = Field(False, description="Lower-case both languages.")
-    shared: bool = Field(True, description="Share one vocabulary between both languages.")
+    lowercase: bool = Field(False, description="Lower-case the texts.")
 
     def train(self, texts: Sequence[str]) -> Vocabulary:
         """Learn a vocabulary from training texts."""
@@ -46,6 +45,13 @@ class VocabularyConfig(Section):
             min_frequency=self.min_frequency,
             lowercase=self.lowercase,
         )
+
+
+class VocabularyConfig(TextVocabularyConfig):
+    """Tokenization of text."""
+
+    lowercase: bool = Field(False, description="Lower-case both languages.")
+    shared: bool = Field(True, description="Share one vocabulary between both languages.")
 
 
 class PieceBatch(NamedTuple):

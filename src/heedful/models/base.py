@@ -50,6 +50,8 @@ class TextDecoder(nn.Module, abc.ABC, Generic[State]):
     alignment_layer: int
     """Index of the layer of `Decoded.weights` that aligns best."""
     target_embedding: nn.Embedding
+    summary_parts: int = 0
+    """Parts of the memory's summary that the decoder starts from; 0: it reads none."""
 
     @abc.abstractmethod
     def decode(

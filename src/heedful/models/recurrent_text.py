@@ -156,9 +156,10 @@ class RecurrentTextDecoder(TextDecoder[RecurrentState]):
         self.has_attention = config.attention != "none"
         self.config = config
         self.dropout = Dropout(config.dropout)
-        parts = 2 if config.kind == "lstm" else 1
+        self.summary_parts = 2 if config.kind == "lstm" else 1
         self.bridges = nn.ModuleList(
-            nn.Linear(summary, config.decoder_layers * config.hidden) for _ in range(parts)
+            nn.Linear(summary, config.decoder_layers * config.hidden)
+            for _ in range(self.summary_parts)
         )
         self.decoder = _build_decoder(config, memory)
         vocabulary_size = self.target_embedding.num_embeddings

@@ -254,6 +254,7 @@ class Task:
         for row, (encoded, _) in enumerate(examples):
             if not inputs.length(encoded):
                 raise data.error(row, f"the {data.example} has no tokens; remove the row.")
+        self._check_fit(predictor, data, examples, training=training)
         if training:
             max_length = predictor.config.data.max_length
             examples = [
@@ -276,6 +277,24 @@ class Task:
 
         variant = _variant_of_pairs(inputs.augmentation()) if training else None
         return Batches(examples, lengths, collate, options.batch_tokens, options.seed, variant)
+
+    def _check_fit(
+        self,
+        predictor: Predictor,
+        data: Dataset,
+        examples: Sequence[tuple[Any, Any]],
+        *,
+        training: bool,
+    ) -> None:
+        """Raise DataError with a line for each example whose target its input cannot carry."""
+        inputs, answer = predictor.input, predictor.answer
+        errors = []
+        for row, (encoded, target) in enumerate(examples):
+            positions = inputs.positions_left(encoded, training=training)
+            if wrong := answer.misfit(target, positions):
+                errors.append(str(data.error(row, wrong)))
+        if errors:
+            raise DataError("\n".join([*errors, answer.misfit_advice]))
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""

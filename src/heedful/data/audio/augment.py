@@ -30,8 +30,13 @@ def stretch(features: Features, factor: float) -> Features:
     >>> stretch(np.array([[0.0], [1.0], [2.0]], np.float32), 0.5)[:, 0].tolist()
     [0.0, 0.4000000059604645, 0.800000011920929, 1.2000000476837158, 1.600000023841858, 2.0]
     """
-    count = max(1, round(len(features) / factor))
+    count = stretched_length(len(features), factor)
     return interpolate(features, np.linspace(0, len(features) - 1, count))
+
+
+def stretched_length(frames: int, factor: float) -> int:
+    """Return the number of frames of `stretch`."""
+    return max(1, round(frames / factor))
 
 
 def warp(features: Features, factor: float) -> Features:

@@ -1,0 +1,188 @@
+"""Base class of answers that are texts: their vocabulary, targets and candidates."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from heedful.answers.alignment import Alignment
+from heedful.answers.base import Answer
+from heedful.data.batching import pad_ids
+from heedful.data.dataset import Dataset
+from heedful.data.vocabulary import Vocabulary
+from heedful.errors import OptionError
+from heedful.inputs.pieces import encode_in_chunks
+from heedful.models.base import TextDecoder
+from heedful.nn.cross_entropy import smoothed_cross_entropy
+
+TARGET_VOCABULARY: Final = "target_vocabulary.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One generated text."""
+
+    text: str
+    score: float
+    """Sum of token log-probabilities, divided by the length penalty; higher is better."""
+    tokens: tuple[int, ...]
+    """Ids in the target vocabulary, without begin and end tokens."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The n best texts for one source."""
+
+    candidates: tuple[Candidate, ...]
+    """At least one, best first."""
+    alignment: Alignment | None = None
+    """Alignment of the best text with the source, if requested."""
+
+    @property
+    def text(self) -> str:
+        """The best text."""
+        return self.candidates[0].text
+
+    @property
+    def score(self) -> float:
+        """The score of the best text."""
+        return self.candidates[0].score
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def __getitem__(self, number: int) -> Candidate:
+        return self.candidates[number]
+
+
+class TargetBatch(NamedTuple):
+    """Target texts as ids with begin and end tokens, right-padded."""
+
+    ids: Tensor
+    """(batch, length), long."""
+    lengths: Tensor
+    """(batch,), long."""
+
+
+@dataclass(frozen=True)
+class TextAnswer(Answer[Generated]):
+    """Text of a learned vocabulary.
+
+    Reads the sections vocabulary and decoding, which has beam and length_penalty, and training.label_smoothing.
+    """
+
+    search_options: ClassVar[frozenset[str]] = frozenset({"beam", "length_penalty", "nbest"})
+    validation_search: ClassVar[Mapping[str, Any]] = {"beam": 1}
+
+    vocabulary: Vocabulary
+    decoding: Any
+    """The section of the configuration."""
+    smoothing: float
+
+    @classmethod
+    def learn(cls, config: Any, answers: Sequence[str]) -> Self:
+        return cls.of(config, config.vocabulary.train(answers))
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        return cls.of(config, Vocabulary.load(folder / TARGET_VOCABULARY))
+
+    @classmethod
+    def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
+        """Build the answer from a vocabulary, such as one shared with the source."""
+        return cls(vocabulary, config.decoding, config.training.label_smoothing)
+
+    def save(self, folder: Path) -> None:
+        self.vocabulary.save(folder / TARGET_VOCABULARY)
+
+    def sizes(self) -> dict[str, int]:
+        return {"target vocabulary": len(self.vocabulary)}
+
+    def targets(self, data: Dataset) -> list[Sequence[int]]:
+        return self.encode(data.answers)
+
+    def encode(self, texts: Sequence[str]) -> list[Sequence[int]]:
+        """Return the ids of target texts, with begin and end tokens."""
+        begin, end = self.vocabulary.begin_id, self.vocabulary.end_id
+        encoded = encode_in_chunks(self.vocabulary, texts)
+        return [array("i", [begin, *ids, end]) for ids in encoded]
+
+    def fits(self, target: Sequence[int], max_length: int) -> bool:
+        return len(target) <= max_length
+
+    def length(self, target: Sequence[int]) -> int:
+        return len(target) - 1
+
+    def collate(self, targets: Sequence[Sequence[int]]) -> TargetBatch:
+        return TargetBatch(*pad_ids(targets, self.vocabulary.pad_id))
+
+    def count_predictions(self, batch: Any, targets: TargetBatch) -> int:
+        """Return the number of target tokens, without begin tokens."""
+        return int((targets.lengths - 1).sum())
+
+    def count_tokens(self, batch: Any, targets: TargetBatch) -> int:
+        return self.count_predictions(batch, targets)
+
+    def check_search(self, search: Mapping[str, Any]) -> None:
+        super().check_search(search)
+        names = ("beam", "length_penalty", "nbest")
+        beam, length_penalty, nbest = self._beam(
+            **{name: search[name] for name in names if name in search}
+        )
+        if beam < 1:
+            raise OptionError(f"beam must be at least 1; got {beam}.")
+        if not 1 <= nbest <= beam:
+            raise OptionError(f"nbest must be from 1 to the beam, {beam}; got {nbest}.")
+        if not 0 <= length_penalty < float("inf"):
+            raise OptionError(
+                f"length_penalty must be a number of at least 0; got {length_penalty}."
+            )
+
+    def _beam(
+        self, beam: int | None = None, length_penalty: float | None = None, nbest: int = 1
+    ) -> tuple[int, float, int]:
+        """Return (beam, length penalty, nbest), with configured values for None."""
+        if length_penalty is None:
+            length_penalty = self.decoding.length_penalty
+        return self.decoding.beam if beam is None else beam, length_penalty, nbest
+
+    def _candidate(self, hypothesis: Hypothesis) -> Candidate:
+        text = self.vocabulary.decode(hypothesis.tokens)
+        return Candidate(text, hypothesis.score, tuple(hypothesis.tokens))
+
+    def empty(self) -> Generated:
+        return Generated((Candidate("", 0.0, ()),))
+
+    def to_text(self, prediction: Generated) -> str:
+        return prediction.text
+
+
+def token_loss(
+    decoder: TextDecoder[Any], states: Tensor, targets: TargetBatch, smoothing: float
+) -> Tensor:
+    """Return the summed cross-entropy of the target tokens from the decoder's states (batch, target, width).
+
+    With smoothing s over V tokens the target distribution is (1 - s) at the true token plus s / V at every token
+    (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Padding is dropped before the output layer, the largest
+    multiplication.
+    """
+    labels = targets.ids[:, 1:]
+    kept = predicted_positions(targets)
+    weight, bias = decoder.output_layer()
+    return smoothed_cross_entropy(states[kept], weight, bias, labels[kept], smoothing)
+
+
+def predicted_positions(targets: TargetBatch) -> Tensor:
+    """Return True for the tokens that are predicted, all but begin and padding: (batch, target)."""
+    lengths = targets.lengths - 1
+    positions = torch.arange(targets.ids.shape[1] - 1, device=lengths.device)
+    return positions < lengths[:, None]
