@@ -172,6 +172,10 @@ class Answer(abc.ABC, Generic[Prediction]):
     def predict(self, model: Any, batch: Any, **search: Any) -> list[Prediction]:
         """Return the prediction of each row of a batch."""
 
+    def placed(self, predictions: list[Prediction], encoded: Sequence[Any]) -> list[Prediction]:
+        """Return predictions with their places in the inputs, of which these are the encodings; default: unchanged."""
+        return predictions
+
     @abc.abstractmethod
     def empty(self) -> Prediction:
         """Return the prediction for an input without positions."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Literal, Self, get_args
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -18,8 +19,15 @@ from heedful.answers.transcript_metrics import (
     load_jiwer,
     score_transcripts,
 )
-from heedful.answers.transcript_times import WordSpan, words_by_attention, words_by_ctc
+from heedful.answers.transcript_times import (
+    FIRST_POSITION,
+    Clock,
+    clock_of,
+    words_by_attention,
+    words_by_ctc,
+)
 from heedful.data.dataset import Dataset
+from heedful.data.timings import TimedWord
 from heedful.data.vocabulary import Vocabulary
 from heedful.data.words import canonical
 from heedful.decode.beam import Hypothesis, search
@@ -94,8 +102,8 @@ class TranscriptDecodingConfig(Section):
 class Transcript(Generated):
     """The n best transcripts of a recording."""
 
-    words: tuple[WordSpan, ...] | None = None
-    """The words of the best one with their times, if requested."""
+    words: tuple[TimedWord, ...] | None = None
+    """The words of the best one with their times in seconds, if requested."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,7 @@ class TranscribedText(TextAnswer):
     ctc_dropout: float = 0.0
     attends: bool = False
     """Whether there is a decoder with attention."""
+    clock: Clock = FIRST_POSITION
 
     @classmethod
     def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
@@ -141,6 +150,7 @@ class TranscribedText(TextAnswer):
             config.ctc.weight if has_decoder else 1.0,
             config.ctc.dropout,
             has_decoder and getattr(config.decoder, "attention", "") != "none",
+            clock_of(config),
         )
 
     @classmethod
@@ -244,7 +254,10 @@ class TranscribedText(TextAnswer):
     ) -> list[list[Hypothesis]]:
         """Search by CTC alone, one recording at a time."""
         found = []
-        for values, length in zip(scores.double().cpu().numpy(), lengths.tolist(), strict=True):
+        possible = scores.double().cpu().numpy()
+        # In no training text, but a model that is hardly trained may find them probable.
+        possible[:, :, [self.vocabulary.begin_id, self.vocabulary.end_id]] = -np.inf
+        for values, length in zip(possible, lengths.tolist(), strict=True):
             if beam == 1:
                 hypotheses = [Hypothesis(*best_path(values[:length], blank=self.blank))]
             else:
@@ -291,8 +304,8 @@ class TranscribedText(TextAnswer):
         row: int,
         transcript: Transcript,
         timestamps: Timestamps,
-    ) -> tuple[WordSpan, ...]:
-        """Return the times of the words of one transcript, the best of row `row` of the batch."""
+    ) -> tuple[TimedWord, ...]:
+        """Return the positions of the words of one transcript, the best of row `row` of the batch."""
         tokens, length = transcript.candidates[0].tokens, int(states.lengths[row])
         by_ctc = scores is not None and timestamps != "attention"
         # A decoder may write more than CTC can align.
@@ -310,6 +323,17 @@ class TranscribedText(TextAnswer):
         assert weights is not None
         aligned = weights[0, decoder.alignment_layer].mean(dim=0)
         return words_by_attention(self.vocabulary, tokens, aligned.double().cpu().numpy())
+
+    def placed(self, predictions: list[Transcript], encoded: Sequence[Any]) -> list[Transcript]:
+        """Return transcripts whose words have times in seconds instead of positions."""
+        return [
+            each
+            if each.words is None
+            else replace(
+                each, words=tuple(self.clock.word(word, frames.first) for word in each.words)
+            )
+            for each, frames in zip(predictions, encoded, strict=True)
+        ]
 
     def empty(self) -> Transcript:
         return Transcript((Candidate("", 0.0, ()),), ())
@@ -339,8 +363,8 @@ class TranscribedText(TextAnswer):
                 counts.length,
             )
             rows.append([name, f"{counts.rate:.2%}", *(f"{number:,}" for number in numbers)])
-        rows.append(["transcripts without an error", f"{metrics.exact_match:.2%}"])
-        return [rows, _confusions(metrics)] if metrics.confusions else [rows]
+        whole = [["transcripts without an error", f"{metrics.exact_match:.2%}"]]
+        return [rows, whole, *([_confusions(metrics)] if metrics.confusions else [])]
 
     def report_tables(self, metrics: TranscriptScores) -> list[ReportTable]:
         if not metrics.confusions:
@@ -359,6 +383,12 @@ class TranscribedText(TextAnswer):
         values: Values = {
             "transcripts": [{"text": each.text, "score": each.score} for each in prediction]
         }
+        words = getattr(prediction, "words", None)
+        if words is not None:
+            values["words"] = [
+                {key: value for key, value in word._asdict().items() if value is not None}
+                for word in words
+            ]
         return values
 
 

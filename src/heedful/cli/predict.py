@@ -17,6 +17,7 @@ from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.answers.class_output import ClassOutput
+    from heedful.cli.timestamps import Timestamps
     from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
     from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
@@ -53,6 +54,32 @@ def predict(
             metavar="FILE",
             help="Also write word alignments, one line per input line, in Pharaoh format: `i-j` says that target word "
             "j attends most to source word i, counted from 0.",
+            show_default=False,
+        ),
+    ] = None,
+    ctc_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Transcripts: weight of CTC beside the decoder.",
+            show_default="the run's setting",
+        ),
+    ] = None,
+    timestamps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Transcripts: write words with their times instead, as textgrid, ctm or srt; with --json as json.",
+            show_default=False,
+        ),
+    ] = None,
+    timestamps_folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write words with their times to a file for each recording in this folder, beside the output.",
             show_default=False,
         ),
     ] = None,
@@ -108,6 +135,9 @@ def predict(
     Of plain text, a tagger writes one token and its label per line, with --json also the offsets of each token; a
     classifier or regressor writes each line with its columns after a tab.
 
+    A recognizer of speech writes the transcript of each recording of a table, folder or file; with --timestamps the
+    words with their times.
+
     With --nbest N, each input line gives up to N lines of three tab-separated fields: input line number, score
     (larger is better) and text. With --json, each input gives one JSON object, and the last line is a summary.
 
@@ -115,12 +145,14 @@ def predict(
         heedful predict runs/en-de new.en > new.de
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
+        heedful predict runs/speech talk.wav --timestamps srt > talk.srt
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """
     from heedful import api
     from heedful.answers.class_output import ClassOutput
+    from heedful.cli.timestamps import timestamps_writer
     from heedful.tasks.options import read_otherwise
 
     predictor = api.load(run).predictor
@@ -131,6 +163,8 @@ def predict(
             "length_penalty": length_penalty,
             "nbest": nbest if nbest > 1 else None,
             "alignments": alignments,
+            "ctc_weight": ctc_weight,
+            "timestamps": timestamps and "auto",
             "column": column,
             "encoding": encoding,
             "probabilities": probabilities,
@@ -138,6 +172,7 @@ def predict(
             "top_k": top_k,
         }
     )
+    times = timestamps_writer(timestamps, timestamps_folder, json=json)
     classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
     predictor.answer.check_classes(classes, json=json)
     _check_text_and_column(text, column, predictor.task)
@@ -154,7 +189,9 @@ def predict(
         output.say("type one text per line; end with Ctrl-D")
     start = time.monotonic()
     with atomic_writer(alignments) as alignment_file:
-        writer = _PredictionWriter(predictor, stream, columns, classes, alignment_file, json=json)
+        writer = _PredictionWriter(
+            predictor, stream, columns, classes, alignment_file, times, json=json
+        )
         writer.write_all(search, output)
     seconds = time.monotonic() - start
     _summarize(output, stream.unit, writer.count, seconds, alignments)
@@ -245,11 +282,12 @@ class _PredictionWriter:
         columns: list[str],
         classes: ClassOutput,
         links: Any,
+        times: Timestamps | None = None,
         *,
         json: bool,
     ):
         self.predictor, self.stream, self.columns = predictor, stream, columns
-        self.classes, self.links, self.json = classes, links, json
+        self.classes, self.links, self.times, self.json = classes, links, times, json
         self.count = 0
         self.header_written = False
 
@@ -283,7 +321,7 @@ class _PredictionWriter:
 
     def _write_header_once(self) -> None:
         """Write the header before the first row; a table without rows has one, too."""
-        if not (self.header_written or self.json):
+        if not (self.header_written or self.json or (self.times and self.times.on_output)):
             _write_text(self.stream.header())
         self.header_written = True
 
@@ -292,7 +330,10 @@ class _PredictionWriter:
         self.count += is_example
         values = answer.to_json(prediction)
         pharaoh = self._align(item, prediction)
-        if not self.json:
+        timed = "" if self.times is None else self.times.text(item, prediction)
+        if self.times is not None and self.times.on_output:
+            _write_text(timed)
+        elif not self.json:
             self._write_header_once()
             cells = [*answer.cells(prediction), *answer.class_cells(prediction, self.classes)]
             _write_text(self.stream.format(item, self.count, values, cells))

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from heedful.answers.base import HeadAnswer
+from heedful.answers.transcript import TranscribedText
+from heedful.data.audio.clips import Clip
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError
 from heedful.explore.html import draw_html
@@ -20,6 +22,7 @@ from heedful.explore.record import recording
 from heedful.explore.renderers import save
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import select
+from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.models.model import Model
 from heedful.tasks.predictor import Predictor
@@ -80,6 +83,8 @@ def explain(
         [prediction] = predictor.predict([example])
     if isinstance(predictor.answer, HeadAnswer):
         return _explain_head(predictor, example, prediction)
+    if isinstance(predictor.answer, TranscribedText):
+        return _explain_transcript(predictor, example, prediction, target)
     return _explain_text(predictor, example, prediction, target)
 
 
@@ -98,6 +103,25 @@ def _explain_text(
     hint = f"the layer that aligns best; {others}" if len(records) > 1 else ""
     title = f"{source} → {explained_target}"
     return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
+
+
+def _explain_transcript(
+    predictor: Predictor, clip: Clip, prediction: Any, target: str | None
+) -> Explanation:
+    text: str = prediction.text if target is None else target
+    if not text.strip():
+        raise DataError(
+            f"the model's transcript of {clip.name} is empty; explain another text with --reference"
+        )
+    records = record_transcript(predictor, clip, text)
+    cross = [record for record in records if record.kind == "cross"]
+    shown = [record for record in records if record.kind == "ctc"]
+    if cross:
+        shown = [cross[min(predictor.model.decoder.alignment_layer, len(cross) - 1)]]
+    others = "--kind, --layer and --head show others, --out FILE.html all"
+    hint = others if len(records) > 1 else ""
+    title = f"{predictor.input.title(clip)} → {text}"
+    return Explanation(title, clip, prediction, text, records, shown, hint)
 
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:

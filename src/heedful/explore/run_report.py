@@ -20,9 +20,9 @@ from heedful.explore import (
     Paragraph,
     Series,
     report_page,
-    select,
 )
 from heedful.explore.explain import explain
+from heedful.explore.select import OUTPUT_KINDS
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import ENTRIES
 
@@ -90,7 +90,7 @@ def example_attention(
             explanation = explain(predictor, one, prediction)
             records = explanation.records
             if explanation.target is not None:
-                records = select(records, kind="cross")
+                records = [record for record in records if record.kind in OUTPUT_KINDS]
             titled.append((explanation.title, records))
     return titled
 

@@ -187,18 +187,6 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             frames = (frames + stride - 1) // stride
         return frames
 
-    def seconds(self, example: Clip, positions: Sequence[float]) -> list[float]:
-        """Return the times of positions after sub-sampling in a recording, within it.
-
-        A position is as long as its frames are apart: from 0 to 1 is the first, around the middle of frame 0.
-        """
-        framing, stride = example.framing, int(np.prod(self.options.strides))
-        first = self.encode([example])[0].first if self.features.trim else 0
-        shift = framing.centre(1) - framing.centre(0)
-        start = framing.centre(first) - stride * shift / 2
-        times = (start + position * stride * shift for position in positions)
-        return [min(max(time, 0.0), example.seconds) for time in times]
-
     def augmentation(self) -> Callable[[EncodedFrames, np.random.Generator], EncodedFrames]:
         return self._augmented
 

@@ -36,7 +36,7 @@ class TaskOption:
     metavar: str
     """Placeholder for its value in the help, such as NAME."""
     help: str
-    """May contain `{encoders}`, `{models}` and `{scores}`, placeholders for the names in these tables."""
+    """May contain `{encoders}`, `{models}`, `{decoders}` and `{scores}`, placeholders for the names in these tables."""
     default: str = ""
     """Default value, as shown in the help."""
     many: bool = False
@@ -167,6 +167,23 @@ def _attention(name: str, given: GivenOptions) -> list[str]:
     return [f'model.{"score" if kind == TRANSFORMER else "attention"}="{name}"']
 
 
+def _decoder(kind: str, given: GivenOptions) -> list[str]:
+    """Convert --decoder to a setting; refuse settings in the file that this kind of decoder does not have."""
+    from heedful.models.transcriber import TEXT_DECODERS
+
+    if kind not in ("none", *TEXT_DECODERS):
+        raise unknown_choice("--decoder", kind, ("none", *TEXT_DECODERS))
+    in_file = _section(given, "decoder")
+    file_kind = str(in_file.get("kind", "gru"))
+    recurrent = ("gru", "lstm", "rnn")
+    if len(in_file) > 1 and kind != file_kind and not {kind, file_kind} <= {*recurrent}:
+        raise OptionError(
+            f"--decoder {kind}, but the configuration file describes a decoder of kind {file_kind}, whose settings "
+            f"{kind} does not have; start from `heedful config {given.task} --decoder {kind}`"
+        )
+    return [f'decoder.kind="{kind}"']
+
+
 def _section(given: GivenOptions, name: str) -> Mapping[str, Any]:
     section = given.in_file.get(name, {})
     return section if isinstance(section, dict) else {}
@@ -237,6 +254,21 @@ TEXT: Final = TaskOption(
     metavar="NAME",
     help="Column of the texts; a number, from 1, if the table has no header.",
     default="text",
+)
+TRANSCRIPT: Final = TaskOption(
+    name="text",
+    setting="data.text",
+    metavar="NAME",
+    help="Column of the transcripts.",
+    default="text, sentence, transcript, transcription or normalized_text",
+)
+DECODER: Final = TaskOption(
+    name="decoder",
+    setting="decoder.kind",
+    metavar="NAME",
+    help="Kind of decoder with attention: {decoders}; or none for CTC alone.",
+    default="gru",
+    convert=_decoder,
 )
 LABEL: Final = TaskOption(
     name="label",

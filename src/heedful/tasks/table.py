@@ -256,6 +256,28 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         prediction_file="segments.tsv",
         predict_summary="Mark the segments of a recording, or of those that a table or folder lists",
     ),
+    "transcribe": TaskEntry(
+        module="heedful.tasks.transcribe",
+        options=(
+            *options.AUDIO,
+            options.ENCODING,
+            options.TRANSCRIPT,
+            options.ENCODER,
+            options.DECODER,
+        ),
+        summary="Train a speech recognizer: the text of each recording.",
+        description="Writes characters, subwords or words (the setting vocabulary.kind) by CTC and a decoder with "
+        "attention together, or by one of them (--decoder none, --set ctc.weight=0).",
+        train_examples=(
+            "--train builtin:tones --rate 8000 --out runs/melody",
+            "--train builtin:tones --decoder none --set vocabulary.kind=word --out runs/names",
+            "--train speech.csv --text words --encoder transformer --decoder transformer --out runs/speech",
+        ),
+        config_example=("--decoder transformer", "--train builtin:tones"),
+        test="FILE.csv",
+        prediction_file="transcripts.tsv",
+        predict_summary="Transcribe a recording, or those that a table or folder lists",
+    ),
     "forecast": TaskEntry(
         module="heedful.tasks.series",
         attribute="FORECAST",

@@ -193,6 +193,8 @@ class AudioReader(Reader):
         columns = data.columns("none")
         if self.kind == "frames":
             return _SegmentStream(source.path, data, columns, output)
+        if self.kind == "text" and output.nbest > 1:
+            return _NBestStream(source.path, data, columns, output)
         return _AudioStream(source.path, data, columns, output)
 
 
@@ -237,6 +239,21 @@ class _SegmentStream(_AudioStream):
         segments = merge_frames(item.framing, cells[0], self.background)
         return "".join(
             f"{_listed(item)}\t{each.begin:g}\t{each.end:g}\t{each.label}\n" for each in segments
+        )
+
+
+class _NBestStream(_AudioStream):
+    """Of each recording the best transcripts, a line each."""
+
+    def header(self) -> str:
+        return "\t".join(["audio", "score", *self.output.columns]) + "\n"
+
+    def format(
+        self, item: Clip, number: int, values: Mapping[str, Any], cells: Sequence[Any]
+    ) -> str:
+        return "".join(
+            f"{_listed(item)}\t{each['score']:.4f}\t{each['text']}\n"
+            for each in values["transcripts"]
         )
 
 

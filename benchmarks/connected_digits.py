@@ -1,0 +1,128 @@
+"""Digit error rates on connected digits: CTC, attention, and both.
+
+    python -m benchmarks.connected_digits PATH [MODEL ...] [--seeds 0 1 2] [--out FILE]
+
+PATH is the folder or zip file of the Free Spoken Digit Dataset's recordings. Strings of 3 to 7 digits are made of its
+training takes, see `benchmarks.digit_strings`. Each model is trained for each seed; the strings of the test takes are
+recognized once, when training has ended: 3 to 7 digits, and 8 to 15, which are longer than any in training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from benchmarks.digit_strings import RATE, make_strings, of_part, read_takes
+from heedful.data.audio.clips import Recordings
+from heedful.tasks.transcribe import TASK, TranscribeConfig
+from heedful.training.events import Validated
+from heedful.training.loop import train_model
+
+COMMON: Final[dict[str, Any]] = {
+    "data": {"rate": RATE},
+    "features": {"bands": 40},
+    "inputs": {"width": 96, "kernels": [5, 3], "strides": [2, 2]},
+    "vocabulary": {"kind": "word"},
+    "encoder": {"kind": "lstm", "hidden": 96, "layers": 2, "dropout": 0.2},
+    "augment": {"time_share": 0.04, "warp": 0.08, "tempo": [0.85, 1.15]},
+    "training": {"threads": 1, "epochs": 15, "batch_tokens": 8192, "learning_rate": 3e-3},
+}
+DECODER: Final = {"kind": "gru", "embedding": 64, "hidden": 128, "dropout": 0.2}
+MODELS: Final[dict[str, dict[str, Any]]] = {
+    "ctc": {"decoder": {"kind": "none"}},
+    "attention": {"ctc": {"weight": 0.0}, "decoder": DECODER},
+    "joint": {"ctc": {"weight": 0.3}, "decoder": DECODER},
+}
+"""Name on the command line -> settings."""
+STRINGS: Final = {"train": 3000, "valid": 200, "test": 500}
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings, those of later layers in place of earlier ones.
+
+    >>> merged({"a": {"x": 1, "y": 2}}, {"a": {"x": 3}})
+    {'a': {'x': 3, 'y': 2}}
+    """
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            before = result.get(key)
+            same_kind = isinstance(before, dict) and isinstance(value, dict)
+            same_kind = same_kind and value.get("kind", before.get("kind")) == before.get("kind")
+            result[key] = merged(before, value) if same_kind else value
+    return result
+
+
+def data_of(path: Path) -> dict[str, Recordings]:
+    """Make all strings."""
+    takes = read_takes(path)
+    made = {
+        part: make_strings(
+            of_part(takes, part), STRINGS[part], shortest=3, longest=7, seed=number, name=part
+        )
+        for number, part in enumerate(STRINGS)
+    }
+    long = of_part(takes, "test")
+    made["long"] = make_strings(long, 200, shortest=8, longest=15, seed=10, name="long")
+    return made
+
+
+def measure(name: str, seed: int, data: Mapping[str, Recordings], change: Any) -> dict[str, Any]:
+    """Train one model and return its error rates and speeds."""
+    values = merged(COMMON, MODELS[name], change, {"training": {"seed": seed}})
+    config = TranscribeConfig.model_validate(values)
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        for event in train_model(TASK, config, data["train"], data["valid"], run):
+            if isinstance(event, Validated):
+                shown = {key: round(value, 4) for key, value in event.scores.items()}
+                print(f"  epoch {event.epoch}: {shown}", flush=True)
+        trained = TASK.load(run)
+    found: dict[str, Any] = {"model": name, "seed": seed}
+    found["training_seconds"] = time.perf_counter() - start
+    found["valid"] = trained.evaluate(data["valid"]).wer
+    for part in ("test", "long"):
+        start = time.perf_counter()
+        scores = trained.evaluate(data[part])
+        seconds = time.perf_counter() - start
+        spoken = sum(clip.seconds for clip in data[part].inputs)
+        found[part] = {
+            "digit_error_rate": scores.wer,
+            "errors": scores.words.errors,
+            "digits": scores.words.length,
+            "strings_correct": scores.exact_match,
+            "times_real_time": spoken / seconds,
+        }
+    return found
+
+
+def main() -> None:
+    """Train and print a line of JSON for each model and seed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.connected_digits")
+    parser.add_argument("path", type=Path, help="folder or zip file of DIGIT_SPEAKER_TAKE.wav")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--set", type=json.loads, default={}, help="further settings as JSON")
+    parser.add_argument("--out", type=Path, help="also append the lines to this file")
+    options = parser.parse_args()
+    data = data_of(options.path)
+    for name in options.models or list(MODELS):
+        for seed in options.seeds:
+            line = json.dumps(measure(name, seed, data, options.set))
+            print(line, flush=True)
+            if options.out:
+                with options.out.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
