@@ -95,11 +95,13 @@ def fbank(samples: Tensor, framing: Framing, options: MelOptions | None = None) 
     """
     options = options or MelOptions()
     frames = cut(samples.float() * INT16, framing)
+    if not len(frames):
+        return samples.new_zeros(0, options.bands)
     width = 1 << (framing.window_samples - 1).bit_length()
     filters = mel_filters(options, framing.rate, width)
     window = window_shape(options.window, framing.window_samples)
     parts = [_energies(part, options, window, filters, width) for part in frames.split(_BLOCK)]
-    return torch.cat(parts) if parts else samples.new_zeros(0, options.bands)
+    return torch.cat(parts)
 
 
 def _energies(
