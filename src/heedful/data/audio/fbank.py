@@ -56,7 +56,7 @@ class Framing:
             return self.window_samples + (frames - 1) * self.shift_samples
         return frames * self.shift_samples - self.shift_samples // 2
 
-    def centre(self, frame: int) -> float:
+    def centre(self, frame: float) -> float:
         """Return the time of the middle of a frame, in seconds."""
         shift = self.shift_samples
         first = self.window_samples / 2 if self.snip_edges else shift / 2
