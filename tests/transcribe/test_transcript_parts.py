@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def test_words_are_those_between_spaces(kind: str, text: str) -> None:
     words = words_of_tokens(vocabulary, tokens)
     assert [word.text for word in words] == vocabulary.decode(tokens).split()
     assert all(0 <= word.first <= word.last < len(tokens) for word in words)
-    assert all(a.last < b.first for a, b in zip(words, words[1:], strict=False))
+    assert all(a.last < b.first for a, b in itertools.pairwise(words))
     reserved = [vocabulary.begin_id, *tokens, vocabulary.end_id, vocabulary.pad_id]
     assert [word.text for word in words_of_tokens(vocabulary, reserved)] == [w.text for w in words]
 

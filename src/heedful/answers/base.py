@@ -81,6 +81,8 @@ class Answer(abc.ABC, Generic[Prediction]):
     """Further options of evaluate, predict and explain that this answer supports."""
     has_report_tables: ClassVar[bool] = False
     """Whether `report_tables` returns any."""
+    is_explained: bool = True
+    """Whether there is something that says which positions a prediction comes from."""
     has_calibration: ClassVar[bool] = False
     """Whether `calibrated` does anything."""
     misfit_advice: ClassVar[str] = ""

@@ -162,6 +162,11 @@ class TranscribedText(TextAnswer):
         """The symbol of CTC for no label: the padding, which is in no text."""
         return self.vocabulary.pad_id
 
+    @property
+    def is_explained(self) -> bool:  # type: ignore[override]
+        """Whether there is attention of the decoder, or CTC."""
+        return self.attends or bool(self.ctc_weight)
+
     def head(self, encoder: Encoder) -> PositionHead | None:
         """Return the module that scores the symbols of CTC; None without CTC."""
         if not self.ctc_weight:

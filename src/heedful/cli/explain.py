@@ -94,7 +94,7 @@ def explain(
     selected = [_select(each.records, kind, layer, head) for each in explanations]
     if files:
         titled = zip((each.title for each in explanations), selected, strict=True)
-        _save(list(titled), files, output)
+        _save(list(titled), [each.picture for each in explanations], files, output)
     elif not json:
         shown = selected if has_selection else [each.main for each in explanations]
         _show([(each.title, main) for each, main in zip(explanations, shown, strict=True)], output)
@@ -156,12 +156,15 @@ def _select(
     return select(records, kind=kind, layer=indices[0], head=indices[1])
 
 
-def _save(titled: Sequence[Titled], files: Sequence[Path], output: Output) -> None:
+def _save(
+    titled: Sequence[Titled], pictures: Sequence[str], files: Sequence[Path], output: Output
+) -> None:
     """Save one page of all texts, or an image of each."""
     from heedful.explore import Maps, report_page, save
 
-    if len(files) < len(titled):
-        page = report_page("Attention weights", [Maps("", titled)])
+    has_pictures = any(pictures) and files[0].suffix.lower() == ".html"
+    if len(files) < len(titled) or has_pictures:
+        page = report_page("Attention weights", [Maps("", titled, pictures)])
         files[0].write_text(page, encoding="utf-8")
     else:
         for file, (title, records) in zip(files, titled, strict=True):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,8 +21,9 @@ from heedful.errors import DataError
 from heedful.explore.html import draw_html
 from heedful.explore.record import recording
 from heedful.explore.renderers import save
-from heedful.explore.schema import AttentionRecord
+from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
+from heedful.explore.spectrogram import draw_spectrogram
 from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.models.model import Model
@@ -45,10 +47,12 @@ class Explanation:
     """The records to show by default."""
     others: str
     """Command-line options that show the other records; empty if there are none."""
+    picture: str = ""
+    """HTML of what the input looks and sounds like under the weights; empty for text and numbers."""
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        return draw_html(self.records, title=self.title)
+        return draw_html(self.records, title=self.title, picture=self.picture)
 
     def png(self) -> bytes:
         """Return a PNG image of every layer and head.
@@ -121,7 +125,8 @@ def _explain_transcript(
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = others if len(records) > 1 else ""
     title = f"{predictor.input.title(clip)} → {text}"
-    return Explanation(title, clip, prediction, text, records, shown, hint)
+    picture = _picture(predictor, clip, shown[0]) if cross else ""
+    return Explanation(title, clip, prediction, text, records, shown, hint, picture)
 
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
@@ -133,8 +138,19 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         hint = "--kind encoder shows the attention among tokens, --out FILE.html everything"
         title = f"{predictor.answer.to_text(prediction)}: {predictor.input.title(example)}"
         main = [record for record in records if record.kind != "encoder"] or records[-1:]
-    return Explanation(
-        title, example, prediction, None, records, main, hint if len(main) < len(records) else ""
+    hint = hint if len(main) < len(records) else ""
+    picture = _picture(predictor, example, main[0])
+    return Explanation(title, example, prediction, None, records, main, hint, picture)
+
+
+def _picture(predictor: Predictor, example: Any, record: AttentionRecord) -> str:
+    """Return the spectrogram of a recording under the mean weights of a record; empty for other inputs."""
+    shown = predictor.input.spectrogram(example)
+    if shown is None:
+        return ""
+    weights = np.nan_to_num(np.asarray(record.weights)).mean(axis=(0, 1))
+    return draw_spectrogram(
+        shown, weights, "attention" if record.measure == ATTENTION else "saliency"
     )
 
 
@@ -168,9 +184,7 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
     records: list[AttentionRecord] = recorder.records(tokens) if tokens else []
     if model.members[0].encoder.has_attention:
         return records
-    weights = torch.stack(
-        [_saliency(predictor, member, batch, rows, prediction) for member in model.members]
-    ).mean(dim=0)
+    weights = gradient_saliency(predictor, batch, rows, prediction)
     saliency = AttentionRecord(
         module_path="",
         kind="encoder" if each else "saliency",
@@ -181,6 +195,14 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
         measure=SALIENCY,
     )
     return [*records, saliency]
+
+
+def gradient_saliency(
+    predictor: Predictor, batch: Any, rows: Sequence[str], prediction: Any
+) -> Tensor:
+    """Return gradient × input saliency (rows, positions) of the batch of one example, the mean over the networks."""
+    each = [_saliency(predictor, one, batch, rows, prediction) for one in predictor.model.members]
+    return torch.stack(each).mean(dim=0)
 
 
 def _saliency(

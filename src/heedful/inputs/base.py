@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 from torch import nn
 
+from heedful.data.audio.spectrogram import Spectrogram
 from heedful.models.frequency import WordFrequency
 from heedful.models.model import Batch
 
@@ -99,6 +100,19 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     @abc.abstractmethod
     def positions(self, example: Example) -> list[str]:
         """Return the label of each position, for plots."""
+
+    @property
+    def can_hide(self) -> bool:
+        """Whether `hide` is there."""
+        return False
+
+    def hide(self, encoded: Encoded, positions: Sequence[int]) -> Encoded:
+        """Return an encoded example of which the model cannot read some positions; only where `can_hide`."""
+        raise NotImplementedError
+
+    def spectrogram(self, example: Example) -> Spectrogram | None:
+        """Return what is drawn and played of a recording; None for other inputs."""
+        return None
 
     def title(self, example: Example) -> str:
         """Return the plot title of an example."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from heedful.data.audio.augment import (
 from heedful.data.audio.cache import Features
 from heedful.data.audio.clips import Clip
 from heedful.data.audio.fbank import fbank
+from heedful.data.audio.spectrogram import Spectrogram
 from heedful.data.standardize import Standardizer
 from heedful.errors import DataError, count
 from heedful.inputs.base import EmbeddedInput
@@ -244,9 +246,35 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     def positions(self, example: Clip) -> list[str]:
         """Return the time of the middle of each position."""
         [encoded] = self.encode([example])
-        stride = int(np.prod(self.options.strides))
-        frames = range(encoded.first, encoded.first + len(encoded.values), stride)
+        frames = range(encoded.first, encoded.first + len(encoded.values), self.stride)
         return [f"{example.framing.centre(frame):.2f} s" for frame in frames]
+
+    @property
+    def stride(self) -> int:
+        """Frames of a position."""
+        return math.prod(self.options.strides)
+
+    @property
+    def can_hide(self) -> bool:
+        return True
+
+    def hide(self, encoded: EncodedFrames, positions: Sequence[int]) -> EncodedFrames:
+        hidden = tuple((position * self.stride, self.stride) for position in positions)
+        masks = encoded.masks._replace(frames=(*encoded.masks.frames, *hidden))
+        return encoded._replace(masks=masks)
+
+    def spectrogram(self, example: Clip) -> Spectrogram:
+        [values], [encoded] = self._features([example]), self.encode([example])
+        framing, features = example.framing, self.features
+        high = features.high if features.high > 0 else framing.rate / 2 + features.high
+        frames = [framing.centre(frame) for frame in range(len(values))]
+        first = encoded.first + (self.stride - 1) / 2
+        positions = [
+            framing.centre(first + frame) for frame in range(0, len(encoded.values), self.stride)
+        ]
+        return Spectrogram(
+            example.read(), framing.rate, values, frames, positions, features.low, high
+        )
 
     def title(self, example: Clip) -> str:
         return f"{example.name}, {example.seconds:.2f} s"

@@ -34,7 +34,7 @@ class FeaturesConfig(Section):
         "distinguishes speakers and microphones.",
     )
     variance: bool = Field(
-        True, description="Divide by the deviation, too, rather than only take the mean off."
+        False, description="Divide by the deviation, too, rather than only take the mean off."
     )
     sliding: int = Field(300, ge=3, description="Frames of a sliding normalization.")
     trim: float = Field(

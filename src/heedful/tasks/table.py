@@ -248,8 +248,8 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         attribute="TAG",
         options=(*options.AUDIO, options.ENCODING, options.LABEL, options.ENCODER),
         summary="Train a tagger of recordings: one label per frame.",
-        description="For who speaks when, bird calls, speech or silence. Each row of a table is a segment: a recording, its "
-        "start and end in seconds, and its label.",
+        description="For who speaks when, bird calls, speech or silence. Each row of a table is a segment: a "
+        "recording, its start and end in seconds, and its label.",
         train_examples=("--train builtin:tones --encoder gru --out runs/marks",),
         config_example=("--encoder window", "--train builtin:tones"),
         test="FILE.csv",

@@ -56,7 +56,7 @@ class Framing:
             return self.window_samples + (frames - 1) * self.shift_samples
         return frames * self.shift_samples - self.shift_samples // 2
 
-    def centre(self, frame: int) -> float:
+    def centre(self, frame: float) -> float:
         """Return the time of the middle of a frame, in seconds."""
         shift = self.shift_samples
         first = self.window_samples / 2 if self.snip_edges else shift / 2
@@ -95,11 +95,13 @@ def fbank(samples: Tensor, framing: Framing, options: MelOptions | None = None) 
     """
     options = options or MelOptions()
     frames = cut(samples.float() * INT16, framing)
+    if not len(frames):
+        return samples.new_zeros(0, options.bands)
     width = 1 << (framing.window_samples - 1).bit_length()
     filters = mel_filters(options, framing.rate, width)
     window = window_shape(options.window, framing.window_samples)
     parts = [_energies(part, options, window, filters, width) for part in frames.split(_BLOCK)]
-    return torch.cat(parts) if parts else samples.new_zeros(0, options.bands)
+    return torch.cat(parts)
 
 
 def _energies(

@@ -42,7 +42,7 @@ class AudioInfo(NamedTuple):
 def inspect(path: Path) -> AudioInfo:
     """Read the header of a file, and check that the file is whole.
 
-    Of uncompressed integers the sizes are checked, everything else is decoded.
+    Of WAV files of integers the sizes are checked, everything else is decoded.
 
     Raises: BadRecordingError for a file that is missing, empty, of an unknown format, truncated or damaged, or whose
         sample rate is out of range; OptionError if soundfile is not installed.
@@ -66,7 +66,7 @@ def inspect(path: Path) -> AudioInfo:
         )
     if info.samples <= 0:
         raise BadRecordingError("the file holds no samples.", path=path)
-    if header.subtype[:4] != "PCM_":
+    if header.format not in ("WAV", "WAVEX") or header.subtype[:4] != "PCM_":
         decode(path, 0, info.samples)
     return info
 

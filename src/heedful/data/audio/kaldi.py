@@ -21,7 +21,7 @@ def is_kaldi(folder: Path) -> bool:
 
 
 def read_kaldi(folder: Path, encoding: str) -> Iterator[TableRow]:
-    """Yield a row for each utterance: "audio", with segments "offset" and "duration", "text" and "spk" (utt2spk).
+    """Yield a row for each utterance: "audio_filepath", of segments "offset" and "duration", "text", "spk" (utt2spk).
 
     Every other file utt2NAME gives a column NAME. Paths are relative to the folder.
 
@@ -33,7 +33,7 @@ def read_kaldi(folder: Path, encoding: str) -> Iterator[TableRow]:
     for file in sorted(folder.glob("utt2*")):
         columns[file.name.removeprefix("utt2")] = _column(file, encoding)
     for key, recording, line, part in _utterances(folder, waves, encoding):
-        fields: dict[str, object] = {"audio": waves[recording][1], **part}
+        fields: dict[str, object] = {"audio_filepath": waves[recording][1], **part}
         fields |= {name: values.get(key, "") for name, values in columns.items()}
         path = folder / (SEGMENTS if part else WAVES)
         yield TableRow(path, line, "", {**fields, "utterance": key})

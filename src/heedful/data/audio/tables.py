@@ -348,9 +348,9 @@ def _bad(row: TableRow, message: str) -> BadRecordingError:
 
 def _located(row: TableRow, error: BadRecordingError) -> BadRecordingError:
     """Return an error about a file with the line that lists it."""
-    return (
-        error if row.line is None else BadRecordingError(str(error), path=row.path, line=row.line)
-    )
+    if row.path.is_dir() or error.path == row.path:
+        return error
+    return BadRecordingError(str(error), path=row.path, line=row.line)
 
 
 def recordings_of_rows(

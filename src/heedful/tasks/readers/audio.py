@@ -177,7 +177,7 @@ class AudioReader(Reader):
     def parse(self, text: str, data: Any) -> Clip:
         """Return the recording in a file."""
         path = Path(text)
-        row = TableRow(path.parent / "-", None, "", {"audio": path.name})
+        row = TableRow(path, None, "", {"audio": path.name})
         columns = data.columns("none")
         return clip_of_row(
             row, AudioColumns(audio="audio", channel=columns.channel), data.framing()
