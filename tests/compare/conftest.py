@@ -92,6 +92,10 @@ CASES: Mapping[str, Case] = {
     "classify-audio": case(_TONES.recordings("train", "label", _FRAMING), AUDIO),
     "regress-audio": case(_TONES.recordings("train", "number", _FRAMING), AUDIO),
     "tag-audio": case(_TONES.recordings("train", "frames", _FRAMING), AUDIO),
+    "transcribe": case(
+        _TONES.recordings("train", "text", _FRAMING),
+        {**AUDIO, "vocabulary": {"kind": "word"}, "decoder": {"embedding": 4, "hidden": 4}},
+    ),
     "forecast": case(
         sliding_windows(_WAVES.train, window=6, horizon=1, stride=20), {"data": {"steps": 6}}
     ),

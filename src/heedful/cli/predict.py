@@ -83,6 +83,13 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Transcripts: read raw 16-bit samples from standard input and write what is certain as they come.",
+        ),
+    ] = False,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -152,10 +159,14 @@ def predict(
     """
     from heedful import api
     from heedful.answers.class_output import ClassOutput
+    from heedful.cli.stream import predict_stream
     from heedful.cli.timestamps import timestamps_writer
     from heedful.tasks.options import read_otherwise
 
     predictor = api.load(run).predictor
+    if stream:
+        predict_stream(predictor, file, beam=beam, output=Output(json=json, quiet=quiet, data=True))
+        return
     reader, config = predictor.task.reader, predictor.config
     search = predictor.task.check_options(
         {
@@ -183,18 +194,18 @@ def predict(
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
     data = read_otherwise(config.data, encoding=encoding)
-    stream = _open_stream(file, reader, data, output_format)
+    inputs = _open_stream(file, reader, data, output_format)
     output = Output(json=json, quiet=quiet, data=True)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
     start = time.monotonic()
     with atomic_writer(alignments) as alignment_file:
         writer = _PredictionWriter(
-            predictor, stream, columns, classes, alignment_file, times, json=json
+            predictor, inputs, columns, classes, alignment_file, times, json=json
         )
         writer.write_all(search, output)
     seconds = time.monotonic() - start
-    _summarize(output, stream.unit, writer.count, seconds, alignments)
+    _summarize(output, inputs.unit, writer.count, seconds, alignments)
 
 
 def _summarize(

@@ -271,7 +271,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         train_examples=(
             "--train builtin:tones --rate 8000 --out runs/melody",
             "--train builtin:tones --decoder none --set vocabulary.kind=word --out runs/names",
-            "--train speech.csv --text words --encoder transformer --decoder transformer --out runs/speech",
+            "--train builtin:tones --encoder transformer --decoder transformer --out runs/speech",
         ),
         config_example=("--decoder transformer", "--train builtin:tones"),
         test="FILE.csv",

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.models.encoders.base import Context, Encoder, EncoderConfig
 from heedful.nn.dropout import Dropout
 from heedful.nn.linear import Linear
 
@@ -70,6 +70,10 @@ class WindowEncoder(Encoder):
                 nn.init.zeros_(parameter)
         self.dropout = Dropout(config.dropout)
 
+    @property
+    def context(self) -> Context:
+        return Context(self.size, self.size)
+
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         states = inputs
         if self.size:
@@ -122,6 +126,11 @@ class ConvolutionEncoder(Encoder):
             for _ in range(config.layers)
         )
         self.dropout = Dropout(config.dropout)
+        self.reach = config.size * config.layers
+
+    @property
+    def context(self) -> Context:
+        return Context(self.reach, self.reach)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         positions = torch.arange(inputs.shape[1], device=inputs.device)
