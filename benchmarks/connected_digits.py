@@ -4,7 +4,8 @@
 
 PATH is the folder or zip file of the Free Spoken Digit Dataset's recordings. Strings of 3 to 7 digits are made of its
 training takes, see `benchmarks.digit_strings`. Each model is trained for each seed; the strings of the test takes are
-recognized once, when training has ended: 3 to 7 digits, and 8 to 15, which are longer than any in training.
+recognized once, when training has ended: 3 to 7 digits, 8 to 15, which are longer than any in training, and with CTC
+alone one recording of about ten minutes.
 """
 
 from __future__ import annotations
@@ -35,12 +36,30 @@ COMMON: Final[dict[str, Any]] = {
     "training": {"threads": 1, "epochs": 15, "batch_tokens": 8192, "learning_rate": 3e-3},
 }
 DECODER: Final = {"kind": "gru", "embedding": 64, "hidden": 128, "dropout": 0.2}
+TRANSFORMER: Final = {
+    "kind": "transformer", "width": 96, "heads": 4, "feed_forward": 192, "layers": 3, "dropout": 0.1,
+    "positions": "rotary",
+}  # fmt: skip
+
+
+def _attending(**mask: Any) -> dict[str, Any]:
+    """Return the settings of CTC over a Transformer's encoder with a mask."""
+    return {"decoder": {"kind": "none"}, "encoder": {**TRANSFORMER, **mask}}
+
+
 MODELS: Final[dict[str, dict[str, Any]]] = {
     "ctc": {"decoder": {"kind": "none"}},
     "attention": {"ctc": {"weight": 0.0}, "decoder": DECODER},
     "joint": {"ctc": {"weight": 0.3}, "decoder": DECODER},
+    "full": _attending(mask="full"),
+    "window-8": _attending(mask="window", window=8),
+    "window-8-global": _attending(mask="window", window=8, global_positions=4),
+    "window-32": _attending(mask="window", window=32),
+    "causal-16": _attending(mask="window", window=16, window_after=0),
 }
 """Name on the command line -> settings."""
+TEN_MINUTES: Final = 1050
+"""Digits of a recording of about ten minutes."""
 STRINGS: Final = {"train": 3000, "valid": 200, "test": 500}
 
 
@@ -71,6 +90,9 @@ def data_of(path: Path) -> dict[str, Recordings]:
     }
     long = of_part(takes, "test")
     made["long"] = make_strings(long, 200, shortest=8, longest=15, seed=10, name="long")
+    made["ten_minutes"] = make_strings(
+        long, 1, shortest=TEN_MINUTES, longest=TEN_MINUTES, seed=11, name="ten_minutes"
+    )
     return made
 
 
@@ -90,7 +112,8 @@ def measure(name: str, seed: int, data: Mapping[str, Recordings], change: Any) -
     found: dict[str, Any] = {"model": name, "seed": seed}
     found["training_seconds"] = time.perf_counter() - start
     found["valid"] = trained.evaluate(data["valid"]).wer
-    for part in ("test", "long"):
+    parts = ("test", "long", "ten_minutes") if config.decoder.kind == "none" else ("test", "long")
+    for part in parts:
         start = time.perf_counter()
         scores = trained.evaluate(data[part])
         seconds = time.perf_counter() - start
@@ -100,6 +123,7 @@ def measure(name: str, seed: int, data: Mapping[str, Recordings], change: Any) -
             "errors": scores.words.errors,
             "digits": scores.words.length,
             "strings_correct": scores.exact_match,
+            "seconds": spoken,
             "times_real_time": spoken / seconds,
         }
     return found
