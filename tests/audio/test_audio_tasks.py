@@ -255,7 +255,7 @@ def test_silence_is_trimmed() -> None:
     )
     assert (
         frames_input(features={"trim": 30}).positions(clip)[0]
-        == f"{clip.framing.centre(trimmed.first):.2f} s"
+        == f"{clip.framing.centre(trimmed.first):.2f}"
     )
 
 

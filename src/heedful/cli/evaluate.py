@@ -87,6 +87,8 @@ def evaluate(
     )
     data = _read_test(predictor, test, {**reading, "column": column})
     say_skipped(data, output)
+    for notice in predictor.input.notices(data.inputs):
+        output.say(f"note: {notice}")
     start = time.monotonic()
     stream = predictor.predict(data.inputs, **search)
     predictions = list(with_progress(stream, len(data), output, unit=task.examples))

@@ -114,7 +114,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     >>> clip = Clip.of(np.random.default_rng(0).normal(size=8000), 8000, Framing(rate=8000))
     >>> [encoded] = frames.encode([clip])
     >>> frames.length(encoded), frames.collate([encoded]).values.shape, frames.positions(clip)[:2]
-    (98, torch.Size([1, 98, 40]), ['0.01 s', '0.03 s'])
+    (98, torch.Size([1, 98, 40]), ['0.01', '0.03'])
     """
 
     features: FeaturesConfig
@@ -235,10 +235,10 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
         return {"mel bands": self.features.bands}
 
     def positions(self, example: Clip) -> list[str]:
-        """Return the time of the middle of each position."""
+        """Return the seconds of the middle of each position."""
         [encoded] = self.encode([example])
         frames = range(encoded.first, encoded.first + len(encoded.values), self.stride)
-        return [f"{example.framing.centre(frame):.2f} s" for frame in frames]
+        return [f"{example.framing.centre(frame):.2f}" for frame in frames]
 
     @property
     def stride(self) -> int:

@@ -47,9 +47,10 @@ class AudioData(TextFiles):
     valid: tuple[str, ...] = Field((), description="Validation recordings, given in the same way.")
     valid_share: float = Field(
         0.1,
-        gt=0,
+        ge=0,
         lt=1,
-        description="Without validation recordings: the share of the training recordings that is cut off for it.",
+        description="Without validation recordings: the share of the training recordings that is cut off for it. 0: "
+        "validate on the training recordings, to train a final model on all of them.",
     )
     valid_seed: int = Field(0, ge=0, description="Which recordings are cut off.")
     audio: str = Field(
@@ -141,6 +142,8 @@ class AudioReader(Reader):
 
     def split(self, train: Recordings, data: Any) -> tuple[Recordings, Recordings]:
         """Cut validation recordings off, drawn by `data.valid_seed`; of labels a share of each."""
+        if not data.valid_share:
+            return train, train
         by_label = self.kind == "label"
         answers = train.labels() if by_label else [()] * len(train)
         chosen = stratified_rows(answers, data.valid_share, data.valid_seed)
