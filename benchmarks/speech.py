@@ -24,8 +24,9 @@ import torch
 import heedful
 from heedful.config import read_toml
 from heedful.data.audio.clips import Recordings
+from heedful.data.audio.columns import AudioColumns
 from heedful.data.audio.fbank import Framing
-from heedful.data.audio.tables import AudioColumns, read_audio
+from heedful.data.audio.tables import read_audio
 from heedful.inputs.frames import FeaturesConfig, features_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]

@@ -9,18 +9,12 @@ from typing import Any
 from pydantic import Field
 
 from heedful.data.audio.clips import Clip, Recordings
+from heedful.data.audio.columns import AudioColumns, Kind
 from heedful.data.audio.fbank import Framing
+from heedful.data.audio.python_rows import clip_of_mapping, clip_of_samples, recordings_of_rows
+from heedful.data.audio.rows import clip_of_row
 from heedful.data.audio.segments import BACKGROUND, merge_frames
-from heedful.data.audio.tables import (
-    AudioColumns,
-    Kind,
-    clip_of_mapping,
-    clip_of_row,
-    clip_of_samples,
-    list_rows,
-    read_audio,
-    recordings_of_rows,
-)
+from heedful.data.audio.tables import list_rows, read_audio
 from heedful.data.label_diagnosis import diagnose_labels
 from heedful.data.stratify import stratified_rows
 from heedful.data.table_rows import TableRow
