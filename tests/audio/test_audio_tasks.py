@@ -399,3 +399,15 @@ def test_inputs_in_python(tmp_path: Path) -> None:
             model.predict([wrong])
     with pytest.raises(OptionError, match="expected a list"):
         model.predict("a.wav")
+
+
+def test_evaluating_recordings_of_another_rate_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"audio": tone(300 + 400 * n), "label": "ab"[n % 2]} for n in range(24)]
+    heedful.train("classify-audio", train=rows, out=tmp_path / "run", **SMALL)
+    write(tmp_path / "sounds" / "a" / "x.wav", tone(500, rate=16_000), 16_000)
+    ran = run_command("evaluate", "run", "--test", "sounds")
+    assert ran.status == 0, ran.stderr
+    assert "1 recording of 16,000 Hz: resampled to 8,000 Hz" in ran.stdout

@@ -87,8 +87,6 @@ def evaluate(
     )
     data = _read_test(predictor, test, {**reading, "column": column})
     say_skipped(data, output)
-    for notice in predictor.input.notices(data.inputs):
-        output.say(f"note: {notice}")
     start = time.monotonic()
     stream = predictor.predict(data.inputs, **search)
     predictions = list(with_progress(stream, len(data), output, unit=task.examples))
@@ -98,7 +96,9 @@ def evaluate(
     output.say(f"{data.name}: {', '.join(f'{n:,} {unit}' for unit, n in counts.items())}")
     for table in predictor.answer.tables(metrics):
         output.table(table)
-    warnings = predictor.answer.warnings(predictions, data)
+    warnings = [
+        *predictor.input.notices(data.inputs), *predictor.answer.warnings(predictions, data)
+    ]  # fmt: skip
     for warning in warnings:
         output.say(f"note: {warning}")
     groups = _by_length(data, predictions, output) if by_length else {}
