@@ -22,7 +22,7 @@ from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
 from heedful.training.events import Event, Started
-from heedful.training.loop import train_model
+from heedful.training.loop import FEATURES, train_model
 
 Data = Any
 """A path, several paths, rows (one mapping per example), a DataFrame, or a `Dataset`."""
@@ -240,7 +240,7 @@ def fit(
         if progress is not None:
             progress(event)
     trained = load(out)
-    write_report(trained.predictor, Path(out), valid)
+    write_report(trained.predictor, Path(out), valid.cached_in(Path(out).parent / FEATURES))
     return trained
 
 

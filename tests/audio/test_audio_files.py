@@ -12,9 +12,11 @@ import pytest
 import soundfile
 
 from heedful.data.audio.clips import Clip
+from heedful.data.audio.columns import AudioColumns
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.files import decode, inspect, resample
-from heedful.data.audio.tables import AudioColumns, read_audio, recordings_of_rows
+from heedful.data.audio.python_rows import recordings_of_rows
+from heedful.data.audio.tables import read_audio
 from heedful.errors import DataError, OptionError
 from tests.audio.sounds import RATE, tone, write, write_table
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from heedful.data.audio.columns import AudioColumns
 from heedful.data.audio.fbank import Framing
-from heedful.data.audio.tables import AudioColumns, read_audio
+from heedful.data.audio.tables import read_audio
 from heedful.errors import DataError
 from tests.audio.sounds import tone, write
 

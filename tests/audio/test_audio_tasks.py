@@ -13,15 +13,10 @@ import torch
 import heedful
 from heedful.data.audio.clips import Clip, Recordings
 from heedful.data.audio.fbank import Framing
+from heedful.data.audio.normalize import normalize, normalize_sliding
 from heedful.data.builtin import tones
 from heedful.errors import DataError, OptionError
-from heedful.inputs.frames import (
-    FrameFeatures,
-    FramesBatch,
-    FramesInput,
-    normalize,
-    normalize_sliding,
-)
+from heedful.inputs.frames import FrameFeatures, FramesBatch, FramesInput
 from heedful.inputs.frames_config import AugmentConfig, FeaturesConfig, FrameInputsConfig
 from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
 from heedful.tasks.table import TASKS
@@ -231,7 +226,7 @@ def test_normalizations() -> None:
 
 def test_global_normalization_is_that_of_the_training_data(tmp_path: Path) -> None:
     train, valid = data_of("classify-audio")
-    config = configured("classify-audio", features={"normalize": "global"})
+    config = configured("classify-audio", features={"normalize": "global", "variance": True})
     list(train_model(TASKS["classify-audio"], config, train, valid, tmp_path / "run"))
     model = heedful.load(tmp_path / "run")
     inputs = model.predictor.input
@@ -255,7 +250,7 @@ def test_silence_is_trimmed() -> None:
     )
     assert (
         frames_input(features={"trim": 30}).positions(clip)[0]
-        == f"{clip.framing.centre(trimmed.first):.2f} s"
+        == f"{clip.framing.centre(trimmed.first):.2f}"
     )
 
 
@@ -404,3 +399,15 @@ def test_inputs_in_python(tmp_path: Path) -> None:
             model.predict([wrong])
     with pytest.raises(OptionError, match="expected a list"):
         model.predict("a.wav")
+
+
+def test_evaluating_recordings_of_another_rate_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"audio": tone(300 + 400 * n), "label": "ab"[n % 2]} for n in range(24)]
+    heedful.train("classify-audio", train=rows, out=tmp_path / "run", **SMALL)
+    write(tmp_path / "sounds" / "a" / "x.wav", tone(500, rate=16_000), 16_000)
+    ran = run_command("evaluate", "run", "--test", "sounds")
+    assert ran.status == 0, ran.stderr
+    assert "1 recording of 16,000 Hz: resampled to 8,000 Hz" in ran.stdout

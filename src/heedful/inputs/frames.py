@@ -26,9 +26,10 @@ from heedful.data.audio.augment import (
 from heedful.data.audio.cache import Features
 from heedful.data.audio.clips import Clip
 from heedful.data.audio.fbank import fbank
+from heedful.data.audio.normalize import band_statistics, normalize, normalize_sliding
 from heedful.data.audio.spectrogram import Spectrogram
 from heedful.data.standardize import Standardizer
-from heedful.errors import DataError, count
+from heedful.errors import count
 from heedful.inputs.base import EmbeddedInput
 from heedful.inputs.frames_config import (
     FRAMES,
@@ -115,7 +116,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     >>> clip = Clip.of(np.random.default_rng(0).normal(size=8000), 8000, Framing(rate=8000))
     >>> [encoded] = frames.encode([clip])
     >>> frames.length(encoded), frames.collate([encoded]).values.shape, frames.positions(clip)[:2]
-    (98, torch.Size([1, 98, 40]), ['0.01 s', '0.03 s'])
+    (98, torch.Size([1, 98, 40]), ['0.01', '0.03'])
     """
 
     features: FeaturesConfig
@@ -129,7 +130,9 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
         inputs = cls(config.features, config.augment, config.inputs)
         if config.features.normalize != "global":
             return inputs
-        return replace(inputs, standardizer=_standardizer(inputs.encode(examples)))
+        return replace(
+            inputs, standardizer=band_statistics([each.values for each in inputs.encode(examples)])
+        )
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
@@ -244,10 +247,10 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
         return {"mel bands": self.features.bands}
 
     def positions(self, example: Clip) -> list[str]:
-        """Return the time of the middle of each position."""
+        """Return the seconds of the middle of each position."""
         [encoded] = self.encode([example])
         frames = range(encoded.first, encoded.first + len(encoded.values), self.stride)
-        return [f"{example.framing.centre(frame):.2f} s" for frame in frames]
+        return [f"{example.framing.centre(frame):.2f}" for frame in frames]
 
     @property
     def stride(self) -> int:
@@ -284,53 +287,3 @@ def features_of(clip: Clip, options: Any) -> Features:
     """Return the log-mel features of a clip, (frames, bands)."""
     values: Features = fbank(torch.from_numpy(clip.read()), clip.framing, options).numpy()
     return values
-
-
-_TINY = 1e-5
-
-
-def normalize(values: Features, *, variance: bool = True) -> Features:
-    """Take its mean off each band, (frames, bands), and divide by its deviation.
-
-    >>> normalize(np.array([[1.0], [3.0]], np.float32)).tolist()
-    [[-1.0], [1.0]]
-    """
-    centred = values - values.mean(axis=0, dtype=np.float64)
-    if variance:
-        centred /= np.maximum(np.sqrt(np.mean(centred**2, axis=0)), _TINY)
-    found: Features = centred.astype(np.float32)
-    return found
-
-
-def normalize_sliding(values: Features, window: int, *, variance: bool = True) -> Features:
-    """Normalize each frame by the `window` frames around it; at the edges the window is moved inside, as in Kaldi.
-
-    >>> normalize_sliding(np.array([[1.0], [3.0], [9.0]], np.float32), 5).round(2)[:, 0].tolist()
-    [-0.98, -0.39, 1.37]
-    """
-    frames = len(values)
-    window = min(window, frames)
-    first = np.clip(np.arange(frames) - window // 2, 0, frames - window)
-    zero = np.zeros((1, values.shape[1]))
-    # Sums are taken of centred values, so that the difference of two is exact enough.
-    centred = values - values.mean(axis=0, dtype=np.float64)
-    sums = np.concatenate([zero, centred.cumsum(axis=0)])
-    mean = (sums[first + window] - sums[first]) / window
-    result = centred - mean
-    if variance:
-        squares = np.concatenate([zero, (centred**2).cumsum(axis=0)])
-        power = (squares[first + window] - squares[first]) / window - mean**2
-        result /= np.sqrt(np.maximum(power, _TINY**2))
-    found: Features = result.astype(np.float32)
-    return found
-
-
-def _standardizer(encoded: Sequence[EncodedFrames]) -> Standardizer:
-    """Return mean and deviation of each band over all frames."""
-    total = sum(len(each.values) for each in encoded)
-    if not total:
-        raise DataError("the recordings have no frames.")
-    mean = sum(each.values.sum(axis=0, dtype=np.float64) for each in encoded) / total
-    square = sum(((each.values - mean) ** 2).sum(axis=0) for each in encoded) / total
-    scale = np.sqrt(square)
-    return Standardizer(np.asarray(mean), np.where(scale > 0, scale, 1.0))

@@ -393,7 +393,7 @@ COMMON: Final = (
         name="batch",
         setting="training.batch_tokens",
         metavar="N",
-        help="Maximum tokens (or steps of series) in a batch, padding included.",
+        help="Maximum tokens (steps of series, frames of recordings) in a batch, padding included.",
         is_number=True,
     ),
     TaskOption(

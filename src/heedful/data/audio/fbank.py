@@ -114,7 +114,8 @@ def _energies(
         frames = frames - options.pre_emphasis * before
     spectrum = torch.fft.rfft(frames * window, n=width)
     power = spectrum.real.square() + spectrum.imag.square()
-    return (power[:, :-1] @ filters).clamp(min=torch.finfo(torch.float32).eps).log()
+    energies: Tensor = power[:, :-1] @ filters
+    return energies.clamp(min=torch.finfo(torch.float32).eps).log()
 
 
 def cut(samples: Tensor, framing: Framing) -> Tensor:

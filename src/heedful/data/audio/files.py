@@ -101,15 +101,19 @@ def decode(path: Path, start: int, stop: int, channel: int = 0) -> Samples:
 
 def mixed(samples: NDArray[np.float32], channel: int, path: Path) -> Samples:
     """Return one channel of (samples, channels), numbered from 1, or with 0 the mean of all."""
-    if channel > samples.shape[1]:
-        raise BadRecordingError(
-            f"data.channel is {channel}; the recording has {count(samples.shape[1], 'channel')}.",
-            path=path,
-        )
+    check_channel(channel, samples.shape[1], path)
     if channel:
         return np.ascontiguousarray(samples[:, channel - 1])
     found: Samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return np.ascontiguousarray(found)
+
+
+def check_channel(channel: int, channels: int, path: Path) -> None:
+    """Raise BadRecordingError for a channel that a recording lacks."""
+    if channel > channels:
+        raise BadRecordingError(
+            f"data.channel is {channel}; the recording has {count(channels, 'channel')}.", path=path
+        )
 
 
 def resample(samples: Samples, rate: int, target: int) -> Samples:

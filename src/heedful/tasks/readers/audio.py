@@ -9,18 +9,12 @@ from typing import Any
 from pydantic import Field
 
 from heedful.data.audio.clips import Clip, Recordings
+from heedful.data.audio.columns import AudioColumns, Kind
 from heedful.data.audio.fbank import Framing
+from heedful.data.audio.python_rows import clip_of_mapping, clip_of_samples, recordings_of_rows
+from heedful.data.audio.rows import clip_of_row
 from heedful.data.audio.segments import BACKGROUND, merge_frames
-from heedful.data.audio.tables import (
-    AudioColumns,
-    Kind,
-    clip_of_mapping,
-    clip_of_row,
-    clip_of_samples,
-    list_rows,
-    read_audio,
-    recordings_of_rows,
-)
+from heedful.data.audio.tables import list_rows, read_audio
 from heedful.data.label_diagnosis import diagnose_labels
 from heedful.data.stratify import stratified_rows
 from heedful.data.table_rows import TableRow
@@ -47,9 +41,10 @@ class AudioData(TextFiles):
     valid: tuple[str, ...] = Field((), description="Validation recordings, given in the same way.")
     valid_share: float = Field(
         0.1,
-        gt=0,
+        ge=0,
         lt=1,
-        description="Without validation recordings: the share of the training recordings that is cut off for it.",
+        description="Without validation recordings: the share of the training recordings that is cut off for it. 0: "
+        "validate on the training recordings, to train a final model on all of them.",
     )
     valid_seed: int = Field(0, ge=0, description="Which recordings are cut off.")
     audio: str = Field(
@@ -141,6 +136,8 @@ class AudioReader(Reader):
 
     def split(self, train: Recordings, data: Any) -> tuple[Recordings, Recordings]:
         """Cut validation recordings off, drawn by `data.valid_seed`; of labels a share of each."""
+        if not data.valid_share:
+            return train, train
         by_label = self.kind == "label"
         answers = train.labels() if by_label else [()] * len(train)
         chosen = stratified_rows(answers, data.valid_share, data.valid_seed)
