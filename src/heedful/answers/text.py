@@ -53,7 +53,7 @@ class DecodingConfig(Section):
 
 
 @dataclass(frozen=True)
-class GeneratedText(TextAnswer):
+class GeneratedText(TextAnswer[Generated]):
     """Text generated token by token by the decoder of an encoder–decoder.
 
     Reads the sections vocabulary and decoding (`DecodingConfig`), and training.label_smoothing.
@@ -101,6 +101,9 @@ class GeneratedText(TextAnswer):
             nbest=nbest,
         )
         return [Generated(tuple(map(self._candidate, each))) for each in hypotheses]
+
+    def empty(self) -> Generated:
+        return Generated((Candidate("", 0.0, ()),))
 
     def score(
         self,

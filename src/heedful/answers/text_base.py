@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from heedful.answers.base import Answer
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.vocabulary import Vocabulary
+from heedful.decode.beam import Hypothesis
 from heedful.errors import OptionError
 from heedful.inputs.pieces import encode_in_chunks
 from heedful.models.base import TextDecoder
@@ -73,8 +74,11 @@ class TargetBatch(NamedTuple):
     """(batch,), long."""
 
 
+Text = TypeVar("Text", bound=Generated)
+
+
 @dataclass(frozen=True)
-class TextAnswer(Answer[Generated]):
+class TextAnswer(Answer[Text]):
     """Text of a learned vocabulary.
 
     Reads the sections vocabulary and decoding, which has beam and length_penalty, and training.label_smoothing.
@@ -159,10 +163,7 @@ class TextAnswer(Answer[Generated]):
         text = self.vocabulary.decode(hypothesis.tokens)
         return Candidate(text, hypothesis.score, tuple(hypothesis.tokens))
 
-    def empty(self) -> Generated:
-        return Generated((Candidate("", 0.0, ()),))
-
-    def to_text(self, prediction: Generated) -> str:
+    def to_text(self, prediction: Text) -> str:
         return prediction.text
 
 

@@ -107,7 +107,7 @@ class Transcript(Generated):
 
 
 @dataclass(frozen=True)
-class TranscribedText(TextAnswer):
+class TranscribedText(TextAnswer[Transcript]):
     """A transcript, by CTC, a decoder, or both.
 
     Reads the sections vocabulary, decoding (`TranscriptDecodingConfig`), ctc (`CTCConfig`) and decoder, and
@@ -227,15 +227,8 @@ class TranscribedText(TextAnswer):
             needed = "CTC or attention" if timestamps == "auto" else timestamps
             raise OptionError(f"the model has no {needed} to take times of words from.")
 
-    def predict(
-        self,
-        model: Transcriber,
-        batch: Any,
-        *,
-        ctc_weight: float | None = None,
-        timestamps: Timestamps | None = None,
-        **search: Any,
-    ) -> list[Transcript]:
+    def predict(self, model: Transcriber, batch: Any, **search: Any) -> list[Transcript]:
+        ctc_weight, timestamps = search.pop("ctc_weight", None), search.pop("timestamps", None)
         beam, length_penalty, nbest = self._beam(**search)
         states = model.states(batch)
         scores = model.ctc_log_probabilities(states) if model.has_ctc else None
@@ -322,7 +315,7 @@ class TranscribedText(TextAnswer):
             )
         decoder = model.decoder
         assert decoder is not None
-        one = States(*(part[row : row + 1] for part in states[:2]), ())
+        one = States(states.values[row : row + 1], states.lengths[row : row + 1], ())
         target = torch.tensor([[self.vocabulary.begin_id, *tokens]], device=states.values.device)
         weights = decoder.decode(model.memory(one), target, return_weights=True).weights
         assert weights is not None
@@ -341,14 +334,14 @@ class TranscribedText(TextAnswer):
         ]
 
     def empty(self) -> Transcript:
-        return Transcript((Candidate("", 0.0, ()),), ())
+        return Transcript((Candidate("", 0.0, ()),), words=())
 
     def _reference(self, text: str) -> str:
         return self.vocabulary.normalise(text)
 
     def score(
         self,
-        predicted: Sequence[Generated],
+        predicted: Sequence[Transcript],
         data: Dataset,
         in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> TranscriptScores:
@@ -378,21 +371,20 @@ class TranscribedText(TextAnswer):
         return [ReportTable("Words taken for others", header, rows)]
 
     @classmethod
-    def statistics(cls, predicted: Sequence[Generated], data: Dataset) -> Numbers:
+    def statistics(cls, predicted: Sequence[Transcript], data: Dataset) -> Numbers:
         """Return the word errors and the reference words of each transcript."""
         return error_statistics(
             [each.text for each in predicted], [canonical(each) for each in data.answers]
         )
 
-    def to_json(self, prediction: Generated) -> Values:
+    def to_json(self, prediction: Transcript) -> Values:
         values: Values = {
             "transcripts": [{"text": each.text, "score": each.score} for each in prediction]
         }
-        words = getattr(prediction, "words", None)
-        if words is not None:
+        if prediction.words is not None:
             values["words"] = [
                 {key: value for key, value in word._asdict().items() if value is not None}
-                for word in words
+                for word in prediction.words
             ]
         return values
 

@@ -158,16 +158,14 @@ def predict(
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """
     from heedful import api
-    from heedful.answers.class_output import ClassOutput
     from heedful.cli.stream import predict_stream
     from heedful.cli.timestamps import timestamps_writer
     from heedful.tasks.options import read_otherwise
 
     predictor = api.load(run).predictor
+    output = Output(json=json, quiet=quiet, data=True)
     if stream:
-        predict_stream(predictor, file, beam=beam, output=Output(json=json, quiet=quiet, data=True))
-        return
-    reader, config = predictor.task.reader, predictor.config
+        return predict_stream(predictor, file, beam=beam, output=output)
     search = predictor.task.check_options(
         {
             "beam": beam,
@@ -184,28 +182,35 @@ def predict(
         }
     )
     times = timestamps_writer(timestamps, timestamps_folder, json=json)
-    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
-    predictor.answer.check_classes(classes, json=json)
+    classes = _class_output(predictor, probabilities, top_k, json=json)
     _check_text_and_column(text, column, predictor.task)
     check_writable(alignments, overwrite=overwrite)
-    name = column or getattr(config.prediction, "column", "predicted")
+    name = column or getattr(predictor.config.prediction, "column", "predicted")
     columns = predictor.answer.columns(name)
     added = [] if json else predictor.answer.class_columns(name, classes)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    data = read_otherwise(config.data, encoding=encoding)
-    inputs = _open_stream(file, reader, data, output_format)
-    output = Output(json=json, quiet=quiet, data=True)
+    read = read_otherwise(predictor.config.data, encoding=encoding)
+    inputs = _open_stream(file, predictor.task.reader, read, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
-    start = time.monotonic()
-    with atomic_writer(alignments) as alignment_file:
-        writer = _PredictionWriter(
-            predictor, inputs, columns, classes, alignment_file, times, json=json
-        )
-        writer.write_all(search, output)
-    seconds = time.monotonic() - start
+    writer = _PredictionWriter(predictor, inputs, columns, classes, times, json=json)
+    seconds = writer.write_all(search, output, alignments)
     _summarize(output, inputs.unit, writer.count, seconds, alignments)
+
+
+def _class_output(
+    predictor: Predictor, probabilities: bool, top_k: int | None, *, json: bool
+) -> ClassOutput:
+    """Return which classes are written.
+
+    Raises: OptionError if they cannot be.
+    """
+    from heedful.answers.class_output import ClassOutput
+
+    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
+    predictor.answer.check_classes(classes, json=json)
+    return classes
 
 
 def _summarize(
@@ -292,18 +297,24 @@ class _PredictionWriter:
         stream: Stream,
         columns: list[str],
         classes: ClassOutput,
-        links: Any,
         times: Timestamps | None = None,
         *,
         json: bool,
     ):
         self.predictor, self.stream, self.columns = predictor, stream, columns
-        self.classes, self.links, self.times, self.json = classes, links, times, json
+        self.classes, self.times, self.json = classes, times, json
+        self.links: Any = None
         self.count = 0
         self.header_written = False
 
-    def write_all(self, search: dict[str, Any], output: Output) -> None:
-        """Predict and write everything."""
+    def write_all(self, search: dict[str, Any], output: Output, alignments: Path | None) -> float:
+        """Predict and write everything, word alignments to a file of their own; return the seconds."""
+        start = time.monotonic()
+        with atomic_writer(alignments) as self.links:
+            self._write_all(search, output)
+        return time.monotonic() - start
+
+    def _write_all(self, search: dict[str, Any], output: Output) -> None:
         from heedful.cli.progress import with_progress
 
         # output lines would break a progress bar on the same terminal
