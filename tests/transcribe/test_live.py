@@ -155,7 +155,7 @@ def streamed(
     pipe = Pipe(content)
     monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": pipe})())
     output = Output(json=json, quiet=True, data=True)
-    command.predict_stream(predictor, "-", beam=4, output=output)
+    command.predict_stream(predictor, "-", {"beam": 4}, output)
     return capsysbinary.readouterr().out.decode().splitlines()
 
 
@@ -177,8 +177,8 @@ def test_the_command_writes_partial_and_final_texts(
 
 
 def test_a_file_is_no_stream(tmp_path: Path) -> None:
-    predictor = live_model(ENCODERS["none"])
+    predictor, output = live_model(ENCODERS["none"]), Output(json=False, quiet=True)
     with pytest.raises(OptionError, match="reads standard input; write - instead of"):
-        command.predict_stream(
-            predictor, str(tmp_path), beam=2, output=Output(json=False, quiet=True)
-        )
+        command.predict_stream(predictor, str(tmp_path), {}, output)
+    with pytest.raises(OptionError, match="--length-penalty has no effect with --stream"):
+        command.predict_stream(predictor, "-", {"length_penalty": 1.0}, output)

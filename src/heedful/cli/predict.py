@@ -164,8 +164,6 @@ def predict(
 
     predictor = api.load(run).predictor
     output = Output(json=json, quiet=quiet, data=True)
-    if stream:
-        return predict_stream(predictor, file, beam=beam, output=output)
     search = predictor.task.check_options(
         {
             "beam": beam,
@@ -181,6 +179,9 @@ def predict(
             "top_k": top_k,
         }
     )
+    if stream:
+        predict_stream(predictor, file, search, output)
+        return
     times = timestamps_writer(timestamps, timestamps_folder, json=json)
     classes = _class_output(predictor, probabilities, top_k, json=json)
     _check_text_and_column(text, column, predictor.task)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from heedful.cli.output import Output, write_json
 from heedful.errors import OptionError
@@ -15,23 +16,30 @@ SECONDS = 0.1
 """Of samples that are read at once."""
 
 
-def predict_stream(predictor: Predictor, file: str, *, beam: int | None, output: Output) -> None:
+def predict_stream(
+    predictor: Predictor, file: str, search: Mapping[str, Any], output: Output
+) -> None:
     """Transcribe samples from standard input.
 
-    Raises: OptionError for a file, or a model that cannot read a stream.
+    Raises: OptionError for a file, an option of `search` but beam, or a model that cannot read a stream.
     """
     from heedful.cli.input_lines import STANDARD_INPUT
     from heedful.tasks.live import LiveTranscriber, pcm_samples
 
     if file != STANDARD_INPUT:
         raise OptionError(f"--stream reads standard input; write - instead of {file}")
-    live = LiveTranscriber(predictor, beam=beam)
+    for name in search:
+        if name != "beam":
+            option = name.replace("_", "-")
+            raise OptionError(f"--{option} has no effect with --stream; leave it out")
+    live = LiveTranscriber(predictor, beam=search.get("beam"))
     rate = live.framing.rate
     output.say(
         f"reading 16-bit little-endian samples, mono, {rate:,} per second; latency {live.latency:.2f} s"
     )
     size, left, shown = 2 * round(rate * SECONDS), b"", ""
-    while read := sys.stdin.buffer.read1(size):
+    source: Any = sys.stdin.buffer
+    while read := source.read1(size):
         read = left + read
         whole = len(read) // 2 * 2
         left = read[whole:]

@@ -57,6 +57,7 @@ class LiveTranscriber:
         self.reach = _reach(predictor)
         data = predictor.config.data
         self.framing = data.framing()
+        self.rate: int = self.framing.rate
         self.vocabulary = predictor.answer.vocabulary
         width = predictor.config.decoding.beam if beam is None else beam
         self.search = PrefixBeam(beam=width, blank=predictor.answer.blank)
@@ -74,14 +75,13 @@ class LiveTranscriber:
     def latency(self) -> float:
         """Seconds from the beginning of a position's first frame until it is certain."""
         framing = self.framing
-        return (
-            framing.window_samples + self.reach.lookahead * framing.shift_samples
-        ) / framing.rate
+        samples: int = framing.window_samples + self.reach.lookahead * framing.shift_samples
+        return samples / self.rate
 
     @property
     def seconds(self) -> float:
         """The length of what has come in."""
-        return self.heard / self.framing.rate
+        return self.heard / self.rate
 
     def text(self) -> str:
         """Return the best transcript of what CTC has read."""
@@ -168,4 +168,5 @@ def pcm_samples(data: Any) -> NDArray[np.float32]:
     >>> pcm_samples(b"\x00\x80\x00\x40").tolist()
     [-1.0, 0.5]
     """
-    return np.frombuffer(data, dtype="<i2").astype(np.float32) / 32768
+    found: NDArray[np.float32] = np.frombuffer(data, dtype="<i2").astype(np.float32)
+    return found / np.float32(32768)
