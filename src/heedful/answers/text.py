@@ -12,6 +12,7 @@ from torch import Tensor
 
 from heedful.answers.base import Metric, Numbers, Rows, Values
 from heedful.answers.text_base import (
+    Candidate,
     Generated,
     TargetBatch,
     TextAnswer,

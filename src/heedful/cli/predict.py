@@ -186,9 +186,7 @@ def predict(
     classes = _class_output(predictor, probabilities, top_k, json=json)
     _check_text_and_column(text, column, predictor.task)
     check_writable(alignments, overwrite=overwrite)
-    name = column or getattr(predictor.config.prediction, "column", "predicted")
-    columns = predictor.answer.columns(name)
-    added = [] if json else predictor.answer.class_columns(name, classes)
+    columns, added = _columns(predictor, column, classes, json=json)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
     read = read_otherwise(predictor.config.data, encoding=encoding)
@@ -212,6 +210,16 @@ def _class_output(
     classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
     predictor.answer.check_classes(classes, json=json)
     return classes
+
+
+def _columns(
+    predictor: Predictor, column: str | None, classes: ClassOutput, *, json: bool
+) -> tuple[list[str], list[str]]:
+    """Return the names of the columns of the predictions, and of those of the classes."""
+    name = column or getattr(predictor.config.prediction, "column", "predicted")
+    return predictor.answer.columns(name), (
+        [] if json else predictor.answer.class_columns(name, classes)
+    )
 
 
 def _summarize(
