@@ -320,13 +320,16 @@ TASKS: Final[Mapping[str, Task]] = _Tasks()
 def data_options() -> list[TaskOption]:
     """Return the data options of all tasks, without --train and --valid; the help names the tasks of each."""
     options_by_name: dict[str, TaskOption] = {}
-    tasks: dict[str, list[str]] = {}
+    tasks: dict[str, dict[str, list[str]]] = {}
     for task, entry in ENTRIES.items():
         for option in entry.options[2:]:
             if option.setting.startswith("data."):
-                options_by_name[option.name] = option
-                tasks.setdefault(option.name, []).append(task)
+                options_by_name.setdefault(option.name, option)
+                tasks.setdefault(option.name, {}).setdefault(option.help, []).append(task)
     return [
-        replace(option, help=f"{', '.join(tasks[name])}: {option.help}")
+        replace(
+            option,
+            help=" ".join(f"{', '.join(names)}: {help}" for help, names in tasks[name].items()),
+        )
         for name, option in options_by_name.items()
     ]
