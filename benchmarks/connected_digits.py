@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.digit_strings import RATE, make_strings, of_part, read_takes
 from heedful.data.audio.clips import Recordings
+from heedful.tasks.predictor import Predictor
 from heedful.tasks.transcribe import TASK, TranscribeConfig
 from heedful.training.events import Validated
 from heedful.training.loop import train_model
@@ -96,6 +97,16 @@ def data_of(path: Path) -> dict[str, Recordings]:
     return made
 
 
+def chosen_search(trained: Predictor, valid: Recordings) -> dict[str, float]:
+    """Return the weight of CTC with the fewest errors on the validation strings; nothing without two writers."""
+    if trained.model.decoder is None or not trained.model.has_ctc:
+        return {}
+    errors = {
+        weight: trained.evaluate(valid, ctc_weight=weight).wer for weight in (0.1, 0.3, 0.5, 0.7)
+    }
+    return {"ctc_weight": min(errors, key=lambda weight: (errors[weight], weight))}
+
+
 def measure(name: str, seed: int, data: Mapping[str, Recordings], change: Any) -> dict[str, Any]:
     """Train one model and return its error rates and speeds."""
     values = merged(COMMON, MODELS[name], change, {"training": {"seed": seed}})
@@ -112,20 +123,30 @@ def measure(name: str, seed: int, data: Mapping[str, Recordings], change: Any) -
     found: dict[str, Any] = {"model": name, "seed": seed}
     found["training_seconds"] = time.perf_counter() - start
     found["valid"] = trained.evaluate(data["valid"]).wer
+    search = chosen_search(trained, data["valid"])
+    found.update(search)
     parts = ("test", "long", "ten_minutes") if config.decoder.kind == "none" else ("test", "long")
-    for part in parts:
-        start = time.perf_counter()
-        scores = trained.evaluate(data[part])
-        seconds = time.perf_counter() - start
-        spoken = sum(clip.seconds for clip in data[part].inputs)
-        found[part] = {
-            "digit_error_rate": scores.wer,
-            "errors": scores.words.errors,
-            "digits": scores.words.length,
-            "strings_correct": scores.exact_match,
-            "seconds": spoken,
-            "times_real_time": spoken / seconds,
-        }
+    return {**found, **{part: recognized(trained, data[part], search) for part in parts}}
+
+
+def recognized(
+    trained: Predictor, strings: Recordings, search: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return error rates and speed on one part, and those of the decoder alone if it was not."""
+    start = time.perf_counter()
+    scores = trained.evaluate(strings, **search)
+    seconds = time.perf_counter() - start
+    spoken = sum(clip.seconds for clip in strings.inputs)
+    found = {
+        "digit_error_rate": scores.wer,
+        "errors": scores.words.errors,
+        "digits": scores.words.length,
+        "strings_correct": scores.exact_match,
+        "seconds": spoken,
+        "times_real_time": spoken / seconds,
+    }
+    if search:
+        found["decoder_alone"] = trained.evaluate(strings, ctc_weight=0.0).wer
     return found
 
 
