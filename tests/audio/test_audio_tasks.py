@@ -176,6 +176,7 @@ def test_variants_depend_on_the_generator_alone() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        ("crop", 0.3),
         ("tempo", (0.5, 0.5)), ("warp", 0.2), ("tilt", 6.0), ("level", 6.0), ("noise", 1.0), ("time_masks", 3),
         ("band_masks", 3),
     ],
@@ -290,6 +291,8 @@ def test_settings_that_make_no_sense() -> None:
             configured("classify-audio", **{section: values})
     with pytest.raises(ValueError, match="each frame has an answer"):
         configured("tag-audio", inputs={"strides": [2, 1]})
+    with pytest.raises(ValueError, match=r"augment.crop is 0.2, but each frame has a label"):
+        configured("tag-audio", augment={"crop": 0.2})
     with pytest.raises(ValueError, match="each frame has a label"):
         configured("tag-audio", augment={"tempo": [0.9, 1.1]})
 
