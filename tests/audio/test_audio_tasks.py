@@ -102,9 +102,9 @@ def test_every_encoder_serves(encoder: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_classifier_and_a_tagger_learn_the_tones(tmp_path: Path) -> None:
-    corpus = tones.build(train_size=200, valid_size=60, test_size=1)
+    corpus = tones.build(train_size=300, valid_size=60, test_size=1)
     for task, least in (("classify-audio", 0.9), ("tag-audio", 0.95)):
-        training = {"epochs": 25, "threads": 1, "batch_tokens": 2000, "learning_rate": 0.005}
+        training = {"epochs": 40, "threads": 1, "batch_tokens": 2000, "learning_rate": 0.005}
         data = [
             corpus.recordings(part, KINDS[task], Framing(rate=RATE)) for part in ("train", "valid")
         ]
