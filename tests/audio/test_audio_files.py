@@ -228,6 +228,17 @@ def test_wav_files_of_unknown_length_are_read(tmp_path: Path) -> None:
     assert inspect(path).samples == 2400
 
 
+def test_a_header_that_claims_terabytes_is_damage(tmp_path: Path) -> None:
+    path = write(tmp_path / "huge.flac")
+    content = bytearray(path.read_bytes())
+    # The 36 bits of the number of samples end at byte 26 of the file.
+    content[21] |= 0x0F
+    content[22:26] = b"\xff" * 4
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="huge.flac: (the file is truncated|cannot be read)"):
+        inspect(path)
+
+
 def test_channels_are_mixed_or_chosen(tmp_path: Path) -> None:
     left, right = tone(300), tone(900)
     path = write(tmp_path / "two.wav", np.stack([left, right], axis=1), subtype="FLOAT")

@@ -102,9 +102,9 @@ def test_every_encoder_serves(encoder: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_classifier_and_a_tagger_learn_the_tones(tmp_path: Path) -> None:
-    corpus = tones.build(train_size=200, valid_size=60, test_size=1)
+    corpus = tones.build(train_size=300, valid_size=60, test_size=1)
     for task, least in (("classify-audio", 0.9), ("tag-audio", 0.95)):
-        training = {"epochs": 25, "threads": 1, "batch_tokens": 2000, "learning_rate": 0.005}
+        training = {"epochs": 40, "threads": 1, "batch_tokens": 2000, "learning_rate": 0.005}
         data = [
             corpus.recordings(part, KINDS[task], Framing(rate=RATE)) for part in ("train", "valid")
         ]
@@ -176,6 +176,7 @@ def test_variants_depend_on_the_generator_alone() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        ("crop", 0.3),
         ("tempo", (0.5, 0.5)), ("warp", 0.2), ("tilt", 6.0), ("level", 6.0), ("noise", 1.0), ("time_masks", 3),
         ("band_masks", 3),
     ],
@@ -290,6 +291,8 @@ def test_settings_that_make_no_sense() -> None:
             configured("classify-audio", **{section: values})
     with pytest.raises(ValueError, match="each frame has an answer"):
         configured("tag-audio", inputs={"strides": [2, 1]})
+    with pytest.raises(ValueError, match=r"augment.crop is 0.2, but each frame has a label"):
+        configured("tag-audio", augment={"crop": 0.2})
     with pytest.raises(ValueError, match="each frame has a label"):
         configured("tag-audio", augment={"tempo": [0.9, 1.1]})
 

@@ -17,6 +17,7 @@ from heedful.data.audio.augment import (
     DECIBEL,
     SpecMasks,
     add_noise,
+    crop,
     draw_masks,
     stretch,
     stretched_length,
@@ -198,6 +199,8 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     def _augmented(self, encoded: EncodedFrames, rng: np.random.Generator) -> EncodedFrames:
         """Return a random variant of a training example."""
         options, values = self.augment, np.asarray(encoded.values)
+        if options.crop:
+            values = crop(values, *rng.uniform(0, options.crop, 2))
         if options.tempo != (1.0, 1.0):
             values = stretch(values, rng.uniform(*options.tempo))
         if options.warp:

@@ -63,6 +63,12 @@ class AugmentConfig(Section):
         description="Tempo is multiplied by a factor in this range, the pitch unchanged; 1.25 shortens to 80%. A batch "
         "may hold so many more frames than training.batch_tokens.",
     )
+    crop: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="Longest cut at each end, as a share of the frames: recordings that are cut off too early.",
+    )
     warp: float = Field(
         0.0,
         ge=0,
@@ -162,6 +168,10 @@ class PositionAugmentConfig(AugmentConfig):
 
     @model_validator(mode="after")
     def _check_tempo(self) -> PositionAugmentConfig:
+        if self.crop:
+            raise OptionError(
+                f"augment.crop is {self.crop}, but each frame has a label; leave it at 0"
+            )
         if self.tempo != (1.0, 1.0):
             raise OptionError(
                 f"augment.tempo is {list(self.tempo)}, but each frame has a label; leave it at [1.0, 1.0]"

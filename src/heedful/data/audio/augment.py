@@ -22,6 +22,17 @@ class SpecMasks(NamedTuple):
     bands: Masks = ()
 
 
+def crop(features: Features, before: float, after: float) -> Features:
+    """Return features without these shares of the frames at the beginning and at the end; at least one frame is left.
+
+    >>> crop(np.arange(10.0, dtype=np.float32)[:, None], 0.2, 0.1)[:, 0].tolist()
+    [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    """
+    frames = len(features)
+    first = min(int(before * frames), frames - 1)
+    return features[first : max(first + 1, frames - int(after * frames))]
+
+
 def stretch(features: Features, factor: float) -> Features:
     """Return features at another tempo, the pitch unchanged: `factor` 2 halves the number of frames.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,8 @@ RATES: Final = range(1_000, 768_001)
 """Sample rates that are read."""
 UNKNOWN_SIZES: Final = frozenset({0, 0x7FFF_FFFF, 0xFFFF_FFFF})
 """Sizes in a WAV header that programs write which do not know it in advance."""
+_BLOCK: Final = 1 << 18
+"""Samples that are read at once."""
 INSTALL: Final = 'install it: pip install "heedful[audio]"'
 
 
@@ -67,7 +70,8 @@ def inspect(path: Path) -> AudioInfo:
     if info.samples <= 0:
         raise BadRecordingError("the file holds no samples.", path=path)
     if header.format not in ("WAV", "WAVEX") or header.subtype[:4] != "PCM_":
-        decode(path, 0, info.samples)
+        for _ in _blocks(path, 0, info.samples):
+            pass
     return info
 
 
@@ -82,21 +86,36 @@ def decode(path: Path, start: int, stop: int, channel: int = 0) -> Samples:
 
     Raises: BadRecordingError for a file that is damaged, holds fewer samples, NaN or infinity, or lacks the channel.
     """
-    soundfile = _soundfile()
+    blocks = [mixed(block, channel, path) for block in _blocks(path, start, stop)]
+    return np.concatenate(blocks)
+
+
+def _blocks(path: Path, start: int, stop: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the samples of a file, (samples, channels), in blocks: a damaged header may claim terabytes.
+
+    Raises: BadRecordingError for a file that is damaged, holds fewer samples, NaN or infinity.
+    """
+    soundfile, at = _soundfile(), start
     try:
-        read, _ = soundfile.read(str(path), start=start, stop=stop, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(str(path)) as file:
+            file.seek(start)
+            while at < stop:
+                block = file.read(min(_BLOCK, stop - at), dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                if not np.isfinite(block).all():
+                    raise BadRecordingError(
+                        "the samples hold NaN or infinity; write the file again.", path=path
+                    )
+                at += len(block)
+                yield block
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
         raise _unreadable(path, error) from None
-    if len(read) < stop - start:
+    if at < stop:
         raise BadRecordingError(
-            f"the file is truncated: {count(len(read), 'sample')} of {stop - start:,} can be read.",
+            f"the file is truncated: {count(at - start, 'sample')} of {stop - start:,} can be read.",
             path=path,
         )
-    if not np.isfinite(read).all():
-        raise BadRecordingError(
-            "the samples hold NaN or infinity; write the file again.", path=path
-        )
-    return mixed(read, channel, path)
 
 
 def mixed(samples: NDArray[np.float32], channel: int, path: Path) -> Samples:
