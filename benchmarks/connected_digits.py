@@ -29,7 +29,7 @@ from heedful.training.loop import train_model
 
 COMMON: Final[dict[str, Any]] = {
     "data": {"rate": RATE},
-    "features": {"bands": 40},
+    "features": {"bands": 40, "variance": True},
     "inputs": {"width": 96, "kernels": [5, 3], "strides": [2, 2]},
     "vocabulary": {"kind": "word"},
     "encoder": {"kind": "lstm", "hidden": 96, "layers": 2, "dropout": 0.2},

@@ -192,6 +192,11 @@ def test_a_decoder_that_would_not_be_trained_is_refused() -> None:
         TranscribeConfig.model_validate({"ctc": {"weight": 1.0}, "decoder": GRU})
 
 
+def test_recordings_whose_ends_are_cut_off_are_refused() -> None:
+    with pytest.raises(ValueError, match="augment.crop is 0.1, but a recording whose ends"):
+        TranscribeConfig.model_validate({"augment": {"crop": 0.1}})
+
+
 def test_a_hypothesis_is_at_most_as_long_as_the_bound() -> None:
     predictor = untrained("bahdanau", decoding={"max_length_ratio": 0.1})
     [clip] = tones(rows=1).inputs

@@ -42,6 +42,19 @@ class TranscriptVocabularyConfig(TextVocabularyConfig):
     min_frequency: int = 1
 
 
+class TranscribeAugmentConfig(AugmentConfig):
+    """Random changes of the features of each training example; what is said stays whole."""
+
+    @model_validator(mode="after")
+    def _check_crop(self) -> Self:
+        if self.crop:
+            raise OptionError(
+                f"augment.crop is {self.crop}, but a recording whose ends are cut off no longer says its transcript; "
+                "leave it at 0"
+            )
+        return self
+
+
 class TranscribeTraining(AudioTraining):
     """Optimization, schedule, stopping and reproducibility."""
 
@@ -55,7 +68,7 @@ class TranscribeConfig(Section):
 
     data: TranscribedAudio = TranscribedAudio()
     features: FeaturesConfig = FeaturesConfig()
-    augment: AugmentConfig = AugmentConfig()
+    augment: TranscribeAugmentConfig = TranscribeAugmentConfig()
     inputs: FrameInputsConfig = FrameInputsConfig()
     vocabulary: TranscriptVocabularyConfig = TranscriptVocabularyConfig()
     encoder: EncoderSection = RecurrentEncoderConfig(kind="lstm", hidden=96, layers=2, dropout=0.2)
