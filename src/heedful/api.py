@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from heedful import run_folder
-from heedful.answers.text import Generated
+from heedful.answers.text_base import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
 from heedful.data.preparation import reporting_preparation
@@ -27,6 +27,7 @@ from heedful.training.events import Event, Finished, Started, Stopped
 from heedful.training.loop import never, train_model
 from heedful.training.report_again import finish_again, lacks_only_report
 from heedful.training.staging import recover
+from heedful.training.state import FEATURES
 from heedful.training.write_errors import explain_write_errors
 
 Data = Any
@@ -284,7 +285,7 @@ def _handle(event: Event, out: Path, train: Dataset, valid: Dataset) -> None:
         if isinstance(event, Started):
             run_folder.write_skipped(out, [*train.skipped, *valid.skipped])
         if isinstance(event, Finished):
-            write_report(load(out).predictor, out, valid)
+            write_report(load(out).predictor, out, valid.cached_in(out.parent / FEATURES))
 
 
 def _configuration(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import shlex
 import shutil
+import struct
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -146,12 +149,25 @@ def runs_of_other_tasks() -> None:
     for name in ("train.tsv", "train.conll"):
         write_file(name)
     Path("new.csv").write_text("text\ngood\n", encoding="utf-8")
+    write_tone(Path("talk.wav"))
     for line in (
         "heedful train classify --train train.tsv --out runs/topics",
         "heedful train tag --train train.conll --valid train.conll --out runs/entities",
+        "heedful train transcribe --train builtin:tones --decoder none --out runs/speech",
     ):
         ran = run_line(line)
         assert ran.status == 0, failure(line, ran.stderr)
+
+
+def write_tone(path: Path) -> None:
+    """Write a second of a tone as a WAV file."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(
+            b"".join(struct.pack("<h", round(9000 * math.sin(0.2 * n))) for n in range(16_000))
+        )
 
 
 def run_examples(command: tuple[str, ...]) -> None:

@@ -243,20 +243,20 @@ def test_a_resumed_training_sees_the_same_changes_of_its_images(tmp_path: Path) 
     assert not all(torch.equal(whole[name], other[name]) for name in whole)
 
 
-def test_changes_do_not_depend_on_the_batch(tmp_path: Path) -> None:
+def test_changes_depend_on_the_generator_alone(tmp_path: Path) -> None:
     data = CLASSIFY.reader.read_files(
         [str(write_folder(tmp_path / "train", 4))], config_of(tmp_path).data, "train"
     )
     config = config_of(tmp_path, augmentation={"flip": True, "shift": 2, "erase": 0.9})
     images = PatchInput.learn(config, data.inputs)
-    batch = images.collate(images.encode(data.inputs))
-    rows = list(range(len(data)))
-    whole = images.augment(batch, rows, epoch=3, seed=1).pixels
-    assert not torch.equal(whole, batch.pixels)
-    few = [7, 2, 9]
-    part = images.collate(images.encode([data.inputs[row] for row in few]))
-    assert torch.equal(images.augment(part, few, epoch=3, seed=1).pixels, whole[few])
-    assert not torch.equal(images.augment(batch, rows, epoch=4, seed=1).pixels, whole)
+    change, encoded = images.augmentation(), images.encode(data.inputs)
+    assert change is not None
+    seen = [change(encoded[0], np.random.default_rng([1, 3, row])) for row in (5, 5, 6)]
+    assert (seen[0] == seen[1]).all()
+    assert not (seen[0] == seen[2]).all()
+    assert images.collate(seen).pixels.shape == images.collate(encoded[:3]).pixels.shape
+    plain = PatchInput.learn(config_of(tmp_path), data.inputs)
+    assert plain.augmentation() is None
 
 
 def test_images_of_several_sizes_and_colours_are_brought_to_one(tmp_path: Path) -> None:

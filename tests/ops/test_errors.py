@@ -106,6 +106,7 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "window align": (lambda: masks.Window(1, 1, align=None), OptionError, r"unknown align None"),  # type: ignore[arg-type]
     "window left": (lambda: masks.Window(-1, 0), OptionError, r"Window\(left=-1\): a side is a whole number, 0 or more, or None for unbounded"),
     "window right": (lambda: masks.Window(None, -2), OptionError, r"Window\(right=-2\)"),
+    "global": (lambda: masks.Global(-1), OptionError, r"Global\(left=-1\): a side is a whole number"),
     "lengths float": (lambda: masks.Padding(ones(2)), DtypeError, r"key_lengths counts keys.*torch\.float32"),
     "lengths boolean": (lambda: masks.Padding(ones(2, 7).bool()), DtypeError, r"torch\.bool; .*masks\.Dense\(keep\)"),
     "starts float": (lambda: masks.LeftPadding(ones(2)), DtypeError, r"key_starts counts tokens.*torch\.float32"),

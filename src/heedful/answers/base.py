@@ -30,7 +30,7 @@ Rows = list[list[str]]
 Values = dict[str, Any]
 """A prediction as a JSON object."""
 
-LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
+LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae", "wer", "cer"})
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,12 @@ class Answer(abc.ABC, Generic[Prediction]):
     """Further options of evaluate, predict and explain that this answer supports."""
     has_report_tables: ClassVar[bool] = False
     """Whether `report_tables` returns any."""
+    is_explained: bool = True
+    """Whether there is something that says which positions a prediction comes from."""
     has_calibration: ClassVar[bool] = False
     """Whether `calibrated` does anything."""
+    misfit_advice: ClassVar[str] = ""
+    """How to mend what `misfit` finds."""
     validation_search: ClassVar[Mapping[str, Any]] = {}
     """Search options used for validation during training."""
 
@@ -153,6 +157,10 @@ class Answer(abc.ABC, Generic[Prediction]):
         """Return for each of `lengths` whether it is short enough for training; longer examples are dropped."""
         return lengths <= max_length
 
+    def misfit(self, target: Any, positions: int) -> str:
+        """Return what is wrong with a target for an input of so many positions; default: nothing, an empty string."""
+        return ""
+
     @abc.abstractmethod
     def collate(self, targets: Sequence[Any]) -> Any:
         """Pad targets into one batch."""
@@ -172,6 +180,10 @@ class Answer(abc.ABC, Generic[Prediction]):
     @abc.abstractmethod
     def predict(self, model: Any, batch: Any, **search: Any) -> list[Prediction]:
         """Return the prediction of each row of a batch."""
+
+    def placed(self, predictions: list[Prediction], encoded: Sequence[Any]) -> list[Prediction]:
+        """Return predictions with their places in the inputs, of which these are the encodings; default: unchanged."""
+        return predictions
 
     @abc.abstractmethod
     def empty(self) -> Prediction:

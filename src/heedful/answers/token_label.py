@@ -250,7 +250,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         A single copy serves for all of them.
         """
         count, length = len(features), len(prediction.labels)
-        states = model.encoder(features, batch.lengths.expand(count)).values
+        states = model.encoder(features, model.lengths(batch).expand(count)).values
         rows = torch.arange(length, device=states.device)
         head: Any = model.head
         own = states[rows if count == length else 0, rows]

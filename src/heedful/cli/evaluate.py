@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,7 @@ def evaluate(
     output.say(f"{data.name}: {', '.join(f'{n:,} {unit}' for unit, n in counts.items())}")
     for table in predictor.answer.tables(metrics):
         output.table(table)
-    warnings = predictor.answer.warnings(predictions, data)
+    warnings = _warnings(predictor, predictions, data)
     for warning in warnings:
         output.say(f"note: {warning}")
     groups = _by_length(predictor.answer, data, predictions, output) if by_length else {}
@@ -113,6 +114,12 @@ def evaluate(
     if threshold is not None:
         values["threshold"] = threshold
     output.result({"run": str(run), **counts, **values, "warnings": warnings})
+
+
+def _warnings(predictor: Predictor, predictions: Sequence[Any], data: Dataset) -> list[str]:
+    """Return what is to be said of the inputs and of the predictions."""
+    notices: list[str] = predictor.input.data_notices(data.inputs)
+    return [*notices, *predictor.answer.warnings(predictions, data)]
 
 
 def _read_test(predictor: Predictor, test: list[str] | None, reading: dict[str, Any]) -> Dataset:

@@ -166,11 +166,13 @@ def _save(
     """Save one page of all texts, or an image of each."""
     from heedful.explore import Maps, report_page
 
-    if len(files) < len(explanations):
+    pictures = [each.picture for each in explanations]
+    has_pictures = any(pictures) and files[0].suffix.lower() == ".html"
+    if len(files) < len(explanations) or has_pictures:
         titled = [
             (each.title, records) for each, records in zip(explanations, selected, strict=True)
         ]
-        page = report_page("Attention weights", [Maps("", titled)])
+        page = report_page("Attention weights", [Maps("", titled, pictures)])
         files[0].write_text(page, encoding="utf-8")
     else:
         for file, each, records in zip(files, explanations, selected, strict=True):

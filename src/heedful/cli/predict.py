@@ -17,6 +17,7 @@ from heedful.errors import DataError, HeedfulError, NonFiniteError, OptionError
 
 if TYPE_CHECKING:
     from heedful.answers.class_output import ClassOutput
+    from heedful.cli.timestamps import Timestamps
     from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
     from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
@@ -57,6 +58,39 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    ctc_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Transcripts: weight of CTC beside the decoder.",
+            show_default="the run's setting",
+        ),
+    ] = None,
+    timestamps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Transcripts: write words with their times instead, as textgrid, ctm or srt; with --json as json.",
+            show_default=False,
+        ),
+    ] = None,
+    timestamps_folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write words with their times to a file for each recording in this folder, beside the output.",
+            show_default=False,
+        ),
+    ] = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Transcripts: read raw 16-bit samples from standard input and write what is certain as they come.",
+        ),
+    ] = False,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -116,6 +150,9 @@ def predict(
     Of plain text, a tagger writes one token and its label per line, with --json also the offsets of each token; a
     classifier or regressor writes each line with its columns after a tab.
 
+    A recognizer of speech writes the transcript of each recording of a table, folder or file; with --timestamps the
+    words with their times.
+
     With --nbest N, each input line gives up to N lines of three tab-separated fields: input line number, score
     (larger is better) and text. With --json, each input gives one JSON object, and the last line is a summary.
 
@@ -123,22 +160,26 @@ def predict(
         heedful predict runs/en-de new.en > new.de
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
+        heedful predict runs/speech talk.wav --timestamps srt > talk.srt
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """
     from heedful import api
-    from heedful.answers.class_output import ClassOutput
+    from heedful.cli.stream import predict_stream
+    from heedful.cli.timestamps import timestamps_writer
     from heedful.tasks.options import read_otherwise
 
     predictor = api.load(run).predictor
-    reader, config = predictor.task.reader, predictor.config
+    output = Output(json=json, quiet=quiet, data=True)
     search = predictor.task.check_options(
         {
             "beam": beam,
             "length_penalty": length_penalty,
             "nbest": nbest if nbest > 1 else None,
             "alignments": alignments,
+            "ctc_weight": ctc_weight,
+            "timestamps": timestamps and "auto",
             "column": column,
             "encoding": encoding,
             "max_line": max_line,
@@ -147,27 +188,24 @@ def predict(
             "top_k": top_k,
         }
     )
-    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
-    predictor.answer.check_classes(classes, json=json)
+    if stream:
+        predict_stream(predictor, file, search, output)
+        return
+    times = timestamps_writer(timestamps, timestamps_folder, json=json)
+    classes = _class_output(predictor, probabilities, top_k, json=json)
     _check_text_and_column(text, column, predictor.task)
     check_writable(alignments, overwrite=overwrite)
-    name = column or getattr(config.prediction, "column", "predicted")
-    columns = predictor.answer.columns(name)
-    added = [] if json else predictor.answer.class_columns(name, classes)
+    columns, added = _columns(predictor, column, classes, json=json)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    section = read_otherwise(config.data, encoding=encoding, max_line=max_line)
+    section = read_otherwise(predictor.config.data, encoding=encoding, max_line=max_line)
     data = _data_section(predictor.task, section, skip_bad)
-    stream = _open_stream(file, reader, data, output_format)
-    output = Output(json=json, quiet=quiet, data=True)
+    inputs = _open_stream(file, predictor.task.reader, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
-    start = time.monotonic()
-    with atomic_writer(alignments) as alignment_file:
-        writer = _PredictionWriter(predictor, stream, columns, classes, alignment_file, json=json)
-        writer.write_all(search, output)
-    seconds = time.monotonic() - start
-    _summarize(output, stream, writer.count, seconds, alignments)
+    writer = _PredictionWriter(predictor, inputs, columns, classes, times, json=json)
+    seconds = writer.write_all(search, output, alignments)
+    _summarize(output, inputs, writer.count, seconds, alignments)
 
 
 def _data_section(task: Task, data: Any, skip_bad: bool) -> Any:
@@ -182,6 +220,30 @@ def _data_section(task: Task, data: Any, skip_bad: bool) -> Any:
             f"the option skip-bad has no effect on predictions of the task {task.name!r}; leave it out"
         )
     return data
+
+
+def _class_output(
+    predictor: Predictor, probabilities: bool, top_k: int | None, *, json: bool
+) -> ClassOutput:
+    """Return which classes are written.
+
+    Raises: OptionError if they cannot be.
+    """
+    from heedful.answers.class_output import ClassOutput
+
+    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
+    predictor.answer.check_classes(classes, json=json)
+    return classes
+
+
+def _columns(
+    predictor: Predictor, column: str | None, classes: ClassOutput, *, json: bool
+) -> tuple[list[str], list[str]]:
+    """Return the names of the columns of the predictions, and of those of the classes."""
+    name = column or getattr(predictor.config.prediction, "column", "predicted")
+    return predictor.answer.columns(name), (
+        [] if json else predictor.answer.class_columns(name, classes)
+    )
 
 
 def _summarize(
@@ -278,17 +340,24 @@ class _PredictionWriter:
         stream: Stream,
         columns: list[str],
         classes: ClassOutput,
-        links: Any,
+        times: Timestamps | None = None,
         *,
         json: bool,
     ):
         self.predictor, self.stream, self.columns = predictor, stream, columns
-        self.classes, self.links, self.json = classes, links, json
+        self.classes, self.times, self.json = classes, times, json
+        self.links: Any = None
         self.count = 0
         self.header_written = False
 
-    def write_all(self, search: dict[str, Any], output: Output) -> None:
-        """Predict and write everything."""
+    def write_all(self, search: dict[str, Any], output: Output, alignments: Path | None) -> float:
+        """Predict and write everything, word alignments to a file of their own; return the seconds."""
+        start = time.monotonic()
+        with atomic_writer(alignments) as self.links:
+            self._write_all(search, output)
+        return time.monotonic() - start
+
+    def _write_all(self, search: dict[str, Any], output: Output) -> None:
         from heedful.cli.progress import with_progress
 
         # output lines would break a progress bar on the same terminal
@@ -323,7 +392,7 @@ class _PredictionWriter:
 
     def _write_header_once(self) -> None:
         """Write the header before the first row; a table without rows has one, too."""
-        if not (self.header_written or self.json):
+        if not (self.header_written or self.json or (self.times and self.times.on_output)):
             _write_text(self.stream.header())
         self.header_written = True
 
@@ -332,7 +401,10 @@ class _PredictionWriter:
         self.count += is_example
         values = answer.to_json(prediction)
         pharaoh = self._align(item, prediction)
-        if not self.json:
+        timed = "" if self.times is None else self.times.text(item, prediction)
+        if self.times is not None and self.times.on_output:
+            _write_text(timed)
+        elif not self.json:
             self._write_header_once()
             cells = [*answer.cells(prediction), *answer.class_cells(prediction, self.classes)]
             _write_text(self.stream.format(item, self.count, values, cells))

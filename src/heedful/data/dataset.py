@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import itertools
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from heedful.errors import DataError
@@ -42,6 +43,10 @@ class Dataset(abc.ABC):
     @abc.abstractmethod
     def take(self, rows: Sequence[int]) -> Self:
         """Return a dataset of the examples at the indices `rows`, in that order."""
+
+    def cached_in(self, folder: Path) -> Self:
+        """Return these data with what is costly to compute kept in a folder; default: nothing is."""
+        return self
 
     @abc.abstractmethod
     def texts(self) -> Sequence[Sequence[str]]:

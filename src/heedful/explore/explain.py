@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from heedful.answers.base import HeadAnswer
+from heedful.answers.transcript import TranscribedText
+from heedful.data.audio.clips import Clip
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError
 from heedful.explore.cells import (
@@ -26,8 +29,10 @@ from heedful.explore.cells import (
 from heedful.explore.html import draw_html
 from heedful.explore.record import recording
 from heedful.explore.renderers import save
-from heedful.explore.schema import AttentionRecord
+from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
+from heedful.explore.spectrogram import draw_spectrogram
+from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.models.model import Model
 from heedful.ops.grid import Grid
@@ -53,10 +58,12 @@ class Explanation:
     """Command-line options that show the other records; empty if there are none."""
     view: ImageView | None = None
     """The image that is explained, if it is one."""
+    picture: str = ""
+    """HTML of what the input looks and sounds like under the weights; empty for text and numbers."""
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        return draw_html(self.records, title=self.title)
+        return draw_html(self.records, title=self.title, picture=self.picture)
 
     def png(self) -> bytes:
         """Return a PNG image of every layer and head.
@@ -104,6 +111,8 @@ def explain(
         [prediction] = predictor.predict([example])
     if isinstance(predictor.answer, HeadAnswer):
         return _explain_head(predictor, example, prediction)
+    if isinstance(predictor.answer, TranscribedText):
+        return _explain_transcript(predictor, example, prediction, target)
     return _explain_text(predictor, example, prediction, target)
 
 
@@ -124,6 +133,26 @@ def _explain_text(
     return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
 
 
+def _explain_transcript(
+    predictor: Predictor, clip: Clip, prediction: Any, target: str | None
+) -> Explanation:
+    text: str = prediction.text if target is None else target
+    if not text.strip():
+        raise DataError(
+            f"the model's transcript of {clip.name} is empty; explain another text with --reference"
+        )
+    records = record_transcript(predictor, clip, text)
+    cross = [record for record in records if record.kind == "cross"]
+    shown = [record for record in records if record.kind == "ctc"]
+    if cross:
+        shown = [cross[min(predictor.model.decoder.alignment_layer, len(cross) - 1)]]
+    others = "--kind, --layer and --head show others, --out FILE.html all"
+    hint = others if len(records) > 1 else ""
+    title = f"{predictor.input.title(clip)} → {text}"
+    picture = _picture(predictor, clip, shown[0]) if cross else ""
+    return Explanation(title, clip, prediction, text, records, shown, hint, picture=picture)
+
+
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
     records = record_prediction(predictor, example, prediction)
     found = predictor.input.view(example)
@@ -142,7 +171,8 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         main = [record for record in records if record.kind != "encoder"] or records[-1:]
     if len(main) == len(records):
         hint = ""
-    return Explanation(title, example, prediction, None, records, main, hint, view)
+    picture = _picture(predictor, example, main[0])
+    return Explanation(title, example, prediction, None, records, main, hint, view, picture)
 
 
 def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> list[AttentionRecord]:
@@ -151,6 +181,17 @@ def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> lis
     if grid.length > MAX_CELLS:
         records = [one_row(each, grid.prefix) for each in records]
     return records if rolled is None else [*records, rolled]
+
+
+def _picture(predictor: Predictor, example: Any, record: AttentionRecord) -> str:
+    """Return the spectrogram of a recording under the mean weights of a record; empty for other inputs."""
+    shown = predictor.input.spectrogram(example)
+    if shown is None:
+        return ""
+    weights = np.nan_to_num(np.asarray(record.weights)).mean(axis=(0, 1))
+    return draw_spectrogram(
+        shown, weights, "attention" if record.measure == ATTENTION else "saliency"
+    )
 
 
 def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> list[AttentionRecord]:
@@ -208,9 +249,7 @@ def _summed_up(
         tokens = dict.fromkeys(recorder.kinds, (positions, positions))
         return [one_row(each, 0) for each in recorder.records(tokens)]
     name = row_name(0)
-    weights = torch.stack(
-        [_saliency(predictor, each, batch, [name], prediction) for each in model.members]
-    ).mean(dim=0)
+    weights = gradient_saliency(predictor, batch, [name], prediction)
     return [
         AttentionRecord(
             "", "saliency", 0, [name], positions, weights[None].cpu().numpy(), measure=SALIENCY
@@ -225,8 +264,15 @@ def saliency(predictor: Predictor, example: Any, prediction: Any) -> Tensor:
     """
     rows = predictor.answer.row_names(predictor.input.positions(example), prediction)
     batch = predictor.to_device(predictor.input.collate(predictor.input.encode([example])))
-    members = predictor.model.members
-    return torch.stack([_saliency(predictor, m, batch, rows, prediction) for m in members]).mean(0)
+    return gradient_saliency(predictor, batch, rows, prediction)
+
+
+def gradient_saliency(
+    predictor: Predictor, batch: Any, rows: Sequence[str], prediction: Any
+) -> Tensor:
+    """Return gradient × input saliency (rows, positions) of the batch of one example, the mean over the networks."""
+    each = [_saliency(predictor, one, batch, rows, prediction) for one in predictor.model.members]
+    return torch.stack(each).mean(dim=0)
 
 
 def _saliency(

@@ -89,11 +89,12 @@ def page(title: str, body: str) -> str:
     """Wrap a body in the template that every HTML output shares.
 
     The content security policy forbids all requests and all scripts but the page's own, so that
-    no token can load or run anything.
+    no token can load or run anything. Pictures and sounds are part of the page (data:).
     """
     script = _asset("explorer.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    policy += "; img-src data:; media-src data:"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -105,8 +106,10 @@ def page(title: str, body: str) -> str:
     )
 
 
-def draw_html(records: Sequence[AttentionRecord], *, title: str = "Attention weights") -> str:
-    """Return a complete HTML page with the heat maps of the records.
+def draw_html(
+    records: Sequence[AttentionRecord], *, title: str = "Attention weights", picture: str = ""
+) -> str:
+    """Return a complete HTML page with the heat maps of the records, after the HTML `picture`.
 
     Raises:
         OptionError: there are no records.
@@ -116,7 +119,8 @@ def draw_html(records: Sequence[AttentionRecord], *, title: str = "Attention wei
     True
     """
     return page(
-        title, f"<p>{html_text(introduction(records))}</p>\n{figure(records, name='records-1')}"
+        title,
+        f"<p>{html_text(introduction(records))}</p>\n{picture}{figure(records, name='records-1')}",
     )
 
 

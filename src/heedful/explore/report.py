@@ -68,6 +68,8 @@ class Maps:
 
     heading: str
     examples: Sequence[tuple[str, Sequence[AttentionRecord]]]
+    pictures: Sequence[str] = ()
+    """HTML above the heat maps of each example; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ def _maps(section: Maps, name: str) -> str:
     figures = []
     for number, (caption, records) in enumerate(section.examples, start=1):
         drawn = figure(records, name=f"{name}-{number}")
-        figures.append(f"<div><h3>{html_text(caption)}</h3>\n{drawn}</div>\n")
+        picture = section.pictures[number - 1] if section.pictures else ""
+        figures.append(f"<div><h3>{html_text(caption)}</h3>\n{picture}{drawn}</div>\n")
     lead = introduction(record for _, records in section.examples for record in records)
     return f'<p>{html_text(lead)}</p>\n<div class="several">\n{"".join(figures)}</div>\n'
 

@@ -10,6 +10,7 @@ from typing import Any
 from heedful import run_folder
 from heedful.answers.base import Answer
 from heedful.data.dataset import Dataset
+from heedful.errors import count
 from heedful.explore import (
     AttentionRecord,
     Chart,
@@ -19,9 +20,10 @@ from heedful.explore import (
     Paragraph,
     Series,
     report_page,
-    select,
 )
-from heedful.explore.explain import explain
+from heedful.explore.erasure import can_measure, erasure_curves
+from heedful.explore.explain import Explanation, explain
+from heedful.explore.select import OUTPUT_KINDS
 from heedful.strict_json import number_from_json
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import ENTRIES
@@ -31,6 +33,8 @@ Commands = list[tuple[str, str]]
 
 NUM_EXAMPLES = 4
 """Validation examples whose attention weights a report shows."""
+NUM_MEASURED = 50
+"""Validation examples whose weights are tested by hiding positions."""
 
 
 def write_report(
@@ -55,13 +59,12 @@ def write_report(
         f"A run of `heedful train {task.name}` with {task.describe(config)}, trained on "
         f"{' + '.join(config.data.train) or 'data given in Python'}."
     )
-    examples = example_attention(predictor, data.showcase(NUM_EXAMPLES))
     page = report_page(
         f"Heedful: {run.name}",
         [
             Paragraph("", lead or default_lead),
             *results,
-            *([Maps("Attention weights", examples)] if examples else []),
+            *_shown(predictor, data),
             *validation_sections(predictor.answer, task.examples, run_folder.read_metrics(run)),
             *_answer_tables(predictor, data),
             Code("What next", next_commands(predictor, run, data)),
@@ -78,19 +81,43 @@ def _answer_tables(predictor: Predictor, data: Dataset) -> list[MetricTable]:
     return [MetricTable(*each) for each in predictor.answer.report_tables(predictor.evaluate(data))]
 
 
-def example_attention(
-    predictor: Predictor, inputs: Sequence[Any]
-) -> list[tuple[str, list[AttentionRecord]]]:
-    """Predict each input and return (title, attention records); inputs with an empty prediction are omitted."""
-    titled = []
-    for one, prediction in zip(inputs, predictor.predict(inputs), strict=True):
-        if predictor.answer.to_text(prediction).strip():
-            explanation = explain(predictor, one, prediction)
-            records = explanation.records
-            if explanation.target is not None:
-                records = select(records, kind="cross")
-            titled.append((explanation.title, records))
-    return titled
+def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
+    """Return the attention weights of some examples and, of labels of recordings, how faithful the weights are."""
+    explanations = example_explanations(predictor, data.showcase(NUM_EXAMPLES))
+    if not explanations:
+        return []
+    examples = [(each.title, shown_records(each)) for each in explanations]
+    maps = Maps("Attention weights", examples, [each.picture for each in explanations])
+    if not can_measure(predictor):
+        return [maps]
+    inputs = data.inputs[:NUM_MEASURED]
+    chart = Chart(
+        "Are the weights faithful?",
+        erasure_curves(predictor, inputs),
+        "share of the positions that are hidden",
+        "probability of the predicted label",
+        note=f"The positions of {count(len(inputs), data.example)} are hidden in the order of their weights. The "
+        "steeper a curve falls, the more the predictions depend on what its measure names; random is any order.",
+    )
+    return [maps, chart]
+
+
+def shown_records(explanation: Explanation) -> list[AttentionRecord]:
+    """Return the records that a report shows: of generated text those of the attention to the source."""
+    if explanation.target is None:
+        return explanation.records
+    return [record for record in explanation.records if record.kind in OUTPUT_KINDS]
+
+
+def example_explanations(predictor: Predictor, inputs: Sequence[Any]) -> list[Explanation]:
+    """Predict each input and explain it; inputs with an empty prediction are omitted."""
+    if not predictor.answer.is_explained:
+        return []
+    return [
+        explain(predictor, one, prediction)
+        for one, prediction in zip(inputs, predictor.predict(inputs), strict=True)
+        if predictor.answer.to_text(prediction).strip()
+    ]
 
 
 def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from heedful.data.images.augment import erase, flip, shift, uniforms
+from heedful.data.images.augment import erase, flip, shift
 from heedful.data.images.form import Fit, Form, as_channels, common_form
 from heedful.data.images.picture import Frames, Picture
 from heedful.errors import DataError, RunError
@@ -99,7 +99,7 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
     """Frames of a video; 0: images."""
     fit: Fit
     options: PatchesConfig
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    augmentation_options: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Picture]) -> Self:
@@ -165,24 +165,22 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
         lengths = torch.full((len(encoded),), self._grid.length)
         return PatchBatch(torch.from_numpy(np.stack(encoded)), lengths)
 
-    def augment(
-        self, batch: PatchBatch, rows: Sequence[int], *, epoch: int, seed: int
-    ) -> PatchBatch:
-        options = self.augmentation
-        if not options.is_on:
-            return batch
-        draw = uniforms(seed, epoch, rows, 8)
-        images = batch.pixels.numpy()
-        if options.flip:
-            images = flip(images, draw[:, 0] < 0.5)
+    def augmentation(self) -> Callable[[Frames, np.random.Generator], Frames] | None:
+        return self._changed if self.augmentation_options.is_on else None
+
+    def _changed(self, image: Frames, generator: np.random.Generator) -> Frames:
+        """Return an image, flipped, shifted and with an erased rectangle at random."""
+        options = self.augmentation_options
+        draw = generator.random(8)
+        if options.flip and draw[0] < 0.5:
+            image = flip(image)
         if options.shift:
             places = 2 * options.shift + 1
-            down, right = ((draw[:, n] * places).astype(np.int64) - options.shift for n in (1, 2))
-            images = shift(images, down, right)
-        if options.erase:
-            colour = np.rint(self.statistics.mean).astype(np.uint8)
-            images = erase(images, draw[:, 3] < options.erase, draw[:, 4:8], colour)
-        return batch._replace(pixels=torch.from_numpy(images))
+            down, right = (int(each * places) - options.shift for each in draw[1:3])
+            image = shift(image, down, right)
+        if draw[3] < options.erase:
+            image = erase(image, draw[4:8], np.rint(self.statistics.mean).astype(np.uint8))
+        return image
 
     def embedding(self) -> PatchFeatures:
         told = self.statistics

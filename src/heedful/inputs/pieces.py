@@ -26,7 +26,7 @@ from heedful.models.frequency import relative_frequencies
 SOURCE_VOCABULARY: Final = "source_vocabulary.json"
 
 
-class VocabularyConfig(Section):
+class TextVocabularyConfig(Section):
     """Tokenization of text."""
 
     kind: Annotated[str, OneOf("kind of vocabulary", LEARNERS)] = Field(
@@ -36,12 +36,11 @@ class VocabularyConfig(Section):
     min_frequency: int = Field(
         2, ge=1, description="Minimum occurrences of a token (for bpe: of a merge)."
     )
-    lowercase: bool = Field(False, description="Lower-case both languages.")
-    shared: bool = Field(True, description="Share one vocabulary between both languages.")
+    lowercase: bool = Field(False, description="Lower-case the texts.")
     sample: int = Field(
         1_000_000,
         ge=1,
-        description="Maximum training pairs that the vocabulary is learned from; of more, a random sample.",
+        description="Maximum training texts or pairs that the vocabulary is learned from; of more, a random sample.",
     )
 
     def train(self, *texts: Sequence[str]) -> Vocabulary:
@@ -67,6 +66,13 @@ def sample_rows(count: int, size: int) -> NDArray[np.int64] | None:
     if count <= size:
         return None
     return np.sort(np.random.default_rng(0).choice(count, size, replace=False, shuffle=False))
+
+
+class VocabularyConfig(TextVocabularyConfig):
+    """Tokenization of text."""
+
+    lowercase: bool = Field(False, description="Lower-case both languages.")
+    shared: bool = Field(True, description="Share one vocabulary between both languages.")
 
 
 class PieceBatch(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -63,9 +63,17 @@ class Model(nn.Module):
         """This model alone; the counterpart of `Ensemble.members`."""
         return (self,)
 
+    def lengths(self, batch: Batch) -> Tensor:
+        """Return the number of positions of each sequence, (batch,).
+
+        An embedding that sub-samples has a method `lengths`, from the lengths of the batch to those of its output.
+        """
+        reduced: Callable[[Tensor], Tensor] | None = getattr(self.inputs, "lengths", None)
+        return batch.lengths if reduced is None else reduced(batch.lengths)
+
     def states(self, batch: Batch) -> States:
         """Embed and encode: `States` of (batch, length, encoder.width)."""
-        states: States = self.encoder(self.inputs(batch), batch.lengths)
+        states: States = self.encoder(self.inputs(batch), self.lengths(batch))
         return states
 
     def forward(self, batch: Batch) -> Tensor:
@@ -79,7 +87,7 @@ class Model(nn.Module):
 
     def score_features(self, features: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
         """As `scores_and_penalty`, from the features (batch, length, width) of the batch."""
-        frequency, states = self.frequency, self.encoder(features, batch.lengths)
+        frequency, states = self.frequency, self.encoder(features, self.lengths(batch))
         zero = features.new_zeros(())
         if frequency is None:
             return self.head(states).scores, zero

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -275,6 +275,7 @@ class Task:
         if not lengths.all():
             row = int(np.argmin(lengths))
             raise data.error(row, f"the {data.example} has no tokens; remove the row.")
+        self._check_fit(predictor, data, encoded, training=training)
         rows = np.arange(len(lengths))
         if training:
             max_length = predictor.config.data.max_length
@@ -291,10 +292,6 @@ class Task:
         def collate(chosen: list[Any], targets: list[Any]) -> TrainingBatch:
             return TrainingBatch(inputs.collate(chosen), answer.collate(targets))
 
-        def augment(batch: TrainingBatch, rows: Sequence[int], epoch: int) -> TrainingBatch:
-            changed = inputs.augment(batch.batch, rows, epoch=epoch, seed=options.seed)
-            return batch._replace(batch=changed)
-
         return Batches(
             encoded,
             rows,
@@ -302,8 +299,23 @@ class Task:
             collate,
             options.batch_tokens,
             options.seed,
-            augment if training else None,
+            inputs.augmentation() if training else None,
         )
+
+    def _check_fit(
+        self, predictor: Predictor, data: Dataset, encoded: Encoded, *, training: bool
+    ) -> None:
+        """Raise DataError with a line for each example whose target its input cannot carry."""
+        inputs, answer = predictor.input, predictor.answer
+        if not answer.misfit_advice:
+            return
+        errors = []
+        for row, (example, target) in enumerate(zip(*encoded, strict=True)):
+            positions = inputs.positions_left(example, training=training)
+            if wrong := answer.misfit(target, positions):
+                errors.append(str(data.error(row, wrong)))
+        if errors:
+            raise DataError("\n".join([*errors, answer.misfit_advice]))
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""

@@ -47,8 +47,8 @@ class Batches(Generic[Padded]):
     tokens: int
     """Maximum tokens of a batch on its longer side, padding included."""
     seed: int
-    augment: Callable[[Padded, Sequence[int], int], Padded] | None = None
-    """(batch, numbers of its examples, epoch) -> the batch with random changes; None: unchanged."""
+    variant: Callable[[Any, np.random.Generator], Any] | None = None
+    """Makes a random variant of an input each epoch; what it draws depends on (seed, epoch, row) alone."""
 
     @property
     def example_count(self) -> int:
@@ -61,17 +61,25 @@ class Batches(Generic[Padded]):
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Padded]:
         """Yield the batches of an epoch, in its shuffled order, starting at index `first`."""
-        inputs, targets = self.encoded
+        targets = self.encoded.targets
         for batch in self._batches(epoch)[first:]:
             rows = self.rows[batch].tolist()
-            padded = self.collate([inputs[row] for row in rows], [targets[row] for row in rows])
-            yield padded if self.augment is None else self.augment(padded, rows, epoch)
+            yield self.collate(
+                [self._input(row, epoch) for row in rows], [targets[row] for row in rows]
+            )
 
     def one_by_one(self, epoch: int, batch: int) -> Iterator[tuple[int, Padded]]:
         """Yield (row in the dataset, batch of one) for each example of batch `batch` of an epoch."""
-        inputs, targets = self.encoded
+        targets = self.encoded.targets
         for row in self.rows[self._batches(epoch)[batch]].tolist():
-            yield row, self.collate([inputs[row]], [targets[row]])
+            yield row, self.collate([self._input(row, epoch)], [targets[row]])
+
+    def _input(self, row: int, epoch: int) -> Any:
+        """Return the input of a row, or its variant of an epoch."""
+        encoded = self.encoded.inputs[row]
+        if self.variant is None:
+            return encoded
+        return self.variant(encoded, np.random.default_rng([self.seed, epoch, row]))
 
     def _batches(self, epoch: int) -> list[Rows]:
         return token_batches(self.lengths, max_tokens=self.tokens, seed=self.seed, epoch=epoch)

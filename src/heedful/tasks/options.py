@@ -36,7 +36,7 @@ class TaskOption:
     metavar: str
     """Placeholder for its value in the help, such as NAME."""
     help: str
-    """May contain `{encoders}`, `{models}` and `{scores}`, placeholders for the names in these tables."""
+    """May contain `{encoders}`, `{models}`, `{decoders}` and `{scores}`, placeholders for the names in these tables."""
     default: str = ""
     """Default value, as shown in the help."""
     many: bool = False
@@ -169,6 +169,23 @@ def _attention(name: str, given: GivenOptions) -> list[str]:
     return [f'model.{"score" if kind == TRANSFORMER else "attention"}="{name}"']
 
 
+def _decoder(kind: str, given: GivenOptions) -> list[str]:
+    """Convert --decoder to a setting; refuse settings in the file that this kind of decoder does not have."""
+    from heedful.models.transcriber import TEXT_DECODERS
+
+    if kind not in ("none", *TEXT_DECODERS):
+        raise unknown_choice("--decoder", kind, ("none", *TEXT_DECODERS))
+    in_file = _section(given, "decoder")
+    file_kind = str(in_file.get("kind", "gru"))
+    recurrent = ("gru", "lstm", "rnn")
+    if len(in_file) > 1 and kind != file_kind and not {kind, file_kind} <= {*recurrent}:
+        raise OptionError(
+            f"--decoder {kind}, but the configuration file describes a decoder of kind {file_kind}, whose settings "
+            f"{kind} does not have; start from `heedful config {given.task} --decoder {kind}`"
+        )
+    return [f'decoder.kind="{kind}"']
+
+
 def _section(given: GivenOptions, name: str) -> Mapping[str, Any]:
     section = given.in_file.get(name, {})
     return section if isinstance(section, dict) else {}
@@ -239,6 +256,21 @@ TEXT: Final = TaskOption(
     metavar="NAME",
     help="Column of the texts; a number, from 1, if the table has no header.",
     default="text",
+)
+TRANSCRIPT: Final = TaskOption(
+    name="text",
+    setting="data.text",
+    metavar="NAME",
+    help="Column of the transcripts.",
+    default="text, sentence, transcript, transcription or normalized_text",
+)
+DECODER: Final = TaskOption(
+    name="decoder",
+    setting="decoder.kind",
+    metavar="NAME",
+    help="Kind of decoder with attention: {decoders}; or none for CTC alone.",
+    default="gru",
+    convert=_decoder,
 )
 LABEL: Final = TaskOption(
     name="label",
@@ -374,6 +406,32 @@ IMAGES: Final = (
         flag=True,
     ),
 )
+AUDIO: Final = (
+    train_files(
+        "Training recordings: a folder with a folder per label; a table (.csv, .tsv, .jsonl), manifest (.json) or "
+        "Kaldi folder that lists files; or builtin:tones."
+    ),
+    valid_files(
+        "Validation recordings to select the best checkpoint, given in the same way.",
+        default="10% of --train",
+    ),
+    TaskOption(
+        name="audio",
+        setting="data.audio",
+        metavar="NAME",
+        help="Column of the paths, relative to the table.",
+        default="audio, audio_filepath, file_name, path or file",
+    ),
+    TaskOption(
+        name="rate",
+        setting="data.rate",
+        metavar="HZ",
+        help="Samples per second; recordings of other rates are resampled.",
+        default="16000",
+        is_number=True,
+    ),
+    SKIP_BAD,
+)
 HORIZON: Final = TaskOption(
     name="horizon",
     setting="data.horizon",
@@ -395,7 +453,7 @@ COMMON: Final = (
         name="batch",
         setting="training.batch_tokens",
         metavar="N",
-        help="Maximum tokens (or steps of series) in a batch, padding included.",
+        help="Maximum tokens (steps of series, frames of recordings) in a batch, padding included.",
         is_number=True,
     ),
     TaskOption(

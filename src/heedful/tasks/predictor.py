@@ -117,7 +117,8 @@ class Predictor:
             batch = self.to_device(self.input.collate(encoded))
             with evaluation_mode(self.model), torch.inference_mode():
                 predictions: list[Any] = self.answer.predict(self.model, batch, **search)
-            return predictions
+            placed: list[Any] = self.answer.placed(predictions, encoded)
+            return placed
 
         return predict_in_order(
             inputs,

@@ -224,6 +224,75 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         prediction_file="labelled.tsv",
         predict_summary="Label each step of the series of a file",
     ),
+    "classify-audio": TaskEntry(
+        module="heedful.tasks.audio",
+        attribute="CLASSIFY",
+        options=(
+            *options.AUDIO,
+            options.ENCODING,
+            options.LABEL,
+            options.ENCODER,
+            options.CLASS_WEIGHTS,
+        ),
+        summary="Train a classifier of recordings: one label per recording.",
+        description="For words, speakers, emotions, sounds: which word, who speaks. Log-mel features are computed once "
+        "and kept beside the run.",
+        train_examples=(
+            "--train builtin:tones --out runs/tones",
+            "--train builtin:tones --encoder convolution --rate 8000 --out runs/narrow",
+        ),
+        config_example=("--encoder gru", "--train builtin:tones"),
+        test="FOLDER",
+        prediction_file="predicted.tsv",
+        predict_summary="Classify a recording, or those that a table or folder lists",
+    ),
+    "regress-audio": TaskEntry(
+        module="heedful.tasks.audio",
+        attribute="REGRESS",
+        options=(*options.AUDIO, options.ENCODING, options.TARGET, options.ENCODER),
+        summary="Train a regressor of recordings: one number per recording.",
+        description="For an age, a loudness, a quality score: any number that depends on a whole recording.",
+        train_examples=("--train builtin:tones --out runs/seconds",),
+        config_example=("--encoder gru", "--train builtin:tones"),
+        test="FILE.csv",
+        prediction_file="predicted.tsv",
+        predict_summary="Predict the targets of a recording, or of those that a table or folder lists",
+    ),
+    "tag-audio": TaskEntry(
+        module="heedful.tasks.audio",
+        attribute="TAG",
+        options=(*options.AUDIO, options.ENCODING, options.LABEL, options.ENCODER),
+        summary="Train a tagger of recordings: one label per frame.",
+        description="For who speaks when, bird calls, speech or silence. Each row of a table is a segment: a "
+        "recording, its start and end in seconds, and its label.",
+        train_examples=("--train builtin:tones --encoder gru --out runs/marks",),
+        config_example=("--encoder window", "--train builtin:tones"),
+        test="FILE.csv",
+        prediction_file="segments.tsv",
+        predict_summary="Mark the segments of a recording, or of those that a table or folder lists",
+    ),
+    "transcribe": TaskEntry(
+        module="heedful.tasks.transcribe",
+        options=(
+            *options.AUDIO,
+            options.ENCODING,
+            options.TRANSCRIPT,
+            options.ENCODER,
+            options.DECODER,
+        ),
+        summary="Train a speech recognizer: the text of each recording.",
+        description="Writes characters, subwords or words (the setting vocabulary.kind) by CTC and a decoder with "
+        "attention together, or by one of them (--decoder none, --set ctc.weight=0).",
+        train_examples=(
+            "--train builtin:tones --rate 8000 --out runs/melody",
+            "--train builtin:tones --decoder none --set vocabulary.kind=word --out runs/names",
+            "--train builtin:tones --encoder transformer --decoder transformer --out runs/speech",
+        ),
+        config_example=("--decoder transformer", "--train builtin:tones"),
+        test="FILE.csv",
+        prediction_file="transcripts.tsv",
+        predict_summary="Transcribe a recording, or those that a table or folder lists",
+    ),
     "forecast": TaskEntry(
         module="heedful.tasks.series",
         attribute="FORECAST",
@@ -323,13 +392,16 @@ TASKS: Final[Mapping[str, Task]] = _Tasks()
 def data_options() -> list[TaskOption]:
     """Return the data options of all tasks, without --train and --valid; the help names the tasks of each."""
     options_by_name: dict[str, TaskOption] = {}
-    tasks: dict[str, list[str]] = {}
+    tasks: dict[str, dict[str, list[str]]] = {}
     for task, entry in ENTRIES.items():
         for option in entry.options[2:]:
             if option.setting.startswith("data."):
-                options_by_name[option.name] = option
-                tasks.setdefault(option.name, []).append(task)
+                options_by_name.setdefault(option.name, option)
+                tasks.setdefault(option.name, {}).setdefault(option.help, []).append(task)
     return [
-        replace(option, help=f"{', '.join(tasks[name])}: {option.help}")
+        replace(
+            option,
+            help=" ".join(f"{', '.join(names)}: {help}" for help, names in tasks[name].items()),
+        )
         for name, option in options_by_name.items()
     ]

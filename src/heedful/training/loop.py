@@ -150,6 +150,7 @@ class _Training(TrainingState):
                 *self.notices,
                 *self.new_entries(),
                 *self.vocabulary_notices(),
+                *self.trained.input.data_notices(self.train_data.inputs),
                 *budget_notices(self.options, self.steps_per_epoch),
                 *precision_notices(
                     self.options.precision, self.fabric.device.type, self.trained.model

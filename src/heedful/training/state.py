@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -30,6 +30,9 @@ from heedful.training.resume_checks import check_resumable
 from heedful.training.stage import Stage, read_origin, read_stage
 from heedful.training.staging import staged
 
+FEATURES: Final = "features"
+"""The folder beside a run that keeps what is costly to compute of the data, see `Dataset.cached_in`."""
+
 
 class TrainingState:
     """What a training consists of and how far it is; `prepare` builds or loads it, `save_checkpoint` keeps it.
@@ -52,7 +55,8 @@ class TrainingState:
         self.task = task
         self.config = config
         self.options: TrainingConfig = config.training
-        self.train_data, self.valid_data = train, valid
+        cache = folder.parent / FEATURES
+        self.train_data, self.valid_data = train.cached_in(cache), valid.cached_in(cache)
         digest = texts_digest(train.texts(), valid.texts())
         self.origin = Origin(config.model_dump(mode="json"), digest)
         self.checkpoints = CheckpointManager(folder, config.training.average_epochs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,27 @@ from heedful.models.config import Section
 from heedful.nn.recurrent import States
 from heedful.ops.grid import Grid
 
-__all__ = ["Encoder", "EncoderConfig", "States", "real_tokens"]
+__all__ = ["UNBOUNDED", "Context", "Encoder", "EncoderConfig", "States", "real_tokens"]
 
 
 class EncoderConfig(Section):
     """Base class of encoder configurations. A subclass narrows `kind` to a Literal of the encoder's names."""
 
     kind: str
+
+
+class Context(NamedTuple):
+    """How many positions before and after it a state depends on; None: on any number, or on its own place.
+
+    >>> Context(3, 0).after
+    0
+    """
+
+    before: int | None
+    after: int | None
+
+
+UNBOUNDED = Context(None, None)
 
 
 class Encoder(nn.Module, abc.ABC):
@@ -80,6 +94,11 @@ class Encoder(nn.Module, abc.ABC):
     @abc.abstractmethod
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return states (batch, length, width), arbitrary at padding, of inputs that are zero at padding."""
+
+    @property
+    def context(self) -> Context:
+        """How far a state sees; default: unbounded."""
+        return UNBOUNDED
 
     def summarize(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Return the mean over each sequence, as one layer."""

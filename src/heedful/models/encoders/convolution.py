@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from heedful.errors import OptionError
 from heedful.models.config import check_divides
-from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.models.encoders.base import Context, Encoder, EncoderConfig
 from heedful.models.fields import Score
 from heedful.nn.dropout import Dropout
 from heedful.nn.linear import Linear
@@ -80,6 +80,11 @@ class ConvolutionEncoder(Encoder):
             for _ in range(config.layers)
         )
         self.dropout = Dropout(config.dropout)
+        self.reach = config.size * config.layers
+
+    @property
+    def context(self) -> Context:
+        return Context(self.reach, self.reach)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         states: Tensor = self.widen(inputs)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from heedful.data.label_diagnosis import diagnose_labels
+from heedful.data.opening import check_file
 from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
 from heedful.data.series.windows import Windows, sliding_windows, split_by_time
@@ -186,6 +187,7 @@ class SeriesReader(Reader):
         return {"steps": len(as_values(example))}
 
     def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
+        check_file(source.path)
         return _SeriesStream(source.path, self.columns(data), output)
 
 
