@@ -59,7 +59,7 @@ def test_labels_that_are_missing(tmp_path: Path) -> None:
         (idx(IMAGES) + b"1", "holds 25"),
         (idx(np.zeros((0, 3, 4))), "announces 0 × 3 × 4"),
         (bytes([0, 0, 8, 3]) + b"\xff" * 12, "announces 4294967295 × 4294967295"),
-        (gzip.compress(idx(IMAGES, mtime=0))[:20], "gzip data is damaged or truncated"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:20], "gzip data is damaged or truncated"),
     ],
 )
 def test_damaged_files_are_named(data: bytes, message: str, tmp_path: Path) -> None:
