@@ -27,7 +27,7 @@ if not torch.cuda.is_available():
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
-ON_ONE_THREAD = ("tests/cli/", "tests/compare/", "tests/tasks/", "tests/train/")
+ON_ONE_THREAD = ("tests/attack/", "tests/cli/", "tests/compare/", "tests/tasks/", "tests/train/")
 
 # The same examples in every run, so that a red test is about the change at hand;
 # `--hypothesis-profile=explore` looks further with fresh ones.

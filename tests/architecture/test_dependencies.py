@@ -103,8 +103,8 @@ def test_the_site_needs_what_its_extra_brings() -> None:
     assert used_by_the_site() == extras()["docs"]
 
 
-def test_dev_brings_the_site() -> None:
-    assert "heedful[docs]" in project()["optional-dependencies"]["dev"]
+def test_dev_brings_the_site_and_audio() -> None:
+    assert "heedful[audio,docs]" in project()["optional-dependencies"]["dev"]
 
 
 def test_torch_is_a_range() -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 from heedful.data.decoding import UTF8
 from heedful.data.indicator_columns import labels_of_columns
 from heedful.data.number import parse_number
+from heedful.data.opening import MAX_LINE
 from heedful.data.table_rows import TableRow, check_columns
 from heedful.data.tables import Table, table_format
 from heedful.data.words import canonical, check_characters
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class TextColumns:
     separated by commas."""
     encoding: str = UTF8
     """Of the files."""
+    max_line: int = MAX_LINE
+    """Maximum bytes of a line."""
     skip_bad: bool = False
     """Whether rows without a text or an answer are left out, and listed."""
     part: str = ""
@@ -108,7 +111,7 @@ def read_answered(row: TableRow, columns: TextColumns) -> Text:
     text = _text(row, columns)
     incomplete = partial(IncompleteRowError, path=row.path, line=row.line)
     if not text.text.strip():
-        raise incomplete(f"column {columns.text!r} is empty; fill it in or remove the row.")
+        raise incomplete(f"column {shown(columns.text)} is empty; fill it in or remove the row.")
     if columns.check is not None:
         columns.check(text.text, incomplete)
     if columns.part:
@@ -120,7 +123,7 @@ def read_answered(row: TableRow, columns: TextColumns) -> Text:
         if target:
             parse_number(target, incomplete)
         elif not any(targets):
-            raise incomplete(f"column {column!r} is empty; fill it in or remove the row.")
+            raise incomplete(f"column {shown(column)} is empty; fill it in or remove the row.")
     return replace(text, answers=tuple(targets))
 
 
@@ -140,7 +143,7 @@ def _labels(row: TableRow, columns: TextColumns) -> tuple[str, ...]:
     if columns.separator:
         return tuple(dict.fromkeys(answer for answer in answers if answer))
     if not answers[0]:
-        raise incomplete(f"column {columns.answer!r} is empty; fill it in or remove the row.")
+        raise incomplete(f"column {shown(columns.answer)} is empty; fill it in or remove the row.")
     return tuple(answers)
 
 
@@ -165,7 +168,7 @@ def _as_text(row: TableRow, value: object, column: str) -> str:
     if value is None or isinstance(value, list | dict):
         kind = IncompleteRowError if value is None else DataError
         raise kind(
-            f"column {column!r} holds {json.dumps(value)[:40]}; expected a string or a number.",
+            f"column {shown(column)} holds {json.dumps(value)[:40]}; expected a string or a number.",
             path=row.path,
             line=row.line,
         )

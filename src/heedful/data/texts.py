@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
-from heedful.data.files import check_file, iterate_lines
+from heedful.data.files import iterate_lines
 from heedful.data.label_diagnosis import diagnose_labels
+from heedful.data.opening import check_file
 from heedful.data.stratify import stratified_rows
 from heedful.data.table_rows import TableRow
 from heedful.data.tables import Table
@@ -58,7 +59,7 @@ class Texts(Dataset):
         return self.inputs, ["\n".join(answers) for answers in self.answers]
 
     def input_of_length(self, length: int) -> str:
-        words = [word for text in self.inputs for word in text.split()]
+        words = (word for text in self.inputs for word in text.split())
         return " ".join(repeat_to_length(words, length))
 
     def labels(self) -> list[tuple[str, ...]]:
@@ -109,7 +110,7 @@ def read_texts(paths: Sequence[str | Path], columns: TextColumns) -> Texts:
     for path in map(Path, paths):
         check_file(path)
         before = len(texts)
-        lines = iterate_lines(path, columns.encoding)
+        lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
         for row in columns.table(path).rows(path, lines, (columns.text, *columns.answers)):
             index = next(number)
             try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from heedful.data.images.augment import erase, flip, shift, uniforms
+from heedful.data.images.augment import erase, flip, shift
 from heedful.data.images.form import Fit, Form, as_channels, common_form
 from heedful.data.images.picture import Frames, Picture
 from heedful.errors import DataError, RunError
 from heedful.inputs.base import EmbeddedInput
 from heedful.models.config import Section
 from heedful.models.encoders.patches import PatchBatch, PatchesConfig, PatchFeatures, grid_of
+from heedful.ops.grid import Grid
 
 
 class AugmentationConfig(Section):
@@ -60,6 +61,25 @@ class PixelStatistics:
     """Their standard deviation; 1 where all pixels are equal."""
 
 
+def mean_and_scale(
+    images: Iterable[Frames], channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel, from counts of the 256 values; 1 for a deviation of 0.
+
+    >>> mean_and_scale([np.array([[[[0], [4]]]], np.uint8)], 1)
+    ((2.0,), (2.0,))
+    """
+    counts = np.zeros((channels, 256))
+    for image in images:
+        for channel in range(channels):
+            counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    values = np.arange(256)
+    mean = shares @ values
+    scale = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
+    return tuple(mean.tolist()), tuple(np.where(scale > 0, scale, 1.0).tolist())
+
+
 @dataclass(frozen=True, eq=False)
 class PatchInput(EmbeddedInput[Picture, Frames]):
     """Images of one size, cut into cells of `data.patch` × `data.patch` pixels in reading order.
@@ -79,7 +99,7 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
     """Frames of a video; 0: images."""
     fit: Fit
     options: PatchesConfig
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation_options: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Picture]) -> Self:
@@ -90,17 +110,9 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
         channels = {"grey": 1, "rgb": 3}.get(data.colour, 3 if is_colour else 1)
         grid_of((1, form.height, form.width), data.patch)
         rows = np.unique(np.linspace(0, len(examples) - 1, SAMPLE).round().astype(int))
-        pixels = np.concatenate(
-            [as_channels(examples[row].at(form), channels).reshape(-1, channels) for row in rows]
-        )
-        scale = pixels.std(axis=0, dtype=np.float64)
-        statistics = PixelStatistics(
-            form.height,
-            form.width,
-            channels,
-            tuple(pixels.mean(axis=0, dtype=np.float64).tolist()),
-            tuple(np.where(scale > 0, scale, 1.0).tolist()),
-        )
+        sample = (as_channels(examples[row].at(form), channels) for row in rows)
+        mean, scale = mean_and_scale(sample, channels)
+        statistics = PixelStatistics(form.height, form.width, channels, mean, scale)
         return cls._of(config, statistics)
 
     @classmethod
@@ -149,32 +161,26 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
     def length(self, encoded: Frames) -> int:
         return self._grid.length
 
-    def fits(self, encoded: Frames, max_length: int) -> bool:
-        """Return True: all images have the same number of positions."""
-        return True
-
     def collate(self, encoded: Sequence[Frames]) -> PatchBatch:
         lengths = torch.full((len(encoded),), self._grid.length)
         return PatchBatch(torch.from_numpy(np.stack(encoded)), lengths)
 
-    def augment(
-        self, batch: PatchBatch, rows: Sequence[int], *, epoch: int, seed: int
-    ) -> PatchBatch:
-        options = self.augmentation
-        if not options.is_on:
-            return batch
-        draw = uniforms(seed, epoch, rows, 8)
-        images = batch.pixels.numpy()
-        if options.flip:
-            images = flip(images, draw[:, 0] < 0.5)
+    def augmentation(self) -> Callable[[Frames, np.random.Generator], Frames] | None:
+        return self._changed if self.augmentation_options.is_on else None
+
+    def _changed(self, image: Frames, generator: np.random.Generator) -> Frames:
+        """Return an image, flipped, shifted and with an erased rectangle at random."""
+        options = self.augmentation_options
+        draw = generator.random(8)
+        if options.flip and draw[0] < 0.5:
+            image = flip(image)
         if options.shift:
             places = 2 * options.shift + 1
-            down, right = ((draw[:, n] * places).astype(np.int64) - options.shift for n in (1, 2))
-            images = shift(images, down, right)
-        if options.erase:
-            colour = np.rint(self.statistics.mean).astype(np.uint8)
-            images = erase(images, draw[:, 3] < options.erase, draw[:, 4:8], colour)
-        return batch._replace(pixels=torch.from_numpy(images))
+            down, right = (int(each * places) - options.shift for each in draw[1:3])
+            image = shift(image, down, right)
+        if draw[3] < options.erase:
+            image = erase(image, draw[4:8], np.rint(self.statistics.mean).astype(np.uint8))
+        return image
 
     def embedding(self) -> PatchFeatures:
         told = self.statistics
@@ -187,7 +193,7 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
         )
 
     @property
-    def _grid(self) -> Any:
+    def _grid(self) -> Grid:
         size = (self.frames or 1, self.statistics.height, self.statistics.width)
         return grid_of(size, self.patch, prefix=int(self.options.class_token))
 
@@ -203,6 +209,9 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
         if self.frames:
             cells = [f"{frame}:{cell}" for frame in range(1, grid.frames + 1) for cell in cells]
         return ["class"] * grid.prefix + cells
+
+    def view(self, example: Picture) -> tuple[Frames, Grid]:
+        return self.encode([example])[0], self._grid
 
     def title(self, example: Picture) -> str:
         return example.name

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from heedful.answers.label import Label
 from heedful.answers.number import Number
 from heedful.answers.token_label import LabelsConfig, PositionLabel
+from heedful.errors import OptionError
 from heedful.inputs.patches import AugmentationConfig, PatchInput
 from heedful.models.config import OneOf, Section
 from heedful.models.encoders import EncoderSection
@@ -125,6 +126,15 @@ class TagImagesConfig(ImagesConfig):
     data: MappedImages = MappedImages()
     labels: LabelsConfig = LabelsConfig(spans=False, dropout=0.1)
     training: TagTraining = TagTraining()
+
+    @model_validator(mode="after")
+    def _no_class_token(self) -> Self:
+        if self.inputs.class_token:
+            raise OptionError(
+                "inputs.class_token: a class token is no cell, and every position of tag-images has a label; leave it "
+                "out"
+            )
+        return self
 
 
 def _task(name: str, answer: Any, configuration: Any, reader: ImageReader) -> Task:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.files import check_file
 from heedful.data.images.decode import BadImageError
 from heedful.data.images.form import Form, resize
+from heedful.data.opening import check_file
 
 NumberMap = NDArray[np.int64]
 """(height, width)."""
@@ -39,7 +39,8 @@ def read_map(path: Path) -> NumberMap:
             f"this one has shape {array.shape} of {array.dtype}.",
             path=path,
         )
-    return array.astype(np.int64)
+    numbers: NumberMap = array.astype(np.int64)
+    return numbers
 
 
 def cell_labels(numbers: NumberMap, form: Form, patch: int) -> tuple[str, ...]:

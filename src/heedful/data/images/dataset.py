@@ -35,6 +35,7 @@ class Images(Dataset):
     name: str = "images"
     skipped: Sequence[str] = ()
     example: ClassVar[str] = "image"
+    has_any_length: ClassVar[bool] = False
 
     @property
     def inputs(self) -> list[Picture]:
@@ -59,7 +60,7 @@ class Images(Dataset):
         return self.answers
 
     def input_of_length(self, length: int) -> Picture:
-        """Return the first image: a model brings all to one size, so that `length` changes nothing."""
+        """Return the first image, whatever the length: a model brings all to one size."""
         return self.inputs[0]
 
     def showcase(self, count: int) -> list[Any]:

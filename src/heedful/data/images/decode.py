@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.files import check_file
+from heedful.data.opening import check_file
 from heedful.errors import DataError
 
 if TYPE_CHECKING:

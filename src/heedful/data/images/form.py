@@ -84,4 +84,5 @@ def as_channels(pixels: Pixels, channels: int) -> Pixels:
     if channels == 3:
         return np.repeat(pixels, 3, axis=-1)
     weights = np.array([299, 587, 114])
-    return ((pixels @ weights + 500) // 1000).astype(np.uint8)[..., None]
+    grey: Pixels = ((pixels @ weights + 500) // 1000).astype(np.uint8)
+    return grey[..., None]

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.files import check_file
 from heedful.data.images.dataset import Image
 from heedful.data.images.picture import Picture
+from heedful.data.opening import check_file
 from heedful.errors import DataError
 
 NAME = re.compile(r"(.*)-(images|labels)[-.]idx([13])-ubyte(\.gz)?", re.IGNORECASE)

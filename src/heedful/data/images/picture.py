@@ -80,7 +80,7 @@ class Picture:
     @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
-        return self.kept.shape[-1]
+        return int(self.kept.shape[-1])
 
     def at(self, form: Form) -> Frames:
         """Return the frames in a form: (frames, form.height, form.width, channels)."""
@@ -93,7 +93,7 @@ class Picture:
     def digest(self) -> str:
         """Return a digest of size and pixels, for fingerprints of data."""
         if not self._digest:
-            pixels = hashlib.sha256(np.ascontiguousarray(self.kept)).hexdigest()
+            pixels = hashlib.sha256(self.kept.tobytes()).hexdigest()
             self._digest = f"{self.size} {self.kept.shape} {pixels}"
         return self._digest
 
@@ -134,6 +134,7 @@ def as_frames(pixels: object, error: Callable[[str], DataError] = DataError) -> 
         array = np.asarray(pixels)
     except ValueError:
         raise error("the rows of the image have different lengths.") from None
+    shape = array.shape
     has_channels = array.ndim in (3, 4) and array.shape[-1] in (1, 3)
     if array.ndim == 2 or (array.ndim == 3 and not has_channels):
         array = array[..., None]
@@ -141,12 +142,14 @@ def as_frames(pixels: object, error: Callable[[str], DataError] = DataError) -> 
         array = array[None]
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise error(
-            f"an array of shape {np.shape(pixels)} is no image; expected (height, width), (height, width, 1 or 3) or "
+            f"an array of shape {shape} is no image; expected (height, width), (height, width, 1 or 3) or "
             "(frames, height, width, 1 or 3)."
         )
     if array.dtype == np.uint8:
         return array
-    if array.dtype.kind not in "iub" or array.min() < 0 or array.max() > 255:
+    if array.dtype.kind not in "iuf":
+        raise error(f"the pixels are of type {array.dtype}; expected whole numbers from 0 to 255.")
+    if array.dtype.kind == "f" or array.min() < 0 or array.max() > 255:
         raise error(
             f"the pixels are {array.dtype} from {array.min():g} to {array.max():g}; expected whole numbers from 0 to "
             "255."

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from heedful.data.files import check_file
 from heedful.data.images.dataset import Image, Images
 from heedful.data.images.decode import BadImageError
 from heedful.data.images.folders import (
@@ -25,6 +24,7 @@ from heedful.data.images.folders import (
 from heedful.data.images.form import Fit
 from heedful.data.images.idx import is_idx, read_idx
 from heedful.data.images.picture import Picture, as_frames
+from heedful.data.opening import check_file
 from heedful.data.tables import TABLES, extension
 from heedful.data.text_rows import Text, TextColumns
 from heedful.data.texts import iterate_texts, read_texts

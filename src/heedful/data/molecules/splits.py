@@ -35,9 +35,8 @@ def scaffold(smiles: str) -> str:
     """
     from rdkit.Chem.Scaffolds import MurckoScaffold
 
-    text: str = MurckoScaffold.MurckoScaffoldSmiles(
-        mol=parse_smiles(smiles), includeChirality=False
-    )
+    of: Any = MurckoScaffold.MurckoScaffoldSmiles
+    text: str = of(mol=parse_smiles(smiles), includeChirality=False)
     return text
 
 

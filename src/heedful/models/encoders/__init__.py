@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
 
 from pydantic import Field
 
+from heedful.errors import OptionError
 from heedful.models.encoders.attention import AttentionEncoder, TransformerStates
 from heedful.models.encoders.base import Encoder, EncoderConfig, GraphEdges, States
 from heedful.models.encoders.convolution import ConvolutionAttention, ConvolutionEncoder
@@ -53,18 +54,23 @@ def build_encoder(
 
     One that knows of grids is told that of its input, and one that knows of edges how many features they have.
 
+    Raises: OptionError for a class token before the cells, which an encoder without attention does not read.
+
     >>> build_encoder(ENCODER_CONFIGS["window"](size=1, hidden=6), 4).width
     6
     """
     build: Any = ENCODERS[config.kind]
-    encoder: Encoder
-    if edge_width and build.reads_edges:
-        encoder = build(config, input_width, edge_width=edge_width)
-        return encoder
+    told: dict[str, Any] = {}
     if grid is not None and build.reads_grid:
-        encoder = build(config, input_width, grid=grid)
-        return encoder
-    encoder = build(config, input_width)
+        told["grid"] = grid
+    if edge_width and build.reads_edges:
+        told["edge_width"] = edge_width
+    encoder: Encoder = build(config, input_width, **told)
+    if grid is not None and grid.prefix and not encoder.has_attention:
+        raise OptionError(
+            f"inputs.class_token: the encoder {config.kind} has no attention to read the class token; leave it out, "
+            "with pooling.kind attention or mean, or choose the encoder transformer"
+        )
     return encoder
 
 

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from heedful.errors import OptionError, ShapeError
+from heedful.errors import OptionError
 from heedful.models.config import check_divides
-from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.models.encoders.base import UNBOUNDED, Context, Encoder, EncoderConfig
 from heedful.models.fields import Activation, Norm, Normalizer, Positions, Score
 from heedful.nn.dropout import Dropout
 from heedful.nn.feed_forward import FeedForward
@@ -45,6 +45,16 @@ class SelfAttentionConfig(EncoderConfig):
         ge=0,
         description="Positions on each side, for mask = window; of images rows and columns on each side, and for "
         "mask = tiles the rows and columns of a tile.",
+    )
+    window_after: int | None = Field(
+        None,
+        ge=0,
+        description="Positions after, for mask = window; 0: a causal window; unset: as window.",
+    )
+    global_positions: int = Field(
+        0,
+        ge=0,
+        description="First positions that attend to all and that all attend to, for mask = window.",
     )
     positions: Positions = Field("sinusoidal", description="Position encoding.")
     max_length: int = Field(
@@ -117,7 +127,10 @@ class _SelfAttentionEncoder(Encoder):
             config.positions, config.width, max_length=config.max_length, grid=grid
         )
         self.bias = build_bias(
-            config.positions, config.heads, bidirectional=config.mask != "causal", grid=grid
+            config.positions,
+            config.heads,
+            bidirectional=config.mask != "causal" and config.window_after != 0,
+            grid=grid,
         )
         self.dropout = Dropout(config.dropout)
 
@@ -137,10 +150,6 @@ class _SelfAttentionEncoder(Encoder):
         layers, grid = self.config.layers, self.grid
         if grid is None or self.config.mask == "causal":
             return [self._mask(length, lengths)] * layers
-        if length != grid.length:
-            raise ShapeError(
-                f"inputs have {length} positions; expected {grid.length}, those of {grid}."
-            )
         if self.config.mask == "full":
             return [None] * layers
         size = self.config.window
@@ -148,10 +157,27 @@ class _SelfAttentionEncoder(Encoder):
             return [masks.GridWindow(grid, size)] * layers
         return [masks.GridTiles(grid, size, layer % 2 * (size // 2)) for layer in range(layers)]
 
+    def _sides(self) -> tuple[int, int]:
+        """Return the positions before and after that a layer attends to, for a window."""
+        config = self.config
+        after = config.window if config.window_after is None else config.window_after
+        return config.window, after
+
+    @property
+    def context(self) -> Context:
+        config = self.config
+        if config.mask != "window" or config.global_positions or self.positions is not None:
+            return UNBOUNDED
+        before, after = self._sides()
+        return Context(before * config.layers, after * config.layers)
+
     def _mask(self, length: int, lengths: Tensor) -> masks.Mask:
         """Return the mask of a sequence; a `Window` is not made dense, so that backends compute only its band."""
         if self.config.mask == "window":
-            return masks.Padding(lengths) & masks.Window(self.config.window, self.config.window)
+            near: masks.Mask = masks.Window(*self._sides())
+            if self.config.global_positions:
+                near = near | masks.Global(self.config.global_positions)
+            return masks.Padding(lengths) & near
         if self.config.mask == "causal":
             return masks.Padding(lengths) & masks.Causal()
         keep = torch.arange(length, device=lengths.device) < lengths[:, None]

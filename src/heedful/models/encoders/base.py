@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from heedful.errors import OptionError, ShapeError
 from heedful.models.config import Section
 from heedful.nn.recurrent import States
+from heedful.ops.grid import Grid
 
-__all__ = ["Encoder", "EncoderConfig", "GraphEdges", "States", "real_tokens"]
+__all__ = [
+    "UNBOUNDED", "Context", "Encoder", "EncoderConfig", "GraphEdges", "States", "real_tokens",
+]  # fmt: skip
 
 
 class GraphEdges(NamedTuple):
     """The edges of a batch of padded graphs."""
 
-    index: Tensor
+    edge_index: Tensor
     """(2, edges), long: row 0 the source, row 1 the target; node i of graph g has number g · length + i."""
     features: Tensor | None = None
     """(edges, edge features)."""
@@ -28,6 +31,20 @@ class EncoderConfig(Section):
     """Base class of encoder configurations. A subclass narrows `kind` to a Literal of the encoder's names."""
 
     kind: str
+
+
+class Context(NamedTuple):
+    """How many positions before and after it a state depends on; None: on any number, or on its own place.
+
+    >>> Context(3, 0).after
+    0
+    """
+
+    before: int | None
+    after: int | None
+
+
+UNBOUNDED = Context(None, None)
 
 
 class Encoder(nn.Module, abc.ABC):
@@ -58,6 +75,8 @@ class Encoder(nn.Module, abc.ABC):
     """Whether the constructor takes `grid`, the `Grid` of inputs that are the cells of an image, or None."""
     reads_edges: ClassVar[bool] = False
     """Whether the constructor takes `edge_width`, the features of an edge of a graph or 0, and calls take edges."""
+    grid: Grid | None = None
+    """The grid that the constructor was given: its inputs are whole images, without padding."""
     summary_is_last_state: bool = False
     """Whether the summary is the final states of recurrent layers, not the mean of the values."""
 
@@ -75,6 +94,10 @@ class Encoder(nn.Module, abc.ABC):
             raise ShapeError(
                 f"lengths have shape {tuple(lengths.shape)}; expected ({inputs.shape[0]},), one per sequence."
             )
+        if self.grid is not None:
+            check_whole(inputs, lengths, self.grid)
+            states = self.encode(inputs, lengths)
+            return States(states, lengths, self.summarize(states, lengths))
         real = real_tokens(inputs.shape[1], lengths)
         # Not a product: padding may hold NaN.
         clean = inputs.masked_fill(~real, 0.0)
@@ -95,10 +118,24 @@ class Encoder(nn.Module, abc.ABC):
             f"{type(self).__name__} has no use for the edges of graphs; leave them out."
         )
 
+    @property
+    def context(self) -> Context:
+        """How far a state sees; default: unbounded."""
+        return UNBOUNDED
+
     def summarize(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Return the mean over each sequence, as one layer."""
         mean = values.sum(dim=1) / lengths[:, None].to(values.dtype)
         return (mean[None],)
+
+
+def check_whole(inputs: Tensor, lengths: Tensor, grid: Grid) -> None:
+    """Raise ShapeError unless every sequence is a whole grid; lengths on an accelerator are not read."""
+    if inputs.shape[1] != grid.length or (lengths.is_cpu and int(lengths.min()) < grid.length):
+        raise ShapeError(
+            f"inputs have {inputs.shape[1]} positions and lengths {lengths.tolist()[:5]}; expected {grid.length}, "
+            f"those of {grid}."
+        )
 
 
 def real_tokens(length: int, lengths: Tensor) -> Tensor:

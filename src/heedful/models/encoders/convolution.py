@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.errors import OptionError, ShapeError
+from heedful.errors import OptionError
 from heedful.models.config import check_divides
-from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.models.encoders.base import Context, Encoder, EncoderConfig
 from heedful.models.fields import Score
 from heedful.nn.dropout import Dropout
 from heedful.nn.linear import Linear
@@ -54,7 +54,7 @@ class ConvolutionEncoder(Encoder):
     The input of every layer is zero at padding, so outputs do not depend on it. With a grid the kernel covers
     (2 size + 1)² cells of a frame.
 
-    Raises: OptionError for a class token, which no convolution reads.
+    Raises: OptionError for a class token, which is no cell.
 
     >>> encoder = ConvolutionEncoder(ConvolutionConfig(hidden=4, layers=2), 3)
     >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
@@ -80,6 +80,11 @@ class ConvolutionEncoder(Encoder):
             for _ in range(config.layers)
         )
         self.dropout = Dropout(config.dropout)
+        self.reach = config.size * config.layers
+
+    @property
+    def context(self) -> Context:
+        return Context(self.reach, self.reach)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         states: Tensor = self.widen(inputs)
@@ -93,10 +98,6 @@ class ConvolutionEncoder(Encoder):
         return states
 
     def _over_grid(self, states: Tensor, grid: Grid) -> Tensor:
-        if states.shape[1] != grid.length:
-            raise ShapeError(
-                f"inputs have {states.shape[1]} positions; expected {grid.length}, those of {grid}."
-            )
         cells = states.reshape(-1, grid.rows, grid.columns, self.width)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             # A view with the channels first, whose memory has them last, as convolutions on a CPU like best.
@@ -123,6 +124,7 @@ class ConvolutionAttention(Encoder):
     ):
         check_divides("encoder.heads", config.heads, "encoder.hidden", config.hidden)
         super().__init__(input_width, config.hidden)
+        self.grid = grid
         convolutions = ConvolutionConfig(
             size=config.size, hidden=config.hidden, layers=config.layers, dropout=config.dropout
         )
@@ -135,6 +137,7 @@ class ConvolutionAttention(Encoder):
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         states = self.convolutions(inputs, lengths).values
-        attended = self.attention(self.dropout(states), mask=masks.Padding(lengths)).output
+        mask = None if self.grid is not None else masks.Padding(lengths)
+        attended = self.attention(self.dropout(states), mask=mask).output
         output: Tensor = self.norm(states + self.dropout(attended))
         return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 import torch
@@ -18,7 +19,7 @@ from heedful.nn.graph_transformer import GraphTransformer
 from heedful.nn.linear import Linear
 from heedful.ops.masks import Edges
 
-LAYERS: Final[dict[str, type[GraphLayer]]] = {
+LAYERS: Final[dict[str, Callable[..., GraphLayer]]] = {
     "gat": GAT,
     "gatv2": GATv2,
     "graph-transformer": GraphTransformer,
@@ -87,7 +88,7 @@ class GraphEncoder(Encoder):
             for _ in range(config.layers)
         )
         for layer in self.layers:
-            layer.kind = "encoder"  # as what its attention is shown
+            layer.kind = "encoder"  # type: ignore[assignment]  # as what its attention is shown
         norm = nn.LayerNorm if config.residual else nn.Identity
         self.norms = nn.ModuleList(norm(config.width) for _ in range(config.layers + 1))
         self.dropout = Dropout(config.dropout)
@@ -98,21 +99,21 @@ class GraphEncoder(Encoder):
     def encode_graphs(self, inputs: Tensor, edges: GraphEdges) -> Tensor:
         nodes = self.widen(inputs).flatten(0, 1)
         # Made once, so that the edges are sorted once for all layers.
-        index = Edges(edges.index, num_queries=len(nodes), num_keys=len(nodes))
+        index = Edges(edges.edge_index, num_queries=len(nodes), num_keys=len(nodes))
         for layer, norm in zip(self.layers, self.norms, strict=False):
             if self.residual:
                 attended = F.elu(layer(norm(nodes), index, edges.features))
                 nodes = nodes + self.dropout(attended)
             else:
                 nodes = F.elu(layer(self.dropout(nodes), index, edges.features))
-        output: Tensor = self.norms[-1](nodes)
-        return output.unflatten(0, inputs.shape[:2])
+        output: Tensor = self.norms[-1](nodes).unflatten(0, inputs.shape[:2])
+        return output
 
 
 def chain_edges(length: int, lengths: Tensor) -> GraphEdges:
     """Return the edges of sequences seen as graphs: each position is joined with the one before and the one after.
 
-    >>> chain_edges(3, torch.tensor([3, 1])).index.tolist()
+    >>> chain_edges(3, torch.tensor([3, 1])).edge_index.tolist()
     [[0, 1, 1, 2], [1, 2, 0, 1]]
     """
     is_first = real_tokens(length, lengths)[:, 1:, 0]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.models.encoders.base import Context, Encoder, EncoderConfig
 from heedful.nn.dropout import Dropout
 from heedful.nn.linear import Linear
 
@@ -55,6 +55,10 @@ class WindowEncoder(Encoder):
             else:
                 nn.init.zeros_(parameter)
         self.dropout = Dropout(config.dropout)
+
+    @property
+    def context(self) -> Context:
+        return Context(self.size, self.size)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         states = inputs

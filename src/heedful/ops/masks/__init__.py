@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from heedful.ops.grid import Grid
 from heedful.ops.masks.base import Dense, Mask, as_mask
 from heedful.ops.masks.edges import Edges
 from heedful.ops.masks.grid import GridTiles, GridWindow
-from heedful.ops.masks.positional import Causal, Window
+from heedful.ops.masks.positional import Causal, Global, Window
 from heedful.ops.masks.sequences import LeftPadding, Padding, Ragged, Segments
 
 MASKS: dict[str, type[Mask]] = {
     "causal": Causal,
     "window": Window,
+    "global": Global,
     "padding": Padding,
     "left_padding": LeftPadding,
     "ragged": Ragged,
@@ -28,7 +28,7 @@ __all__ = [
     "Causal",
     "Dense",
     "Edges",
-    "Grid",
+    "Global",
     "GridTiles",
     "GridWindow",
     "LeftPadding",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from heedful.data.images.read import ImageFiles
 from heedful.data.text_rows import TextColumns
 from heedful.tasks.readers.base import TextFiles
 
+ANY_LENGTH: Final = 2**31 - 1
 Kind = Literal["label", "number", "cells"]
 """What the answer of an image is: labels, numbers, or a label a cell."""
 
@@ -67,8 +68,8 @@ class ImageData(TextFiles):
 
     @property
     def max_length(self) -> int:
-        """The longest example of training: all have the same length, and none is left out."""
-        return 0
+        """The longest example of training: no limit, since all images have one length."""
+        return ANY_LENGTH
 
     @property
     def answer(self) -> str:
@@ -89,6 +90,7 @@ class ImageData(TextFiles):
                 self.label_separator,
                 answer_is_label=kind != "number",
                 encoding=self.encoding,
+                max_line=self.max_line,
                 skip_bad=self.skip_bad,
             ),
             side=self.size,

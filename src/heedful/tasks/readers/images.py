@@ -42,6 +42,7 @@ class ImageReader(Reader):
 
     reads_lines = False
     reads_folders = True
+    skips_inputs = True
     train_hint = "--train FOLDER, with a folder for each class"
     test_hint = "a folder of images"
     input_hint = "the name of an image file, or an array of pixels from 0 to 255"
@@ -202,18 +203,21 @@ class _ImageStream(Stream):
 
     def __init__(self, path: Path, files: ImageFiles, output: OutputFormat):
         self.path, self.files, self.output = path, files, output
+        self.skipped: list[str] = []
 
     def items(self) -> Iterator[Image]:
         if is_idx(self.path):
             yield from read_idx(self.path, answers=False)
             return
-        lines = partial(iterate_lines, encoding=self.files.columns.encoding)
+        columns = self.files.columns
+        lines = partial(iterate_lines, encoding=columns.encoding, max_line=columns.max_line)
         for source in unanswered_sources(self.path, self.files, lines):
             try:
                 yield load(source, self.files)
-            except BadImageError:
+            except BadImageError as error:
                 if not self.files.columns.skip_bad:
                     raise
+                self.skipped.append(str(error))
 
     def input(self, item: Image) -> Picture:
         return item.picture

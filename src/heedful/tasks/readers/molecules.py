@@ -70,6 +70,7 @@ class MoleculeData(TextData):
             separator,
             answer_is_label=is_label,
             encoding=self.encoding,
+            max_line=self.max_line,
             skip_bad=self.skip_bad,
             part=self.splits_column,
             check=parse_smiles,
