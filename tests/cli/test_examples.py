@@ -79,6 +79,20 @@ FILES: dict[str, str | bytes] = {
     "train.tsv": TEXTS,
     "dev.tsv": TEXTS,
     "questions.csv": table(",", rows("text topic", "who person", "where place")),
+    "toxic.csv": table(
+        ",",
+        rows(
+            "smiles toxic",
+            *(
+                f"{'C' * n}{end} {n % 2}"
+                for n in range(1, 9)
+                for end in ("", "O", "C1CC1", "c1ccccc1", "C1CCC1")
+            ),
+        ),
+    ),
+    "measured.csv": table(
+        ",", rows("smiles logS", *(f"{'C' * n}O {n / 3:.2f}" for n in range(1, 25)))
+    ),
     "tagged.jsonl": '{"text": "good film", "tags": ["good", "film"]}\n{"text": "bad", "tags": "bad"}\n'
     * 10,
     "train.csv": NUMBERS,

@@ -49,6 +49,7 @@ _TEXTS = Texts(
         for n, w in enumerate(["a", "b", "c", "d", "e", "f", "a", "b"])
     ]
 )
+_MOLECULES = Texts([Text("C" * n + "O" * (n % 2), (str(n % 2),)) for n in range(1, 9)])
 _SENTENCES = Labelled(
     [Sentence((w, "saw", "a"), ("P", "N" if w == "the" else "V", "D")) for w in ["I", "the", "we", "the"] * 3]
 )  # fmt: skip
@@ -109,6 +110,8 @@ CASES: Mapping[str, Case] = {
     "forecast": case(
         sliding_windows(_WAVES.train, window=6, horizon=1, stride=20), {"data": {"steps": 6}}
     ),
+    "classify-molecules": case(_MOLECULES),
+    "regress-molecules": case(_MOLECULES),
     "classify-images": case(_IMAGES),
     "regress-images": case(_IMAGES),
     "tag-images": case(Images([Image(each.picture, each.answer * 4) for each in _IMAGES.images])),

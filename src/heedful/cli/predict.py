@@ -168,7 +168,6 @@ def predict(
     from heedful import api
     from heedful.cli.stream import predict_stream
     from heedful.cli.timestamps import timestamps_writer
-    from heedful.tasks.options import read_otherwise
 
     predictor = api.load(run).predictor
     output = Output(json=json, quiet=quiet, data=True)
@@ -198,8 +197,7 @@ def predict(
     columns, added = _columns(predictor, column, classes, json=json)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    section = read_otherwise(predictor.config.data, encoding=encoding, max_line=max_line)
-    data = _data_section(predictor.task, section, skip_bad)
+    data = _data_section(predictor, skip_bad, encoding=encoding, max_line=max_line)
     inputs = _open_stream(file, predictor.task.reader, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
@@ -208,11 +206,14 @@ def predict(
     _summarize(output, inputs, writer.count, seconds, alignments)
 
 
-def _data_section(task: Task, data: Any, skip_bad: bool) -> Any:
-    """Return the section of the configuration; what the training left out does not count.
+def _data_section(predictor: Predictor, skip_bad: bool, **reading: Any) -> Any:
+    """Return the section of the configuration with the options given; what the training left out does not count.
 
     Raises: OptionError for --skip-bad if the task leaves no inputs out.
     """
+    from heedful.tasks.options import read_otherwise
+
+    task, data = predictor.task, read_otherwise(predictor.config.data, **reading)
     if task.reader.skips_inputs:
         return data.model_copy(update={"skip_bad": skip_bad})
     if skip_bad:

@@ -12,7 +12,7 @@ from heedful.data.dataset import Dataset
 from heedful.data.molecules.molecule import parse_smiles
 from heedful.data.molecules.splits import SPLITS, Split, load_splits, split_molecules
 from heedful.data.texts import TextColumns, Texts
-from heedful.errors import OptionError
+from heedful.errors import DataError, OptionError
 from heedful.models.config import OneOf
 from heedful.tasks.readers.texts import TextData, TextReader
 
@@ -88,6 +88,11 @@ class MoleculeReader(TextReader):
     train_hint = "--train FILE.csv"
     test_hint = "a table of molecules"
     input_hint = "a SMILES"
+
+    def to_input(self, given: Any, data: Any, name: str) -> Any:
+        smiles = super().to_input(given, data, name)
+        parse_smiles(smiles, lambda message: DataError(f"{name}: {message}"))
+        return smiles
 
     def split(self, train: Texts, data: Any) -> tuple[Texts, Texts]:
         """Divide the training table; by default a share is split off for validation."""
