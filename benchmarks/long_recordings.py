@@ -1,9 +1,10 @@
 """What ten minutes of audio cost a Transformer's encoder in one pass, by its window.
 
-    python -m benchmarks.long_recordings [--minutes 10] [--width 96] [--layers 3]
+    python -m benchmarks.long_recordings [MODEL ...] [--minutes 10] [--width 96] [--layers 3] [--stream]
 
 Each model runs in a process of its own, untrained, on one thread: the time of a pass from log-mel frames to the
-log-probabilities of CTC, and how much memory the pass adds.
+log-probabilities of CTC, and how much memory the pass adds. With --stream, noise comes in by tenths of a second: the
+latency that the model needs, and the time in all.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import sys
 import time
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from benchmarks.connected_digits import COMMON, MODELS, merged
-from heedful.data.audio.clips import Clip
+from heedful.data.audio.clips import Clip, Recording, Recordings
 from heedful.data.audio.fbank import Framing
 from heedful.inputs.frames import FramesBatch
+from heedful.tasks.live import LiveTranscriber
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.transcribe import TASK, TranscribeConfig
 
@@ -31,13 +34,9 @@ FRAMES_PER_MINUTE: Final = 6000
 
 def untrained(name: str, options: argparse.Namespace) -> Predictor:
     """Return a model with initial weights."""
-    import numpy as np
-
-    from heedful.data.audio.clips import Recording, Recordings
-
-    change: dict[str, Any] = {}
+    change: dict[str, Any] = {"features": {"normalize": "none"}}
     if name != "ctc":
-        change = {"encoder": {"width": options.width, "layers": options.layers}}
+        change |= {"encoder": {"width": options.width, "layers": options.layers}}
     config = TranscribeConfig.model_validate(merged(COMMON, MODELS[name], change))
     clip = Clip.of(np.zeros(8000, np.float32), 8000, Framing(rate=8000))
     return TASK.learn(config, Recordings([Recording(clip, "zero one")]))
@@ -68,6 +67,25 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def measure_stream(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return latency and speed of a recording that comes in by tenths of a second."""
+    torch.set_num_threads(1)
+    live = LiveTranscriber(untrained(name, options))
+    piece = live.rate // 10
+    noise = np.random.default_rng(0).normal(0, 0.1, (round(options.minutes * 600), piece))
+    start = time.perf_counter()
+    for samples in noise.astype(np.float32):
+        live.feed(samples)
+    live.finish()
+    seconds = time.perf_counter() - start
+    return {
+        "model": name,
+        "latency": round(live.latency, 3),
+        "seconds": round(seconds, 2),
+        "times_real_time": round(live.seconds / seconds, 1),
+    }
+
+
 def main() -> None:
     """Print a line of JSON for each model."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.long_recordings")
@@ -75,15 +93,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--width", type=int, default=96)
     parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--stream", action="store_true", help="as a stream; of windows only")
     parser.add_argument("--one", action="store_true", help="measure in this process")
     options = parser.parse_args()
     for name in options.names or NAMES:
         if options.one:
-            print(json.dumps(measure(name, options)), flush=True)
+            found = (measure_stream if options.stream else measure)(name, options)
+            print(json.dumps(found), flush=True)
             continue
         sizes = [f"--{key}={getattr(options, key)}" for key in ("minutes", "width", "layers")]
         command = [sys.executable, "-m", "benchmarks.long_recordings", name, "--one", *sizes]
-        subprocess.run(command, check=True)
+        subprocess.run([*command, "--stream"] if options.stream else command, check=True)
 
 
 if __name__ == "__main__":

@@ -220,14 +220,15 @@ def test_a_run_is_loaded_as_it_was(run: Path) -> None:
 
 @pytest.mark.long
 def test_tones_are_learned(tmp_path: Path) -> None:
-    sections = {
+    sections: dict[str, Any] = {
         "features": {"bands": 20}, "inputs": {"width": 32}, "encoder": {"kind": "gru", "hidden": 32, "layers": 1},
         "augment": {"time_masks": 0, "band_masks": 0},
-        "training": {"epochs": 20, "threads": 1, "batch_tokens": 2000},
+        "training": {"epochs": 20, "threads": 1, "batch_tokens": 1000},
     }  # fmt: skip
-    for writer in ("ctc", "luong"):
+    decoder = {"kind": "gru", "embedding": 16, "hidden": 32, "dropout": 0.1}
+    for writer, changes in (("ctc", {}), ("luong", {"decoder": decoder})):
         folder = tmp_path / writer
-        config = config_of(writer, **sections)
+        config = config_of(writer, **sections, **changes)
         for _ in train_model(TASK, config, tones(rows=400), tones("valid", 100), folder):
             pass
         assert TASK.load(folder).evaluate(tones("test", 200)).wer < 0.1
