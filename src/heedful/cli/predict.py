@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from heedful.answers.class_output import ClassOutput
     from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
-    from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
+    from heedful.tasks.readers.base import InputFile, OutputFormat, Stream
 
 
 def predict(
@@ -131,7 +131,7 @@ def predict(
     from heedful.tasks.options import read_otherwise
 
     predictor = api.load(run).predictor
-    reader, config = predictor.task.reader, predictor.config
+    config = predictor.config
     search = predictor.task.check_options(
         {
             "beam": beam,
@@ -155,7 +155,7 @@ def predict(
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
     data = _data_section(predictor.task, read_otherwise(config.data, encoding=encoding), skip_bad)
-    stream = _open_stream(file, reader, data, output_format)
+    stream = _open_stream(file, predictor.task, data, output_format)
     output = Output(json=json, quiet=quiet, data=True)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
@@ -223,21 +223,22 @@ def _output_format(
     )
 
 
-def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> Stream:
+def _open_stream(file: str, task: Task, data: Any, output: OutputFormat) -> Stream:
     """Open the inputs; a file that can be read twice is validated as a whole.
 
     Raises: DataError naming file and line, also for an empty file.
     """
     from heedful.cli.input_lines import STANDARD_INPUT, check_all
 
-    stream = reader.stream(_open_input(file, data, reader), data, output)
+    reader = task.reader
+    stream = reader.stream(_open_input(file, data, task), data, output)
     if reader.reads_lines and file != STANDARD_INPUT and Path(file).is_file():
         check_all(stream.items(), file, data.encoding)
-        stream = reader.stream(_open_input(file, data, reader), data, output)
+        stream = reader.stream(_open_input(file, data, task), data, output)
     return stream
 
 
-def _open_input(file: str, data: Any, reader: Reader) -> InputFile:
+def _open_input(file: str, data: Any, task: Task) -> InputFile:
     """Open a file, a folder or standard input; `data` is the section of the configuration.
 
     Raises: OptionError for standard input if the reader needs a whole file.
@@ -246,9 +247,10 @@ def _open_input(file: str, data: Any, reader: Reader) -> InputFile:
     from heedful.data.files import check_file, iterate_lines
     from heedful.tasks.readers.base import InputFile
 
+    reader = task.reader
     if file == STANDARD_INPUT:
         if not reader.reads_lines:
-            raise OptionError("name a FILE; this task does not read standard input")
+            raise OptionError(f"name a FILE; {task.examples} are not read from standard input")
         # standard input has no extension: its format is that of the training data
         name = data.train[0] if data.train else "standard input"
         lines = standard_input(data.encoding)
