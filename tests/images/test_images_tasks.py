@@ -370,7 +370,7 @@ def test_what_cannot_be_predicted_is_named(place: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message):
             model.predict([given])
     assert run_command("predict", str(place / "run"), "-", input="x").stderr.startswith(
-        "error: name a FILE; this task does not read standard input"
+        "error: name a FILE; images are not read from standard input"
     )
 
 

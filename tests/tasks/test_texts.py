@@ -78,7 +78,7 @@ def trained(folder: Path, config: Any, data: Texts = DATA) -> Any:
 
 @pytest.mark.parametrize("pooling", ["attention", *POOLS])
 def test_every_pooling_learns(tmp_path: Path, pooling: str) -> None:
-    encoder = "gru" if pooling == "last" else "none"
+    encoder = "gru" if pooling in ("first", "last") else "none"
     config = classifier(encoder, pooling={"kind": pooling}, training={"epochs": 20})
     model, scores = trained(tmp_path / "run", config)
     assert scores["accuracy"] == scores["macro_f1"] == 1.0

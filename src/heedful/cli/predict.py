@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heedful.cli.timestamps import Timestamps
     from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
-    from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
+    from heedful.tasks.readers.base import InputFile, OutputFormat, Stream
 
 
 def predict(
@@ -198,7 +198,7 @@ def predict(
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
     data = _data_section(predictor, skip_bad, encoding=encoding, max_line=max_line)
-    inputs = _open_stream(file, predictor.task.reader, data, output_format)
+    inputs = _open_stream(file, predictor.task, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
     writer = _PredictionWriter(predictor, inputs, columns, classes, times, json=json)
@@ -289,7 +289,7 @@ def _output_format(
     )
 
 
-def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> Stream:
+def _open_stream(file: str, task: Task, data: Any, output: OutputFormat) -> Stream:
     """Open the inputs; a file that can be read twice is validated as a whole.
 
     Raises: DataError naming file and line, also for an empty file.
@@ -297,14 +297,15 @@ def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> 
     from heedful.cli.input_lines import STANDARD_INPUT, check_all
     from heedful.stored_files import is_regular
 
-    stream = reader.stream(_open_input(file, data, reader), data, output)
+    reader = task.reader
+    stream = reader.stream(_open_input(file, data, task), data, output)
     if reader.reads_lines and file != STANDARD_INPUT and is_regular(file):
         check_all(stream.items(), file, data)
-        stream = reader.stream(_open_input(file, data, reader), data, output)
+        stream = reader.stream(_open_input(file, data, task), data, output)
     return stream
 
 
-def _open_input(file: str, data: Any, reader: Reader) -> InputFile:
+def _open_input(file: str, data: Any, task: Task) -> InputFile:
     """Open a file, a folder or standard input; `data` is the section of the configuration.
 
     Raises: OptionError for standard input if the reader needs a whole file.
@@ -316,11 +317,12 @@ def _open_input(file: str, data: Any, reader: Reader) -> InputFile:
     from heedful.stored_files import is_regular
     from heedful.tasks.readers.base import InputFile
 
+    reader = task.reader
     # standard input has no extension: its format is that of the training data
     learned = data.train[0] if data.train else "standard input"
     if file == STANDARD_INPUT:
         if not reader.reads_lines:
-            raise OptionError("name a FILE; this task does not read standard input")
+            raise OptionError(f"name a FILE; {task.examples} are not read from standard input")
         lines = standard_input(data)
         return InputFile(Path("standard input"), learned, lines, own_name=False)
     if not (reader.reads_folders and Path(file).is_dir()):
