@@ -61,8 +61,7 @@ EQUAL_SIZES = {"dot", "scaled_dot", "cosine", "gaussian", "soft_capped"}
 MASK_EXAMPLES: dict[str, Callable[[], Mask]] = {
     "causal": lambda: masks.Causal(align="bottom_right"),
     "window": lambda: masks.Window(1, 0),
-    # With a count every row has keys; tests/ops/test_masks.py has those.
-    "global": lambda: masks.Global(0),
+    "global": lambda: masks.Global(1, keys=0),
     "padding": lambda: masks.Padding(torch.tensor([0, 3])),
     "left_padding": lambda: masks.LeftPadding(torch.tensor([4, 1])),
     "ragged": lambda: masks.Ragged(torch.tensor([6, 5]), torch.tensor([2, 3]), left=2, right=1),

@@ -138,18 +138,22 @@ class Global(Mask):
 
     Combined with a window by `|` it lets what is far apart meet in two layers (Longformer, Beltagy et al. 2020).
 
+    With `keys` as many positions are attended to by all instead.
+
     Raises:
-        OptionError: `count` is not a whole number of at least 0.
+        OptionError: `count` or `keys` is not a whole number of at least 0.
 
     >>> (Window(0, 0) | Global(1)).dense(4, 4).int().tolist()
     [[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]]
     """
 
     count: int
+    keys: int | None = None
     is_static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        validate_sides("Global", self.count, None)
+        validate_sides("Global", self.count, self.keys)
 
     def at(self, cells: Cells) -> Tensor:
-        return (cells.query_index() < self.count) | (cells.key_index() < self.count)
+        keys = self.count if self.keys is None else self.keys
+        return (cells.query_index() < self.count) | (cells.key_index() < keys)
