@@ -79,16 +79,11 @@ FILES: dict[str, str | bytes] = {
     "train.tsv": TEXTS,
     "dev.tsv": TEXTS,
     "questions.csv": table(",", rows("text topic", "who person", "where place")),
-    "toxic.csv": table(
-        ",",
-        rows(
-            "smiles toxic",
-            *(
-                f"{'C' * n}{end} {n % 2}"
-                for n in range(1, 9)
-                for end in ("", "O", "C1CC1", "c1ccccc1", "C1CCC1")
-            ),
-        ),
+    "toxic.csv": "".join(
+        [
+            "smiles,toxic\n",
+            *(f"{'C' * n}C1{'C' * k}C1,{n % 2}\n" for n in (1, 2, 3, 4) for k in range(1, 16)),
+        ]
     ),
     "measured.csv": table(
         ",", rows("smiles logS", *(f"{'C' * n}O {n / 3:.2f}" for n in range(1, 25)))

@@ -21,6 +21,7 @@ from heedful.data.files import Pairs
 from heedful.data.images.dataset import Image, Images
 from heedful.data.images.picture import Picture
 from heedful.data.labelled import Labelled, Sentence
+from heedful.data.molecules.table import MoleculeTable
 from heedful.data.series.windows import sliding_windows
 from heedful.data.texts import Text, Texts
 
@@ -49,7 +50,7 @@ _TEXTS = Texts(
         for n, w in enumerate(["a", "b", "c", "d", "e", "f", "a", "b"])
     ]
 )
-_MOLECULES = Texts([Text("C" * n + "O" * (n % 2), (str(n % 2),)) for n in range(1, 9)])
+_MOLECULES = MoleculeTable([Text("C" * n + "O" * (n % 2), (str(n % 2),)) for n in range(1, 9)])
 _SENTENCES = Labelled(
     [Sentence((w, "saw", "a"), ("P", "N" if w == "the" else "V", "D")) for w in ["I", "the", "we", "the"] * 3]
 )  # fmt: skip

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.files import iterate_lines
@@ -52,8 +52,8 @@ class Texts(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, rows: Sequence[int]) -> Texts:
-        return Texts([self.rows[row] for row in rows], self.name)
+    def take(self, rows: Sequence[int]) -> Self:
+        return replace(self, rows=[self.rows[row] for row in rows], skipped=())
 
     def texts(self) -> Sequence[Sequence[str]]:
         return self.inputs, ["\n".join(answers) for answers in self.answers]

@@ -373,7 +373,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         train_examples=(
             "--train toxic.csv --label toxic --split scaffold_balanced --out runs/toxic",
         ),
-        config_example=("--encoder gat", "--train toxic.csv"),
+        config_example=("--encoder gat", "--train toxic.csv --label toxic"),
         predict_summary="Classify the molecules of a table, in its own format",
     ),
     "regress-molecules": TaskEntry(
@@ -384,7 +384,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         description="For solubility, binding, boiling points. With several columns (--target A,B) a molecule may lack "
         "some of the numbers.",
         train_examples=("--train measured.csv --target logS --split random --out runs/solubility",),
-        config_example=("--encoder graph-transformer", "--train measured.csv"),
+        config_example=("--encoder graph-transformer", "--train measured.csv --target logS"),
         predict_summary="Predict the targets of the molecules of a table, in its own format",
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -11,9 +12,11 @@ from pydantic import Field, model_validator
 from heedful.data.dataset import Dataset
 from heedful.data.molecules.molecule import parse_smiles
 from heedful.data.molecules.splits import SPLITS, Split, load_splits, split_molecules
+from heedful.data.molecules.table import MoleculeTable
 from heedful.data.texts import TextColumns, Texts
 from heedful.errors import DataError, OptionError
 from heedful.models.config import OneOf
+from heedful.tasks.readers.base import Part, Rows
 from heedful.tasks.readers.texts import TextData, TextReader
 
 
@@ -94,21 +97,27 @@ class MoleculeReader(TextReader):
         parse_smiles(smiles, lambda message: DataError(f"{name}: {message}"))
         return smiles
 
+    def read_files(self, paths: Sequence[str], data: Any, part: Part) -> MoleculeTable:
+        return MoleculeTable.of(super().read_files(paths, data, part))
+
+    def from_rows(self, rows: Rows, data: Any, name: str) -> MoleculeTable:
+        return MoleculeTable.of(super().from_rows(rows, data, name))
+
     def split(self, train: Texts, data: Any) -> tuple[Texts, Texts]:
         """Divide the training table; by default a share is split off for validation."""
         if not data.has_test:
-            return super().split(train, data)
+            chosen, valid = super().split(train, data)
+            return MoleculeTable.of(chosen), MoleculeTable.of(valid)
         parts = self._parts(train, data)
         valid = _take(train, parts.valid, "validation part of")
         chosen = _take(train, parts.train, "training part of")
-        return Texts(chosen.rows, chosen.name, train.skipped), valid
+        return replace(chosen, skipped=train.skipped), valid
 
     def read_test(self, values: Sequence[str] | None, data: Any) -> Dataset:
         """Read test files; without them the test part of the training table."""
         if values or not data.has_test:
             return super().read_test(values, data)
         whole = self.read_files(data.train, data, "train")
-        assert isinstance(whole, Texts)
         return _take(whole, self._parts(whole, data).test, "test part of")
 
     def _parts(self, table: Texts, data: Any) -> Split:
@@ -165,9 +174,9 @@ def _filled(split: Split, where: str) -> Split:
     return split
 
 
-def _take(table: Texts, rows: Sequence[int], what: str) -> Texts:
+def _take(table: Texts, rows: Sequence[int], what: str) -> MoleculeTable:
     if not rows:
         raise OptionError(
             f"the {what} {table.name} is empty; divide the data otherwise, or give --test"
         )
-    return Texts([table.rows[row] for row in rows], f"{what} {table.name}")
+    return MoleculeTable([table.rows[row] for row in rows], f"{what} {table.name}")
