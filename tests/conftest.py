@@ -42,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     logging.getLogger("heedful.ops.jit.kernel").setLevel(logging.WARNING)
     # Started in the background by a script, tests would hand on to every command they start that Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):  # the same of nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     if importlib.util.find_spec("triton") is None:  # there is none outside Linux

@@ -262,9 +262,9 @@ def test_a_signal_that_is_ignored_stays_ignored(server: CommandServer, tmp_path:
 
 
 def test_before_the_first_step_nothing_is_written(server: CommandServer, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "texts.tsv")
-    command = server.start(tmp_path, *LONG)
-    with (tmp_path / "texts.tsv").open("w"):  # the command has begun to read
+    os.mkfifo(tmp_path / "settings.toml")
+    command = server.start(tmp_path, *LONG, "--config", "settings.toml")
+    with (tmp_path / "settings.toml").open("w"):  # the command has begun to read
         command.send(signal.SIGINT)
         assert command.wait() == 130
     assert "interrupted" in command.stderr
