@@ -126,7 +126,7 @@ def test_damaged_weights_are_not_averaged(run: Path) -> None:
 
 def test_damaged_metrics_are_named(finished: Path) -> None:
     (finished / "metrics.jsonl").write_text("{")
-    with pytest.raises(RunError, match="metrics.jsonl is damaged .*; copy the run folder again"):
+    with pytest.raises(RunError, match="metrics.jsonl, line 1: damaged or truncated"):
         train(finished, resume=True)
 
 

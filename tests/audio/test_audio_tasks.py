@@ -21,7 +21,8 @@ from heedful.inputs.frames_config import AugmentConfig, FeaturesConfig, FrameInp
 from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
 from heedful.tasks.table import TASKS
 from heedful.training.events import Progress, Started
-from heedful.training.loop import FEATURES, train_model
+from heedful.training.loop import train_model
+from heedful.training.state import FEATURES
 from tests.audio.sounds import RATE, chirp, tone, write, write_table
 from tests.cli.conftest import run_command
 

@@ -115,7 +115,8 @@ def test_rows_train_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_every_encoder_serves(kind: str, tmp_path: Path) -> None:
     write_folder(tmp_path / "train", 4)
-    size = {"width": 8} if kind in ("attention", "transformer") else {"hidden": 8}
+    has_width = ("attention", "transformer", "gat", "gatv2", "graph-transformer")
+    size = {"width": 8} if kind in has_width else {"hidden": 8}
     training = {**SMALL["training"], "epochs": 1}
     model = trained(
         tmp_path, encoder={"kind": kind, **size}, training=training, pooling={"heads": 1}

@@ -48,6 +48,8 @@ VALUES: dict[str, list[Any]] = {
     "attention_dropout": [0.0, 0.5],
     "activation_dropout": [0.0, 0.5],
     "max_length": [5, 9],
+    "window_after": [None, 0, 2],
+    "global_positions": [0, 1, 2],
 }
 LENGTHS = torch.tensor([5, 2, 4])
 
@@ -177,8 +179,8 @@ def test_every_value_of_every_field_does_something(kind: str, name: str) -> None
     seen = []
     for value in values:
         options: dict[str, Any] = {name: value}
-        if name == "window":
-            options["mask"] = "window"
+        if name in ("window", "window_after", "global_positions"):
+            options = {"mask": "window", "window": 1, **options}
         if name == "mask":
             options["window"] = 1
         if name == "max_length":

@@ -212,7 +212,7 @@ def test_cells_are_told_apart_by_row_and_column(kind: str, positions: str) -> No
 
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_a_class_token_is_refused_where_nothing_reads_it(kind: str) -> None:
-    if kind in ("transformer", "attention", "lstm+attention"):
+    if kind in ("transformer", "attention", "lstm+attention", "gat", "gatv2", "graph-transformer"):
         values = encoder(kind, Grid(5, 6, prefix=1))(inputs(31), torch.tensor([31, 31])).values
         assert values.shape[1] == 31
     else:

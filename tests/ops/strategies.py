@@ -69,6 +69,8 @@ def single_masks(draw: st.DrawFn, queries: int, keys: int) -> Mask:
             size = draw(st.integers(1, 3))
             shift = draw(st.integers(0, size - 1))
             return masks.GridTiles(draw(grids(max(queries, keys))), size, shift)
+        case "global":
+            return masks.Global(draw(st.integers(0, 3)), draw(st.none() | st.integers(0, 3)))
         case "dense":
             shape = draw(
                 st.sampled_from(

@@ -22,7 +22,7 @@ from heedful.errors import DivergedError, OptionError
 from heedful.inputs.pieces import Pieces
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
-from heedful.training import loop
+from heedful.training import loop, state
 from heedful.training.checkpoint_manager import CheckpointManager
 from heedful.training.events import Finished, Progress, Started, Validated
 from heedful.training.validation import Validation
@@ -145,15 +145,15 @@ def training(config: TranslationConfig, patch: pytest.MonkeyPatch, run: Path) ->
     """Everything but the time that a training takes: its events, weights, checkpoints, settings."""
     seen: list[object] = []
     scripted = iter(SCRIPT if config.training.epochs == 4 else SCRIPT[:2] + SCRIPT[-1:])
-    real_save, real_fabric = CheckpointManager.save_state, loop.build_fabric
+    real_save, real_fabric = CheckpointManager.save_state, state.build_fabric
     patch.setattr(loop, "validate", lambda *_: Validation(next(scripted), []))
-    patch.setattr(loop, "set_threads", seen.append)
-    patch.setattr(loop, "keep_freed_memory", lambda: seen.append("memory"))
+    patch.setattr(state, "set_threads", seen.append)
+    patch.setattr(state, "keep_freed_memory", lambda: seen.append("memory"))
     patch.setattr(
         CheckpointManager, "save_state", lambda *all: seen.append("saved") or real_save(*all)
     )
     patch.setattr(
-        loop, "build_fabric", lambda all: seen.append(all.accelerator) or real_fabric(all)
+        state, "build_fabric", lambda all: seen.append(all.accelerator) or real_fabric(all)
     )
     for event in loop.train_model(TRANSLATE, config, PAIRS, PAIRS, run):
         match event:

@@ -347,7 +347,8 @@ class HeadAnswer(Answer[Prediction]):
         is_finite = scores.isfinite().flatten(2 if self.per_position else 1).all(-1)
         if self.per_position:
             positions = torch.arange(is_finite.shape[1], device=is_finite.device)
-            is_finite = (is_finite | (positions >= batch.lengths[:, None])).all(-1)
+            lengths = model.members[0].lengths(batch)
+            is_finite = (is_finite | (positions >= lengths[:, None])).all(-1)
         if not is_finite.all():
             raise NonFiniteError(int(is_finite.logical_not().nonzero()[0]))
         return scores

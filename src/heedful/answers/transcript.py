@@ -35,11 +35,12 @@ from heedful.decode.ctc import align_labels, best_path, ctc_loss, minimum_frames
 from heedful.decode.ctc_beam import prefix_beam_search
 from heedful.decode.ctc_prefix import CTCPrefixes
 from heedful.decode.joint import CTCRescorer
-from heedful.errors import OptionError, unknown_choice
+from heedful.errors import NonFiniteError, OptionError, unknown_choice
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder, States
 from heedful.models.heads import PositionHead
 from heedful.models.transcriber import Transcriber
+from heedful.ops.finite import all_finite
 
 Timestamps = Literal["auto", "ctc", "attention"]
 TIMESTAMPS: Final = get_args(Timestamps)
@@ -231,6 +232,7 @@ class TranscribedText(TextAnswer[Transcript]):
         ctc_weight, timestamps = search.pop("ctc_weight", None), search.pop("timestamps", None)
         beam, length_penalty, nbest = self._beam(**search)
         states = model.states(batch)
+        _check_finite(states)
         scores = model.ctc_log_probabilities(states) if model.has_ctc else None
         if model.decoder is None:
             assert scores is not None
@@ -239,6 +241,9 @@ class TranscribedText(TextAnswer[Transcript]):
             weight = self.decoding.ctc_weight if ctc_weight is None else ctc_weight
             beam_options = (beam, length_penalty, nbest)
             found = self._search_decoder(model, states, scores, weight, beam_options)
+        for row, each in enumerate(found):
+            if not each:  # no token had a finite probability
+                raise NonFiniteError(row)
         transcripts = [Transcript(tuple(map(self._candidate, each))) for each in found]
         if timestamps is None:
             return transcripts
@@ -394,3 +399,11 @@ def _confusions(metrics: TranscriptScores) -> Rows:
     return rows + [
         [each.reference, each.predicted, f"{each.count:,}"] for each in metrics.confusions
     ]
+
+
+def _check_finite(states: States) -> None:
+    """Raise NonFiniteError for a recording whose states hold NaN or infinity."""
+    if all_finite(states.values):
+        return
+    is_finite = states.values.isfinite().flatten(1).all(1)  # padding is zero
+    raise NonFiniteError(int(is_finite.logical_not().nonzero()[0]))

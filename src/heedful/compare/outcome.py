@@ -85,6 +85,7 @@ def outcome_from_dict(values: dict[str, Any]) -> Outcome:
     """Deserialize the result of `Outcome.to_dict`, also after JSON.
 
     >>> one = Outcome(contender="lstm", seed=0, fraction=1.0, latency={8: 0.1}, memory=Memory(before=1, peak=3))
+    >>> import json
     >>> outcome_from_dict(json.loads(json.dumps(one.to_dict()))) == one
     True
     """

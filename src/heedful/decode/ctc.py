@@ -62,6 +62,7 @@ def ctc_loss(
     Raises:
         ShapeError: the log-probabilities are not (batch, frames, symbols), or the other shapes do not agree.
 
+    >>> import torch
     >>> uniform = torch.full((1, 2, 3), 1 / 3).log()
     >>> loss = ctc_loss(uniform, torch.tensor([2]), torch.tensor([[1]]), torch.tensor([1]), blank=0)
     >>> round(float((-loss).exp() * 9))

@@ -20,6 +20,7 @@ from heedful.inputs.base import EmbeddedInput
 from heedful.models.config import Section
 from heedful.models.encoders.patches import PatchBatch, PatchesConfig, PatchFeatures, grid_of
 from heedful.ops.grid import Grid
+from heedful.strict_json import to_strict_json
 
 
 class AugmentationConfig(Section):
@@ -134,7 +135,7 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
         return cls._of(config, statistics)
 
     def save(self, folder: Path) -> None:
-        text = json.dumps(asdict(self.statistics))
+        text = to_strict_json(asdict(self.statistics))
         (folder / IMAGES).write_text(text + "\n", encoding="utf-8", newline="\n")
 
     @property

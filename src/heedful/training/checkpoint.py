@@ -55,7 +55,7 @@ class Origin:
 
     def to_metadata(self) -> dict[str, str]:
         """Serialize to strings, for a safetensors file."""
-        return {"config": json.dumps(self.config), "data": str(self.data)}
+        return {"config": to_strict_json(self.config), "data": str(self.data)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:

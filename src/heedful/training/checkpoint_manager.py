@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from dataclasses import asdict, dataclass
@@ -79,7 +78,7 @@ class CheckpointManager:
         Until `reopened`, a process that is killed leaves a run for which this is repeated.
         """
         self.continuation.parent.mkdir(exist_ok=True)
-        run_folder.write_text(self.continuation, json.dumps(asdict(origin)) + "\n")
+        run_folder.write_text(self.continuation, to_strict_json(asdict(origin)) + "\n")
         trained.answer.save(self.folder)
         self.write_configuration(trained)
         last, finished = self.validated()[-1], self.finished()

@@ -31,7 +31,7 @@ def normalize(values: Features, *, variance: bool = True) -> Features:
 def normalize_sliding(values: Features, window: int, *, variance: bool = True) -> Features:
     """Normalize each frame by the `window` frames around it; at the edges the window is moved inside, as in Kaldi.
 
-    >>> normalize_sliding(np.array([[1.0], [3.0], [9.0]], np.float32), 5).round(2)[:, 0].tolist()
+    >>> normalize_sliding(np.array([[1.0], [3.0], [9.0]], np.float32), 5).astype(float).round(2)[:, 0].tolist()
     [-0.98, -0.39, 1.37]
     """
     frames = len(values)

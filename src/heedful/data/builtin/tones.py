@@ -86,7 +86,7 @@ def build(
 
     >>> corpus = build(train_size=1, valid_size=1, test_size=1)
     >>> corpus.recordings("train", "text", Framing()).answers
-    ['middle high middle low']
+    ['middle low high high']
     """
     rng = np.random.default_rng(seed)
     train, valid, test = (

@@ -115,6 +115,7 @@ class AudioReader(Reader):
     """
 
     reads_lines = False
+    reads_folders = True
     train_hint = "--train FOLDER, FILE.csv, or --train builtin:tones"
     test_hint = "a folder or a table"
     input_hint = "the name of a recording, or an array of samples"
