@@ -27,7 +27,7 @@ if not torch.cuda.is_available():
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
-ON_ONE_THREAD = ("tests/cli/", "tests/compare/", "tests/tasks/", "tests/train/")
+ON_ONE_THREAD = ("tests/attack/", "tests/cli/", "tests/compare/", "tests/tasks/", "tests/train/")
 
 # The same examples in every run, so that a red test is about the change at hand;
 # `--hypothesis-profile=explore` looks further with fresh ones.
@@ -42,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     logging.getLogger("heedful.ops.jit.kernel").setLevel(logging.WARNING)
     # Started in the background by a script, tests would hand on to every command they start that Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):  # the same of nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     if importlib.util.find_spec("triton") is None:  # there is none outside Linux

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from heedful import run_folder
-from heedful.answers.text import Generated
+from heedful.answers.text_base import Generated
 from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
-from heedful.errors import DataError, OptionError, nearest, unknown_choice
+from heedful.data.preparation import reporting_preparation
+from heedful.errors import DataError, OptionError, StoppedError, nearest, unknown_choice
 from heedful.explore.explain import Explanation
 from heedful.explore.explain import explain as explain_prediction
 from heedful.explore.run_report import write_report
@@ -21,8 +23,12 @@ from heedful.tasks.options import GivenOptions
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
-from heedful.training.events import Event, Started
-from heedful.training.loop import train_model
+from heedful.training.events import Event, Finished, Started, Stopped
+from heedful.training.loop import never, train_model
+from heedful.training.report_again import finish_again, lacks_only_report
+from heedful.training.staging import recover
+from heedful.training.state import FEATURES
+from heedful.training.write_errors import explain_write_errors
 
 Data = Any
 """A path, several paths, rows (one mapping per example), a DataFrame, or a `Dataset`."""
@@ -156,6 +162,7 @@ def train(
     overwrite: bool = False,
     init_from: str | Path | None = None,
     progress: Callable[[Event], object] | None = None,
+    stop: Callable[[], bool] = never,
     **settings: Any,
 ) -> TrainedModel:
     """Train a model, save it to the run folder `out`, and return it.
@@ -171,11 +178,17 @@ def train(
         init_from: the folder of a trained run of this task, whose weights and settings are the start; new words and
             labels are added to its own.
         progress: called with each event of `heedful.training.events`.
+        stop: called after each step; once it returns True, as `threading.Event().is_set` does when another thread or
+            a signal handler has set it, a checkpoint is saved and StoppedError is raised.
         settings: options of `heedful train` (`encoder="lstm"`, `text="review"`), and configuration sections
             (`training={"epochs": 3}`).
 
+    No signal handler is installed: Ctrl-C raises KeyboardInterrupt at once, and `resume` goes on from the last
+    checkpoint, at most `training.checkpoint_minutes` old.
+
     Raises: OptionError for an unknown task, setting or value, with the nearest one; DataError for invalid data;
-        RunError if `out` is in use.
+        RunError if `out` is in use; DivergedError for a loss, gradient or weights that are not finite, see
+        `heedful.training.loop.train_model`; StoppedError as `stop` says.
 
     >>> import tempfile
     >>> rows = [{"text": "good film", "label": "yes"}, {"text": "bad film", "label": "no"}] * 12
@@ -190,15 +203,18 @@ def train(
         raise unknown_choice("task", task, TASKS)
     base = {} if init_from is None else TASKS[task].load_config(init_from).model_dump(mode="json")
     config = _configuration(TASKS[task], train, valid, settings, base)
+    recover(Path(out))
     if not resume:
         run_folder.check_free(out, overwrite=overwrite)
-    data = _training_data(TASKS[task], config.data, train, valid)
+    with reporting_preparation(progress):
+        data = _training_data(TASKS[task], config.data, train, valid)
     return fit(
         TASKS[task],
         config,
         *data,
         out,
         progress=progress,
+        stop=stop,
         resume=resume,
         overwrite=overwrite,
         initial=None if init_from is None else TASKS[task].load_initial(config, init_from),
@@ -213,6 +229,7 @@ def fit(
     out: str | Path,
     *,
     progress: Callable[[Event], object] | None = None,
+    stop: Callable[[], bool] = never,
     resume: bool = False,
     overwrite: bool = False,
     initial: Predictor | None = None,
@@ -226,22 +243,49 @@ def fit(
         valid: the validation data, which select the best weights.
         out: the run folder.
         progress: called with each event.
+        stop: as for `heedful.train`.
         resume: resume the run in `out`.
         overwrite: replace the run in `out`.
         initial: a trained model whose weights the training starts from.
 
-    Raises: see `heedful.training.loop.train_model`.
+    Raises: see `heedful.training.loop.train_model`; StoppedError as `stop` says.
     """
-    for event in train_model(
-        task, config, train, valid, out, resume=resume, overwrite=overwrite, initial=initial
-    ):
+    out = Path(out)
+    with reporting_preparation(progress):
+        if resume and lacks_only_report(task, out, config):
+            events = finish_again(task, out, train, valid)
+        else:
+            events = train_model(
+                task,
+                config,
+                train,
+                valid,
+                out,
+                resume=resume,
+                overwrite=overwrite,
+                initial=initial,
+                stop=stop,
+            )
+        # closed at once after an error, so that the folder does not stay locked
+        with contextlib.closing(events):  # type: ignore[type-var]
+            for event in events:
+                _handle(event, out, train, valid)
+                if progress is not None:
+                    progress(event)
+                if isinstance(event, Stopped):
+                    raise StoppedError(
+                        f"training was asked to stop and did, after step {event.step:,}; resume the run in {out}"
+                    )
+    return load(out)
+
+
+def _handle(event: Event, out: Path, train: Dataset, valid: Dataset) -> None:
+    """Write the files of a run that are not its model: the skipped rows at the start, the report at the end."""
+    with explain_write_errors(out):
         if isinstance(event, Started):
-            run_folder.write_skipped(Path(out), [*train.skipped, *valid.skipped])
-        if progress is not None:
-            progress(event)
-    trained = load(out)
-    write_report(trained.predictor, Path(out), valid)
-    return trained
+            run_folder.write_skipped(out, [*train.skipped, *valid.skipped])
+        if isinstance(event, Finished):
+            write_report(load(out).predictor, out, valid.cached_in(out.parent / FEATURES))
 
 
 def _configuration(

@@ -11,16 +11,29 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from heedful.errors import OptionError, nearest, unknown_choice
+from heedful.errors import (
+    OptionError,
+    RunError,
+    count,
+    listed,
+    nearest,
+    shown,
+    unknown_choice,
+    unquoted,
+)
 from heedful.models.config import choices_of
+from heedful.stored_files import TOML_BYTES, decode_stored, parse_toml
 
 Configuration = TypeVar("Configuration", bound=BaseModel)
 Values = dict[str, Any]
+
+MISTAKES: Final = 10
+"""Mistakes of a configuration that one message lists."""
 
 
 def read_toml(path: str | Path) -> Values:
@@ -35,16 +48,25 @@ def read_toml(path: str | Path) -> Values:
     ...     read_toml(path)
     {'decoding': {'beam': 2}}
     """
+    return read_toml_lines(path)[0]
+
+
+def read_toml_lines(path: str | Path) -> tuple[Values, list[str]]:
+    """Read a TOML file, once: its values as `read_toml`, and its lines for `locate_key`.
+
+    Raises: OptionError as `read_toml`.
+    """
     path = Path(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = decode_stored(file.read(TOML_BYTES + 1), path, TOML_BYTES)
+        return parse_toml(text), text.splitlines()
     except FileNotFoundError:
-        raise OptionError(f"configuration file {str(path)!r} does not exist") from None
+        raise OptionError(f"configuration file {shown(str(path))} does not exist") from None
     except OSError as error:
-        raise OptionError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise OptionError(f"{path}, line {line}: not valid UTF-8; save the file as UTF-8") from None
+        raise OptionError(f"{unquoted(path)}: cannot be read ({error.strerror})") from None
+    except RunError as error:
+        raise OptionError(str(error)) from None
     except tomllib.TOMLDecodeError as error:
         raise OptionError(_syntax_message(path, str(error))) from None
 
@@ -65,8 +87,7 @@ def read_configuration(
     >>> config.beam, config.chunk, config.length_penalty
     (8, 64, 1.0)
     """
-    values = read_toml(path)
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    values, lines = read_toml_lines(path)
     overridden = apply_overrides(kind, values, overrides)
     return build(kind, overridden, where=lambda keys: locate_key(path, lines, keys))
 
@@ -89,13 +110,15 @@ def apply_overrides(
         name, equals, text = override.partition("=")
         keys = [part.strip() for part in name.split(".")]
         if not equals or not all(keys):
-            raise OptionError(f"override {override!r} is malformed; write section.key=value")
+            raise OptionError(f"override {shown(override)} is malformed; write section.key=value")
         _check_names(kind, keys)
         section = result
         for key in keys[:-1]:
             section = section.setdefault(key, {})
             if not isinstance(section, dict):
-                raise OptionError(f"override {override!r}: {key!r} is a value, not a section")
+                raise OptionError(
+                    f"override {shown(override)}: {shown(key)} is a value, not a section"
+                )
         section[keys[-1]] = _read_value(text.strip())
     return result
 
@@ -118,7 +141,10 @@ def build(kind: type[Configuration], values: Mapping[str, Any], where: Any = Non
     try:
         return kind.model_validate(_with_tags(kind, values))
     except ValidationError as error:
-        messages = [_error_message(kind, detail, where) for detail in error.errors()]
+        details = error.errors()
+        messages = [_error_message(kind, detail, where) for detail in details[:MISTAKES]]
+        if len(details) > MISTAKES:
+            messages.append(f"and {count(len(details) - MISTAKES, 'more mistake')}")
         raise OptionError("\n".join(dict.fromkeys(messages))) from None
 
 
@@ -197,7 +223,7 @@ def _copy(values: Mapping[str, Any]) -> Values:
 
 def _read_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 
@@ -245,7 +271,7 @@ def _unknown_key(sections: str, key: str, kind: type[BaseModel], choices: list[s
         suggestion = f"{sections}{near}" if near else next(iter(elsewhere), None)
         hint = f"; did you mean '{suggestion}'?" if suggestion else "."
     noun = "section or key" if not sections else "key"
-    return f"unknown {noun} '{sections}{key}'{hint} The choices are: {', '.join(choices)}."
+    return f"unknown {noun} {shown(f'{sections}{key}')}{hint} The choices are: {listed(choices)}."
 
 
 def settings_of_key(kind: type[BaseModel], key: str) -> dict[str, tuple[Any, ...]]:
@@ -295,9 +321,10 @@ def _error_message(kind: type[BaseModel], detail: Any, where: Any) -> str:
         return start + _unknown_key(section, str(keys[-1]), kind, names)
     got = detail.get("input")
     message = detail["msg"].removeprefix("Value error, ")
-    is_shown = isinstance(got, (dict, BaseModel)) or repr(got) in message
-    shown = "" if is_shown else f" (got {got!r})"
-    return f"{start}{name}: {message}{shown}" if name else f"{start}{message}"
+    quoted = shown(got)
+    is_shown = isinstance(got, (dict, BaseModel)) or quoted in message
+    ending = "" if is_shown else f" (got {quoted})"
+    return f"{start}{unquoted(name)}: {message}{ending}" if name else f"{start}{message}"
 
 
 def _tags(kind: type[BaseModel]) -> tuple[Any, ...]:

@@ -7,22 +7,39 @@ change of the contents; older formats can still be loaded (see `heedful.tasks.up
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from heedful.errors import RunError
+from heedful.atomic_files import is_partial, write_bytes
+from heedful.atomic_files import write_text as write_text
+from heedful.errors import RunError, shown
+from heedful.run_lock import LOCK
+from heedful.stored_files import JsonError, check_stored, parse_json, read_json_lines, read_stored
 
 MARKER = "heedful.json"
 CONFIGURATION = "config.toml"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 SKIPPED = "skipped.txt"
+REPORT = "report.html"
+STAGED = ".heedful.new"
+"""Subfolder in which a run is made, until its training can take the first step."""
+DIGEST = "digest"
+"""Key of the metadata of a safetensors file: the digest of its tensors and its other metadata."""
+
+COPY_AGAIN = "copy the run folder again, resume its training or retrain"
+
+MARKER_BYTES = 2**20
+"""Maximum size of the marker file."""
 
 FORMAT = 2
 """Format that is written; formats from 1 on can be read."""
@@ -40,10 +57,19 @@ def create(folder: str | Path, task: str) -> Path:
     return folder
 
 
+def entries(folder: Path) -> list[Path]:
+    """Return what a folder holds besides what a process left that was killed before a run was complete."""
+    return [
+        each
+        for each in folder.iterdir()
+        if each.name not in (LOCK, STAGED) and not is_partial(each)
+    ]
+
+
 def is_run(folder: Path) -> bool:
     """Return whether a folder has the marker file of a run of any format."""
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker = parse_json(read_stored(folder / MARKER, MARKER_BYTES))
     except (OSError, ValueError):
         return False
     return isinstance(marker, dict) and "task" in marker
@@ -55,7 +81,7 @@ def check_free(folder: str | Path, *, overwrite: bool = False) -> None:
     Raises: RunError otherwise; the file system is not modified.
     """
     folder = Path(folder)
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and not entries(folder):
         return
     if overwrite and folder.exists():
         if is_run(folder):
@@ -82,7 +108,7 @@ def check(folder: str | Path, task: str) -> Path:
     """
     got = read_task(folder)
     if got != task:
-        raise RunError(f"{folder} is a run of the task {got!r}; expected {task!r}")
+        raise RunError(f"{folder} is a run of the task {shown(got)}; expected {task!r}")
     return Path(folder)
 
 
@@ -114,13 +140,13 @@ def _read_marker(folder: str | Path) -> tuple[str, int]:
             f"{folder} is not a run folder: it has no {MARKER}; give the folder that training wrote to (--out)"
         )
     try:
-        content = json.loads(marker.read_text(encoding="utf-8"))
+        content = parse_json(read_stored(marker, MARKER_BYTES))
         task, format_number = str(content["task"]), content["format"]
-    except (ValueError, KeyError, TypeError):
+    except (JsonError, KeyError, TypeError):
         raise RunError(f"{marker} is corrupt; copy the folder again or retrain") from None
     if format_number not in range(1, FORMAT + 1):
         raise RunError(
-            f"{folder} has format {format_number}, but this version of Heedful reads formats 1 to {FORMAT}; "
+            f"{folder} has format {shown(format_number)}, but this version of Heedful reads formats 1 to {FORMAT}; "
             "use the version that wrote it"
         )
     return task, format_number
@@ -132,54 +158,93 @@ def write_skipped(folder: Path, rows: Sequence[str]) -> None:
         write_text(folder / SKIPPED, "".join(f"{row}\n" for row in dict.fromkeys(rows)))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically: a killed process leaves the old content or the new."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors as safetensors, atomically; tensors that share memory are copied."""
+    """Write tensors as safetensors, atomically and with a digest; tensors that share memory are copied."""
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, save(copies, metadata=dict(metadata or {})))
+    values = dict(metadata or {})
+    write_bytes(path, save(copies, metadata={**values, DIGEST: _digest(copies, values)}))
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata of a safetensors file.
+def configuration_file(folder: Path) -> Path:
+    """Return the configuration file of a run folder.
+
+    Raises: RunError for a file that is missing, a pipe or a device, or a link out of the folder.
+    """
+    path = folder / CONFIGURATION
+    if not path.exists():
+        raise RunError(f"{path} is missing; copy the run folder again or retrain")
+    check_stored(path)
+    return path
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the events of metrics.jsonl, oldest first.
+
+    Raises: RunError for a file that is missing, damaged or cut off, naming the line.
+    """
+    path = folder / METRICS
+    events = list(read_json_lines(path))
+    for number, event in enumerate(events, start=1):
+        if not isinstance(event.get("event"), str):
+            raise RunError(f"{path}, line {number}: expected a JSON object with the key 'event'")
+    return events
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read the names and shapes of the tensors of a safetensors file, without the tensors.
 
     Raises: RunError, see `read_tensors`.
     """
-    with _reading(path), safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
+    with _reading(path, f"; {COPY_AGAIN}"), safe_open(path, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_metadata(path: Path, advice: str = f"; {COPY_AGAIN}") -> dict[str, str]:
+    """Read the metadata of a safetensors file; `advice` and errors as of `read_tensors`."""
+    return _split_metadata(path, advice)[0]
+
+
+def _split_metadata(path: Path, advice: str) -> tuple[dict[str, str], str | None]:
+    """Read the metadata of a safetensors file and its digest; files of older versions have none."""
+    with _reading(path, advice), safe_open(path, framework="pt") as file:
+        metadata = dict(file.metadata() or {})
+    return metadata, metadata.pop(DIGEST, None)
+
+
+def read_tensors(
+    path: Path, advice: str = f"; {COPY_AGAIN}"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata from safetensors.
 
-    Raises: RunError for a missing, truncated or corrupt file.
+    `advice` ends the message of an error.
+
+    Raises: RunError for a missing, truncated or corrupt file, also one in which a bit is not as it was written.
     """
-    metadata = read_metadata(path)
-    with _reading(path):
-        return load_file(path), metadata
+    metadata, written = _split_metadata(path, advice)
+    with _reading(path, advice):
+        tensors = load_file(path)
+        if written is not None and written != _digest(tensors, metadata):
+            raise ValueError("its content is not what was written: the digests differ")
+    return tensors, metadata
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 digest of metadata and of tensors with their names, types and shapes."""
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    advice = "copy the run folder again, resume its training or retrain"
+def _reading(path: Path, advice: str) -> Iterator[None]:
     if not path.exists():
-        raise RunError(f"{path} is missing; {advice}")
+        raise RunError(f"{path} is missing{advice}")
+    check_stored(path)
     try:
         yield
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is truncated or corrupt ({error}); {advice}") from None
+        raise RunError(f"{path} is truncated or corrupt ({error}){advice}") from None

@@ -247,11 +247,11 @@ WRONG_INPUTS: list[tuple[str, Any, str]] = [
     ("translate", {"target": "a"}, "input 2: there is no column 'source'"),
     ("tag", 3, r"input 2 is 3 \(int\); expected a list of tokens, or a text"),
     ("tag", ["a", 1], r"input 2 is \['a', 1\] \(list\); expected a list of tokens"),
-    ("tag", {"words": ["a"]}, "input 2 has no 'tokens'; its keys are .'words'."),
+    ("tag", {"words": ["a"]}, "input 2 has no 'tokens'; its keys are words."),
     ("tag", {"tokens": "a saw"}, "input 2: 'tokens' is 'a saw'; expected a list of strings"),
     ("classify-series", None, r"input 2 is None \(NoneType\); expected an array or a list of numbers"),
     ("classify-series", ["a"], r"input 2 is \['a'\] \(list\); expected an array"),
-    ("classify-series", {"x": [1]}, "input 2 has no 'values'; its keys are .'x'."),
+    ("classify-series", {"x": [1]}, "input 2 has no 'values'; its keys are x."),
     ("classify-series", {"values": 1}, "input 2: 'values' is 1; expected a list of numbers"),
     ("classify-series", [], r"input 2: the series has shape \(0, 1\)"),
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from tests.architecture.sources import ROOT, imports, source_files
 # Where the name that is imported is not the name that is installed.
 DISTRIBUTIONS = {
     "babel": "babel",
+    "PIL": "pillow",
     "lightning_fabric": "lightning-fabric",
     "lightning": "lightning",
 }
@@ -102,8 +103,10 @@ def test_the_site_needs_what_its_extra_brings() -> None:
     assert used_by_the_site() == extras()["docs"]
 
 
-def test_dev_brings_the_site() -> None:
-    assert "heedful[docs]" in project()["optional-dependencies"]["dev"]
+def test_dev_brings_every_extra_that_the_tests_need() -> None:
+    """Of the contenders of `bench` and of `gpu`, `dev` names those that the tests need by themselves."""
+    extras = ",".join(sorted(set(project()["optional-dependencies"]) - {"bench", "dev", "gpu"}))
+    assert f"heedful[{extras}]" in project()["optional-dependencies"]["dev"]
 
 
 def test_torch_is_a_range() -> None:

@@ -9,18 +9,27 @@ import pytest
 
 from tests.architecture.sources import PACKAGE, dotted, imports, label, source_files
 
-BELOW_INPUTS = {"errors", "ops", "nn", "models", "decode", "data", "config", "run_folder"}
+FILES = {"atomic_files", "run_folder", "run_lock", "stored_files", "strict_json"}
+BELOW_INPUTS = {"errors", "ops", "nn", "models", "decode", "data", "config", *FILES}
 BELOW_TASKS = BELOW_INPUTS | {"inputs", "answers"}
 MAY_IMPORT = {
     "errors": set(),
+    # How numbers are written to files and pipes.
+    "strict_json": set(),
+    # A process for a measurement or a training, and the pipes between.
+    "worker_process": {"errors", "strict_json"},
     "ops": {"errors"},
     "nn": {"errors", "ops"},
     "models": {"errors", "ops", "nn"},
     "decode": {"errors", "ops", "nn", "models"},
-    "data": {"errors"},
+    # Files that may come from strangers.
+    "stored_files": {"errors"},
+    "data": {"errors", "atomic_files", "stored_files", "strict_json"},
     # Used by inputs and above.
-    "config": {"errors", "models"},
-    "run_folder": {"errors"},
+    "config": {"errors", "models", "stored_files"},
+    "atomic_files": {"errors"},
+    "run_lock": {"errors"},
+    "run_folder": {"errors", "atomic_files", "run_lock", "stored_files"},
     "inputs": BELOW_INPUTS,
     # The target of a generated text is encoded with the vocabulary of its source.
     "answers": BELOW_INPUTS | {"inputs"},
@@ -28,12 +37,13 @@ MAY_IMPORT = {
     "training": BELOW_TASKS | {"tasks"},
     "explore": BELOW_TASKS | {"tasks"},
     # Measures what the library computes, from single calls to a model's training step.
-    "bench": {"errors", "ops", "nn", "models"},
+    "bench": {"errors", "worker_process", "ops", "nn", "models"},
     # Measures what encoders can and cannot do, with the clock and the number formats of bench.
     "probe": {"errors", "ops", "nn", "models", "config", "bench"},
     # Trains each contender and draws what it came to.
     "compare": BELOW_TASKS | {"tasks", "training", "explore"},
-    "cli": BELOW_TASKS | {"api", "tasks", "training", "explore", "bench", "compare", "probe"},
+    "cli": BELOW_TASKS
+    | {"api", "tasks", "training", "explore", "bench", "compare", "probe", "worker_process"},
     # What `heedful.load` and `heedful.train` are; the command is a layer over them.
     "api": BELOW_TASKS | {"tasks", "training", "explore"},
     # Public names of the values that `attend` takes.
@@ -80,7 +90,7 @@ def test_imports_go_down_only() -> None:
 
 
 OPS_LEVELS: tuple[tuple[str, ...], ...] = (
-    ("static", "validate", "blas", "observe", "cells", "double_backward", "constant"),
+    ("static", "validate", "blas", "observe", "cells", "double_backward", "constant", "grid"),
     ("finite", "rows"),
     ("jit",),
     ("csr", "products", "recurrence"),

@@ -86,7 +86,7 @@ def test_names_are_written_once() -> None:
         'Score = Literal["dot", "scaled_dot", "bilinear", "low_rank", "cosine"]',
         'normalizer: Literal["softmax", "sparsemax", "entmax", "relu"] = Field("softmax")',
         'NAMES = ("sinusoidal", "learned", "rotary", "alibi")',
-        'help = "none, window, convolution, ngrams, rnn, lstm or gru."',
+        'help = "none, window, convolution, ngrams, rnn, lstm, gru, attention or transformer."',
         'if norm in {"pre", "post"}: pass',
         'MAKERS = {"relu": relu, "gelu": gelu}',
         'SCORES_OF_MINE = ["dot", "scaled_dot", "bilinear", "additive", "cosine"]',

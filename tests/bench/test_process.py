@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heedful.bench import process
+from heedful import worker_process
 from heedful.bench.process import Doing, run_job
 from heedful.bench.results import Result
 from heedful.bench.settings import Job, Settings
@@ -40,12 +40,7 @@ def test_closing_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__(*args, **options)
             started.append(self)
 
-    monkeypatch.setattr(process.subprocess, "Popen", Remembered)
+    monkeypatch.setattr(worker_process.subprocess, "Popen", Remembered)
     with contextlib.closing(run_job(Job("additive", ({},), SETTINGS), os.environ)) as events:
         next(events)
     assert started[0].returncode is not None
-
-
-def test_a_killed_process_is_told() -> None:
-    assert "takes more memory than there is" in process._ended(-9, "")
-    assert "its status was 3" in process._ended(3, "")

@@ -158,6 +158,8 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
     monkeypatch.setitem(builtin.BUILTIN, "dates", lambda seed=0: corpus)
     series = builtin.waves.build(train_size=30, valid_size=8, test_size=5)
     monkeypatch.setitem(builtin.BUILTIN_SERIES, "waves", lambda seed=0: series)
+    audio = builtin.tones.build(train_size=12, valid_size=6, test_size=6)
+    monkeypatch.setitem(builtin.BUILTIN_AUDIO, "tones", lambda seed=0: audio)
     tiny_demo = {**demo.SETTINGS, "model": {"kind": "gru", "embedding": 8, "hidden": 8}}
     tiny_demo["training"] = {"epochs": 1}
     monkeypatch.setattr(demo, "SETTINGS", tiny_demo)

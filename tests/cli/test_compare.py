@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,8 +166,9 @@ def test_every_task_compares(place: Path, args: tuple[str, ...], metric: str) ->
 def test_one_that_fails_does_not_lose_the_others(place: Path) -> None:
     args = ("--encoders", "none,lstm", "--seeds", "1", "--budget", "steps=1", "--out", "report")
     ran = run_command(*COMPARE, *args)
-    assert ran.status == 0
+    assert ran.status == 1
     assert "failed: lstm, seed 0: no memory for this one" in ran.stderr
+    assert re.search(r"^none +\d.*\nlstm +failed +–", ran.stdout, re.MULTILINE)
     assert "no memory for this one" in (place / "report" / "comparison.html").read_text("utf-8")
 
 

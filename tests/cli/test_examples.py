@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import re
 import shlex
 import shutil
+import struct
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from heedful.cli.main import app
@@ -38,6 +44,15 @@ def rows(head: str, *bodies: str) -> list[list[str]]:
     return [head.split(), *([each.split() for each in bodies] * 10)]
 
 
+def png(bright: int, number: int) -> bytes:
+    """Return a picture of 8 × 8 pixels, whose right half or left half is bright."""
+    pixels = np.full((8, 8), number, np.uint8)
+    pixels[:, 4 * bright : 4 * bright + 4] += 200
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
 CONLLU = (
     "1\tdogs\t_\tNOUN\t_\tNumber=Plur\t0\troot\t_\t_\n2\tbark\t_\tVERB\t_\t_\t0\troot\t_\t_\n\n"
     "1\tdog\t_\tNOUN\t_\tNumber=Sing\t0\troot\t_\t_\n\n"
@@ -48,7 +63,15 @@ NUMBERS = table(",", rows("text review target stars", "good good 5 5", "bad bad 
 LONG = "id,t,value,kind\n" + "".join(
     f"{n},{t},{t * n},{('odd', 'even')[n % 2]}\n" for n in range(12) for t in (1, 2)
 )
-FILES = {
+PICTURES = {
+    f"animals/{kind}/{number}.png": png(bright, number)
+    for bright, kind in enumerate(("cat", "dog"))
+    for number in range(10)
+}
+PICTURE_TABLE = "path,kind,width,map\n" + "".join(
+    f"{name},{name.split('/')[1]},{number},{name}\n" for number, name in enumerate(PICTURES)
+)
+FILES: dict[str, str | bytes] = {
     "train.conllu": CONLLU,
     "dev.conllu": CONLLU,
     "train.conll": CONLL,
@@ -56,6 +79,15 @@ FILES = {
     "train.tsv": TEXTS,
     "dev.tsv": TEXTS,
     "questions.csv": table(",", rows("text topic", "who person", "where place")),
+    "toxic.csv": "".join(
+        [
+            "smiles,toxic\n",
+            *(f"{'C' * n}C1{'C' * k}C1,{n % 2}\n" for n in (1, 2, 3, 4) for k in range(1, 16)),
+        ]
+    ),
+    "measured.csv": table(
+        ",", rows("smiles logS", *(f"{'C' * n}O {n / 3:.2f}" for n in range(1, 25)))
+    ),
     "tagged.jsonl": '{"text": "good film", "tags": ["good", "film"]}\n{"text": "bad", "tags": "bad"}\n'
     * 10,
     "train.csv": NUMBERS,
@@ -64,6 +96,8 @@ FILES = {
     "long.csv": LONG,
     "encoders.toml": COMPARED,
     "rare.csv": table(",", rows("text label", *["good no"] * 4, "bad yes")),
+    **PICTURES,
+    "pictures.csv": PICTURE_TABLE,
 }
 
 
@@ -107,22 +141,42 @@ def test_examples_of_other_tasks_run(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, content in FILES.items():
-        Path(name).write_text(content, encoding="utf-8")
+    for name in FILES:
+        write_file(name)
     run_examples(command)
+
+
+def write_file(name: str) -> None:
+    """Write one of `FILES` into the current folder."""
+    path, content = Path(name), FILES[name]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def runs_of_other_tasks() -> None:
     """Train the classifier and the tagger that the examples of predict use."""
     for name in ("train.tsv", "train.conll"):
-        Path(name).write_text(FILES[name], encoding="utf-8")
+        write_file(name)
     Path("new.csv").write_text("text\ngood\n", encoding="utf-8")
+    write_tone(Path("talk.wav"))
     for line in (
         "heedful train classify --train train.tsv --out runs/topics",
         "heedful train tag --train train.conll --valid train.conll --out runs/entities",
+        "heedful train transcribe --train builtin:tones --decoder none --out runs/speech",
     ):
         ran = run_line(line)
         assert ran.status == 0, failure(line, ran.stderr)
+
+
+def write_tone(path: Path) -> None:
+    """Write a second of a tone as a WAV file."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(
+            b"".join(struct.pack("<h", round(9000 * math.sin(0.2 * n))) for n in range(16_000))
+        )
 
 
 def run_examples(command: tuple[str, ...]) -> None:

@@ -186,7 +186,7 @@ def test_a_damaged_vocabulary_is_named(place: Path) -> None:
     train()
     run_folder.write_text(Path("run/vocabulary.json"), '{"format"')
     ran = run_command("predict", "run", "train.csv")
-    assert (ran.status, "the vocabulary is damaged or truncated" in ran.stderr) == (1, True)
+    assert (ran.status, ".json is damaged or truncated" in ran.stderr) == (1, True)
 
 
 def test_label_columns_in_an_encoding_with_bad_rows(place: Path) -> None:

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from heedful.compare.comparison import data_digest, run_all
 from heedful.compare.outcome import Outcome
 from heedful.compare.plan import CompareSection, Job, Plan, make_plan
 from heedful.compare.run import run_job
-from heedful.data.builtin import waves
+from heedful.data.audio.fbank import Framing
+from heedful.data.builtin import tones, waves
 from heedful.data.dataset import Dataset
 from heedful.data.files import Pairs
+from heedful.data.images.dataset import Image, Images
+from heedful.data.images.picture import Picture
 from heedful.data.labelled import Labelled, Sentence
+from heedful.data.molecules.table import MoleculeTable
 from heedful.data.series.windows import sliding_windows
 from heedful.data.texts import Text, Texts
 
@@ -45,11 +50,27 @@ _TEXTS = Texts(
         for n, w in enumerate(["a", "b", "c", "d", "e", "f", "a", "b"])
     ]
 )
+_MOLECULES = MoleculeTable([Text("C" * n + "O" * (n % 2), (str(n % 2),)) for n in range(1, 9)])
 _SENTENCES = Labelled(
     [Sentence((w, "saw", "a"), ("P", "N" if w == "the" else "V", "D")) for w in ["I", "the", "we", "the"] * 3]
 )  # fmt: skip
 _PAIRS = Pairs([f"a {w} saw it" for w in "bcdefg"], [f"ein {w} sah es da" for w in "bcdefg"])
 _WAVES = waves.build(train_size=24, valid_size=1, test_size=1)
+_TONES = tones.build(train_size=16, valid_size=1, test_size=1)
+_FRAMING = Framing(rate=8000)
+AUDIO = {
+    "data": {"rate": 8000},
+    "features": {"bands": 8},
+    "inputs": {"width": 4},
+    "training": {**TRAINING, "batch_tokens": 400},
+}
+
+_IMAGES = Images(
+    [
+        Image(Picture.of(np.full((8, 8), 20 * n, np.uint8), str(n)), (str(n % 2),), None)
+        for n in range(8)
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +101,21 @@ CASES: Mapping[str, Case] = {
     "classify-series": case(_WAVES.with_answers(_WAVES.train, "label")),
     "regress-series": case(_WAVES.with_answers(_WAVES.train, "number")),
     "tag-series": case(_WAVES.with_answers(_WAVES.train, "steps")),
+    "classify-audio": case(_TONES.recordings("train", "label", _FRAMING), AUDIO),
+    "regress-audio": case(_TONES.recordings("train", "number", _FRAMING), AUDIO),
+    "tag-audio": case(_TONES.recordings("train", "frames", _FRAMING), AUDIO),
+    "transcribe": case(
+        _TONES.recordings("train", "text", _FRAMING),
+        {**AUDIO, "vocabulary": {"kind": "word"}, "decoder": {"embedding": 4, "hidden": 4}},
+    ),
     "forecast": case(
         sliding_windows(_WAVES.train, window=6, horizon=1, stride=20), {"data": {"steps": 6}}
     ),
+    "classify-molecules": case(_MOLECULES),
+    "regress-molecules": case(_MOLECULES),
+    "classify-images": case(_IMAGES),
+    "regress-images": case(_IMAGES),
+    "tag-images": case(Images([Image(each.picture, each.answer * 4) for each in _IMAGES.images])),
 }
 
 

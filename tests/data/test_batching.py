@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,6 +14,32 @@ from heedful.errors import OptionError
 LENGTHS = [(random.Random(0).randint(1, 40), random.Random(i).randint(1, 40)) for i in range(500)]
 
 
+Lengths = list[tuple[int, int]]
+
+
+def rows_of(lengths: Lengths, **options: int) -> list[list[int]]:
+    return [batch.tolist() for batch in token_batches(lengths, **options)]
+
+
+def one_pair_at_a_time(
+    lengths: Lengths, *, max_tokens: int, seed: int, epoch: int
+) -> list[list[int]]:
+    """The definition of the batches: shuffle, sort, and fill one batch after the other."""
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths)).tolist()
+    batches: list[list[int]] = []
+    longest = 0
+    for row in sorted(order, key=lambda row: (lengths[row][1], lengths[row][0])):
+        length = max(1, *lengths[row])
+        longest = max(longest, length)
+        if batches and (len(batches[-1]) + 1) * longest <= max_tokens:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+            longest = length
+    return [batches[index] for index in rng.permutation(len(batches)).tolist()]
+
+
 @given(
     lengths=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60),
     max_tokens=st.integers(1, 100),
@@ -21,7 +48,8 @@ LENGTHS = [(random.Random(0).randint(1, 40), random.Random(i).randint(1, 40)) fo
 def test_each_pair_comes_once_and_no_batch_is_too_large(
     lengths: list[tuple[int, int]], max_tokens: int, seed: int
 ) -> None:
-    batches = token_batches(lengths, max_tokens=max_tokens, seed=seed, epoch=0)
+    batches = rows_of(lengths, max_tokens=max_tokens, seed=seed, epoch=0)
+    assert batches == one_pair_at_a_time(lengths, max_tokens=max_tokens, seed=seed, epoch=0)
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
         size = len(batch) * max(max(lengths[index]) for index in batch)
@@ -31,12 +59,20 @@ def test_each_pair_comes_once_and_no_batch_is_too_large(
 
 def test_the_order_is_decided_by_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[list[int]]:
-        return token_batches(LENGTHS, max_tokens=200, seed=seed, epoch=epoch)
+        return rows_of(LENGTHS, max_tokens=200, seed=seed, epoch=epoch)
 
     assert order(1, 2) == order(1, 2)
     assert order(1, 2) != order(1, 3)
     assert order(1, 2) != order(2, 2)
     assert order(1, 2) != order(2, 1)
+
+
+def test_many_pairs_are_batched_as_one_at_a_time() -> None:
+    rng = np.random.default_rng(0)
+    lengths = [tuple(pair) for pair in rng.integers(1, 300, (3000, 2)).tolist()]
+    for budget in (1, 250, 4096):
+        options = {"max_tokens": budget, "seed": 1, "epoch": 2}
+        assert rows_of(lengths, **options) == one_pair_at_a_time(lengths, **options)
 
 
 def test_batches_hold_pairs_of_like_length() -> None:

@@ -231,7 +231,7 @@ def test_subwords_are_learned_and_saved(tmp_path: Path, kind: str) -> None:
     assert again.tokenize("Newest low") == tokenizer.tokenize("Newest low")
     assert "".join(again.tokenize("newest low")) == "▁newest▁low"
     (tmp_path / "pieces.json").unlink()
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="is missing"):
         TextTokenizer.load(kind, tmp_path)
 
 

@@ -307,14 +307,14 @@ def test_text_with_nothing_frequent_gives_no_vocabulary(kind: str) -> None:
 
 
 def test_a_missing_vocabulary(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"v\.json: the vocabulary cannot be read: No such file"):
+    with pytest.raises(RunError, match=r"v\.json is missing"):
         Vocabulary.load(tmp_path / "v.json")
 
 
 @pytest.mark.parametrize("content", [b"", b'{"format": "heed', b"\xff\xfe", b"[" * 100_000])
 def test_a_damaged_vocabulary(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "v.json").write_bytes(content)
-    with pytest.raises(RunError, match="the vocabulary is damaged or truncated"):
+    with pytest.raises(RunError, match=r"v\.json.*(is damaged or truncated|not valid UTF-8)"):
         Vocabulary.load(tmp_path / "v.json")
 
 

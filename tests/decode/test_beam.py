@@ -49,8 +49,10 @@ def transformer(vocabulary: int = VOCABULARY) -> EncoderDecoder[Any]:
 
 MODELS = {
     "bahdanau": recurrent,
-    "luong": lambda: recurrent(kind="lstm", order="luong", attention="bilinear"),
-    "none": lambda: recurrent(attention="none", decoder_layers=2),
+    "luong": lambda size=VOCABULARY: recurrent(
+        size, kind="lstm", order="luong", attention="bilinear"
+    ),
+    "none": lambda size=VOCABULARY: recurrent(size, attention="none", decoder_layers=2),
     "transformer": transformer,
 }
 

@@ -30,6 +30,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "attention": {"width": 8, "heads": 2, "feed_forward": 8},
     "transformer": {"width": 8, "heads": 2, "feed_forward": 8},
     "lstm+attention": {"hidden": 4, "heads": 2},
+    "gat": {"width": 8, "heads": 2},
+    "gatv2": {"width": 8, "heads": 2},
+    "graph-transformer": {"width": 8, "heads": 2},
+    "convolution+attention": {"hidden": 6, "heads": 2, "layers": 1},
 }
 VALUES: dict[str, list[Any]] = {
     "hidden": [4, 8],
@@ -44,6 +48,8 @@ VALUES: dict[str, list[Any]] = {
     "attention_dropout": [0.0, 0.5],
     "activation_dropout": [0.0, 0.5],
     "max_length": [5, 9],
+    "window_after": [None, 0, 2],
+    "global_positions": [0, 1, 2],
 }
 LENGTHS = torch.tensor([5, 2, 4])
 
@@ -173,8 +179,8 @@ def test_every_value_of_every_field_does_something(kind: str, name: str) -> None
     seen = []
     for value in values:
         options: dict[str, Any] = {name: value}
-        if name == "window":
-            options["mask"] = "window"
+        if name in ("window", "window_after", "global_positions"):
+            options = {"mask": "window", "window": 1, **options}
         if name == "mask":
             options["window"] = 1
         if name == "max_length":

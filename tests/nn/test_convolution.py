@@ -125,11 +125,11 @@ def test_nothing_dense_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def recording(*tensors: Tensor, return_weights: bool, **options: Any) -> Any:
         plans.append(heedful.plan(*tensors, **options))
-        assert options["mask"].edge_index.shape[1] == 9 * 36
+        assert options["mask"].edge_index.shape[1] == 9 * 40 * 40
         return heedful.attend(*tensors, **options)
 
     monkeypatch.setattr("heedful.nn.convolution.attend", recording)
-    attention(torch.randn(1, 4, 6, 6, dtype=torch.float64))
+    attention(torch.randn(1, 4, 40, 40, dtype=torch.float64))
     assert [plan.backend for plan in plans] == ["edges"]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heedful import masks, normalizers, scores
+from heedful import masks, normalizers, positions, scores
 from heedful.ops.backends import BACKENDS
 from heedful.ops.call import Call
 from heedful.ops.masks import MASKS, Mask
@@ -61,6 +61,7 @@ EQUAL_SIZES = {"dot", "scaled_dot", "cosine", "gaussian", "soft_capped"}
 MASK_EXAMPLES: dict[str, Callable[[], Mask]] = {
     "causal": lambda: masks.Causal(align="bottom_right"),
     "window": lambda: masks.Window(1, 0),
+    "global": lambda: masks.Global(1, keys=0),
     "padding": lambda: masks.Padding(torch.tensor([0, 3])),
     "left_padding": lambda: masks.LeftPadding(torch.tensor([4, 1])),
     "ragged": lambda: masks.Ragged(torch.tensor([6, 5]), torch.tensor([2, 3]), left=2, right=1),
@@ -71,6 +72,8 @@ MASK_EXAMPLES: dict[str, Callable[[], Mask]] = {
     "edges": lambda: masks.Edges(
         torch.tensor([[0, 1, 1, 3, 0, 0], [0, 0, 1, 5, 3, 4]]), QUERIES, KEYS
     ),
+    "grid_window": lambda: masks.GridWindow(positions.Grid(rows=3, columns=2), radius=0),
+    "grid_tiles": lambda: masks.GridTiles(positions.Grid(rows=3, columns=2), size=2),
     "dense": lambda: masks.Dense(
         torch.tensor(
             [[1, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [1, 1, 0, 1], [0, 1, 0, 0]]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from heedful import masks
+from heedful.ops.grid import Grid
 from heedful.ops.masks import Mask
 from heedful.ops.rows import Rows
 
@@ -18,6 +19,14 @@ def integers(draw: st.DrawFn, size: int, low: int, high: int) -> Tensor:
     """A list of integers as a tensor."""
     drawn = draw(st.lists(st.integers(low, high), min_size=size, max_size=size))
     return torch.tensor(drawn, dtype=torch.long)
+
+
+@st.composite
+def grids(draw: st.DrawFn, length: int) -> Grid:
+    """A grid of at least so many positions."""
+    rows, frames, prefix = (draw(st.integers(low, 3)) for low in (1, 1, 0))
+    columns = max(1, -(-(length - prefix) // (rows * frames)))
+    return Grid(rows, columns + draw(st.integers(0, 2)), frames, prefix)
 
 
 @st.composite
@@ -54,6 +63,14 @@ def single_masks(draw: st.DrawFn, queries: int, keys: int) -> Mask:
             return masks.Edges(
                 torch.stack([sources, integers(draw, count, 0, queries - 1)]), queries, keys
             )
+        case "grid_window":
+            return masks.GridWindow(draw(grids(max(queries, keys))), draw(st.integers(0, 2)))
+        case "grid_tiles":
+            size = draw(st.integers(1, 3))
+            shift = draw(st.integers(0, size - 1))
+            return masks.GridTiles(draw(grids(max(queries, keys))), size, shift)
+        case "global":
+            return masks.Global(draw(st.integers(0, 3)), draw(st.none() | st.integers(0, 3)))
         case "dense":
             shape = draw(
                 st.sampled_from(

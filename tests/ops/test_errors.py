@@ -106,6 +106,7 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "window align": (lambda: masks.Window(1, 1, align=None), OptionError, r"unknown align None"),  # type: ignore[arg-type]
     "window left": (lambda: masks.Window(-1, 0), OptionError, r"Window\(left=-1\): a side is a whole number, 0 or more, or None for unbounded"),
     "window right": (lambda: masks.Window(None, -2), OptionError, r"Window\(right=-2\)"),
+    "global": (lambda: masks.Global(-1), OptionError, r"Global\(left=-1\): a side is a whole number"),
     "lengths float": (lambda: masks.Padding(ones(2)), DtypeError, r"key_lengths counts keys.*torch\.float32"),
     "lengths boolean": (lambda: masks.Padding(ones(2, 7).bool()), DtypeError, r"torch\.bool; .*masks\.Dense\(keep\)"),
     "starts float": (lambda: masks.LeftPadding(ones(2)), DtypeError, r"key_starts counts tokens.*torch\.float32"),
@@ -194,6 +195,15 @@ CASES: dict[str, tuple[Callable[[], object], type[HeedfulError], str]] = {
     "pair kind unknown": (lambda: type("Odd", (scores.Score,), {"pair_kind": "other"}), OptionError, r"unknown pair_kind of Odd 'other'.*dot, capped_dot, additive, custom"),
     "pair kind of another pair": (lambda: type("Odd", (scores.Dot,), {"pair_kind": "dot", "pair": lambda self, q, k: q @ k.mT}), OptionError, r"Odd declares pair_kind='dot', but its pair is custom.*leave pair_kind out"),
     "additive without the pair": (lambda: type("Odd", (scores.Score,), {"pair_kind": "additive"}), OptionError, r"Odd declares pair_kind='additive', but its pair is dot"),
+    "empty grid": (lambda: positions.Grid(0, 2), OptionError, "is empty; give 1 row, column and frame or more"),
+    "radius of a window of cells": (lambda: masks.GridWindow(positions.Grid(2, 2), -1), OptionError, r"GridWindow\(radius\) is -1; give a whole number, 0 or more"),
+    "cells beyond the grid of a mask": (lambda: call(mask=masks.GridWindow(positions.Grid(2, 2), 1)), MaskError, "5 queries and 7 keys meet a GridWindow of 4 positions"),
+    "shift of tiles": (lambda: masks.GridTiles(positions.Grid(2, 2), 2, 2), OptionError, "tiles of 2 cells are shifted by 0 to 1"),
+    "cells beyond the grid of a bias": (lambda: call(bias=positions.GridALiBi(positions.Grid(2, 2), ones(4))), ShapeError, "5 queries and 7 keys meet a bias of 4 positions"),
+    "table of another grid": (lambda: positions.GridRelative(positions.Grid(2, 2), ones(1, 11)), ShapeError, r"table has shape \(1, 11\); for Grid.* give \(heads, 12\)"),
+    "axes of a quadratic bias": (lambda: positions.Quadratic(ones(4, 1), ones(4, 2), ones(1)), ShapeError, "the same number of axes"),
+    "sharpness of a quadratic bias": (lambda: positions.Quadratic(ones(4, 1), ones(4, 1), ones(3)), ShapeError, r"sharpness has shape \(3,\)"),
+    "quadratic bias of another call": (lambda: call(bias=positions.Quadratic(ones(4, 1), ones(4, 1), ones(1))), ShapeError, "made for 4 queries and 4 keys, but the call has 5 and 7"),
     "backend cannot": (lambda: call(normalizer=normalizers.ReLU(), backend="sdpa"), BackendError, r'backend="sdpa" cannot serve this call: it normalizes by softmax, not by relu\. Use backend="auto"'),
 }
 # fmt: on

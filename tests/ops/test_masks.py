@@ -80,6 +80,14 @@ def test_causal_and_window_by_counting(align: str, queries: int, keys: int) -> N
             assert bool(window[i, j]) == (i + shift - 2 <= j <= i + shift + 1)
 
 
+@pytest.mark.parametrize(("count", "keys"), [(0, None), (1, None), (2, 0), (1, 3), (9, None)])
+def test_global_by_counting(count: int, keys: int | None) -> None:
+    found = masks.Global(count, keys).dense(4, 5)
+    for i in range(4):
+        for j in range(5):
+            assert bool(found[i, j]) == (i < count or j < (count if keys is None else keys))
+
+
 def test_window_without_bounds_keeps_all() -> None:
     assert bool(masks.Window(None, None).dense(3, 4).all())
     assert masks.Window(None, 0).dense(4, 4).tolist() == masks.Causal().dense(4, 4).tolist()

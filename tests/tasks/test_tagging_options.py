@@ -50,6 +50,7 @@ READ_BY_THE_COMMAND = {
     "data.format",
     "data.tokens",
     "data.encoding",
+    "data.max_line",
 }
 SECTIONS = ("data", "vocabulary", "inputs", "labels", "prediction")
 FIELDS = {
@@ -66,7 +67,9 @@ def observed(name: str, value: Any, folder: Path, patch: pytest.MonkeyPatch) -> 
     config = build(TaggingConfig, {**BASE, section: own})
     if name == "training.metric":
         patch.setattr(
-            type(TAG), "validate", lambda *_: ({"accuracy": next(one), "macro_f1": next(other)}, [])
+            type(TAG),
+            "validate",
+            lambda *_, **options: ({"accuracy": next(one), "macro_f1": next(other)}, []),
         )
         config = build(
             TaggingConfig, {**BASE, "training": {**BASE["training"], "epochs": 3, key: value}}

@@ -81,6 +81,7 @@ READ_BY_THE_COMMAND = {
     "data.label_columns",
     "prediction.column",
     "data.encoding",
+    "data.max_line",
     "data.skip_bad",
 }
 OWN_TRAINING = {

@@ -49,11 +49,11 @@ NUMBERS = Texts([Text(text, (str(value),)) for text, value in list(PRICES.items(
 
 
 def settings(encoder: str = "none", **sections: Any) -> dict[str, Any]:
-    width = (
-        {"width": 8, "feed_forward": 8}
-        if encoder in ("attention", "transformer")
-        else {"hidden": 8}
-    )
+    sizes = {
+        **{key: {"width": 8, "feed_forward": 8} for key in ("attention", "transformer")},
+        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer")},
+    }
+    width = sizes.get(encoder, {"hidden": 8})
     training = {
         "epochs": 3, "batch_tokens": 24, "learning_rate": 0.02, "warmup_steps": 2, "threads": 1,
         "progress_steps": 1, "keep_freed_memory": False, **sections.pop("training", {}),
@@ -78,7 +78,7 @@ def trained(folder: Path, config: Any, data: Texts = DATA) -> Any:
 
 @pytest.mark.parametrize("pooling", ["attention", *POOLS])
 def test_every_pooling_learns(tmp_path: Path, pooling: str) -> None:
-    encoder = "gru" if pooling == "last" else "none"
+    encoder = "gru" if pooling in ("first", "last") else "none"
     config = classifier(encoder, pooling={"kind": pooling}, training={"epochs": 20})
     model, scores = trained(tmp_path / "run", config)
     assert scores["accuracy"] == scores["macro_f1"] == 1.0

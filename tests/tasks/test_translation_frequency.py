@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.answers.text import TargetBatch
+from heedful.answers.text_base import TargetBatch
 from heedful.config import build
 from heedful.data.files import Pairs
 from heedful.decode import beam_search

@@ -18,11 +18,12 @@ from heedful.answers import text
 from heedful.answers.base import Scores
 from heedful.config import build
 from heedful.data.files import Pairs
-from heedful.errors import OptionError
+from heedful.errors import DivergedError, OptionError
 from heedful.inputs.pieces import Pieces
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.tasks.translate import TranslationConfig
-from heedful.training import loop
+from heedful.training import loop, state
+from heedful.training.checkpoint_manager import CheckpointManager
 from heedful.training.events import Finished, Progress, Started, Validated
 from heedful.training.validation import Validation
 from tests.tasks.options import assert_all_differ, values_of
@@ -60,6 +61,7 @@ VALUES: dict[str, list[Any]] = {
     "data.max_length": [5, 250],
     "vocabulary.size": [12, 60],
     "vocabulary.min_frequency": [1, 2],
+    "vocabulary.sample": [4, 1000],
     "frequency.down_weight": [0.0, 0.01, 0.1],
     "frequency.subsample": [0.0, 0.01, 0.1],
     "frequency.penalty": [0.0, 0.5],
@@ -78,7 +80,9 @@ VALUES: dict[str, list[Any]] = {
     "training.clip_norm": [0.0, 0.01, 0.1],
     "training.average_epochs": [1, 2, 3],
     "training.patience": [0, 1, 2],
+    "training.skip_nonfinite": [0, 1, 2],
     "training.checkpoint_steps": [0, 1, 2],
+    "training.checkpoint_minutes": [0.0, 1e-9],
     "training.progress_steps": [1, 2],
     "training.seed": [0, 1],
     "training.threads": [0, 1, 2],
@@ -90,7 +94,10 @@ VALUES: dict[str, list[Any]] = {
 }
 """Values to try of the fields that are neither a choice nor yes or no."""
 
-READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding"}
+ALSO: dict[str, dict[str, Any]] = {"training.skip_nonfinite": {"learning_rate": 1e30}}
+"""Further settings of the section, without which a field has nothing to do."""
+
+READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding", "data.max_line"}
 
 FIELDS = {
     f"{section}.{name}": field
@@ -101,7 +108,9 @@ FIELDS = {
 
 def configuration(name: str, value: Any) -> TranslationConfig:
     section, _, key = name.partition(".")
-    return build(TranslationConfig, {**BASE, section: {**BASE[section], key: value}})
+    return build(
+        TranslationConfig, {**BASE, section: {**BASE[section], **ALSO.get(name, {}), key: value}}
+    )
 
 
 def vocabularies(config: TranslationConfig) -> object:
@@ -136,13 +145,15 @@ def training(config: TranslationConfig, patch: pytest.MonkeyPatch, run: Path) ->
     """Everything but the time that a training takes: its events, weights, checkpoints, settings."""
     seen: list[object] = []
     scripted = iter(SCRIPT if config.training.epochs == 4 else SCRIPT[:2] + SCRIPT[-1:])
-    real_save, real_fabric = loop.save_checkpoint, loop.build_fabric
+    real_save, real_fabric = CheckpointManager.save_state, state.build_fabric
     patch.setattr(loop, "validate", lambda *_: Validation(next(scripted), []))
-    patch.setattr(loop, "set_threads", seen.append)
-    patch.setattr(loop, "keep_freed_memory", lambda: seen.append("memory"))
-    patch.setattr(loop, "save_checkpoint", lambda *all: seen.append("saved") or real_save(*all))
+    patch.setattr(state, "set_threads", seen.append)
+    patch.setattr(state, "keep_freed_memory", lambda: seen.append("memory"))
     patch.setattr(
-        loop, "build_fabric", lambda all: seen.append(all.accelerator) or real_fabric(all)
+        CheckpointManager, "save_state", lambda *all: seen.append("saved") or real_save(*all)
+    )
+    patch.setattr(
+        state, "build_fabric", lambda all: seen.append(all.accelerator) or real_fabric(all)
     )
     for event in loop.train_model(TRANSLATE, config, PAIRS, PAIRS, run):
         match event:
@@ -168,7 +179,8 @@ def observe(monkeypatch, tmp_path):
                 return decoding(config, patch)
             try:
                 return training(config, patch, tmp_path / f"{len(list(tmp_path.iterdir()))}")
-            except OptionError as error:  # a device or a precision that is not there is said so
+            except (OptionError, DivergedError) as error:
+                # a device or a precision that is not there, and a step that is not finite, are said so
                 return str(error)
 
     return observe

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from heedful import run_folder
 from heedful.data.batching import pad_ids
 from heedful.data.files import Pairs
 from heedful.errors import DataError, OptionError, RunError
-from heedful.tasks.batches import Batches
+from heedful.tasks.batches import Batches, Encoded
 from heedful.tasks.sections import TrainingConfig
 from heedful.training.checkpoint import average_weights
 from heedful.training.checks import check_data, check_device, texts_digest
@@ -99,18 +100,20 @@ def test_fabric_says_nothing(capfd, caplog):
 
 
 def test_batches_are_made_one_at_a_time():
-    ids = [([5] * length, [2, 6, 3]) for length in (1, 2, 2, 3, 4, 4, 9)]
+    ids = [[5] * length for length in (1, 2, 2, 3, 4, 4, 9)]
 
-    def padded(pairs):
-        return pad_ids([source for source, _ in pairs], pad=0)[0]
+    def padded(inputs, targets):
+        return pad_ids(inputs, pad=0)[0]
 
-    batches = Batches(ids, lambda pair: (len(pair[0]), 2), padded, tokens=8, seed=0)
+    lengths = np.array([(len(source), 2) for source in ids])
+    encoded = Encoded(ids, [[2, 6, 3]] * len(ids))
+    batches = Batches(encoded, np.arange(len(ids)), lengths, padded, tokens=8, seed=0)
     for epoch in (0, 1, 5):
         whole = [batch.tolist() for batch in batches.epoch(epoch)]
         assert len(whole) == len(batches)
         assert [batch.tolist() for batch in batches.epoch(epoch, first=2)] == whole[2:]
-    ids.clear()  # nothing was made ahead of time
-    assert len(batches) == 0
+    ids[:] = [[7]] * len(ids)  # nothing was made ahead of time
+    assert all((batch == 7).all() for batch in batches.epoch(0))
 
 
 def test_a_taken_folder_is_refused(tmp_path):

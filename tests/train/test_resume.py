@@ -83,6 +83,9 @@ def test_what_cannot_be_resumed(whole, tmp_path):
         )
     with pytest.raises(RunError, match="does not exist"):
         train_model(TRANSLATE, config, pairs(4, 0), pairs(4, 1), tmp_path / "none", resume=True)
+    with pytest.raises(RunError, match="never began: it was stopped before its first checkpoint"):
+        train_model(TRANSLATE, config, pairs(4, 0), pairs(4, 1), tmp_path, resume=True)
+    (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match="is not a run folder"):
         train_model(TRANSLATE, config, pairs(4, 0), pairs(4, 1), tmp_path, resume=True)
 
@@ -100,13 +103,3 @@ def test_changed_data_is_not_resumed(whole, tmp_path, train, valid):
     with pytest.raises(RunError, match="differ from those that the run in .* started with"):
         train_model(TRANSLATE, config, train, valid, run, resume=True)
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-
-
-def test_a_truncated_checkpoint_says_what_to_do(whole, tmp_path):
-    config, _, _ = whole
-    run = tmp_path / "run"
-    stop(config, run, lambda event: isinstance(event, Validated))
-    state = run / "checkpoints" / "state.safetensors"
-    state.write_bytes(state.read_bytes()[:500])
-    with pytest.raises(RunError, match="truncated or corrupt"):
-        list(train_model(TRANSLATE, config, pairs(40, 0), pairs(6, 1), run, resume=True))

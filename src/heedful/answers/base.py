@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 
 from heedful.answers.class_output import ClassOutput
 from heedful.data.dataset import Dataset
-from heedful.errors import OptionError
+from heedful.errors import NonFiniteError, OptionError
+from heedful.inputs.base import Lengths
 from heedful.models.encoders import Encoder
 from heedful.models.model import Batch, Model
+from heedful.ops.finite import all_finite
 
 Scores = dict[str, float]
 """Validation metrics by the names of `Answer.metrics`; always includes "loss"."""
@@ -27,7 +30,7 @@ Rows = list[list[str]]
 Values = dict[str, Any]
 """A prediction as a JSON object."""
 
-LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
+LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae", "wer", "cer"})
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,17 @@ class ReportTable(NamedTuple):
 def rank(scores: Mapping[str, float], metric: str) -> tuple[float, float]:
     """Return a sort key, larger is better: the value of `metric`, negated if lower is better, then the negative loss.
 
-    The loss breaks ties because metrics such as BLEU may stay 0 for many epochs.
+    The loss breaks ties because metrics such as BLEU may stay 0 for many epochs. A value that is not finite ranks
+    below every other.
 
     >>> rank({"loss": 2.0, "bleu": 0.0}, "bleu") > rank({"loss": 3.0, "bleu": 0.0}, "bleu")
     True
+    >>> rank({"loss": 2.0, "bleu": float("nan")}, "bleu") < rank({"loss": 3.0, "bleu": 0.0}, "bleu")
+    True
     """
     value = scores[metric]
-    return (-value if metric in LOWER_IS_BETTER else value), -scores["loss"]
+    keys = (-value if metric in LOWER_IS_BETTER else value), -scores["loss"]
+    return tuple(key if math.isfinite(key) else -math.inf for key in keys)  # type: ignore[return-value]
 
 
 Prediction = TypeVar("Prediction")
@@ -81,8 +88,12 @@ class Answer(abc.ABC, Generic[Prediction]):
     """Further options of evaluate, predict and explain that this answer supports."""
     has_report_tables: ClassVar[bool] = False
     """Whether `report_tables` returns any."""
+    is_explained: bool = True
+    """Whether there is something that says which positions a prediction comes from."""
     has_calibration: ClassVar[bool] = False
     """Whether `calibrated` does anything."""
+    misfit_advice: ClassVar[str] = ""
+    """How to mend what `misfit` finds."""
     validation_search: ClassVar[Mapping[str, Any]] = {}
     """Search options used for validation during training."""
 
@@ -132,19 +143,23 @@ class Answer(abc.ABC, Generic[Prediction]):
         """
 
     @abc.abstractmethod
-    def targets(self, data: Dataset) -> list[Any]:
+    def targets(self, data: Dataset) -> Sequence[Any]:
         """Encode the reference answers.
 
         Raises: DataError naming file and line for an invalid answer.
         """
 
-    def fits(self, target: Any, max_length: int) -> bool:
-        """Return whether the target is short enough for training; longer examples are dropped."""
-        return True
+    def lengths(self, targets: Sequence[Any]) -> Lengths | None:
+        """Return the number of tokens of each target; None if targets have no length of their own."""
+        return None
 
-    def length(self, target: Any) -> int:
-        """Return the number of tokens of a target; 0 if it has no length of its own."""
-        return 0
+    def fits(self, lengths: Lengths, max_length: int) -> NDArray[np.bool_]:
+        """Return for each of `lengths` whether it is short enough for training; longer examples are dropped."""
+        return lengths <= max_length
+
+    def misfit(self, target: Any, positions: int) -> str:
+        """Return what is wrong with a target for an input of so many positions; default: nothing, an empty string."""
+        return ""
 
     @abc.abstractmethod
     def collate(self, targets: Sequence[Any]) -> Any:
@@ -165,6 +180,10 @@ class Answer(abc.ABC, Generic[Prediction]):
     @abc.abstractmethod
     def predict(self, model: Any, batch: Any, **search: Any) -> list[Prediction]:
         """Return the prediction of each row of a batch."""
+
+    def placed(self, predictions: list[Prediction], encoded: Sequence[Any]) -> list[Prediction]:
+        """Return predictions with their places in the inputs, of which these are the encodings; default: unchanged."""
+        return predictions
 
     @abc.abstractmethod
     def empty(self) -> Prediction:
@@ -220,6 +239,10 @@ class Answer(abc.ABC, Generic[Prediction]):
         The default, for an answer that `has_calibration` says to have none, is unchanged.
         """
         return self, ""
+
+    def uncalibrated(self) -> Self:
+        """Return this answer with its probabilities as the model gives them; the default has no others."""
+        return self
 
     @abc.abstractmethod
     def statistics(self, predicted: Sequence[Prediction], data: Dataset) -> Numbers:
@@ -311,7 +334,24 @@ class HeadAnswer(Answer[Prediction]):
         """Return the prediction of each row of the model's scores, which are on its device."""
 
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[Prediction]:
-        return self.predictions(model(batch), batch)
+        return self.predictions(self.finite_scores(model, batch), batch)
+
+    def finite_scores(self, model: Any, batch: Batch) -> Tensor:
+        """Return the model's scores of a batch.
+
+        Raises: NonFiniteError for a row with NaN or infinity, padding aside.
+        """
+        scores: Tensor = model(batch)
+        if all_finite(scores):
+            return scores
+        is_finite = scores.isfinite().flatten(2 if self.per_position else 1).all(-1)
+        if self.per_position:
+            positions = torch.arange(is_finite.shape[1], device=is_finite.device)
+            lengths = model.members[0].lengths(batch)
+            is_finite = (is_finite | (positions >= lengths[:, None])).all(-1)
+        if not is_finite.all():
+            raise NonFiniteError(int(is_finite.logical_not().nonzero()[0]))
+        return scores
 
     def row_names(self, positions: Sequence[str], prediction: Prediction) -> list[str]:
         """Return the row labels of attention and saliency plots: the answer, or the answer of each position."""

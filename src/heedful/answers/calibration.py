@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.errors import RunError, count
+from heedful.stored_files import read_json
+from heedful.strict_json import to_strict_json
 
 CALIBRATION: Final = "calibration.json"
 """The file of a run folder that holds the temperature; a run without one has temperature 1."""
@@ -20,6 +21,8 @@ MIN_EXAMPLES: Final = 20
 """Fewer validation examples than this fit no temperature."""
 TEMPERATURES: Final = (0.05, 20.0)
 """Smallest and largest temperature."""
+LARGEST: Final = 1e6
+"""Temperatures above this are no temperatures that were fitted."""
 BINS: Final = 15
 _FORMAT: Final = "heedful calibration 1"
 
@@ -37,7 +40,7 @@ class Calibration:
 
     def save(self, folder: Path) -> None:
         """Write `CALIBRATION` to a run folder."""
-        text = json.dumps({"format": _FORMAT, **asdict(self)})
+        text = to_strict_json({"format": _FORMAT, **asdict(self)})
         run_folder.write_text(folder / CALIBRATION, text + "\n")
 
     @classmethod
@@ -49,12 +52,12 @@ class Calibration:
         path = folder / CALIBRATION
         if not path.exists():
             return None
+        content: Any = read_json(path)
         try:
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
             known = content.pop("format") == _FORMAT
             read = cls(**content)
-            valid = known and math.isfinite(read.temperature) and read.temperature > 0
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            valid = known and 0 < read.temperature <= LARGEST
+        except (TypeError, AttributeError, KeyError):
             valid = False
         if not valid:
             raise RunError(f"{path} is damaged; copy the run folder again or retrain")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.errors import RunError
+from heedful.stored_files import read_json
+from heedful.strict_json import to_strict_json
 
 CLASS_WEIGHTS: Final = "class_weights.json"
 """The file of a run folder that holds the weights, for resuming its training."""
@@ -111,7 +112,7 @@ def save_weights(folder: Path, labels: Sequence[str], weights: Weights | None) -
     else:
         content = {"format": _FORMAT, "labels": list(labels), "weights": weights}
         run_folder.write_text(
-            folder / CLASS_WEIGHTS, json.dumps(content, ensure_ascii=False) + "\n"
+            folder / CLASS_WEIGHTS, to_strict_json(content, ensure_ascii=False) + "\n"
         )
 
 
@@ -123,10 +124,10 @@ def load_weights(folder: Path, weighting: str) -> Weights | None:
     if weighting == "none":
         return None
     path = folder / CLASS_WEIGHTS
+    content: Any = read_json(path)
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] == _FORMAT:
             return tuple(tuple(map(float, row)) for row in content["weights"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         pass
-    raise RunError(f"{path} is missing or damaged; copy the run folder again or retrain")
+    raise RunError(f"{path} is damaged; copy the run folder again or retrain")

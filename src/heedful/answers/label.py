@@ -226,7 +226,8 @@ class Label(LabelAnswer[Labels]):
             top_k: how many of the most probable labels `Labels.top` holds.
             search: must be empty.
         """
-        return self.predictions(model(batch), batch, threshold=threshold, top_k=top_k)
+        scores = self.finite_scores(model, batch)
+        return self.predictions(scores, batch, threshold=threshold, top_k=top_k)
 
     def predictions(
         self,
@@ -304,6 +305,9 @@ class Label(LabelAnswer[Labels]):
             scores, targets, data.example, multi_label=self.multi_label
         )
         return replace(self, calibration=calibration), reason
+
+    def uncalibrated(self) -> Self:
+        return replace(self, calibration=None)
 
     def _scores_and_targets(
         self, predicted: Sequence[Labels], data: Dataset

@@ -8,7 +8,7 @@ from typing import Any
 from heedful.answers.labels import check_seen
 from heedful.data.dataset import Dataset
 from heedful.data.label_diagnosis import diagnose_labels
-from heedful.errors import DataError, OptionError
+from heedful.errors import DataError, OptionError, shown
 
 
 def check_labels(config: Any, train: Dataset, valid: Dataset) -> None:
@@ -24,14 +24,14 @@ def check_labels(config: Any, train: Dataset, valid: Dataset) -> None:
     counts = Counter(label for labels in train.answers for label in labels)
     if unused := [label for label in config.required_labels if label not in counts]:
         raise DataError(
-            f"{train.name}: column {unused[0]!r} is 0 for every training {train.example}; leave it out, or add "
+            f"{train.name}: column {shown(unused[0])} is 0 for every training {train.example}; leave it out, or add "
             "examples."
         )
     _check_frequent(config, train, counts)
     check_seen(train, valid)
     if len(counts) < 2 and not config.multi_label:
         raise OptionError(
-            f"every training {train.example} has the label {next(iter(counts))!r}; expected at least two labels"
+            f"every training {train.example} has the label {shown(next(iter(counts)))}; expected at least two labels"
         )
 
 
@@ -48,7 +48,7 @@ def _check_frequent(config: Any, train: Dataset, counts: Counter[str]) -> None:
             if counts[label] < minimum:
                 raise train.error(
                     row,
-                    f"the label {label!r} has {_count(counts[label], train)}; expected at least "
+                    f"the label {shown(label)} has {_count(counts[label], train)}; expected at least "
                     f"data.min_examples = {minimum}; add examples, or merge it with another label.",
                 )
 

@@ -11,7 +11,7 @@ from heedful.answers.base import HeadAnswer
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import RESERVED, VOCABULARY, Lexicon, load_lexicons, save_lexicons
 from heedful.data.words import canonical
-from heedful.errors import DataError, nearest
+from heedful.errors import DataError, nearest, shown
 
 Prediction = TypeVar("Prediction")
 
@@ -66,10 +66,10 @@ def _unseen(
     valid: Dataset, row: int, position: int, label: str, seen: Collection[str]
 ) -> DataError:
     near = nearest(label, seen)
-    hint = f"; did you mean {near!r}?" if near else "."
+    hint = f"; did you mean {shown(near)}?" if near else "."
     listed = ", ".join(sorted(seen)[:LISTED])
     return valid.error(
         row,
-        f"the label {label!r} is in no training {valid.example}{hint} The training labels are: {listed}.",
+        f"the label {shown(label)} is in no training {valid.example}{hint} The training labels are: {listed}.",
         position,
     )

@@ -21,7 +21,7 @@ from heedful.data.dataset import Dataset
 from heedful.data.number import parse_number
 from heedful.data.standardize import Standardizer
 from heedful.data.text_rows import split_names
-from heedful.errors import OptionError
+from heedful.errors import OptionError, RunError, shown
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PooledHead, PoolingConfig
 from heedful.models.model import Batch, Model
@@ -75,10 +75,10 @@ class Number(HeadAnswer[PredictedNumber]):
         for name, column in zip(names, numbers.T, strict=True):
             distinct = set(column[~np.isnan(column)].tolist())
             if len(distinct) < 2:
-                of = f" of {name!r}" if len(names) > 1 else ""
+                of = f" of {shown(name)}" if len(names) > 1 else ""
                 got = f"every training target{of} is {distinct.pop():g}" if distinct else ""
                 raise OptionError(
-                    f"{got or f'no training text has the target {name!r}'}; expected at least two different values"
+                    f"{got or f'no training text has the target {shown(name)}'}; expected at least two different values"
                 )
 
     @classmethod
@@ -222,6 +222,11 @@ def _from_weights(folder: Path) -> Standardizer | None:
     """Return the mean and scale of a format 1 run, which stores them among the weights; None for later formats."""
     if run_folder.read_format(folder) > 1:
         return None
-    tensors, _ = run_folder.read_tensors(folder / run_folder.WEIGHTS)
-    mean, scale = (tensors[name].double().numpy() for name in ("target_mean", "target_scale"))
-    return Standardizer(mean, scale)
+    path, names = folder / run_folder.WEIGHTS, ("target_mean", "target_scale")
+    tensors, _ = run_folder.read_tensors(path)
+    if not set(names) <= set(tensors):
+        raise RunError(f"{path} holds no {' and '.join(names)}; copy the run folder again")
+    mean, scale = (tensors[name].double().numpy() for name in names)
+    standardizer = Standardizer(mean, scale)
+    standardizer.check(path)
+    return standardizer

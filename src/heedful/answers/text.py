@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from heedful.answers.alignment import Alignment
-from heedful.answers.base import Answer, Metric, Numbers, Rows, Values
+from heedful.answers.base import Metric, Numbers, Rows, Values
+from heedful.answers.text_base import (
+    LARGEST_BEAM,
+    Candidate,
+    Generated,
+    TargetBatch,
+    TextAnswer,
+    predicted_positions,
+    token_loss,
+)
 from heedful.answers.text_metrics import (
     LengthScores,
     TranslationScores,
@@ -22,25 +27,20 @@ from heedful.answers.text_metrics import (
     score_by_length,
     score_translations,
 )
-from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
-from heedful.data.vocabulary import Vocabulary
-from heedful.decode.beam import Hypothesis, beam_search
-from heedful.errors import OptionError
-from heedful.inputs.pieces import PieceBatch, encode_in_chunks
+from heedful.decode.beam import beam_search
+from heedful.errors import NonFiniteError
+from heedful.inputs.pieces import PieceBatch
 from heedful.models.base import EncoderDecoder
 from heedful.models.config import Section
 from heedful.models.encoders.inputs import PADDING
 from heedful.models.frequency import attention_to_frequent, keep_probability, sample_positions
-from heedful.nn.cross_entropy import smoothed_cross_entropy
-
-TARGET_VOCABULARY: Final = "target_vocabulary.json"
 
 
 class DecodingConfig(Section):
     """Beam search for evaluation and prediction."""
 
-    beam: int = Field(5, ge=1, description="Beam size; 1: greedy search.")
+    beam: int = Field(5, ge=1, le=LARGEST_BEAM, description="Beam size; 1: greedy search.")
     length_penalty: float = Field(
         1.0,
         ge=0,
@@ -49,69 +49,22 @@ class DecodingConfig(Section):
     max_length_ratio: float = Field(
         2.0,
         gt=0,
+        le=100,
         description="Maximum target tokens: this many per source token, plus 10.",
     )
     batch_tokens: int = Field(
-        8192, ge=1, description="Maximum source tokens in a batch, padding included."
+        8192, ge=1, le=2**24, description="Maximum source tokens in a batch, padding included."
     )
     chunk: int = Field(
         512,
         ge=1,
+        le=2**20,
         description="Lines read, sorted by length and translated at once; output keeps the input order.",
     )
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One generated text."""
-
-    text: str
-    score: float
-    """Sum of token log-probabilities, divided by the length penalty; higher is better."""
-    tokens: tuple[int, ...]
-    """Ids in the target vocabulary, without begin and end tokens."""
-
-
-@dataclass(frozen=True)
-class Generated:
-    """The n best texts for one source."""
-
-    candidates: tuple[Candidate, ...]
-    """At least one, best first."""
-    alignment: Alignment | None = None
-    """Alignment of the best text with the source, if requested."""
-
-    @property
-    def text(self) -> str:
-        """The best text."""
-        return self.candidates[0].text
-
-    @property
-    def score(self) -> float:
-        """The score of the best text."""
-        return self.candidates[0].score
-
-    def __iter__(self) -> Iterator[Candidate]:
-        return iter(self.candidates)
-
-    def __len__(self) -> int:
-        return len(self.candidates)
-
-    def __getitem__(self, number: int) -> Candidate:
-        return self.candidates[number]
-
-
-class TargetBatch(NamedTuple):
-    """Target texts as ids with begin and end tokens, right-padded."""
-
-    ids: Tensor
-    """(batch, length), long."""
-    lengths: Tensor
-    """(batch,), long."""
-
-
-@dataclass(frozen=True)
-class GeneratedText(Answer[Generated]):
+class GeneratedText(TextAnswer[Generated]):
     """Text generated token by token by the decoder of an encoder–decoder.
 
     Reads the sections vocabulary and decoding (`DecodingConfig`), and training.label_smoothing.
@@ -125,107 +78,28 @@ class GeneratedText(Answer[Generated]):
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("bleu", "chrf"),)
     primary_metric: ClassVar[str] = "bleu"
-    search_options: ClassVar[frozenset[str]] = frozenset({"beam", "length_penalty", "nbest"})
     command_options: ClassVar[frozenset[str]] = frozenset({"by_length", "alignments", "reference"})
-    validation_search: ClassVar[Mapping[str, Any]] = {"beam": 1}
-
-    vocabulary: Vocabulary
-    decoding: DecodingConfig
-    smoothing: float
-
-    @classmethod
-    def learn(cls, config: Any, answers: Sequence[str]) -> Self:
-        return cls.of(config, config.vocabulary.train(answers))
-
-    @classmethod
-    def load(cls, config: Any, folder: Path) -> Self:
-        return cls.of(config, Vocabulary.load(folder / TARGET_VOCABULARY))
-
-    @classmethod
-    def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
-        """Build the answer from a vocabulary, such as one shared with the source."""
-        return cls(vocabulary, config.decoding, config.training.label_smoothing)
-
-    def save(self, folder: Path) -> None:
-        self.vocabulary.save(folder / TARGET_VOCABULARY)
-
-    def sizes(self) -> dict[str, int]:
-        return {"target vocabulary": len(self.vocabulary)}
-
-    def targets(self, data: Dataset) -> list[Sequence[int]]:
-        return self.encode(data.answers)
-
-    def encode(self, texts: Sequence[str]) -> list[Sequence[int]]:
-        """Return the ids of target texts, with begin and end tokens."""
-        begin, end = self.vocabulary.begin_id, self.vocabulary.end_id
-        encoded = encode_in_chunks(self.vocabulary, texts)
-        return [array("i", [begin, *ids, end]) for ids in encoded]
-
-    def fits(self, target: Sequence[int], max_length: int) -> bool:
-        return len(target) <= max_length
-
-    def length(self, target: Sequence[int]) -> int:
-        return len(target) - 1
-
-    def collate(self, targets: Sequence[Sequence[int]]) -> TargetBatch:
-        return TargetBatch(*pad_ids(targets, self.vocabulary.pad_id))
 
     def loss(self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch) -> Tensor:
-        """Return the summed cross-entropy of the target tokens, and the penalty of the model's `frequency`.
-
-        With smoothing s over V tokens the target distribution is (1 - s) at the true token plus s / V at
-        every token (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Padding is dropped before the
-        output layer, the largest multiplication.
-        """
-        lengths = targets.lengths - 1
-        decoder_inputs, labels = targets.ids[:, :-1], targets.ids[:, 1:]
+        """Return the summed cross-entropy of the target tokens, and the penalty of the model's `frequency`."""
+        decoder_inputs = targets.ids[:, :-1]
         source, source_lengths = _subsampled(model, batch)
         options, training = model.frequency, model.training
         needs_weights = training and bool(options.penalty)
         states, weights = model(
             source, source_lengths, decoder_inputs, return_weights=needs_weights
         )
-        kept = torch.arange(labels.shape[1], device=lengths.device) < lengths[:, None]
-        smoothing = self.smoothing if training else 0.0
-        weight, bias = model.output_layer()
-        loss = smoothed_cross_entropy(states[kept], weight, bias, labels[kept], smoothing)
+        loss = token_loss(model, states, targets, self.smoothing if training else 0.0)
         if weights is not None:
             frequencies = model.source_frequencies[source]
             frequent = attention_to_frequent(weights, frequencies, options.smoothing)
-            loss = loss + options.penalty * frequent[kept].sum()
+            loss = loss + options.penalty * frequent[predicted_positions(targets)].sum()
         return loss
-
-    def count_predictions(self, batch: PieceBatch, targets: TargetBatch) -> int:
-        """Return the number of target tokens, without begin tokens."""
-        return int((targets.lengths - 1).sum())
-
-    def count_tokens(self, batch: PieceBatch, targets: TargetBatch) -> int:
-        return self.count_predictions(batch, targets)
-
-    def check_search(self, search: Mapping[str, Any]) -> None:
-        super().check_search(search)
-        beam, length_penalty, nbest = self._search(**search)
-        if beam < 1:
-            raise OptionError(f"beam must be at least 1; got {beam}.")
-        if not 1 <= nbest <= beam:
-            raise OptionError(f"nbest must be from 1 to the beam, {beam}; got {nbest}.")
-        if not 0 <= length_penalty < float("inf"):
-            raise OptionError(
-                f"length_penalty must be a number of at least 0; got {length_penalty}."
-            )
-
-    def _search(
-        self, beam: int | None = None, length_penalty: float | None = None, nbest: int = 1
-    ) -> tuple[int, float, int]:
-        """Return (beam, length penalty, nbest), with configured values for None."""
-        if length_penalty is None:
-            length_penalty = self.decoding.length_penalty
-        return self.decoding.beam if beam is None else beam, length_penalty, nbest
 
     def predict(
         self, model: EncoderDecoder[Any], batch: PieceBatch, **search: Any
     ) -> list[Generated]:
-        beam, length_penalty, nbest = self._search(**search)
+        beam, length_penalty, nbest = self._beam(**search)
         hypotheses = beam_search(
             model,
             batch.ids,
@@ -237,11 +111,10 @@ class GeneratedText(Answer[Generated]):
             max_length=(self.decoding.max_length_ratio * batch.lengths).long() + 10,
             nbest=nbest,
         )
+        for row, found in enumerate(hypotheses):
+            if not found:  # no token had a finite probability
+                raise NonFiniteError(row)
         return [Generated(tuple(map(self._candidate, each))) for each in hypotheses]
-
-    def _candidate(self, hypothesis: Hypothesis) -> Candidate:
-        text = self.vocabulary.decode(hypothesis.tokens)
-        return Candidate(text, hypothesis.score, tuple(hypothesis.tokens))
 
     def empty(self) -> Generated:
         return Generated((Candidate("", 0.0, ()),))
@@ -294,9 +167,6 @@ class GeneratedText(Answer[Generated]):
     @classmethod
     def value(cls, sums: Numbers) -> Numbers:
         return corpus_bleu(sums[..., :4], sums[..., 4:8], sums[..., 8], sums[..., 9])
-
-    def to_text(self, prediction: Generated) -> str:
-        return prediction.text
 
     def to_json(self, prediction: Generated) -> Values:
         return {"translations": [{"text": each.text, "score": each.score} for each in prediction]}

@@ -20,13 +20,14 @@ from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
 from heedful.data.spans import OUTSIDE, SCHEMES, Scheme, detect_scheme, unknown_scheme
-from heedful.errors import DataError, OptionError
+from heedful.errors import DataError, NonFiniteError, OptionError, shown
 from heedful.models.config import Section
 from heedful.models.encoders import Encoder
 from heedful.models.heads import PositionHead
 from heedful.models.model import Batch, Model
 from heedful.nn.crf import LinearChain
 from heedful.nn.cross_entropy import smoothed_cross_entropy
+from heedful.ops.finite import all_finite
 
 
 class LabelsConfig(Section):
@@ -118,7 +119,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         known = ", ".join(sorted(self.labels)[:LISTED])
         raise data.error(
             row,
-            f"neither the label {answers[row][position]!r} nor any other label of these data is in the training "
+            f"neither the label {shown(answers[row][position])} nor any other label of these data is in the training "
             f"data, whose labels are: {known}. Is this the right label column?",
             position,
         )
@@ -157,10 +158,12 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         return int(batch.lengths.sum())
 
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[PositionLabels]:
-        scores: Tensor = model(batch)
-        if model.head.chain is None:
+        scores, chain = self.finite_scores(model, batch), model.head.chain
+        if chain is None:
             return self.predictions(scores, batch)
-        best = model.head.chain.decode(scores, batch.lengths).tolist()
+        if not all_finite(chain.transitions, chain.first, chain.last):
+            raise NonFiniteError(0)
+        best = chain.decode(scores, batch.lengths).tolist()
         return [
             PositionLabels(self._named(row[:length]))
             for row, length in zip(best, batch.lengths.tolist(), strict=True)
@@ -242,12 +245,16 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     def explained_score(
         self, model: Model, features: Tensor, batch: Any, prediction: PositionLabels
     ) -> Tensor:
-        """Return the sum of the log-probabilities of all labels, each computed from its own copy of the input."""
-        count = len(features)
-        states = model.encoder(features, batch.lengths.expand(count)).values
-        rows = torch.arange(count, device=states.device)
+        """Return the sum of the log-probabilities of all labels, each computed from its own copy of the input.
+
+        A single copy serves for all of them.
+        """
+        count, length = len(features), len(prediction.labels)
+        states = model.encoder(features, model.lengths(batch).expand(count)).values
+        rows = torch.arange(length, device=states.device)
         head: Any = model.head
-        log_probabilities = head.output(states[rows, rows]).log_softmax(-1)
+        own = states[rows if count == length else 0, rows]
+        log_probabilities = head.output(own).log_softmax(-1)
         indices = torch.tensor([max(0, index) for index in self.label_indices(prediction.labels)])
         total: Tensor = log_probabilities[rows, indices.to(states.device)].sum()
         return total
@@ -293,11 +300,11 @@ def _check_spans(scheme: Scheme, data: Dataset) -> None:
         if position is None:
             continue
         if position == len(labels):
-            violation = f"the sentence ends with the label {labels[-1]!r}"
+            violation = f"the sentence ends with the label {shown(labels[-1])}"
         elif position == 0:
-            violation = f"the sentence begins with the label {labels[0]!r}"
+            violation = f"the sentence begins with the label {shown(labels[0])}"
         else:
-            violation = f"the label {labels[position]!r} follows {labels[position - 1]!r}"
+            violation = f"the label {shown(labels[position])} follows {shown(labels[position - 1])}"
         raise data.error(
             row,
             f"{violation}, but the training labels are {SCHEMES[scheme.name]}; correct it, {_ACCEPT_ANY}",

@@ -9,13 +9,14 @@ from typing import Final
 TABLES: Final = {
     "encoders": ("heedful.models.encoders", "ENCODERS"),
     "models": ("heedful.models", "MODELS"),
+    "decoders": ("heedful.models.transcriber", "TEXT_DECODERS"),
     "scores": ("heedful.nn.scores", "SCORE_MODULES"),
 }
 """Placeholder in a help text -> (module, name) of the table."""
 
 
 def fill_choices(text: str) -> str:
-    """Replace `{encoders}`, `{models}` and `{scores}` by the names in these tables.
+    """Replace `{encoders}`, `{models}`, `{decoders}` and `{scores}` by the names in these tables.
 
     Done only when a help text is shown, since the tables import PyTorch, which takes seconds.
 

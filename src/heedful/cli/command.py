@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from heedful.cli.choices import fill_choices
-from heedful.errors import HeedfulError, OptionError
+from heedful.errors import MESSAGE, HeedfulError, OptionError, escape_lines, shorten
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -153,8 +153,12 @@ _NO_MEMORY: Final = (
 
 
 def print_error(message: str, label: str = "error: ") -> None:
-    """Write a message to standard error, with a red label if that is a terminal."""
-    typer.echo(typer.style(label, fg="red", bold=True) + message, err=True)
+    """Write a message to standard error, with a red label if that is a terminal.
+
+    Control characters are escaped, also where the message is that of the system, which may quote any path.
+    """
+    written = shorten(escape_lines(message), MESSAGE)
+    typer.echo(typer.style(label, fg="red", bold=True) + written, err=True)
 
 
 def _discard_standard_output() -> None:

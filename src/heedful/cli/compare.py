@@ -98,7 +98,8 @@ def _compare(
     Trains each contender with several seeds, prints a table and writes DIR/comparison.json and DIR/comparison.html
     (an offline page): quality with its standard deviation and a significance test, parameters, speed, time to a
     quality, memory, latency by input length, and quality by the amount of training data. Each training is an ordinary
-    run in DIR/runs. If one fails, the others continue. After an interruption, run the same command to resume.
+    run in DIR/runs. If one fails, diverges or runs out of memory, the others continue, it is listed with its error, and
+    the exit status is 1. After an interruption, run the same command to resume.
 
     Example:
         heedful compare tag --train builtin:saw --encoders none,window --seeds 2 --budget steps=60 --out reports/saw

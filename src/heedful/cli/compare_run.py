@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from heedful.cli.command import INTERRUPTED, print_error
+from heedful.cli.command import FAILED, print_error
 from heedful.cli.compare_settings import CompareArguments, CompareSource, build_plan
 from heedful.cli.compare_worker import EVENT_TYPES, job_to_dict
 from heedful.cli.output import Output, duration
 from heedful.cli.progress import LINE_INTERVAL, status_bar
+from heedful.cli.signals import StopSignals
 from heedful.compare.comparison import (
     PAGE,
     RESULTS,
@@ -30,11 +33,11 @@ from heedful.compare.formatting import seeds_note, table
 from heedful.compare.outcome import Outcome, outcome_from_dict
 from heedful.compare.page import comparison_page
 from heedful.compare.plan import Job, Plan
-from heedful.compare.process import stream_events
 from heedful.compare.summary import summarize
 from heedful.errors import OptionError, RunError, count
 from heedful.run_folder import write_text
 from heedful.training.events import Event, Progress, Started, Validated
+from heedful.worker_process import stream_events
 
 
 def run_comparison(
@@ -60,17 +63,23 @@ def run_comparison(
 
 
 def _run(plan: Plan, out: Path, digest: str, output: Output) -> list[Outcome]:
-    """Run the unfinished trainings; on Ctrl-C print how to resume and exit."""
+    """Run the unfinished trainings; after a signal print how to resume, and exit once the worker has saved."""
     outcomes = []
-    try:
-        with _ComparisonProgress(plan, output) as progress:
-            for event in run_all(plan, out, digest, subprocess_runner(plan)):
-                progress.show(event)
-                if isinstance(event, JobFinished):
-                    outcomes.append(event.outcome)
-    except KeyboardInterrupt:
-        print_error("interrupted; run the same command to resume", label="")
-        raise typer.Exit(INTERRUPTED) from None
+    with StopSignals() as signals:
+        try:
+            with (
+                _ComparisonProgress(plan, output) as progress,
+                closing(run_all(plan, out, digest, subprocess_runner(plan))) as events,
+            ):
+                for event in events:
+                    progress.show(event)
+                    if isinstance(event, JobFinished):
+                        outcomes.append(event.outcome)
+        except KeyboardInterrupt:
+            by = f" by {signals.name}" if signals.name else ""
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                print_error(f"interrupted{by}; run the same command to resume", label="")
+            raise typer.Exit(signals.status) from None
     return outcomes
 
 
@@ -80,13 +89,14 @@ def subprocess_runner(plan: Plan) -> Any:
     def run(job: Job, folder: Path) -> Iterator[Event | Outcome]:
         command = [sys.executable, "-m", "heedful.cli.compare_worker"]
         values = job_to_dict(plan.task.name, job, folder, plan.lengths)
-        for event in stream_events(command, values, os.environ):
-            if event["kind"] == "failed":
-                raise RunError(event["value"])
-            if event["kind"] == "outcome":
-                yield outcome_from_dict(event["value"])
-            else:
-                yield EVENT_TYPES[event["kind"]](**event["value"])
+        with closing(stream_events(command, values, os.environ)) as events:
+            for event in events:
+                if event["kind"] == "failed":
+                    raise RunError(event["value"])
+                if event["kind"] == "outcome":
+                    yield outcome_from_dict(event["value"])
+                else:
+                    yield EVENT_TYPES[event["kind"]](**event["value"])
 
     return run
 
@@ -120,6 +130,8 @@ def _report(
     output.result({"out": str(out), "report": str(page), **values})
     if not summary.rows:
         raise RunError("every training failed; see the errors above or in the report")
+    if summary.failures:
+        raise typer.Exit(FAILED)
 
 
 class _ComparisonProgress:

@@ -9,7 +9,7 @@ from typing import Any
 
 from heedful.cli.option_values import parse_numbers, split_commas
 from heedful.compare.plan import CompareSection, Plan, Where, make_plan
-from heedful.config import Values, apply_overrides, build, locate_key, read_toml
+from heedful.config import Values, apply_overrides, build, locate_key, read_toml_lines
 from heedful.errors import OptionError, unknown_choice
 from heedful.tasks.options import GivenOptions, train_files, valid_files
 from heedful.tasks.table import TASKS, data_options
@@ -73,8 +73,8 @@ def build_plan(source: CompareSource, arguments: CompareArguments) -> Plan:
 
     Raises: OptionError naming file and line, or the option, and the nearest valid name.
     """
-    values: Values = {} if source.file is None else read_toml(source.file)
-    lines = [] if source.file is None else source.file.read_text(encoding="utf-8").splitlines()
+    values: Values
+    values, lines = ({}, []) if source.file is None else read_toml_lines(source.file)
 
     def where(keys: Sequence[str]) -> str:
         return "" if source.file is None else locate_key(source.file, lines, list(keys))

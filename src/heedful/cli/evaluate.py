@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Columns, Encoding, Json, Quiet, Run, Threshold
+from heedful.cli.options import Beam, Columns, Encoding, Json, MaxLine, Quiet, Run, Threshold
 from heedful.cli.output import Output, duration
 from heedful.errors import OptionError
 
@@ -30,6 +31,7 @@ def evaluate(
     ] = None,
     columns: Columns = None,
     encoding: Encoding = None,
+    max_line: MaxLine = None,
     column: Annotated[
         str | None,
         typer.Option(
@@ -80,7 +82,7 @@ def evaluate(
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
     reading: dict[str, Any] = {
-        "columns": columns, "tokens": tokens, "encoding": encoding, "skip_bad": skip_bad
+        "columns": columns, "tokens": tokens, "encoding": encoding, "max_line": max_line, "skip_bad": skip_bad
     }  # fmt: skip
     search = task.check_options(
         {**reading, "beam": beam, "by_length": by_length, "threshold": threshold}
@@ -88,7 +90,7 @@ def evaluate(
     data = _read_test(predictor, test, {**reading, "column": column})
     say_skipped(data, output)
     start = time.monotonic()
-    stream = predictor.predict(data.inputs, **search)
+    stream = predictor.predict_data(data, **search)
     predictions = list(with_progress(stream, len(data), output, unit=task.examples))
     metrics = predictor.score(data, predictions)
     seconds = time.monotonic() - start
@@ -96,7 +98,7 @@ def evaluate(
     output.say(f"{data.name}: {', '.join(f'{n:,} {unit}' for unit, n in counts.items())}")
     for table in predictor.answer.tables(metrics):
         output.table(table)
-    warnings = predictor.answer.warnings(predictions, data)
+    warnings = _warnings(predictor, predictions, data)
     for warning in warnings:
         output.say(f"note: {warning}")
     groups = _by_length(predictor.answer, data, predictions, output) if by_length else {}
@@ -112,6 +114,12 @@ def evaluate(
     if threshold is not None:
         values["threshold"] = threshold
     output.result({"run": str(run), **counts, **values, "warnings": warnings})
+
+
+def _warnings(predictor: Predictor, predictions: Sequence[Any], data: Dataset) -> list[str]:
+    """Return what is to be said of the inputs and of the predictions."""
+    notices: list[str] = predictor.input.data_notices(data.inputs)
+    return [*notices, *predictor.answer.warnings(predictions, data)]
 
 
 def _read_test(predictor: Predictor, test: list[str] | None, reading: dict[str, Any]) -> Dataset:

@@ -25,7 +25,9 @@ def explain(
     run: Run,
     texts: Annotated[
         list[str],
-        typer.Argument(help="Texts, or files of series.", metavar="TEXT...", show_default=False),
+        typer.Argument(
+            help="Texts, or files of series or images.", metavar="TEXT...", show_default=False
+        ),
     ],
     reference: Annotated[
         list[str] | None,
@@ -93,8 +95,7 @@ def explain(
     has_selection = (kind, layer, head) != (None, None, None)
     selected = [_select(each.records, kind, layer, head) for each in explanations]
     if files:
-        titled = zip((each.title for each in explanations), selected, strict=True)
-        _save(list(titled), files, output)
+        _save(explanations, selected, files, output)
     elif not json:
         shown = selected if has_selection else [each.main for each in explanations]
         _show([(each.title, main) for each, main in zip(explanations, shown, strict=True)], output)
@@ -156,16 +157,26 @@ def _select(
     return select(records, kind=kind, layer=indices[0], head=indices[1])
 
 
-def _save(titled: Sequence[Titled], files: Sequence[Path], output: Output) -> None:
+def _save(
+    explanations: Sequence[Explanation],
+    selected: Sequence[list[AttentionRecord]],
+    files: Sequence[Path],
+    output: Output,
+) -> None:
     """Save one page of all texts, or an image of each."""
-    from heedful.explore import Maps, report_page, save
+    from heedful.explore import Maps, report_page
 
-    if len(files) < len(titled):
-        page = report_page("Attention weights", [Maps("", titled)])
+    pictures = [each.picture for each in explanations]
+    has_pictures = any(pictures) and files[0].suffix.lower() == ".html"
+    if len(files) < len(explanations) or has_pictures:
+        titled = [
+            (each.title, records) for each, records in zip(explanations, selected, strict=True)
+        ]
+        page = report_page("Attention weights", [Maps("", titled, pictures)])
         files[0].write_text(page, encoding="utf-8")
     else:
-        for file, (title, records) in zip(files, titled, strict=True):
-            save(records, file, title=title)
+        for file, each, records in zip(files, explanations, selected, strict=True):
+            each.save(file, records)
     for file in files:
         output.say(f"written: {file}")
 

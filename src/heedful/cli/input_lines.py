@@ -11,30 +11,36 @@ from typing import Final, Literal, TypeVar
 
 from heedful.data.decoding import decode_lines
 from heedful.data.files import iterate_lines
+from heedful.data.opening import bounded_lines
 from heedful.errors import DataError
+from heedful.tasks.readers.base import TextFiles
 
 Item = TypeVar("Item")
 
 STANDARD_INPUT: Final = "-"
+_NAME: Final = "standard input"
 WAIT_SECONDS: Final = 0.02
 """Seconds to wait for another item before a partial chunk is returned."""
 
 
-def check_all(items: Iterable[object], path: str, encoding: str) -> None:
+def check_all(items: Iterable[object], path: str, data: TextFiles) -> None:
     """Read all items of a file, so that every error is raised before prediction starts.
+
+    `data` is the section of the configuration that says how files are read.
 
     Raises: DataError for what cannot be read, and for an empty file.
     """
     is_empty = True
     for _ in items:
         is_empty = False
-    if is_empty and next(iterate_lines(path, encoding), None) is None:
+    if is_empty and next(iterate_lines(path, data.encoding, max_line=data.max_line), None) is None:
         raise DataError("the file is empty.", path=Path(path))
 
 
-def standard_input(encoding: str) -> Iterator[str]:
-    """Yield the lines of standard input."""
-    return decode_lines(sys.stdin.buffer, "standard input", encoding)
+def standard_input(data: TextFiles) -> Iterator[str]:
+    """Yield the lines of standard input; `data` is the section that says how files are read."""
+    lines = bounded_lines(sys.stdin.buffer, _NAME, data.max_line)
+    return decode_lines(lines, _NAME, data.encoding, max_line=data.max_line)
 
 
 def available_chunks(items: Iterable[Item], max_size: int) -> Iterator[list[Item]]:

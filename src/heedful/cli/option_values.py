@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from heedful.errors import OptionError
+from heedful.data.number import is_count
+from heedful.errors import OptionError, shown
 
 
 def split_commas(text: str) -> list[str]:
@@ -25,9 +26,9 @@ def parse_positive_integers(option: str, text: str) -> tuple[int, ...]:
     (8, 64)
     """
     parts = split_commas(text)
-    if not parts or not all(part.isdecimal() and int(part) for part in parts):
+    if not parts or not all(is_count(part) and int(part) for part in parts):
         raise OptionError(
-            f"{option}: expected positive integers separated by commas, such as 8,64; got {text!r}"
+            f"{option}: expected positive integers separated by commas, such as 8,64; got {shown(text)}"
         )
     return tuple(sorted({int(part) for part in parts}))
 
@@ -41,10 +42,10 @@ def parse_numbers(option: str, text: str) -> list[float]:
     [0.1, 1]
     """
     try:
-        return [int(part) if part.isdecimal() else float(part) for part in split_commas(text)]
+        return [int(part) if is_count(part) else float(part) for part in split_commas(text)]
     except ValueError:
         raise OptionError(
-            f"{option}: expected numbers separated by commas, such as 0.1,0.3; got {text!r}"
+            f"{option}: expected numbers separated by commas, such as 0.1,0.3; got {shown(text)}"
         ) from None
 
 

@@ -47,6 +47,16 @@ Encoding = Annotated[
         show_default="the run's",
     ),
 ]
+MaxLine = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=2**30,
+        metavar="BYTES",
+        help="Maximum length of a line of a text file; a longer one is an error.",
+        show_default="the run's, usually 10000000",
+    ),
+]
 Threshold = Annotated[
     float | None,
     typer.Option(

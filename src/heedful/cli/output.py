@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json as json_format
 import logging
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
+
+from heedful.strict_json import to_strict_json
 
 _COMPILATION: Final = logging.getLogger("heedful.ops.jit.kernel")
 """Logs which kernel is compiled at its first use."""
@@ -77,17 +77,9 @@ class Output:
 def write_json(values: Mapping[str, Any]) -> None:
     """Write one line of strict JSON; NaN and infinity become null."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    text = json_format.dumps(_finite(values), ensure_ascii=not unicode, allow_nan=False)
+    text = to_strict_json(values, ensure_ascii=not unicode)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def duration(seconds: float) -> str:

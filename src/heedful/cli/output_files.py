@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from heedful.atomic_files import partial_path
 from heedful.errors import RunError
 
 
@@ -31,7 +32,7 @@ def atomic_writer(path: Path | None) -> Iterator[Any]:
     if path is None:
         yield None
         return
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_path(path)
     try:
         with partial.open("w", encoding="utf-8") as file:
             yield file

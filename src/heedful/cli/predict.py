@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Encoding, Json, Quiet, Run, Threshold
+from heedful.cli.options import Beam, Encoding, Json, MaxLine, Quiet, Run, Threshold
 from heedful.cli.output import Output, duration, write_json
 from heedful.cli.output_files import atomic_writer, check_writable
-from heedful.errors import DataError, OptionError
+from heedful.errors import DataError, HeedfulError, NonFiniteError, OptionError
 
 if TYPE_CHECKING:
     from heedful.answers.class_output import ClassOutput
+    from heedful.cli.timestamps import Timestamps
     from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
-    from heedful.tasks.readers.base import InputFile, OutputFormat, Reader, Stream
+    from heedful.tasks.readers.base import InputFile, OutputFormat, Stream
 
 
 def predict(
@@ -27,7 +28,8 @@ def predict(
     file: Annotated[
         str,
         typer.Argument(
-            help="Texts, one per line; a file of tokens to tag; or a table. May be gzipped. - is standard input.",
+            help="Texts, one per line; a file of tokens to tag; a table; or a folder of images. May be gzipped. - is "
+            "standard input.",
             metavar="FILE|-",
         ),
     ] = "-",
@@ -56,6 +58,39 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    ctc_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Transcripts: weight of CTC beside the decoder.",
+            show_default="the run's setting",
+        ),
+    ] = None,
+    timestamps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Transcripts: write words with their times instead, as textgrid, ctm or srt; with --json as json.",
+            show_default=False,
+        ),
+    ] = None,
+    timestamps_folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write words with their times to a file for each recording in this folder, beside the output.",
+            show_default=False,
+        ),
+    ] = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Transcripts: read raw 16-bit samples from standard input and write what is certain as they come.",
+        ),
+    ] = False,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -82,6 +117,7 @@ def predict(
         ),
     ] = None,
     encoding: Encoding = None,
+    max_line: MaxLine = None,
     text: Annotated[
         bool | None,
         typer.Option(
@@ -91,6 +127,10 @@ def predict(
             show_default="detected by the first lines of standard input and .txt files",
         ),
     ] = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out images that cannot be decoded, and count them."),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the --alignments file if it exists.")
     ] = False,
@@ -99,14 +139,19 @@ def predict(
 ) -> None:
     """Predict a file or standard input.
 
-    A file is validated as a whole, then predictions are streamed to standard output in input order. Standard input is
-    predicted as it arrives, and an error says how much of it was. A translator writes one line per input line; an
-    empty line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with predicted
-    labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not exist yet.
-    A classifier with --threshold P leaves the label of a text empty if its probability is below P.
+    A file is validated as a whole, then predictions are streamed to standard output in input order. Standard input
+    and pipes are predicted as they arrive, and an error says how much of them was. A translator writes one line per
+    input line; an empty line stays empty. A tagger reads CoNLL-U, CoNLL or JSON lines and writes the same format with
+    predicted labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not
+    exist yet. A classifier with --threshold P leaves the label of a text empty if its probability is below P.
+
+    A task on images takes a folder, a table or an image, and writes a line for each image.
 
     Of plain text, a tagger writes one token and its label per line, with --json also the offsets of each token; a
     classifier or regressor writes each line with its columns after a tab.
+
+    A recognizer of speech writes the transcript of each recording of a table, folder or file; with --timestamps the
+    words with their times.
 
     With --nbest N, each input line gives up to N lines of three tab-separated fields: input line number, score
     (larger is better) and text. With --json, each input gives one JSON object, and the last line is a summary.
@@ -115,57 +160,102 @@ def predict(
         heedful predict runs/en-de new.en > new.de
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
+        heedful predict runs/speech talk.wav --timestamps srt > talk.srt
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """
     from heedful import api
-    from heedful.answers.class_output import ClassOutput
-    from heedful.tasks.options import read_otherwise
+    from heedful.cli.stream import predict_stream
+    from heedful.cli.timestamps import timestamps_writer
 
     predictor = api.load(run).predictor
-    reader, config = predictor.task.reader, predictor.config
+    output = Output(json=json, quiet=quiet, data=True)
     search = predictor.task.check_options(
         {
             "beam": beam,
             "length_penalty": length_penalty,
             "nbest": nbest if nbest > 1 else None,
             "alignments": alignments,
+            "ctc_weight": ctc_weight,
+            "timestamps": timestamps and "auto",
             "column": column,
             "encoding": encoding,
+            "max_line": max_line,
             "probabilities": probabilities,
             "threshold": threshold,
             "top_k": top_k,
         }
     )
-    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
-    predictor.answer.check_classes(classes, json=json)
+    if stream:
+        predict_stream(predictor, file, search, output)
+        return
+    times = timestamps_writer(timestamps, timestamps_folder, json=json)
+    classes = _class_output(predictor, probabilities, top_k, json=json)
     _check_text_and_column(text, column, predictor.task)
     check_writable(alignments, overwrite=overwrite)
-    name = column or getattr(config.prediction, "column", "predicted")
-    columns = predictor.answer.columns(name)
-    added = [] if json else predictor.answer.class_columns(name, classes)
+    columns, added = _columns(predictor, column, classes, json=json)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    data = read_otherwise(config.data, encoding=encoding)
-    stream = _open_stream(file, reader, data, output_format)
-    output = Output(json=json, quiet=quiet, data=True)
+    data = _data_section(predictor, skip_bad, encoding=encoding, max_line=max_line)
+    inputs = _open_stream(file, predictor.task, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
-    start = time.monotonic()
-    with atomic_writer(alignments) as alignment_file:
-        writer = _PredictionWriter(predictor, stream, columns, classes, alignment_file, json=json)
-        writer.write_all(search, output)
-    seconds = time.monotonic() - start
-    _summarize(output, stream.unit, writer.count, seconds, alignments)
+    writer = _PredictionWriter(predictor, inputs, columns, classes, times, json=json)
+    seconds = writer.write_all(search, output, alignments)
+    _summarize(output, inputs, writer.count, seconds, alignments)
+
+
+def _data_section(predictor: Predictor, skip_bad: bool, **reading: Any) -> Any:
+    """Return the section of the configuration with the options given; what the training left out does not count.
+
+    Raises: OptionError for --skip-bad if the task leaves no inputs out.
+    """
+    from heedful.tasks.options import read_otherwise
+
+    task, data = predictor.task, read_otherwise(predictor.config.data, **reading)
+    if task.reader.skips_inputs:
+        return data.model_copy(update={"skip_bad": skip_bad})
+    if skip_bad:
+        raise OptionError(
+            f"the option skip-bad has no effect on predictions of the task {task.name!r}; leave it out"
+        )
+    return data
+
+
+def _class_output(
+    predictor: Predictor, probabilities: bool, top_k: int | None, *, json: bool
+) -> ClassOutput:
+    """Return which classes are written.
+
+    Raises: OptionError if they cannot be.
+    """
+    from heedful.answers.class_output import ClassOutput
+
+    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
+    predictor.answer.check_classes(classes, json=json)
+    return classes
+
+
+def _columns(
+    predictor: Predictor, column: str | None, classes: ClassOutput, *, json: bool
+) -> tuple[list[str], list[str]]:
+    """Return the names of the columns of the predictions, and of those of the classes."""
+    name = column or getattr(predictor.config.prediction, "column", "predicted")
+    return predictor.answer.columns(name), (
+        [] if json else predictor.answer.class_columns(name, classes)
+    )
 
 
 def _summarize(
-    output: Output, unit: str, count: int, seconds: float, alignments: Path | None
+    output: Output, stream: Stream, count: int, seconds: float, alignments: Path | None
 ) -> None:
-    speed = count / max(seconds, 1e-9)
+    unit, speed = stream.unit, count / max(seconds, 1e-9)
     output.say(f"{count:,} {unit} in {duration(seconds)}: {speed:,.0f} {unit}/s")
     values: dict[str, Any] = {unit: count, "seconds": seconds}
+    if stream.skipped:
+        output.say(f"{len(stream.skipped):,} left out; the first: {stream.skipped[0]}")
+        values["skipped"] = list(stream.skipped)
     if alignments is not None:
         values["alignments"] = str(alignments)
     output.result(values)
@@ -199,40 +289,49 @@ def _output_format(
     )
 
 
-def _open_stream(file: str, reader: Reader, data: Any, output: OutputFormat) -> Stream:
+def _open_stream(file: str, task: Task, data: Any, output: OutputFormat) -> Stream:
     """Open the inputs; a file that can be read twice is validated as a whole.
 
     Raises: DataError naming file and line, also for an empty file.
     """
     from heedful.cli.input_lines import STANDARD_INPUT, check_all
+    from heedful.stored_files import is_regular
 
-    stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
-    if reader.reads_lines and file != STANDARD_INPUT and Path(file).is_file():
-        check_all(stream.items(), file, data.encoding)
-        stream = reader.stream(_open_input(file, data, reader.reads_lines), data, output)
+    reader = task.reader
+    stream = reader.stream(_open_input(file, data, task), data, output)
+    if reader.reads_lines and file != STANDARD_INPUT and is_regular(file):
+        check_all(stream.items(), file, data)
+        stream = reader.stream(_open_input(file, data, task), data, output)
     return stream
 
 
-def _open_input(file: str, data: Any, reads_lines: bool) -> InputFile:
-    """Open a file or standard input; `data` is the section of the configuration.
+def _open_input(file: str, data: Any, task: Task) -> InputFile:
+    """Open a file, a folder or standard input; `data` is the section of the configuration.
 
     Raises: OptionError for standard input if the reader needs a whole file.
     """
     from heedful.cli.input_lines import STANDARD_INPUT, standard_input
-    from heedful.data.files import check_file, iterate_lines
+    from heedful.data.files import iterate_lines
+    from heedful.data.opening import check_file
+    from heedful.data.tables import extension
+    from heedful.stored_files import is_regular
     from heedful.tasks.readers.base import InputFile
 
+    reader = task.reader
+    # standard input has no extension: its format is that of the training data
+    learned = data.train[0] if data.train else "standard input"
     if file == STANDARD_INPUT:
-        if not reads_lines:
-            raise OptionError("name a FILE; series are not read from standard input")
-        # standard input has no extension: its format is that of the training data
-        name = data.train[0] if data.train else "standard input"
-        lines = standard_input(data.encoding)
-        return InputFile(Path("standard input"), name, lines, own_name=False)
-    check_file(file)
-    if not reads_lines:
+        if not reader.reads_lines:
+            raise OptionError(f"name a FILE; {task.examples} are not read from standard input")
+        lines = standard_input(data)
+        return InputFile(Path("standard input"), learned, lines, own_name=False)
+    if not (reader.reads_folders and Path(file).is_dir()):
+        check_file(file, may_be_pipe=reader.reads_lines)
+    if not reader.reads_lines:
         return InputFile(Path(file), file, iter(()))
-    return InputFile(Path(file), file, iterate_lines(file, data.encoding))
+    lines = iterate_lines(file, data.encoding, max_line=data.max_line, may_be_pipe=True)
+    own_name = is_regular(file) or bool(extension(Path(file)))
+    return InputFile(Path(file), file if own_name else learned, lines, own_name)
 
 
 class _PredictionWriter:
@@ -244,17 +343,24 @@ class _PredictionWriter:
         stream: Stream,
         columns: list[str],
         classes: ClassOutput,
-        links: Any,
+        times: Timestamps | None = None,
         *,
         json: bool,
     ):
         self.predictor, self.stream, self.columns = predictor, stream, columns
-        self.classes, self.links, self.json = classes, links, json
+        self.classes, self.times, self.json = classes, times, json
+        self.links: Any = None
         self.count = 0
         self.header_written = False
 
-    def write_all(self, search: dict[str, Any], output: Output) -> None:
-        """Predict and write everything."""
+    def write_all(self, search: dict[str, Any], output: Output, alignments: Path | None) -> float:
+        """Predict and write everything, word alignments to a file of their own; return the seconds."""
+        start = time.monotonic()
+        with atomic_writer(alignments) as self.links:
+            self._write_all(search, output)
+        return time.monotonic() - start
+
+    def _write_all(self, search: dict[str, Any], output: Output) -> None:
         from heedful.cli.progress import with_progress
 
         # output lines would break a progress bar on the same terminal
@@ -265,11 +371,11 @@ class _PredictionWriter:
                 self._predict(search), None, progress, unit=self.stream.unit
             ):
                 self._write(item, prediction)
-        except DataError as error:
+        except (DataError, NonFiniteError) as error:
             if not self.count:
                 raise
             written = f"The {self.count:,} {self.stream.unit} before it are answered and written."
-            raise DataError(f"{error} {written}") from None
+            raise HeedfulError(f"{error} {written}") from None
         self._write_header_once()
 
     def _predict(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -277,13 +383,19 @@ class _PredictionWriter:
 
         # reports invalid options before any input is read
         self.predictor.answer.check_search(search)
+        before = 0
         for chunk in available_chunks(self.stream.items(), self.predictor.config.prediction.chunk):
             inputs = (self.stream.input(item) for item in chunk)
-            yield from zip(chunk, self.predictor.predict(inputs, **search), strict=True)
+            try:
+                yield from zip(chunk, self.predictor.predict(inputs, **search), strict=True)
+            except NonFiniteError as error:
+                where = self.stream.location(chunk[error.row], before + error.row + 1)
+                raise NonFiniteError(before + error.row, where) from None
+            before += len(chunk)
 
     def _write_header_once(self) -> None:
         """Write the header before the first row; a table without rows has one, too."""
-        if not (self.header_written or self.json):
+        if not (self.header_written or self.json or (self.times and self.times.on_output)):
             _write_text(self.stream.header())
         self.header_written = True
 
@@ -292,7 +404,10 @@ class _PredictionWriter:
         self.count += is_example
         values = answer.to_json(prediction)
         pharaoh = self._align(item, prediction)
-        if not self.json:
+        timed = "" if self.times is None else self.times.text(item, prediction)
+        if self.times is not None and self.times.on_output:
+            _write_text(timed)
+        elif not self.json:
             self._write_header_once()
             cells = [*answer.cells(prediction), *answer.class_cells(prediction, self.classes)]
             _write_text(self.stream.format(item, self.count, values, cells))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
@@ -12,6 +13,7 @@ from rich.progress import Progress as Bar
 
 from heedful.answers.base import Scores
 from heedful.cli.output import Output, duration
+from heedful.data.preparation import Preparing
 from heedful.errors import count
 from heedful.tasks.base import Task
 from heedful.training.events import Event, Finished, Progress, Started, Validated
@@ -44,7 +46,7 @@ class TrainingProgress:
         self.last_report = -LINE_INTERVAL
         self.notices: Sequence[str] = ()
         self.bar = Bar(
-            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("{task.fields[what]}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
@@ -52,7 +54,7 @@ class TrainingProgress:
             disable=not output.is_interactive,
             transient=True,
         )
-        self.bar_task = self.bar.add_task("", total=None, epoch="1", state="")
+        self.bar_task = self.bar.add_task("", total=None, what="", state="")
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -64,11 +66,14 @@ class TrainingProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            self.bar.stop()
 
     def show(self, event: Event) -> None:
         """Show one event."""
         match event:
+            case Preparing():
+                self._prepare(event)
             case Started():
                 self._start(event)
             case Progress():
@@ -85,10 +90,32 @@ class TrainingProgress:
                 )
                 self._notes([each for each in event.notices if each not in self.notices])
 
+    def _prepare(self, event: Preparing) -> None:
+        total, rate = event.total, event.done / event.seconds
+        left = "" if total is None else f", {duration((total - event.done) / rate)} left"
+        state = f"{event.unit}, {rate:,.0f}/s{left}"
+        self.bar.update(
+            self.bar_task, total=total, completed=event.done, what=event.action, state=state
+        )
+        count_of = "" if total is None else f"/{total:,}"
+        self._say_seldom(f"{event.action}: {event.done:,}{count_of} {state}")
+
+    def _say_seldom(self, line: str) -> None:
+        """Write a line unless a bar shows it, or one was written a moment ago."""
+        if not self.output.is_interactive and time.monotonic() - self.last_report >= LINE_INTERVAL:
+            self.last_report = time.monotonic()
+            self.output.say(line)
+
     def _start(self, event: Started) -> None:
         self.epochs = event.epochs
         total = event.epochs * event.steps_per_epoch
-        self.bar.update(self.bar_task, total=total, completed=event.first_step)
+        self.bar.update(
+            self.bar_task,
+            total=total,
+            completed=event.first_step,
+            what=f"epoch 1/{event.epochs}",
+            state="",
+        )
         skipped = f", {event.left_out:,} skipped as too long" if event.left_out else ""
         sizes = ", ".join(f"{name} {size:,}" for name, size in event.sizes.items())
         self.output.say(
@@ -114,13 +141,11 @@ class TrainingProgress:
             f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s, "
             f"{duration(event.seconds_left)} left"
         )
-        epoch = f"{event.epoch}/{self.epochs}"
+        epoch = f"epoch {event.epoch}/{self.epochs}"
         self.bar.update(
-            self.bar_task, total=event.steps, completed=event.step, epoch=epoch, state=state
+            self.bar_task, total=event.steps, completed=event.step, what=epoch, state=state
         )
-        if not self.output.is_interactive and time.monotonic() - self.last_report >= LINE_INTERVAL:
-            self.last_report = time.monotonic()
-            self.output.say(f"epoch {epoch}, step {event.step:,}/{event.steps:,}: {state}")
+        self._say_seldom(f"{epoch}, step {event.step:,}/{event.steps:,}: {state}")
 
 
 def validation_line(task: Task, event: Validated) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from heedful.config import apply_overrides, build, read_configuration, read_toml
-from heedful.run_folder import CONFIGURATION
+from heedful.config import apply_overrides, build, locate_key, read_toml_lines
+from heedful.run_folder import configuration_file
 from heedful.tasks.options import GivenOptions
 from heedful.tasks.table import ENTRIES, TASKS
 
@@ -47,11 +48,10 @@ def configure(path: Path | None, arguments: TrainArguments, first: Sequence[str]
     Raises: OptionError naming file and line, or the option, and the nearest valid name.
     """
     config_type = TASKS[arguments.task].configuration
-    values = {} if path is None else apply_overrides(config_type, read_toml(path), ())
+    values, lines = ({}, []) if path is None else read_toml_lines(path)
     overrides = [*first, *arguments.overrides(values), *arguments.sets]
-    if path is not None:
-        return read_configuration(config_type, path, overrides)
-    return build(config_type, apply_overrides(config_type, {}, overrides))
+    where = None if path is None else partial(locate_key, path, lines)
+    return build(config_type, apply_overrides(config_type, values, overrides), where)
 
 
 NO_DATA = ("data.train=[]", "data.valid=[]")
@@ -72,4 +72,4 @@ def configure_run(
     config = TASKS[arguments.task].load_config(run)
     if path is None and not arguments.any() and not new_data:
         return config
-    return configure(path or run / CONFIGURATION, arguments, NO_DATA if new_data else ())
+    return configure(path or configuration_file(run), arguments, NO_DATA if new_data else ())

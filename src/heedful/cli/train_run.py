@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
 from heedful import api, run_folder
-from heedful.cli.command import INTERRUPTED, print_error
+from heedful.cli.command import FAILED, print_error
 from heedful.cli.output import Output
 from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TrainArguments, configure_run
+from heedful.cli.signals import StopSignals
 from heedful.cli.skipped import say_skipped
-from heedful.errors import OptionError
-from heedful.explore.run_report import REPORT, next_commands
+from heedful.data.preparation import Preparing, reporting_preparation
+from heedful.errors import DivergedError, OptionError, StoppedError
+from heedful.explore.run_report import next_commands
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
+from heedful.training.checkpoint_manager import has_checkpoint
 from heedful.training.checks import check_start
-from heedful.training.events import Event, Finished
+from heedful.training.events import Event, Finished, Stopped
+from heedful.training.resume_checks import check_began
+from heedful.training.staging import recover
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +56,15 @@ class RunOptions:
 def train(arguments: TrainArguments, options: RunOptions, output: Output) -> None:
     """Run `heedful train`."""
     out, task = options.folder(), TASKS[arguments.task]
+    recover(out)
+    if options.resume:
+        check_began(out)
     base = out if options.resume else options.init_from
     config = configure_run(options.config, arguments, base, new_data=not options.resume)
     if not options.resume:
         run_folder.check_free(out, overwrite=options.overwrite)
-    data = task.reader.read_training(config.data)
+    with TrainingProgress(task, output) as bar, reporting_preparation(bar.show):
+        data = task.reader.read_training(config.data)
     for part in data:
         say_skipped(part, output, f", listed in {out / run_folder.SKIPPED}")
     model, finished = train_with_progress(
@@ -67,7 +77,7 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
         overwrite=options.overwrite,
         initial=None if options.init_from is None else task.load_initial(config, options.init_from),
     )
-    report = out / REPORT
+    report = out / run_folder.REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
     output.suggest(next_commands(model.predictor, out, data[1]))
     skipped = sum(len(part.skipped) for part in data)
@@ -98,14 +108,19 @@ def train_with_progress(
     overwrite: bool = False,
     initial: Predictor | None = None,
 ) -> tuple[api.TrainedModel, Finished]:
-    """Call `heedful.api.fit` and show progress; on Ctrl-C print how to resume and exit."""
+    """Call `heedful.api.fit` and show progress; after a signal or divergence print how to go on, and exit."""
     last: Event | None = None
-    with TrainingProgress(task, output) as bar:
+    command = f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
+    notice = "" if output.quiet else "stopping after this step; Ctrl-C again stops at once"
+    with StopSignals(notice) as signals, TrainingProgress(task, output) as bar:
 
         def show(event: Event) -> None:
             nonlocal last
-            last = event
-            bar.show(event)
+            if not isinstance(event, Preparing):
+                last = event
+            # before the first step there is nothing to save; afterwards the run is complete
+            signals.is_deferred = not isinstance(event, Preparing | Finished | Stopped)
+            _show(bar, event, signals)
 
         try:
             model = api.fit(
@@ -114,14 +129,43 @@ def train_with_progress(
                 *data,
                 out,
                 progress=show,
+                stop=signals,
                 resume=resume,
                 overwrite=overwrite,
                 initial=initial,
             )
-        except KeyboardInterrupt:
-            command = f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
-            advice = "nothing was written" if last is None else f"resume with: {command}"
-            print_error(f"interrupted; {advice}", label="")
-            raise typer.Exit(INTERRUPTED) from None
+        except (KeyboardInterrupt, StoppedError):
+            interrupted = "interrupted" + (f" by {signals.name}" if signals.name else "")
+            has_begun = last is not None or ((resume or not overwrite) and has_checkpoint(out))
+            advice = _advice(last, command) if has_begun else "nothing was written"
+            _end(f"{interrupted}; {advice}", "", signals.status)
+        except DivergedError as error:
+            rate = f"--set training.learning_rate={error.learning_rate:g}"
+            _end(f"{error}. With the learning rate: {command} {rate}", "error: ", FAILED)
     assert isinstance(last, Finished)
     return model, last
+
+
+def _show(bar: TrainingProgress, event: Event, signals: StopSignals) -> None:
+    """Show an event; if the terminal is gone, as at a SIGHUP, the training still stops in good order."""
+    try:
+        bar.show(event)
+    except OSError:
+        if not signals():
+            raise
+
+
+def _advice(last: Event | None, command: str) -> str:
+    match last:
+        case Finished():
+            return f"the run in {last.run} is trained; write its report with: {command}"
+        case Stopped():
+            return f"saved after step {last.step:,}; resume with: {command}"
+    return f"resume with: {command}"
+
+
+def _end(message: str, label: str, status: int) -> NoReturn:
+    """Print an error and exit with a status; a terminal that is gone does not change the status."""
+    with contextlib.suppress(OSError):
+        print_error(message, label)
+    raise typer.Exit(status) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,11 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from heedful import run_folder
+from heedful.atomic_files import remove_partial_files, writing
 from heedful.compare.outcome import Outcome, load_outcome
 from heedful.compare.plan import Job, Plan
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
-from heedful.errors import HeedfulError, RunError
+from heedful.errors import HeedfulError, RunError, WriteError
+from heedful.run_lock import RunLock, check_unlocked
+from heedful.stored_files import read_json
+from heedful.strict_json import to_strict_json
 from heedful.training.checks import texts_digest
 from heedful.training.events import Event
 
@@ -62,15 +65,20 @@ def check_folder(plan: Plan, folder: Path, data: str) -> bool:
 
     Raises: RunError for a folder in use, or a comparison of other data or settings.
     """
+    check_unlocked(folder)
+    return _check_contents(plan, folder, data)
+
+
+def _check_contents(plan: Plan, folder: Path, data: str) -> bool:
     marker = folder / RESULTS
     if not marker.exists():
         run_folder.check_free(folder)
         return False
     advice = "name another folder with --out"
     try:
-        values = json.loads(marker.read_text(encoding="utf-8"))
+        values = read_json(marker)
         version, identity = values["format"], (values["task"], values["data"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (RunError, KeyError, TypeError):
         raise RunError(f"{marker} is not the file of a comparison; {advice}") from None
     if version != FORMAT:
         raise RunError(f"{marker} has format {version}, this Heedful reads {FORMAT}; {advice}")
@@ -85,7 +93,7 @@ def _check_run(plan: Plan, run: Path, job: Job) -> None:
     file = run / run_folder.CONFIGURATION
     if not file.exists():
         return
-    saved = read_configuration(plan.task.configuration, file)
+    saved = read_configuration(plan.task.configuration, run_folder.configuration_file(run))
     # compares validated values, so that a list in the file equals a tuple
     if saved != job.config:
         key = _difference(saved.model_dump(), job.config.model_dump())
@@ -107,16 +115,31 @@ def _difference(one: dict[str, Any], other: dict[str, Any], prefix: str = "") ->
     return ""
 
 
-def run_all(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator[Any]:
+def run_all(plan: Plan, folder: Path, data: str, runner: Runner) -> Generator[Any, None, None]:
     """Run all unfinished jobs and yield `JobStarted`, the training's events and `JobFinished` for each.
 
     Each outcome is saved at once. A failed training gives an outcome with an error, and runs again when the
-    comparison is resumed.
+    comparison is resumed. Another process that runs a comparison in the folder is refused.
+
+    Raises: RunError if one runs, or the folder cannot be written to.
     """
-    (folder / MEASURED).mkdir(parents=True, exist_ok=True)
-    (folder / RUNS).mkdir(exist_ok=True)
-    if not (folder / RESULTS).exists():
+    try:
+        with RunLock(folder):
+            yield from _run_locked(plan, folder, data, runner)
+    except WriteError as error:
+        raise RunError(
+            f"{error}. What was measured is kept in {folder}: mend that, then run the same command again"
+        ) from error
+
+
+def _run_locked(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator[Any]:
+    if not _check_contents(plan, folder, data):
         write_results(folder, {"task": plan.task.name, "data": data, "runs": []})
+    for name in (MEASURED, RUNS):
+        with writing(folder / name):
+            (folder / name).mkdir(exist_ok=True)
+    for each in (folder, folder / MEASURED):
+        remove_partial_files(each)
     for number, job in enumerate(plan.jobs, start=1):
         file = folder / MEASURED / f"{job.name}.json"
         outcome = load_outcome(file)
@@ -145,5 +168,5 @@ def _run(job: Job, run: Path, runner: Runner) -> Generator[Event, None, Outcome]
 
 def write_results(folder: Path, values: dict[str, Any]) -> None:
     """Write comparison.json atomically."""
-    text = json.dumps({"format": FORMAT, **values}, indent=1, allow_nan=False)
+    text = to_strict_json({"format": FORMAT, **values}, indent=1)
     run_folder.write_text(folder / RESULTS, text + "\n")

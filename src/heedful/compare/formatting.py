@@ -15,7 +15,7 @@ NONE = "–"
 
 
 def table(plan: Plan, summary: Summary) -> list[list[str]]:
-    """Return the terminal table: column titles, then one row per contender."""
+    """Return the terminal table: column titles, then one row per contender, those that failed last."""
     longest = max((max(row.latency, default=0) for row in summary.rows), default=0)
     titles = [
         "contender",
@@ -34,7 +34,7 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
     for row in summary.rows:
         rows.append(
             [
-                row.contender,
+                row.contender + _failed(row, summary),
                 f"{row.quality.mean:{plan.metric.format_spec}}",
                 NONE
                 if (sd := row.quality.deviation) is None
@@ -48,7 +48,19 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
                 milliseconds(row, longest),
             ]
         )
+    shown = {row.contender for row in summary.rows}
+    failed = dict.fromkeys(each.contender for each in summary.failures)
+    rows += [[name, "failed", *[NONE] * (len(titles) - 2)] for name in failed if name not in shown]
     return rows
+
+
+def _failed(row: ContenderSummary, summary: Summary) -> str:
+    """Say how many trainings of a contender on all the data failed; empty for none."""
+    failed = sum(
+        each.contender == row.contender and each.fraction == 1 for each in summary.failures
+    )
+    of = len(row.quality.values) + failed
+    return f" ({failed} of {of} failed)" if failed else ""
 
 
 def difference_cells(difference: Difference | None, metric: Metric) -> list[str]:

@@ -41,8 +41,12 @@ def prediction_latency(
 ) -> dict[int, float]:
     """Return length -> median seconds to predict one input of that length in a batch of one, after a warm-up call.
 
-    Omits lengths that the model rejects, and all longer ones.
+    Omits lengths that the model rejects, and all longer ones. Of inputs that all have one length, such as images, that
+    is the only one.
     """
+    if not data.has_any_length:
+        [encoded] = predictor.input.encode(data.inputs[:1])
+        return {predictor.input.length(encoded): _median_seconds(predictor, data.inputs[0])}
     seconds: dict[int, float] = {}
     for length in sorted(lengths):
         example = data.input_of_length(length)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from heedful.errors import RunError
 from heedful.run_folder import write_text
+from heedful.stored_files import read_json
+from heedful.strict_json import number_from_json, numbers_from_json, to_strict_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +78,24 @@ class Outcome:
 
     def save(self, path: Path) -> None:
         """Write the outcome as JSON, atomically."""
-        write_text(path, json.dumps(self.to_dict()) + "\n")
+        write_text(path, to_strict_json(self.to_dict()) + "\n")
 
 
 def outcome_from_dict(values: dict[str, Any]) -> Outcome:
     """Deserialize the result of `Outcome.to_dict`, also after JSON.
 
     >>> one = Outcome(contender="lstm", seed=0, fraction=1.0, latency={8: 0.1}, memory=Memory(before=1, peak=3))
+    >>> import json
     >>> outcome_from_dict(json.loads(json.dumps(one.to_dict()))) == one
     True
     """
     values = {key: value for key, value in values.items() if key != "tokens_per_second"}
     memory = values["memory"]
     values["memory"] = None if memory is None else Memory(**memory)
-    values["curve"] = tuple(Point(**each) for each in values["curve"])
+    values["scores"] = numbers_from_json(values["scores"])
+    values["curve"] = tuple(
+        Point(**{**each, "quality": number_from_json(each["quality"])}) for each in values["curve"]
+    )
     values["latency"] = {int(length): seconds for length, seconds in values["latency"].items()}
     return Outcome(**values)
 
@@ -97,6 +103,6 @@ def outcome_from_dict(values: dict[str, Any]) -> Outcome:
 def load_outcome(path: Path) -> Outcome | None:
     """Read a saved outcome; None if the file is missing or invalid."""
     try:
-        return outcome_from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return outcome_from_dict(read_json(path))
+    except (RunError, ValueError, KeyError, TypeError, AttributeError):
         return None

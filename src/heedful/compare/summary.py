@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -125,7 +126,9 @@ def best_contender(answer: type[Answer[Any]], resampled: Bootstrap) -> str:
 def common_quality(answer: type[Answer[Any]], groups: Iterable[Sequence[Outcome]]) -> float | None:
     """Return the best quality that every training of every contender reached."""
     pick, worst = (min, max) if answer.sign() < 0 else (max, min)
-    reached = [pick(point.quality for point in each.curve) for group in groups for each in group]
+    curves = ([p.quality for p in each.curve] for group in groups for each in group)
+    known = (list(filter(math.isfinite, curve)) for curve in curves)
+    reached = [pick(curve) for curve in known if curve]
     return worst(reached) if reached else None
 
 

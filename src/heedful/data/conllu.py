@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heedful.data.label_base import LabelFormat, Layout, Sentence, blocks
-from heedful.errors import DataError, OptionError, count, nearest, unknown_choice
+from heedful.data.number import is_count
+from heedful.errors import (
+    DataError,
+    OptionError,
+    count,
+    listed,
+    nearest,
+    shown,
+    unknown_choice,
+    unquoted,
+)
 
 COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 FEATS = COLUMNS.index("feats")
@@ -33,15 +43,15 @@ class ConlluColumn:
         lower = name.lower()
         if lower in ("id", "form"):
             raise OptionError(
-                f"column {name!r} holds no labels; the columns are: {_label_columns()}."
+                f"column {shown(name)} holds no labels; the columns are: {_label_columns()}."
             )
         if lower in COLUMNS:
             return cls(COLUMNS.index(lower))
         if not name[:1].isupper():
             near = nearest(lower, COLUMNS[2:])
-            hint = f"; did you mean {near!r}?" if near else "."
+            hint = f"; did you mean {shown(near)}?" if near else "."
             raise OptionError(
-                f"there is no CoNLL-U column {name!r}{hint} The columns are: {_label_columns()}; a feature "
+                f"there is no CoNLL-U column {shown(name)}{hint} The columns are: {_label_columns()}; a feature "
                 "such as Number begins with a capital letter."
             )
         return cls(FEATS, name)
@@ -70,7 +80,8 @@ class ConlluColumn:
         """Return the error for a column without any label, suggesting the nearest existing feature."""
         if self.feature is None:
             return DataError(
-                f"column {COLUMNS[self.index]!r} is empty on every line; choose another.", path=path
+                f"column {shown(COLUMNS[self.index])} is empty on every line; choose another.",
+                path=path,
             )
         features: dict[str, None] = {}
         for sentence in sentences:
@@ -79,10 +90,10 @@ class ConlluColumn:
                     dict.fromkeys(_parse_features(sentence.lines[row].split("\t")[FEATS]))
                 )
         near = nearest(self.feature, [*features, *COLUMNS[2:]])
-        hint = f"; did you mean {near!r}?" if near else "."
+        hint = f"; did you mean {shown(near)}?" if near else "."
         return DataError(
-            f"no token has the feature {self.feature!r}{hint} The features are: "
-            f"{', '.join(sorted(features)) or 'none'}; the columns: {_label_columns()}.",
+            f"no token has the feature {shown(self.feature)}{hint} The features are: "
+            f"{listed(sorted(features)) or 'none'}; the columns: {_label_columns()}.",
             path=path,
         )
 
@@ -108,7 +119,7 @@ class ConllU(LabelFormat):
 
     def parse(self, path: Path, lines: Iterator[str]) -> Iterator[Sentence]:
         column, token_index = self._column, self._token_index
-        for start, block, _ in blocks(lines):
+        for start, block, _ in blocks(path, lines):
             tokens, labels, rows = list[str](), list[str](), list[int]()
             for row, line in enumerate(block):
                 if line.startswith("#"):
@@ -157,7 +168,7 @@ class ConllU(LabelFormat):
             raise unknown_choice("CoNLL-U token column", self.tokens, COLUMNS[1:])
         if self._column == ConlluColumn(COLUMNS.index(name)):
             raise OptionError(
-                f"column {name!r} cannot hold both the tokens and the labels; name two columns."
+                f"column {shown(name)} cannot hold both the tokens and the labels; name two columns."
             )
         return COLUMNS.index(name)
 
@@ -169,12 +180,12 @@ def _problem(fields: Sequence[str], expected_id: int, column: ConlluColumn) -> s
     if not fields[0].isdecimal():
         if _is_range_or_empty_node(fields[0]):
             return None
-        return f"the id is {fields[0]!r}; expected a number, a range (3-4) or an empty node (5.1)."
-    if int(fields[0]) != expected_id:
-        return f"the token id is {fields[0]}; expected {expected_id}. An empty line must separate sentences."
+        return f"the id is {shown(fields[0])}; expected a number, a range (3-4) or an empty node (5.1)."
+    if not is_count(fields[0]) or int(fields[0]) != expected_id:
+        return f"the token id is {unquoted(fields[0])}; expected {expected_id}. An empty line must separate sentences."
     features = [] if fields[FEATS] in ("_", "") else fields[FEATS].split("|")
     if column.feature is not None and not all("=" in each for each in features):
-        return f"FEATS holds {fields[FEATS]!r}; write features as Name=Value."
+        return f"FEATS holds {shown(fields[FEATS])}; write features as Name=Value."
     return None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from heedful.errors import DataError
@@ -20,6 +21,8 @@ class Dataset(abc.ABC):
     """Where the data come from, for display."""
     example: ClassVar[str] = "example"
     """The word for one example in error messages."""
+    has_any_length: ClassVar[bool] = True
+    """Whether inputs may have any length; False if a model brings all to one, as images."""
     skipped: Sequence[str] = ()
     """What is wrong with each row of the files that was left out."""
 
@@ -41,6 +44,10 @@ class Dataset(abc.ABC):
     def take(self, rows: Sequence[int]) -> Self:
         """Return a dataset of the examples at the indices `rows`, in that order."""
 
+    def cached_in(self, folder: Path) -> Self:
+        """Return these data with what is costly to compute kept in a folder; default: nothing is."""
+        return self
+
     @abc.abstractmethod
     def texts(self) -> Sequence[Sequence[str]]:
         """Return the whole content as strings; the dataset fingerprint is computed from them."""
@@ -61,8 +68,12 @@ class Dataset(abc.ABC):
         """Return an error about position `position` of example `row`, with file and line if known."""
         return DataError(f"example {row + 1} of {self.name}: {message}")
 
+    def location(self, row: int) -> str:
+        """Return where example `row` is from: its file and line as far as they are known, or else its number."""
+        return self.error(row, "").where or f"{self.example} {row + 1} of {self.name}"
 
-def repeat_to_length(units: Sequence[Any], length: int) -> list[Any]:
+
+def repeat_to_length(units: Iterable[Any], length: int) -> list[Any]:
     """Return `length` items of `units`, starting over at the end.
 
     >>> repeat_to_length("ab", 5)

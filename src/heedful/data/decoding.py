@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from heedful.errors import DataError, OptionError
+from heedful.data.opening import MAX_LINE, too_long
+from heedful.errors import DataError, OptionError, shown
 
 UTF8: Final = "utf-8"
 
@@ -16,7 +17,12 @@ _HIGH_BYTES: Final = re.compile(rb"[\x80-\xff]+")
 
 
 def decode_lines(
-    stream: Iterable[bytes], name: str | Path, encoding: str = UTF8, *, advice: str = "--encoding"
+    stream: Iterable[bytes],
+    name: str | Path,
+    encoding: str = UTF8,
+    *,
+    max_line: int = MAX_LINE,
+    advice: str = "--encoding",
 ) -> Iterator[str]:
     r"""Lazily decode a byte stream into lines without their line endings.
 
@@ -24,9 +30,10 @@ def decode_lines(
     dropped.
 
     Args:
-        stream: lines of bytes: an open binary file, or `sys.stdin.buffer`.
+        stream: lines of bytes, as from `heedful.data.opening.bounded_lines`.
         name: the name of the stream in errors.
         encoding: a name that Python knows.
+        max_line: the maximum characters of a line, where a line of the encoding may span several of `stream`.
         advice: the option that chooses another encoding, for errors; empty: there is none.
 
     Raises:
@@ -40,7 +47,7 @@ def decode_lines(
         ['Grüße', 'bye']
     """
     if canonical_name(encoding) != UTF8:
-        yield from _decode_other(stream, name, encoding)
+        yield from _decode_other(stream, name, encoding, max_line)
         return
     for number, raw in enumerate(stream, start=1):
         if number == 1:
@@ -75,7 +82,7 @@ def canonical_name(encoding: str) -> str:
         "".encode(encoding)
     except (LookupError, ValueError):
         raise OptionError(
-            f"unknown encoding {encoding!r}; give one such as utf-8, utf-16, cp1252, gb18030 or shift_jis"
+            f"unknown encoding {shown(encoding)}; give one such as utf-8, utf-16, cp1252, gb18030 or shift_jis"
         ) from None
     return UTF8 if found.name == "utf-8-sig" else found.name
 
@@ -106,22 +113,32 @@ def _mend(encoding: str, advice: str) -> str:
     return f"save the file as UTF-8{other}."
 
 
-def _decode_other(stream: Iterable[bytes], name: str | Path, encoding: str) -> Iterator[str]:
+def _decode_other(
+    stream: Iterable[bytes], name: str | Path, encoding: str, max_line: int
+) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)()
-    number, rest, last = 1, "", False
+    number, length, last = 1, 0, False
+    begun: list[str] = []  # the parts of the line that is being read
     parts = iter(stream)
     while not last:
         raw = next(parts, None)
         last = raw is None
         try:
-            rest += decoder.decode(raw or b"", last)
+            first, *others = decoder.decode(raw or b"", last).split("\n")
         except UnicodeError as error:
             raise DataError(
                 f"not {encoding} ({error}); name the encoding of the file with --encoding.",
                 path=name,
-                line=number + rest.count("\n"),
+                line=number,
             ) from None
-        *lines, rest = rest.split("\n")
+        begun.append(first)
+        length += len(first)
+        if length > max_line:
+            raise too_long(name, number, max_line)
+        if not others and not last:
+            continue
+        *lines, rest = ["".join(begun), *others]
+        begun, length = [rest], len(rest)
         for line in [*lines, *([rest] if last and rest else [])]:
             yield (line.removeprefix("\ufeff") if number == 1 else line).removesuffix("\r")
             number += 1

@@ -6,6 +6,8 @@ import csv
 from collections.abc import Sequence
 from typing import Final
 
+from heedful.data.number import is_count
+
 DELIMITERS: Final = (",", ";", "\t", "|")
 """Between the fields of CSV; of those by which the header has the wanted columns the first is taken."""
 
@@ -34,4 +36,4 @@ def split_fields(line: str, delimiter: str) -> list[str]:
 
 def are_numbers(required: Sequence[str], first: Sequence[str]) -> bool:
     """Return whether columns are named by number, in a file without a header."""
-    return all(name.isdecimal() and name.isascii() and name not in first for name in required)
+    return all(is_count(name) and name.isascii() and name not in first for name in required)

@@ -6,18 +6,19 @@ import gzip
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from heedful.data.dataset import Dataset, repeat_to_length
 from heedful.data.decoding import UTF8, decode_lines
+from heedful.data.opening import MAX_LINE, check_file, open_lines
+from heedful.data.packed_texts import PackedTexts, PackedTextsWriter, take_texts
+from heedful.data.preparation import report_items
 from heedful.data.tables import table_format
-from heedful.errors import DataError, nearest
+from heedful.errors import DataError, shown
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -34,8 +35,8 @@ class Pairs(Dataset):
         (1, [('Hello.', 'Hallo.')])
     """
 
-    source: list[str]
-    target: list[str]
+    source: Sequence[str]
+    target: Sequence[str]
     name: str = "pairs"
     example: ClassVar[str] = "pair"
 
@@ -47,12 +48,12 @@ class Pairs(Dataset):
             )
 
     @property
-    def inputs(self) -> list[str]:
+    def inputs(self) -> Sequence[str]:
         """The source texts."""
         return self.source
 
     @property
-    def answers(self) -> list[str]:
+    def answers(self) -> Sequence[str]:
         """The target texts."""
         return self.target
 
@@ -63,13 +64,13 @@ class Pairs(Dataset):
         return zip(self.source, self.target, strict=True)
 
     def take(self, rows: Sequence[int]) -> Pairs:
-        return Pairs([self.source[r] for r in rows], [self.target[r] for r in rows], self.name)
+        return Pairs(take_texts(self.source, rows), take_texts(self.target, rows), self.name)
 
     def texts(self) -> Sequence[Sequence[str]]:
         return self.source, self.target
 
     def input_of_length(self, length: int) -> str:
-        words = [word for text in self.source for word in text.split()]
+        words = (word for text in self.source for word in text.split())
         return " ".join(repeat_to_length(words, length))
 
     def showcase(self, count: int) -> list[str]:
@@ -118,22 +119,35 @@ def _scripts(text: str) -> set[str]:
 
 
 def iterate_lines(
-    path: str | Path, encoding: str = UTF8, *, advice: str = "--encoding"
+    path: str | Path,
+    encoding: str = UTF8,
+    *,
+    max_line: int = MAX_LINE,
+    advice: str = "--encoding",
+    may_be_pipe: bool = False,
 ) -> Iterator[str]:
     """Lazily yield the lines of a text file, plain or gzipped.
 
-    Gzip is detected by the first bytes, not by the file name. `encoding` and `advice` are those of `decode_lines`.
+    Gzip is detected by the first bytes, not by the file name.
+
+    Args:
+        path: the file.
+        encoding: as for `decode_lines`.
+        max_line: the maximum bytes of a line.
+        advice: as for `decode_lines`.
+        may_be_pipe: whether the path may be a pipe, which can be read only once.
 
     Raises:
-        DataError: the file is missing (the nearest file name is suggested), is a folder, cannot be opened,
-            is in another encoding, or is damaged or truncated gzip data.
+        DataError: the file is missing (the nearest file name is suggested), is a folder, a pipe or a device, cannot
+            be opened, is in another encoding, holds a line that is too long, or is gzip data that are damaged,
+            truncated, or expand beyond the limits of `open_lines`.
         OptionError: an unknown encoding.
     """
     path = Path(path)
     number = 0
     try:
-        with _open_bytes(path) as stream:
-            for line in decode_lines(stream, path, encoding, advice=advice):
+        with open_lines(path, max_line, may_be_pipe=may_be_pipe) as stream:
+            for line in decode_lines(stream, path, encoding, max_line=max_line, advice=advice):
                 number += 1
                 yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -144,61 +158,34 @@ def iterate_lines(
         ) from None
 
 
-@contextmanager
-def _open_bytes(path: Path) -> Iterator[Iterable[bytes]]:
-    check_file(path)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}.", path=path) from None
-    with file:
-        # Peek instead of reopening: a pipe can be read only once.
-        start = file.peek(len(_GZIP_MAGIC))
-        if start.startswith(_GZIP_MAGIC):
-            with gzip.open(file) as decompressed:
-                yield decompressed
-        elif start and path.suffix == ".gz":
-            raise DataError(
-                "the name ends in .gz but the file is not gzip data; rename or compress it.",
-                path=path,
-            )
-        else:
-            yield file
-
-
-def check_file(path: str | Path) -> None:
-    """Check that a path is a file, without opening it.
-
-    Raises:
-        DataError: the file is missing (the nearest file name is suggested), or is a folder.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise DataError("this is a folder; expected a file.", path=path)
-    if not path.exists():
-        raise _missing_file(path)
-
-
-def read_lines(path: str | Path, encoding: str = UTF8) -> list[str]:
+def read_lines(path: str | Path, encoding: str = UTF8, *, max_line: int = MAX_LINE) -> list[str]:
     """Read the lines of a text file, plain or gzipped, including empty ones.
 
     Raises:
         DataError: as `iterate_lines`, or the file is empty.
     """
-    lines = list(iterate_lines(path, encoding))
+    lines = list(iterate_lines(path, encoding, max_line=max_line))
     if not lines:
-        raise DataError("the file is empty.", path=path)
+        raise _no_lines(path)
     return lines
 
 
-def read_pairs(source_path: str | Path, target_path: str | Path, encoding: str = UTF8) -> Pairs:
+def read_pairs(
+    source_path: str | Path,
+    target_path: str | Path,
+    encoding: str = UTF8,
+    *,
+    max_line: int = MAX_LINE,
+) -> Pairs:
     """Read two line-aligned files: line i of the target belongs to line i of the source.
 
     Raises:
         DataError: a file is missing, empty or not UTF-8; the files differ in length (names the shorter one
             and its last line); a line is empty.
     """
-    source, target = (read_lines(path, encoding) for path in (source_path, target_path))
+    (source, empty_source), (target, empty_target) = (
+        _pack_lines(path, encoding, max_line) for path in (source_path, target_path)
+    )
     if len(source) != len(target):
         (few, short), (many, long) = sorted(
             [(len(source), source_path), (len(target), target_path)], key=lambda item: item[0]
@@ -209,13 +196,19 @@ def read_pairs(source_path: str | Path, target_path: str | Path, encoding: str =
             path=short,
             line=few,
         )
-    for path, lines in ((source_path, source), (target_path, target)):
-        for number, line in enumerate(lines, start=1):
-            _check_not_empty(line, "the line", path, number)
+    for path, number in ((source_path, empty_source), (target_path, empty_target)):
+        if number:
+            raise _empty("the line", path, number)
     return Pairs(source, target, name=f"{Path(source_path).name} + {Path(target_path).name}")
 
 
-def read_table(path: str | Path, columns: tuple[str, str], encoding: str = UTF8) -> Pairs:
+def read_table(
+    path: str | Path,
+    columns: tuple[str, str],
+    encoding: str = UTF8,
+    *,
+    max_line: int = MAX_LINE,
+) -> Pairs:
     """Read two columns of a TSV, CSV or JSON Lines file, plain or gzipped.
 
     The file extension selects the format: .tsv or .tab, .csv, .jsonl or .ndjson, optionally followed by .gz.
@@ -226,6 +219,7 @@ def read_table(path: str | Path, columns: tuple[str, str], encoding: str = UTF8)
         path: the file.
         columns: the names (or numbers) of the source and the target column.
         encoding: of the file.
+        max_line: the maximum bytes of a line.
 
     Raises:
         DataError: as `read_lines`; an unknown format; a missing column (the nearest name is suggested); a row
@@ -234,34 +228,46 @@ def read_table(path: str | Path, columns: tuple[str, str], encoding: str = UTF8)
     """
     check_file(path)
     table = table_format(Path(path), advice=", or give two line-aligned files")
-    source: list[str] = []
-    target: list[str] = []
-    for row in table.rows(Path(path), iterate_lines(path, encoding), columns):
+    source, target = PackedTextsWriter(), PackedTextsWriter()
+    rows = table.rows(Path(path), iterate_lines(path, encoding, max_line=max_line), columns)
+    for row in report_items(rows, f"reading {path}", "rows"):
         for texts, column in zip((source, target), columns, strict=True):
             line = _LINE_BREAK.sub(" ", row.text(column))
-            _check_not_empty(line, f"column {column!r}", path, row.line)
+            if _is_empty(line):
+                raise _empty(f"column {shown(column)}", path, row.line)
             texts.append(line)
-    if not source:
+    if not len(source):
         raise DataError("the file holds no rows.", path=path)
-    return Pairs(source, target, name=Path(path).name)
+    return Pairs(source.finish(), target.finish(), name=Path(path).name)
 
 
-def _check_not_empty(text: str, what: str, path: str | Path, number: int | None) -> None:
-    if not text or text.isspace():
-        raise DataError(
-            f"{what} is empty; remove the pair (from both files, where there are two) or fill it in.",
-            path=path,
-            line=number,
-        )
+def _pack_lines(path: str | Path, encoding: str, max_line: int) -> tuple[PackedTexts, int]:
+    """Read the lines of a file; return them and the number of the first empty one, 0 if there is none.
+
+    Raises: DataError as `read_lines`.
+    """
+    texts, empty = PackedTextsWriter(), 0
+    lines = iterate_lines(path, encoding, max_line=max_line)
+    for line in report_items(lines, f"reading {path}", "lines"):
+        texts.append(line)
+        if not empty and _is_empty(line):
+            empty = len(texts)
+    if not len(texts):
+        raise _no_lines(path)
+    return texts.finish(), empty
 
 
-def _missing_file(path: Path) -> DataError:
-    folder = path.parent
-    if not folder.is_dir():
-        return DataError(f"no such file, and no folder {str(folder)!r}.", path=path)
-    try:
-        near = nearest(path.name, sorted(entry.name for entry in folder.iterdir()))
-    except OSError:
-        near = None
-    hint = f" did you mean {str(folder / near)!r}?" if near else ""
-    return DataError(f"no such file{';' if hint else '.'}{hint}", path=path)
+def _is_empty(text: str) -> bool:
+    return not text or text.isspace()
+
+
+def _empty(what: str, path: str | Path, number: int | None) -> DataError:
+    return DataError(
+        f"{what} is empty; remove the pair (from both files, where there are two) or fill it in.",
+        path=path,
+        line=number,
+    )
+
+
+def _no_lines(path: str | Path) -> DataError:
+    return DataError("the file is empty.", path=path)

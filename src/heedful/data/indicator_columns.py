@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 PRESENT = frozenset({"1", "1.0", "true"})
 ABSENT = frozenset({"0", "0.0", "false"})
@@ -32,10 +32,10 @@ def labels_of_columns(
         if text in PRESENT:
             labels.append(column)
         elif not text:
-            raise error(f"column {column!r} is empty; fill it in or remove the row.")
+            raise error(f"column {shown(column)} is empty; fill it in or remove the row.")
         elif text not in ABSENT:
             raise error(
-                f"column {column!r} holds {str(value)[:40]!r}; expected 0 or 1, as several label columns are given; a "
-                "column of label names is given alone."
+                f"column {shown(column)} holds {shown(str(value)[:40])}; expected 0 or 1, as several label columns are "
+                "given; a column of label names is given alone."
             )
     return tuple(labels)

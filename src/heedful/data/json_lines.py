@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from heedful.data.words import has_surrogate
 from heedful.errors import DataError
+from heedful.stored_files import JsonError, parse_json
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -22,8 +23,8 @@ def parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
     {'text': '😀'}
     """
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        row = parse_json(line)
+    except JsonError as error:
         raise DataError(
             f"not valid JSON ({error}); each line must be one JSON object.", path=path, line=number
         ) from None

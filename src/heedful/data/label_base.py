@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
-from heedful.errors import DataError
+from heedful.data.opening import MAX_ROW
+from heedful.errors import DataError, RunError, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,20 @@ class Layout:
     """Label column."""
     width: int = 0
     """Number of columns; 0 for formats without columns."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the layout that a run stores as JSON.
+
+        Raises: RunError for unknown keys, or values of a wrong type.
+        """
+        known = {name: str(field.type) for name, field in cls.__dataclass_fields__.items()}
+        right = all(type(value).__name__ == known.get(name) for name, value in values.items())
+        if not right or "format" not in values or values.get("width", 0) < 0:
+            raise RunError(
+                f"the run's layout of files is damaged: expected {listed(known)}; copy the run folder again"
+            )
+        return cls(**values)
 
     def __str__(self) -> str:
         """Describe the columns in an error message."""
@@ -117,21 +132,31 @@ class Block(NamedTuple):
 
 
 def blocks(
-    lines: Iterator[str], is_boundary: Callable[[str], bool] = lambda line: False
+    path: Path, lines: Iterator[str], is_boundary: Callable[[str], bool] = lambda line: False
 ) -> Iterator[Block]:
     """Lazily split lines at blank ones; a document boundary is a block by itself, even without blank lines.
 
-    >>> [block.lines for block in blocks(iter(["a", "b", "", "# doc", "c"]), lambda line: line[0] == "#")]
+    Raises: DataError for a block of more than `MAX_ROW` characters.
+
+    >>> lines = iter(["a", "b", "", "# doc", "c"])
+    >>> [block.lines for block in blocks(Path("example"), lines, lambda line: line[0] == "#")]
     [['a', 'b'], ['# doc'], ['c']]
     """
     block: list[str] = []
-    number = 0
+    number = length = 0
     for number, line in enumerate(lines, start=1):
         blank = not line.strip(" \t\r")
         if block and (blank or is_boundary(line) or is_boundary(block[0])):
             yield Block(number - len(block), block, blank)
-            block = []
+            block, length = [], 0
         if not blank:
             block.append(line)
+            length += len(line)
+        if length > MAX_ROW and len(block) > 1:
+            raise DataError(
+                f"the sentence is longer than {MAX_ROW:,} characters; separate sentences by empty lines.",
+                path=path,
+                line=number - len(block) + 1,
+            )
     if block:
         yield Block(number - len(block) + 1, block, True)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from heedful.data.label_base import LabelFormat, Layout, Sentence, blocks
-from heedful.errors import DataError, count
+from heedful.data.number import is_count
+from heedful.errors import DataError, count, listed, shown
 
 DOCUMENT: Final = "-DOCSTART-"
 """Written in place of a token on a line that begins a document."""
@@ -40,7 +41,7 @@ class Columns(LabelFormat):
         self._label_number(path)
         is_checked = self.tokens not in ("", "tokens")
         self.width = 0
-        for start, block, blank_after in blocks(lines, self._is_boundary):
+        for start, block, blank_after in blocks(path, lines, self._is_boundary):
             if self._is_boundary(block[0]):
                 yield Sentence((), (), tuple(block), (), path, start, blank_after)
                 continue
@@ -94,7 +95,7 @@ class Columns(LabelFormat):
             return True
         if DOCUMENT not in line:
             return False
-        number = int(self.tokens) if self.tokens.isdecimal() else 1
+        number = int(self.tokens) if is_count(self.tokens) else 1
         return split_fields(line)[number - 1 : number] == [DOCUMENT]
 
     def _check_widths(self, path: Path, start: int, rows: Sequence[Sequence[str]]) -> None:
@@ -111,9 +112,10 @@ class Columns(LabelFormat):
         # "tokens", the key in JSON Lines, is the setting of older runs
         if self.tokens in ("", "tokens") or (self.learned is not None and width == 1):
             return 0
-        if not self.tokens.isdecimal() or not int(self.tokens):
+        if not is_count(self.tokens) or not int(self.tokens):
             raise DataError(
-                f"there is no token column {self.tokens!r}; give its number, from 1.", path=path
+                f"there is no token column {shown(self.tokens)}; give its number, from 1.",
+                path=path,
             )
         _check_number(int(self.tokens), width, path, line)
         return int(self.tokens) - 1
@@ -137,16 +139,16 @@ class Columns(LabelFormat):
         """Return the one-based number of the label column; None for the last."""
         if self.column in ("", "last"):
             return None
-        if not self.column.isdecimal() or not int(self.column):
+        if not is_count(self.column) or not int(self.column):
             raise DataError(
-                f'there is no label column {self.column!r}; give its number, from 1, or "last".',
+                f'there is no label column {shown(self.column)}; give its number, from 1, or "last".',
                 path=path,
             )
         return int(self.column)
 
     def _token_number_error(self, sentence: Sentence) -> DataError:
         number = self._token_index(self.width) + 1
-        numbers = ", ".join(sentence.tokens[:_MIN_COUNTED])
+        numbers = listed(sentence.tokens[:_MIN_COUNTED])
         advice = (
             f"the tokens of the training data are in column {number}; remove the numbers."
             if self.learned is not None
@@ -175,7 +177,7 @@ def _are_token_numbers(tokens: Sequence[str]) -> bool:
     """
     if not all(map(_NUMBER.fullmatch, tokens)):
         return False
-    numbers = [int(token) for token in tokens if token.isdecimal()]
+    numbers = [int(token) for token in tokens if is_count(token)]
     are_consecutive = all(after - before == 1 for before, after in pairwise(numbers))
     return are_consecutive or len(set(tokens)) == 1
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from heedful.data.number import parse_number
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 FEW = 4
 """Fewer examples than this are too few for a diagnosis."""
@@ -34,7 +34,7 @@ def diagnose_labels(answers: Sequence[Sequence[str]], example: str, column: str)
     mostly_once = 2 * len(once) > len(counts) and 4 * len(counts) >= len(answers)
     if len(answers) < FEW or not (mostly_once or (once and numbers and len(counts) > MANY_NUMBERS)):
         return None
-    found = f"{len(once):,} of {len(counts):,} labels in column {column!r} occur once"
+    found = f"{len(once):,} of {len(counts):,} labels in column {shown(column)} occur once"
     if numbers:
         return (
             f"{found}, and they are numbers: to predict a number use the command regress with --target {column}, or "

@@ -12,7 +12,8 @@ from heedful.data.conllu import COLUMNS, ConllU
 from heedful.data.json_lines import parse_object
 from heedful.data.label_base import LabelFormat, Layout, Sentence
 from heedful.data.label_columns import DOCUMENT, Columns
-from heedful.errors import DataError, nearest
+from heedful.errors import DataError, listed, nearest, shown
+from heedful.strict_json import to_strict_json
 
 
 class JsonLines(LabelFormat):
@@ -38,7 +39,7 @@ class JsonLines(LabelFormat):
                 labels = _string_list(path, number, row, self._key)
                 if len(labels) != len(tokens):
                     raise DataError(
-                        f"got {len(tokens)} {self._tokens!r} and {len(labels)} {self._key!r}; each token "
+                        f"got {len(tokens)} {shown(self._tokens)} and {len(labels)} {shown(self._key)}; each token "
                         "needs one label.",
                         path=path,
                         line=number,
@@ -49,7 +50,7 @@ class JsonLines(LabelFormat):
         row = json.loads(sentence.lines[0])
         if row[self._tokens] == [DOCUMENT]:
             return list(sentence.lines)
-        return [json.dumps({**row, self._key: list(labels)}, ensure_ascii=False)]
+        return [to_strict_json({**row, self._key: list(labels)}, ensure_ascii=False)]
 
     def check_labels(self, path: Path, sentences: Sequence[Sentence]) -> None:
         for sentence in sentences:
@@ -76,7 +77,7 @@ def _string_list(path: Path, number: int, row: dict[str, Any], name: str) -> tup
     value = row[name]
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise DataError(
-            f"{name!r} holds {json.dumps(value)[:40]}; expected a list of strings.",
+            f"{shown(name)} holds {json.dumps(value)[:40]}; expected a list of strings.",
             path=path,
             line=number,
         )
@@ -85,8 +86,8 @@ def _string_list(path: Path, number: int, row: dict[str, Any], name: str) -> tup
 
 def _missing_key(name: str, row: dict[str, Any]) -> str:
     near = nearest(name, row)
-    hint = f"; did you mean {near!r}?" if near else "."
-    return f"there is no key {name!r}{hint} The keys are: {', '.join(row)}."
+    hint = f"; did you mean {shown(near)}?" if near else "."
+    return f"there is no key {shown(name)}{hint} The keys are: {listed(row)}."
 
 
 FORMATS: dict[str, type[LabelFormat]] = {
@@ -120,7 +121,7 @@ def detect_format(path: Path) -> str:
     name = path.with_suffix("") if path.suffix == ".gz" else path
     if name.suffix.lower() not in SUFFIXES:
         raise DataError(
-            f"unknown format {name.suffix!r}; the file name must end in one of {', '.join(SUFFIXES)} (.gz may "
+            f"unknown format {shown(name.suffix)}; the file name must end in one of {', '.join(SUFFIXES)} (.gz may "
             f"follow), or set data.format to {' or '.join(FORMATS)}.",
             path=path,
         )

@@ -11,7 +11,7 @@ from typing import Final
 from heedful.data.label_columns import split_fields
 from heedful.data.label_formats import is_conllu
 from heedful.data.tables import extension
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 LOOKAHEAD: Final = 50
 """Maximum non-blank lines read ahead."""
@@ -81,7 +81,7 @@ def is_text(
     if is_uneven and max(counts) > width and not has_labels:
         return True
     raise DataError(
-        f"{block[0][:40]!r} may be plain text or columns separated by spaces; give --text or --no-text.",
+        f"{shown(block[0][:40])} may be plain text or columns separated by spaces; give --text or --no-text.",
         path=path,
         line=1,
     )

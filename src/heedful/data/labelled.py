@@ -10,10 +10,11 @@ from typing import ClassVar
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.decoding import UTF8
-from heedful.data.files import check_file, iterate_lines
+from heedful.data.files import iterate_lines
 from heedful.data.label_base import LabelFormat, Layout, Sentence
 from heedful.data.label_columns import Columns
 from heedful.data.label_formats import FORMATS, detect_format, is_conllu
+from heedful.data.opening import MAX_LINE, check_file
 from heedful.data.words import canonical
 from heedful.errors import DataError
 
@@ -30,7 +31,7 @@ class LabelledFile:
     extension, except that a column file that holds CoNLL-U is read as CoNLL-U.
 
     `learned` is the layout of a run's training files, for files to predict. A file of another format has labels and
-    tokens in the default columns.
+    tokens in the default columns. `max_line` is the maximum bytes of a line.
     """
 
     format: str = "auto"
@@ -38,6 +39,7 @@ class LabelledFile:
     tokens: str = ""
     encoding: str = UTF8
     learned: Layout | None = None
+    max_line: int = MAX_LINE
 
     def reader(self, path: str | Path) -> LabelFormat:
         """Return the format of a file, selected by its name.
@@ -134,7 +136,8 @@ def iterate_sentences(path: str | Path, options: LabelledFile) -> Iterator[Sente
 
     Raises: DataError naming file and line, see the formats.
     """
-    file_format, lines = options.open(path, iterate_lines(path, options.encoding))
+    lines = iterate_lines(path, options.encoding, max_line=options.max_line)
+    file_format, lines = options.open(path, lines)
     return file_format.read(Path(path), lines)
 
 
@@ -148,7 +151,8 @@ def read_labelled(paths: Sequence[str | Path], options: LabelledFile) -> Labelle
     layouts: dict[Layout, str | Path] = {}
     for path in paths:
         check_file(path)
-        file_format, lines = options.open(path, iterate_lines(path, options.encoding))
+        lines = iterate_lines(path, options.encoding, max_line=options.max_line)
+        file_format, lines = options.open(path, lines)
         parsed = file_format.read(Path(path), lines)
         with_tokens = [sentence for sentence in parsed if sentence.tokens]
         if not with_tokens:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from heedful.atomic_files import write_text
 from heedful.data.words import RULES
-from heedful.errors import RunError
+from heedful.errors import RunError, shown
+from heedful.stored_files import read_json
 
 VOCABULARY: Final = "vocabulary.json"
 """The file of a run folder that holds its lexicons."""
@@ -42,9 +44,12 @@ class Lexicon:
 
     @classmethod
     def learn(
-        cls, items: Iterable[str], *, min_frequency: int = 1, size: int | None = None
+        cls, items: Iterable[str] | Counter[str], *, min_frequency: int = 1, size: int | None = None
     ) -> Self:
-        """Build a lexicon of the `size` most frequent items that occur `min_frequency` times; ties are sorted."""
+        """Build a lexicon of the `size` most frequent items that occur `min_frequency` times; ties are sorted.
+
+        `items` are with repetitions, or how often each occurs.
+        """
         counts = Counter(items)
         kept = [item for item, count in counts.items() if count >= min_frequency]
         kept.sort(key=lambda item: (-counts[item], item))
@@ -78,7 +83,7 @@ def save_lexicons(path: Path, lexicons: Mapping[str, Lexicon], *, rules: int = R
     entries = {name: list(lexicon.entries) for name, lexicon in lexicons.items()}
     content = {"format": f"heedful lexicon {rules}", **existing, **entries}
     text = json.dumps(content, ensure_ascii=False, indent=0)
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_text(path, text + "\n")
 
 
 def load_rules(path: Path) -> int:
@@ -106,16 +111,9 @@ def load_lexicons(path: Path, names: Sequence[str]) -> list[Lexicon]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"{path}: the vocabulary cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
+    content: Any = read_json(path)
+    if not isinstance(content, dict) or content.get("format") not in tuple(_FORMATS):
         raise RunError(
-            f"{path}: the vocabulary is damaged or truncated ({error}); copy it again."
-        ) from None
-    if not isinstance(content, dict) or content.get("format") not in _FORMATS:
-        raise RunError(
-            f"{path}: not a vocabulary written by Heedful (expected format {list(_FORMATS)[-1]!r})."
+            f"{path}: not a vocabulary written by Heedful (expected format {shown(list(_FORMATS)[-1])})."
         )
     return content

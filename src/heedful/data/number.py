@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 MAX_TARGET: Final = 1e150
 """Largest absolute target; its square still fits into float64."""
@@ -31,6 +31,15 @@ def read_number(text: str) -> float | None:
     if _NUMBER.fullmatch(text) or _NOT_FINITE.fullmatch(text):
         return float(text)
     return None
+
+
+def is_count(text: str) -> bool:
+    """Return whether a text is a whole number of at most 9 decimal digits, such as the number of a column.
+
+    >>> is_count("12"), is_count("-1"), is_count("9" * 5000)
+    (True, False, False)
+    """
+    return len(text) < 10 and text.isdecimal()
 
 
 def number_advice(text: str) -> str:
@@ -63,11 +72,11 @@ def parse_number(text: str, error: Callable[[str], DataError]) -> float:
     """
     value = read_number(text)
     if value is None:
-        raise error(f"the target {text!r} is not a number; {number_advice(text)}.")
+        raise error(f"the target {shown(text)} is not a number; {number_advice(text)}.")
     if not math.isfinite(value):
-        raise error(f"the target {text!r} is not finite; correct it or remove the row.")
+        raise error(f"the target {shown(text)} is not finite; correct it or remove the row.")
     if abs(value) > MAX_TARGET:
         raise error(
-            f"the target {text!r} exceeds {MAX_TARGET:g} in magnitude: its square overflows; rescale the targets."
+            f"the target {shown(text)} exceeds {MAX_TARGET:g} in magnitude: its square overflows; rescale the targets."
         )
     return value

@@ -24,6 +24,7 @@ from heedful.data.span_notation import (
     find_non_span_label,
     find_notation,
 )
+from heedful.errors import shown
 
 __all__ = ["OUTSIDE", "SCHEMES", "Scheme", "detect_scheme", "is_span_labels", "unknown_scheme"]
 
@@ -151,7 +152,7 @@ def unknown_scheme(labels: Collection[str]) -> tuple[str, str] | None:
         if label is None:
             return None
         return label, (
-            f"the label {label!r} marks no span, but others do; a token outside of all spans has the label O"
+            f"the label {shown(label)} marks no span, but others do; a token outside of all spans has the label O"
         )
     if _possible_schemes(notation, labels):
         return None

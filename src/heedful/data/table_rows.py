@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from heedful.errors import DataError, nearest
+from heedful.errors import DataError, listed, nearest, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class TableRow:
         value = self.value(column)
         if not isinstance(value, str):
             raise self.error(
-                f"column {column!r} holds {json.dumps(value)[:40]}; expected a string."
+                f"column {shown(column)} holds {json.dumps(value)[:40]}; expected a string."
             )
         return value
 
@@ -51,9 +51,9 @@ def check_columns(
     for name in required:
         if name not in names:
             near = nearest(name, names)
-            hint = f"; did you mean {near!r}?" if near else "."
+            hint = f"; did you mean {shown(near)}?" if near else "."
             raise DataError(
-                f"there is no column {name!r}{hint} The columns are: {', '.join(names)}.",
+                f"there is no column {shown(name)}{hint} The columns are: {listed(names)}.",
                 path=path,
                 line=line,
             )
@@ -66,7 +66,7 @@ def check_new_columns(
     for name in added:
         if name in names:
             raise DataError(
-                f"column {name!r} already exists and is not overwritten; use --column NAME to give the "
+                f"column {shown(name)} already exists and is not overwritten; use --column NAME to give the "
                 "predictions another name.",
                 path=path,
                 line=line,

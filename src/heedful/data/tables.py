@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import Final
 
 from heedful.data.delimiters import are_numbers, detect_delimiter, split_fields
 from heedful.data.json_lines import parse_object
+from heedful.data.opening import MAX_ROW
 from heedful.data.table_rows import TableRow, check_columns, check_new_columns
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
+from heedful.strict_json import to_strict_json
 
 Value = str | float | Sequence[str] | None
 """The value of an added column: a label, a number, several labels, or nothing."""
@@ -83,7 +84,7 @@ class TsvTable(Table):
             and set(required) <= set(split_fields(header, delimiter))
         ):
             raise DataError(
-                f"the columns are separated by {delimiter!r}, not by tabs; name the file .csv.",
+                f"the columns are separated by {shown(delimiter)}, not by tabs; name the file .csv.",
                 path=path,
                 line=1,
             )
@@ -103,7 +104,7 @@ class TsvTable(Table):
         for name in names:
             if name in required and names.count(name) > 1:
                 raise DataError(
-                    f"the column name {name!r} occurs twice; rename one.", path=path, line=1
+                    f"the column name {shown(name)} occurs twice; rename one.", path=path, line=1
                 )
         if not numbered and not set(required) <= set(names):
             self.check_delimiter(path, raw, required)
@@ -142,7 +143,7 @@ class CsvTable(TsvTable):
             self.delimiter = detect_delimiter(first, required)
             if self.delimiter != ",":
                 self.hint = (
-                    f"the first line separates by {self.delimiter!r}; a field that holds it is written in "
+                    f"the first line separates by {shown(self.delimiter)}; a field that holds it is written in "
                     '"quotation marks"'
                 )
             lines = chain([first], lines)
@@ -162,7 +163,16 @@ class CsvTable(TsvTable):
         raw_lines: list[str] = []
 
         def recording() -> Iterator[str]:
+            length = 0
             for line in lines:
+                length = len(line) + (length if raw_lines else 0)
+                if raw_lines and length > MAX_ROW:
+                    raise DataError(
+                        f"the row that starts here is longer than {MAX_ROW:,} characters; a quotation mark may not be "
+                        "closed.",
+                        path=path,
+                        line=start,
+                    )
                 raw_lines.append(line)
                 yield line + "\n"
 
@@ -199,7 +209,7 @@ class JsonLinesTable(Table):
             yield TableRow(path, number, line, fields)
 
     def extend(self, raw: str, added: Mapping[str, Value]) -> str:
-        values = json.dumps(
+        values = to_strict_json(
             {name: _json_value(value) for name, value in added.items()}, ensure_ascii=False
         )
         kept = raw.rstrip()[:-1].rstrip()
@@ -238,7 +248,7 @@ def table_format(path: Path, separator: str = "", *, advice: str = "") -> Table:
     suffix = extension(path)
     if suffix not in TABLES:
         raise DataError(
-            f"unknown table format {suffix!r}; the file name must end in one of {', '.join(TABLES)} "
+            f"unknown table format {shown(suffix)}; the file name must end in one of {', '.join(TABLES)} "
             f"(.gz may follow){advice}.",
             path=path,
         )

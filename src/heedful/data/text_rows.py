@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,11 @@ from pathlib import Path
 from heedful.data.decoding import UTF8
 from heedful.data.indicator_columns import labels_of_columns
 from heedful.data.number import parse_number
+from heedful.data.opening import MAX_LINE
 from heedful.data.table_rows import TableRow, check_columns
 from heedful.data.tables import Table, table_format
 from heedful.data.words import canonical, check_characters
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class Text:
     raw: str = ""
     path: Path | None = None
     line: int | None = None
+    row: int = 0
+    """Its number among the rows of the data, from 0, counting those that were left out."""
+    part: str = ""
+    """What the column `TextColumns.part` says."""
 
     def error(self, message: str) -> DataError:
         """Return an error about this text, with its file and line."""
@@ -51,10 +57,16 @@ class TextColumns:
     separated by commas."""
     encoding: str = UTF8
     """Of the files."""
+    max_line: int = MAX_LINE
+    """Maximum bytes of a line."""
     skip_bad: bool = False
     """Whether rows without a text or an answer are left out, and listed."""
+    part: str = ""
+    """Column that says to which part of the data a row belongs; empty: there is none."""
     label_columns: tuple[str, ...] = ()
     """0/1 columns, one per label, that stand in for `answer`."""
+    check: Callable[[str, Callable[[str], DataError]], object] | None = None
+    """(text, maker of errors): raises such an error for a text that is not of the expected form."""
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -79,6 +91,13 @@ def split_names(names: str) -> tuple[str, ...]:
 
 def read_text(row: TableRow, columns: TextColumns) -> Text:
     """Return the text of a row, without its answers."""
+    text = _text(row, columns)
+    if columns.check is not None:
+        columns.check(text.text, row.error)
+    return text
+
+
+def _text(row: TableRow, columns: TextColumns) -> Text:
     value = row.text(columns.text)
     check_characters(value, row.error)
     return Text(value, (), row.raw, row.path, row.line)
@@ -87,12 +106,16 @@ def read_text(row: TableRow, columns: TextColumns) -> Text:
 def read_answered(row: TableRow, columns: TextColumns) -> Text:
     """Return the text of a row with its answers.
 
-    Raises: IncompleteRowError for a row without a text or an answer.
+    Raises: IncompleteRowError for a row without a text or an answer, or with a text that `columns.check` refuses.
     """
-    text = read_text(row, columns)
+    text = _text(row, columns)
     incomplete = partial(IncompleteRowError, path=row.path, line=row.line)
     if not text.text.strip():
-        raise incomplete(f"column {columns.text!r} is empty; fill it in or remove the row.")
+        raise incomplete(f"column {shown(columns.text)} is empty; fill it in or remove the row.")
+    if columns.check is not None:
+        columns.check(text.text, incomplete)
+    if columns.part:
+        text = replace(text, part=_field(row, columns.part).strip())
     if columns.answer_is_label:
         return replace(text, answers=_labels(row, columns))
     targets = [_field(row, column).strip() for column in columns.answers]
@@ -100,7 +123,7 @@ def read_answered(row: TableRow, columns: TextColumns) -> Text:
         if target:
             parse_number(target, incomplete)
         elif not any(targets):
-            raise incomplete(f"column {column!r} is empty; fill it in or remove the row.")
+            raise incomplete(f"column {shown(column)} is empty; fill it in or remove the row.")
     return replace(text, answers=tuple(targets))
 
 
@@ -120,7 +143,7 @@ def _labels(row: TableRow, columns: TextColumns) -> tuple[str, ...]:
     if columns.separator:
         return tuple(dict.fromkeys(answer for answer in answers if answer))
     if not answers[0]:
-        raise incomplete(f"column {columns.answer!r} is empty; fill it in or remove the row.")
+        raise incomplete(f"column {shown(columns.answer)} is empty; fill it in or remove the row.")
     return tuple(answers)
 
 
@@ -145,7 +168,7 @@ def _as_text(row: TableRow, value: object, column: str) -> str:
     if value is None or isinstance(value, list | dict):
         kind = IncompleteRowError if value is None else DataError
         raise kind(
-            f"column {column!r} holds {json.dumps(value)[:40]}; expected a string or a number.",
+            f"column {shown(column)} holds {json.dumps(value)[:40]}; expected a string or a number.",
             path=row.path,
             line=row.line,
         )

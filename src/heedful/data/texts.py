@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
-from heedful.data.files import check_file, iterate_lines
+from heedful.data.files import iterate_lines
 from heedful.data.label_diagnosis import diagnose_labels
+from heedful.data.opening import check_file
 from heedful.data.stratify import stratified_rows
 from heedful.data.table_rows import TableRow
 from heedful.data.tables import Table
@@ -50,14 +52,14 @@ class Texts(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, rows: Sequence[int]) -> Texts:
-        return Texts([self.rows[row] for row in rows], self.name)
+    def take(self, rows: Sequence[int]) -> Self:
+        return replace(self, rows=[self.rows[row] for row in rows], skipped=())
 
     def texts(self) -> Sequence[Sequence[str]]:
         return self.inputs, ["\n".join(answers) for answers in self.answers]
 
     def input_of_length(self, length: int) -> str:
-        words = [word for text in self.inputs for word in text.split()]
+        words = (word for text in self.inputs for word in text.split())
         return " ".join(repeat_to_length(words, length))
 
     def labels(self) -> list[tuple[str, ...]]:
@@ -104,13 +106,15 @@ def read_texts(paths: Sequence[str | Path], columns: TextColumns) -> Texts:
     """
     texts: list[Text] = []
     skipped: list[str] = []
+    number = itertools.count()
     for path in map(Path, paths):
         check_file(path)
         before = len(texts)
-        lines = iterate_lines(path, columns.encoding)
+        lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
         for row in columns.table(path).rows(path, lines, (columns.text, *columns.answers)):
+            index = next(number)
             try:
-                texts.append(read_answered(row, columns))
+                texts.append(replace(read_answered(row, columns), row=index))
             except IncompleteRowError as error:
                 if not columns.skip_bad:
                     raise
@@ -134,7 +138,7 @@ def texts_of_rows(rows: Sequence[Mapping[str, object]], columns: TextColumns, na
     for number, fields in enumerate(rows, start=1):
         row = TableRow(Path(f"example {number} of {name}"), None, "", fields)
         try:
-            texts.append(read_answered(row, columns))
+            texts.append(replace(read_answered(row, columns), row=number - 1))
         except IncompleteRowError as error:
             if not columns.skip_bad:
                 raise

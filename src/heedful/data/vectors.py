@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.atomic_files import write_text
 from heedful.data.files import iterate_lines
 from heedful.data.words import canonical
 from heedful.errors import DataError, RunError
+from heedful.stored_files import read_json
 
 SIZES: Final = "vectors.json"
 """The file of a run folder that holds the `VectorSizes`."""
+_COUNT: Final = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class VectorSizes:
     def save(self, folder: Path) -> None:
         """Write the counts into a run folder."""
         text = json.dumps(asdict(self), indent=0)
-        (folder / SIZES).write_text(text + "\n", encoding="utf-8", newline="\n")
+        write_text(folder / SIZES, text + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> VectorSizes | None:
@@ -54,12 +58,13 @@ class VectorSizes:
         path = folder / SIZES
         if not path.exists():
             return None
+        values: Any = read_json(path)
         try:
-            values: Any = json.loads(path.read_text(encoding="utf-8"))
             sizes = cls(**values)
-        except (OSError, ValueError, TypeError):
+        except TypeError:
             raise RunError(f"{path}: damaged or truncated; copy it again.") from None
-        if not all(isinstance(size, int) and size >= 0 for size in asdict(sizes).values()):
+        known = asdict(sizes).values()
+        if not all(isinstance(size, int) and 0 <= size < 2**53 for size in known):
             raise RunError(f"{path}: damaged: expected sizes of 0 or more; copy it again.")
         return sizes
 
@@ -103,7 +108,7 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
     width = declared = read = 0
     for number, line in enumerate(iterate_lines(path, advice=""), start=1):
         fields = line.rstrip(" ").split(" ")
-        if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+        if number == 1 and len(fields) == 2 and all(map(_COUNT.fullmatch, fields)):
             declared, width = int(fields[0]), int(fields[1])
             continue
         if not line.strip():

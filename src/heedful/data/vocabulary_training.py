@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tokenizers import trainers
+from tokenizers import Tokenizer, trainers
 
 from heedful.data.hf_tokenizers import (
     RESERVED,
@@ -17,7 +17,11 @@ from heedful.data.hf_tokenizers import (
     unigram_tokenizer,
     word_tokenizer,
 )
+from heedful.data.preparation import in_chunks, report_chunks, report_items
 
+Trainer = trainers.BpeTrainer | trainers.WordLevelTrainer
+
+_LEARNING = "learning the vocabulary"
 _MAX_PIECE_LENGTH = 16
 _EM_ROUNDS = 4
 
@@ -30,7 +34,7 @@ class Learned(NamedTuple):
     scores: tuple[float, ...] = ()
 
 
-def learn_bpe(texts: list[str], size: int, min_frequency: int) -> Learned:
+def learn_bpe(texts: Sequence[str], size: int, min_frequency: int) -> Learned:
     """Byte-pair encoding: merge the most frequent adjacent pairs until there are `size` pieces."""
     alphabet = _alphabet(texts, size, min_frequency)
     tokenizer = bpe_tokenizer((), ())
@@ -43,18 +47,18 @@ def learn_bpe(texts: list[str], size: int, min_frequency: int) -> Learned:
         limit_alphabet=len(alphabet),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    _train(tokenizer, texts, trainer)
     model = _model_of(tokenizer)
     pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)[len(RESERVED) :]
     return Learned(tuple(pieces), tuple((left, right) for left, right in model["merges"]))
 
 
-def learn_unigram(texts: list[str], size: int, min_frequency: int) -> Learned:
+def learn_unigram(texts: Sequence[str], size: int, min_frequency: int) -> Learned:
     """Unigram language model: start from many substrings, prune those that lower the likelihood least."""
     alphabet = set(_alphabet(texts, size, min_frequency))
     counts: Counter[str] = Counter()
     pre_tokenizer = unigram_tokenizer((), ()).pre_tokenizer
-    for text in texts:
+    for text in report_items(texts, _LEARNING, "texts", len(texts)):
         # A rare character outside the alphabet becomes a space, so that the text around it still counts.
         known = text if alphabet.issuperset(text) else _blank_unknown(text, alphabet)
         for part in known.split():
@@ -77,8 +81,8 @@ def _unigram_pieces(counts: Counter[str], size: int) -> set[str]:
         show_progress=False,
     )
     # One pre-token per line, so that no piece crosses pre-tokens.
-    lines = [pretoken for pretoken in sorted(counts) for _ in range(counts[pretoken])]
-    tokenizer.train_from_iterator(lines, trainer, length=len(lines))
+    lines = (pretoken for pretoken in sorted(counts) for _ in range(counts[pretoken]))
+    tokenizer.train_from_iterator(lines, trainer, length=counts.total())
     return {piece for piece, _ in _model_of(tokenizer)["vocab"]} - set(RESERVED)
 
 
@@ -115,7 +119,7 @@ def _log_probabilities(pieces: list[str], used: Counter[str]) -> tuple[float, ..
     return tuple(round(math.log((used[piece] or 0.5) / total), 6) for piece in pieces)
 
 
-def learn_words(texts: list[str], size: int, min_frequency: int) -> Learned:
+def learn_words(texts: Sequence[str], size: int, min_frequency: int) -> Learned:
     """Keep the most frequent words."""
     tokenizer = word_tokenizer(())
     trainer = trainers.WordLevelTrainer(
@@ -124,23 +128,28 @@ def learn_words(texts: list[str], size: int, min_frequency: int) -> Learned:
         special_tokens=list(RESERVED),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    _train(tokenizer, texts, trainer)
     vocabulary = _model_of(tokenizer)["vocab"]
     return Learned(tuple(sorted(vocabulary, key=vocabulary.__getitem__)[len(RESERVED) :]))
 
 
-def learn_characters(texts: list[str], size: int, min_frequency: int) -> Learned:
+def learn_characters(texts: Sequence[str], size: int, min_frequency: int) -> Learned:
     """Keep the most frequent characters."""
     return Learned(_alphabet(texts, size, min_frequency))
 
 
-def _alphabet(texts: list[str], size: int, min_frequency: int) -> tuple[str, ...]:
+def _alphabet(texts: Sequence[str], size: int, min_frequency: int) -> tuple[str, ...]:
     counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text)
+    for chunk in report_chunks(in_chunks(texts), "counting characters", "texts", len(texts)):
+        counts.update("".join(chunk))
     frequent = [character for character, count in counts.items() if count >= min_frequency]
     frequent.sort(key=lambda character: (-counts[character], character))
     return tuple(frequent[: size - len(RESERVED)])
+
+
+def _train(tokenizer: Tokenizer, texts: Sequence[str], trainer: Trainer) -> None:
+    chunks = report_chunks(in_chunks(texts), _LEARNING, "texts", len(texts))
+    tokenizer.train_from_iterator(chunks, trainer, length=len(texts))
 
 
 def _model_of(tokenizer: Any) -> dict[str, Any]:
@@ -148,7 +157,7 @@ def _model_of(tokenizer: Any) -> dict[str, Any]:
     return model
 
 
-LEARNERS: dict[str, Callable[[list[str], int, int], Learned]] = {
+LEARNERS: dict[str, Callable[[Sequence[str], int, int], Learned]] = {
     "bpe": learn_bpe,
     "unigram": learn_unigram,
     "word": learn_words,

@@ -116,7 +116,7 @@ def starts_unspaced(text: str) -> bool:
     >>> starts_unspaced("你好"), starts_unspaced("hello")
     (True, False)
     """
-    return _UNSPACED.match(text) is not None
+    return not text[:1].isascii() and _UNSPACED.match(text) is not None
 
 
 def graphemes(text: str) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError, ShapeError
-from heedful.models.base import DecoderState, EncoderDecoder
+from heedful.models.base import DecoderState, EncoderDecoder, TextDecoder
 
 
 @dataclass(frozen=True)
@@ -86,24 +88,82 @@ def beam_search(
     >>> [len(hypotheses) for hypotheses in nbest]
     [2, 2]
     """
+    return search(
+        model,
+        lambda: model.start(source, source_lengths),
+        source.shape[0],
+        begin=begin,
+        end=end,
+        beam=beam,
+        length_penalty=length_penalty,
+        max_length=max_length,
+        nbest=nbest,
+    )
+
+
+class Rescorer(Protocol):
+    """Further scores of the extensions of active hypotheses, such as those of CTC."""
+
+    def combine(self, log_probabilities: Tensor) -> Tensor:
+        """Return the scores of all extensions, (rows, tokens), from the decoder's log-probabilities of them.
+
+        They are at most 0, since the search ends early by that.
+        """
+        ...
+
+    def extend(self, rows: Tensor, tokens: Tensor) -> Self:
+        """Return the scores of the hypotheses `rows` (chosen,), each extended by one of `tokens` (chosen,)."""
+        ...
+
+
+def search(
+    decoder: TextDecoder[DecoderState],
+    start: Callable[[], DecoderState],
+    sequences: int,
+    *,
+    begin: int,
+    end: int,
+    beam: int,
+    length_penalty: float,
+    max_length: int | Tensor,
+    nbest: int,
+    rescorer: Rescorer | None = None,
+) -> list[list[Hypothesis]]:
+    """Search as `beam_search` does, from any first decoder state.
+
+    Args:
+        decoder: any decoder.
+        start: returns its first state, a row for each sequence.
+        sequences: their number.
+        begin, end, beam, length_penalty, max_length, nbest: as for `beam_search`.
+        rescorer: combines the log-probabilities of each step with others; None: they are as they are.
+
+    Raises:
+        ShapeError, OptionError: as `beam_search`.
+    """
     limits = torch.as_tensor(max_length)
-    if limits.dim() > 0 and limits.shape != source.shape[:1]:
-        expected = f"one number or ({source.shape[0]},), one per sentence"
+    if limits.dim() > 0 and limits.shape != (sequences,):
+        expected = f"one number or ({sequences},), one per sentence"
         raise ShapeError(f"max_length has shape {tuple(limits.shape)}; expected {expected}.")
-    limits = limits.expand(source.shape[0])
+    limits = limits.expand(sequences)
     _check(beam, nbest, length_penalty, limits)
-    if source.shape[0] == 0:
+    if not sequences:
         return []
-    search = _Search(end, beam, length_penalty, nbest, limits.tolist())
-    with evaluation_mode(model), torch.inference_mode():
-        state = model.start(source, source_lengths)
-        rows = _ActiveHypotheses.first(source.shape[0], begin, source.device)
+    selection = _Search(end, beam, length_penalty, nbest, limits.tolist())
+    with evaluation_mode(decoder), torch.inference_mode():
+        state = start()
+        device = decoder.target_embedding.weight.device
+        rows = _ActiveHypotheses.first(sequences, begin, device)
         while True:
-            states, state = model.step(rows.tokens[:, -1], state)
-            log_probabilities = torch.log_softmax(model.output(states).float(), dim=-1)
-            rows, parents = search.advance(rows, log_probabilities)
+            states, state = decoder.step(rows.tokens[:, -1], state)
+            scores = torch.log_softmax(decoder.output(states).float(), dim=-1)
+            if rescorer is not None:
+                scores = rescorer.combine(scores)
+            rows, parents = selection.advance(rows, scores)
             if parents.numel() == 0:
-                return search.results()
+                return selection.results()
+            if rescorer is not None:
+                rescorer = rescorer.extend(parents, rows.tokens[:, -1])
             if parents.numel() != states.shape[0] or not _is_identity(parents):
                 state = state.select(parents)
 

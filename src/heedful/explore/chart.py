@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from heedful.errors import OptionError
+from heedful.explore.tokens import html_text
 
 _WIDTH: Final = 640
 _HEIGHT: Final = 300
@@ -150,7 +150,7 @@ def line_chart(
         for one in curves
         if one.points
     )
-    words = html.escape(f"{y_label} by {x_label}: {summary}")
+    words = html_text(f"{y_label} by {x_label}: {summary}")
     parts = [
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {frame.height}" role="img" aria-label="{words}">'
     ]
@@ -209,9 +209,9 @@ def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>'
     )
     parts.append(
-        f'<text x="{middle}" y="{frame.height - 6}" text-anchor="middle">{html.escape(x_label)}</text>'
+        f'<text x="{middle}" y="{frame.height - 6}" text-anchor="middle">{html_text(x_label)}</text>'
     )
-    parts.append(f'<text x="8" y="16">{html.escape(y_label)}</text>')
+    parts.append(f'<text x="8" y="16">{html_text(y_label)}</text>')
     return parts
 
 
@@ -230,7 +230,7 @@ def _legend_entry(number: int, name: str, count: int) -> list[str]:
         left, y = 8 + _LEGEND_WIDTH * column, 12 + _LEGEND_HEIGHT * (line + 1)
     return [
         f'<line {_line_style(number)} stroke-width="2" x1="{left}" x2="{left + 24}" y1="{y}" y2="{y}"/>'
-        f'<text x="{left + 30}" y="{y + 4}">{html.escape(name)}</text>'
+        f'<text x="{left + 30}" y="{y + 4}">{html_text(name)}</text>'
     ]
 
 

@@ -9,19 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from heedful.answers.base import HeadAnswer
+from heedful.answers.transcript import TranscribedText
+from heedful.data.audio.clips import Clip
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError
+from heedful.explore.cells import (
+    IMAGE_SUFFIXES,
+    MAX_CELLS,
+    ImageView,
+    one_row,
+    rollout,
+    row_name,
+)
 from heedful.explore.html import draw_html
 from heedful.explore.record import recording
 from heedful.explore.renderers import save
-from heedful.explore.schema import AttentionRecord
+from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
+from heedful.explore.spectrogram import draw_spectrogram
+from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.models.model import Model
+from heedful.ops.grid import Grid
 from heedful.tasks.predictor import Predictor
 
 SALIENCY: Final = "gradient × input saliency (the encoder has no attention)"
@@ -42,10 +56,14 @@ class Explanation:
     """The records to show by default."""
     others: str
     """Command-line options that show the other records; empty if there are none."""
+    view: ImageView | None = None
+    """The image that is explained, if it is one."""
+    picture: str = ""
+    """HTML of what the input looks and sounds like under the weights; empty for text and numbers."""
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        return draw_html(self.records, title=self.title)
+        return draw_html(self.records, title=self.title, picture=self.picture)
 
     def png(self) -> bytes:
         """Return a PNG image of every layer and head.
@@ -54,8 +72,21 @@ class Explanation:
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "explained.png")
-            save(self.records, path, title=self.title)
+            self.save(path, self.records)
             return path.read_bytes()
+
+    def save(self, path: Path, records: Sequence[AttentionRecord]) -> None:
+        """Draw some of the records to a file, an image as heat maps on the image.
+
+        Raises: OptionError for an unknown ending of the name, or no records.
+        """
+        if self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
+            save(records, path, title=self.title)
+        else:
+            # Imported here, as matplotlib is slow to import and only images need it.
+            from heedful.explore.image_picture import save_image_figure
+
+            save_image_figure(records, self.view, path, self.title)
 
     def _repr_html_(self) -> str:
         """Show the HTML page in a notebook, inside an iframe."""
@@ -80,6 +111,8 @@ def explain(
         [prediction] = predictor.predict([example])
     if isinstance(predictor.answer, HeadAnswer):
         return _explain_head(predictor, example, prediction)
+    if isinstance(predictor.answer, TranscribedText):
+        return _explain_transcript(predictor, example, prediction, target)
     return _explain_text(predictor, example, prediction, target)
 
 
@@ -100,8 +133,35 @@ def _explain_text(
     return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
 
 
+def _explain_transcript(
+    predictor: Predictor, clip: Clip, prediction: Any, target: str | None
+) -> Explanation:
+    text: str = prediction.text if target is None else target
+    if not text.strip():
+        raise DataError(
+            f"the model's transcript of {clip.name} is empty; explain another text with --reference"
+        )
+    records = record_transcript(predictor, clip, text)
+    cross = [record for record in records if record.kind == "cross"]
+    shown = [record for record in records if record.kind == "ctc"]
+    if cross:
+        shown = [cross[min(predictor.model.decoder.alignment_layer, len(cross) - 1)]]
+    others = "--kind, --layer and --head show others, --out FILE.html all"
+    hint = others if len(records) > 1 else ""
+    title = f"{predictor.input.title(clip)} → {text}"
+    picture = _picture(predictor, clip, shown[0]) if cross else ""
+    return Explanation(title, clip, prediction, text, records, shown, hint, picture=picture)
+
+
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
     records = record_prediction(predictor, example, prediction)
+    found = predictor.input.view(example)
+    view = None if found is None else ImageView(*found)
+    if view is not None:
+        # A row for all cells, where each has an answer.
+        each = predictor.answer.per_position
+        name = row_name(0) if each else predictor.answer.to_text(prediction)
+        records = _image_records(records, view.grid, name)
     if predictor.answer.per_position:
         hint = "the last layer; --layer and --head show others, --out FILE.html all"
         title, main = predictor.input.title(example), records[-1:]
@@ -109,8 +169,28 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         hint = "--kind encoder shows the attention among tokens, --out FILE.html everything"
         title = f"{predictor.answer.to_text(prediction)}: {predictor.input.title(example)}"
         main = [record for record in records if record.kind != "encoder"] or records[-1:]
-    return Explanation(
-        title, example, prediction, None, records, main, hint if len(main) < len(records) else ""
+    if len(main) == len(records):
+        hint = ""
+    picture = _picture(predictor, example, main[0])
+    return Explanation(title, example, prediction, None, records, main, hint, view, picture)
+
+
+def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> list[AttentionRecord]:
+    """Add the rollout over layers and, of many cells, sum the attention among them up."""
+    rolled = rollout(records, grid.prefix, name)
+    if grid.length > MAX_CELLS:
+        records = [one_row(each, grid.prefix) for each in records]
+    return records if rolled is None else [*records, rolled]
+
+
+def _picture(predictor: Predictor, example: Any, record: AttentionRecord) -> str:
+    """Return the spectrogram of a recording under the mean weights of a record; empty for other inputs."""
+    shown = predictor.input.spectrogram(example)
+    if shown is None:
+        return ""
+    weights = np.nan_to_num(np.asarray(record.weights)).mean(axis=(0, 1))
+    return draw_spectrogram(
+        shown, weights, "attention" if record.measure == ATTENTION else "saliency"
     )
 
 
@@ -139,24 +219,60 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
     with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
         model(batch)
     each = answer.per_position
+    if each and len(rows) > MAX_CELLS and inputs.view(example) is not None:
+        return _summed_up(predictor, batch, positions, prediction)
     labels = {"encoder": (rows if each else positions, positions), "pooling": (rows, positions)}
     tokens = {kind: labels[kind] for kind in recorder.kinds}
     records: list[AttentionRecord] = recorder.records(tokens) if tokens else []
     if model.members[0].encoder.has_attention:
         return records
-    weights = torch.stack(
-        [_saliency(predictor, member, batch, rows, prediction) for member in model.members]
-    ).mean(dim=0)
-    saliency = AttentionRecord(
+    relevance = AttentionRecord(
         module_path="",
         kind="encoder" if each else "saliency",
         layer=0,
         query_tokens=rows,
         key_tokens=positions,
-        weights=weights[None].cpu().numpy(),
+        weights=saliency(predictor, example, prediction)[None].cpu().numpy(),
         measure=SALIENCY,
     )
-    return [*records, saliency]
+    return [*records, relevance]
+
+
+def _summed_up(
+    predictor: Predictor, batch: Any, positions: Sequence[str], prediction: Any
+) -> list[AttentionRecord]:
+    """Return the records of an image of many cells with a label each: one row for all of them."""
+    model = predictor.model
+    with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
+        model(batch)
+    if model.members[0].encoder.has_attention:
+        tokens = dict.fromkeys(recorder.kinds, (positions, positions))
+        return [one_row(each, 0) for each in recorder.records(tokens)]
+    name = row_name(0)
+    weights = gradient_saliency(predictor, batch, [name], prediction)
+    return [
+        AttentionRecord(
+            "", "saliency", 0, [name], positions, weights[None].cpu().numpy(), measure=SALIENCY
+        )
+    ]
+
+
+def saliency(predictor: Predictor, example: Any, prediction: Any) -> Tensor:
+    """Return gradient × input of a prediction for each position, (rows, positions), each row summing to 1.
+
+    As in `record_prediction`, also of an encoder with attention; the mean over the networks of an ensemble.
+    """
+    rows = predictor.answer.row_names(predictor.input.positions(example), prediction)
+    batch = predictor.to_device(predictor.input.collate(predictor.input.encode([example])))
+    return gradient_saliency(predictor, batch, rows, prediction)
+
+
+def gradient_saliency(
+    predictor: Predictor, batch: Any, rows: Sequence[str], prediction: Any
+) -> Tensor:
+    """Return gradient × input saliency (rows, positions) of the batch of one example, the mean over the networks."""
+    each = [_saliency(predictor, one, batch, rows, prediction) for one in predictor.model.members]
+    return torch.stack(each).mean(dim=0)
 
 
 def _saliency(
@@ -180,5 +296,5 @@ def _saliency(
             (gradient,) = torch.autograd.grad(total, copies)
     relevance = (gradient * features).sum(-1).abs()
     tiny = torch.finfo(relevance.dtype).tiny
-    saliency: Tensor = relevance / relevance.sum(-1, keepdim=True).clamp(min=tiny)
-    return saliency
+    shares: Tensor = relevance / relevance.sum(-1, keepdim=True).clamp(min=tiny)
+    return shares

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -15,6 +14,7 @@ from heedful.errors import OptionError
 from heedful.explore.schema import ATTENTION, DIGITS, SCHEMA, AttentionRecord
 from heedful.explore.select import group_by_kind, kind_name
 from heedful.explore.subword_merging import MERGED_NOTE
+from heedful.explore.tokens import html_text
 
 CAUTION: Final = (
     "Each row holds the attention weights of one position over the columns. They show which positions "
@@ -36,16 +36,17 @@ def _asset(name: str) -> str:
 def embedded_json(values: object) -> str:
     r"""Return JSON that is safe inside an HTML script element, whatever its strings contain.
 
-    Escapes as \uXXXX everything outside ASCII, `<`, `>`, `&`, and both quotes within strings, so that
-    the HTML parser sees no `</script>`, `<!--` or line separator.
+    JSON holds these characters in strings alone, where an escape is the same character: `<`, `>` and `&`, by which
+    HTML would find `</script>` or `<!--`, and all that is not ASCII, such as line separators. Double quotes and
+    backslashes mean nothing to HTML here, and stay as JSON writes them.
 
-    >>> print(embedded_json(["</script>"]))
-    ["\u003c/script\u003e"]
+    >>> print(embedded_json(["</script>", "a\\"]))
+    ["\u003c/script\u003e","a\\"]
     """
     text = json.dumps(values, allow_nan=False, separators=(",", ":"))
-    for character in "<>&'":
+    for character in "<>&'\x7f":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.replace('\\"', "\\u0022")
+    return text
 
 
 def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
@@ -68,8 +69,8 @@ def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
         "records": [record.to_dict() for members in groups.values() for record in members],
     }
     return (
-        f'<div data-records="{html.escape(name)}"></div>\n'
-        f'<script type="application/json" id="{html.escape(name)}">{embedded_json(values)}</script>\n'
+        f'<div data-records="{html_text(name)}"></div>\n'
+        f'<script type="application/json" id="{html_text(name)}">{embedded_json(values)}</script>\n'
     )
 
 
@@ -88,24 +89,27 @@ def page(title: str, body: str) -> str:
     """Wrap a body in the template that every HTML output shares.
 
     The content security policy forbids all requests and all scripts but the page's own, so that
-    no token can load or run anything.
+    no token can load or run anything. Pictures and sounds are part of the page (data:).
     """
     script = _asset("explorer.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    policy += "; img-src data:; media-src data:"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n"
-        f"<body>\n{_HATCH}\n<main>\n<h1>{html.escape(title)}</h1>\n{body}</main>\n"
+        f"<title>{html_text(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n"
+        f"<body>\n{_HATCH}\n<main>\n<h1>{html_text(title)}</h1>\n{body}</main>\n"
         "<noscript><p>The heat maps are drawn by JavaScript, which is switched off here.</p></noscript>\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
 
-def draw_html(records: Sequence[AttentionRecord], *, title: str = "Attention weights") -> str:
-    """Return a complete HTML page with the heat maps of the records.
+def draw_html(
+    records: Sequence[AttentionRecord], *, title: str = "Attention weights", picture: str = ""
+) -> str:
+    """Return a complete HTML page with the heat maps of the records, after the HTML `picture`.
 
     Raises:
         OptionError: there are no records.
@@ -115,7 +119,8 @@ def draw_html(records: Sequence[AttentionRecord], *, title: str = "Attention wei
     True
     """
     return page(
-        title, f"<p>{html.escape(introduction(records))}</p>\n{figure(records, name='records-1')}"
+        title,
+        f"<p>{html_text(introduction(records))}</p>\n{picture}{figure(records, name='records-1')}",
     )
 
 

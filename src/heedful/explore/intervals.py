@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from heedful.errors import OptionError
 from heedful.explore.chart import ticks
+from heedful.explore.tokens import html_text
 
 _WIDTH: Final = 640
 _RIGHT, _TOP, _BOTTOM, _LINE_HEIGHT = 16, 10, 42, 26
@@ -61,7 +61,7 @@ def interval_chart(
         f"{e.name} {format_number(e.value, form)} ({format_number(e.low, form)} to {format_number(e.high, form)})"
         for e in intervals
     )
-    words = html.escape(f"{x_label}: {summary}")
+    words = html_text(f"{x_label}: {summary}")
     parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{words}">']
     base = height - _BOTTOM
     for value in ticks(low, high, 6):
@@ -74,7 +74,7 @@ def interval_chart(
         parts += _line(each, _TOP + _LINE_HEIGHT * number + _LINE_HEIGHT // 2, left, at)
     middle = (left + _WIDTH - _RIGHT) / 2
     parts.append(
-        f'<text x="{middle}" y="{height - 6}" text-anchor="middle">{html.escape(x_label)}</text>'
+        f'<text x="{middle}" y="{height - 6}" text-anchor="middle">{html_text(x_label)}</text>'
     )
     return "\n".join([*parts, "</svg>\n"])
 
@@ -94,7 +94,7 @@ def _line(each: Interval, y: int, left: int, at: Callable[[float], float]) -> li
     if len(name) > _MAX_NAME_LENGTH:
         name = name[: _MAX_NAME_LENGTH - 1] + "…"
     parts = [
-        f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>',
+        f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{html_text(name)}</text>',
         f'<line class="interval" x1="{at(each.low)}" x2="{at(each.high)}" y1="{y}" y2="{y}"/>',
     ]
     parts += [f'<circle class="mark" cx="{at(value)}" cy="{y}" r="3"/>' for value in each.marks]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from heedful.explore.chart import Series, line_chart
 from heedful.explore.html import figure, introduction, page
 from heedful.explore.intervals import Interval, interval_chart
 from heedful.explore.schema import AttentionRecord
+from heedful.explore.tokens import html_text
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Maps:
 
     heading: str
     examples: Sequence[tuple[str, Sequence[AttentionRecord]]]
+    pictures: Sequence[str] = ()
+    """HTML above the heat maps of each example; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
     for number, section in enumerate(sections, start=1):
         match section:
             case Paragraph():
-                inner = f"<p>{html.escape(section.text)}</p>\n"
+                inner = f"<p>{html_text(section.text)}</p>\n"
             case MetricTable():
                 inner = _note(section.note) + _table(section)
             case Chart():
@@ -112,13 +114,13 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
                 inner = _maps(section, f"maps-{number}")
             case Code():
                 inner = _commands(section)
-        heading = _HEADING.format(html.escape(section.heading)) if section.heading else ""
+        heading = _HEADING.format(html_text(section.heading)) if section.heading else ""
         body.append(f"<section>\n{heading}{inner}</section>\n")
     return page(title, "".join(body))
 
 
 def _note(text: str) -> str:
-    return f'<p class="note">{html.escape(text)}</p>\n' if text else ""
+    return f'<p class="note">{html_text(text)}</p>\n' if text else ""
 
 
 def _chart(section: Chart) -> str:
@@ -143,16 +145,16 @@ def _table(section: MetricTable) -> str:
     columns = list(zip(*section.rows, strict=True)) if section.rows else [()] * len(section.columns)
     marks = [' class="number"' if _are_numbers(column) else "" for column in columns]
     head = "".join(
-        f'<th scope="col"{mark}>{html.escape(name)}</th>'
+        f'<th scope="col"{mark}>{html_text(name)}</th>'
         for name, mark in zip(section.columns, marks, strict=True)
     )
     rows = []
     for first, *others in section.rows:
         cells = "".join(
-            f"<td{mark}>{html.escape(cell)}</td>"
+            f"<td{mark}>{html_text(cell)}</td>"
             for cell, mark in zip(others, marks[1:], strict=True)
         )
-        rows.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>\n')
+        rows.append(f'<tr><th scope="row">{html_text(first)}</th>{cells}</tr>\n')
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>"
     return _wide(table)
 
@@ -167,14 +169,15 @@ def _maps(section: Maps, name: str) -> str:
     figures = []
     for number, (caption, records) in enumerate(section.examples, start=1):
         drawn = figure(records, name=f"{name}-{number}")
-        figures.append(f"<div><h3>{html.escape(caption)}</h3>\n{drawn}</div>\n")
+        picture = section.pictures[number - 1] if section.pictures else ""
+        figures.append(f"<div><h3>{html_text(caption)}</h3>\n{picture}{drawn}</div>\n")
     lead = introduction(record for _, records in section.examples for record in records)
-    return f'<p>{html.escape(lead)}</p>\n<div class="several">\n{"".join(figures)}</div>\n'
+    return f'<p>{html_text(lead)}</p>\n<div class="several">\n{"".join(figures)}</div>\n'
 
 
 def _commands(section: Code) -> str:
     parts = (
-        f"<p>{html.escape(description)}</p>\n<pre><code>{html.escape(command)}</code></pre>\n"
+        f"<p>{html_text(description)}</p>\n<pre><code>{html_text(command)}</code></pre>\n"
         for command, description in section.commands
     )
     return "".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from heedful import run_folder
 from heedful.answers.base import Answer
 from heedful.data.dataset import Dataset
+from heedful.errors import count
 from heedful.explore import (
     AttentionRecord,
     Chart,
@@ -20,19 +20,21 @@ from heedful.explore import (
     Paragraph,
     Series,
     report_page,
-    select,
 )
-from heedful.explore.explain import explain
+from heedful.explore.erasure import can_measure, erasure_curves
+from heedful.explore.explain import Explanation, explain
+from heedful.explore.select import OUTPUT_KINDS
+from heedful.strict_json import number_from_json
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import ENTRIES
-
-REPORT = "report.html"
 
 Commands = list[tuple[str, str]]
 """(command, description) for each."""
 
 NUM_EXAMPLES = 4
 """Validation examples whose attention weights a report shows."""
+NUM_MEASURED = 50
+"""Validation examples whose weights are tested by hiding positions."""
 
 
 def write_report(
@@ -57,20 +59,19 @@ def write_report(
         f"A run of `heedful train {task.name}` with {task.describe(config)}, trained on "
         f"{' + '.join(config.data.train) or 'data given in Python'}."
     )
-    examples = example_attention(predictor, data.showcase(NUM_EXAMPLES))
     page = report_page(
         f"Heedful: {run.name}",
         [
             Paragraph("", lead or default_lead),
             *results,
-            *([Maps("Attention weights", examples)] if examples else []),
-            *validation_sections(predictor.answer, task.examples, read_metrics(run)),
+            *_shown(predictor, data),
+            *validation_sections(predictor.answer, task.examples, run_folder.read_metrics(run)),
             *_answer_tables(predictor, data),
             Code("What next", next_commands(predictor, run, data)),
         ],
     )
-    run_folder.write_text(run / REPORT, page)
-    return run / REPORT
+    run_folder.write_text(run / run_folder.REPORT, page)
+    return run / run_folder.REPORT
 
 
 def _answer_tables(predictor: Predictor, data: Dataset) -> list[MetricTable]:
@@ -80,19 +81,43 @@ def _answer_tables(predictor: Predictor, data: Dataset) -> list[MetricTable]:
     return [MetricTable(*each) for each in predictor.answer.report_tables(predictor.evaluate(data))]
 
 
-def example_attention(
-    predictor: Predictor, inputs: Sequence[Any]
-) -> list[tuple[str, list[AttentionRecord]]]:
-    """Predict each input and return (title, attention records); inputs with an empty prediction are omitted."""
-    titled = []
-    for one, prediction in zip(inputs, predictor.predict(inputs), strict=True):
-        if predictor.answer.to_text(prediction).strip():
-            explanation = explain(predictor, one, prediction)
-            records = explanation.records
-            if explanation.target is not None:
-                records = select(records, kind="cross")
-            titled.append((explanation.title, records))
-    return titled
+def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
+    """Return the attention weights of some examples and, of labels of recordings, how faithful the weights are."""
+    explanations = example_explanations(predictor, data.showcase(NUM_EXAMPLES))
+    if not explanations:
+        return []
+    examples = [(each.title, shown_records(each)) for each in explanations]
+    maps = Maps("Attention weights", examples, [each.picture for each in explanations])
+    if not can_measure(predictor):
+        return [maps]
+    inputs = data.inputs[:NUM_MEASURED]
+    chart = Chart(
+        "Are the weights faithful?",
+        erasure_curves(predictor, inputs),
+        "share of the positions that are hidden",
+        "probability of the predicted label",
+        note=f"The positions of {count(len(inputs), data.example)} are hidden in the order of their weights. The "
+        "steeper a curve falls, the more the predictions depend on what its measure names; random is any order.",
+    )
+    return [maps, chart]
+
+
+def shown_records(explanation: Explanation) -> list[AttentionRecord]:
+    """Return the records that a report shows: of generated text those of the attention to the source."""
+    if explanation.target is None:
+        return explanation.records
+    return [record for record in explanation.records if record.kind in OUTPUT_KINDS]
+
+
+def example_explanations(predictor: Predictor, inputs: Sequence[Any]) -> list[Explanation]:
+    """Predict each input and explain it; inputs with an empty prediction are omitted."""
+    if not predictor.answer.is_explained:
+        return []
+    return [
+        explain(predictor, one, prediction)
+        for one, prediction in zip(inputs, predictor.predict(inputs), strict=True)
+        if predictor.answer.to_text(prediction).strip()
+    ]
 
 
 def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
@@ -115,12 +140,6 @@ def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
     ]
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl: one event per line."""
-    lines = (run / run_folder.METRICS).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def validation_sections(
     answer: Answer[Any], examples: str, events: Sequence[dict[str, Any]]
 ) -> list[MetricTable | Chart]:
@@ -128,7 +147,7 @@ def validation_sections(
     validated = [event for event in events if event["event"] == "validated"]
     finished = events[-1]
     rows = [
-        [metric.title, format(finished["scores"][name], metric.format_spec)]
+        [metric.title, format(number_from_json(finished["scores"][name]), metric.format_spec)]
         for name, metric in answer.metrics.items()
     ]
     table = MetricTable(
@@ -139,10 +158,13 @@ def validation_sections(
 
     def curve(title: str, name: str) -> Series:
         return Series(
-            title, [(event["epoch"], float(event["scores"][name])) for event in validated]
+            title,
+            [(event["epoch"], number_from_json(event["scores"][name])) for event in validated],
         )
 
-    training = Series("training", [(e["epoch"], float(e["train_loss"])) for e in validated])
+    training = Series(
+        "training", [(e["epoch"], number_from_json(e["train_loss"])) for e in validated]
+    )
     charts = [Chart("Loss", [training, curve("validation", "loss")], "epoch", "loss a prediction")]
     for names in answer.charts:
         titles = [answer.metrics[name].title for name in names]

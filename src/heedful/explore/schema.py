@@ -11,6 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from heedful.errors import DataError, HeedfulError, OptionError, ShapeError
+from heedful.stored_files import JsonError, parse_json
 
 SCHEMA: Final = "heedful.attention/1"
 DIGITS: Final = 4
@@ -217,8 +218,8 @@ def _rounded(row: list[float]) -> list[float]:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return parse_json(text)
+    except JsonError as error:
         raise DataError(f"this is not the JSON of attention records: {error}.") from error
 
 

@@ -13,11 +13,16 @@ from heedful.explore.schema import AttentionRecord
 
 KIND_NAMES: Final = {
     "cross": "output × input",
+    "ctc": "output × input",
     "encoder": "input × input",
     "decoder": "output × output",
     "self": "self-attention",
 }
 """Kind of attention -> its queries × keys in words; other kinds are displayed by their name."""
+
+
+OUTPUT_KINDS: Final = ("cross", "ctc")
+"""Kinds whose rows are the tokens of a generated text and whose columns are the input."""
 
 
 def kind_name(kind: str) -> str:

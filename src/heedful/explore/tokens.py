@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Final
 
@@ -12,6 +13,9 @@ from heedful.data.words import graphemes
 _SIGNS: Final = {" ": "␣", "\u00a0": "␣", "\n": "⏎", "\u2028": "⏎", "\u2029": "⏎", "\t": "→"}
 _INVISIBLE: Final = re.compile(
     "[\u0000-\u0020\u007f-\u00a0\u2028-\u202e\u2066-\u2069\u200b\ufeff\ud800-\udfff]"
+)
+_UNSEEN: Final = re.compile(
+    "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
@@ -41,6 +45,15 @@ def truncate_text(text: str, cells: int) -> str:
     """
     words = " ".join(text.split())
     return _truncate(_INVISIBLE.sub(lambda match: " " if match[0] == " " else "�", words), cells)
+
+
+def html_text(text: str) -> str:
+    r"""Escape running text for HTML, with � for control characters and those that turn text around.
+
+    >>> html_text("a < b\x00"), html_text("one\nline\u202e")
+    ('a &lt; b�', 'one\nline�')
+    """
+    return html.escape(_UNSEEN.sub("�", text))
 
 
 def _truncate(text: str, cells: int) -> str:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from heedful.data.audio.spectrogram import Spectrogram
 from heedful.models.frequency import WordFrequency
 from heedful.models.model import Batch
+from heedful.ops.grid import Grid
 
 Example = TypeVar("Example")
 Encoded = TypeVar("Encoded")
+Lengths = NDArray[np.int32]
+"""The length of each of several examples."""
 
 
 class Input(abc.ABC, Generic[Example, Encoded]):
@@ -51,7 +57,7 @@ class Input(abc.ABC, Generic[Example, Encoded]):
         return initial
 
     @abc.abstractmethod
-    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example]) -> Sequence[Encoded]:
         """Encode examples for `collate`.
 
         An example without content, such as an empty text, has an empty encoding, of length 0. Prediction answers it
@@ -64,13 +70,41 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def length(self, encoded: Encoded) -> int:
         """Return the number of positions of an encoded example."""
 
-    def fits(self, encoded: Encoded, max_length: int) -> bool:
-        """Return whether an example is short enough for training; longer ones are dropped."""
-        return self.length(encoded) <= max_length
+    def lengths(self, encoded: Sequence[Encoded]) -> Lengths:
+        """Return the number of positions of each encoded example."""
+        return np.fromiter(map(self.length, encoded), np.int32, len(encoded))
+
+    def positions_left(self, encoded: Encoded, *, training: bool) -> int:
+        """Return the number of positions that the encoder sees of an example; default: `length`.
+
+        An input that sub-samples has fewer. In training it is that of the shortest variant of `augmentation`.
+        """
+        return self.length(encoded)
+
+    def fits(self, lengths: Lengths, max_length: int) -> NDArray[np.bool_]:
+        """Return for each of `lengths` whether it is short enough for training; longer examples are dropped."""
+        return lengths <= max_length
+
+    def augmentation(self) -> Callable[[Encoded, np.random.Generator], Encoded] | None:
+        """Return what makes a random variant of a training example each epoch; default None: nothing.
+
+        It draws from the generator alone, which is seeded by training.seed, the epoch and the example, so that a
+        resumed run sees the same variants. A variant may be longer than the example.
+        """
+        return None
+
+    def data_notices(self, examples: Sequence[Example]) -> list[str]:
+        """Return what to say about training examples before training; default: nothing."""
+        return []
 
     @abc.abstractmethod
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
         """Pad encoded examples into one batch."""
+
+    @classmethod
+    def notices(cls, config: Any, examples: int) -> list[str]:
+        """Return lines about what is learned from this number of training examples, for display; default: none."""
+        return []
 
     @abc.abstractmethod
     def sizes(self) -> dict[str, int]:
@@ -80,9 +114,26 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def positions(self, example: Example) -> list[str]:
         """Return the label of each position, for plots."""
 
+    @property
+    def can_hide(self) -> bool:
+        """Whether `hide` is there."""
+        return False
+
+    def hide(self, encoded: Encoded, positions: Sequence[int]) -> Encoded:
+        """Return an encoded example of which the model cannot read some positions; only where `can_hide`."""
+        raise NotImplementedError
+
+    def spectrogram(self, example: Example) -> Spectrogram | None:
+        """Return what is drawn and played of a recording; None for other inputs."""
+        return None
+
     def title(self, example: Example) -> str:
         """Return the plot title of an example."""
         return " ".join(self.positions(example))
+
+    def view(self, example: Example) -> tuple[Any, Grid] | None:
+        """Return the pixels and the grid of cells of an input that is an image; None of others."""
+        return None
 
     def in_vocabulary(self, examples: Sequence[Example]) -> list[list[bool]] | None:
         """Return for each position whether its token is in the vocabulary; None without a vocabulary."""

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from heedful.data.batching import pad_ids
+from heedful.data.packed_ids import Ids, PackedIds
+from heedful.data.packed_texts import select_texts
+from heedful.data.preparation import in_chunks, report_chunks
 from heedful.data.vocabulary import Vocabulary
 from heedful.data.vocabulary_training import LEARNERS
-from heedful.inputs.base import Input
+from heedful.inputs.base import Input, Lengths
 from heedful.models.config import OneOf, Section
 from heedful.models.frequency import relative_frequencies
 
 SOURCE_VOCABULARY: Final = "source_vocabulary.json"
-ENCODING_CHUNK: Final = 10_000
-"""Texts encoded at once."""
 
 
-class VocabularyConfig(Section):
+class TextVocabularyConfig(Section):
     """Tokenization of text."""
 
     kind: Annotated[str, OneOf("kind of vocabulary", LEARNERS)] = Field(
@@ -34,18 +36,43 @@ class VocabularyConfig(Section):
     min_frequency: int = Field(
         2, ge=1, description="Minimum occurrences of a token (for bpe: of a merge)."
     )
-    lowercase: bool = Field(False, description="Lower-case both languages.")
-    shared: bool = Field(True, description="Share one vocabulary between both languages.")
+    lowercase: bool = Field(False, description="Lower-case the texts.")
+    sample: int = Field(
+        1_000_000,
+        ge=1,
+        description="Maximum training texts or pairs that the vocabulary is learned from; of more, a random sample.",
+    )
 
-    def train(self, texts: Sequence[str]) -> Vocabulary:
-        """Learn a vocabulary from training texts."""
+    def train(self, *texts: Sequence[str]) -> Vocabulary:
+        """Learn one vocabulary from training texts: of one language, or of both, line by line of equal number."""
+        rows = sample_rows(len(texts[0]), self.sample)
         return Vocabulary.train(
-            texts,
+            chain.from_iterable(
+                each if rows is None else select_texts(each, rows) for each in texts
+            ),
             kind=self.kind,
             size=self.size,
             min_frequency=self.min_frequency,
             lowercase=self.lowercase,
         )
+
+
+def sample_rows(count: int, size: int) -> NDArray[np.int64] | None:
+    """Choose `size` of `count` rows at random, always the same ones, in increasing order; None: all rows.
+
+    >>> sample_rows(5, 5), len(sample_rows(5, 3))
+    (None, 3)
+    """
+    if count <= size:
+        return None
+    return np.sort(np.random.default_rng(0).choice(count, size, replace=False, shuffle=False))
+
+
+class VocabularyConfig(TextVocabularyConfig):
+    """Tokenization of text."""
+
+    lowercase: bool = Field(False, description="Lower-case both languages.")
+    shared: bool = Field(True, description="Share one vocabulary between both languages.")
 
 
 class PieceBatch(NamedTuple):
@@ -58,7 +85,7 @@ class PieceBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pieces(Input[str, Sequence[int]]):
+class Pieces(Input[str, Ids]):
     """Source texts as ids, each with an end token, which attention can use when no word is relevant.
 
     >>> pieces = Pieces(Vocabulary.train(["a b", "b"], kind="word", min_frequency=1))
@@ -81,19 +108,34 @@ class Pieces(Input[str, Sequence[int]]):
     def save(self, folder: Path) -> None:
         self.vocabulary.save(folder / SOURCE_VOCABULARY)
 
-    def encode(self, examples: Sequence[str]) -> list[Sequence[int]]:
-        """Return the ids of each text as arrays (a quarter of the memory of lists); empty for a blank text."""
+    def encode(self, examples: Sequence[str]) -> PackedIds:
+        """Return the ids of each text; none for a blank text."""
         end = self.vocabulary.end_id
-        return [
-            array("i", [*ids, end] if text.strip() else [])
-            for text, ids in zip(examples, encode_in_chunks(self.vocabulary, examples), strict=True)
-        ]
 
-    def length(self, encoded: Sequence[int]) -> int:
+        def with_end(texts: Sequence[str], ids: Sequence[list[int]]) -> list[list[int]]:
+            pairs = zip(texts, ids, strict=True)
+            return [[*each, end] if text.strip() else [] for text, each in pairs]
+
+        return pack_texts(self.vocabulary, examples, with_end)
+
+    def length(self, encoded: Ids) -> int:
         return len(encoded)
 
-    def collate(self, encoded: Sequence[Sequence[int]]) -> PieceBatch:
+    def lengths(self, encoded: Sequence[Ids]) -> Lengths:
+        return encoded.lengths() if isinstance(encoded, PackedIds) else super().lengths(encoded)
+
+    def collate(self, encoded: Sequence[Ids]) -> PieceBatch:
         return PieceBatch(*pad_ids(encoded, self.vocabulary.pad_id))
+
+    @classmethod
+    def notices(cls, config: Any, examples: int) -> list[str]:
+        sample: int = config.vocabulary.sample
+        if examples <= sample:
+            return []
+        return [
+            f"the vocabulary is learned from a random sample of {sample:,} of {examples:,} training pairs; to use "
+            "more, set vocabulary.sample"
+        ]
 
     def sizes(self) -> dict[str, int]:
         return {"source vocabulary": len(self.vocabulary)}
@@ -104,12 +146,24 @@ class Pieces(Input[str, Sequence[int]]):
     def frequencies(self, texts: Sequence[str]) -> Tensor:
         """Return the relative frequency of each id in texts, (ids,); 0 for end and unknown tokens."""
         counts = np.zeros(len(self.vocabulary), dtype=np.int64)
-        for ids in encode_in_chunks(self.vocabulary, texts):
-            np.add.at(counts, np.asarray(ids, dtype=np.int64), 1)
+        for chunk in report_chunks(in_chunks(texts), "counting tokens", "texts", len(texts)):
+            ids = chain.from_iterable(self.vocabulary.encode_ids(chunk))
+            counts += np.bincount(np.fromiter(ids, np.int64), minlength=len(counts))
         return relative_frequencies(counts, self.vocabulary.unk_id)
 
 
-def encode_in_chunks(vocabulary: Vocabulary, texts: Sequence[str]) -> Iterator[list[int]]:
-    """Lazily yield the ids of each text, without begin and end tokens."""
-    for start in range(0, len(texts), ENCODING_CHUNK):
-        yield from vocabulary.encode_ids(texts[start : start + ENCODING_CHUNK])
+def pack_texts(
+    vocabulary: Vocabulary,
+    texts: Sequence[str],
+    complete: Callable[[Sequence[str], Sequence[list[int]]], list[list[int]]],
+) -> PackedIds:
+    """Encode texts into packed ids.
+
+    Args:
+        vocabulary: gives the ids of a text, without begin and end tokens.
+        texts: read once, in order.
+        complete: (some texts, their ids) -> their ids with begin and end tokens.
+    """
+    chunks = report_chunks(in_chunks(texts), "encoding", "texts", len(texts))
+    encoded = (complete(chunk, vocabulary.encode_ids(chunk)) for chunk in chunks)
+    return PackedIds.of(encoded, len(vocabulary))

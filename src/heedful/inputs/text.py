@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from heedful.data.lexicon import RESERVED
+from heedful.data.preparation import in_chunks, report_chunks
 from heedful.data.tokenization import TextTokenizer
 from heedful.inputs.base import EmbeddedInput
 from heedful.inputs.tokens import TokenIds, Tokens, drop_middle
@@ -86,11 +89,12 @@ class Text(EmbeddedInput[str, TokenIds]):
         tokenizer = TextTokenizer.learn(
             options.kind, examples, size=options.size, lowercase=options.lowercase
         )
-        tokenized = tokenizer.tokenize_batch(examples)
-        tokens = Tokens.of((token for text in tokenized for token in text), options, config.inputs)
+        seen: Counter[str] = Counter()
+        for chunk in report_chunks(in_chunks(examples), "counting tokens", "texts", len(examples)):
+            seen.update(chain.from_iterable(tokenizer.tokenize_batch(chunk)))
+        tokens = Tokens.of(seen, options, config.inputs)
         counts = np.zeros(len(tokens.words), dtype=np.int64)
-        for text in tokenized:
-            np.add.at(counts, np.asarray(tokens.encode_one(text).words, dtype=np.int64), 1)
+        np.add.at(counts, tokens.encode_one(list(seen)).words, list(seen.values()))
         frequencies = relative_frequencies(counts, UNKNOWN)
         return cls(tokenizer, tokens, config.data.max_length, config.frequency, frequencies)
 
@@ -116,7 +120,10 @@ class Text(EmbeddedInput[str, TokenIds]):
         self.tokens.save(folder)
 
     def encode(self, examples: Sequence[str]) -> list[TokenIds]:
-        return self.tokens.encode(self._tokenize(examples))
+        encoded: list[TokenIds] = []
+        for chunk in report_chunks(in_chunks(examples), "encoding", "texts", len(examples)):
+            encoded += self.tokens.encode(self._tokenize(chunk))
+        return encoded
 
     def length(self, encoded: TokenIds) -> int:
         return len(encoded.words)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -81,27 +83,35 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Sequence[str]]) -> Self:
-        seen = [token for tokens in examples for token in tokens]
-        return cls.of(seen, config.vocabulary, config.inputs)
+        return cls.of(chain.from_iterable(examples), config.vocabulary, config.inputs)
 
     @classmethod
     def of(
-        cls, seen: Iterable[str], options: Any, features: TokenInputsConfig | None = None
+        cls,
+        seen: Iterable[str] | Counter[str],
+        options: Any,
+        features: TokenInputsConfig | None = None,
     ) -> Self:
         """Learn words and characters from training tokens, and load the vectors of the words.
 
         Args:
-            seen: the training tokens, with repetitions.
+            seen: the training tokens, with repetitions, or how often each occurs.
             options: a `TokenVocabulary`, or another section with its fields.
             features: the token features; `vectors` names the file of pre-trained vectors.
 
         Raises: DataError naming file and line, for an invalid file of vectors.
         """
-        tokens = [canonical(token) for token in seen]
-        words = [token.lower() for token in tokens] if options.lowercase else tokens
+        tokens, words, characters = Counter[str](), Counter[str](), Counter[str]()
+        for each, count in Counter(seen).items():
+            token = canonical(each)
+            tokens[token] += count
+            words[token.lower() if options.lowercase else token] += count
+        for token, count in tokens.items():
+            for character in token:
+                characters[character] += count
         learned = cls(
             Lexicon.learn(words, min_frequency=options.min_frequency, size=options.size),
-            Lexicon.learn(character for token in tokens for character in token),
+            Lexicon.learn(characters),
             options,
             TokenInputsConfig() if features is None else features,
         )

@@ -1,4 +1,4 @@
-"""Base class of encoder–decoders: encode a source to `States`, decode a target from `States`."""
+"""Base classes of decoders of text and of encoder–decoders, which encode a source to `States` and decode from them."""
 
 from __future__ import annotations
 
@@ -38,46 +38,20 @@ class DecoderState(Protocol):
 State = TypeVar("State", bound=DecoderState)
 
 
-class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
-    """A model of p(target | source).
+class TextDecoder(nn.Module, abc.ABC, Generic[State]):
+    """A model of p(target | memory), the memory being the states of any encoder.
 
-    Token ids are `long` and right-padded. From positions up to t of `target` the decoder predicts token t + 1, so
-    `target` starts with the begin token and has no end token.
-
-    If `frequency` is enabled, the buffer `source_frequencies` (source vocabulary,) holds the relative frequency of
-    each source token in the training data. Set it before training; it is saved with the weights.
-
-    Args:
-        frequency: handling of frequent source tokens; None: off.
-        source_tokens: size of the source vocabulary.
-
-    >>> import torch
-    >>> from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
-    >>> config = RecurrentConfig(embedding=8, hidden=8)
-    >>> model: EncoderDecoder = RecurrentEncoderDecoder(config, 20, 30).eval()
-    >>> state = model.start(torch.tensor([[4, 5, 6]]), torch.tensor([3]))
-    >>> states, state = model.step(torch.tensor([2]), state)
-    >>> model.output(states).shape
-    torch.Size([1, 30])
+    From positions up to t of `target` the decoder predicts token t + 1, so `target` starts with the begin token and has
+    no end token. Token ids are `long` and right-padded.
     """
 
     has_attention: bool
     """Whether the decoder attends to the source; otherwise it has a fixed context vector."""
     alignment_layer: int
     """Index of the layer of `Decoded.weights` that aligns best."""
-    source_embedding: nn.Embedding
     target_embedding: nn.Embedding
-    source_frequencies: Tensor
-
-    def __init__(self, frequency: FrequencyConfig | None = None, source_tokens: int = 0):
-        super().__init__()
-        self.frequency = FrequencyConfig() if frequency is None else frequency
-        frequencies = torch.zeros(source_tokens) if self.frequency.enabled else None
-        self.register_buffer("source_frequencies", frequencies)
-
-    @abc.abstractmethod
-    def encode(self, source: Tensor, source_lengths: Tensor) -> States:
-        """Embed and encode source ids (batch, source) of the given lengths (batch,)."""
+    summary_parts: int = 0
+    """Parts of the memory's summary that the decoder starts from; 0: it reads none."""
 
     @abc.abstractmethod
     def decode(
@@ -101,6 +75,56 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
     def begin(self, memory: States, *, key_bias: Tensor | None = None) -> State:
         """Return the first decoder state; computes once what all decoding steps share."""
 
+    @abc.abstractmethod
+    def output_layer(self) -> tuple[Tensor, Tensor | None]:
+        """Return weight (target vocabulary, width) and bias, or None, of the output layer.
+
+        Separate from `forward` so that a loss can drop padding before this largest multiplication and
+        compute it in blocks.
+        """
+
+    def output(self, states: Tensor) -> Tensor:
+        """Return logits (..., target vocabulary) of states (..., width)."""
+        return linear(states, *self.output_layer())
+
+    @abc.abstractmethod
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one token (batch,) and return the states (batch, width) and the next decoder state."""
+
+
+class EncoderDecoder(TextDecoder[State]):
+    """A model of p(target | source).
+
+    If `frequency` is enabled, the buffer `source_frequencies` (source vocabulary,) holds the relative frequency of
+    each source token in the training data. Set it before training; it is saved with the weights.
+
+    Args:
+        frequency: handling of frequent source tokens; None: off.
+        source_tokens: size of the source vocabulary.
+
+    >>> import torch
+    >>> from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
+    >>> config = RecurrentConfig(embedding=8, hidden=8)
+    >>> model: EncoderDecoder = RecurrentEncoderDecoder(config, 20, 30).eval()
+    >>> state = model.start(torch.tensor([[4, 5, 6]]), torch.tensor([3]))
+    >>> states, state = model.step(torch.tensor([2]), state)
+    >>> model.output(states).shape
+    torch.Size([1, 30])
+    """
+
+    source_embedding: nn.Embedding
+    source_frequencies: Tensor
+
+    def __init__(self, frequency: FrequencyConfig | None = None, source_tokens: int = 0):
+        super().__init__()
+        self.frequency = FrequencyConfig() if frequency is None else frequency
+        frequencies = torch.zeros(source_tokens) if self.frequency.enabled else None
+        self.register_buffer("source_frequencies", frequencies)
+
+    @abc.abstractmethod
+    def encode(self, source: Tensor, source_lengths: Tensor) -> States:
+        """Embed and encode source ids (batch, source) of the given lengths (batch,)."""
+
     def forward(
         self,
         source: Tensor,
@@ -121,24 +145,8 @@ class EncoderDecoder(nn.Module, abc.ABC, Generic[State]):
         """Encode the source and return the first decoder state."""
         return self.begin(self.encode(source, source_lengths), key_bias=self.source_bias(source))
 
-    @abc.abstractmethod
-    def output_layer(self) -> tuple[Tensor, Tensor | None]:
-        """Return weight (target vocabulary, width) and bias, or None, of the output layer.
-
-        Separate from `forward` so that a loss can drop padding before this largest multiplication and
-        compute it in blocks.
-        """
-
     def source_bias(self, source: Tensor) -> Tensor | None:
         """Return the bias (batch, source) on attention scores that down-weights frequent tokens, or None."""
         if not self.frequency.down_weight:
             return None
         return self.frequency.bias(self.source_frequencies[source])
-
-    def output(self, states: Tensor) -> Tensor:
-        """Return logits (..., target vocabulary) of states (..., width)."""
-        return linear(states, *self.output_layer())
-
-    @abc.abstractmethod
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one token (batch,) and return the states (batch, width) and the next decoder state."""

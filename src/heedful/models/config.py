@@ -5,14 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection
 from copy import copy
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from heedful.errors import OptionError, unknown_choice
+
+LARGEST: Final = 2**53
+"""Whole numbers in a configuration are below this, so that sums and floating-point numbers of them are exact."""
 
 
 class Section(BaseModel):
@@ -33,7 +42,15 @@ class Section(BaseModel):
     (5, 'Maximum passes over the training data.', 'How a model is trained.')
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _check_range(cls, value: Any) -> Any:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(each, int) and abs(each) >= LARGEST for each in numbers):
+            raise ValueError(f"must be below 2 ** {LARGEST.bit_length() - 1} in size")
+        return value
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

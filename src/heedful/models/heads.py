@@ -31,7 +31,7 @@ class PoolingConfig(Section):
 
     kind: Annotated[str, OneOf("pooling", POOLS, "attention")] = Field(
         "attention",
-        description="Attention with a learned query, or the mean, maximum or last of the states.",
+        description="Attention with a learned query, or the mean, maximum, last or first of the states.",
     )
     heads: int = Field(4, ge=1, description="Attention heads; must divide the width of the states.")
     score: Score = Field("additive", description="Score function of the attention.")

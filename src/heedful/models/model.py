@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heedful.models.config import Section
-from heedful.models.encoders import Encoder, States
+from heedful.models.encoders import Encoder, GraphEdges, States
 from heedful.models.frequency import WordFrequency
 from heedful.models.heads import HeadOutput
 
@@ -63,9 +63,23 @@ class Model(nn.Module):
         """This model alone; the counterpart of `Ensemble.members`."""
         return (self,)
 
+    def lengths(self, batch: Batch) -> Tensor:
+        """Return the number of positions of each sequence, (batch,).
+
+        An embedding that sub-samples has a method `lengths`, from the lengths of the batch to those of its output.
+        """
+        reduced: Callable[[Tensor], Tensor] | None = getattr(self.inputs, "lengths", None)
+        return batch.lengths if reduced is None else reduced(batch.lengths)
+
     def states(self, batch: Batch) -> States:
         """Embed and encode: `States` of (batch, length, encoder.width)."""
-        states: States = self.encoder(self.inputs(batch), batch.lengths)
+        return self._encode(self.inputs(batch), batch)
+
+    def _encode(self, features: Tensor, batch: Any) -> States:
+        """Encode features; an encoder that reads edges is given those of the batch, if it has any."""
+        find: Callable[[Any], GraphEdges] | None = getattr(self.inputs, "edges", None)
+        edges = None if find is None or not self.encoder.reads_edges else find(batch)
+        states: States = self.encoder(features, self.lengths(batch), edges)
         return states
 
     def forward(self, batch: Batch) -> Tensor:
@@ -79,7 +93,7 @@ class Model(nn.Module):
 
     def score_features(self, features: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
         """As `scores_and_penalty`, from the features (batch, length, width) of the batch."""
-        frequency, states = self.frequency, self.encoder(features, batch.lengths)
+        frequency, states = self.frequency, self._encode(features, batch)
         zero = features.new_zeros(())
         if frequency is None:
             return self.head(states).scores, zero

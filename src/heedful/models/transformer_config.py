@@ -1,4 +1,4 @@
-"""The configuration of a Transformer."""
+"""The configurations of a Transformer and of its decoder alone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from heedful.models.config import Section, check_divides
 from heedful.models.fields import Activation, Norm, Normalizer, Positions, Score
 
 
-class TransformerConfig(Section):
-    """Transformer; the defaults suit some ten thousand sentence pairs.
+class TransformerDecoderConfig(Section):
+    """The decoder of a Transformer.
 
-    >>> TransformerConfig(width=256, heads=8).norm
+    >>> TransformerDecoderConfig(width=256, heads=8).norm
     'pre'
     """
 
     kind: Literal["transformer"] = Field("transformer", description="The model.")
     width: int = Field(128, ge=1, description="Features of embeddings and layers.")
     feed_forward: int = Field(256, ge=1, description="Hidden features of the feed-forward layers.")
-    encoder_layers: int = Field(4, ge=1, description="Layers of the encoder.")
     decoder_layers: int = Field(4, ge=1, description="Layers of the decoder.")
     heads: int = Field(4, ge=1, description="Attention heads; must divide width.")
     key_heads: int | None = Field(
@@ -61,10 +60,6 @@ class TransformerConfig(Section):
     tie_embeddings: bool = Field(
         True, description="Share the weight of the target embedding with the output layer."
     )
-    share_embeddings: bool = Field(
-        False,
-        description="Share one embedding between source and target; needs a shared vocabulary.",
-    )
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
@@ -72,3 +67,17 @@ class TransformerConfig(Section):
         if self.key_heads is not None:
             check_divides("key_heads", self.key_heads, "heads", self.heads)
         return self
+
+
+class TransformerConfig(TransformerDecoderConfig):
+    """Transformer; the defaults suit some ten thousand sentence pairs.
+
+    >>> TransformerConfig(width=256, heads=8).norm
+    'pre'
+    """
+
+    encoder_layers: int = Field(4, ge=1, description="Layers of the encoder.")
+    share_embeddings: bool = Field(
+        False,
+        description="Share one embedding between source and target; needs a shared vocabulary.",
+    )

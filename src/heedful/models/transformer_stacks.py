@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from heedful.models.transformer_config import TransformerConfig
+from heedful.models.transformer_config import TransformerConfig, TransformerDecoderConfig
 from heedful.nn.dropout import Dropout
 from heedful.nn.linear import Linear
 from heedful.nn.positions import build_bias, build_input_positions, build_rotary
@@ -25,7 +25,7 @@ from heedful.ops.positions import PositionBias, Rotary
 class _Inputs(nn.Module):
     """Adds positions to embedded tokens as configured, then applies dropout."""
 
-    def __init__(self, config: TransformerConfig):
+    def __init__(self, config: TransformerDecoderConfig):
         super().__init__()
         self.every_layer = config.positions_how == "every_layer"
         how = "concat" if config.positions_how == "concat" else "add"
@@ -55,7 +55,7 @@ class _Inputs(nn.Module):
         return positioned
 
 
-def _rotary(config: TransformerConfig) -> Rotary | None:
+def _rotary(config: TransformerDecoderConfig) -> Rotary | None:
     return build_rotary(config.positions, config.width // config.heads, score=config.score)
 
 
@@ -64,7 +64,7 @@ class _Stack(nn.Module):
 
     def __init__(
         self,
-        config: TransformerConfig,
+        config: TransformerDecoderConfig,
         kind: type[TransformerEncoderLayer] | type[TransformerDecoderLayer],
         count: int,
     ):
@@ -122,7 +122,7 @@ class PositionedEncoder(_Stack):
 class PositionedDecoder(_Stack):
     """Transformer decoder on embedded tokens and a memory, for teacher forcing and for incremental decoding."""
 
-    def __init__(self, config: TransformerConfig):
+    def __init__(self, config: TransformerDecoderConfig):
         super().__init__(config, TransformerDecoderLayer, config.decoder_layers)
 
     def prepare(self, memory: Tensor) -> DecoderCache:

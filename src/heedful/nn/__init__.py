@@ -21,6 +21,11 @@ from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
 from heedful.nn.graph import GAT, GATv2
 from heedful.nn.graph_edges import EdgeWeights
 from heedful.nn.graph_transformer import GraphTransformer
+from heedful.nn.grid_positions import (
+    GridALiBiPositions,
+    GridRelativePositions,
+    GridSinusoidalPositions,
+)
 from heedful.nn.multi_head import MultiHeadAttention, MultiHeadOutput
 from heedful.nn.normalizers import (
     NORMALIZER_BUILDERS,
@@ -29,11 +34,10 @@ from heedful.nn.normalizers import (
     NormalizerModule,
     build_normalizer,
 )
+from heedful.nn.position_base import BiasPositions, InputPositions
 from heedful.nn.positions import (
     POSITIONS,
     ALiBiPositions,
-    BiasPositions,
-    InputPositions,
     LearnedPositions,
     PositionScheme,
     RelativePositions,
@@ -78,6 +82,9 @@ __all__ = [
     "FeedForward",
     "GATv2",
     "GraphTransformer",
+    "GridALiBiPositions",
+    "GridRelativePositions",
+    "GridSinusoidalPositions",
     "InputPositions",
     "KeyValueCache",
     "LearnedEntmax",

@@ -1,4 +1,4 @@
-"""Pooling of a sequence of states into one vector: mean, maximum, last state, or attention."""
+"""Pooling of a sequence of states into one vector: mean, maximum, last or first state, or attention."""
 
 from __future__ import annotations
 
@@ -42,7 +42,16 @@ def last_pool(values: Tensor, lengths: Tensor) -> Tensor:
     return values[torch.arange(len(lengths), device=values.device), lengths - 1]
 
 
-POOLS = {"mean": mean_pool, "max": max_pool, "last": last_pool}
+def first_pool(values: Tensor, lengths: Tensor) -> Tensor:
+    """First state, as of a class token: (batch, length, embed_dim), (batch,) -> (batch, embed_dim).
+
+    >>> first_pool(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2])).tolist()
+    [[1.0]]
+    """
+    return values[:, 0]
+
+
+POOLS = {"mean": mean_pool, "max": max_pool, "last": last_pool, "first": first_pool}
 """Poolings without parameters, by name."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,45 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from heedful.errors import ShapeError, unknown_choice
+from heedful.nn.grid_positions import (
+    GridALiBiPositions,
+    GridRelativePositions,
+    GridSinusoidalPositions,
+)
+from heedful.nn.position_base import BiasPositions, InputPositions
 from heedful.nn.scores import build_score
-from heedful.ops.positions import ALiBi, PositionBias, RelativeBuckets, Rotary, sinusoidal
-
-HOW = ("add", "concat")
-
-
-class InputPositions(nn.Module, abc.ABC):
-    """Base class of positions in the input: `module(inputs, start)` counts positions from `start`.
-
-    `how="add"` adds them to inputs of `embed_dim` features. `how="concat"` appends `embed_dim` features to the inputs.
-
-    >>> positions = SinusoidalPositions(4)
-    >>> whole = positions(torch.zeros(1, 6, 4))
-    >>> torch.equal(positions(torch.zeros(1, 2, 4), start=4), whole[:, 4:])
-    True
-    """
-
-    def __init__(self, embed_dim: int, *, how: str = "add"):
-        super().__init__()
-        if how not in HOW:
-            raise unknown_choice("how", how, HOW)
-        self.embed_dim = embed_dim
-        self.how = how
-
-    @abc.abstractmethod
-    def table(self, length: int, start: int, like: Tensor) -> Tensor:
-        """Positions `start` to `start + length - 1`, (length, embed_dim), with the dtype and device of `like`."""
-
-    def forward(self, inputs: Tensor, start: int = 0) -> Tensor:
-        """(*batch, length, features) -> (*batch, length, features), or features + embed_dim for "concat"."""
-        if inputs.ndim < 2 or (self.how == "add" and inputs.shape[-1] != self.embed_dim):
-            raise ShapeError(
-                f"positions of {self.embed_dim} features cannot be added to inputs of shape {tuple(inputs.shape)}; "
-                f'wanted (*batch, length, {self.embed_dim}), or how="concat".'
-            )
-        table = self.table(inputs.shape[-2], start, inputs)
-        if self.how == "add":
-            return inputs + table
-        return torch.cat([inputs, table.expand(*inputs.shape[:-1], self.embed_dim)], dim=-1)
+from heedful.ops.grid import Grid
+from heedful.ops.positions import ALiBi, GridRotary, RelativeBuckets, Rotary, sinusoidal
 
 
 class SinusoidalPositions(InputPositions):
@@ -115,20 +84,6 @@ class LearnedPositions(InputPositions):
                 f"positions."
             )
         return self.weight[start : start + length].to(like.dtype)
-
-
-class BiasPositions(nn.Module, abc.ABC):
-    """Base class of positions in the scores: `module(start)` is the argument `bias` of `attend`.
-
-    >>> from heedful import attend
-    >>> x = torch.randn(2, 4, 5, 8)
-    >>> attend(x, x, x, bias=ALiBiPositions(num_heads=4)()).output.shape
-    torch.Size([2, 4, 5, 8])
-    """
-
-    @abc.abstractmethod
-    def forward(self, start: int = 0) -> PositionBias:
-        """Return the bias of queries whose first one has position `start`; keys start at 0."""
 
 
 class ALiBiPositions(BiasPositions):
@@ -200,30 +155,51 @@ class RelativePositions(BiasPositions):
 class PositionScheme:
     """Builders of a position scheme: in the input, in the projected queries and keys, or as a bias on the scores.
 
-    A builder is None if the scheme is not used there.
+    A builder is None if the scheme is not used there. Each takes `grid`, the `Grid` of a sequence that holds the cells
+    of an image, or None for positions along the sequence.
 
-    >>> POSITIONS["alibi"].bias(num_heads=2, bidirectional=True)
+    >>> POSITIONS["alibi"].bias(num_heads=2, bidirectional=True, grid=None)
     ALiBiPositions()
     """
 
     inputs: Callable[..., InputPositions] | None = None
-    """Called as `inputs(embed_dim=, max_length=, how=)`."""
-    rotary: Callable[[int], Rotary] | None = None
-    """Called with the features of a projected query or key."""
+    """Called as `inputs(embed_dim=, max_length=, how=, grid=)`."""
+    rotary: Callable[..., Rotary] | None = None
+    """Called as `rotary(features, grid=)`, with the features of a projected query or key."""
     bias: Callable[..., BiasPositions] | None = None
-    """Called as `bias(num_heads=, bidirectional=)`."""
+    """Called as `bias(num_heads=, bidirectional=, grid=)`."""
+
+
+def _sinusoidal(embed_dim: int, max_length: int, how: str, grid: Grid | None) -> InputPositions:
+    if grid is None:
+        return SinusoidalPositions(embed_dim, how=how)
+    return GridSinusoidalPositions(grid, embed_dim, how=how)
+
+
+def _learned(embed_dim: int, max_length: int, how: str, grid: Grid | None) -> InputPositions:
+    return LearnedPositions(max_length if grid is None else grid.length, embed_dim, how=how)
+
+
+def _rotary(features: int, grid: Grid | None) -> Rotary:
+    return Rotary(features) if grid is None else GridRotary(features, grid=grid)
+
+
+def _alibi(num_heads: int, bidirectional: bool, grid: Grid | None) -> BiasPositions:
+    return ALiBiPositions(num_heads) if grid is None else GridALiBiPositions(grid, num_heads)
+
+
+def _relative(num_heads: int, bidirectional: bool, grid: Grid | None) -> BiasPositions:
+    if grid is None:
+        return RelativePositions(num_heads, bidirectional=bidirectional)
+    return GridRelativePositions(grid, num_heads)
 
 
 POSITIONS: dict[str, PositionScheme] = {
-    "sinusoidal": PositionScheme(
-        inputs=lambda embed_dim, max_length, how: SinusoidalPositions(embed_dim, how=how)
-    ),
-    "learned": PositionScheme(
-        inputs=lambda embed_dim, max_length, how: LearnedPositions(max_length, embed_dim, how=how)
-    ),
-    "rotary": PositionScheme(rotary=Rotary),
-    "alibi": PositionScheme(bias=lambda num_heads, bidirectional: ALiBiPositions(num_heads)),
-    "relative": PositionScheme(bias=RelativePositions),
+    "sinusoidal": PositionScheme(inputs=_sinusoidal),
+    "learned": PositionScheme(inputs=_learned),
+    "rotary": PositionScheme(rotary=_rotary),
+    "alibi": PositionScheme(bias=_alibi),
+    "relative": PositionScheme(bias=_relative),
     "none": PositionScheme(),
 }
 """Position schemes by name."""
@@ -236,15 +212,16 @@ def _scheme(name: str) -> PositionScheme:
 
 
 def build_input_positions(
-    name: str, embed_dim: int, *, max_length: int, how: str = "add"
+    name: str, embed_dim: int, *, max_length: int, how: str = "add", grid: Grid | None = None
 ) -> InputPositions | None:
     """Build the module that adds or concatenates positions to the input; None if `name` does not do so.
 
     Args:
         name: a name from `POSITIONS`.
         embed_dim: features of a position.
-        max_length: number of learned positions; the other schemes ignore it.
+        max_length: number of learned positions, without a grid; the other schemes ignore it.
         how: "add" or "concat".
+        grid: of a sequence that holds the cells of an image.
 
     Raises:
         OptionError: unknown `name` or `how`.
@@ -256,10 +233,14 @@ def build_input_positions(
     True
     """
     build = _scheme(name).inputs
-    return None if build is None else build(embed_dim=embed_dim, max_length=max_length, how=how)
+    if build is None:
+        return None
+    return build(embed_dim=embed_dim, max_length=max_length, how=how, grid=grid)
 
 
-def build_rotary(name: str, head_dim: int, *, score: str = "scaled_dot") -> Rotary | None:
+def build_rotary(
+    name: str, head_dim: int, *, score: str = "scaled_dot", grid: Grid | None = None
+) -> Rotary | None:
     """Build the rotary embedding of queries and keys; None if `name` is not a rotary scheme.
 
     Args:
@@ -267,6 +248,7 @@ def build_rotary(name: str, head_dim: int, *, score: str = "scaled_dot") -> Rota
         head_dim: features of a head.
         score: a name from `SCORE_MODULES`. What the score multiplies is rotated: the features of a head or, for
             "low_rank", their projection.
+        grid: of a sequence that holds the cells of an image.
 
     Raises:
         OptionError: unknown `name` or `score`.
@@ -276,16 +258,21 @@ def build_rotary(name: str, head_dim: int, *, score: str = "scaled_dot") -> Rota
     Rotary(features=8, base=10000.0, layout='interleaved')
     """
     build = _scheme(name).rotary
-    return None if build is None else build(build_score(score, head_dim, head_dim).projected_dim)
+    if build is None:
+        return None
+    return build(build_score(score, head_dim, head_dim).projected_dim, grid=grid)
 
 
-def build_bias(name: str, num_heads: int, *, bidirectional: bool) -> BiasPositions | None:
+def build_bias(
+    name: str, num_heads: int, *, bidirectional: bool, grid: Grid | None = None
+) -> BiasPositions | None:
     """Build the module that adds positions to the scores as a bias; None if `name` does not do so.
 
     Args:
         name: a name from `POSITIONS`.
         num_heads: number of heads.
-        bidirectional: whether queries attend to later keys.
+        bidirectional: whether queries attend to later keys; a grid has no direction.
+        grid: of a sequence that holds the cells of an image.
 
     Raises:
         OptionError: unknown `name`.
@@ -294,4 +281,6 @@ def build_bias(name: str, num_heads: int, *, bidirectional: bool) -> BiasPositio
     ALiBiPositions()
     """
     build = _scheme(name).bias
-    return None if build is None else build(num_heads=num_heads, bidirectional=bidirectional)
+    if build is None:
+        return None
+    return build(num_heads=num_heads, bidirectional=bidirectional, grid=grid)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -15,13 +16,14 @@ from heedful import run_folder
 from heedful.answers.base import Answer, Scores
 from heedful.config import read_configuration
 from heedful.data.dataset import Dataset
-from heedful.errors import DataError, OptionError, RunError
+from heedful.errors import DataError, OptionError, RunError, shown
 from heedful.inputs.base import Input
-from heedful.models.encoders import ENCODERS
+from heedful.models.encoders import build_encoder
 from heedful.models.model import AnyModel, Ensemble, Model
-from heedful.tasks.batches import Batches
+from heedful.tasks.batches import Batches, Encoded
 from heedful.tasks.predictor import Predictor, read_layout
 from heedful.tasks.readers.base import Reader
+from heedful.tasks.size_check import limited_size
 
 
 class TrainingBatch(NamedTuple):
@@ -64,7 +66,12 @@ def build_encoder_model(config: Any, inputs: Any, answer: Any) -> AnyModel:
 
 def _build_member(config: Any, inputs: Any, answer: Any) -> Model:
     embedding = inputs.embedding()
-    encoder = ENCODERS[config.encoder.kind](config.encoder, embedding.width)
+    encoder = build_encoder(
+        config.encoder,
+        embedding.width,
+        grid=getattr(embedding, "grid", None),
+        edge_width=getattr(embedding, "edge_width", 0),
+    )
     return Model(embedding, encoder, answer.head(encoder), inputs.frequency())
 
 
@@ -135,6 +142,7 @@ class Task:
             ("data", "columns"),
             ("data", "tokens"),
             ("data", "encoding"),
+            ("data", "max_line"),
             ("data", "skip_bad"),
             ("prediction", "column"),
         ):
@@ -148,7 +156,7 @@ class Task:
             if name not in supported:
                 option = name.replace("_", "-")
                 raise OptionError(
-                    f"the option {option} has no effect on the task {self.name!r}; leave it out"
+                    f"the option {option} has no effect on the task {shown(self.name)}; leave it out"
                 )
         return {k: value for k, value in chosen.items() if k in self.answer.search_options}
 
@@ -182,6 +190,18 @@ class Task:
         inputs, answer = self.input.load(config, folder), self.answer.load(config, folder)
         return self._predictor(config, inputs, answer, read_layout(folder))
 
+    def _reload_checked(self, config: Any, folder: Path) -> Predictor:
+        """Do as `reload`, for a folder that may come from a stranger.
+
+        Raises: RunError for a configuration of a larger model than the weights of the folder.
+        """
+        inputs, answer = self.input.load(config, folder), self.answer.load(config, folder)
+        try:
+            with limited_size(folder / run_folder.WEIGHTS):
+                return self._predictor(config, inputs, answer, read_layout(folder))
+        except OptionError as error:
+            raise RunError(f"the run's configuration is invalid: {error}") from None
+
     def reload_finished(self, config: Any, folder: Path, train: Dataset) -> Predictor:
         """Do as `reload`, for a finished run that is trained further on `train`."""
         inputs = self.input.load(config, folder)
@@ -200,7 +220,7 @@ class Task:
         """
         folder = run_folder.check(run, self.name)
         try:
-            return read_configuration(self.configuration, folder / run_folder.CONFIGURATION)
+            return read_configuration(self.configuration, run_folder.configuration_file(folder))
         except OptionError as error:
             raise RunError(f"the run's configuration is invalid: {error}") from None
 
@@ -209,7 +229,7 @@ class Task:
 
         Raises: RunError for a folder that is missing, not a run of this task, truncated or corrupt.
         """
-        predictor = self.reload(self.load_config(run), Path(run))
+        predictor = self._reload_checked(self.load_config(run), Path(run))
         predictor.load_weights(Path(run))
         predictor.model.eval()
         return predictor
@@ -222,7 +242,7 @@ class Task:
         folder = Path(run)
         # What the training section changes is computed anew from the new data, and has no part in the model.
         training = self.load_config(folder).training
-        predictor = self.reload(config.model_copy(update={"training": training}), folder)
+        predictor = self._reload_checked(config.model_copy(update={"training": training}), folder)
         try:
             predictor.load_weights(folder)
         except RunError as error:
@@ -232,48 +252,89 @@ class Task:
             ) from None
         return predictor
 
+    def encode(self, predictor: Predictor, data: Dataset) -> Encoded:
+        """Encode the inputs and the reference answers of data.
+
+        Raises: DataError for an example that the model cannot read, and for an invalid answer.
+        """
+        return Encoded(predictor.input.encode(data.inputs), predictor.answer.targets(data))
+
     def batches(
-        self, predictor: Predictor, data: Dataset, *, training: bool
-    ) -> Batches[Any, TrainingBatch]:
-        """Encode data; for training, drop examples longer than `data.max_length`.
+        self,
+        predictor: Predictor,
+        data: Dataset,
+        *,
+        training: bool,
+        encoded: Encoded | None = None,
+    ) -> Batches[TrainingBatch]:
+        """Encode data, unless they are `encoded`; for training, drop examples longer than `data.max_length`.
 
         Reads the settings data.max_length (for training), training.batch_tokens and training.seed.
 
         Raises: DataError for an example whose encoding is empty, or if all examples are dropped.
         """
         inputs, answer, options = predictor.input, predictor.answer, predictor.config.training
-        examples = list(zip(inputs.encode(data.inputs), answer.targets(data), strict=True))
-        for row, (encoded, _) in enumerate(examples):
-            if not inputs.length(encoded):
-                raise data.error(row, f"the {data.example} has no tokens; remove the row.")
+        encoded = encoded or self.encode(predictor, data)
+        lengths = inputs.lengths(encoded.inputs)
+        target_lengths = answer.lengths(encoded.targets)
+        if not lengths.all():
+            row = int(np.argmin(lengths))
+            raise data.error(row, f"the {data.example} has no tokens; remove the row.")
+        self._check_fit(predictor, data, encoded, training=training)
+        rows = np.arange(len(lengths))
         if training:
             max_length = predictor.config.data.max_length
-            examples = [
-                (encoded, target)
-                for encoded, target in examples
-                if inputs.fits(encoded, max_length) and answer.fits(target, max_length)
-            ]
-            if not examples:
+            fits = inputs.fits(lengths, max_length)
+            if target_lengths is not None:
+                fits &= answer.fits(target_lengths, max_length)
+            rows = rows[fits]
+            if not len(rows):
                 raise DataError(
                     f"every training {data.example} is longer than data.max_length = {max_length}; increase it"
                 )
+        table = np.stack([lengths, lengths if target_lengths is None else target_lengths], axis=1)
 
-        def lengths(example: tuple[Any, Any]) -> tuple[int, int]:
-            length = inputs.length(example[0])
-            return length, answer.length(example[1]) or length
+        def collate(chosen: list[Any], targets: list[Any]) -> TrainingBatch:
+            return TrainingBatch(inputs.collate(chosen), answer.collate(targets))
 
-        def collate(pairs: Sequence[tuple[Any, Any]]) -> TrainingBatch:
-            encoded, targets = zip(*pairs, strict=True)
-            return TrainingBatch(inputs.collate(encoded), answer.collate(targets))
+        return Batches(
+            encoded,
+            rows,
+            table[rows],
+            collate,
+            options.batch_tokens,
+            options.seed,
+            inputs.augmentation() if training else None,
+        )
 
-        return Batches(examples, lengths, collate, options.batch_tokens, options.seed)
+    def _check_fit(
+        self, predictor: Predictor, data: Dataset, encoded: Encoded, *, training: bool
+    ) -> None:
+        """Raise DataError with a line for each example whose target its input cannot carry."""
+        inputs, answer = predictor.input, predictor.answer
+        if not answer.misfit_advice:
+            return
+        errors = []
+        for row, (example, target) in enumerate(zip(*encoded, strict=True)):
+            positions = inputs.positions_left(example, training=training)
+            if wrong := answer.misfit(target, positions):
+                errors.append(str(data.error(row, wrong)))
+        if errors:
+            raise DataError("\n".join([*errors, answer.misfit_advice]))
 
     def loss(self, predictor: Predictor) -> LossModule:
         """Return the loss module of the predictor's model."""
         return LossModule(predictor.model, predictor.answer)
 
-    def validate(self, predictor: Predictor, data: Dataset) -> tuple[Scores, list[str]]:
+    def validate(
+        self,
+        predictor: Predictor,
+        data: Dataset,
+        *,
+        before_batch: Callable[[], object] | None = None,
+    ) -> tuple[Scores, list[str]]:
         """Return the validation metrics, except the loss, and warnings about the predictions."""
         answer: Answer[Any] = predictor.answer
-        predicted = list(predictor.predict(data.inputs, **answer.validation_search))
+        search = answer.validation_search
+        predicted = list(predictor.predict_data(data, before_batch=before_batch, **search))
         return answer.scores(predictor.score(data, predicted)), answer.warnings(predicted, data)

@@ -4,45 +4,82 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from heedful.data.batching import token_batches
+import numpy as np
+from numpy.typing import NDArray
 
-Example = TypeVar("Example")
+from heedful.data.batching import Rows, token_batches
+
 Padded = TypeVar("Padded")
 
 
+class Encoded(NamedTuple):
+    """The encoded inputs and answers of a dataset, in its order."""
+
+    inputs: Sequence[Any]
+    targets: Sequence[Any]
+
+
 @dataclass(frozen=True)
-class Batches(Generic[Example, Padded]):
+class Batches(Generic[Padded]):
     """Encoded examples and how they are batched.
 
-    Batches are padded lazily, so an epoch is never in memory twice.
+    The order of an epoch is computed from the seed and the epoch, and batches are padded lazily, so that an epoch is
+    never in memory twice and can be entered at any batch.
 
     >>> from heedful.data.batching import pad_ids
-    >>> lengths = lambda pair: (len(pair[0]), len(pair[1]) - 1)
-    >>> pad = lambda pairs: pad_ids([source for source, _ in pairs], 0)
-    >>> batches = Batches([([5, 3], [2, 6, 3])] * 4, lengths, pad, tokens=4, seed=0)
-    >>> len(batches), [ids.shape[0] for ids, _ in batches.epoch(1, first=1)]
-    (2, [2])
+    >>> encoded = Encoded([[5, 3]] * 4, [[2, 6, 3]] * 4)
+    >>> def collate(inputs, targets):
+    ...     return pad_ids(inputs, 0)[0]
+    >>> batches = Batches(encoded, np.arange(4), np.array([[2, 2]] * 4), collate, tokens=4, seed=0)
+    >>> len(batches), batches.example_count, [ids.shape[0] for ids in batches.epoch(1, first=1)]
+    (2, 4, [2])
     """
 
-    examples: Sequence[Example]
-    lengths: Callable[[Example], tuple[int, int]]
-    """(source length, target length) of an example; equal where it has one sequence."""
-    collate: Callable[[list[Example]], Padded]
+    encoded: Encoded
+    rows: Rows
+    """(examples,), the rows of `encoded` that are used."""
+    lengths: NDArray[np.int32]
+    """(examples, 2), source length and target length; equal where an example has one sequence."""
+    collate: Callable[[list[Any], list[Any]], Padded]
+    """(inputs, targets) -> a batch."""
     tokens: int
     """Maximum tokens of a batch on its longer side, padding included."""
     seed: int
+    variant: Callable[[Any, np.random.Generator], Any] | None = None
+    """Makes a random variant of an input each epoch; what it draws depends on (seed, epoch, row) alone."""
+
+    @property
+    def example_count(self) -> int:
+        """The number of examples of an epoch."""
+        return len(self.rows)
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch: equal for all epochs, since only equal lengths are shuffled."""
-        return len(self._rows(epoch=0))
+        return len(self._batches(epoch=0))
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Padded]:
         """Yield the batches of an epoch, in its shuffled order, starting at index `first`."""
-        for rows in self._rows(epoch)[first:]:
-            yield self.collate([self.examples[index] for index in rows])
+        targets = self.encoded.targets
+        for batch in self._batches(epoch)[first:]:
+            rows = self.rows[batch].tolist()
+            yield self.collate(
+                [self._input(row, epoch) for row in rows], [targets[row] for row in rows]
+            )
 
-    def _rows(self, epoch: int) -> list[list[int]]:
-        lengths = [self.lengths(example) for example in self.examples]
-        return token_batches(lengths, max_tokens=self.tokens, seed=self.seed, epoch=epoch)
+    def one_by_one(self, epoch: int, batch: int) -> Iterator[tuple[int, Padded]]:
+        """Yield (row in the dataset, batch of one) for each example of batch `batch` of an epoch."""
+        targets = self.encoded.targets
+        for row in self.rows[self._batches(epoch)[batch]].tolist():
+            yield row, self.collate([self._input(row, epoch)], [targets[row]])
+
+    def _input(self, row: int, epoch: int) -> Any:
+        """Return the input of a row, or its variant of an epoch."""
+        encoded = self.encoded.inputs[row]
+        if self.variant is None:
+            return encoded
+        return self.variant(encoded, np.random.default_rng([self.seed, epoch, row]))
+
+    def _batches(self, epoch: int) -> list[Rows]:
+        return token_batches(self.lengths, max_tokens=self.tokens, seed=self.seed, epoch=epoch)

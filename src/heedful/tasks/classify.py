@@ -54,6 +54,7 @@ class ClassifyData(LabelColumn, TextData):
             self.separator,
             label_columns=self.label_columns,
             encoding=self.encoding,
+            max_line=self.max_line,
             skip_bad=self.skip_bad,
         )
 

@@ -36,7 +36,7 @@ class TaskOption:
     metavar: str
     """Placeholder for its value in the help, such as NAME."""
     help: str
-    """May contain `{encoders}`, `{models}` and `{scores}`, placeholders for the names in these tables."""
+    """May contain `{encoders}`, `{models}`, `{decoders}` and `{scores}`, placeholders for the names in these tables."""
     default: str = ""
     """Default value, as shown in the help."""
     many: bool = False
@@ -85,6 +85,7 @@ def read_otherwise(
     column: str | None = None,
     tokens: str | None = None,
     encoding: str | None = None,
+    max_line: int | None = None,
     skip_bad: bool = False,
 ) -> Any:
     """Return the section `data` of a run with the options given for another file.
@@ -96,6 +97,7 @@ def read_otherwise(
         "column": column,
         "tokens": tokens,
         "encoding": encoding and canonical_name(encoding),
+        "max_line": max_line,
         "skip_bad": skip_bad,
     }
     return data.model_copy(update={name: value for name, value in chosen.items() if value})
@@ -165,6 +167,23 @@ def _attention(name: str, given: GivenOptions) -> list[str]:
     if name not in names:
         raise unknown_choice("--attention", name, names)
     return [f'model.{"score" if kind == TRANSFORMER else "attention"}="{name}"']
+
+
+def _decoder(kind: str, given: GivenOptions) -> list[str]:
+    """Convert --decoder to a setting; refuse settings in the file that this kind of decoder does not have."""
+    from heedful.models.transcriber import TEXT_DECODERS
+
+    if kind not in ("none", *TEXT_DECODERS):
+        raise unknown_choice("--decoder", kind, ("none", *TEXT_DECODERS))
+    in_file = _section(given, "decoder")
+    file_kind = str(in_file.get("kind", "gru"))
+    recurrent = ("gru", "lstm", "rnn")
+    if len(in_file) > 1 and kind != file_kind and not {kind, file_kind} <= {*recurrent}:
+        raise OptionError(
+            f"--decoder {kind}, but the configuration file describes a decoder of kind {file_kind}, whose settings "
+            f"{kind} does not have; start from `heedful config {given.task} --decoder {kind}`"
+        )
+    return [f'decoder.kind="{kind}"']
 
 
 def _section(given: GivenOptions, name: str) -> Mapping[str, Any]:
@@ -238,6 +257,21 @@ TEXT: Final = TaskOption(
     help="Column of the texts; a number, from 1, if the table has no header.",
     default="text",
 )
+TRANSCRIPT: Final = TaskOption(
+    name="text",
+    setting="data.text",
+    metavar="NAME",
+    help="Column of the transcripts.",
+    default="text, sentence, transcript, transcription or normalized_text",
+)
+DECODER: Final = TaskOption(
+    name="decoder",
+    setting="decoder.kind",
+    metavar="NAME",
+    help="Kind of decoder with attention: {decoders}; or none for CTC alone.",
+    default="gru",
+    convert=_decoder,
+)
 LABEL: Final = TaskOption(
     name="label",
     setting="data.label",
@@ -277,6 +311,14 @@ ENCODING: Final = TaskOption(
     help="Encoding of the files, such as utf-16, cp1252 (Windows), gb18030 or shift_jis.",
     default="utf-8",
 )
+MAX_LINE: Final = TaskOption(
+    name="max_line",
+    setting="data.max_line",
+    metavar="BYTES",
+    help="Maximum length of a line of a text file; a longer one is an error.",
+    default="10000000",
+    is_number=True,
+)
 SKIP_BAD: Final = TaskOption(
     name="skip_bad",
     setting="data.skip_bad",
@@ -284,7 +326,7 @@ SKIP_BAD: Final = TaskOption(
     help="Leave out rows without a text or an answer; the run lists them in skipped.txt.",
     flag=True,
 )
-ROWS: Final = (ENCODING, SKIP_BAD)
+ROWS: Final = (ENCODING, MAX_LINE, SKIP_BAD)
 SERIES: Final = (
     train_files(
         "Training series: .ts; .npy; a .csv, .tsv or .jsonl table in long form (with --series) or per series; or "
@@ -314,6 +356,125 @@ SERIES: Final = (
         help="Column that names the file of each series.",
     ),
 )
+IMAGES: Final = (
+    train_files(
+        "Training images: a folder with a folder for each class, or with metadata.csv; a .csv, .tsv or .jsonl table "
+        "that names files (with --image); or an IDX file. A folder may be divided into train, valid and test.",
+        "PATH",
+    ),
+    valid_files(
+        "Validation images to select the best checkpoint, in the same format.",
+        "PATH",
+        default="the part valid of the folder, or 10% of --train",
+    ),
+    TaskOption(
+        name="image",
+        setting="data.image",
+        metavar="NAME",
+        help="Column of a table that names the file of each image.",
+        default="file_name",
+    ),
+    TaskOption(
+        name="size",
+        setting="data.size",
+        metavar="N",
+        help="Height and width of all images in pixels.",
+        default="that of the training images, if it is the same for all and at most 128; else 64",
+        is_number=True,
+    ),
+    TaskOption(
+        name="patch",
+        setting="data.patch",
+        metavar="N",
+        help="Height and width in pixels of a cell, which is one position of the model.",
+        default="4",
+        is_number=True,
+    ),
+    TaskOption(
+        name="frames",
+        setting="data.frames",
+        metavar="N",
+        help="Frames to read of each video, which is a folder of frames or a .npy file.",
+        default="0: the data are images",
+        is_number=True,
+    ),
+    TaskOption(
+        name="skip_bad",
+        setting="data.skip_bad",
+        metavar="",
+        help="Leave out images that cannot be decoded, and rows without an answer; the run lists them in skipped.txt.",
+        flag=True,
+    ),
+)
+MOLECULES: Final = (
+    train_files(
+        "Training table, one SMILES and its target per row: .csv, .tsv or .jsonl. May be gzipped; repeatable."
+    ),
+    valid_files(
+        "Validation table to select the best checkpoint, in the same format.",
+        default="10% of --train, or the part that --split chooses",
+    ),
+    TaskOption(
+        name="smiles",
+        setting="data.text",
+        metavar="NAME",
+        help="SMILES column.",
+        default="smiles",
+    ),
+    TaskOption(
+        name="split",
+        setting="data.split",
+        metavar="NAME",
+        help="Divide --train into training, validation and test parts: random, scaffold or scaffold_balanced.",
+        default="none: a share is split off for validation",
+    ),
+    TaskOption(
+        name="splits_file",
+        setting="data.splits_file",
+        metavar="FILE",
+        help="Divide --train as a JSON file says, with the rows of train, val and test.",
+    ),
+    TaskOption(
+        name="splits_column",
+        setting="data.splits_column",
+        metavar="NAME",
+        help="Divide --train as a column says: train, val or test.",
+    ),
+    ENCODING,
+    TaskOption(
+        name="skip_bad",
+        setting="data.skip_bad",
+        metavar="",
+        help="Leave out rows whose SMILES cannot be read, or without an answer; the run lists them in skipped.txt.",
+        flag=True,
+    ),
+)
+AUDIO: Final = (
+    train_files(
+        "Training recordings: a folder with a folder per label; a table (.csv, .tsv, .jsonl), manifest (.json) or "
+        "Kaldi folder that lists files; or builtin:tones."
+    ),
+    valid_files(
+        "Validation recordings to select the best checkpoint, given in the same way.",
+        default="10% of --train",
+    ),
+    TaskOption(
+        name="audio",
+        setting="data.audio",
+        metavar="NAME",
+        help="Column of the paths, relative to the table.",
+        default="audio, audio_filepath, file_name, path or file",
+    ),
+    TaskOption(
+        name="rate",
+        setting="data.rate",
+        metavar="HZ",
+        help="Samples per second; recordings of other rates are resampled.",
+        default="16000",
+        is_number=True,
+    ),
+    SKIP_BAD,
+)
 HORIZON: Final = TaskOption(
     name="horizon",
     setting="data.horizon",
@@ -335,7 +496,7 @@ COMMON: Final = (
         name="batch",
         setting="training.batch_tokens",
         metavar="N",
-        help="Maximum tokens (or steps of series) in a batch, padding included.",
+        help="Maximum tokens (steps of series, frames of recordings) in a batch, padding included.",
         is_number=True,
     ),
     TaskOption(
@@ -357,6 +518,14 @@ COMMON: Final = (
         setting="training.threads",
         metavar="N",
         help="CPU threads; 0: PyTorch's choice.",
+        is_number=True,
+    ),
+    TaskOption(
+        name="checkpoint_minutes",
+        setting="training.checkpoint_minutes",
+        metavar="N",
+        help="Minutes between checkpoints, what a killed training loses at most; 0: only at the end of each epoch.",
+        default="5",
         is_number=True,
     ),
     TaskOption(

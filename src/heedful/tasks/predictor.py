@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +15,10 @@ from heedful.config import write_toml
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
 from heedful.decode.evaluation_mode import evaluation_mode
-from heedful.errors import RunError
+from heedful.errors import NonFiniteError, RunError, unquoted
 from heedful.inputs.base import Input
+from heedful.stored_files import read_json
+from heedful.strict_json import to_strict_json
 from heedful.tasks.streaming import predict_in_order
 from heedful.tasks.upgrade import upgrade_weights
 
@@ -33,10 +34,7 @@ def read_layout(folder: Path) -> dict[str, Any]:
     path = folder / LAYOUT
     if not path.exists():
         return {}
-    try:
-        layout = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is corrupt ({error}); copy the run folder again") from None
+    layout = read_json(path)
     if not isinstance(layout, dict):
         raise RunError(f"{path} is corrupt; copy the run folder again")
     return layout
@@ -93,23 +91,34 @@ class Predictor:
         """Return the sizes of vocabularies and label sets by name, for display."""
         return {**self.input.sizes(), **self.answer.sizes()}
 
-    def predict(self, inputs: Iterable[Any], **search: Any) -> Iterator[Any]:
+    def predict(
+        self,
+        inputs: Iterable[Any],
+        *,
+        before_batch: Callable[[], object] | None = None,
+        **search: Any,
+    ) -> Iterator[Any]:
         """Lazily yield the prediction of each input, in order.
 
         Args:
             inputs: as returned by the task's reader: texts, lists of tokens or series.
+            before_batch: called before each batch; an exception of it ends the prediction.
             search: options of the answer; for generated text `beam`, `length_penalty` and `nbest`.
 
-        Raises: OptionError for an option that the answer does not have, or a value out of range.
+        Raises: OptionError for an option that the answer does not have, or a value out of range; NonFiniteError
+            naming the input for which the model's output holds NaN or infinity.
         """
         self.answer.check_search(search)
         options = self.config.prediction
 
         def predict_batch(encoded: Sequence[Any]) -> list[Any]:
+            if before_batch is not None:
+                before_batch()
             batch = self.to_device(self.input.collate(encoded))
             with evaluation_mode(self.model), torch.inference_mode():
                 predictions: list[Any] = self.answer.predict(self.model, batch, **search)
-            return predictions
+            placed: list[Any] = self.answer.placed(predictions, encoded)
+            return placed
 
         return predict_in_order(
             inputs,
@@ -121,13 +130,20 @@ class Predictor:
             batch_tokens=options.batch_tokens,
         )
 
+    def predict_data(self, data: Dataset, **options: Any) -> Iterator[Any]:
+        """Do as `predict` for the inputs of a dataset; a NonFiniteError names their file and line."""
+        try:
+            yield from self.predict(data.inputs, **options)
+        except NonFiniteError as error:
+            raise NonFiniteError(error.row, data.location(error.row)) from None
+
     def evaluate(self, data: Dataset, **search: Any) -> Any:
         """Predict the inputs of `data` and return the metrics against its reference answers.
 
         Raises: DataError as `check_test`.
         """
         self.check_test(data)
-        return self.score(data, list(self.predict(data.inputs, **search)))
+        return self.score(data, list(self.predict_data(data, **search)))
 
     def check_test(self, data: Dataset, *, same_layout: bool = True) -> None:
         """Check that this model can be evaluated on `data`.
@@ -157,7 +173,7 @@ class Predictor:
         self.input.save(folder)
         self.answer.save(folder)
         if self.layout:
-            run_folder.write_text(folder / LAYOUT, json.dumps(self.layout) + "\n")
+            run_folder.write_text(folder / LAYOUT, to_strict_json(self.layout) + "\n")
 
     def save_weights(self, path: str | Path) -> None:
         """Write the weights as safetensors."""
@@ -166,15 +182,24 @@ class Predictor:
     def load_weights(self, run: Path) -> None:
         """Load the weights of a run folder, including older formats.
 
-        Raises: RunError for a truncated or corrupt file, or weights that do not match the configuration.
+        Raises: RunError for a truncated or corrupt file, weights that do not match the configuration, and weights
+            that are not finite numbers.
         """
         path = run / run_folder.WEIGHTS
         tensors, _ = run_folder.read_tensors(path)
         upgraded = upgrade_weights(tensors, run_folder.read_format(run))
+        initial = self.model.state_dict()
+        for name, tensor in upgraded.items():
+            is_number = name not in initial or initial[name].is_floating_point()
+            if is_number and not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
+                raise RunError(
+                    f"{path} is damaged: {unquoted(name)} holds other values than finite numbers; copy the run folder "
+                    "again or retrain"
+                )
         try:
             self.model.load_state_dict(upgraded)
         except RuntimeError as error:
             raise RunError(
                 f"{path} does not match the model that {run_folder.CONFIGURATION} "
-                f"describes: {str(error).splitlines()[-1].strip()}"
+                f"describes: {unquoted(str(error).splitlines()[-1].strip())}"
             ) from None

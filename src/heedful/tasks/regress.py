@@ -25,6 +25,7 @@ class RegressData(TargetColumn, TextData):
             self.target,
             answer_is_label=False,
             encoding=self.encoding,
+            max_line=self.max_line,
             skip_bad=self.skip_bad,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from heedful.errors import RunError
+from heedful.errors import RunError, shown
 from heedful.run_folder import read_task
 from heedful.tasks.base import Task
 from heedful.tasks.table import TASKS
@@ -22,6 +22,6 @@ def task_of(run: str | Path) -> Task:
     name = read_task(run)
     if name not in TASKS:
         raise RunError(
-            f"{run} is a run of the unknown task {name!r}; the tasks are {', '.join(TASKS)}"
+            f"{run} is a run of the unknown task {shown(name)}; the tasks are {', '.join(TASKS)}"
         )
     return TASKS[name]

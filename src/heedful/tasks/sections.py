@@ -99,6 +99,12 @@ class TrainingConfig(Section):
         "numeric answers.",
     )
     clip_norm: float = Field(1.0, ge=0, description="Maximum global gradient norm; 0: no clipping.")
+    skip_nonfinite: int = Field(
+        0,
+        ge=0,
+        description="Steps in a row that are left out if their loss or gradient is not finite, before training stops "
+        "with an error.",
+    )
     average_epochs: int = Field(
         5,
         ge=1,
@@ -114,7 +120,14 @@ class TrainingConfig(Section):
     checkpoint_steps: int = Field(
         0,
         ge=0,
-        description="Steps between checkpoints within an epoch; 0: only at the end of each epoch.",
+        description="Steps between checkpoints within an epoch; 0: only by checkpoint_minutes and at the end of each "
+        "epoch.",
+    )
+    checkpoint_minutes: float = Field(
+        5.0,
+        ge=0,
+        description="Minutes between checkpoints within an epoch, to resume from after the process was killed; 0: none "
+        "by time.",
     )
     progress_steps: int = Field(20, ge=1, description="Steps between progress reports.")
     seed: int = Field(
@@ -168,11 +181,12 @@ class PredictionConfig(Section):
     """Batching and output of predictions."""
 
     batch_tokens: int = Field(
-        8192, ge=1, description="Maximum tokens or steps in a batch, padding included."
+        8192, ge=1, le=2**24, description="Maximum tokens or steps in a batch, padding included."
     )
     chunk: int = Field(
         512,
         ge=1,
+        le=2**20,
         description="Examples read, sorted by length and predicted at once; output keeps the input order.",
     )
 

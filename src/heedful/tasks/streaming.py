@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from heedful.data.batching import batch_by_token_budget
+from heedful.errors import NonFiniteError
 
 Input = TypeVar("Input")
 Encoded = TypeVar("Encoded")
@@ -34,6 +35,8 @@ def predict_in_order(
         chunk: the number of inputs that are read and sorted by length before the first prediction.
         batch_tokens: the maximum tokens in a batch, padding included.
 
+    Raises: NonFiniteError of `predict`, with the index of the input among all.
+
     >>> def shout(words):
     ...     print("batch:", *words)
     ...     return [word.upper() for word in words]
@@ -43,14 +46,18 @@ def predict_in_order(
     batch: three
     ['THREE', 'ONE', '-', 'TWO']
     """
-    remaining = iter(inputs)
+    remaining, before = iter(inputs), 0
     while examples := list(itertools.islice(remaining, chunk)):
         encoded = encode(examples)
         lengths = list(map(length, encoded))
         predictions = [empty() for _ in examples]
         order = sorted((n for n, each in enumerate(lengths) if each), key=lengths.__getitem__)
         for batch in batch_by_token_budget(order, lengths, batch_tokens):
-            predicted = predict([encoded[index] for index in batch])
+            try:
+                predicted = predict([encoded[index] for index in batch])
+            except NonFiniteError as error:
+                raise NonFiniteError(before + batch[error.row]) from None
             for index, prediction in zip(batch, predicted, strict=True):
                 predictions[index] = prediction
+        before += len(examples)
         yield from predictions

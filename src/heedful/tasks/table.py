@@ -89,6 +89,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             ),
             options.COLUMNS,
             options.ENCODING,
+            options.MAX_LINE,
             options.MODEL,
             options.ATTENTION,
         ),
@@ -115,6 +116,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             valid_files("Validation sentences to select the best checkpoint, in the same format."),
             options.LABEL_COLUMN,
             options.ENCODING,
+            options.MAX_LINE,
             options.TOKEN_COLUMN,
             options.ENCODER,
         ),
@@ -173,6 +175,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         options=(
             *options.SERIES,
             options.ENCODING,
+            options.MAX_LINE,
             options.LABEL,
             options.ENCODER,
             options.CLASS_WEIGHTS,
@@ -190,7 +193,13 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "regress-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="REGRESS",
-        options=(*options.SERIES, options.ENCODING, options.TARGET, options.ENCODER),
+        options=(
+            *options.SERIES,
+            options.ENCODING,
+            options.MAX_LINE,
+            options.TARGET,
+            options.ENCODER,
+        ),
         summary="Train a time-series regressor: one number per series.",
         description="For a temperature, a duration, a load: any number that depends on a whole series.",
         train_examples=("--train builtin:waves --encoder convolution --out runs/delays",),
@@ -201,7 +210,13 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "tag-series": TaskEntry(
         module="heedful.tasks.series",
         attribute="TAG",
-        options=(*options.SERIES, options.ENCODING, options.LABEL, options.ENCODER),
+        options=(
+            *options.SERIES,
+            options.ENCODING,
+            options.MAX_LINE,
+            options.LABEL,
+            options.ENCODER,
+        ),
         summary="Train a time-series tagger: one label per step.",
         description="For sleep stages, activities, faults: any state that changes from step to step.",
         train_examples=("--train builtin:waves --encoder gru --out runs/states",),
@@ -209,10 +224,85 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         prediction_file="labelled.tsv",
         predict_summary="Label each step of the series of a file",
     ),
+    "classify-audio": TaskEntry(
+        module="heedful.tasks.audio",
+        attribute="CLASSIFY",
+        options=(
+            *options.AUDIO,
+            options.ENCODING,
+            options.LABEL,
+            options.ENCODER,
+            options.CLASS_WEIGHTS,
+        ),
+        summary="Train a classifier of recordings: one label per recording.",
+        description="For words, speakers, emotions, sounds: which word, who speaks. Log-mel features are computed once "
+        "and kept beside the run.",
+        train_examples=(
+            "--train builtin:tones --out runs/tones",
+            "--train builtin:tones --encoder convolution --rate 8000 --out runs/narrow",
+        ),
+        config_example=("--encoder gru", "--train builtin:tones"),
+        test="FOLDER",
+        prediction_file="predicted.tsv",
+        predict_summary="Classify a recording, or those that a table or folder lists",
+    ),
+    "regress-audio": TaskEntry(
+        module="heedful.tasks.audio",
+        attribute="REGRESS",
+        options=(*options.AUDIO, options.ENCODING, options.TARGET, options.ENCODER),
+        summary="Train a regressor of recordings: one number per recording.",
+        description="For an age, a loudness, a quality score: any number that depends on a whole recording.",
+        train_examples=("--train builtin:tones --out runs/seconds",),
+        config_example=("--encoder gru", "--train builtin:tones"),
+        test="FILE.csv",
+        prediction_file="predicted.tsv",
+        predict_summary="Predict the targets of a recording, or of those that a table or folder lists",
+    ),
+    "tag-audio": TaskEntry(
+        module="heedful.tasks.audio",
+        attribute="TAG",
+        options=(*options.AUDIO, options.ENCODING, options.LABEL, options.ENCODER),
+        summary="Train a tagger of recordings: one label per frame.",
+        description="For who speaks when, bird calls, speech or silence. Each row of a table is a segment: a "
+        "recording, its start and end in seconds, and its label.",
+        train_examples=("--train builtin:tones --encoder gru --out runs/marks",),
+        config_example=("--encoder window", "--train builtin:tones"),
+        test="FILE.csv",
+        prediction_file="segments.tsv",
+        predict_summary="Mark the segments of a recording, or of those that a table or folder lists",
+    ),
+    "transcribe": TaskEntry(
+        module="heedful.tasks.transcribe",
+        options=(
+            *options.AUDIO,
+            options.ENCODING,
+            options.TRANSCRIPT,
+            options.ENCODER,
+            options.DECODER,
+        ),
+        summary="Train a speech recognizer: the text of each recording.",
+        description="Writes characters, subwords or words (the setting vocabulary.kind) by CTC and a decoder with "
+        "attention together, or by one of them (--decoder none, --set ctc.weight=0).",
+        train_examples=(
+            "--train builtin:tones --rate 8000 --out runs/melody",
+            "--train builtin:tones --decoder none --set vocabulary.kind=word --out runs/names",
+            "--train builtin:tones --encoder transformer --decoder transformer --out runs/speech",
+        ),
+        config_example=("--decoder transformer", "--train builtin:tones"),
+        test="FILE.csv",
+        prediction_file="transcripts.tsv",
+        predict_summary="Transcribe a recording, or those that a table or folder lists",
+    ),
     "forecast": TaskEntry(
         module="heedful.tasks.series",
         attribute="FORECAST",
-        options=(*options.SERIES, options.ENCODING, options.HORIZON, options.ENCODER),
+        options=(
+            *options.SERIES,
+            options.ENCODING,
+            options.MAX_LINE,
+            options.HORIZON,
+            options.ENCODER,
+        ),
         summary="Train a time-series forecaster.",
         description="Predicts the next --horizon steps. Without --valid, the last steps of each series are held out "
         "for validation. Errors are compared with a persistence forecast (the last value) and, with the setting "
@@ -221,6 +311,81 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         config_example=("--encoder gru --set data.horizon=4", "--train builtin:waves"),
         prediction_file="forecast.tsv",
         predict_summary="Forecast the series of a file",
+    ),
+    "classify-images": TaskEntry(
+        module="heedful.tasks.images",
+        attribute="CLASSIFY",
+        options=(
+            *options.IMAGES,
+            options.ENCODING,
+            options.LABEL,
+            options.ENCODER,
+            options.CLASS_WEIGHTS,
+        ),
+        summary="Train an image classifier: one label per image.",
+        description="For photographs, drawings, scans, and videos with --frames.",
+        train_examples=(
+            "--train animals --out runs/animals",
+            "--train pictures.csv --image path --label kind --size 32 --encoder convolution --out runs/kinds",
+        ),
+        config_example=("--encoder transformer --set inputs.stem=convolution", "--train animals"),
+        test="FOLDER",
+        prediction_file="predicted.tsv",
+        predict_summary="Classify the images of a folder",
+    ),
+    "regress-images": TaskEntry(
+        module="heedful.tasks.images",
+        attribute="REGRESS",
+        options=(*options.IMAGES, options.ENCODING, options.TARGET, options.ENCODER),
+        summary="Train an image regressor: one number per image.",
+        description="For an age, an angle, a number of things: any number that a picture shows.",
+        train_examples=("--train pictures.csv --image path --target width --out runs/widths",),
+        config_example=(
+            "--encoder convolution --set data.image=path --set data.target=width",
+            "--train pictures.csv",
+        ),
+        test="FOLDER",
+        prediction_file="predicted.tsv",
+        predict_summary="Predict the targets of the images of a folder",
+    ),
+    "tag-images": TaskEntry(
+        module="heedful.tasks.images",
+        attribute="TAG",
+        options=(*options.IMAGES, options.ENCODING, options.LABEL, options.ENCODER),
+        summary="Train a labeller of image cells: one label per cell of --patch × --patch pixels.",
+        description="For coarse segmentation: the label of a cell is that of most of its pixels in a map of labels.",
+        train_examples=("--train pictures.csv --image path --label map --patch 2 --out runs/maps",),
+        config_example=(
+            "--encoder convolution --set data.image=path --set data.label=map",
+            "--train pictures.csv",
+        ),
+        test="FOLDER",
+        prediction_file="labelled.tsv",
+        predict_summary="Label the cells of the images of a folder",
+    ),
+    "classify-molecules": TaskEntry(
+        module="heedful.tasks.molecules",
+        attribute="CLASSIFY",
+        options=(*options.MOLECULES, options.LABEL, options.ENCODER, options.CLASS_WEIGHTS),
+        summary="Train a classifier of molecules: one or several labels per SMILES.",
+        description="For toxicity, activity, odour. Atoms are nodes and bonds edges of a graph; the encoders gat, "
+        "gatv2 and graph-transformer attend along the bonds, all others to any atom.",
+        train_examples=(
+            "--train toxic.csv --label toxic --split scaffold_balanced --out runs/toxic",
+        ),
+        config_example=("--encoder gat", "--train toxic.csv --label toxic"),
+        predict_summary="Classify the molecules of a table, in its own format",
+    ),
+    "regress-molecules": TaskEntry(
+        module="heedful.tasks.molecules",
+        attribute="REGRESS",
+        options=(*options.MOLECULES, options.TARGET, options.ENCODER),
+        summary="Train a regressor of molecules: one or several numbers per SMILES.",
+        description="For solubility, binding, boiling points. With several columns (--target A,B) a molecule may lack "
+        "some of the numbers.",
+        train_examples=("--train measured.csv --target logS --split random --out runs/solubility",),
+        config_example=("--encoder graph-transformer", "--train measured.csv --target logS"),
+        predict_summary="Predict the targets of the molecules of a table, in its own format",
     ),
 }
 """Task name, as in `heedful train NAME` -> its entry."""
@@ -251,13 +416,16 @@ TASKS: Final[Mapping[str, Task]] = _Tasks()
 def data_options() -> list[TaskOption]:
     """Return the data options of all tasks, without --train and --valid; the help names the tasks of each."""
     options_by_name: dict[str, TaskOption] = {}
-    tasks: dict[str, list[str]] = {}
+    tasks: dict[str, dict[str, list[str]]] = {}
     for task, entry in ENTRIES.items():
         for option in entry.options[2:]:
             if option.setting.startswith("data."):
-                options_by_name[option.name] = option
-                tasks.setdefault(option.name, []).append(task)
+                options_by_name.setdefault(option.name, option)
+                tasks.setdefault(option.name, {}).setdefault(option.help, []).append(task)
     return [
-        replace(option, help=f"{', '.join(tasks[name])}: {option.help}")
+        replace(
+            option,
+            help=" ".join(f"{', '.join(names)}: {help}" for help, names in tasks[name].items()),
+        )
         for name, option in options_by_name.items()
     ]

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from heedful.errors import OptionError
+from heedful.errors import OptionError, shown
 from heedful.inputs.text import TextInputs, TextVocabulary
 from heedful.models.config import Section
 from heedful.models.encoders import EncoderSection
@@ -37,7 +37,7 @@ class TextConfig(Section):
             if getattr(self.frequency, name) and self.pooling.kind != "attention":
                 raise OptionError(
                     f"frequency.{name} needs attention pooling, but pooling.kind is "
-                    f"{self.pooling.kind!r}; set pooling.kind to 'attention', or frequency.{name} to 0"
+                    f"{shown(self.pooling.kind)}; set pooling.kind to 'attention', or frequency.{name} to 0"
                 )
         return self
 

@@ -72,7 +72,7 @@ class TranslationConfig(Section):
 
 def _learn_vocabularies(config: TranslationConfig, train: Dataset) -> tuple[Pieces, GeneratedText]:
     if config.vocabulary.shared:
-        shared = config.vocabulary.train([*train.inputs, *train.answers])
+        shared = config.vocabulary.train(train.inputs, train.answers)
         source, answer = Pieces(shared), GeneratedText.of(config, shared)
     else:
         source = Pieces.learn(config, train.inputs)

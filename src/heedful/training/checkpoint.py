@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from heedful.answers.base import Scores
 from heedful.errors import RunError
-from heedful.run_folder import read_metadata, read_tensors, write_tensors
+from heedful.run_folder import read_tensors, write_tensors
+from heedful.strict_json import numbers_from_json, to_strict_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +38,45 @@ class Position:
     """Tokens predicted in all steps so far."""
     training_seconds: float = 0.0
     """Time of the training steps, without validation."""
+    skipped: int = 0
+    """Steps left out, as their loss or gradient was not finite."""
+    skipped_in_row: int = 0
+    """How many of them were the last steps so far."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a training was begun with, and must have when it is resumed."""
+
+    config: Mapping[str, Any] | None
+    """The complete configuration as JSON values; None for a run of an older version."""
+    data: str | None
+    """The digest of the training and validation data; None as `config`."""
+
+    def to_metadata(self) -> dict[str, str]:
+        """Serialize to strings, for a safetensors file."""
+        return {"config": to_strict_json(self.config), "data": str(self.data)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """Deserialize the result of `to_metadata`."""
+        return cls(json.loads(metadata.get("config", "null")), metadata.get("data"))
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position, data: str
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    origin: Origin,
 ) -> None:
-    """Write weights, optimizer state, random-number states and position atomically.
-
-    `data` is the digest of the training and validation data.
-    """
+    """Write weights, optimizer state, random-number states, position and origin atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
     tensors |= {f"random.{name}": state for name, state in get_rng_states().items()}
-    write_tensors(path, tensors, {"position": json.dumps(asdict(position)), "data": data})
+    metadata = {"position": to_strict_json(asdict(position)), **origin.to_metadata()}
+    write_tensors(path, tensors, metadata)
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
@@ -57,7 +84,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
     Raises: RunError for a missing, truncated or corrupt checkpoint, or one of another model.
     """
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path, advice="")
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "random": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition(".")
@@ -73,24 +100,16 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RunError(
-            f"{path} does not match the run's configuration ({error}); train a new run"
-        ) from None
+        raise RunError(f"{path} does not match the run's configuration ({error})") from None
     set_rng_states(groups["random"])
     return position
 
 
 def read_position(metadata: dict[str, str]) -> Position:
     """Deserialize the position from a checkpoint's metadata."""
-    return Position(**json.loads(metadata["position"]))
-
-
-def read_data_digest(path: Path) -> str | None:
-    """Read the digest of the training and validation data from a checkpoint.
-
-    Raises: RunError for a missing, truncated or corrupt checkpoint.
-    """
-    return read_metadata(path).get("data")
+    values = json.loads(metadata["position"])
+    best = values.get("best")
+    return Position(**{**values, "best": None if best is None else numbers_from_json(best)})
 
 
 def get_rng_states() -> dict[str, Tensor]:

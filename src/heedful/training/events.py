@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heedful.answers.base import Scores
+from heedful.data.preparation import Preparing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,4 +92,14 @@ class Finished:
     """Warnings about what was learned, the predictions and their probabilities, one line each."""
 
 
-Event = Started | Progress | Validated | Finished
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """Training was asked to stop and did; the run folder holds a checkpoint to resume from."""
+
+    run: Path
+    step: int
+    """Steps taken."""
+
+
+Event = Preparing | Started | Progress | Validated | Finished | Stopped
+"""What the receivers of `heedful.api.fit` are called with; training itself yields all but `Preparing`."""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from heedful import run_folder
-from heedful.answers.base import rank
+from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
 from heedful.ops.jit.kernel import compile_seconds
+from heedful.run_lock import RunLock
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
-from heedful.tasks.sections import TrainingConfig
 from heedful.training.budget import (
     budget_exhausted,
     budget_notices,
@@ -26,22 +23,21 @@ from heedful.training.budget import (
     warmup_steps,
 )
 from heedful.training.calibration import calibrate_run
-from heedful.training.checkpoint import Position, load_checkpoint, save_checkpoint
-from heedful.training.checkpoint_manager import CheckpointManager
-from heedful.training.checks import (
-    check_data,
-    check_device,
-    check_resumable,
-    check_start,
-    texts_digest,
-)
-from heedful.training.events import Event, Finished, Progress, Started, Validated
-from heedful.training.fabric import build_fabric
-from heedful.training.memory import keep_freed_memory, set_threads
+from heedful.training.checkpoint import get_rng_states, set_rng_states
+from heedful.training.checks import check_data, check_device, check_start
+from heedful.training.divergence import total_skipped_notices
+from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
 from heedful.training.precision import precision_notices
-from heedful.training.replace import replacing
 from heedful.training.schedule import learning_rate_factor
+from heedful.training.staging import recover, recover_locked
+from heedful.training.state import TrainingState
 from heedful.training.validation import Validation, validate
+from heedful.training.write_errors import explain_write_errors
+
+
+def never() -> bool:
+    """Return False: nothing asks the training to stop."""
+    return False
 
 
 def train_model(
@@ -54,6 +50,7 @@ def train_model(
     resume: bool = False,
     overwrite: bool = False,
     initial: Predictor | None = None,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[Event]:
     """Train a model of `task` into the folder `run_dir` and yield events.
 
@@ -70,13 +67,21 @@ def train_model(
         resume: continue the run.
         overwrite: replace the run, once the first step can be taken.
         initial: a trained model whose weights the training starts from, see `Task.load_initial`.
+        stop: called after each step and before each batch of the validation; once it returns True, a checkpoint is
+            saved and the last event is `Stopped`.
+
+    A step whose loss or gradient is not finite is not taken; see `training.skip_nonfinite` and DivergedError below.
+
+    From the first event to the last the folder is locked: a second training into it is refused.
 
     A finished run is continued, with a new state of the optimizer, if `config` allows more epochs or steps than it
     took; settings of `training` may differ, those of the model may not.
 
-    Raises: RunError if the folder is in use, or, to resume, if it holds no run of this configuration and data with
-        steps left to take; DataError for data that are empty or that the task cannot use; OptionError for an
-        unavailable device or a precision that it does not support.
+    Raises: RunError if the folder is in use or cannot be written to, or, to resume, if it holds no run of this
+        configuration and data with steps left to take; DataError for data that are empty or that the task cannot
+        use; OptionError for an unavailable device or a precision that it does not support; from the iterator
+        DivergedError for a loss, a gradient or weights that are not finite, after which the folder holds the last
+        checkpoint before.
 
     >>> import tempfile
     >>> from heedful.data.files import Pairs
@@ -98,45 +103,43 @@ def train_model(
     check_data(train, valid, task.examples)
     task.check(config, train, valid)
     check_device(config.training)
-    if resume:
-        check_resumable(task, folder, config, train, valid)
-    else:
-        run_folder.check_free(folder, overwrite=overwrite)
-    events = _Training(task, config, train, valid, folder, initial).run(resume)
-    return replacing(folder, events) if overwrite and run_folder.is_run(folder) else events
+    training = _Training(task, config, train, valid, folder, initial, stop)
+    recover(folder)
+    training.check_folder(resume=resume, overwrite=overwrite)
+    return training.run(resume=resume, overwrite=overwrite)
 
 
-class _Training:
-    """The state of one training run."""
+class _StopRequested(Exception):  # noqa: N818
+    """Leaves the training or a validation; the state to resume from is saved."""
 
-    def __init__(
-        self,
-        task: Task,
-        config: Any,
-        train: Dataset,
-        valid: Dataset,
-        folder: Path,
-        initial: Predictor | None,
-    ):
-        self.task = task
-        self.config = config
-        self.options: TrainingConfig = config.training
-        self.train_data, self.valid_data = train, valid
-        self.digest = texts_digest(train.texts(), valid.texts())
-        self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
-        self.position = Position()
-        self.initial = initial
-        self.start_time = time.monotonic()
 
-    def run(self, resume: bool) -> Iterator[Event]:
-        self._prepare(resume)
+class _Training(TrainingState):
+    """One training run."""
+
+    def run(self, *, resume: bool, overwrite: bool) -> Iterator[Event]:
+        """Lock the folder, check it again, and train."""
+        folder = self.checkpoints.folder
+        with (
+            explain_write_errors(folder, begun=lambda: self.begun),
+            RunLock(folder) as lock,
+        ):
+            recover_locked(folder)
+            self.check_folder(resume=resume, overwrite=overwrite)
+            if not lock.is_supported:
+                self.notices.append(
+                    f"the file system of {folder} has no locks; see to it that no other process writes there"
+                )
+            yield from self._train(resume)
+
+    def _train(self, resume: bool) -> Iterator[Event]:
+        self.prepare(resume)
         steps = known_steps(self.options, self.steps_per_epoch)
         yield Started(
             run=self.checkpoints.folder,
             parameters=sum(each.numel() for each in self.trained.model.parameters()),
             sizes=self.trained.sizes(),
-            train_examples=len(self.batches.examples),
-            left_out=len(self.train_data) - len(self.batches.examples),
+            train_examples=self.batches.example_count,
+            left_out=len(self.train_data) - self.batches.example_count,
             valid_examples=len(self.valid_data),
             epochs=self.options.epochs,
             steps_per_epoch=self.steps_per_epoch,
@@ -144,66 +147,23 @@ class _Training:
             steps=steps,
             warmup_steps=None if steps is None else warmup_steps(self.options, steps),
             notices=[
-                *self._new_entries(),
+                *self.notices,
+                *self.new_entries(),
+                *self.vocabulary_notices(),
+                *self.trained.input.data_notices(self.train_data.inputs),
                 *budget_notices(self.options, self.steps_per_epoch),
                 *precision_notices(
                     self.options.precision, self.fabric.device.type, self.trained.model
                 ),
             ],
         )
-        while self._should_continue():
-            yield from self._train_epoch()
-            yield self._validate_epoch()
-        yield self._finish()
-
-    def _new_entries(self) -> list[str]:
-        """Return a line that counts what the data add to the vocabularies and labels of the initial model."""
-        if self.initial is None:
-            return []
-        before = self.initial.sizes()
-        added = {name: size - before[name] for name, size in self.trained.sizes().items()}
-        listed = ", ".join(f"{name} {size:,}" for name, size in added.items() if size)
-        return [f"starts from trained weights; newly initialized: {listed or 'nothing'}"]
-
-    def _prepare(self, resume: bool) -> None:
-        options = self.options
-        if options.keep_freed_memory:
-            keep_freed_memory()
-        set_threads(options.threads)
-        self.fabric = build_fabric(options)
-        torch.manual_seed(options.seed)
-        folder, interrupted = self.checkpoints.folder, self.checkpoints.state_file.exists()
-        if resume and interrupted:
-            self.trained = self.task.reload(self.config, folder)
-        elif resume:
-            self.trained = self.task.reload_finished(self.config, folder, self.train_data)
-        elif self.initial is not None:
-            self.trained = self.task.learn_from(self.config, self.train_data, self.initial)
-        else:
-            self.trained = self.task.learn(self.config, self.train_data)
-        self.batches = self.task.batches(self.trained, self.train_data, training=True)
-        self.steps_per_epoch = len(self.batches)
-        self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
-        self.loss = self.task.loss(self.trained)
-        optimizer = torch.optim.AdamW(
-            self.loss.parameters(),
-            lr=options.learning_rate,
-            betas=options.adam_betas,
-            eps=1e-9,
-            weight_decay=options.weight_decay,
-            fused=options.precision != "16-mixed",
-        )
-        self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
-        if resume and interrupted:
-            self.position = load_checkpoint(self.checkpoints.state_file, self.loss.model, optimizer)
-        elif resume:
-            self.trained.load_weights(folder)
-            self.position = self.checkpoints.reopen(self.trained)
-            self._save_checkpoint()
-        else:
-            self.checkpoints.create(self.task.name, self.trained)
-            self._save_checkpoint()
-        self.start_time = time.monotonic() - self.position.seconds
+        try:
+            while self._should_continue():
+                yield from self._train_epoch()
+                yield self._validate_epoch()
+            yield self._finish()
+        except _StopRequested:
+            yield Stopped(run=self.checkpoints.folder, step=self.position.step)
 
     def _train_epoch(self) -> Iterator[Progress]:
         """Train the remaining batches of the current epoch."""
@@ -214,7 +174,7 @@ class _Training:
         for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
             if budget_exhausted(self.options, self.position):
                 break
-            loss, predictions = self._step(batch), self.loss.count_predictions(batch)
+            loss, predictions = self._step(batch)
             loss_sum, count = loss_sum + loss, count + predictions
             clock, step_start = time.monotonic(), clock
             self.position = replace(
@@ -226,10 +186,13 @@ class _Training:
                 tokens=self.position.tokens + self.loss.count_tokens(batch),
                 training_seconds=self.position.training_seconds + clock - step_start,
             )
-            step, interval = self.position.step, self.options.checkpoint_steps
-            if interval and step % interval == 0:
-                self._save_checkpoint()
-            if step % self.options.progress_steps == 0:
+            step = self.position.step
+            if self.stop():
+                self.save_checkpoint(batch)
+                raise _StopRequested
+            if self.timer.is_due(step):
+                self.save_checkpoint(batch)
+            if step % self.options.progress_steps == 0 and count:
                 compiling = sum(compile_seconds().values()) - compiled
                 now = time.monotonic()
                 seconds, tokens = now - reported - compiling, self.position.tokens - before.tokens
@@ -238,8 +201,8 @@ class _Training:
                 reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
                 clock, compiled = reported, sum(compile_seconds().values())
 
-    def _step(self, batch: Any) -> float:
-        """Take one optimizer step and return the batch's summed loss."""
+    def _step(self, batch: Any) -> tuple[float, int]:
+        """Take one optimizer step and return the batch's summed loss and predictions; 0 and 0 if it is left out."""
         options = self.options
         total = planned_steps(options, self.position, self.steps_per_epoch)
         rate = options.learning_rate * learning_rate_factor(
@@ -248,15 +211,12 @@ class _Training:
             warmup=warmup_steps(options, total),
             total=total,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.module(self.fabric.to_device(batch))
-        self.fabric.backward(loss / self.loss.count_predictions(batch))
-        if options.clip_norm:
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=options.clip_norm)
-        self.optimizer.step()
-        return float(loss.detach())
+        loss, problem = self.step.take(batch, rate)
+        if problem:
+            self.position = self.guard.leave_out(problem, self.position)
+            return 0.0, 0
+        self.position = replace(self.position, skipped_in_row=0)
+        return loss, self.loss.count_predictions(batch)
 
     def _progress(self, loss: float, speed: float, seconds_per_step: float) -> Progress:
         steps = planned_steps(self.options, self.position, self.steps_per_epoch)
@@ -272,8 +232,8 @@ class _Training:
 
     def _validate_epoch(self) -> Validated:
         """Validate the epoch, save the weights if they are the best, write metrics and checkpoint."""
-        (scores, notices), metric = self._validate(), self.options.metric
-        old, epoch = self.position, self.position.epoch + 1
+        old, epoch, metric = self.position, self.position.epoch + 1, self.options.metric
+        scores, notices = self._validate_or_stop()
         best = old.best is None or rank(scores, metric) > rank(old.best, metric)
         self.position = replace(
             old,
@@ -287,6 +247,7 @@ class _Training:
         if best:
             self.checkpoints.save_best(self.trained)
         self.checkpoints.save_epoch(self.trained, epoch)
+        notices = [*self.guard.notices(), *notices]
         event = Validated(
             epoch=epoch,
             step=old.step,
@@ -299,8 +260,26 @@ class _Training:
             notices=notices,
         )
         self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
-        self._save_checkpoint()
+        self.save_checkpoint()
         return event
+
+    def _validate_or_stop(self) -> tuple[Scores, list[str]]:
+        """Validate the weights at the end of an epoch.
+
+        Raises: DivergedError if their loss or they themselves are not finite; _StopRequested, with a checkpoint saved
+            from which a resumed run validates.
+        """
+        random_states = get_rng_states()
+        self.guard.check_epoch(self.position)
+        try:
+            scores, notices, batch = self._validate()
+        except _StopRequested:
+            set_rng_states(random_states)
+            self.save_checkpoint()
+            raise
+        self.guard.check_validation(batch, self.position)
+        self.guard.check_weights(self.position)
+        return scores, notices
 
     def _finish(self) -> Finished:
         """Choose the better of the best epoch and the average of the last epochs, and remove the checkpoints."""
@@ -322,6 +301,7 @@ class _Training:
             self.train_data,
             self.valid_data,
             self.fabric.device,
+            self._raise_if_stopped,
         )
         event = Finished(
             run=self.checkpoints.folder,
@@ -332,16 +312,30 @@ class _Training:
             chosen=chosen,
             scores=scores,
             seconds=time.monotonic() - self.start_time,
-            notices=[*learning_notices(losses), *calibration_notices],
+            notices=[
+                *total_skipped_notices(self.position.skipped),
+                *learning_notices(losses),
+                *calibration_notices,
+            ],
         )
-        self.checkpoints.write_metrics(
-            {"event": "finished", **asdict(event), "run": event.run.name}, last
-        )
+        values = {**asdict(event), "run": event.run.name, **asdict(self.origin)}
+        self.checkpoints.write_metrics({"event": "finished", **values}, last)
         self.checkpoints.remove()
         return event
 
     def _validate(self) -> Validation:
-        return validate(self.task, self.trained, self.loss, self.valid_batches, self.valid_data)
+        return validate(
+            self.task,
+            self.trained,
+            self.loss,
+            self.valid_batches,
+            self.valid_data,
+            self._raise_if_stopped,
+        )
+
+    def _raise_if_stopped(self) -> None:
+        if self.stop():
+            raise _StopRequested
 
     def _should_continue(self) -> bool:
         """Whether to train another epoch, or to validate one that the budget cut short."""
@@ -350,9 +344,3 @@ class _Training:
         if position.epoch >= options.epochs or 0 < options.patience <= epochs_without_improvement:
             return False
         return position.batch > 0 or not budget_exhausted(options, position)
-
-    def _save_checkpoint(self) -> None:
-        self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
-        save_checkpoint(
-            self.checkpoints.state_file, self.loss.model, self.optimizer, self.position, self.digest
-        )

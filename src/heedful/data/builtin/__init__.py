@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
-from heedful.data.builtin import dates, numbers, saw, waves
+from heedful.data.builtin import dates, numbers, saw, tones, waves
 from heedful.data.builtin.corpus import Corpus, TaggedCorpus
+from heedful.data.builtin.tones import AudioCorpus
 from heedful.data.builtin.waves import SeriesCorpus
 from heedful.errors import unknown_choice
 
@@ -82,6 +83,22 @@ def load_builtin_series(name: str, seed: int = 0) -> SeriesCorpus:
     return _build("built-in corpus of series", BUILTIN_SERIES, name, seed)
 
 
+BUILTIN_AUDIO: dict[str, Callable[[int], AudioCorpus]] = {"tones": tones.build}
+
+
+def load_builtin_audio(name: str, seed: int = 0) -> AudioCorpus:
+    """Generate a built-in corpus of recordings in its default sizes.
+
+    Raises:
+        OptionError: the name is unknown (the nearest one is suggested).
+
+    Example:
+        >>> len(load_builtin_audio("tones").test)
+        200
+    """
+    return _build("built-in corpus of recordings", BUILTIN_AUDIO, name, seed)
+
+
 def _build(
     what: str, table: Mapping[str, Callable[[int], _Corpus]], name: str, seed: int
 ) -> _Corpus:
@@ -92,14 +109,17 @@ def _build(
 
 __all__ = [
     "BUILTIN",
+    "BUILTIN_AUDIO",
     "BUILTIN_SERIES",
     "BUILTIN_TAGGED",
+    "AudioCorpus",
     "Builder",
     "Corpus",
     "SeriesCorpus",
     "TaggedBuilder",
     "TaggedCorpus",
     "load_builtin",
+    "load_builtin_audio",
     "load_builtin_series",
     "load_builtin_tagged",
 ]

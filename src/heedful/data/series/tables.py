@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from heedful.data.decoding import UTF8
-from heedful.data.files import check_file, iterate_lines
+from heedful.data.files import iterate_lines
 from heedful.data.number import number_advice, read_number
+from heedful.data.opening import MAX_LINE, check_file
 from heedful.data.series.series import Series, Values, as_values
 from heedful.data.series.ts import read_ts
 from heedful.data.table_rows import TableRow
 from heedful.data.tables import TABLES, extension, table_format
 from heedful.data.text_rows import split_names
 from heedful.data.words import canonical
-from heedful.errors import DataError
+from heedful.errors import DataError, listed, shown, unquoted
 
 MISSING = frozenset({"", "?", "na", "nan", "n/a", "null", "none"})
 """Spellings of a missing value; case-insensitive."""
@@ -47,6 +48,8 @@ class SeriesColumns:
     """Whether the answer is one label per step."""
     encoding: str = UTF8
     """Of the files of text."""
+    max_line: int = MAX_LINE
+    """Maximum bytes of a line of text."""
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -74,14 +77,14 @@ def read_series(path: str | Path, columns: SeriesColumns, *, answers: bool = Tru
     check_file(path)
     suffix = extension(path)
     if suffix == ".ts":
-        series = read_ts(path, columns.encoding)
+        series = read_ts(path, columns.encoding, columns.max_line)
     elif suffix == ".npy":
         series = [Series(_read_npy(path), name=path.stem, path=path)]
     elif suffix in TABLES:
         series = list(_read_table(path, columns, answers=answers))
     else:
         raise DataError(
-            f"unknown format {suffix!r}; the file name must end in one of .ts, .npy, {', '.join(TABLES)}.",
+            f"unknown format {shown(suffix)}; the file name must end in one of .ts, .npy, {', '.join(TABLES)}.",
             path=path,
         )
     if not series:
@@ -100,26 +103,33 @@ def has_column(path: str | Path, columns: SeriesColumns) -> bool:
     check_file(path)
     if extension(path) not in TABLES:
         return False
-    lines = iterate_lines(path, columns.encoding)
+    lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
     first = next(table_format(path).rows(path, lines, []), None)
     return first is not None and columns.series in (*first.fields, *first.fields.values())
 
 
 def _read_npy(path: Path) -> Values:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        # Mapped into memory, a file that is smaller than its header says is an error instead of a huge array.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive of arrays")
+    except (
+        Exception
+    ) as error:  # the header is Python text, and so fails in as many ways as Python does
         raise DataError(
-            f"not a NumPy array of numbers ({error}); write it with numpy.save.", path=path
+            f"not a NumPy array of numbers ({unquoted(error)}); write it with numpy.save.",
+            path=path,
         ) from None
-    return as_values(array, partial(DataError, path=path))
+    return as_values(np.array(array), partial(DataError, path=path))
 
 
 def _read_table(path: Path, columns: SeriesColumns, *, answers: bool) -> Iterator[Series]:
     wanted = columns.answers if answers else ()
     required = [name for name in (columns.series, columns.time, columns.file) if name]
     required += [*wanted, *columns.columns]
-    rows = list(table_format(path).rows(path, iterate_lines(path, columns.encoding), required))
+    lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
+    rows = list(table_format(path).rows(path, lines, required))
     if not required:
         rows = _use_header(rows)
     if not rows:
@@ -157,7 +167,7 @@ def _series_from_rows(
     if wanted and columns.each_step:
         answers = tuple(_text(row, wanted[0]) for row in rows)
         if "" in answers:
-            raise rows[answers.index("")].error(f"column {wanted[0]!r} is empty; fill it in.")
+            raise rows[answers.index("")].error(f"column {shown(wanted[0])} is empty; fill it in.")
     elif wanted:
         answers = _answers(name, rows, columns, wanted)
     lines = tuple(row.line or 0 for row in rows)
@@ -173,11 +183,11 @@ def _answers(
         distinct = list(dict.fromkeys(_text(row, column) for row in rows))
         if len(distinct) > 1:
             raise rows[0].error(
-                f"series {name!r} has several answers: {', '.join(distinct[:5])}; expected one."
+                f"series {shown(name)} has several answers: {', '.join(distinct[:5])}; expected one."
             )
         found += distinct
     if not any(found) and not columns.separator:
-        raise rows[0].error(f"column {wanted[0]!r} is empty; fill it in.")
+        raise rows[0].error(f"column {shown(wanted[0])} is empty; fill it in.")
     return tuple(found) if columns.has_numbers else _split_labels(found[0], columns.separator)
 
 
@@ -215,6 +225,7 @@ def _read_referenced_file(
         answer=columns.answer if columns.each_step else "",
         each_step=columns.each_step,
         encoding=columns.encoding,
+        max_line=columns.max_line,
     )
     series = read_series(series_path, inner_columns, answers=bool(wanted) and columns.each_step)
     if len(series) != 1:
@@ -257,8 +268,8 @@ def _parse_number(row: TableRow, column: str) -> float:
     number = read_number(str(value))
     if number is None or isinstance(value, bool):
         raise row.error(
-            f"column {column!r} holds {str(value)[:40]!r}; expected a number, or an empty field if it is missing: "
-            f"{number_advice(str(value))}."
+            f"column {shown(column)} holds {shown(str(value)[:40])}; expected a number, or an empty field if it is "
+            f"missing: {number_advice(str(value))}."
         )
     return number
 
@@ -280,7 +291,7 @@ def series_of_rows(
         required = ["values", *columns.answers]
         for column in required:
             if column not in row:
-                raise DataError(f"there is no {column!r}; got {', '.join(row)}.", path=origin)
+                raise DataError(f"there is no {shown(column)}; got {listed(row)}.", path=origin)
         given = [row[column] for column in columns.answers]
         if columns.has_numbers:
             answers = tuple("" if _is_missing(each) else str(each) for each in given)

@@ -15,20 +15,21 @@ import numpy as np
 from heedful.data.decoding import UTF8
 from heedful.data.files import iterate_lines
 from heedful.data.number import number_advice, read_number
+from heedful.data.opening import MAX_LINE
 from heedful.data.series.series import Series
 from heedful.data.words import canonical
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 
 COMMENTS = ("#", "%")
 
 
-def read_ts(path: Path, encoding: str = UTF8) -> list[Series]:
+def read_ts(path: Path, encoding: str = UTF8, max_line: int = MAX_LINE) -> list[Series]:
     """Read a `.ts` file.
 
     Raises: DataError naming file and line, for a file without `@data`, time stamps, dimensions of unequal length,
         or a value that is not a number.
     """
-    lines = enumerate(iterate_lines(path, encoding), start=1)
+    lines = enumerate(iterate_lines(path, encoding, max_line=max_line), start=1)
     has_answer = _read_header(path, lines)
     series: list[Series] = []
     for number, line in lines:
@@ -62,7 +63,7 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> bool:
             return has_answer
         if not name.startswith("@"):
             raise DataError(
-                f"got {words[0][:40]!r} before @data; expected a header line `@name value`.",
+                f"got {shown(words[0][:40])} before @data; expected a header line `@name value`.",
                 path=path,
                 line=number,
             )
@@ -84,7 +85,7 @@ def _parse_number(path: Path, line: int, text: str) -> float:
     number = read_number(text)
     if number is None:
         raise DataError(
-            f"{text[:40]!r} is not a number; {number_advice(text)}, or ? for a missing value.",
+            f"{shown(text[:40])} is not a number; {number_advice(text)}, or ? for a missing value.",
             path=path,
             line=line,
         )

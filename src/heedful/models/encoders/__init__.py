@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
 
 from pydantic import Field
 
+from heedful.errors import OptionError
 from heedful.models.encoders.attention import AttentionEncoder, TransformerStates
-from heedful.models.encoders.base import Encoder, EncoderConfig, States
-from heedful.models.encoders.local import ConvolutionEncoder, NoContextEncoder, WindowEncoder
+from heedful.models.encoders.base import Encoder, EncoderConfig, GraphEdges, States
+from heedful.models.encoders.convolution import ConvolutionAttention, ConvolutionEncoder
+from heedful.models.encoders.graph import GraphEncoder
+from heedful.models.encoders.local import NoContextEncoder, WindowEncoder
 from heedful.models.encoders.ngrams import NGramsEncoder
 from heedful.models.encoders.recurrent import RecurrentAttention, RecurrentStates
+from heedful.ops.grid import Grid
 
 # The one list of encoders: the tables below derive from it.
 _CLASSES: tuple[type[Encoder], ...] = (
@@ -23,6 +27,8 @@ _CLASSES: tuple[type[Encoder], ...] = (
     AttentionEncoder,
     TransformerStates,
     RecurrentAttention,
+    ConvolutionAttention,
+    GraphEncoder,
 )
 
 
@@ -40,6 +46,34 @@ ENCODER_CONFIGS: dict[str, type[EncoderConfig]] = {
 }
 """Kind -> configuration class."""
 
+
+def build_encoder(
+    config: Any, input_width: int, grid: Grid | None = None, edge_width: int = 0
+) -> Encoder:
+    """Build the encoder of a configuration.
+
+    One that knows of grids is told that of its input, and one that knows of edges how many features they have.
+
+    Raises: OptionError for a class token before the cells, which an encoder without attention does not read.
+
+    >>> build_encoder(ENCODER_CONFIGS["window"](size=1, hidden=6), 4).width
+    6
+    """
+    build: Any = ENCODERS[config.kind]
+    told: dict[str, Any] = {}
+    if grid is not None and build.reads_grid:
+        told["grid"] = grid
+    if edge_width and build.reads_edges:
+        told["edge_width"] = edge_width
+    encoder: Encoder = build(config, input_width, **told)
+    if grid is not None and grid.prefix and not encoder.has_attention:
+        raise OptionError(
+            f"inputs.class_token: the encoder {config.kind} has no attention to read the class token; leave it out, "
+            "with pooling.kind attention or mean, or choose the encoder transformer"
+        )
+    return encoder
+
+
 if TYPE_CHECKING:
     EncoderSection = EncoderConfig
 else:
@@ -49,4 +83,13 @@ else:
     ]
     """Type of the configuration field that selects an encoder."""
 
-__all__ = ["ENCODERS", "ENCODER_CONFIGS", "Encoder", "EncoderConfig", "EncoderSection", "States"]
+__all__ = [
+    "ENCODERS",
+    "ENCODER_CONFIGS",
+    "Encoder",
+    "EncoderConfig",
+    "EncoderSection",
+    "GraphEdges",
+    "States",
+    "build_encoder",
+]

@@ -8,8 +8,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from heedful.errors import OptionError
 from heedful.models.config import check_divides
-from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.models.encoders.base import UNBOUNDED, Context, Encoder, EncoderConfig
 from heedful.models.fields import Activation, Norm, Normalizer, Positions, Score
 from heedful.nn.dropout import Dropout
 from heedful.nn.feed_forward import FeedForward
@@ -18,8 +19,8 @@ from heedful.nn.multi_head import MultiHeadAttention
 from heedful.nn.normalizers import build_normalizer
 from heedful.nn.positions import build_bias, build_input_positions, build_rotary
 from heedful.nn.transformer import TransformerEncoderLayer
-from heedful.nn.transformer_stacks import run_encoder_layers
 from heedful.ops import masks
+from heedful.ops.grid import Grid
 from heedful.ops.positions import Rotary
 
 
@@ -34,13 +35,32 @@ class SelfAttentionConfig(EncoderConfig):
     normalizer: Normalizer = Field(
         "softmax", description="Normalizer of attention scores to weights."
     )
-    mask: Literal["full", "window", "causal"] = Field(
-        "full", description="Positions attended to: all, a window, or the preceding ones."
+    mask: Literal["full", "window", "causal", "tiles"] = Field(
+        "full",
+        description="Positions attended to: all, a window, the preceding ones or, of images, those of the same tile; "
+        "every other layer shifts the tiles by half.",
     )
-    window: int = Field(64, ge=0, description="Positions on each side, for mask = window.")
+    window: int = Field(
+        64,
+        ge=0,
+        description="Positions on each side, for mask = window; of images rows and columns on each side, and for "
+        "mask = tiles the rows and columns of a tile.",
+    )
+    window_after: int | None = Field(
+        None,
+        ge=0,
+        description="Positions after, for mask = window; 0: a causal window; unset: as window.",
+    )
+    global_positions: int = Field(
+        0,
+        ge=0,
+        description="First positions that attend to all and that all attend to, for mask = window.",
+    )
     positions: Positions = Field("sinusoidal", description="Position encoding.")
     max_length: int = Field(
-        512, ge=1, description="Maximum tokens of a sequence, for learned positions only."
+        512,
+        ge=1,
+        description="Maximum tokens of a sequence, for learned positions only; images have as many as cells.",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout probability of states.")
 
@@ -80,38 +100,84 @@ class TransformerEncoderConfig(SelfAttentionConfig):
     )
 
 
+def _check_mask(config: SelfAttentionConfig, grid: Grid | None) -> None:
+    """Raise OptionError for tiles without an image, or without a cell."""
+    if config.mask != "tiles":
+        return
+    if grid is None:
+        raise OptionError("encoder.mask is tiles, which only the cells of images have; use window")
+    if config.window < 1:
+        raise OptionError("encoder.window is 0; tiles have 1 row and column or more")
+
+
 class _SelfAttentionEncoder(Encoder):
     """Input projection, position encoding and mask."""
 
     has_attention = True
+    reads_grid = True
 
-    def __init__(self, config: SelfAttentionConfig, input_width: int):
+    def __init__(self, config: SelfAttentionConfig, input_width: int, grid: Grid | None = None):
         super().__init__(input_width, config.width)
-        self.config = config
+        _check_mask(config, grid)
+        self.config, self.grid = config, grid
         self.widen = Linear(input_width, config.width)
         nn.init.xavier_uniform_(self.widen.weight)
         nn.init.zeros_(self.widen.bias)
         self.positions = build_input_positions(
-            config.positions, config.width, max_length=config.max_length
+            config.positions, config.width, max_length=config.max_length, grid=grid
         )
         self.bias = build_bias(
-            config.positions, config.heads, bidirectional=config.mask != "causal"
+            config.positions,
+            config.heads,
+            bidirectional=config.mask != "causal" and config.window_after != 0,
+            grid=grid,
         )
         self.dropout = Dropout(config.dropout)
 
     def _rotary(self) -> Rotary | None:
         config = self.config
-        return build_rotary(config.positions, config.width // config.heads, score=config.score)
+        return build_rotary(
+            config.positions, config.width // config.heads, score=config.score, grid=self.grid
+        )
 
     def _start(self, inputs: Tensor) -> Tensor:
         states = self.widen(inputs)
         placed: Tensor = self.dropout(states if self.positions is None else self.positions(states))
         return placed
 
-    def _mask(self, length: int, lengths: Tensor) -> masks.Mask:
-        """Return the attention mask; a `Window` is not made dense, so that backends compute only its band."""
+    def _masks(self, length: int, lengths: Tensor) -> list[masks.Mask | None]:
+        """Return the attention mask of each layer."""
+        layers, grid = self.config.layers, self.grid
+        if grid is None or self.config.mask == "causal":
+            return [self._mask(length, lengths)] * layers
+        if self.config.mask == "full":
+            return [None] * layers
+        size = self.config.window
         if self.config.mask == "window":
-            return masks.Padding(lengths) & masks.Window(self.config.window, self.config.window)
+            return [masks.GridWindow(grid, size)] * layers
+        return [masks.GridTiles(grid, size, layer % 2 * (size // 2)) for layer in range(layers)]
+
+    def _sides(self) -> tuple[int, int]:
+        """Return the positions before and after that a layer attends to, for a window."""
+        config = self.config
+        after = config.window if config.window_after is None else config.window_after
+        return config.window, after
+
+    @property
+    def context(self) -> Context:
+        config = self.config
+        if config.mask != "window" or config.global_positions or self.positions is not None:
+            return UNBOUNDED
+        before, after = self._sides()
+        return Context(before * config.layers, after * config.layers)
+
+    def _mask(self, length: int, lengths: Tensor) -> masks.Mask:
+        """Return the mask of a sequence; a `Window` is not made dense, so that backends compute only its band."""
+        if self.config.mask == "window":
+            near: masks.Mask = masks.Window(*self._sides())
+            if self.config.global_positions:
+                near = near | masks.Global(self.config.global_positions)
+            return masks.Padding(lengths) & near
         if self.config.mask == "causal":
             return masks.Padding(lengths) & masks.Causal()
         keep = torch.arange(length, device=lengths.device) < lengths[:, None]
@@ -131,8 +197,8 @@ class AttentionEncoder(_SelfAttentionEncoder):
 
     configuration = AttentionConfig
 
-    def __init__(self, config: AttentionConfig, input_width: int):
-        super().__init__(config, input_width)
+    def __init__(self, config: AttentionConfig, input_width: int, grid: Grid | None = None):
+        super().__init__(config, input_width, grid)
         self.residual = config.residual
         self.attentions = nn.ModuleList(
             MultiHeadAttention(
@@ -151,9 +217,11 @@ class AttentionEncoder(_SelfAttentionEncoder):
         )
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        states, mask = self._start(inputs), self._mask(inputs.shape[1], lengths)
+        states, layer_masks = self._start(inputs), self._masks(inputs.shape[1], lengths)
         bias = None if self.bias is None else self.bias()
-        for attention, feed_forward in zip(self.attentions, self.feed_forwards, strict=True):
+        for attention, feed_forward, mask in zip(
+            self.attentions, self.feed_forwards, layer_masks, strict=True
+        ):
             states = self._add(states, attention(states, mask=mask, bias=bias).output)
             states = self._add(states, feed_forward(states))
         return states
@@ -173,8 +241,10 @@ class TransformerStates(_SelfAttentionEncoder):
 
     configuration = TransformerEncoderConfig
 
-    def __init__(self, config: TransformerEncoderConfig, input_width: int):
-        super().__init__(config, input_width)
+    def __init__(
+        self, config: TransformerEncoderConfig, input_width: int, grid: Grid | None = None
+    ):
+        super().__init__(config, input_width, grid)
         self.layers = nn.ModuleList(
             TransformerEncoderLayer(
                 config.width,
@@ -194,7 +264,9 @@ class TransformerStates(_SelfAttentionEncoder):
         self.norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        states, mask = self._start(inputs), self._mask(inputs.shape[1], lengths)
+        states, layer_masks = self._start(inputs), self._masks(inputs.shape[1], lengths)
         bias = None if self.bias is None else self.bias()
-        output: Tensor = self.norm(run_encoder_layers(self.layers, states, mask=mask, bias=bias))
+        for layer, mask in zip(self.layers, layer_masks, strict=True):
+            states = layer(states, mask=mask, bias=bias)
+        output: Tensor = self.norm(states)
         return output

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from heedful.errors import ShapeError
+from heedful.errors import OptionError, ShapeError
 from heedful.models.config import Section
 from heedful.nn.recurrent import States
+from heedful.ops.grid import Grid
 
-__all__ = ["Encoder", "EncoderConfig", "States", "real_tokens"]
+__all__ = [
+    "UNBOUNDED", "Context", "Encoder", "EncoderConfig", "GraphEdges", "States", "real_tokens",
+]  # fmt: skip
+
+
+class GraphEdges(NamedTuple):
+    """The edges of a batch of padded graphs."""
+
+    edge_index: Tensor
+    """(2, edges), long: row 0 the source, row 1 the target; node i of graph g has number g · length + i."""
+    features: Tensor | None = None
+    """(edges, edge features)."""
 
 
 class EncoderConfig(Section):
     """Base class of encoder configurations. A subclass narrows `kind` to a Literal of the encoder's names."""
 
     kind: str
+
+
+class Context(NamedTuple):
+    """How many positions before and after it a state depends on; None: on any number, or on its own place.
+
+    >>> Context(3, 0).after
+    0
+    """
+
+    before: int | None
+    after: int | None
+
+
+UNBOUNDED = Context(None, None)
 
 
 class Encoder(nn.Module, abc.ABC):
@@ -45,6 +71,12 @@ class Encoder(nn.Module, abc.ABC):
     """Features of a state."""
     has_attention: bool = False
     """Whether the encoder has attention weights."""
+    reads_grid: ClassVar[bool] = False
+    """Whether the constructor takes `grid`, the `Grid` of inputs that are the cells of an image, or None."""
+    reads_edges: ClassVar[bool] = False
+    """Whether the constructor takes `edge_width`, the features of an edge of a graph or 0, and calls take edges."""
+    grid: Grid | None = None
+    """The grid that the constructor was given: its inputs are whole images, without padding."""
     summary_is_last_state: bool = False
     """Whether the summary is the final states of recurrent layers, not the mean of the values."""
 
@@ -52,8 +84,8 @@ class Encoder(nn.Module, abc.ABC):
         super().__init__()
         self.input_width, self.width = input_width, width
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> States:
-        """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
+    def forward(self, inputs: Tensor, lengths: Tensor, edges: GraphEdges | None = None) -> States:
+        """Encode inputs (batch, length, input_width) of the given lengths (batch,), with the edges of graphs."""
         if inputs.ndim != 3 or inputs.shape[2] != self.input_width:
             raise ShapeError(
                 f"inputs have shape {tuple(inputs.shape)}; expected (batch, length, {self.input_width})."
@@ -62,20 +94,48 @@ class Encoder(nn.Module, abc.ABC):
             raise ShapeError(
                 f"lengths have shape {tuple(lengths.shape)}; expected ({inputs.shape[0]},), one per sequence."
             )
+        if self.grid is not None:
+            check_whole(inputs, lengths, self.grid)
+            states = self.encode(inputs, lengths)
+            return States(states, lengths, self.summarize(states, lengths))
         real = real_tokens(inputs.shape[1], lengths)
         # Not a product: padding may hold NaN.
         clean = inputs.masked_fill(~real, 0.0)
-        values = self.encode(clean, lengths).masked_fill(~real, 0.0)
+        encoded = self.encode(clean, lengths) if edges is None else self.encode_graphs(clean, edges)
+        values = encoded.masked_fill(~real, 0.0)
         return States(values, lengths, self.summarize(values, lengths))
 
     @abc.abstractmethod
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return states (batch, length, width), arbitrary at padding, of inputs that are zero at padding."""
 
+    def encode_graphs(self, inputs: Tensor, edges: GraphEdges) -> Tensor:
+        """Return states as `encode` does, of graphs with the given edges, if `reads_edges`.
+
+        Raises: OptionError otherwise.
+        """
+        raise OptionError(
+            f"{type(self).__name__} has no use for the edges of graphs; leave them out."
+        )
+
+    @property
+    def context(self) -> Context:
+        """How far a state sees; default: unbounded."""
+        return UNBOUNDED
+
     def summarize(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Return the mean over each sequence, as one layer."""
         mean = values.sum(dim=1) / lengths[:, None].to(values.dtype)
         return (mean[None],)
+
+
+def check_whole(inputs: Tensor, lengths: Tensor, grid: Grid) -> None:
+    """Raise ShapeError unless every sequence is a whole grid; lengths on an accelerator are not read."""
+    if inputs.shape[1] != grid.length or (lengths.is_cpu and int(lengths.min()) < grid.length):
+        raise ShapeError(
+            f"inputs have {inputs.shape[1]} positions and lengths {lengths.tolist()[:5]}; expected {grid.length}, "
+            f"those of {grid}."
+        )
 
 
 def real_tokens(length: int, lengths: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Feed-forward encoders of one token or a window of tokens, and convolutions."""
+"""Feed-forward encoders of one token or a window of tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.models.encoders.base import Context, Encoder, EncoderConfig
 from heedful.nn.dropout import Dropout
 from heedful.nn.linear import Linear
 
@@ -31,20 +31,6 @@ class WindowConfig(EncoderConfig):
     size: int = Field(2, ge=0, description="Positions of the window on each side of the token.")
     hidden: int = Field(256, ge=1, description="Features of hidden layers and states.")
     layers: int = Field(2, ge=1, description="Layers of the feed-forward network.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of hidden layers.")
-
-
-class ConvolutionConfig(EncoderConfig):
-    """Residual convolutions over positions."""
-
-    kind: Literal["convolution"] = Field("convolution", description="The encoder.")
-    size: int = Field(
-        1,
-        ge=0,
-        description="Positions of the kernel on each side; n layers reach n times as far.",
-    )
-    hidden: int = Field(256, ge=1, description="Channels, the features of a state.")
-    layers: int = Field(3, ge=1, description="Convolution layers.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of hidden layers.")
 
 
@@ -69,6 +55,10 @@ class WindowEncoder(Encoder):
             else:
                 nn.init.zeros_(parameter)
         self.dropout = Dropout(config.dropout)
+
+    @property
+    def context(self) -> Context:
+        return Context(self.size, self.size)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         states = inputs
@@ -99,35 +89,3 @@ class NoContextEncoder(WindowEncoder):
             size=0, hidden=config.hidden, layers=config.layers, dropout=config.dropout
         )
         super().__init__(window, input_width)
-
-
-class ConvolutionEncoder(Encoder):
-    r"""Layers :math:`x' = x + \mathrm{relu}(\mathrm{conv}(\mathrm{norm}(x)))` (after Collobert et al. 2011).
-
-    The input of every layer is zero at padding, so outputs do not depend on it.
-
-    >>> encoder = ConvolutionEncoder(ConvolutionConfig(hidden=4, layers=2), 3)
-    >>> encoder(torch.ones(2, 5, 3), torch.tensor([5, 2])).values.shape
-    torch.Size([2, 5, 4])
-    """
-
-    configuration = ConvolutionConfig
-
-    def __init__(self, config: ConvolutionConfig, input_width: int):
-        super().__init__(input_width, config.hidden)
-        self.widen = Linear(input_width, config.hidden)
-        self.norms = nn.ModuleList(nn.LayerNorm(config.hidden) for _ in range(config.layers))
-        self.layers = nn.ModuleList(
-            nn.Conv1d(config.hidden, config.hidden, 2 * config.size + 1, padding=config.size)
-            for _ in range(config.layers)
-        )
-        self.dropout = Dropout(config.dropout)
-
-    def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        positions = torch.arange(inputs.shape[1], device=inputs.device)
-        padding = (positions >= lengths[:, None])[..., None]
-        states: Tensor = self.widen(inputs)
-        for norm, layer in zip(self.norms, self.layers, strict=True):
-            masked = self.dropout(norm(states)).masked_fill(padding, 0.0)
-            states = states + F.relu(layer(masked.transpose(1, 2)).transpose(1, 2))
-        return states

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heedful.errors import OptionError
-from heedful.models.encoders.base import Encoder, EncoderConfig
+from heedful.models.encoders.base import Context, Encoder, EncoderConfig
 from heedful.nn.dropout import Dropout
 
 
@@ -58,6 +58,10 @@ class NGramsEncoder(Encoder):
             for number, width in enumerate(widths)
         )
         self.dropout = Dropout(config.dropout)
+
+    @property
+    def context(self) -> Context:
+        return Context((max(self.widths) - 1) // 2, max(self.widths) // 2)
 
     def encode(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         channels_first = inputs.transpose(1, 2)

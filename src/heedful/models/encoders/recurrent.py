@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heedful.models.config import check_divides
-from heedful.models.encoders.base import Encoder, EncoderConfig, States
+from heedful.models.encoders.base import Encoder, EncoderConfig, GraphEdges, States
 from heedful.models.fields import Score
 from heedful.nn.dropout import Dropout
 from heedful.nn.lstm import LSTMEncoder
@@ -61,7 +61,7 @@ class RecurrentStates(Encoder):
         )
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> States:
+    def forward(self, inputs: Tensor, lengths: Tensor, edges: GraphEdges | None = None) -> States:
         """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
         values, finals = inputs, []
         for number, layer in enumerate(self.layers):

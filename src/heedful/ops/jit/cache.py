@@ -1,51 +1,39 @@
 """Disk cache of compiled kernels: later processes skip compilation and do not import Numba.
 
 There is one file per kernel and signature, and it is never modified. It is written to a temporary file and put in place
-by an atomic rename, so concurrent processes are safe. It holds a SHA-256 digest of its content, so a truncated or
-corrupt file is ignored. Its name is a content hash of the source, the compiler and the processor, so no file is stale.
-Where no folder is readable or writable there is no disk cache, and every process compiles.
+by an atomic rename, so concurrent processes are safe. Its name is a content hash of the source, the compiler, its
+settings and the processor, so no file is stale. It holds its name and a SHA-256 digest of its content, so a truncated,
+corrupt or renamed file is ignored, and its object file is checked before LLVM reads it. Only files that nobody else can
+have written are read (see `trust`). Where no folder is readable or writable there is no disk cache, and every process
+compiles.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
+from heedful.ops.jit.linking import Made, linked
+from heedful.ops.jit.object_file import MalformedError, check_object
 from heedful.ops.jit.source import Compiled
+from heedful.ops.jit.trust import UntrustedError, names_trusted, read_trusted, write_trusted
 
-FORMAT = b"heedful kernel 1\n"
+FORMAT = b"heedful kernel 2\n"
 FOLDER = "heedful-kernels"
-RELEASE = "NRT_MemInfo_call_dtor"
-"""Numba's destructor of arrays that a kernel allocates.
+LONGEST_HEADER = 2**16
+"""Bytes; that of a kernel takes less than a hundredth of it."""
 
-Most kernels refer to it; only those that allocate call it.
-"""
-
-
-@dataclass(frozen=True)
-class Made:
-    """A compiled kernel."""
-
-    symbol: str
-    """Name of the entry function in the object file."""
-    externals: tuple[str, ...]
-    """Symbols that the object file needs from the process."""
-    machine_code: bytes
-    """The object file."""
-    address: int = 0
-    """Address of the entry as linked by Numba; 0 when read from disk."""
+logger = logging.getLogger(__name__)
+"""Says at level WARNING which folder is not used, and why."""
 
 
 def loaded(kernel: Compiled, signature: str) -> int | None:
@@ -53,13 +41,9 @@ def loaded(kernel: Compiled, signature: str) -> int | None:
     name = _file_name(kernel, signature)
     if name is None:
         return None
-    for folder in _folders():
-        try:
-            found = _read(folder / name)
-        except OSError:
-            continue
-        if found is not None:
-            return linked(found)
+    for base, folders in _folders():
+        with contextlib.suppress(OSError, MalformedError), _warned():
+            return linked(_parsed(read_trusted(base, folders, name), name))
     return None
 
 
@@ -68,98 +52,71 @@ def save(kernel: Compiled, signature: str, made: Made) -> None:
     name = _file_name(kernel, signature)
     if name is None:
         return
-    header = json.dumps({"symbol": made.symbol, "externals": made.externals}).encode()
-    payload = header + b"\n" + made.machine_code
-    content = FORMAT + hashlib.sha256(payload).digest() + payload
-    for folder in _folders():
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(folder / name, content)
-        except OSError:
-            continue
+    content = _packed(made, name)
+    try:
+        _parsed(content, name)
+    except MalformedError as error:  # LLVM makes something that the checks do not know
+        _warn(f"{kernel.name} cannot be kept: {error}")
         return
+    for base, folders in _folders():
+        with contextlib.suppress(OSError), _warned():
+            write_trusted(base, folders, name, content)
+            return
 
 
 def has_entries() -> bool:
     """Whether the cache holds kernels compiled by the installed versions for this processor."""
-    if _environment_digest() is None:
-        return False
-    for folder in _folders():
-        try:
-            if next(folder.iterdir(), None) is not None:
+    for base, folders in _folders():
+        with contextlib.suppress(OSError), _warned():
+            if any(name.endswith(".o") for name in names_trusted(base, folders)):
                 return True
-        except OSError:
-            continue
     return False
 
 
-def _read(path: Path) -> Made | None:
-    content = path.read_bytes()
-    start = len(FORMAT) + hashlib.sha256().digest_size
-    digest, payload = content[len(FORMAT) : start], content[start:]
-    if content[: len(FORMAT)] != FORMAT or hashlib.sha256(payload).digest() != digest:
-        return None
-    header, _, machine_code = payload.partition(b"\n")
-    fields = json.loads(header)
-    return Made(fields["symbol"], tuple(fields["externals"]), machine_code)
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+@contextlib.contextmanager
+def _warned() -> Iterator[None]:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
+        yield
+    except UntrustedError as error:
+        _warn(str(error))
         raise
 
 
-_engines: list[Any] = []  # own the linked machine code, so they are kept until the process ends
+@cache
+def _warn(text: str) -> None:
+    """Say once in a process what is not trusted: without the cache every process compiles for seconds."""
+    logger.warning("the kernel cache is not used: %s", text)
 
 
-def linked(made: Made) -> int | None:
-    """Link a kernel into the process and return the address of its entry, or None if a symbol is missing.
-
-    Freshly compiled kernels are linked here too. Numba's linker resolves duplicate function names to the first module,
-    which holds the kernel as optimized on its own. The version optimized together with its entry is faster, in one
-    case by 2.5 times.
-    """
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    # LLVM aborts the process on an unresolved symbol, so all are checked first. On Windows Numba also registers
-    # mathematical functions that the list of externals leaves out.
-    if RELEASE in made.externals and not any("lloc" in name for name in made.externals):
-        _define_stub(RELEASE)
-    if sys.platform == "win32" or not _are_defined(made.externals):
-        from heedful.ops.jit.numba_entry import bring_symbols
-
-        bring_symbols()
-    if not _are_defined(made.externals):
-        return None
-    machine = llvm.Target.from_default_triple().create_target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(made.machine_code))
-    engine.finalize_object()
-    _engines.append(engine)
-    return int(engine.get_function_address(made.symbol))
+def _packed(made: Made, name: str) -> bytes:
+    header = json.dumps({"file": name, "symbol": made.symbol, "externals": made.externals})
+    payload = header.encode() + b"\n" + made.machine_code
+    return FORMAT + hashlib.sha256(payload).digest() + payload
 
 
-def _define_stub(name: str) -> None:
-    """Define a symbol that is referenced but never called, so that linking needs no import of Numba."""
-    import llvmlite.binding as llvm
+def _parsed(content: bytes, name: str) -> Made:
+    """Read what `_packed` wrote; MalformedError for anything else."""
+    start = len(FORMAT) + hashlib.sha256().digest_size
+    digest, payload = content[len(FORMAT) : start], content[start:]
+    if content[: len(FORMAT)] != FORMAT or hashlib.sha256(payload).digest() != digest:
+        raise MalformedError("not the file of a kernel, or changed")
+    header, _, machine_code = payload.partition(b"\n")
+    try:
+        fields = json.loads(header) if len(header) <= LONGEST_HEADER else None
+    except (ValueError, RecursionError):
+        fields = None
+    match fields:
+        case {"file": str(file), "symbol": str(symbol), "externals": list(externals)} if (
+            file == name and all(isinstance(one, str) for one in externals)
+        ):
+            needed = check_object(machine_code, symbol).union(externals)
+            return Made(symbol, tuple(sorted(needed)), machine_code)
+    raise MalformedError("not the header of this kernel")
 
-    if llvm.address_of_symbol(name) is None:
-        stub = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
-        llvm.add_symbol(name, stub)
 
-
-def _are_defined(symbols: tuple[str, ...]) -> bool:
-    import llvmlite.binding as llvm
-
-    return all(llvm.address_of_symbol(name) is not None for name in symbols)
+def may_be_disabled() -> bool:
+    """Whether the environment or a file of settings may tell Numba to compile nothing."""
+    return bool(os.environ.get("NUMBA_DISABLE_JIT")) or Path(NUMBA_FILE).exists()
 
 
 NUMBA_SETTINGS = (
@@ -170,6 +127,13 @@ NUMBA_SETTINGS = (
     "NUMBA_LOOP_VECTORIZE",
     "NUMBA_SLP_VECTORIZE",
     "NUMBA_BOUNDSCHECK",
+    "NUMBA_DISABLE_INTEL_SVML",
+    "NUMBA_LLVM_REFPRUNE_PASS",
+    "NUMBA_LLVM_REFPRUNE_FLAGS",
+    "NUMBA_EXTEND_VARIABLE_LIFETIMES",
+    "NUMBA_DEBUGINFO",
+    "NUMBA_DEBUG_NRT",
+    "NUMBA_NRT_STATS",
 )
 """The variables that change the machine code that Numba makes, or the instructions it may use."""
 NUMBA_FILE = ".numba_config.yaml"
@@ -219,6 +183,7 @@ def _builder_digest() -> str:
     digest = hashlib.sha256()
     for name in (
         "numba_entry.py",
+        "deferred.py",
         "vectors.py",
         "vector_math.py",
         "tiles.py",
@@ -235,13 +200,16 @@ def _bases() -> tuple[Path, ...]:
     """Cache locations in order of preference: `__pycache__` beside this file, then the user's cache folder."""
     import platformdirs
 
-    return (
-        Path(__file__).parent / "__pycache__",
-        platformdirs.user_cache_path("heedful", appauthor=False),
-    )
+    beside = Path(__file__).parent / "__pycache__"
+    bases = [beside] if beside.is_dir() else []
+    # Without a home folder a relative path can come back, which would be looked up wherever a command is started.
+    with contextlib.suppress(RuntimeError, KeyError, OSError):
+        bases.append(platformdirs.user_cache_path("heedful", appauthor=False))
+    return tuple(base for base in bases if base.is_absolute())
 
 
-def _folders() -> Iterator[Path]:
+def _folders() -> Iterator[tuple[Path, tuple[str, str]]]:
+    """The places of kernels of this environment: a base, and the folders in it that have to be trusted."""
     environment = _environment_digest()
     if environment is not None:
-        yield from (base / FOLDER / environment for base in _bases())
+        yield from ((base, (FOLDER, environment)) for base in _bases())

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from heedful.ops.constant import assume_constant_result
-from heedful.ops.jit.cache import has_entries, linked, loaded, save
+from heedful.ops.jit.cache import has_entries, loaded, may_be_disabled, save
+from heedful.ops.jit.linking import linked
 from heedful.ops.jit.source import KEEPS_NAN, Compiled, Provided, signature_text
 from heedful.ops.jit.threads import hold_during_fork, share
 
@@ -52,7 +53,7 @@ def unavailable() -> str | None:
 
 
 def _find_reason() -> str | None:
-    if has_entries():
+    if not may_be_disabled() and has_entries():
         return None
     try:
         from heedful.ops.jit.numba_entry import disabled
@@ -256,7 +257,7 @@ def _reraise(kernel: Compiled, part: int, parts: int, arguments: tuple[Argument,
     from heedful.ops.jit.numba_entry import dispatcher
 
     given = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
-    dispatcher(kernel)(part, parts, *given)
+    dispatcher(kernel, is_called=True)(part, parts, *given)
     raise RuntimeError(
         f"part {part} of {parts} of the kernel {kernel.name} failed, but ran without error when repeated"
     )

@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from types import CellType, FunctionType
 from typing import Any
 
 import numba
 from llvmlite import ir
 from numba.core import types
+from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic as typed_intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-from heedful.ops.jit.cache import Made
+from heedful.ops.jit.deferred import DeferredCompiler
+from heedful.ops.jit.linking import Made
 from heedful.ops.jit.source import Compiled, Provided
 from heedful.ops.jit.tiles import PROVIDED as TILES
 from heedful.ops.jit.vector_math import PROVIDED as LANE_MATH
@@ -23,7 +29,7 @@ from heedful.ops.jit.vectors import PROVIDED as LANES
 intrinsic: Any = typed_intrinsic
 njit: Any = numba.njit
 WORD = ir.IntType(64)
-_dispatchers: dict[Compiled, Any] = {}
+_dispatchers: dict[tuple[Compiled, bool], Any] = {}
 
 
 def disabled() -> str | None:
@@ -40,7 +46,8 @@ def bring_symbols() -> None:
 
 def compiled(kernel: Compiled, signature: str) -> Made:
     """Compile a kernel for the argument types of a signature (see `signature_text`)."""
-    entry = _entry(dispatcher(kernel), tuple(_numba_type(word) for word in signature.split()))
+    with _no_collections():
+        entry = _entry(dispatcher(kernel), tuple(_numba_type(word) for word in signature.split()))
     library = entry._library
     module = library._final_module
     declared = [*module.functions, *module.global_variables]
@@ -53,28 +60,53 @@ def compiled(kernel: Compiled, signature: str) -> Made:
     )
 
 
-def dispatcher(function: Compiled) -> Any:
-    """Return the Numba dispatcher of a kernel or helper; helpers and intrinsics it calls are resolved too."""
-    if function not in _dispatchers:
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Pause the garbage collector: beside PyTorch's objects it takes an eighth of the time of compiling."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def dispatcher(function: Compiled, *, is_called: bool = False) -> Any:
+    """Return the Numba dispatcher of a kernel or helper; helpers and intrinsics it calls are resolved too.
+
+    It can be linked into an entry, or with `is_called` be called from Python.
+    """
+    key = function, is_called
+    if key not in _dispatchers:
         source = function.function
-        resolved = {name: _resolve(value) for name, value in function.uses().items()}
+        resolved = {name: _resolve(value, is_called) for name, value in function.uses().items()}
         cells = tuple(CellType(resolved[name]) for name in source.__code__.co_freevars)
         names = {**source.__globals__, **resolved}
         copy = FunctionType(source.__code__, names, source.__name__, source.__defaults__, cells)
-        _dispatchers[function] = njit(
+        made = njit(
             nogil=True,
             error_model="numpy",
             fastmath=set(function.fastmath),
             forceinline=function.is_inlined,
             _nrt=not function.no_refcount,
+            pipeline_class=Compiler if is_called else DeferredCompiler,
         )(copy)
-    return _dispatchers[function]
+        # Numba would compile a function again for each constant that an argument is.
+        made.get_call_template = partial(_template_without_literals, made.get_call_template)
+        _dispatchers[key] = made
+    return _dispatchers[key]
 
 
-def _resolve(value: object) -> object:
+def _template_without_literals(find: Any, arguments: Any, keywords: Any) -> Any:
+    """Find the call template for the types that arguments have as variables; helpers are called by position."""
+    return find(tuple(types.unliteral(one) for one in arguments), keywords)
+
+
+def _resolve(value: object, is_called: bool) -> object:
     """Replace a helper by its dispatcher and a placeholder by its intrinsic."""
     if isinstance(value, Compiled):
-        return dispatcher(value)
+        return dispatcher(value, is_called=is_called)
     return PROVIDED[value.name] if isinstance(value, Provided) else value
 
 

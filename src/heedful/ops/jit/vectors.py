@@ -13,8 +13,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as typed_intrinsic
-from numba.extending import models, overload, register_model
+from numba.extending import lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
 intrinsic: Any = typed_intrinsic
@@ -125,26 +126,32 @@ def _reduce_max(typing: Any, lanes: Any) -> Any:
     return lanes.dtype(lanes), build
 
 
-def _operation(name: str) -> Callable[..., Any]:
-    """Overload of a binary operator whose operands are vectors, or a vector and a scalar."""
+def _arithmetic(symbol: Callable[..., Any], name: str) -> None:
+    """Type and lower a binary operator whose operands are vectors, or a vector and a scalar.
 
-    @intrinsic
-    def operation(typing: Any, left: Any, right: Any) -> Any:
-        kind = left if isinstance(left, Lanes) else right
+    The metadata let Numba try this template before the dozens of its own, each of which would fail with an error.
+    """
 
-        def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            pairs = zip(given, signature.args, strict=True)
-            both = [_as_lanes(context, builder, value, one, kind) for value, one in pairs]
-            return getattr(builder, name)(*both, flags=("contract", "nsz"))
+    class Arithmetic(AbstractTemplate):
+        key = symbol
 
-        return kind(left, right), build
+        def generic(self, args: Any, kws: Any) -> Any:
+            for kind in args:
+                if isinstance(kind, Lanes):
+                    return signature(kind, *args)
+            return None
 
-    # Not annotated: Numba requires the signatures of an overload and its implementation to match.
-    return lambda left, right: (
-        (lambda left, right: operation(left, right))  # noqa: PLW0108 - Numba requires a Python function
-        if isinstance(left, Lanes) or isinstance(right, Lanes)
-        else None
-    )
+    def lower(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        pairs = zip(given, signature.args, strict=True)
+        both = [
+            _as_lanes(context, builder, value, one, signature.return_type) for value, one in pairs
+        ]
+        return getattr(builder, name)(*both, flags=("contract", "nsz"))
+
+    Arithmetic.metadata = {"target": "cpu"}
+    infer_global(symbol, types.Function(Arithmetic))
+    for kinds in ((Lanes, Lanes), (Lanes, types.Number), (types.Number, Lanes)):
+        lower_builtin(symbol, *kinds)(lower)
 
 
 for _symbol, _name in (
@@ -154,7 +161,7 @@ for _symbol, _name in (
     (operator.mul, "fmul"),
     (operator.truediv, "fdiv"),
 ):
-    overload(_symbol)(_operation(_name))
+    _arithmetic(_symbol, _name)
 
 PROVIDED = {
     "load": _load,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from heedful.ops.masks.base import Dense, Mask, as_mask
 from heedful.ops.masks.edges import Edges
-from heedful.ops.masks.positional import Causal, Window
+from heedful.ops.masks.grid import GridTiles, GridWindow
+from heedful.ops.masks.positional import Causal, Global, Window
 from heedful.ops.masks.sequences import LeftPadding, Padding, Ragged, Segments
 
 MASKS: dict[str, type[Mask]] = {
     "causal": Causal,
     "window": Window,
+    "global": Global,
     "padding": Padding,
     "left_padding": LeftPadding,
     "ragged": Ragged,
     "segments": Segments,
     "edges": Edges,
+    "grid_window": GridWindow,
+    "grid_tiles": GridTiles,
     "dense": Dense,
 }
 """Every mask by name; `&`, `|` and `~` combine them."""
@@ -24,6 +28,9 @@ __all__ = [
     "Causal",
     "Dense",
     "Edges",
+    "Global",
+    "GridTiles",
+    "GridWindow",
     "LeftPadding",
     "Mask",
     "Padding",

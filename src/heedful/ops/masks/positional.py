@@ -1,4 +1,4 @@
-"""Masks that depend only on the positions of query and key: `Causal` and `Window`."""
+"""Masks that depend only on the positions of query and key: `Causal`, `Window` and `Global`."""
 
 from __future__ import annotations
 
@@ -130,3 +130,30 @@ class Window(Mask):
     @property
     def follows_distance(self) -> bool:
         return True
+
+
+@dataclass(frozen=True)
+class Global(Mask):
+    """The first `count` positions attend to all keys and are attended to by all queries.
+
+    Combined with a window by `|` it lets what is far apart meet in two layers (Longformer, Beltagy et al. 2020).
+
+    With `keys` as many positions are attended to by all instead.
+
+    Raises:
+        OptionError: `count` or `keys` is not a whole number of at least 0.
+
+    >>> (Window(0, 0) | Global(1)).dense(4, 4).int().tolist()
+    [[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]]
+    """
+
+    count: int
+    keys: int | None = None
+    is_static: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        validate_sides("Global", self.count, self.keys)
+
+    def at(self, cells: Cells) -> Tensor:
+        keys = self.count if self.keys is None else self.keys
+        return (cells.query_index() < self.count) | (cells.key_index() < keys)

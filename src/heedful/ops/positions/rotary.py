@@ -48,6 +48,16 @@ class Rotary:
         if self.layout not in LAYOUTS:
             raise unknown_choice("layout", self.layout, LAYOUTS)
 
+    def angles(self, position: Tensor) -> Tensor:
+        """Angles of the pairs at positions: (…) -> (…, features / 2), in float64."""
+        return position[..., None] * frequencies(self.features, self.base, position.device)
+
+    @property
+    def description(self) -> str:
+        """What is rotated and how; prepared keys of one description may meet the same queries."""
+        halves = " by halves" if self.layout == "half" else ""
+        return f"rotated in {self.features} features with base {self.base}{halves}"
+
     def rotate(self, values: Tensor, start: int | Tensor = 0) -> Tensor:
         """Rotate values (*batch, length, features) or (*batch, heads, length, features).
 
@@ -85,7 +95,7 @@ class Rotary:
             position = torch.arange(
                 start, start + length, dtype=torch.float64, device=values.device
             )
-        angle = position[..., None] * frequencies(self.features, self.base, values.device)
+        angle = self.angles(position)
         return angle.cos().to(values.dtype), angle.sin().to(values.dtype)
 
 

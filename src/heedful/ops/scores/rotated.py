@@ -52,9 +52,7 @@ class Rotated(Score):
 
     @property
     def key_kind(self) -> str:
-        rotary = self.rotary
-        halves = " by halves" if rotary.layout == "half" else ""
-        return f"{self.inner.key_kind} rotated in {rotary.features} features with base {rotary.base}{halves}"
+        return f"{self.inner.key_kind} {self.rotary.description}"
 
     def tensors(self) -> tuple[Tensor, ...]:
         starts = (self.query_start, self.key_start)

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field
 
 from heedful.data.dataset import Dataset
 from heedful.data.decoding import UTF8, canonical_name
+from heedful.data.opening import MAX_LINE
 from heedful.data.words import check_characters
-from heedful.errors import DataError, OptionError, nearest
+from heedful.errors import DataError, OptionError, listed, nearest, shown
 from heedful.models.config import Section
 
 BUILTIN: Final = "builtin:"
@@ -30,6 +31,12 @@ class TextFiles(Section):
         UTF8,
         description="Encoding of the files, such as utf-16, cp1252 (Windows), gb18030 or shift_jis. What is written is "
         "always UTF-8.",
+    )
+    max_line: int = Field(
+        MAX_LINE,
+        ge=1,
+        le=2**30,
+        description="Maximum bytes of a line of a file of text; a longer one is an error.",
     )
 
 
@@ -67,6 +74,8 @@ class Stream(abc.ABC):
 
     unit: str
     """Plural noun for inputs: lines, sentences, texts."""
+    skipped: Sequence[str] = ()
+    """What is wrong with each input that was left out, complete when all items are read."""
     cells_in_json: bool = False
     """Whether JSON output holds the added columns, as tables do, rather than the prediction's JSON values."""
 
@@ -84,6 +93,10 @@ class Stream(abc.ABC):
     def is_example(self, item: Any) -> bool:
         """Return whether an item is predicted; others, such as comments, are written unchanged."""
         return True
+
+    def location(self, item: Any, number: int) -> str:
+        """Return where an item, the `number`-th of `items`, is from: its file and line as far as they are known."""
+        return f"input {number}"
 
     def header(self) -> str:
         """Return the output header; available after the first item is read."""
@@ -112,6 +125,10 @@ class Reader(abc.ABC):
 
     reads_lines: ClassVar[bool] = True
     """Whether `stream` consumes `InputFile.lines` instead of opening `InputFile.path` itself."""
+    reads_folders: ClassVar[bool] = False
+    """Whether `stream` also takes a folder."""
+    skips_inputs: ClassVar[bool] = False
+    """Whether `stream` leaves inputs out that cannot be read, with the setting data.skip_bad."""
     reads_text: ClassVar[bool] = False
     """Whether `stream` also reads plain text, and therefore supports `OutputFormat.text`."""
     train_hint: ClassVar[str]
@@ -263,12 +280,13 @@ def text_of_row(row: Mapping[str, Any], column: str, name: str) -> str:
     """
     if column not in row:
         near = nearest(column, list(row))
-        hint = f"; did you mean {near!r}?" if near else "."
-        listed = ", ".join(map(str, row))
-        raise DataError(f"{name}: there is no column {column!r}{hint} The columns are: {listed}.")
+        hint = f"; did you mean {shown(near)}?" if near else "."
+        raise DataError(
+            f"{name}: there is no column {shown(column)}{hint} The columns are: {listed(row)}."
+        )
     value = row[column]
     if not isinstance(value, str):
-        raise DataError(f"{name}: column {column!r} is {value!r:.40}; expected a string.")
+        raise DataError(f"{name}: column {shown(column)} is {value!r:.40}; expected a string.")
     check_characters(value, lambda message: DataError(f"{name}: {message}"))
     return value
 

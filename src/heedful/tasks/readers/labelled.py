@@ -16,7 +16,7 @@ from heedful.data.label_recognition import is_text, is_text_file, peek_block
 from heedful.data.label_text import PlainText, TokenRule
 from heedful.data.labelled import Labelled, LabelledFile, check_same_layout, read_labelled
 from heedful.data.words import words
-from heedful.errors import DataError
+from heedful.errors import DataError, listed, shown
 from heedful.models.config import OneOf
 from heedful.tasks.readers.base import (
     InputFile,
@@ -57,13 +57,15 @@ class LabelledData(TextFiles):
 
     def file(self) -> LabelledFile:
         """Return the format options of the files."""
-        return LabelledFile(self.format, self.column, self.tokens, self.encoding)
+        return LabelledFile(
+            self.format, self.column, self.tokens, self.encoding, max_line=self.max_line
+        )
 
     def file_to_predict(self, layout: Mapping[str, Any] | None) -> LabelledFile:
         """Return the format options of files to predict, given the layout of the training files."""
-        learned = Layout(**layout) if layout else self._guessed_layout()
+        learned = Layout.of(layout) if layout else self._guessed_layout()
         column = learned.labels if learned is not None and self._numbered(learned) else self.column
-        return LabelledFile(self.format, column, self.tokens, self.encoding, learned)
+        return LabelledFile(self.format, column, self.tokens, self.encoding, learned, self.max_line)
 
     @staticmethod
     def _numbered(learned: Layout) -> bool:
@@ -107,7 +109,7 @@ class LabelledReader(Reader):
 
     def check_layout(self, data: Dataset, learned: Mapping[str, Any]) -> None:
         if learned and isinstance(data, Labelled) and data.layout is not None:
-            check_same_layout(data.name, data.layout, "the training data", Layout(**learned))
+            check_same_layout(data.name, data.layout, "the training data", Layout.of(learned))
 
     def read_files(self, paths: Sequence[str], data: LabelledData, part: Part) -> Labelled:
         return read_labelled(paths, data.file())
@@ -119,13 +121,13 @@ class LabelledReader(Reader):
             missing = [each for each in (token_key, label_key) if each not in row]
             if missing:
                 raise DataError(
-                    f"example {number} of {name} has no {missing[0]!r}; its keys are {list(row)}."
+                    f"example {number} of {name} has no {shown(missing[0])}; its keys are {listed(row)}."
                 )
             tokens, labels = tuple(map(str, row[token_key])), tuple(map(str, row[label_key]))
             if len(tokens) != len(labels) or not tokens:
                 raise DataError(
-                    f"example {number} of {name} has {len(tokens)} {token_key!r} and {len(labels)} {label_key!r}; "
-                    "expected equal numbers of at least 1."
+                    f"example {number} of {name} has {len(tokens)} {shown(token_key)} and {len(labels)} "
+                    f"{shown(label_key)}; expected equal numbers of at least 1."
                 )
             sentences.append(Sentence(tokens, labels))
         return Labelled(sentences, name)
@@ -133,10 +135,12 @@ class LabelledReader(Reader):
     def input_of_row(self, row: Mapping[str, Any], data: LabelledData, name: str) -> Sequence[str]:
         key = data.tokens or "tokens"
         if key not in row:
-            raise DataError(f"{name} has no {key!r}; its keys are {list(row)}.")
+            raise DataError(f"{name} has no {shown(key)}; its keys are {listed(row)}.")
         tokens = _as_tokens(row[key])
         if tokens is None:
-            raise DataError(f"{name}: {key!r} is {row[key]!r:.40}; expected a list of strings.")
+            raise DataError(
+                f"{name}: {shown(key)} is {row[key]!r:.40}; expected a list of strings."
+            )
         return tokens
 
     def check_input(self, given: Any, name: str) -> Sequence[str]:
@@ -201,6 +205,9 @@ class _Sentences(Stream):
 
     def input(self, item: Sentence) -> Sequence[str]:
         return item.tokens
+
+    def location(self, item: Sentence, number: int) -> str:
+        return item.error(0, "").where or super().location(item, number)
 
     def is_example(self, item: Sentence) -> bool:
         return bool(item.tokens)

@@ -14,7 +14,7 @@ from heedful.data.files import Pairs, iterate_lines, read_pairs, read_table
 from heedful.data.json_lines import parse_object
 from heedful.data.tables import TABLES, JsonLinesTable, TsvTable, extension
 from heedful.data.words import check_characters
-from heedful.errors import DataError, OptionError
+from heedful.errors import DataError, OptionError, listed, shown
 from heedful.tasks.readers.base import (
     BUILTIN,
     InputFile,
@@ -68,7 +68,7 @@ class PairReader(Reader):
                 "line-aligned text files; join the tables into one"
             )
         if len(paths) == 2:
-            return read_pairs(paths[0], paths[1], data.encoding)
+            return read_pairs(paths[0], paths[1], data.encoding, max_line=data.max_line)
         if len(paths) != 1:
             raise OptionError(
                 f"{option}: expected two line-aligned files, one table or {BUILTIN}NAME; got {len(paths)} names"
@@ -84,7 +84,7 @@ class PairReader(Reader):
                 f"{option} {path}: give the source and target column of the table with --columns A,B; "
                 f"{_first_row(Path(path), data.encoding)}"
             )
-        return read_table(path, (columns[0], columns[1]), data.encoding)
+        return read_table(path, (columns[0], columns[1]), data.encoding, max_line=data.max_line)
 
     def from_rows(self, rows: Rows, data: PairData, name: str) -> Pairs:
         keys = data.columns or _KEYS
@@ -92,7 +92,8 @@ class PairReader(Reader):
             for key in keys:
                 if not isinstance(row.get(key), str) or not row[key].strip():
                     raise DataError(
-                        f"example {number} of {name}: {key!r} is {row.get(key)!r}; expected a non-empty string."
+                        f"example {number} of {name}: {shown(key)} is {shown(row.get(key))}; expected a non-empty "
+                        "string."
                     )
                 check_characters(row[key], partial(DataError, path=f"example {number} of {name}"))
         source, target = ([row[key] for row in rows] for key in keys)
@@ -120,6 +121,9 @@ class _Lines(Stream):
     def input(self, item: str) -> str:
         return item
 
+    def location(self, item: str, number: int) -> str:
+        return f"{self.source.path}, line {number}"
+
     def format(
         self, item: str, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
@@ -138,8 +142,7 @@ def _first_row(path: Path, encoding: str) -> str:
     names = list(_column_names(path, line))
     if not names:
         return "its first line has no columns"
-    shown = ", ".join(name[:40] for name in names)
-    return f"its columns are: {shown} (without a header use numbers: --columns 1,2)"
+    return f"its columns are: {listed(names)} (without a header use numbers: --columns 1,2)"
 
 
 def _column_names(path: Path, line: str) -> Iterable[str]:

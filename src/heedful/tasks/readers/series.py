@@ -11,10 +11,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from heedful.data.label_diagnosis import diagnose_labels
+from heedful.data.opening import check_file
 from heedful.data.series.series import Series, SeriesSet, Values, as_values
 from heedful.data.series.tables import SeriesColumns, has_column, read_series, series_of_rows
 from heedful.data.series.windows import Windows, sliding_windows, split_by_time
-from heedful.errors import DataError
+from heedful.errors import DataError, listed, shown
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -84,6 +85,7 @@ class SeriesData(TextFiles):
             each_step=each_step,
             has_numbers=has_numbers,
             encoding=self.encoding,
+            max_line=self.max_line,
         )
 
 
@@ -146,7 +148,7 @@ class SeriesReader(Reader):
 
     def input_of_row(self, row: Mapping[str, Any], data: Any, name: str) -> Values:
         if "values" not in row:
-            raise DataError(f"{name} has no 'values'; its keys are {list(row)}.")
+            raise DataError(f"{name} has no 'values'; its keys are {listed(row)}.")
         wrong = DataError(
             f"{name}: 'values' is {row['values']!r:.40}; expected a list of numbers, or of rows of them."
         )
@@ -170,7 +172,7 @@ class SeriesReader(Reader):
         if name:
             found = [each for each in found if each.name == name]
             if not found:
-                raise DataError(f"the file holds no series of the name {name!r}.", path=text)
+                raise DataError(f"the file holds no series of the name {shown(name)}.", path=text)
         if len(found) > 1:
             raise DataError(
                 f"the file holds {len(found)} series; name one of them, such as {text}:{found[0].name}.",
@@ -185,6 +187,7 @@ class SeriesReader(Reader):
         return {"steps": len(as_values(example))}
 
     def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
+        check_file(source.path)
         return _SeriesStream(source.path, self.columns(data), output)
 
 
@@ -244,6 +247,9 @@ class _SeriesStream(Stream):
 
     def input(self, item: Series) -> Values:
         return item.values
+
+    def location(self, item: Series, number: int) -> str:
+        return item.error("").where or super().location(item, number)
 
     def header(self) -> str:
         return "\t".join(["series", *self.output.columns]) + "\n"

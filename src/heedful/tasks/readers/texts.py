@@ -21,7 +21,7 @@ from heedful.data.texts import (
     split_validation,
     texts_of_rows,
 )
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -129,8 +129,8 @@ class _Table(Stream):
                 self.table = PlainLines(self.columns.separator)
             elif first and not self._may_be_header(first[0]):
                 raise DataError(
-                    f"there is no column {self.columns.text!r} in {first[0][:40]!r}; give a table like the training "
-                    "data, or --text for plain text, one text per line.",
+                    f"there is no column {shown(self.columns.text)} in {shown(first[0][:40])}; give a table like the "
+                    "training data, or --text for plain text, one text per line.",
                     path=self.source.path,
                     line=1,
                 )
@@ -151,6 +151,9 @@ class _Table(Stream):
 
     def is_example(self, item: Text) -> bool:
         return bool(item.text) or not isinstance(self.table, PlainLines)
+
+    def location(self, item: Text, number: int) -> str:
+        return item.error("").where or super().location(item, number)
 
     def header(self) -> str:
         head = self.table.header(self.output.columns)

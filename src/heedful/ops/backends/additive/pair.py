@@ -413,13 +413,23 @@ def one_gradient(at, block, count, sums, g, q, slope):
 def direct_gradient(query, q_at, key, k_at, hidden, g, q_sum, k_sum, sums):
     """Direct path: gradients of one pair for tanh from a + b, for features of any magnitude."""
     _, row_sums, _, key_sums, vector_sums = sums
-    for h in range(hidden):
+    whole = hidden // LANES * LANES
+    for h in range(0, whole, LANES):
+        x = load(query, q_at + h) + load(key, k_at + h)
+        r = ONE / (exp_or_zero(x + x) + ONE)
+        p = r * g
+        s = (p - p * r) * (TWO * TWO)
+        row, own = q_sum + h, k_sum + h // LANES * BLOCK
+        store(row_sums, row, load(row_sums, row) + s)
+        store(key_sums, own, load(key_sums, own) + s)
+        store(vector_sums, h, load(vector_sums, h) + (g - p * TWO))
+    for h in range(whole, hidden):
         x = query[q_at + h] + key[k_at + h]
         r = ONE / (ONE + math.exp(x + x))
         p = g * r
         s = TWO * TWO * (p - p * r)
         row_sums[q_sum + h] += s
-        key_sums[k_sum + h // LANES * BLOCK + h % LANES] += s
+        key_sums[k_sum + whole // LANES * BLOCK + h - whole] += s
         vector_sums[h] += g - TWO * p
 
 

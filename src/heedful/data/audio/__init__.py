@@ -1,0 +1,1 @@
+"""Recordings: reading files, log-mel filter banks, perturbations, and datasets of them."""

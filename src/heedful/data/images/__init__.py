@@ -1,0 +1,1 @@
+"""Images and videos: decoding, sizes, folders, tables and IDX files."""

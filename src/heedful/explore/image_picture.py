@@ -1,0 +1,135 @@
+"""Heat over images: the weights of every head and layer, drawn on the image that they belong to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from heedful.errors import OptionError
+from heedful.explore.cells import ImageView, cell_maps
+from heedful.explore.fonts import font_families
+from heedful.explore.picture import SVG_FAMILIES
+from heedful.explore.schema import AttentionRecord
+from heedful.explore.select import kind_name
+from heedful.explore.tokens import truncate_text
+from heedful.ops.grid import Grid
+
+_SIDE: Final = 1.5  # inches of an image
+_MARGIN: Final = 0.3
+
+
+class _Panel(NamedTuple):
+    title: str
+    heat: NDArray[np.float32]
+    """(frames, rows, columns)."""
+
+
+def panels(records: Sequence[AttentionRecord], grid: Grid) -> list[list[_Panel]]:
+    """Return a row of panels for each record: the mean over heads, then each head."""
+    shape = (grid.frames, grid.rows, grid.columns)
+    rows = []
+    for record in records:
+        maps = cell_maps(record, grid.prefix, shape)
+        what = kind_name(record.kind).partition(":")[0]
+        layers = sum(other.kind == record.kind for other in records)
+        title = f"{what}, layer {record.layer + 1}" if layers > 1 else what
+        heads = [_Panel(f"head {number}", heat) for number, heat in enumerate(maps, start=1)]
+        rows.append([_Panel(title, maps.mean(axis=0)), *(heads if len(heads) > 1 else [])])
+    return rows
+
+
+class _Layout:
+    """Places images on a figure, a grid of rows and columns."""
+
+    def __init__(self, view: ImageView, rows: int, columns: int, families: Sequence[str]) -> None:
+        frames, height, width, _ = view.pixels.shape
+        self.families = list(families)
+        self.across = _SIDE * frames * width / height
+        self.width = max(5.0, columns * (self.across + _MARGIN) + _MARGIN)
+        self.height = rows * (_SIDE + 2 * _MARGIN) + 3 * _MARGIN
+        self.figure = Figure(figsize=(self.width, self.height), facecolor="white")
+        self.image = np.concatenate(list(view.pixels), axis=1)
+
+    def title(self, text: str) -> None:
+        """Write the title of the figure."""
+        place = _MARGIN / self.width, 1 - 1.2 * _MARGIN / self.height
+        shown = truncate_text(text, int(self.width / 0.11))
+        self.figure.text(*place, shown, fontsize=12, family=self.families, parse_math=False)
+
+    def show(self, row: int, column: int, title: str) -> Axes:
+        """Draw the image at a place and return its axes."""
+        top = 3 * _MARGIN + row * (_SIDE + 2 * _MARGIN)
+        left = _MARGIN + column * (self.across + _MARGIN)
+        size = self.across / self.width, _SIDE / self.height
+        axes = self.figure.add_axes((left / self.width, 1 - (top + _SIDE) / self.height, *size))
+        axes.set_axis_off()
+        axes.set_title(title, fontsize=8, family=self.families, loc="left", pad=3)
+        is_grey = self.image.shape[-1] == 1
+        axes.imshow(
+            np.repeat(self.image, 3, axis=-1) if is_grey else self.image, interpolation="nearest"
+        )
+        return axes
+
+
+def draw_image_figure(
+    records: Sequence[AttentionRecord], view: ImageView, title: str, families: Sequence[str]
+) -> Figure:
+    """Return a figure: the image, then a row for each record with the mean of its heads and each head on the image.
+
+    Each map has a scale of its own, from 0 to its greatest weight. Frames of a video stand side by side.
+
+    Raises: OptionError if there are no records.
+    """
+    if not records:
+        raise OptionError("there are no attention records to draw; record a model first.")
+    rows = panels(records, view.grid)
+    layout = _Layout(view, len(rows) + 1, max(map(len, rows)), families)
+    layout.title(title)
+    layout.show(0, 0, "as the model reads it")
+    for number, row in enumerate(rows, start=1):
+        for column, panel in enumerate(row):
+            axes = layout.show(number, column, f"{panel.title}, up to {panel.heat.max():.2g}")
+            _show_heat(axes, np.concatenate(list(panel.heat), axis=1), layout.image.shape)
+    return layout.figure
+
+
+def _show_heat(axes: Axes, heat: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    """Colour each cell by its weight, the more opaque the greater, so that little weight leaves the image visible."""
+    share = heat / max(float(heat.max()), 1e-12)
+    axes.imshow(
+        share,
+        cmap="inferno",
+        vmin=0.0,
+        vmax=1.0,
+        alpha=0.25 + 0.55 * share,
+        interpolation="nearest",
+        extent=(-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5),
+    )
+
+
+def save_image_figure(
+    records: Sequence[AttentionRecord], view: ImageView, path: Path, title: str
+) -> None:
+    """Draw an image with its heat maps to a .png or .svg file.
+
+    Raises: OptionError if there are no records.
+    """
+    if path.suffix.lower() == ".svg":
+        figure = draw_image_figure(records, view, title, SVG_FAMILIES)
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "heedful"}):
+            FigureCanvasSVG(figure).print_svg(str(path), metadata={"Date": None, "Title": title})
+    else:
+        figure = draw_image_figure(records, view, title, font_families([title, "…"]))
+        # Limits a figure of many layers to 12,000 pixels, which viewers can open.
+        figure.set_dpi(min(150, math.floor(12000 / max(figure.get_size_inches()))))
+        FigureCanvasAgg(figure).print_png(str(path))

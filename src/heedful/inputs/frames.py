@@ -1,0 +1,292 @@
+"""Recordings as an input: log-mel frames, normalized, perturbed in training, and sub-sampled by convolutions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from heedful.data.audio.augment import (
+    DECIBEL,
+    SpecMasks,
+    add_noise,
+    crop,
+    draw_masks,
+    stretch,
+    stretched_length,
+    tilt,
+    warp,
+)
+from heedful.data.audio.cache import Features
+from heedful.data.audio.clips import Clip
+from heedful.data.audio.fbank import fbank
+from heedful.data.audio.normalize import band_statistics, normalize, normalize_sliding
+from heedful.data.audio.spectrogram import Spectrogram
+from heedful.data.standardize import Standardizer
+from heedful.errors import count
+from heedful.inputs.base import EmbeddedInput
+from heedful.inputs.frames_config import (
+    FRAMES,
+    AugmentConfig,
+    FeaturesConfig,
+    FrameInputsConfig,
+)
+from heedful.nn.dropout import Dropout
+from heedful.nn.linear import Linear
+
+
+class FramesBatch(NamedTuple):
+    """Recordings as log-mel frames, right-padded with zeros."""
+
+    values: Tensor
+    """(batch, frames, bands), normalized."""
+    lengths: Tensor
+    """(batch,), long: frames of each."""
+
+
+class EncodedFrames(NamedTuple):
+    """One recording as the model reads it, before normalization."""
+
+    values: Features
+    """(frames, bands), log power."""
+    masks: SpecMasks = SpecMasks()
+    """What is hidden, after normalization."""
+    first: int = 0
+    """Frames that trimming cut off at the beginning."""
+
+
+class FrameFeatures(nn.Module):
+    """Convolutions with ReLU over frames: a `FramesBatch` -> (batch, positions, width).
+
+    `lengths` maps numbers of frames to numbers of positions: ⌈frames / stride⌉ for each convolution. Positions do not
+    depend on padding.
+
+    >>> features = FrameFeatures(FrameInputsConfig(width=8), bands=40)
+    >>> batch = FramesBatch(torch.ones(2, 5, 40), torch.tensor([5, 2]))
+    >>> features(batch).shape, features.lengths(batch.lengths).tolist()
+    (torch.Size([2, 3, 8]), [3, 1])
+    """
+
+    def __init__(self, config: FrameInputsConfig, bands: int):
+        super().__init__()
+        self.width, self.strides = config.width, config.strides
+        widths = (bands, *[config.width] * len(config.kernels))
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(width, config.width, kernel, stride, padding=kernel // 2)
+            for width, kernel, stride in zip(widths, config.kernels, config.strides, strict=False)
+        )
+        self.map = None if config.kernels else Linear(bands, config.width)
+        self.dropout = Dropout(config.dropout)
+
+    def lengths(self, frames: Tensor) -> Tensor:
+        """Return the number of positions of that many frames, (batch,)."""
+        for stride in self.strides:
+            frames = (frames + stride - 1) // stride
+        return frames
+
+    def forward(self, batch: FramesBatch) -> Tensor:
+        values, lengths = batch.values, batch.lengths
+        if self.map is not None:
+            mapped: Tensor = self.dropout(self.map(values))
+            return mapped
+        values = values.transpose(1, 2)
+        for convolution, stride in zip(self.convolutions, self.strides, strict=True):
+            places = torch.arange(values.shape[2], device=values.device)
+            values = values.masked_fill(places >= lengths[:, None, None], 0.0)
+            values = convolution(values).relu()
+            lengths = (lengths + stride - 1) // stride
+        output: Tensor = self.dropout(values.transpose(1, 2))
+        return output
+
+
+@dataclass(frozen=True, eq=False)
+class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
+    """Recordings as log-mel frames.
+
+    Reads the sections features (`FeaturesConfig`), augment (`AugmentConfig`) and inputs (`FrameInputsConfig`).
+
+    >>> from heedful.data.audio.fbank import Framing
+    >>> frames = FramesInput(FeaturesConfig(), AugmentConfig(), FrameInputsConfig())
+    >>> clip = Clip.of(np.random.default_rng(0).normal(size=8000), 8000, Framing(rate=8000))
+    >>> [encoded] = frames.encode([clip])
+    >>> frames.length(encoded), frames.collate([encoded]).values.shape, frames.positions(clip)[:2]
+    (98, torch.Size([1, 98, 40]), ['0.01', '0.03'])
+    """
+
+    features: FeaturesConfig
+    augment: AugmentConfig
+    options: FrameInputsConfig
+    standardizer: Standardizer | None = None
+    """Of the training frames, a band each, with the normalization "global"."""
+
+    @classmethod
+    def learn(cls, config: Any, examples: Sequence[Clip]) -> Self:
+        inputs = cls(config.features, config.augment, config.inputs)
+        if config.features.normalize != "global":
+            return inputs
+        return replace(
+            inputs, standardizer=band_statistics([each.values for each in inputs.encode(examples)])
+        )
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        inputs = cls(config.features, config.augment, config.inputs)
+        if config.features.normalize != "global":
+            return inputs
+        return replace(inputs, standardizer=Standardizer.load(folder / FRAMES)[0])
+
+    def save(self, folder: Path) -> None:
+        if self.standardizer is not None:
+            self.standardizer.save(folder / FRAMES)
+
+    def data_notices(self, examples: Sequence[Clip]) -> list[str]:
+        """Say which recordings are resampled."""
+        others = Counter(clip.rate for clip in examples if clip.rate != clip.framing.rate)
+        return [
+            f"{count(number, 'recording')} of {rate:,} Hz: resampled to {examples[0].framing.rate:,} Hz (--rate)"
+            for rate, number in sorted(others.items())
+        ]
+
+    def encode(self, examples: Sequence[Clip]) -> list[EncodedFrames]:
+        """Compute the features, or take those that the clips' cache holds.
+
+        Raises: BadRecordingError for a recording that is damaged or gone.
+        """
+        return [self._trimmed(values) for values in self._features(examples)]
+
+    def _features(self, examples: Sequence[Clip]) -> list[Features]:
+        options = self.features.options()
+        cache = examples[0].cache if examples else None
+        if cache is None:
+            return [features_of(clip, options) for clip in examples]
+        keys = [f"{clip.fingerprint} {options}" for clip in examples]
+        by_key = dict(zip(keys, examples, strict=True))
+
+        def compute(missing: Sequence[str]) -> Iterator[Features]:
+            return (features_of(by_key[key], options) for key in missing)
+
+        return cache.get(keys, compute)
+
+    def _trimmed(self, values: Features) -> EncodedFrames:
+        if not self.features.trim or not len(values):
+            return EncodedFrames(values)
+        level = np.logaddexp.reduce(values, axis=1)
+        loud = np.flatnonzero(level >= level.max() - self.features.trim * DECIBEL)
+        first, last = int(loud[0]), int(loud[-1])
+        return EncodedFrames(values[first : last + 1], first=first)
+
+    def length(self, encoded: EncodedFrames) -> int:
+        return len(encoded.values)
+
+    def positions_left(self, encoded: EncodedFrames, *, training: bool) -> int:
+        frames = len(encoded.values)
+        if training:
+            frames = stretched_length(frames, self.augment.tempo[1])
+        for stride in self.options.strides:
+            frames = (frames + stride - 1) // stride
+        return frames
+
+    def augmentation(self) -> Callable[[EncodedFrames, np.random.Generator], EncodedFrames]:
+        return self._augmented
+
+    def _augmented(self, encoded: EncodedFrames, rng: np.random.Generator) -> EncodedFrames:
+        """Return a random variant of a training example."""
+        options, values = self.augment, np.asarray(encoded.values)
+        if options.crop:
+            values = crop(values, *rng.uniform(0, options.crop, 2))
+        if options.tempo != (1.0, 1.0):
+            values = stretch(values, rng.uniform(*options.tempo))
+        if options.warp:
+            values = warp(values, 1 + rng.uniform(-options.warp, options.warp))
+        if options.tilt:
+            values = tilt(values, rng.uniform(-options.tilt, options.tilt))
+        if options.noise and rng.random() < options.noise:
+            values = add_noise(values, rng.uniform(*options.noise_ratio), rng)
+        if options.level:
+            values = values + np.float32(rng.uniform(-options.level, options.level) * DECIBEL)
+        frames, bands = values.shape
+        longest = int(options.time_share * frames)
+        masks = SpecMasks(
+            draw_masks(rng, frames, options.time_masks, longest),
+            draw_masks(rng, bands, options.band_masks, options.band_width),
+        )
+        return EncodedFrames(values, masks, encoded.first)
+
+    def collate(self, encoded: Sequence[EncodedFrames]) -> FramesBatch:
+        lengths = torch.tensor([len(each.values) for each in encoded])
+        values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].values.shape[1])
+        for row, each in zip(values, encoded, strict=True):
+            row[: len(each.values)] = torch.from_numpy(self._normalized(each.values))
+            for first, number in each.masks.frames:
+                row[first : first + number] = 0
+            for first, number in each.masks.bands:
+                row[:, first : first + number] = 0
+        return FramesBatch(values, lengths)
+
+    def _normalized(self, values: Features) -> Features:
+        kind, variance = self.features.normalize, self.features.variance
+        if kind == "none":
+            return np.array(values)
+        if kind == "utterance":
+            return normalize(values, variance=variance)
+        if kind == "sliding":
+            return normalize_sliding(values, self.features.sliding, variance=variance)
+        assert self.standardizer is not None
+        scale = self.standardizer.scale if variance else 1.0
+        found: Features = ((values - self.standardizer.mean) / scale).astype(np.float32)
+        return found
+
+    def embedding(self) -> FrameFeatures:
+        return FrameFeatures(self.options, self.features.bands)
+
+    def sizes(self) -> dict[str, int]:
+        return {"mel bands": self.features.bands}
+
+    def positions(self, example: Clip) -> list[str]:
+        """Return the seconds of the middle of each position."""
+        [encoded] = self.encode([example])
+        frames = range(encoded.first, encoded.first + len(encoded.values), self.stride)
+        return [f"{example.framing.centre(frame):.2f}" for frame in frames]
+
+    @property
+    def stride(self) -> int:
+        """Frames of a position."""
+        return math.prod(self.options.strides)
+
+    @property
+    def can_hide(self) -> bool:
+        return True
+
+    def hide(self, encoded: EncodedFrames, positions: Sequence[int]) -> EncodedFrames:
+        hidden = tuple((position * self.stride, self.stride) for position in positions)
+        masks = encoded.masks._replace(frames=(*encoded.masks.frames, *hidden))
+        return encoded._replace(masks=masks)
+
+    def spectrogram(self, example: Clip) -> Spectrogram:
+        [values], [encoded] = self._features([example]), self.encode([example])
+        framing, features = example.framing, self.features
+        high = features.high if features.high > 0 else framing.rate / 2 + features.high
+        frames = [framing.centre(frame) for frame in range(len(values))]
+        first = encoded.first + (self.stride - 1) / 2
+        positions = [
+            framing.centre(first + frame) for frame in range(0, len(encoded.values), self.stride)
+        ]
+        return Spectrogram(
+            example.read(), framing.rate, values, frames, positions, features.low, high
+        )
+
+    def title(self, example: Clip) -> str:
+        return f"{example.name}, {example.seconds:.2f} s"
+
+
+def features_of(clip: Clip, options: Any) -> Features:
+    """Return the log-mel features of a clip, (frames, bands)."""
+    values: Features = fbank(torch.from_numpy(clip.read()), clip.framing, options).numpy()
+    return values

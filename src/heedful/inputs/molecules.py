@@ -1,0 +1,81 @@
+"""Molecules as an input: atoms are the positions, bonds the edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from heedful.data.molecules.features import ATOM_FEATURES, BOND_FEATURES
+from heedful.data.molecules.molecule import Molecule, atom_names
+from heedful.inputs.base import EmbeddedInput
+from heedful.models.encoders.atoms import AtomBatch, AtomFeatures, AtomsConfig
+
+
+@dataclass(frozen=True)
+class Molecules(EmbeddedInput[str, Molecule]):
+    """SMILES as graphs of atoms. Nothing is learned from the training data: the categories are fixed.
+
+    Reads the section inputs (`AtomsConfig`).
+
+    >>> molecules = Molecules(AtomsConfig())
+    >>> batch = molecules.collate(molecules.encode(["OCC", "C"]))
+    >>> batch.atoms.shape, batch.lengths.tolist(), batch.bonds.tolist()
+    (torch.Size([2, 3, 9]), [3, 1], [[0, 1, 1, 2], [1, 0, 2, 1]])
+    """
+
+    options: AtomsConfig
+
+    @classmethod
+    def learn(cls, config: Any, examples: Sequence[str]) -> Self:
+        return cls(config.inputs)
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        return cls(config.inputs)
+
+    def save(self, folder: Path) -> None:
+        """Do nothing: the configuration says everything."""
+
+    def encode(self, examples: Sequence[str]) -> list[Molecule]:
+        return [Molecule.of(smiles) for smiles in examples]
+
+    def length(self, encoded: Molecule) -> int:
+        return len(encoded.atoms)
+
+    def collate(self, encoded: Sequence[Molecule]) -> AtomBatch:
+        sizes = [len(molecule.atoms) for molecule in encoded]
+        longest = max(sizes)
+        atoms = np.zeros((len(encoded), longest, len(ATOM_FEATURES)), dtype=np.int64)
+        for row, molecule in enumerate(encoded):
+            atoms[row, : sizes[row]] = molecule.atoms
+        starts = accumulate([longest] * (len(encoded) - 1), initial=0)
+        bonds = [molecule.bonds + start for molecule, start in zip(encoded, starts, strict=True)]
+        features = [molecule.bond_features for molecule in encoded]
+        return AtomBatch(
+            torch.from_numpy(atoms),
+            torch.tensor(sizes),
+            torch.from_numpy(np.concatenate(bonds, axis=1)),
+            torch.from_numpy(np.concatenate(features)),
+        )
+
+    def embedding(self) -> AtomFeatures:
+        return AtomFeatures(
+            self.options,
+            [feature.size for feature in ATOM_FEATURES],
+            [feature.size for feature in BOND_FEATURES],
+        )
+
+    def sizes(self) -> dict[str, int]:
+        return {}
+
+    def positions(self, example: str) -> list[str]:
+        return atom_names(example)
+
+    def title(self, example: str) -> str:
+        return example.strip()

@@ -1,0 +1,90 @@
+"""Features of atoms and bonds: a learned embedding of each category, summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heedful.models.config import Section
+from heedful.models.encoders.base import GraphEdges
+from heedful.nn.dropout import Dropout
+
+
+class AtomsConfig(Section):
+    """Features of atoms and bonds."""
+
+    width: int = Field(64, ge=1, description="Features of an atom.")
+    bond_width: int = Field(
+        32, ge=0, description="Features of a bond in the score of graph encoders; 0: none."
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout probability of the features.")
+
+
+class AtomBatch(NamedTuple):
+    """Molecules, padded to the largest."""
+
+    atoms: Tensor
+    """(batch, length, atom features), long: categories; arbitrary at padding."""
+    lengths: Tensor
+    """(batch,), long."""
+    bonds: Tensor
+    """(2, edges), long: atom i of molecule m has number m · length + i; each bond in both directions."""
+    bond_features: Tensor
+    """(edges, bond features), long: categories."""
+
+
+class AtomFeatures(nn.Module):
+    r"""Sums of embeddings (as in the Open Graph Benchmark): an `AtomBatch` -> (batch, length, width).
+
+    .. math:: x_i = \sum_f E_f[c_{if}]
+
+    Args:
+        config: the options.
+        atom_sizes: number of categories of each feature of an atom.
+        bond_sizes: of each feature of a bond.
+
+    >>> features = AtomFeatures(AtomsConfig(width=4, bond_width=3), [5, 2], [4])
+    >>> bonds, kinds = torch.tensor([[0, 1], [1, 0]]), torch.tensor([[2], [2]])
+    >>> batch = AtomBatch(torch.tensor([[[4, 1], [0, 0]]]), torch.tensor([2]), bonds, kinds)
+    >>> features(batch).shape, features.edges(batch).features.shape
+    (torch.Size([1, 2, 4]), torch.Size([2, 3]))
+    """
+
+    def __init__(self, config: AtomsConfig, atom_sizes: Sequence[int], bond_sizes: Sequence[int]):
+        super().__init__()
+        self.width, self.edge_width = config.width, config.bond_width
+        self.atoms = _Embeddings(atom_sizes, config.width)
+        self.bonds = _Embeddings(bond_sizes, config.bond_width) if config.bond_width else None
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, batch: AtomBatch) -> Tensor:
+        output: Tensor = self.dropout(self.atoms(batch.atoms))
+        return output
+
+    def edges(self, batch: AtomBatch) -> GraphEdges:
+        """Return the bonds of the molecules, with the features of each."""
+        features = None if self.bonds is None else self.bonds(batch.bond_features)
+        return GraphEdges(batch.bonds, features)
+
+
+class _Embeddings(nn.Module):
+    """The sum of one embedding a feature: (..., features), long -> (..., width)."""
+
+    def __init__(self, sizes: Sequence[int], width: int):
+        super().__init__()
+        # One table: the categories of a feature follow those of the features before it.
+        starts = torch.tensor([0, *sizes[:-1]]).cumsum(0)
+        self.register_buffer("starts", starts, persistent=False)
+        self.table = nn.EmbeddingBag(sum(sizes), width, mode="sum")
+        nn.init.normal_(self.table.weight, std=(len(sizes) * width) ** -0.5 * width**0.5)
+
+    starts: Tensor
+
+    def forward(self, categories: Tensor) -> Tensor:
+        rows = (categories + self.starts).flatten(0, -2)
+        output: Tensor = self.table(rows).unflatten(0, categories.shape[:-1])
+        return output

@@ -1,0 +1,113 @@
+"""Molecules × a label or a number, or several of either."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from heedful.answers.label import Label
+from heedful.answers.number import Number
+from heedful.data.texts import TextColumns
+from heedful.inputs.molecules import Molecules
+from heedful.models.config import OneOf, Section
+from heedful.models.encoders import EncoderSection
+from heedful.models.encoders.atoms import AtomsConfig
+from heedful.models.encoders.graph import GraphConfig
+from heedful.models.heads import PoolingConfig
+from heedful.models.model import EnsembleConfig
+from heedful.tasks.base import Task
+from heedful.tasks.readers.molecules import MoleculeData, MoleculeReader
+from heedful.tasks.sections import (
+    ClassWeighting,
+    ColumnPrediction,
+    EncoderTraining,
+    LabelColumn,
+    LabelPrediction,
+    TargetColumn,
+)
+from heedful.tasks.text_config import describe
+
+
+class LabelledMolecules(LabelColumn, MoleculeData):
+    """Files, columns and parts of molecules and labels."""
+
+    def columns(self) -> TextColumns:
+        return self.molecule_columns(self.label, self.separator, is_label=True)
+
+
+class MeasuredMolecules(TargetColumn, MoleculeData):
+    """Files, columns and parts of molecules and numbers."""
+
+    def columns(self) -> TextColumns:
+        return self.molecule_columns(self.target, "", is_label=False)
+
+
+class MoleculeTraining(EncoderTraining):
+    """Optimization, schedule, stopping and reproducibility."""
+
+    epochs: int = 60
+    batch_tokens: int = Field(1000, ge=1, description="Maximum atoms in a batch, padding included.")
+    average_epochs: int = 1
+
+
+class ClassifyTraining(ClassWeighting, MoleculeTraining):
+    """Optimization, schedule, stopping and reproducibility."""
+
+    metric: Annotated[str, OneOf("metric", Label.metrics)] = "accuracy"
+
+
+class RegressTraining(MoleculeTraining):
+    """Optimization, schedule, stopping and reproducibility."""
+
+    label_smoothing: float = Field(0.0, ge=0, le=0)
+    metric: Annotated[str, OneOf("metric", Number.metrics)] = "rmse"
+
+
+class MoleculesConfig(Section):
+    """Sections of all tasks on molecules."""
+
+    data: MoleculeData
+    inputs: AtomsConfig = AtomsConfig()
+    encoder: EncoderSection = GraphConfig()
+    pooling: PoolingConfig = PoolingConfig(dropout=0.1)
+    ensemble: EnsembleConfig = EnsembleConfig()
+    training: MoleculeTraining = MoleculeTraining()
+    prediction: ColumnPrediction = ColumnPrediction()
+
+
+class ClassifyMoleculesConfig(MoleculesConfig):
+    """Configuration of `heedful train classify-molecules`."""
+
+    data: LabelledMolecules = LabelledMolecules()
+    training: ClassifyTraining = ClassifyTraining()
+    prediction: LabelPrediction = LabelPrediction()
+
+
+class RegressMoleculesConfig(MoleculesConfig):
+    """Configuration of `heedful train regress-molecules`."""
+
+    data: MeasuredMolecules = MeasuredMolecules()
+    training: RegressTraining = RegressTraining()
+
+
+CLASSIFY: Final = Task(
+    name="classify-molecules",
+    examples="molecules",
+    unit="atoms",
+    configuration=ClassifyMoleculesConfig,
+    input=Molecules,
+    answer=Label,
+    reader=MoleculeReader(),
+    describe=describe,
+)
+REGRESS: Final = Task(
+    name="regress-molecules",
+    examples="molecules",
+    unit="atoms",
+    configuration=RegressMoleculesConfig,
+    input=Molecules,
+    answer=Number,
+    reader=MoleculeReader(),
+    describe=describe,
+)

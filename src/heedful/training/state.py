@@ -1,0 +1,212 @@
+"""The state of a training: its data, model, optimizer and position, and the run folder that it is kept in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from heedful import run_folder
+from heedful.data.dataset import Dataset
+from heedful.errors import RunError
+from heedful.ops.finite import all_finite
+from heedful.tasks.base import Task
+from heedful.tasks.predictor import Predictor
+from heedful.tasks.sections import TrainingConfig
+from heedful.training.checkpoint import Origin, Position
+from heedful.training.checkpoint_manager import CHECKPOINTS, CheckpointManager
+from heedful.training.checkpoint_timer import CheckpointTimer
+from heedful.training.checks import texts_digest
+from heedful.training.divergence import DivergenceGuard
+from heedful.training.encoded_store import EncodedStore
+from heedful.training.fabric import build_fabric
+from heedful.training.memory import keep_freed_memory, set_threads
+from heedful.training.optimizer_step import OptimizerStep
+from heedful.training.resume_checks import check_resumable
+from heedful.training.stage import Stage, read_origin, read_stage
+from heedful.training.staging import staged
+
+FEATURES: Final = "features"
+"""The folder beside a run that keeps what is costly to compute of the data, see `Dataset.cached_in`."""
+
+
+class TrainingState:
+    """What a training consists of and how far it is; `prepare` builds or loads it, `save_checkpoint` keeps it.
+
+    Args:
+        task, config, train, valid, initial, stop: see `heedful.training.loop.train_model`.
+        folder: the run folder.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: Any,
+        train: Dataset,
+        valid: Dataset,
+        folder: Path,
+        initial: Predictor | None,
+        stop: Callable[[], bool],
+    ):
+        self.task = task
+        self.config = config
+        self.options: TrainingConfig = config.training
+        cache = folder.parent / FEATURES
+        self.train_data, self.valid_data = train.cached_in(cache), valid.cached_in(cache)
+        digest = texts_digest(train.texts(), valid.texts())
+        self.origin = Origin(config.model_dump(mode="json"), digest)
+        self.checkpoints = CheckpointManager(folder, config.training.average_epochs)
+        self.store = EncodedStore(folder / CHECKPOINTS, digest)
+        self.position = Position()
+        self.initial = initial
+        self.stop = stop
+        self.timer = CheckpointTimer(config.training)
+        self.start_time = time.monotonic()
+        self.begun = False
+        """Whether the run folder has a checkpoint of this training."""
+        self.notices: list[str] = []
+
+    def check_folder(self, *, resume: bool, overwrite: bool) -> None:
+        """Raise RunError if this training cannot write to its folder."""
+        folder = self.checkpoints.folder
+        if resume:
+            self.notices = check_resumable(self.task, folder, self.config, self.origin)
+        else:
+            run_folder.check_free(folder, overwrite=overwrite)
+
+    def prepare(self, resume: bool) -> None:
+        """Build the model or load it, encode the data, and make or reopen the run folder."""
+        options = self.options
+        set_threads(options.threads)
+        self.fabric = build_fabric(options)
+        torch.manual_seed(options.seed)
+        interrupted = resume and read_stage(self.checkpoints.folder) is Stage.TRAINING
+        self.trained = self._learn_or_reload(resume, interrupted)
+        stored = self.store.load() if interrupted else None
+        self.batches = self.task.batches(
+            self.trained, self.train_data, training=True, encoded=stored
+        )
+        self.steps_per_epoch = len(self.batches)
+        self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
+        if options.keep_freed_memory:  # not that of the preparation
+            keep_freed_memory()
+        optimizer = self._build_step()
+        self._load_or_create(resume, interrupted, optimizer)
+        self.begun = True
+        if stored is None:
+            self.batches = replace(self.batches, encoded=self.store.save(self.batches.encoded))
+            self.guard.train = (self.batches, self.train_data)
+        self.start_time = time.monotonic() - self.position.seconds
+
+    def _build_step(self) -> torch.optim.Optimizer:
+        """Build loss, optimizer and the check for divergence, and return the optimizer as Fabric has not wrapped it."""
+        options = self.options
+        self.loss = self.task.loss(self.trained)
+        optimizer = torch.optim.AdamW(
+            self.loss.parameters(),
+            lr=options.learning_rate,
+            betas=options.adam_betas,
+            eps=1e-9,
+            weight_decay=options.weight_decay,
+            fused=options.precision != "16-mixed",
+        )
+        self.module, self.optimizer = self.fabric.setup(self.loss, optimizer)
+        self.step = OptimizerStep(
+            fabric=self.fabric,
+            module=self.module,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            clip_norm=options.clip_norm,
+        )
+        self.guard = DivergenceGuard(
+            options=options,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            train=(self.batches, self.train_data),
+            valid=(self.valid_batches, self.valid_data),
+        )
+        return optimizer
+
+    def _learn_or_reload(self, resume: bool, interrupted: bool) -> Predictor:
+        """Learn vocabularies and statistics from the training data, or load those of the run to resume."""
+        folder = self.checkpoints.folder
+        if interrupted:
+            trained = self.task.reload(self.config, folder)
+            trained.answer = trained.answer.uncalibrated()
+            return trained
+        if resume:
+            return self.task.reload_finished(self.config, folder, self.train_data)
+        if self.initial is not None:
+            return self.task.learn_from(self.config, self.train_data, self.initial)
+        return self.task.learn(self.config, self.train_data)
+
+    def _load_or_create(
+        self, resume: bool, interrupted: bool, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Load the checkpoint or the weights of a run to resume, or create the run folder."""
+        folder = self.checkpoints.folder
+        if interrupted:
+            self.position, damaged = self.checkpoints.load_state(self.loss.model, optimizer)
+            self.notices += damaged
+            self.guard.saved_step = self.position.step
+        elif resume:
+            self.trained.load_weights(folder)
+        if not all_finite(*self.loss.parameters()):
+            raise RunError(
+                "the weights that training would start from hold NaN or infinity; start from another run"
+            )
+        if not resume:
+            self._create()
+        elif not interrupted:
+            self._reopen()
+        elif read_origin(folder, Stage.TRAINING) != self.origin:
+            # From now on the run is one with these settings.
+            self.checkpoints.write_configuration(self.trained)
+            self.save_checkpoint()
+
+    def _create(self) -> None:
+        """Make the run folder, with the checkpoint of step 0."""
+        placed = self.checkpoints
+        with staged(placed.folder) as folder:
+            self.checkpoints = replace(placed, folder=folder)
+            self.checkpoints.create(self.task.name, self.trained)
+            self.save_checkpoint()
+        self.checkpoints = placed
+
+    def _reopen(self) -> None:
+        """Prepare a finished run for more epochs."""
+        self.position = self.checkpoints.reopen(self.trained, self.origin)
+        self.start_time = time.monotonic() - self.position.seconds
+        self.save_checkpoint()
+        self.checkpoints.reopened()
+
+    def new_entries(self) -> list[str]:
+        """Return a line that counts what the data add to the vocabularies and labels of the initial model."""
+        if self.initial is None:
+            return []
+        before = self.initial.sizes()
+        added = {name: size - before[name] for name, size in self.trained.sizes().items()}
+        listed = ", ".join(f"{name} {size:,}" for name, size in added.items() if size)
+        return [f"starts from trained weights; newly initialized: {listed or 'nothing'}"]
+
+    def vocabulary_notices(self) -> list[str]:
+        """Return what a new run says of the sample that its vocabulary is learned from."""
+        if self.position.step or self.initial is not None:
+            return []
+        return self.task.input.notices(self.config, len(self.train_data))
+
+    def save_checkpoint(self, batch: Any = None) -> None:
+        """Write the checkpoint to resume from; within an epoch `batch`, the last one, tells whether it is usable.
+
+        Raises: DivergedError for weights or a loss that are not finite; the checkpoint before is kept.
+        """
+        if batch is not None:
+            self.guard.check_weights(self.position, batch)
+        self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
+        self.checkpoints.save_state(self.loss.model, self.optimizer, self.position, self.origin)
+        self.guard.saved_step = self.position.step
+        self.timer.restart()
