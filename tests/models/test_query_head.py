@@ -33,7 +33,11 @@ def perfect_scores(labels: list[Tensor], boxes: list[Tensor], queries: int, coun
 
 TARGETS = (
     [torch.tensor([0, 2]), torch.tensor([], dtype=torch.long), torch.tensor([1])],
-    [torch.rand(n, 4, dtype=torch.float64) * 0.5 + 0.2 for n in (2, 0, 1)],
+    [
+        torch.tensor([[0.2, 0.2, 0.2, 0.3], [0.7, 0.6, 0.3, 0.2]], dtype=torch.float64),
+        torch.zeros(0, 4, dtype=torch.float64),
+        torch.tensor([[0.5, 0.5, 0.4, 0.4]], dtype=torch.float64),
+    ],
 )
 
 
