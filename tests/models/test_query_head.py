@@ -78,10 +78,10 @@ def test_the_loss_of_a_perfect_set_is_zero_in_any_order() -> None:
 def test_each_part_of_the_loss_counts() -> None:
     labels, boxes = TARGETS
     right = perfect_scores(labels, boxes, queries=5, count=3)
-    moved = [box + 0.1 for box in boxes]
+    moved = [box + 0.05 for box in boxes]
     far = float(set_loss(right, labels, moved, CONFIG))
     # three objects in three images: one an image
-    distance = 5.0 * 3 * 4 * 0.1
+    distance = 5.0 * 3 * 4 * 0.05
     assert far > distance
     only_distance = CONFIG.model_copy(update={"overlap_cost": 0.0})
     assert float(set_loss(right, labels, moved, only_distance)) == pytest.approx(distance, abs=1e-6)
