@@ -48,6 +48,8 @@ def linked(made: Made) -> int | None:
     # mathematical functions that the list of externals leaves out.
     if RELEASE in made.externals and not any("lloc" in name for name in made.externals):
         _define_stub(RELEASE)
+    if sys.platform != "win32":
+        _define_from_process(made.externals)
     if sys.platform == "win32" or not _are_defined(made.externals):
         from heedful.ops.jit.numba_entry import bring_symbols
 
@@ -69,6 +71,17 @@ def _define_stub(name: str) -> None:
     if llvm.address_of_symbol(name) is None:
         stub = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
         llvm.add_symbol(name, stub)
+
+
+def _define_from_process(names: tuple[str, ...]) -> None:
+    """Define what the process has and LLVM does not find by itself, such as `expf` of the C library of mathematics."""
+    import llvmlite.binding as llvm
+
+    process = ctypes.CDLL(None)
+    for name in names:
+        if llvm.address_of_symbol(name) is None and hasattr(process, name):
+            address = ctypes.cast(getattr(process, name), ctypes.c_void_p).value
+            llvm.add_symbol(name, address)
 
 
 def _are_defined(symbols: tuple[str, ...]) -> bool:
