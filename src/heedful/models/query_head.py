@@ -36,12 +36,6 @@ class ObjectsConfig(Section):
         ge=0,
         description="Weight of the generalized intersection over union in matching and loss.",
     )
-    auxiliary: bool = Field(
-        True, description="Also train every layer of the decoder to predict the objects."
-    )
-    minimum: float = Field(
-        0.5, ge=0, le=1, description="Least probability of an object that is written and drawn."
-    )
 
 
 class QueryHead(nn.Module):
