@@ -15,6 +15,7 @@ from heedful.decode.ctc import ctc_loss
 from heedful.errors import DataError, OptionError
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.transcribe import TASK, TranscribeConfig
+from heedful.tasks.translate import TranslationConfig
 from heedful.training.loop import train_model
 from tests.transcribe.conftest import GRU, WRITERS, config_of, tones, untrained
 
@@ -190,6 +191,20 @@ def test_a_model_without_attention_or_ctc_has_no_times() -> None:
 def test_a_decoder_that_would_not_be_trained_is_refused() -> None:
     with pytest.raises(ValueError, match="so that the decoder would not be trained"):
         TranscribeConfig.model_validate({"ctc": {"weight": 1.0}, "decoder": GRU})
+
+
+@pytest.mark.parametrize("key", ["beam", "max_length_ratio", "batch_tokens", "chunk"])
+def test_settings_that_decide_time_or_memory_have_the_limits_of_translation(key: str) -> None:
+    limits = [
+        task.model_json_schema()["$defs"][name]["properties"][key]["maximum"]
+        for task, name in (
+            (TranscribeConfig, "TranscriptDecodingConfig"),
+            (TranslationConfig, "DecodingConfig"),
+        )
+    ]
+    assert limits[0] == limits[1]
+    with pytest.raises(ValueError, match=f"decoding.{key}\n.*less than or equal to"):
+        TranscribeConfig.model_validate({"decoding": {key: limits[0] + 1}})
 
 
 def test_recordings_whose_ends_are_cut_off_are_refused() -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from heedful.answers.base import Metric, Numbers, Rows, Values
 from heedful.answers.text_base import (
-    LARGEST_BEAM,
+    BeamSize,
     Candidate,
     Generated,
+    LengthRatio,
     TargetBatch,
     TextAnswer,
     predicted_positions,
@@ -32,7 +33,7 @@ from heedful.decode.beam import beam_search
 from heedful.errors import NonFiniteError
 from heedful.inputs.pieces import PieceBatch
 from heedful.models.base import EncoderDecoder
-from heedful.models.config import Section
+from heedful.models.config import Chunk, PredictionBatch, Section
 from heedful.models.encoders.inputs import PADDING
 from heedful.models.frequency import attention_to_frequent, keep_probability, sample_positions
 
@@ -40,25 +41,21 @@ from heedful.models.frequency import attention_to_frequent, keep_probability, sa
 class DecodingConfig(Section):
     """Beam search for evaluation and prediction."""
 
-    beam: int = Field(5, ge=1, le=LARGEST_BEAM, description="Beam size; 1: greedy search.")
+    beam: BeamSize = Field(5, description="Beam size; 1: greedy search.")
     length_penalty: float = Field(
         1.0,
         ge=0,
         description="Exponent α of the length penalty ((5 + length) / 6)^α; 0: no penalty.",
     )
-    max_length_ratio: float = Field(
+    max_length_ratio: LengthRatio = Field(
         2.0,
-        gt=0,
-        le=100,
         description="Maximum target tokens: this many per source token, plus 10.",
     )
-    batch_tokens: int = Field(
-        8192, ge=1, le=2**24, description="Maximum source tokens in a batch, padding included."
+    batch_tokens: PredictionBatch = Field(
+        8192, description="Maximum source tokens in a batch, padding included."
     )
-    chunk: int = Field(
+    chunk: Chunk = Field(
         512,
-        ge=1,
-        le=2**20,
         description="Lines read, sorted by length and translated at once; output keeps the input order.",
     )
 

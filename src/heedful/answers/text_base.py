@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from heedful.answers.alignment import Alignment
@@ -28,6 +29,9 @@ from heedful.nn.cross_entropy import smoothed_cross_entropy
 TARGET_VOCABULARY: Final = "target_vocabulary.json"
 LARGEST_BEAM: Final = 1000
 """Hypotheses kept a source at most; the memory of a search grows with them."""
+BeamSize = Annotated[int, Field(ge=1, le=LARGEST_BEAM)]
+LengthRatio = Annotated[float, Field(gt=0, le=100)]
+"""Target tokens of a search per position of the source; a search may run to the last of them."""
 
 
 @dataclass(frozen=True)

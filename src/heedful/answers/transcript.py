@@ -12,7 +12,15 @@ from pydantic import Field
 from torch import Tensor
 
 from heedful.answers.base import Metric, Numbers, ReportTable, Rows, Values
-from heedful.answers.text_base import Candidate, Generated, TargetBatch, TextAnswer, token_loss
+from heedful.answers.text_base import (
+    BeamSize,
+    Candidate,
+    Generated,
+    LengthRatio,
+    TargetBatch,
+    TextAnswer,
+    token_loss,
+)
 from heedful.answers.transcript_metrics import (
     TranscriptScores,
     error_statistics,
@@ -36,7 +44,7 @@ from heedful.decode.ctc_beam import prefix_beam_search
 from heedful.decode.ctc_prefix import CTCPrefixes
 from heedful.decode.joint import CTCRescorer
 from heedful.errors import NonFiniteError, OptionError, unknown_choice
-from heedful.models.config import Section
+from heedful.models.config import Chunk, PredictionBatch, Section
 from heedful.models.encoders import Encoder, States
 from heedful.models.heads import PositionHead
 from heedful.models.transcriber import Transcriber
@@ -67,9 +75,8 @@ class CTCConfig(Section):
 class TranscriptDecodingConfig(Section):
     """Beam search for evaluation and prediction."""
 
-    beam: int = Field(
+    beam: BeamSize = Field(
         8,
-        ge=1,
         description="Hypotheses, or prefixes of CTC, that are kept; 1: greedy search.",
     )
     ctc_weight: float = Field(
@@ -83,18 +90,16 @@ class TranscriptDecodingConfig(Section):
         ge=0,
         description="Exponent α of the length penalty ((5 + length) / 6)^α of a search with a decoder; 0: no penalty.",
     )
-    max_length_ratio: float = Field(
+    max_length_ratio: LengthRatio = Field(
         1.0,
-        gt=0,
         description="Maximum tokens of a search with a decoder: this many per position after sub-sampling, plus 10.",
     )
     column: str = Field("predicted", min_length=1, description="Name of the column of transcripts.")
-    batch_tokens: int = Field(
-        16_384, ge=1, description="Maximum frames in a batch, padding included."
+    batch_tokens: PredictionBatch = Field(
+        16_384, description="Maximum frames in a batch, padding included."
     )
-    chunk: int = Field(
+    chunk: Chunk = Field(
         512,
-        ge=1,
         description="Recordings read, sorted by length and transcribed at once; output keeps the input order.",
     )
 

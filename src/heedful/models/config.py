@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection
 from copy import copy
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     field_validator,
@@ -22,6 +23,11 @@ from heedful.errors import OptionError, unknown_choice
 
 LARGEST: Final = 2**53
 """Whole numbers in a configuration are below this, so that sums and floating-point numbers of them are exact."""
+
+PredictionBatch = Annotated[int, Field(ge=1, le=2**24)]
+"""Positions in a batch of predictions, padding included."""
+Chunk = Annotated[int, Field(ge=1, le=2**20)]
+"""Examples that are read and sorted by length at once."""
 
 
 class Section(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from heedful.answers.class_weights import WEIGHTINGS
-from heedful.models.config import OneOf, Section
+from heedful.models.config import Chunk, OneOf, PredictionBatch, Section
 
 Schedule = Literal["inverse_square_root", "cosine", "linear", "constant"]
 
@@ -180,13 +180,11 @@ class ClassWeighting(Section):
 class PredictionConfig(Section):
     """Batching and output of predictions."""
 
-    batch_tokens: int = Field(
-        8192, ge=1, le=2**24, description="Maximum tokens or steps in a batch, padding included."
+    batch_tokens: PredictionBatch = Field(
+        8192, description="Maximum tokens or steps in a batch, padding included."
     )
-    chunk: int = Field(
+    chunk: Chunk = Field(
         512,
-        ge=1,
-        le=2**20,
         description="Examples read, sorted by length and predicted at once; output keeps the input order.",
     )
 
