@@ -1,24 +1,19 @@
-"""A process with PyTorch imported that runs commands in forked children, so that each does not pay for the import.
-
-It reads a request as JSON from each line of standard input and answers with a line of JSON. `CommandServer` starts it.
-"""
+"""A server that runs commands in forked children."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.attack.forking_server import ForkingServer, answer_requests
+
 PATIENCE = 600.0
 """Seconds after which a test gives up to wait; nothing is measured by it."""
 
@@ -56,39 +51,10 @@ class Command:
         return status
 
 
-class CommandServer:
-    """The server, as a context manager."""
+class CommandServer(ForkingServer):
+    """Runs commands."""
 
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.attack.command_server"],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
-
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+    module = "tests.attack.command_server"
 
     def start(self, folder: Path, *args: str, ignored: tuple[int, ...] = ()) -> Command:
         """Start `heedful` in a folder, which gets its output; some signals are ignored, as by `nohup`."""
@@ -106,16 +72,13 @@ def serve() -> None:
         rows = [{"text": "good film", "label": "yes"}, {"text": "bad film", "label": "no"}] * 12
         tiny = {"epochs": 1, "keep_freed_memory": False}
         train("classify", train=rows, out=f"{folder}/run", encoder="none", training=tiny)
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)
-        for line in sys.stdin:
-            request = json.loads(line)
-            if "wait" in request:
-                status = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
-                answer = {"status": status}
-            else:
-                answer = {"pid": _start(**request)}
-            print(json.dumps(answer), file=answers, flush=True)
+    answer_requests(_answer)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    if "wait" in request:
+        return {"status": os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])}
+    return {"pid": _start(**request)}
 
 
 def _start(args: list[str], folder: str, ignored: list[int]) -> int:

@@ -1,7 +1,4 @@
-"""A process with PyTorch imported that trains in forked children, to kill them without paying for the import each time.
-
-It reads a request as JSON from each line of standard input and answers with a line of JSON. `TrainingServer` starts it.
-"""
+"""A server that trains in forked children, to kill them."""
 
 from __future__ import annotations
 
@@ -9,15 +6,12 @@ import json
 import os
 import select
 import signal
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.attack.forking_server import ForkingServer, answer_requests
 
 
 @dataclass(frozen=True)
@@ -34,42 +28,14 @@ class Answer:
     seconds: float = 0.0
 
 
-class TrainingServer:
-    """The server, as a context manager."""
+class TrainingServer(ForkingServer):
+    """Trains."""
 
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.attack.training_server"],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+    module = "tests.attack.training_server"
 
     def train(self, task: str, out: Path, **request: Any) -> Answer:
         """Train in a child of the server; see `_train` for the request."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(
-            json.dumps({"task": task, "out": str(out), **request}),
-            file=self._process.stdin, flush=True,
-        )  # fmt: skip
-        return Answer(**json.loads(self._process.stdout.readline()))
+        return Answer(**self.ask({"task": task, "out": str(out), **request}))
 
 
 def serve() -> None:
@@ -78,10 +44,7 @@ def serve() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:  # imports what a training needs
         _train("tag", str(Path(folder, "run")))
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)
-        for line in sys.stdin:
-            print(json.dumps(_in_child(json.loads(line))), file=answers, flush=True)
+    answer_requests(_in_child)
 
 
 def _in_child(request: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -12,24 +10,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.examples import load_example, write_idx
+
 pytest.importorskip("scipy")
 pytest.importorskip("faster_coco_eval")
 
 
 @pytest.fixture(scope="module")
 def detr() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("detr", ROOT / "examples" / "detr.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def write_idx(path: Path, values: np.ndarray) -> None:
-    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
-    path.write_bytes(gzip.compress(bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes()))
+    return load_example("detr")
 
 
 def items(count: int = 40) -> tuple[np.ndarray, np.ndarray]:

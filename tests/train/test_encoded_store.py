@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -21,15 +20,10 @@ from heedful.training.encoded_store import ENCODED, EncodedStore
 from heedful.training.events import Finished, Progress, Started
 from heedful.training.loop import train_model
 from heedful.training.stage import Stage, read_origin
+from tests.train.test_loop import configuration, pairs
 
-_spec = importlib.util.spec_from_file_location(
-    "heedful_test_loop", Path(__file__).with_name("test_loop.py")
-)
-_loop = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_loop)
-
-CONFIG = _loop.configuration(checkpoint_steps=3, progress_steps=1)
-TRAIN, VALID = _loop.pairs(40, 0), _loop.pairs(6, 1)
+CONFIG = configuration(checkpoint_steps=3, progress_steps=1)
+TRAIN, VALID = pairs(40, 0), pairs(6, 1)
 
 
 def events(run: Path, *, resume: bool = False) -> Any:

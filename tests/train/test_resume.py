@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,13 +9,7 @@ from heedful.errors import RunError
 from heedful.tasks.translate import TASK as TRANSLATE
 from heedful.training.events import Finished, Progress, Started, Validated
 from heedful.training.loop import train_model
-
-_spec = importlib.util.spec_from_file_location(
-    "heedful_test_loop", Path(__file__).with_name("test_loop.py")
-)
-_loop = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_loop)
-configuration, pairs = _loop.configuration, _loop.pairs
+from tests.train.test_loop import configuration, pairs
 
 
 def stop(config, run, wanted, *, resume=False):
