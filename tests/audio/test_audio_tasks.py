@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import heedful
+from heedful.data.audio.augment import change_speed, stretch
 from heedful.data.audio.clips import Clip, Recordings
-from heedful.data.audio.fbank import Framing
+from heedful.data.audio.fbank import Framing, MelOptions, fbank, mel_centres
 from heedful.data.audio.normalize import normalize, normalize_sliding
 from heedful.data.builtin import tones
 from heedful.errors import DataError, OptionError
@@ -163,7 +165,15 @@ def frames_input(**changes: Any) -> FramesInput:
 
 def test_variants_depend_on_the_generator_alone() -> None:
     inputs = frames_input(
-        augment={"tempo": (0.5, 2), "noise": 1, "warp": 0.2, "tilt": 6, "level": 6}
+        augment={
+            "tempo": (0.5, 2),
+            "speed": (0.8, 1.2),
+            "noise": 1,
+            "warp": 0.2,
+            "tilt": 6,
+            "equalizer": 6,
+            "level": 6,
+        }
     )
     [encoded] = inputs.encode([Clip.of(chirp(200, 3000), RATE, Framing(rate=RATE))])
     change = inputs.augmentation()
@@ -178,8 +188,8 @@ def test_variants_depend_on_the_generator_alone() -> None:
     ("option", "value"),
     [
         ("crop", 0.3),
-        ("tempo", (0.5, 0.5)), ("warp", 0.2), ("tilt", 6.0), ("level", 6.0), ("noise", 1.0), ("time_masks", 3),
-        ("band_masks", 3),
+        ("tempo", (0.5, 0.5)), ("speed", (0.5, 0.5)), ("warp", 0.2), ("tilt", 6.0), ("equalizer", 6.0),
+        ("level", 6.0), ("noise", 1.0), ("time_masks", 3), ("band_masks", 3),
     ],
 )  # fmt: skip
 def test_each_perturbation_changes_what_the_model_reads(option: str, value: Any) -> None:
@@ -200,8 +210,59 @@ def test_each_perturbation_changes_what_the_model_reads(option: str, value: Any)
     plain, changed = read(), read(**{option: value})
     assert plain.values.shape != changed.values.shape or not plain.values.equal(changed.values)
     assert changed.values.isfinite().all()
-    if option == "tempo":
+    if option in ("tempo", "speed"):
         assert changed.lengths.item() == 2 * plain.lengths.item()
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+def test_speed_is_that_of_the_recording_played_faster(factor: float) -> None:
+    options = MelOptions(bands=40)
+    times = np.arange(RATE) / RATE
+
+    def vowel(speed: float) -> Tensor:
+        """A vowel of two formants that rise, and a pitch of 120 Hz, played at a speed."""
+        at = times[: int(RATE / speed)] * speed
+        harmonics = np.arange(1, int(RATE / 2 / 120 / 1.3))[:, None] * 120.0
+        formants = np.array([500.0, 1200.0])[:, None, None] + 300 * at
+        gain = (1 / (1 + ((harmonics - formants) / 120) ** 2)).sum(0)
+        waves = (gain * np.sin(2 * np.pi * harmonics * at)).sum(0)
+        return torch.from_numpy(waves / 30).float()
+
+    framing = Framing(rate=RATE)
+    played = fbank(vowel(factor), framing, options).numpy()
+    centres = mel_centres(options, RATE).numpy()
+    plain = fbank(vowel(1.0), framing, options).numpy()
+    changed = change_speed(plain, factor, centres)
+    frames = min(len(played), len(changed))
+    # Above the highest band nothing is known, and below it the valleys between harmonics fill up.
+    bands = centres < 0.6 * RATE / 2
+    difference = normalize(changed[:frames, bands]) - normalize(played[:frames, bands])
+    stretched = normalize(stretch(plain, factor)[:frames, bands]) - normalize(
+        played[:frames, bands]
+    )
+    assert np.abs(difference).mean() < 0.6 * np.abs(stretched).mean()
+    profile = changed[:, bands].mean(0) - changed[:, bands].mean()
+    expected = played[:, bands].mean(0) - played[:, bands].mean()
+    assert np.corrcoef(profile, expected)[0, 1] > 0.97
+
+
+def test_floor_makes_silence_alike() -> None:
+    """Two recordings of one tone over silence of other levels differ after normalization without a floor."""
+    rng = np.random.default_rng(0)
+
+    def recording(background: float) -> Clip:
+        samples = np.concatenate([np.zeros(2400), tone(500), np.zeros(2400)])
+        samples = samples + rng.normal(0, background, len(samples))
+        return Clip.of(samples.astype(np.float32), RATE, Framing(rate=RATE))
+
+    clips = [recording(1e-5), recording(1e-4)]
+
+    def difference(floor: float) -> float:
+        inputs = frames_input(features={"floor": floor})
+        values = inputs.collate(inputs.encode(clips)).values
+        return (values[0] - values[1]).abs().mean().item()
+
+    assert difference(30) < 0.1 * difference(0)
 
 
 def test_normalizations() -> None:

@@ -17,8 +17,10 @@ from heedful.data.audio.augment import (
     DECIBEL,
     SpecMasks,
     add_noise,
+    change_speed,
     crop,
     draw_masks,
+    equalize,
     stretch,
     stretched_length,
     tilt,
@@ -26,8 +28,13 @@ from heedful.data.audio.augment import (
 )
 from heedful.data.audio.cache import Features
 from heedful.data.audio.clips import Clip
-from heedful.data.audio.fbank import fbank
-from heedful.data.audio.normalize import band_statistics, normalize, normalize_sliding
+from heedful.data.audio.fbank import fbank, mel_centres
+from heedful.data.audio.normalize import (
+    band_statistics,
+    normalize,
+    normalize_sliding,
+    raise_floor,
+)
 from heedful.data.audio.spectrogram import Spectrogram
 from heedful.data.standardize import Standardizer
 from heedful.errors import count
@@ -123,21 +130,26 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     features: FeaturesConfig
     augment: AugmentConfig
     options: FrameInputsConfig
+    rate: int = 16_000
+    """Samples a second."""
     standardizer: Standardizer | None = None
     """Of the training frames, a band each, with the normalization "global"."""
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Clip]) -> Self:
-        inputs = cls(config.features, config.augment, config.inputs)
+        inputs = cls(config.features, config.augment, config.inputs, config.data.rate)
         if config.features.normalize != "global":
             return inputs
         return replace(
-            inputs, standardizer=band_statistics([each.values for each in inputs.encode(examples)])
+            inputs,
+            standardizer=band_statistics(
+                [inputs._with_floor(each.values) for each in inputs.encode(examples)]
+            ),
         )
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        inputs = cls(config.features, config.augment, config.inputs)
+        inputs = cls(config.features, config.augment, config.inputs, config.data.rate)
         if config.features.normalize != "global":
             return inputs
         return replace(inputs, standardizer=Standardizer.load(folder / FRAMES)[0])
@@ -188,7 +200,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     def positions_left(self, encoded: EncodedFrames, *, training: bool) -> int:
         frames = len(encoded.values)
         if training:
-            frames = stretched_length(frames, self.augment.tempo[1])
+            frames = stretched_length(frames, self.augment.tempo[1] * self.augment.speed[1])
         for stride in self.options.strides:
             frames = (frames + stride - 1) // stride
         return frames
@@ -203,10 +215,15 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             values = crop(values, *rng.uniform(0, options.crop, 2))
         if options.tempo != (1.0, 1.0):
             values = stretch(values, rng.uniform(*options.tempo))
+        if options.speed != (1.0, 1.0):
+            centres = mel_centres(self.features.options(), self.rate).numpy()
+            values = change_speed(values, rng.uniform(*options.speed), centres)
         if options.warp:
             values = warp(values, 1 + rng.uniform(-options.warp, options.warp))
         if options.tilt:
             values = tilt(values, rng.uniform(-options.tilt, options.tilt))
+        if options.equalizer:
+            values = equalize(values, options.equalizer, rng)
         if options.noise and rng.random() < options.noise:
             values = add_noise(values, rng.uniform(*options.noise_ratio), rng)
         if options.level:
@@ -230,7 +247,13 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
                 row[:, first : first + number] = 0
         return FramesBatch(values, lengths)
 
+    def _with_floor(self, values: Features) -> Features:
+        if not self.features.floor or not len(values):
+            return values
+        return raise_floor(values, self.features.floor)
+
     def _normalized(self, values: Features) -> Features:
+        values = self._with_floor(values)
         kind, variance = self.features.normalize, self.features.variance
         if kind == "none":
             return np.array(values)

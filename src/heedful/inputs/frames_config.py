@@ -27,6 +27,12 @@ class FeaturesConfig(Section):
         "povey", description="Window that each frame is multiplied by."
     )
     remove_mean: bool = Field(True, description="Take the mean off each frame of samples.")
+    floor: float = Field(
+        0.0,
+        ge=0,
+        description="Raise the power to so many dB below the loudest of the recording, so that the silence of quiet "
+        "and of noisy recordings is alike; 0: no floor.",
+    )
     normalize: Normalization = Field(
         "utterance",
         description="Mean and deviation of each band: none; of the recording (utterance), which also removes the "
@@ -69,6 +75,10 @@ class AugmentConfig(Section):
         lt=0.5,
         description="Longest cut at each end, as a share of the frames: recordings that are cut off too early.",
     )
+    speed: tuple[float, float] = Field(
+        (1.0, 1.0),
+        description="Recordings are played so many times as fast, tempo and pitch together.",
+    )
     warp: float = Field(
         0.0,
         ge=0,
@@ -79,6 +89,11 @@ class AugmentConfig(Section):
         0.0,
         ge=0,
         description="Gain that rises or falls with frequency by up to so many dB: other microphones.",
+    )
+    equalizer: float = Field(
+        0.0,
+        ge=0,
+        description="Random smooth gain over frequency, whose slowest part deviates by so many dB: other microphones.",
     )
     level: float = Field(
         0.0,
@@ -102,11 +117,11 @@ class AugmentConfig(Section):
 
     @model_validator(mode="after")
     def _check_ranges(self) -> AugmentConfig:
-        low, high = self.tempo
-        if not 0.3 <= low <= high <= 3:
-            raise OptionError(
-                f"augment.tempo is {list(self.tempo)}; expected a range within 0.3 and 3"
-            )
+        for name, (low, high) in {"tempo": self.tempo, "speed": self.speed}.items():
+            if not 0.3 <= low <= high <= 3:
+                raise OptionError(
+                    f"augment.{name} is {[low, high]}; expected a range within 0.3 and 3"
+                )
         if self.noise_ratio[0] > self.noise_ratio[1]:
             raise OptionError(f"augment.noise_ratio is {list(self.noise_ratio)}; expected a range")
         return self
@@ -167,15 +182,16 @@ class PositionAugmentConfig(AugmentConfig):
     tempo: tuple[float, float] = (1.0, 1.0)
 
     @model_validator(mode="after")
-    def _check_tempo(self) -> PositionAugmentConfig:
+    def _check_frames_stay(self) -> PositionAugmentConfig:
         if self.crop:
             raise OptionError(
                 f"augment.crop is {self.crop}, but each frame has a label; leave it at 0"
             )
-        if self.tempo != (1.0, 1.0):
-            raise OptionError(
-                f"augment.tempo is {list(self.tempo)}, but each frame has a label; leave it at [1.0, 1.0]"
-            )
+        for name, value in {"tempo": self.tempo, "speed": self.speed}.items():
+            if value != (1.0, 1.0):
+                raise OptionError(
+                    f"augment.{name} is {list(value)}, but each frame has a label; leave it at [1.0, 1.0]"
+                )
         return self
 
 

@@ -1,4 +1,4 @@
-"""Perturbations of log-mel features: tempo, mel warp, tilt, level, noise and masks, all drawn from one generator."""
+"""Perturbations of log-mel features: tempo, speed, mel warp, gains, noise and masks, all drawn from one generator."""
 
 from __future__ import annotations
 
@@ -61,6 +61,41 @@ def warp(features: Features, factor: float) -> Features:
     bands = features.shape[1]
     at = np.minimum(np.arange(bands) * factor, bands - 1)
     return np.ascontiguousarray(interpolate(features.T, at).T)
+
+
+def change_speed(features: Features, factor: float, centres: np.ndarray) -> Features:
+    """Return features as of a recording played `factor` times as fast: tempo and pitch change together.
+
+    The number of frames is that of `stretch`, and the power at a frequency f moves to f · factor. Bands whose power
+    would come from above the highest band take that of the highest.
+
+    Args:
+        features: (frames, bands).
+        factor: 1.1 is ten percent faster and higher.
+        centres: of the bands, in Hz, (bands,), ascending; see `fbank.mel_centres`.
+
+    >>> change_speed(np.array([[0.0, 1.0, 2.0]] * 4, np.float32), 2.0, np.array([100.0, 200.0, 400.0])).tolist()
+    [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]
+    """
+    at = np.interp(centres / factor, centres, np.arange(len(centres)))
+    moved = interpolate(features.T, at).T
+    return np.ascontiguousarray(stretch(moved, factor))
+
+
+def equalize(features: Features, decibels: float, rng: np.random.Generator) -> Features:
+    r"""Add a random smooth gain over the bands: another microphone, or another room.
+
+    .. math:: g(x) = D \sum_{k=1}^{4} \frac{z_k}{k} \cos(\pi k x), \quad z_k \sim N(0, 1), x \in [0, 1]
+
+    Args:
+        features: log power, (frames, bands).
+        decibels: D, the deviation of the slowest part.
+        rng: draws z.
+    """
+    along = np.linspace(0, np.pi, features.shape[1])
+    waves = [rng.normal() / number * np.cos(number * along) for number in range(1, 5)]
+    found: Features = (features + decibels * DECIBEL * np.sum(waves, axis=0)).astype(np.float32)
+    return found
 
 
 def interpolate(rows: Features, at: np.ndarray) -> Features:

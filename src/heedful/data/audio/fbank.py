@@ -155,18 +155,31 @@ def window_shape(name: str, size: int) -> Tensor:
 @lru_cache(maxsize=8)
 def mel_filters(options: MelOptions, rate: int, width: int) -> Tensor:
     """Return triangular filters, (width / 2, bands), for an FFT of so many points."""
-    high = options.high if options.high > 0 else rate / 2 + options.high
-    edges = torch.linspace(
-        float(_mel(torch.tensor(options.low, dtype=torch.float64))),
-        float(_mel(torch.tensor(high, dtype=torch.float64))),
-        options.bands + 2,
-        dtype=torch.float64,
-    )
+    edges = _mel_edges(options, rate)
     points = _mel(torch.arange(width // 2, dtype=torch.float64) * rate / width)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rising = (points - left) / (centre - left)
     falling = (right - points) / (right - centre)
     return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+@lru_cache(maxsize=8)
+def mel_centres(options: MelOptions, rate: int) -> Tensor:
+    """Return the frequency of the middle of each band, in Hz, (bands,).
+
+    >>> mel_centres(MelOptions(bands=3, high=4000.0), 8000).round().tolist()
+    [451.0, 1140.0, 2240.0]
+    """
+    return 700.0 * ((_mel_edges(options, rate)[1:-1] / 1127.0).exp() - 1)
+
+
+def _mel_edges(options: MelOptions, rate: int) -> Tensor:
+    """Return the edges of the triangles in mel, (bands + 2,)."""
+    high = options.high if options.high > 0 else rate / 2 + options.high
+    low, high = (
+        float(_mel(torch.tensor(each, dtype=torch.float64))) for each in (options.low, high)
+    )
+    return torch.linspace(low, high, options.bands + 2, dtype=torch.float64)
 
 
 def _mel(frequency: Tensor) -> Tensor:

@@ -7,12 +7,23 @@ from typing import Final
 
 import numpy as np
 
+from heedful.data.audio.augment import DECIBEL
 from heedful.data.audio.cache import Features
 from heedful.data.standardize import Standardizer
 from heedful.errors import DataError
 
 _TINY: Final = 1e-5
 """Least deviation: a band that is constant is not divided by 0."""
+
+
+def raise_floor(values: Features, decibels: float) -> Features:
+    """Add background to all log power, `decibels` below the loudest band: silence of all recordings is then alike.
+
+    >>> raise_floor(np.array([[0.0], [-90.0]], np.float32), 30.0).round(2)[:, 0].tolist()
+    [0.0, -6.909999847412109]
+    """
+    found: Features = np.logaddexp(values, values.max() - decibels * DECIBEL).astype(np.float32)
+    return found
 
 
 def normalize(values: Features, *, variance: bool = True) -> Features:
