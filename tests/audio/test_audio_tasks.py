@@ -398,6 +398,13 @@ def test_from_a_folder_to_predictions_on_the_command_line(
     assert ran.status == 0, ran.stderr
     assert "1 row left out, listed in run/skipped.txt" in ran.stdout
     assert "bad.wav" in (tmp_path / "run" / "skipped.txt").read_text()
+    ran = run_command("predict", "run", "sounds")
+    assert ran.status == 1
+    assert "bad.wav: cannot be read as audio" in ran.stderr
+    ran = run_command("predict", "run", "sounds", "--skip-bad")
+    assert ran.status == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 21
+    assert "1 left out; the first: " in ran.stderr
     (tmp_path / "sounds" / "low" / "bad.wav").unlink()
     for given, count in (("sounds", 20), ("sounds/low/3.wav", 1)):
         ran = run_command("predict", "run", given)

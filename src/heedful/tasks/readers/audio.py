@@ -11,6 +11,7 @@ from pydantic import Field
 from heedful.data.audio.clips import Clip, Recordings
 from heedful.data.audio.columns import AudioColumns, Kind
 from heedful.data.audio.fbank import Framing
+from heedful.data.audio.files import BadRecordingError
 from heedful.data.audio.python_rows import clip_of_mapping, clip_of_samples, recordings_of_rows
 from heedful.data.audio.rows import clip_of_row
 from heedful.data.audio.segments import BACKGROUND, merge_frames
@@ -116,6 +117,7 @@ class AudioReader(Reader):
 
     reads_lines = False
     reads_folders = True
+    skips_inputs = True
     train_hint = "--train FOLDER, FILE.csv, or --train builtin:tones"
     test_hint = "a folder or a table"
     input_hint = "the name of a recording, or an array of samples"
@@ -204,10 +206,18 @@ class _AudioStream(Stream):
     def __init__(self, path: Path, data: Any, columns: AudioColumns, output: OutputFormat):
         self.path, self.framing, self.columns, self.output = path, data.framing(), columns, output
         self.background = columns.background
+        self.skipped: list[str] = []
 
     def items(self) -> Iterator[Clip]:
         for row in list_rows(self.path, self.columns):
-            yield clip_of_row(row, self.columns, self.framing)
+            try:
+                clip = clip_of_row(row, self.columns, self.framing)
+            except BadRecordingError as error:
+                if not self.columns.skip_bad:
+                    raise
+                self.skipped.append(str(error))
+            else:
+                yield clip
 
     def input(self, item: Clip) -> Clip:
         return item
