@@ -136,7 +136,7 @@ def change_json(data: bytes, random: Random) -> bytes:
     one = random.choice(chosen) if len(chosen) > 1 else None
     try:
         value = json.loads(data if one is None else lines[one])
-    except ValueError:
+    except (ValueError, RecursionError):  # damaged before, or nested too deep
         return flip(data, random)
     text = json.dumps(_changed(value, random)).encode()
     if one is None:
