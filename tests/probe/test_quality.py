@@ -34,8 +34,8 @@ def planted(task: ProbeTask, reach: int) -> ProbeModel:
     """Symbols are unit vectors and all else is nothing, so that a state counts the symbols it sees."""
     model = ProbeModel(Planted(task.symbols, reach), task)
     with torch.no_grad():
-        model.embedding.weight.zero_()
-        model.embedding.weight[: task.symbols] = torch.eye(task.symbols)
+        model.inputs.embedding.weight.zero_()
+        model.inputs.embedding.weight[: task.symbols] = torch.eye(task.symbols)
         model.output.weight.copy_(torch.eye(task.symbols))
         assert model.output.bias is not None
         model.output.bias.zero_()

@@ -64,6 +64,14 @@ def probe(
         float, typer.Option(min=0.0, metavar="X", help="Peak learning rate.")
     ] = 3e-3,
     width: Annotated[int, _count("State size of every encoder.")] = 32,
+    inputs: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="What stands for a token: tokens (an embedding), tones (a log-mel frame of sound, with noise) or "
+            "patches (stripes of 8 by 8 pixels, with noise).",
+        ),
+    ] = "tokens",
     symbols: Annotated[int, _count("Number of symbols to remember.", 2)] = 8,
     examples: Annotated[int, _count("Test sequences per length.")] = 200,
     seeds: Annotated[int, _count("Models per encoder; the table then shows the spread.")] = 1,
@@ -89,6 +97,7 @@ def probe(
         heedful probe --encoders none,window,lstm --measure recall --steps 40
         heedful probe --encoders rnn,lstm,transformer --measure gradient --steps 0 --out gradient.png
         heedful probe --encoders gru,transformer:positions=none --measure order,time --json
+        heedful probe --encoders lstm,transformer --measure recall --inputs tones --steps 40
     """
     from heedful.probe.encoders import Spec
     from heedful.probe.measures import check_names
@@ -100,7 +109,7 @@ def probe(
         **_lengths(lengths),
         train_lengths=(4,) if each else parse_positive_integers("--train-lengths", train_lengths),
         each=each, length=length, steps=steps, tokens=tokens, learning_rate=learning_rate,
-        width=width, symbols=symbols, examples=examples, seeds=seeds, seed=seed,
+        width=width, inputs=inputs, symbols=symbols, examples=examples, seeds=seeds, seed=seed,
         threads=check_threads(threads), batch=batch, seconds=seconds,
     )  # fmt: skip
     names = split_commas(measure)

@@ -46,9 +46,8 @@ def gradient_norms(encoder: Encoder, inputs: Tensor) -> Tensor:
 def mean_norms(model: ProbeModel, length: int, seed: int) -> Tensor:
     """Return the norms by distance, averaged over random sequences of tokens."""
     chance = torch.Generator().manual_seed(seed + TEST_SEED)
-    tokens = model.embedding.num_embeddings
-    drawn = torch.randint(tokens, (SAMPLES, length), generator=chance)
-    rows = [gradient_norms(model.encoder, model.embedding(row)) for row in drawn]
+    drawn = torch.randint(model.inputs.count, (SAMPLES, length), generator=chance)
+    rows = [gradient_norms(model.encoder, model.inputs(row)) for row in drawn]
     return torch.stack(rows).mean(dim=0)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from heedful.models.encoders import Encoder
 from heedful.nn.linear import Linear
 from heedful.probe.settings import Settings
+from heedful.probe.signals import build_inputs
 from heedful.probe.tasks import NOT_ASKED, Asked, ProbeTask
 
 TEST_TOKENS = 16_384
@@ -25,22 +26,23 @@ class ProbeModel(nn.Module):
     torch.Size([2, 5, 4])
     """
 
-    def __init__(self, encoder: Encoder, task: ProbeTask):
+    def __init__(self, encoder: Encoder, task: ProbeTask, inputs: str = "tokens"):
         super().__init__()
-        self.embedding = nn.Embedding(task.vocabulary, encoder.input_width)
+        self.inputs = build_inputs(inputs, task.vocabulary, encoder.input_width)
         self.encoder = encoder
         self.output = Linear(encoder.width, task.symbols)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, chance: torch.Generator | None = None) -> Tensor:
+        """Return scores; `chance` draws the noise of signals."""
         lengths = torch.full((tokens.shape[0],), tokens.shape[1])
-        scores: Tensor = self.output(self.encoder(self.embedding(tokens), lengths).values)
+        scores: Tensor = self.output(self.encoder(self.inputs(tokens, chance), lengths).values)
         return scores
 
 
-def loss(model: ProbeModel, asked: Asked) -> Tensor:
+def loss(model: ProbeModel, asked: Asked, chance: torch.Generator | None = None) -> Tensor:
     """Mean cross-entropy of what is asked."""
     wanted = asked.answers != NOT_ASKED
-    return F.cross_entropy(model(asked.tokens)[wanted], asked.answers[wanted])
+    return F.cross_entropy(model(asked.tokens, chance)[wanted], asked.answers[wanted])
 
 
 def train(
@@ -58,7 +60,7 @@ def train(
         length = lengths[int(torch.randint(len(lengths), (), generator=chance))]
         asked = task.train(max(1, settings.tokens // length), length, chance)
         optimizer.zero_grad()
-        loss(model, asked).backward()
+        loss(model, asked, chance).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     model.eval()
@@ -73,7 +75,7 @@ def accuracy(model: ProbeModel, task: ProbeTask, length: int, examples: int, see
         rows = min(examples - done, max(1, TEST_TOKENS // length))
         asked = task.test(rows, length, chance)
         wanted = asked.answers != NOT_ASKED
-        got = model(asked.tokens).argmax(dim=-1)
+        got = model(asked.tokens, chance).argmax(dim=-1)
         right += int((got == asked.answers)[wanted].sum())
         asked_for, done = asked_for + int(wanted.sum()), done + rows
     return right / asked_for

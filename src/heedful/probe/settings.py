@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from heedful.errors import OptionError
+from heedful.probe.signals import INPUTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +14,7 @@ class Settings:
     """How large the encoders are, how long they train, and where they are measured.
 
     Raises:
-        OptionError: a size below 1, a length below 4, or no length.
+        OptionError: a size below 1, a length below 4, no length, or unknown inputs.
 
     >>> Settings(steps=50).trained_at(64)
     (8, 16, 32)
@@ -37,6 +38,8 @@ class Settings:
     learning_rate: float = 3e-3
     width: int = 32
     """Features of a state, for every encoder."""
+    inputs: str = "tokens"
+    """What the encoder reads of a token, one of `signals.INPUTS`: an embedding, a tone, or a patch of an image."""
     symbols: int = 8
     """What there is to remember: an answer is one of so many."""
     examples: int = 200
@@ -53,7 +56,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name in {"each", "seed"}:
+            if name in {"each", "seed", "inputs"}:
                 continue
             for number in value if isinstance(value, tuple) else (value,):
                 least = 4 if "length" in name else 0 if name in {"steps", "learning_rate"} else 1
@@ -61,6 +64,8 @@ class Settings:
                     raise OptionError(f"{name} = {number}: {least} or more is wanted")
         if not (self.lengths and self.timed_lengths and self.train_lengths):
             raise OptionError("no length: at least one is wanted")
+        if self.inputs not in INPUTS:
+            raise OptionError(f"inputs = {self.inputs!r}; expected one of {', '.join(INPUTS)}")
         if self.symbols < 2:
             raise OptionError("symbols = 1 leaves nothing to remember; 2 or more are wanted")
 

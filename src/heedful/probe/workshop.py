@@ -44,7 +44,7 @@ class Workshop:
         encoder = self.encoder(spec, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return ProbeModel(encoder, self.task(task)).eval()
+            return ProbeModel(encoder, self.task(task), self.settings.inputs).eval()
 
     def trained(self, spec: Spec, task: str, lengths: tuple[int, ...], seed: int) -> ProbeModel:
         """Train a model, or hand out the one that was trained so before."""
