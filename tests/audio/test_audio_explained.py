@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,17 @@ def test_pictures_of_long_short_and_silent_recordings() -> None:
         assert "nan" not in drawn
         assert ("<audio" in drawn) == (seconds <= 120)
     assert wav_bytes(shown)[:4] == b"RIFF"
+
+
+def test_what_trimming_cut_off_is_shaded() -> None:
+    """The model attends to frames 10 to 19 of 30, all alike: no shade there, and a full one on both sides."""
+    middle = [0.01 * (frame + 0.5) for frame in range(30)]
+    samples = np.zeros(round(0.3 * RATE), np.float32)
+    frames = np.zeros((30, 4), np.float32)
+    shown = Spectrogram(samples, RATE, frames, middle, middle[10:20], 20.0, 4000.0)
+    shades = re.findall(
+        r'<rect [^>]*width="([\d.]+)"[^>]*opacity:([\d.]+)', draw_spectrogram(shown, np.ones(10))
+    )
+    opacity = [float(each) for _, each in shades]
+    assert opacity == [0.8, *[0.0] * 10, 0.8]
+    assert float(shades[0][0]) == pytest.approx(10 * float(shades[1][0]), rel=0.01)

@@ -51,7 +51,7 @@ def draw_spectrogram(shown: Spectrogram, weights: NDArray[Any], name: str = "wei
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_BASE + 30}" role="img" aria-label="{label}">',
         _wave_form(shown, seconds),
         _picture(shown, seconds),
-        *_shades(edges, weights, seconds),
+        *_shades(edges, weights, _edges(shown.frames, seconds), seconds),
         _curve(edges, weights, seconds),
         *_labels(shown, seconds, name),
         "</svg>",
@@ -126,13 +126,19 @@ def grey_png(pixels: NDArray[np.uint8]) -> bytes:
     )
 
 
-def _shades(edges: NDArray[Any], weights: NDArray[Any], seconds: float) -> list[str]:
+def _shades(
+    edges: NDArray[Any], weights: NDArray[Any], frames: NDArray[Any], seconds: float
+) -> list[str]:
+    """Return a shade over each position, and over frames that trimming cut off, to which nothing attends."""
     top, height = _BANDS
     largest = float(weights.max()) or 1.0
+    edges = np.concatenate([frames[:1], edges, frames[-1:]])
+    weights = np.concatenate([[0.0], weights, [0.0]])
     return [
         f'<rect x="{_x(begin, seconds)}" y="{top}" width="{_x(end, seconds) - _x(begin, seconds):.2f}" '
         f'height="{height}" style="fill:var(--paper);opacity:{_SHADE * (1 - float(weight) / largest):.2f}"/>'
         for begin, end, weight in zip(edges[:-1], edges[1:], weights, strict=True)
+        if _x(end, seconds) > _x(begin, seconds)
     ]
 
 
