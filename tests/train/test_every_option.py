@@ -53,7 +53,7 @@ SCRIPT = [
     Scores(loss=5.0, bleu=1.0, chrf=9.0, exact_match=0.2),
     Scores(loss=6.0, bleu=1.0, chrf=2.0, exact_match=0.9),
     Scores(loss=7.0, bleu=3.0, chrf=3.0, exact_match=0.3),
-    Scores(loss=3.0, bleu=9.0, chrf=9.9, exact_match=1.0),
+    Scores(loss=3.0, bleu=9.0, chrf=9.9, exact_match=0.5),
 ]
 """What validation finds after each epoch and of the average: each figure has a best epoch of its own."""
 
@@ -75,6 +75,7 @@ VALUES: dict[str, list[Any]] = {
     "training.warmup_share": [0.0, 0.3, 0.8],
     "training.warmup_steps": [0, 2, 5],
     "training.adam_betas": [[0.9, 0.98], [0.8, 0.98], [0.9, 0.99]],
+    "training.adam_epsilon": [1e-9, 1e-2],
     "training.weight_decay": [0.0, 0.1],
     "training.label_smoothing": [0.0, 0.1],
     "training.clip_norm": [0.0, 0.01, 0.1],
@@ -94,7 +95,10 @@ VALUES: dict[str, list[Any]] = {
 }
 """Values to try of the fields that are neither a choice nor yes or no."""
 
-ALSO: dict[str, dict[str, Any]] = {"training.skip_nonfinite": {"learning_rate": 1e30}}
+ALSO: dict[str, dict[str, Any]] = {
+    "training.skip_nonfinite": {"learning_rate": 1e30},
+    "training.keep_average": {"metric": "exact_match"},
+}
 """Further settings of the section, without which a field has nothing to do."""
 
 READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding", "data.max_line"}

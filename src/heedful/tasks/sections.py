@@ -90,6 +90,11 @@ class TrainingConfig(Section):
     adam_betas: tuple[float, float] = Field(
         (0.9, 0.98), description="Decay rates of Adam's first and second moment estimates."
     )
+    adam_epsilon: float = Field(
+        1e-9,
+        gt=0,
+        description="Added to the root of Adam's second moment; larger steadies small gradients.",
+    )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW).")
     label_smoothing: float = Field(
         0.1,
@@ -108,8 +113,11 @@ class TrainingConfig(Section):
     average_epochs: int = Field(
         5,
         ge=1,
-        description="Average the weights of this many last epochs; the average is kept if it validates better "
-        "than the best epoch; 1: no averaging.",
+        description="Average the weights of this many last epochs; 1: no averaging.",
+    )
+    keep_average: Literal["if_better", "always"] = Field(
+        "if_better",
+        description="Keep the average in place of the best epoch if it validates better, or always.",
     )
     metric: str = Field("loss", description="Validation metric that selects the best weights.")
     patience: int = Field(

@@ -282,7 +282,7 @@ class _Training(TrainingState):
         return scores, notices
 
     def _finish(self) -> Finished:
-        """Choose the better of the best epoch and the average of the last epochs, and remove the checkpoints."""
+        """Choose between the best epoch and the average of the last epochs, and remove the checkpoints."""
         last, best = self.position.epoch, self.position.best
         assert best is not None
         chosen, scores = f"epoch {self.position.best_epoch}", best
@@ -291,7 +291,8 @@ class _Training(TrainingState):
             name, weights = averaged
             self.loss.model.load_state_dict(weights)
             averaged_scores = self._validate().scores
-            if rank(averaged_scores, self.options.metric) > rank(best, self.options.metric):
+            is_better = rank(averaged_scores, self.options.metric) > rank(best, self.options.metric)
+            if is_better or self.options.keep_average == "always":
                 chosen, scores = name, averaged_scores
                 self.checkpoints.save_best(self.trained)
         losses = [line["train_loss"] for line in self.checkpoints.validated()]

@@ -110,7 +110,7 @@ class TrainingState:
             self.loss.parameters(),
             lr=options.learning_rate,
             betas=options.adam_betas,
-            eps=1e-9,
+            eps=options.adam_epsilon,
             weight_decay=options.weight_decay,
             fused=options.precision != "16-mixed",
         )
