@@ -78,7 +78,9 @@ def test_by_command_and_in_python(tmp_path: Path, members: int) -> None:
     assert header == "text,predicted,predicted_low,predicted_high"
     assert float(row.split(",")[2]) == pytest.approx(low, rel=1e-4)
     ran = run_command("predict", str(run), str(table), "--interval", "0.9", "--json")
-    assert json.loads(ran.stdout.splitlines()[0])["interval"] == pytest.approx([low, high], rel=1e-4)
+    assert json.loads(ran.stdout.splitlines()[0])["interval"] == pytest.approx(
+        [low, high], rel=1e-4
+    )
     ran = run_command("predict", str(run), str(table), "--interval", "0.999")
     assert "the run has 40 validation examples, enough for levels above 0 up to 0.976" in ran.stderr
 
