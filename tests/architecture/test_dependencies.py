@@ -13,6 +13,7 @@ from tests.architecture.sources import ROOT, imports, source_files
 DISTRIBUTIONS = {
     "babel": "babel",
     "PIL": "pillow",
+    "sklearn": "scikit-learn",
     "lightning_fabric": "lightning-fabric",
     "lightning": "lightning",
 }

@@ -81,8 +81,12 @@ FILES: dict[str, str | bytes] = {
     "questions.csv": table(",", rows("text topic", "who person", "where place")),
     "toxic.csv": "".join(
         [
-            "smiles,toxic\n",
-            *(f"{'C' * n}C1{'C' * k}C1,{n % 2}\n" for n in (1, 2, 3, 4) for k in range(1, 16)),
+            "smiles,toxic,NR-AR,SR-p53\n",
+            *(
+                f"{'C' * n}C1{'C' * k}C1,{n % 2},{k % 2},{n % 2}\n"
+                for n in (1, 2, 3, 4)
+                for k in range(1, 16)
+            ),
         ]
     ),
     "measured.csv": table(

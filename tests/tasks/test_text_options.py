@@ -47,6 +47,7 @@ VALUES: dict[str, list[Any]] = {
     "vocabulary.longest_word": [2, 32],
     "pooling.heads": [1, 4],
     "pooling.dropout": [0.0, 0.5],
+    "pooling.hidden": [0, 4],
     "frequency.down_weight": [0.0, 1e-3],
     "frequency.subsample": [0.0, 1e-2],
     "frequency.penalty": [0.0, 1.0],

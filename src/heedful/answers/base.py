@@ -92,6 +92,8 @@ class Answer(abc.ABC, Generic[Prediction]):
     """Whether there is something that says which positions a prediction comes from."""
     has_calibration: ClassVar[bool] = False
     """Whether `calibrated` does anything."""
+    uncalibrated_what: ClassVar[str] = "the probabilities are not calibrated"
+    """What to say where `calibrated` could not."""
     misfit_advice: ClassVar[str] = ""
     """How to mend what `misfit` finds."""
     validation_search: ClassVar[Mapping[str, Any]] = {}

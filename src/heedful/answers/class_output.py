@@ -36,6 +36,8 @@ class ClassOutput:
     """Whether to write the probability of every label."""
     top_k: int = 0
     """How many of the most probable labels to write."""
+    interval: float | None = None
+    """Of numbers: the probability with which the interval that is written holds the true one; None: no interval."""
 
     def columns(self, name: str, labels: Sequence[str]) -> list[str]:
         """Return the names of the added columns of a table."""

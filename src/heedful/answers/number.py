@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from heedful import run_folder
 from heedful.answers.base import HeadAnswer, Metric, Numbers, Rows, Values
+from heedful.answers.class_output import ClassOutput
+from heedful.answers.intervals import MIN_EXAMPLES, REPORTED, Intervals, save_intervals
 from heedful.answers.sequence_metrics import NumberScores, score_targets
 from heedful.data.dataset import Dataset
 from heedful.data.number import parse_number
@@ -36,6 +38,8 @@ class PredictedNumber:
 
     values: tuple[float | None, ...]
     """In the units of the targets; None for an input without positions."""
+    deviations: tuple[float, ...] = ()
+    """Of an ensemble: the standard deviation between its members, of each target."""
 
     @property
     def value(self) -> float | None:
@@ -60,12 +64,17 @@ class Number(HeadAnswer[PredictedNumber]):
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("rmse", "mae"), ("r2",))
     primary_metric: ClassVar[str] = "rmse"
+    command_options: ClassVar[frozenset[str]] = frozenset({"interval"})
+    has_calibration: ClassVar[bool] = True
+    uncalibrated_what: ClassVar[str] = "the predictions have no intervals"
 
     pooling: PoolingConfig
     standardizer: Standardizer
     """Of one target, or of each of several."""
     names: tuple[str, ...] = ("target",)
     """Of the targets."""
+    intervals: Intervals | None = None
+    """None: the run has none."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
@@ -91,10 +100,19 @@ class Number(HeadAnswer[PredictedNumber]):
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         standardizer = _from_weights(folder) or Standardizer.load(folder / TARGET)[0]
-        return cls(config.pooling, standardizer, _names(config, standardizer.mean.size))
+        names = _names(config, standardizer.mean.size)
+        return cls(config.pooling, standardizer, names, Intervals.load(folder, len(names)))
+
+    @classmethod
+    def load_finished(cls, config: Any, folder: Path, answers: Sequence[Any]) -> Self:
+        return cls.load(config, folder).uncalibrated()
+
+    def extend(self, initial: Self) -> Self:
+        return initial.uncalibrated()
 
     def save(self, folder: Path) -> None:
         self.standardizer.save(folder / TARGET)
+        save_intervals(folder, self.intervals)
 
     def targets(self, data: Dataset) -> list[list[float]]:
         """Return the standardised targets; NaN for those that are missing."""
@@ -116,9 +134,50 @@ class Number(HeadAnswer[PredictedNumber]):
         filled = torch.where(targets.isnan(), scores.detach(), targets.to(scores.dtype))
         return F.mse_loss(scores, filled, reduction="sum") + penalty
 
+    def predict(self, model: Any, batch: Batch, **search: Any) -> list[PredictedNumber]:
+        if len(model.members) == 1:
+            return super().predict(model, batch, **search)
+        # Each member by itself, for the deviation between them; their mean is the score of the ensemble.
+        scores = torch.stack([self.finite_scores(member, batch) for member in model.members])
+        found = self.predictions(scores.mean(dim=0), batch)
+        deviations = (scores.double().std(dim=0).cpu().numpy() * self.standardizer.scale).tolist()
+        return [
+            replace(one, deviations=tuple(each))
+            for one, each in zip(found, deviations, strict=True)
+        ]
+
     def predictions(self, scores: Tensor, batch: Batch) -> list[PredictedNumber]:
         rows = self.standardizer.invert(scores.double().cpu().numpy())
         return [PredictedNumber(tuple(row)) for row in rows.tolist()]
+
+    def calibrated(self, predicted: Sequence[PredictedNumber], data: Dataset) -> tuple[Self, str]:
+        """Fit intervals, see `heedful.answers.intervals`."""
+        values, deviations = _filled(predicted, np.array(np.nan)), self._deviations(predicted)
+        intervals = Intervals.fit(values, _numbers(data), deviations)
+        reason = "" if intervals else f"they need {MIN_EXAMPLES} validation examples of each target"
+        return replace(self, intervals=intervals), reason
+
+    def uncalibrated(self) -> Self:
+        return replace(self, intervals=None)
+
+    def _deviations(self, predicted: Sequence[PredictedNumber]) -> Numbers:
+        """Return the deviations between members, (inputs, targets); 0 without an ensemble."""
+        none = (0.0,) * len(self.names)
+        return np.array([each.deviations or none for each in predicted], dtype=np.float64)
+
+    def interval(self, prediction: PredictedNumber, level: float) -> list[tuple[float, float]]:
+        """Return for each target the interval that holds it with the probability `level`.
+
+        Raises: OptionError for a run without intervals, or a level that its validation examples cannot give.
+        """
+        if self.intervals is None:
+            raise OptionError(
+                f"this run has no intervals: they are made at the end of a training with {MIN_EXAMPLES} or more "
+                "validation examples; train anew"
+            )
+        [half] = self.intervals.half_widths(level, self._deviations([prediction])).tolist()
+        pairs = zip(prediction.values, half, strict=True)
+        return [(value - each, value + each) for value, each in pairs if value is not None]
 
     def empty(self) -> PredictedNumber:
         return PredictedNumber((None,) * len(self.names))
@@ -135,8 +194,16 @@ class Number(HeadAnswer[PredictedNumber]):
         in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> NumberScores:
         # The training mean stands in for inputs without positions, which have no prediction.
-        values = _filled(predicted, self.standardizer.mean)
-        return score_targets(self.names, values, _numbers(data))
+        values, wanted = _filled(predicted, self.standardizer.mean), _numbers(data)
+        scores = score_targets(self.names, values, wanted)
+        if self.intervals is None or not self.intervals.can_give(REPORTED):
+            return scores
+        half = self.intervals.half_widths(REPORTED, self._deviations(predicted))
+        known = ~np.isnan(wanted)
+        is_inside = np.abs(values - wanted)[known] <= half[known]
+        return replace(
+            scores, coverage=float(is_inside.mean()), interval_width=float(2 * half[known].mean())
+        )
 
     def tables(self, metrics: NumberScores) -> list[Rows]:
         rows = [
@@ -144,14 +211,18 @@ class Number(HeadAnswer[PredictedNumber]):
             ["MAE", f"{metrics.mae:.4g}"],
             ["R²", f"{metrics.r2:.4f}"],
         ]
+        if metrics.coverage is not None:
+            rows.append([f"{REPORTED:.0%} intervals hold", f"{metrics.coverage:.1%}"])
+            rows.append(["their mean width", f"{metrics.interval_width:.4g}"])
         if not metrics.by_target:
             return [rows]
         each = [
             [name, f"{of.texts:,}", f"{of.rmse:.4g}", f"{of.mae:.4g}", f"{of.r2:.4f}"]
             for name, of in metrics.by_target.items()
         ]
-        mean = ["mean", "", *(row[1] for row in rows)]
-        return [[["target", "examples", *(row[0] for row in rows)], *each, mean]]
+        mean = ["mean", "", *(row[1] for row in rows[:3])]
+        table = [["target", "examples", *(row[0] for row in rows[:3])], *each, mean]
+        return [table, rows[3:]] if rows[3:] else [table]
 
     def statistics(self, predicted: Sequence[PredictedNumber], data: Dataset) -> Numbers:
         """Return (squared error, 1) of each target; 0 of a missing one.
@@ -186,6 +257,30 @@ class Number(HeadAnswer[PredictedNumber]):
 
     def cells(self, prediction: PredictedNumber) -> list[Any]:
         return ["" if value is None else value for value in prediction.values]
+
+    def check_classes(self, output: ClassOutput, *, json: bool) -> None:
+        if output.interval is not None:
+            self.interval(PredictedNumber((0.0,) * len(self.names)), output.interval)
+
+    def class_columns(self, name: str, output: ClassOutput) -> list[str]:
+        if output.interval is None:
+            return []
+        return [f"{each}_{end}" for each in self.columns(name) for end in ("low", "high")]
+
+    def class_cells(self, prediction: PredictedNumber, output: ClassOutput) -> list[Any]:
+        if output.interval is None:
+            return []
+        ends = [end for pair in self.interval(prediction, output.interval) for end in pair]
+        return ends or [""] * (2 * len(self.names))
+
+    def class_values(self, prediction: PredictedNumber, output: ClassOutput) -> Values:
+        if output.interval is None:
+            return {}
+        pairs: list[Any] = [list(each) for each in self.interval(prediction, output.interval)]
+        pairs = pairs or [None] * len(self.names)
+        return {
+            "interval": pairs[0] if len(pairs) == 1 else dict(zip(self.names, pairs, strict=True))
+        }
 
 
 def _names(config: Any, count: int) -> tuple[str, ...]:

@@ -126,6 +126,10 @@ class NumberScores:
     """R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)²; 0 if all targets are equal."""
     by_target: Mapping[str, NumberScores] = field(default_factory=dict)
     """With several targets: the metrics of each. The metrics above are then their means."""
+    coverage: float | None = None
+    """Share of the targets within their intervals of `heedful.answers.intervals.REPORTED`; None without intervals."""
+    interval_width: float | None = None
+    """Mean width of these intervals."""
 
 
 def score_numbers(predicted: Sequence[float], targets: Sequence[float]) -> NumberScores:
@@ -133,8 +137,9 @@ def score_numbers(predicted: Sequence[float], targets: Sequence[float]) -> Numbe
 
     Raises: ShapeError for different numbers of predictions and targets, or none.
 
-    >>> score_numbers([1.0, 2.0], [1.0, 4.0])
-    NumberScores(texts=2, rmse=1.4142135623730951, mae=1.0, r2=0.11111111111111116, by_target={})
+    >>> scores = score_numbers([1.0, 2.0], [1.0, 4.0])
+    >>> scores.rmse, scores.mae, scores.r2
+    (1.4142135623730951, 1.0, 0.11111111111111116)
     """
     if len(predicted) != len(targets) or not targets:
         raise ShapeError(

@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 TABLES: Final = {
+    "baselines": ("heedful.compare.baselines", "BASELINES"),
     "encoders": ("heedful.models.encoders", "ENCODERS"),
     "models": ("heedful.models", "MODELS"),
     "decoders": ("heedful.models.transcriber", "TEXT_DECODERS"),
@@ -16,7 +17,7 @@ TABLES: Final = {
 
 
 def fill_choices(text: str) -> str:
-    """Replace `{encoders}`, `{models}`, `{decoders}` and `{scores}` by the names in these tables.
+    """Replace `{encoders}` and the other keys of `TABLES` by the names in these tables.
 
     Done only when a help text is shown, since the tables import PyTorch, which takes seconds.
 

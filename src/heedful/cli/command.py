@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -52,7 +52,8 @@ class HeedfulCommand(TyperCommand):
                 raise typer.BadParameter(
                     f"argument {number}, '{shown}', is not UTF-8; give text in UTF-8, and rename such a file."
                 )
-        return super().parse_args(ctx, expand_pairs(args))
+        options = [name for each in self.params for name in each.opts]
+        return super().parse_args(ctx, rename_columns(expand_pairs(args), options))
 
     def invoke(self, ctx: Any) -> Any:
         with report_errors(), silence_libraries():
@@ -103,6 +104,39 @@ def expand_pairs(args: Sequence[str]) -> list[str]:
         ):
             expanded += [option, rest.pop(0)]
     return expanded
+
+
+def rename_columns(args: Sequence[str], options: Collection[str]) -> list[str]:
+    """Rewrite chemprop's `--smiles-columns S --target-columns A B` as `--smiles S --target A,B`, or `--label A,B`.
+
+    Args:
+        args: the arguments.
+        options: the options of the command; one without --smiles is left alone.
+
+    >>> rename_columns(["--target-columns", "logS", "logP", "--out", "run"], ["--smiles", "--target"])
+    ['--target', 'logS,logP', '--out', 'run']
+    """
+    if "--smiles" not in options:
+        return list(args)
+    # `compare` and `replicate` have the options of all tasks, and the name of theirs among the arguments.
+    is_label = "--target" not in options or "classify-molecules" in args
+    names = {
+        "--smiles-columns": "--smiles",
+        "--target-columns": "--label" if is_label else "--target",
+    }
+    renamed: list[str] = []
+    first: int | None = None
+    for word in args:
+        option, equals, value = word.partition("=")
+        if option in names:
+            renamed.append(names[option] + equals + value)
+            first = len(renamed) if option == "--target-columns" and not equals else None
+        elif first is not None and len(renamed) > first and not word.startswith("-"):
+            renamed[-1] += f",{word}"
+        else:
+            first = None if word.startswith("-") else first
+            renamed.append(word)
+    return renamed
 
 
 def _is_complete(option: str, value: str) -> bool:

@@ -51,6 +51,14 @@ def _compare(
             show_default=False,
         ),
     ] = None,
+    baselines: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Compare with these, which have no network: {baselines}.",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Train each contender N times.", show_default="3"),
@@ -105,6 +113,7 @@ def _compare(
         heedful compare tag --train builtin:saw --encoders none,window --seeds 2 --budget steps=60 --out reports/saw
         heedful compare tag --train train.conllu --valid dev.conllu --encoders lstm,transformer --out reports/tags
         heedful compare classify --train train.tsv --text sentence --encoders none,lstm --out reports/mood
+        heedful compare regress-molecules --train measured.csv --encoders gatv2 --baselines mean,boosting --out m
         heedful compare encoders.toml --budget tokens=2e6 --seeds 1 --fractions 0.1,0.3 --out reports/parts
     """
     from heedful.cli.compare_run import run_comparison
@@ -114,6 +123,7 @@ def _compare(
     arguments = CompareArguments(
         values={name: value for name, value in given.items() if value},
         encoders=encoders,
+        baselines=baselines,
         seeds=seeds,
         budget=budget,
         fractions=fractions,

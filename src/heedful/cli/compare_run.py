@@ -191,7 +191,8 @@ class _ComparisonProgress:
             self.output.say(f"{title}: failed: {outcome.error}")
             return
         reused = " (already done)" if event.reused else ""
+        speed = f"{outcome.tokens_per_second:,.0f} tokens/s, " if outcome.tokens else ""
         self.output.say(
             f"{title}: {metric.title} {outcome.quality:{metric.format_spec}}, "
-            f"{outcome.tokens_per_second:,.0f} tokens/s, {duration(outcome.seconds)}{reused}"
+            f"{speed}{duration(outcome.seconds)}{reused}"
         )

@@ -43,6 +43,7 @@ class CompareArguments:
     values: Mapping[str, Any] = field(default_factory=dict)
     """Name of an option of `heedful train` -> its value, for the options given."""
     encoders: str | None = None
+    baselines: str | None = None
     seeds: int | None = None
     budget: str | None = None
     fractions: str | None = None
@@ -53,8 +54,9 @@ class CompareArguments:
     def section(self) -> Values:
         """Return the settings given for the section `compare`."""
         settings: Values = {"seeds": self.seeds, "budget": self.budget, "quality": self.quality}
-        if self.encoders is not None:
-            settings["encoders"] = split_commas(self.encoders)
+        for name, text in (("encoders", self.encoders), ("baselines", self.baselines)):
+            if text is not None:
+                settings[name] = split_commas(text)
         for name, text in (("fractions", self.fractions), ("lengths", self.lengths)):
             if text is not None:
                 settings[name] = parse_numbers(f"--{name}", text)

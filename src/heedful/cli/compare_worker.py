@@ -29,6 +29,7 @@ def job_to_dict(task: str, job: Job, folder: Path, lengths: tuple[int, ...]) -> 
         "contender": job.contender,
         "seed": job.seed,
         "fraction": job.fraction,
+        "baseline": job.baseline,
         "config": job.config.model_dump(mode="json"),
         "folder": str(folder),
         "lengths": lengths,
@@ -53,6 +54,7 @@ def run_serialized(
         seed=values["seed"],
         fraction=values["fraction"],
         config=config,
+        baseline=values["baseline"],
     )
     try:
         data = task.reader.read_training(config.data)

@@ -98,6 +98,14 @@ def predict(
             help="Also write the probability of every label: a column per label of a table, an object in JSON.",
         ),
     ] = False,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Numbers: also write the interval that holds the true number with this probability, such as 0.9.",
+            show_default=False,
+        ),
+    ] = None,
     threshold: Threshold = None,
     top_k: Annotated[
         int | None,
@@ -164,6 +172,7 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         heedful predict runs/speech talk.wav --timestamps srt > talk.srt
+        heedful predict runs/solubility new.csv --interval 0.9 > solubility.csv
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
@@ -186,6 +195,7 @@ def predict(
             "encoding": encoding,
             "max_line": max_line,
             "probabilities": probabilities,
+            "interval": interval,
             "threshold": threshold,
             "top_k": top_k,
         }
@@ -194,7 +204,7 @@ def predict(
         predict_stream(predictor, file, search, output)
         return
     times = timestamps_writer(timestamps, timestamps_folder, json=json)
-    classes = _class_output(predictor, probabilities, top_k, json=json)
+    classes = _class_output(predictor, probabilities, top_k, interval, json=json)
     _check_text_and_column(text, column, predictor.task)
     check_writable(alignments, overwrite=overwrite)
     columns, added = _columns(predictor, column, classes, json=json)
@@ -227,15 +237,20 @@ def _data_section(predictor: Predictor, skip_bad: bool, **reading: Any) -> Any:
 
 
 def _class_output(
-    predictor: Predictor, probabilities: bool, top_k: int | None, *, json: bool
+    predictor: Predictor,
+    probabilities: bool,
+    top_k: int | None,
+    interval: float | None,
+    *,
+    json: bool,
 ) -> ClassOutput:
-    """Return which classes are written.
+    """Return which classes, or which interval, are written.
 
     Raises: OptionError if they cannot be.
     """
     from heedful.answers.class_output import ClassOutput
 
-    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0)
+    classes = ClassOutput(probabilities=probabilities, top_k=top_k or 0, interval=interval)
     predictor.answer.check_classes(classes, json=json)
     return classes
 

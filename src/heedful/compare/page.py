@@ -148,8 +148,8 @@ def _cost(plan: Plan, summary: Summary) -> list[Section]:
     rows = [
         [
             row.contender,
-            f"{row.parameters:,}",
-            f"{row.tokens_per_second.mean:,.0f}",
+            f"{row.parameters:,}" if row.parameters else NONE,
+            f"{row.tokens_per_second.mean:,.0f}" if row.parameters else NONE,
             f"{row.training_seconds.mean:,.1f}",
             seconds_to(row),
             memory(row.memory),

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from heedful.answers.base import Answer, Metric
+from heedful.compare.baselines import BASELINES, check_baseline
 from heedful.compare.budget import Budget, parse_budget
 from heedful.config import Values, build
 from heedful.errors import OptionError, unknown_choice
@@ -25,6 +26,10 @@ class CompareSection(Section):
     task: str = Field("tag", description="The task of all contenders.")
     encoders: tuple[str, ...] = Field(
         (), description="Contenders that differ only in this encoder."
+    )
+    baselines: tuple[str, ...] = Field(
+        (),
+        description="Contenders without a network: mean, and for molecules neighbour, forest and boosting.",
     )
     seeds: int = Field(
         3, ge=1, description="Number of seeds, one training of each contender for each."
@@ -55,6 +60,8 @@ class Job:
     fraction: float
     config: Any
     """The complete configuration of the task."""
+    baseline: str = ""
+    """The baseline that is fitted; empty: a network is trained."""
 
     @property
     def name(self) -> str:
@@ -82,6 +89,8 @@ class Plan:
     lengths: tuple[int, ...]
     budget: Budget
     target: float = 0.0
+    baselines: frozenset[str] = frozenset()
+    """The contenders that are baselines."""
 
     @property
     def answer(self) -> type[Answer[Any]]:
@@ -102,6 +111,7 @@ class Plan:
                 seed=seed,
                 fraction=fraction,
                 config=_with_training(config, {"seed": config.training.seed + seed}),
+                baseline=name if name in self.baselines else "",
             )
             for fraction in sorted(self.fractions, reverse=True)
             for seed in self.seeds
@@ -134,11 +144,12 @@ def make_plan(
         raise unknown_choice("task", section.task, TASKS)
     task = TASKS[section.task]
     kind = task.configuration
-    named = {**_by_encoder(section, kind.model_fields), **contenders}
+    baselines = _baselines(section, task, contenders)
+    named = {**_by_encoder(section, kind.model_fields), **contenders, **baselines}
     if len(named) < 2:
         raise OptionError(
-            f"a comparison needs at least two contenders, got {', '.join(named) or 'none'}; give --encoders A,B "
-            "or sections [contenders.NAME]"
+            f"a comparison needs at least two contenders, got {', '.join(named) or 'none'}; give --encoders A,B, "
+            "--baselines A,B or sections [contenders.NAME]"
         )
     built = {
         name: _contender(kind, name, merge(base, settings), name in contenders, where)
@@ -150,12 +161,13 @@ def make_plan(
     return Plan(
         task=task,
         contenders={name: _with_training(each, budget.settings()) for name, each in built.items()},
-        settings=named,
+        settings={**named, **{name: {"baseline": BASELINES[name].title} for name in baselines}},
         seeds=tuple(range(section.seeds)),
         fractions=_fractions(section.fractions),
         lengths=_lengths(section.lengths),
         budget=budget,
         target=section.quality,
+        baselines=frozenset(baselines),
     )
 
 
@@ -189,6 +201,17 @@ def _by_encoder(section: CompareSection, sections: Mapping[str, Any]) -> dict[st
         if name not in ENCODERS:
             raise unknown_choice("encoder", name, ENCODERS)
     return {name: {"encoder": {"kind": name}} for name in section.encoders}
+
+
+def _baselines(
+    section: CompareSection, task: Task, contenders: Mapping[str, Values]
+) -> dict[str, Values]:
+    """Return the baselines as contenders, which share the settings of the base."""
+    for name in section.baselines:
+        check_baseline(name, task)
+        if name in contenders:
+            raise OptionError(f"contender {name!r} has the name of a baseline; rename one of them")
+    return {name: {} for name in section.baselines}
 
 
 def _contender(kind: Any, name: str, values: Values, in_file: bool, where: Where) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 
 from heedful import run_folder
+from heedful.answers.base import Answer, Numbers
+from heedful.compare.baselines import fit_baseline
 from heedful.compare.measure import prediction_latency, resident_memory
 from heedful.compare.outcome import Memory, Outcome, Point
 from heedful.compare.plan import Job
@@ -44,6 +47,9 @@ def run_job(
     Raises: StoppedError once `stop` returned True within the training; RunError for a training that diverged or a
         metric that is not finite; the other errors of `train_model`.
     """
+    if job.baseline:
+        yield run_baseline(task, job, data)
+        return
     answer = task.answer
     before, parameters, resumed = resident_memory(), 0, folder.exists()
     train = training_subset(data[0], job.fraction, job.seed)
@@ -61,14 +67,11 @@ def run_job(
     last = epochs[-1]
     predictions = list(trained.predict_data(data[1], **answer.validation_search))
     statistics = trained.answer.statistics(predictions, data[1])
-    quality = float(answer.value(statistics.sum(axis=0)))
-    if not math.isfinite(quality):
-        raise RunError(f"its {answer.primary_metric} on the validation data is not finite")
     yield Outcome(
         contender=job.contender,
         seed=job.seed,
         fraction=job.fraction,
-        quality=quality,
+        quality=_quality(answer, statistics),
         parameters=parameters or sum(each.numel() for each in trained.model.parameters()),
         train_examples=len(train),
         steps=last["step"],
@@ -82,6 +85,39 @@ def run_job(
         threads=torch.get_num_threads(),
         statistics=statistics.tolist(),
     )
+
+
+def run_baseline(task: Task, job: Job, data: tuple[Dataset, Dataset]) -> Outcome:
+    """Fit a baseline and measure it."""
+    train = training_subset(data[0], job.fraction, job.seed)
+    start = time.monotonic()
+    fitted, predict = fit_baseline(job.baseline, task, job.config, train, job.config.training.seed)
+    predictions = predict(data[1])
+    seconds = time.monotonic() - start
+    statistics = fitted.statistics(predictions, data[1])
+    return Outcome(
+        contender=job.contender,
+        seed=job.seed,
+        fraction=job.fraction,
+        quality=_quality(task.answer, statistics),
+        train_examples=len(train),
+        training_seconds=seconds,
+        seconds=seconds,
+        scores=fitted.scores(fitted.score(predictions, data[1])),
+        threads=torch.get_num_threads(),
+        statistics=statistics.tolist(),
+    )
+
+
+def _quality(answer: type[Answer[Any]], statistics: Numbers) -> float:
+    """Return the metric of all examples.
+
+    Raises: RunError if it is not finite.
+    """
+    quality = float(answer.value(statistics.sum(axis=0)))
+    if not math.isfinite(quality):
+        raise RunError(f"its {answer.primary_metric} on the validation data is not finite")
+    return quality
 
 
 def _train(

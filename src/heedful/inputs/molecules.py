@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
 
+from heedful.data.molecules.descriptors import ScaledDescriptors
 from heedful.data.molecules.features import ATOM_FEATURES, BOND_FEATURES
 from heedful.data.molecules.molecule import Molecule, atom_names
 from heedful.inputs.base import EmbeddedInput
 from heedful.models.encoders.atoms import AtomBatch, AtomFeatures, AtomsConfig
 
+DESCRIPTORS: Final = "descriptors.json"
+"""File in the run folder with the names and scales of descriptors."""
+
 
 @dataclass(frozen=True)
 class Molecules(EmbeddedInput[str, Molecule]):
-    """SMILES as graphs of atoms. Nothing is learned from the training data: the categories are fixed.
+    """SMILES as graphs of atoms. The categories are fixed; of the training data only the scales of
+    descriptors are learned.
 
     Reads the section inputs (`AtomsConfig`).
 
@@ -30,20 +35,30 @@ class Molecules(EmbeddedInput[str, Molecule]):
     """
 
     options: AtomsConfig
+    descriptors: ScaledDescriptors | None = None
+    """Descriptors of the whole molecule, if the model reads them."""
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[str]) -> Self:
-        return cls(config.inputs)
+        options = config.inputs
+        return cls(options, ScaledDescriptors.fit(examples) if options.descriptors else None)
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        return cls(config.inputs)
+        options = config.inputs
+        path = folder / DESCRIPTORS
+        return cls(options, ScaledDescriptors.load(path) if options.descriptors else None)
 
     def save(self, folder: Path) -> None:
-        """Do nothing: the configuration says everything."""
+        if self.descriptors is not None:
+            self.descriptors.save(folder / DESCRIPTORS)
 
     def encode(self, examples: Sequence[str]) -> list[Molecule]:
-        return [Molecule.of(smiles) for smiles in examples]
+        molecules = [Molecule.of(smiles) for smiles in examples]
+        if self.descriptors is None:
+            return molecules
+        rows = self.descriptors(examples)
+        return [replace(each, descriptors=row) for each, row in zip(molecules, rows, strict=True)]
 
     def length(self, encoded: Molecule) -> int:
         return len(encoded.atoms)
@@ -62,6 +77,7 @@ class Molecules(EmbeddedInput[str, Molecule]):
             torch.tensor(sizes),
             torch.from_numpy(np.concatenate(bonds, axis=1)),
             torch.from_numpy(np.concatenate(features)),
+            torch.from_numpy(np.stack([molecule.descriptors for molecule in encoded])),
         )
 
     def embedding(self) -> AtomFeatures:
@@ -69,6 +85,7 @@ class Molecules(EmbeddedInput[str, Molecule]):
             self.options,
             [feature.size for feature in ATOM_FEATURES],
             [feature.size for feature in BOND_FEATURES],
+            0 if self.descriptors is None else len(self.descriptors.names),
         )
 
     def sizes(self) -> dict[str, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
+import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -39,6 +41,11 @@ class PoolingConfig(Section):
         "softmax", description="Normalizer of attention scores to weights."
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of the pooled vector.")
+    hidden: int = Field(
+        0,
+        ge=0,
+        description="Features of a hidden layer between the pooled vector and the scores; 0: none.",
+    )
 
 
 def _output_layer(width: int, outputs: int) -> Linear:
@@ -115,15 +122,23 @@ class PooledHead(nn.Module):
         self.kind = pooling.kind
         self.last_from_summary = pooling.kind == "last" and encoder.summary_is_last_state
         self.dropout = Dropout(pooling.dropout)
-        self.output = _output_layer(width, outputs)
+        joined = width + encoder.whole_width
+        self.hidden = _output_layer(joined, pooling.hidden) if pooling.hidden else None
+        self.output = _output_layer(pooling.hidden or joined, outputs)
 
     def forward(
-        self, states: States, *, key_bias: Tensor | None = None, return_weights: bool = False
+        self,
+        states: States,
+        *,
+        whole: Tensor | None = None,
+        key_bias: Tensor | None = None,
+        return_weights: bool = False,
     ) -> HeadOutput:
         """Pool and score.
 
         Args:
             states: the states of the encoder.
+            whole: (batch, encoder.whole_width), features of the whole sequence, joined with the pooled vector.
             key_bias: (batch, length), added to the attention scores of the pooling.
             return_weights: also return the attention weights of the pooling.
         """
@@ -136,4 +151,8 @@ class PooledHead(nn.Module):
             pooled = states.summary[0][-1]
         else:
             pooled = POOLS[self.kind](states.values, states.lengths)
+        if whole is not None:
+            pooled = torch.cat([pooled, whole], dim=-1)
+        if self.hidden is not None:
+            pooled = F.gelu(self.hidden(self.dropout(pooled)))
         return HeadOutput(self.output(self.dropout(pooled)), weights)

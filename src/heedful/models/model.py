@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -95,9 +96,12 @@ class Model(nn.Module):
         """As `scores_and_penalty`, from the features (batch, length, width) of the batch."""
         frequency, states = self.frequency, self._encode(features, batch)
         zero = features.new_zeros(())
+        head: Callable[..., HeadOutput] = self.head
+        if self.encoder.whole_width:
+            head = partial(head, whole=self.inputs.whole(batch))  # type: ignore[operator]
         if frequency is None:
-            return self.head(states).scores, zero
-        output: HeadOutput = self.head(
+            return head(states).scores, zero
+        output = head(
             states, key_bias=frequency.key_bias(batch), return_weights=frequency.has_penalty
         )
         if output.weights is None or not frequency.has_penalty:

@@ -72,6 +72,7 @@ def _build_member(config: Any, inputs: Any, answer: Any) -> Model:
         grid=getattr(embedding, "grid", None),
         edge_width=getattr(embedding, "edge_width", 0),
     )
+    encoder.whole_width = getattr(embedding, "whole_width", 0)
     return Model(embedding, encoder, answer.head(encoder), inputs.frequency())
 
 

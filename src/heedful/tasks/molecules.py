@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -22,18 +23,19 @@ from heedful.tasks.sections import (
     ClassWeighting,
     ColumnPrediction,
     EncoderTraining,
-    LabelColumn,
+    LabelColumns,
     LabelPrediction,
     TargetColumn,
 )
 from heedful.tasks.text_config import describe
 
 
-class LabelledMolecules(LabelColumn, MoleculeData):
+class LabelledMolecules(LabelColumns, MoleculeData):
     """Files, columns and parts of molecules and labels."""
 
     def columns(self) -> TextColumns:
-        return self.molecule_columns(self.label, self.separator, is_label=True)
+        columns = self.molecule_columns(self.label, self.separator, is_label=True)
+        return replace(columns, label_columns=self.label_columns)
 
 
 class MeasuredMolecules(TargetColumn, MoleculeData):

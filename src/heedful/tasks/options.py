@@ -107,10 +107,14 @@ def _columns(value: Sequence[str], given: GivenOptions) -> list[str]:
     return [f"data.columns={json.dumps(split_columns(value), ensure_ascii=False)}"]
 
 
+_SEVERAL_LABELS: Final = ("classify", "classify-molecules", "")
+"""Tasks whose labels may be columns of 0 and 1; empty: `compare`."""
+
+
 def _label(value: str | Sequence[str], given: GivenOptions) -> list[str]:
     """Convert --label NAME, or --label A,B,C for the 0/1 columns of several labels of a text."""
     names = value.split(",") if isinstance(value, str) else value
-    if isinstance(value, str) and (len(names) == 1 or given.task not in ("classify", "")):
+    if isinstance(value, str) and (len(names) == 1 or given.task not in _SEVERAL_LABELS):
         others = ["data.label_columns=[]"] if _section(given, "data").get("label_columns") else []
         return [f"data.label={json.dumps(value, ensure_ascii=False)}", *others]
     columns = [name.strip() for name in names]

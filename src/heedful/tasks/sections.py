@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from heedful.answers.class_weights import WEIGHTINGS
+from heedful.data.words import canonical
+from heedful.errors import OptionError
 from heedful.models.config import Chunk, OneOf, PredictionBatch, Section
 
 Schedule = Literal["inverse_square_root", "cosine", "linear", "constant"]
@@ -39,6 +41,36 @@ class LabelColumn(Section):
     def required_labels(self) -> tuple[str, ...]:
         """Labels that must occur in the training data, whatever they are."""
         return ()
+
+
+class LabelColumns(LabelColumn):
+    """Column of the labels, or a column of 0 and 1 for each label."""
+
+    label_columns: tuple[str, ...] = Field(
+        (),
+        description="0/1 columns, one per label, instead of the label column (multi-label classification).",
+    )
+
+    @model_validator(mode="after")
+    def _one_form_of_labels(self) -> Self:
+        columns = self.label_columns
+        if columns and self.separator:
+            raise OptionError(
+                "data.label_columns and data.separator are two forms of several labels; give one of them"
+            )
+        if len(set(map(canonical, columns))) < len(columns) or len(columns) == 1 or "" in columns:
+            raise OptionError(
+                f"data.label_columns is {list(columns)}; expected two or more columns, all different"
+            )
+        return self
+
+    @property
+    def multi_label(self) -> bool:
+        return bool(self.label_columns) or super().multi_label
+
+    @property
+    def required_labels(self) -> tuple[str, ...]:
+        return tuple(map(canonical, self.label_columns))
 
 
 class TargetColumn(Section):

@@ -372,6 +372,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         "gatv2 and graph-transformer attend along the bonds, all others to any atom.",
         train_examples=(
             "--train toxic.csv --label toxic --split scaffold_balanced --out runs/toxic",
+            "--train toxic.csv --smiles-columns smiles --target-columns NR-AR SR-p53 --out runs/tox21",
         ),
         config_example=("--encoder gat", "--train toxic.csv --label toxic"),
         predict_summary="Classify the molecules of a table, in its own format",

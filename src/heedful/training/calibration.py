@@ -1,4 +1,4 @@
-"""Calibration of a finished model's probabilities on the validation data."""
+"""Calibration of a finished model's probabilities and intervals on the validation data."""
 
 from __future__ import annotations
 
@@ -37,4 +37,4 @@ def calibrate_run(
     else:
         trained.answer, reason = trained.answer.calibrated(predicted, valid)
         trained.answer.save(folder)
-    return [*notices, *([f"the probabilities are not calibrated: {reason}"] if reason else [])]
+    return [*notices, *([f"{task.answer.uncalibrated_what}: {reason}"] if reason else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class Molecule:
     """(2, 2 · bonds): row 0 the source, row 1 the target; each bond in both directions."""
     bond_features: Integers
     """(2 · bonds, 3): the categories of `BOND_FEATURES`."""
+    descriptors: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    """(descriptors,), of the whole molecule, standardised; none unless the model reads them."""
 
     def __post_init__(self) -> None:
         assert self.bonds.shape == (2, len(self.bond_features))

@@ -22,6 +22,10 @@ class AtomsConfig(Section):
         32, ge=0, description="Features of a bond in the score of graph encoders; 0: none."
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout probability of the features.")
+    descriptors: bool = Field(
+        False,
+        description="Join RDKit's descriptors of the whole molecule with the pooled vector of its atoms.",
+    )
 
 
 class AtomBatch(NamedTuple):
@@ -35,6 +39,8 @@ class AtomBatch(NamedTuple):
     """(2, edges), long: atom i of molecule m has number m · length + i; each bond in both directions."""
     bond_features: Tensor
     """(edges, bond features), long: categories."""
+    descriptors: Tensor
+    """(batch, descriptors), of the whole molecules, standardised; of no features if the model reads none."""
 
 
 class AtomFeatures(nn.Module):
@@ -46,17 +52,25 @@ class AtomFeatures(nn.Module):
         config: the options.
         atom_sizes: number of categories of each feature of an atom.
         bond_sizes: of each feature of a bond.
+        descriptors: number of descriptors of the whole molecule.
 
     >>> features = AtomFeatures(AtomsConfig(width=4, bond_width=3), [5, 2], [4])
     >>> bonds, kinds = torch.tensor([[0, 1], [1, 0]]), torch.tensor([[2], [2]])
-    >>> batch = AtomBatch(torch.tensor([[[4, 1], [0, 0]]]), torch.tensor([2]), bonds, kinds)
+    >>> batch = AtomBatch(torch.tensor([[[4, 1], [0, 0]]]), torch.tensor([2]), bonds, kinds, torch.zeros(1, 0))
     >>> features(batch).shape, features.edges(batch).features.shape
     (torch.Size([1, 2, 4]), torch.Size([2, 3]))
     """
 
-    def __init__(self, config: AtomsConfig, atom_sizes: Sequence[int], bond_sizes: Sequence[int]):
+    def __init__(
+        self,
+        config: AtomsConfig,
+        atom_sizes: Sequence[int],
+        bond_sizes: Sequence[int],
+        descriptors: int = 0,
+    ):
         super().__init__()
         self.width, self.edge_width = config.width, config.bond_width
+        self.whole_width = descriptors
         self.atoms = _Embeddings(atom_sizes, config.width)
         self.bonds = _Embeddings(bond_sizes, config.bond_width) if config.bond_width else None
         self.dropout = Dropout(config.dropout)
@@ -69,6 +83,10 @@ class AtomFeatures(nn.Module):
         """Return the bonds of the molecules, with the features of each."""
         features = None if self.bonds is None else self.bonds(batch.bond_features)
         return GraphEdges(batch.bonds, features)
+
+    def whole(self, batch: AtomBatch) -> Tensor:
+        """Return the features of whole molecules, (batch, whole_width)."""
+        return batch.descriptors
 
 
 class _Embeddings(nn.Module):

@@ -77,6 +77,8 @@ class Encoder(nn.Module, abc.ABC):
     """Whether the constructor takes `edge_width`, the features of an edge of a graph or 0, and calls take edges."""
     grid: Grid | None = None
     """The grid that the constructor was given: its inputs are whole images, without padding."""
+    whole_width: int = 0
+    """Features of the whole sequence that the input has beside those of its positions, for the head; 0: none."""
     summary_is_last_state: bool = False
     """Whether the summary is the final states of recurrent layers, not the mean of the values."""
 

@@ -1,0 +1,58 @@
+"""Descriptors of whole molecules: their scales, their file, and a model that reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import heedful
+from heedful.data.molecules.descriptors import LARGEST, ScaledDescriptors, descriptor_names
+from heedful.errors import RunError
+
+pytest.importorskip("rdkit")
+
+SMILES = [f"{'C' * n}{end}" for n in range(1, 7) for end in ("", "O", "c1ccccc1")]
+
+
+def test_scaled_on_the_training_molecules() -> None:
+    scaled = ScaledDescriptors.fit(SMILES)
+    found = scaled(SMILES)
+    assert found.shape == (len(SMILES), len(scaled.names))
+    assert set(scaled.names) < set(descriptor_names())
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.1)
+    assert np.abs(scaled(["C" * 200, "[Na+].[Cl-]"])).max() <= LARGEST
+
+
+def test_the_file_of_a_run(tmp_path: Path) -> None:
+    path = tmp_path / "descriptors.json"
+    scaled = ScaledDescriptors.fit(SMILES)
+    scaled.save(path)
+    np.testing.assert_array_equal(ScaledDescriptors.load(path)(SMILES), scaled(SMILES))
+    content: dict[str, Any] = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "names": ["Aura", *content["names"][1:]]}))
+    with pytest.raises(RunError, match="names the descriptor 'Aura', which this version of RDKit"):
+        ScaledDescriptors.load(path)
+    path.write_text(json.dumps({**content, "names": ["MolWt"]}))
+    with pytest.raises(RunError, match="expected a name for each mean"):
+        ScaledDescriptors.load(path)
+
+
+@pytest.mark.parametrize("hidden", [0, 8])
+def test_a_model_reads_them(tmp_path: Path, hidden: int) -> None:
+    rows = [{"smiles": each, "target": len(each)} for each in SMILES]
+    model = heedful.train(
+        "regress-molecules", train=rows, valid=rows, out=tmp_path / "run",
+        inputs={"width": 8, "bond_width": 4, "descriptors": True},
+        encoder={"kind": "gatv2", "width": 8, "heads": 2, "layers": 1},
+        pooling={"hidden": hidden},
+        training={"epochs": 1, "threads": 1, "keep_freed_memory": False},
+    )  # fmt: skip
+    again = heedful.load(tmp_path / "run")
+    one, two = (list(each.predict(["OCC", "C"])) for each in (model, again))
+    assert one == two
+    width = 8 + len(again.predictor.input.descriptors.names)
+    assert again.predictor.model.head.output.in_features == (hidden or width)
