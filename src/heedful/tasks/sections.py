@@ -90,7 +90,12 @@ class TrainingConfig(Section):
     adam_betas: tuple[float, float] = Field(
         (0.9, 0.98), description="Decay rates of Adam's first and second moment estimates."
     )
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW).")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
+    decoupled_decay: bool = Field(
+        True,
+        description="Whether the decay is apart from the gradient (AdamW); otherwise it is a part of it (L2), which "
+        "Adam scales.",
+    )
     label_smoothing: float = Field(
         0.1,
         ge=0,
