@@ -89,8 +89,11 @@ class TrainedModel:
             DataError naming an input of a wrong type.
         """
         rows = _frame_rows(inputs)
+        graph = self.predictor.task.reader.from_object(inputs, self.config.data, "the input")
         if rows is not None:
             inputs = rows
+        elif graph is not None:
+            inputs = graph.inputs
         elif isinstance(inputs, str | Mapping) or not isinstance(inputs, Iterable):
             raise OptionError(f"inputs is {inputs!r:.40}; expected a list, as in [text].")
         self.predictor.task.check_options({"alignments": alignments, **search})
@@ -339,6 +342,9 @@ def _dataset(task: Task, section: Any, data: Data, part: Any) -> Dataset:
         return data
     if paths := _paths(data):
         return task.reader.read(paths, section, part)
+    found = task.reader.from_object(data, section, part)
+    if found is not None:
+        return found
     rows = _rows(data)
     if not rows:
         raise DataError(f"{part} holds no examples; expected at least one.")

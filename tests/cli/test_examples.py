@@ -98,6 +98,12 @@ FILES: dict[str, str | bytes] = {
     "dev.csv": NUMBERS,
     "new.csv": table(",", rows("smiles logS", "CCO 0.1", "CCCC -2")),
     "long.csv": LONG,
+    "people.csv": "id,likes,team,age\n"
+    + "".join(
+        f"p{n},{('chess' if n % 2 else 'tennis')},{('red', 'blue')[n % 2]},{20 + n}\n"
+        for n in range(30)
+    ),
+    "friends.csv": "source,target\n" + "".join(f"p{n},p{(n + 2) % 30}\n" for n in range(30)),
     "encoders.toml": COMPARED,
     "rare.csv": table(",", rows("text label", *["good no"] * 4, "bad yes")),
     **PICTURES,

@@ -15,7 +15,7 @@ from heedful.compare.outcome import Outcome
 from heedful.compare.plan import CompareSection, Job, Plan, make_plan
 from heedful.compare.run import run_job
 from heedful.data.audio.fbank import Framing
-from heedful.data.builtin import tones, waves
+from heedful.data.builtin import papers, tones, waves
 from heedful.data.dataset import Dataset
 from heedful.data.files import Pairs
 from heedful.data.images.dataset import Image, Images
@@ -65,6 +65,8 @@ AUDIO = {
     "training": {**TRAINING, "batch_tokens": 400},
 }
 
+_PAPERS = papers.build(size=60)
+NODES = {"inputs": {"width": 8, "min_frequency": 1}}
 _IMAGES = Images(
     [
         Image(Picture.of(np.full((8, 8), 20 * n, np.uint8), str(n)), (str(n % 2),), None)
@@ -113,6 +115,8 @@ CASES: Mapping[str, Case] = {
     ),
     "classify-molecules": case(_MOLECULES),
     "regress-molecules": case(_MOLECULES),
+    "classify-nodes": case(_PAPERS.with_answers(True).take(range(24)), NODES),
+    "regress-nodes": case(_PAPERS.with_answers(False).take(range(24)), NODES),
     "classify-images": case(_IMAGES),
     "regress-images": case(_IMAGES),
     "tag-images": case(Images([Image(each.picture, each.answer * 4) for each in _IMAGES.images])),

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Columns, Encoding, Json, MaxLine, Quiet, Run, Threshold
+from heedful.cli.options import (
+    Beam,
+    Columns,
+    EdgeFiles,
+    Encoding,
+    Json,
+    MaxLine,
+    Quiet,
+    Run,
+    Threshold,
+)
 from heedful.cli.output import Output, duration
 from heedful.errors import OptionError
 
@@ -30,6 +40,7 @@ def evaluate(
         ),
     ] = None,
     columns: Columns = None,
+    edges: EdgeFiles = None,
     encoding: Encoding = None,
     max_line: MaxLine = None,
     column: Annotated[
@@ -82,7 +93,8 @@ def evaluate(
     predictor = api.load(run).predictor
     task, config = predictor.task, predictor.config
     reading: dict[str, Any] = {
-        "columns": columns, "tokens": tokens, "encoding": encoding, "max_line": max_line, "skip_bad": skip_bad
+        "columns": columns, "tokens": tokens, "encoding": encoding, "max_line": max_line, "edges": edges,
+        "skip_bad": skip_bad,
     }  # fmt: skip
     search = task.check_options(
         {**reading, "beam": beam, "by_length": by_length, "threshold": threshold}
@@ -111,8 +123,7 @@ def evaluate(
     }  # fmt: skip
     if "beam" in task.answer.search_options:
         values["beam"] = config.prediction.beam if beam is None else beam
-    if threshold is not None:
-        values["threshold"] = threshold
+    values |= {} if threshold is None else {"threshold": threshold}
     output.result({"run": str(run), **counts, **values, "warnings": warnings})
 
 

@@ -65,6 +65,15 @@ Threshold = Annotated[
         show_default="the run's setting for several labels; none for one",
     ),
 ]
+EdgeFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--edges",
+        metavar="FILE",
+        help="Tables of edges, for nodes of another graph than that of the training; repeatable.",
+        show_default="those of the training",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Encoding, Json, MaxLine, Quiet, Run, Threshold
+from heedful.cli.options import Beam, EdgeFiles, Encoding, Json, MaxLine, Quiet, Run, Threshold
 from heedful.cli.output import Output, duration, write_json
 from heedful.cli.output_files import atomic_writer, check_writable
 from heedful.errors import DataError, HeedfulError, NonFiniteError, OptionError
@@ -124,6 +124,7 @@ def predict(
             show_default="predicted",
         ),
     ] = None,
+    edges: EdgeFiles = None,
     encoding: Encoding = None,
     max_line: MaxLine = None,
     text: Annotated[
@@ -192,6 +193,7 @@ def predict(
             "ctc_weight": ctc_weight,
             "timestamps": timestamps and "auto",
             "column": column,
+            "edges": edges,
             "encoding": encoding,
             "max_line": max_line,
             "probabilities": probabilities,
@@ -210,7 +212,7 @@ def predict(
     columns, added = _columns(predictor, column, classes, json=json)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    data = _data_section(predictor, skip_bad, encoding=encoding, max_line=max_line)
+    data = _data_section(predictor, skip_bad, edges=edges, encoding=encoding, max_line=max_line)
     inputs = _open_stream(file, predictor.task, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")

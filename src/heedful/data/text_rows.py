@@ -135,7 +135,7 @@ def _labels(row: TableRow, columns: TextColumns) -> tuple[str, ...]:
         return tuple(map(canonical, labels_of_columns(fields, columns.label_columns, incomplete)))
     value = row.fields.get(columns.answer)
     if isinstance(value, list) and columns.separator:
-        parts = [_as_text(row, each, columns.answer) for each in value]
+        parts = [field_text(row, each, columns.answer) for each in value]
     else:
         field = _field(row, columns.answer)
         parts = field.split(columns.separator) if columns.separator else [field]
@@ -154,10 +154,14 @@ def _field(row: TableRow, column: str) -> str:
             check_columns(row.path, list(row.fields), [column], row.line)
         except DataError as error:
             raise IncompleteRowError(str(error)) from None
-    return _as_text(row, row.fields[column], column)
+    return field_text(row, row.fields[column], column)
 
 
-def _as_text(row: TableRow, value: object, column: str) -> str:
+def field_text(row: TableRow, value: object, column: str) -> str:
+    """Return a value of a row as text; empty for a missing value of a data frame.
+
+    Raises: IncompleteRowError for null; DataError for a list or an object.
+    """
     if isinstance(value, str):
         check_characters(value, row.error)
         return value

@@ -77,11 +77,16 @@ class Model(nn.Module):
         return self._encode(self.inputs(batch), batch)
 
     def _encode(self, features: Tensor, batch: Any) -> States:
-        """Encode features; an encoder that reads edges is given those of the batch, if it has any."""
+        """Encode features; an encoder that reads edges is given those of the batch, if it has any.
+
+        An embedding of graphs of which only some nodes are answered has a method `answered`, from states and batch to
+        the states of these, a sequence of one each.
+        """
         find: Callable[[Any], GraphEdges] | None = getattr(self.inputs, "edges", None)
         edges = None if find is None or not self.encoder.reads_edges else find(batch)
         states: States = self.encoder(features, self.lengths(batch), edges)
-        return states
+        choose: Callable[[States, Any], States] | None = getattr(self.inputs, "answered", None)
+        return states if choose is None else choose(states, batch)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.scores_and_penalty(batch)[0]

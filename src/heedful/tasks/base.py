@@ -145,6 +145,7 @@ class Task:
             ("data", "encoding"),
             ("data", "max_line"),
             ("data", "skip_bad"),
+            ("data", "edges"),
             ("prediction", "column"),
         ):
             field = self.configuration.model_fields.get(section)

@@ -87,6 +87,7 @@ def read_otherwise(
     encoding: str | None = None,
     max_line: int | None = None,
     skip_bad: bool = False,
+    edges: Sequence[str] | None = None,
 ) -> Any:
     """Return the section `data` of a run with the options given for another file.
 
@@ -99,6 +100,7 @@ def read_otherwise(
         "encoding": encoding and canonical_name(encoding),
         "max_line": max_line,
         "skip_bad": skip_bad,
+        "edges": tuple(edges or ()),
     }
     return data.model_copy(update={name: value for name, value in chosen.items() if value})
 
@@ -188,6 +190,27 @@ def _decoder(kind: str, given: GivenOptions) -> list[str]:
             f"{kind} does not have; start from `heedful config {given.task} --decoder {kind}`"
         )
     return [f'decoder.kind="{kind}"']
+
+
+def _files(setting: str) -> Callable[[str | Sequence[str], GivenOptions], list[str]]:
+    """Convert names of files; in Python one of them may be given alone."""
+
+    def convert(value: str | Sequence[str], given: GivenOptions) -> list[str]:
+        names = [value] if isinstance(value, str) else [str(each) for each in value]
+        return [f"{setting}={json.dumps(names, ensure_ascii=False)}"]
+
+    return convert
+
+
+def _counts(value: str | Sequence[int], given: GivenOptions) -> list[str]:
+    """Convert --neighbours 10,5.
+
+    Raises: OptionError for what is no list of whole numbers.
+    """
+    parts = value.split(",") if isinstance(value, str) else [str(each) for each in value]
+    if not all(part.strip().isdecimal() and len(part.strip()) < 10 for part in parts):
+        raise OptionError(f"--neighbours takes whole numbers, as in 10,5; got {value!r:.40}")
+    return [f"data.neighbours=[{', '.join(str(int(part)) for part in parts)}]"]
 
 
 def _section(given: GivenOptions, name: str) -> Mapping[str, Any]:
@@ -452,6 +475,49 @@ MOLECULES: Final = (
         help="Leave out rows whose SMILES cannot be read, or without an answer; the run lists them in skipped.txt.",
         flag=True,
     ),
+)
+NODES: Final = (
+    train_files(
+        "Table of the nodes of a graph: .csv, .tsv or .jsonl with an id, features and the answer of each node that has "
+        "one; a .graphml; or builtin:papers. May be gzipped."
+    ),
+    valid_files(
+        "Table of the nodes of another graph to select the best checkpoint.",
+        default="the nodes that the column split says, or 10% of those with an answer",
+    ),
+    TaskOption(
+        name="edges",
+        setting="data.edges",
+        metavar="FILE",
+        help="Table of the edges: source and target of each, and features.",
+        many=True,
+        convert=_files("data.edges"),
+    ),
+    TaskOption(
+        name="valid_edges",
+        setting="data.valid_edges",
+        metavar="FILE",
+        help="Table of the edges of the graph of --valid.",
+        default="--edges",
+        many=True,
+        convert=_files("data.valid_edges"),
+    ),
+    TaskOption(
+        name="directed",
+        setting="data.directed",
+        metavar="",
+        help="Follow edges from source to target alone.",
+        flag=True,
+    ),
+    TaskOption(
+        name="neighbours",
+        setting="data.neighbours",
+        metavar="N,N",
+        help="Most neighbours of a node to read at each hop, for graphs too large to be read whole.",
+        default="all",
+        convert=_counts,
+    ),
+    ENCODING,
 )
 AUDIO: Final = (
     train_files(

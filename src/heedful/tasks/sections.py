@@ -127,7 +127,12 @@ class TrainingConfig(Section):
         gt=0,
         description="Added to the root of Adam's second moment; larger steadies small gradients.",
     )
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW).")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
+    decoupled_decay: bool = Field(
+        True,
+        description="Whether the decay is apart from the gradient (AdamW); otherwise it is a part of it (L2), which "
+        "Adam scales.",
+    )
     label_smoothing: float = Field(
         0.1,
         ge=0,

@@ -388,6 +388,31 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         config_example=("--encoder graph-transformer", "--train measured.csv --target logS"),
         predict_summary="Predict the targets of the molecules of a table, in its own format",
     ),
+    "classify-nodes": TaskEntry(
+        module="heedful.tasks.nodes",
+        attribute="CLASSIFY",
+        options=(*options.NODES, options.LABEL, options.ENCODER, options.CLASS_WEIGHTS),
+        summary="Train a classifier of the nodes of a graph: one label per node.",
+        description="For subjects of papers, fraud, interests of people: what is known of some nodes is learned from "
+        "their features and neighbours and predicted for the others. The encoders gat, gatv2 and graph-transformer "
+        "attend along the edges; all others see each node alone.",
+        train_examples=(
+            "--train people.csv --edges friends.csv --label team --out runs/teams",
+            "--train builtin:papers --encoder gatv2 --out runs/papers",
+        ),
+        config_example=("--encoder gatv2", "--train people.csv --edges friends.csv --label team"),
+        predict_summary="Classify the nodes of a table, in its own format",
+    ),
+    "regress-nodes": TaskEntry(
+        module="heedful.tasks.nodes",
+        attribute="REGRESS",
+        options=(*options.NODES, options.TARGET, options.ENCODER),
+        summary="Train a regressor of the nodes of a graph: one number per node.",
+        description="For a load, a price, a time: any number that depends on a node and its neighbours.",
+        train_examples=("--train people.csv --edges friends.csv --target age --out runs/ages",),
+        config_example=("--encoder gat", "--train people.csv --edges friends.csv --target age"),
+        predict_summary="Predict the targets of the nodes of a table, in its own format",
+    ),
 }
 """Task name, as in `heedful train NAME` -> its entry."""
 

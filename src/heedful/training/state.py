@@ -106,7 +106,8 @@ class TrainingState:
         """Build loss, optimizer and the check for divergence, and return the optimizer as Fabric has not wrapped it."""
         options = self.options
         self.loss = self.task.loss(self.trained)
-        optimizer = torch.optim.AdamW(
+        adam = torch.optim.AdamW if options.decoupled_decay else torch.optim.Adam
+        optimizer = adam(
             self.loss.parameters(),
             lr=options.learning_rate,
             betas=options.adam_betas,

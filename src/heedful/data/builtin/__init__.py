@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
-from heedful.data.builtin import dates, numbers, saw, tones, waves
+from heedful.data.builtin import dates, numbers, papers, saw, tones, waves
 from heedful.data.builtin.corpus import Corpus, TaggedCorpus
+from heedful.data.builtin.papers import GraphCorpus
 from heedful.data.builtin.tones import AudioCorpus
 from heedful.data.builtin.waves import SeriesCorpus
 from heedful.errors import unknown_choice
@@ -99,6 +101,23 @@ def load_builtin_audio(name: str, seed: int = 0) -> AudioCorpus:
     return _build("built-in corpus of recordings", BUILTIN_AUDIO, name, seed)
 
 
+BUILTIN_GRAPHS: dict[str, Callable[[int], GraphCorpus]] = {"papers": papers.build}
+
+
+@lru_cache(maxsize=2)
+def load_builtin_graph(name: str, seed: int = 0) -> GraphCorpus:
+    """Generate a built-in graph in its default size; the same object each time.
+
+    Raises:
+        OptionError: the name is unknown (the nearest one is suggested).
+
+    Example:
+        >>> len(load_builtin_graph("papers").table.part("test"))
+        200
+    """
+    return _build("built-in graph", BUILTIN_GRAPHS, name, seed)
+
+
 def _build(
     what: str, table: Mapping[str, Callable[[int], _Corpus]], name: str, seed: int
 ) -> _Corpus:
@@ -110,16 +129,19 @@ def _build(
 __all__ = [
     "BUILTIN",
     "BUILTIN_AUDIO",
+    "BUILTIN_GRAPHS",
     "BUILTIN_SERIES",
     "BUILTIN_TAGGED",
     "AudioCorpus",
     "Builder",
     "Corpus",
+    "GraphCorpus",
     "SeriesCorpus",
     "TaggedBuilder",
     "TaggedCorpus",
     "load_builtin",
     "load_builtin_audio",
+    "load_builtin_graph",
     "load_builtin_series",
     "load_builtin_tagged",
 ]

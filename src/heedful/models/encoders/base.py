@@ -12,6 +12,7 @@ from heedful.errors import OptionError, ShapeError
 from heedful.models.config import Section
 from heedful.nn.recurrent import States
 from heedful.ops.grid import Grid
+from heedful.ops.masks import Edges
 
 __all__ = [
     "UNBOUNDED", "Context", "Encoder", "EncoderConfig", "GraphEdges", "States", "real_tokens",
@@ -21,8 +22,9 @@ __all__ = [
 class GraphEdges(NamedTuple):
     """The edges of a batch of padded graphs."""
 
-    edge_index: Tensor
-    """(2, edges), long: row 0 the source, row 1 the target; node i of graph g has number g · length + i."""
+    edge_index: Tensor | Edges
+    """(2, edges), long: row 0 the source, row 1 the target; node i of graph g has number g · length + i. Or `Edges`
+    made of it, which are sorted once however often they are used."""
     features: Tensor | None = None
     """(edges, edge features)."""
 

@@ -197,6 +197,13 @@ class Reader(abc.ABC):
         Raises: DataError naming the example, for a missing column or a wrong type.
         """
 
+    def from_object(self, given: Any, data: Any, name: str) -> Dataset | None:
+        """Convert an object of Python that is not rows, such as a graph, to a dataset; None: it is something else.
+
+        Raises: DataError for an object whose parts do not fit each other.
+        """
+        return None
+
     def layout(self, data: Any) -> dict[str, Any]:
         """Return the layout of the training files that the run stores, as JSON."""
         return {}

@@ -1,0 +1,1 @@
+"""Graphs: tables of nodes and edges, GraphML, and graphs of Python libraries."""
