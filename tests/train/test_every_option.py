@@ -98,6 +98,7 @@ VALUES: dict[str, list[Any]] = {
 ALSO: dict[str, dict[str, Any]] = {
     "training.skip_nonfinite": {"learning_rate": 1e30},
     "training.keep_average": {"metric": "exact_match"},
+    "training.decoupled_decay": {"weight_decay": 0.1},
 }
 """Further settings of the section, without which a field has nothing to do."""
 
