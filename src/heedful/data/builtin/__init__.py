@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
-from heedful.data.builtin import dates, numbers, saw, tones, waves
+from heedful.data.builtin import dates, numbers, saw, scenes, tones, waves
 from heedful.data.builtin.corpus import Corpus, TaggedCorpus
+from heedful.data.builtin.scenes import SceneCorpus
 from heedful.data.builtin.tones import AudioCorpus
 from heedful.data.builtin.waves import SeriesCorpus
 from heedful.errors import unknown_choice
@@ -99,6 +100,22 @@ def load_builtin_audio(name: str, seed: int = 0) -> AudioCorpus:
     return _build("built-in corpus of recordings", BUILTIN_AUDIO, name, seed)
 
 
+BUILTIN_SCENES: dict[str, Callable[[int], SceneCorpus]] = {"scenes": scenes.build}
+
+
+def load_builtin_scenes(name: str, seed: int = 0) -> SceneCorpus:
+    """Generate a built-in corpus of images with objects in its default sizes.
+
+    Raises:
+        OptionError: the name is unknown (the nearest one is suggested).
+
+    Example:
+        >>> len(load_builtin_scenes("scenes").test)
+        300
+    """
+    return _build("built-in corpus of images with objects", BUILTIN_SCENES, name, seed)
+
+
 def _build(
     what: str, table: Mapping[str, Callable[[int], _Corpus]], name: str, seed: int
 ) -> _Corpus:
@@ -110,16 +127,19 @@ def _build(
 __all__ = [
     "BUILTIN",
     "BUILTIN_AUDIO",
+    "BUILTIN_SCENES",
     "BUILTIN_SERIES",
     "BUILTIN_TAGGED",
     "AudioCorpus",
     "Builder",
     "Corpus",
+    "SceneCorpus",
     "SeriesCorpus",
     "TaggedBuilder",
     "TaggedCorpus",
     "load_builtin",
     "load_builtin_audio",
+    "load_builtin_scenes",
     "load_builtin_series",
     "load_builtin_tagged",
 ]
