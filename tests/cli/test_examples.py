@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import math
 import re
 import shlex
@@ -71,7 +72,17 @@ PICTURES = {
 PICTURE_TABLE = "path,kind,width,map\n" + "".join(
     f"{name},{name.split('/')[1]},{number},{name}\n" for number, name in enumerate(PICTURES)
 )
+STREET = {
+    "categories": [{"id": 3, "name": "car"}],
+    "images": [{"id": n, "file_name": f"{n}.png", "height": 8, "width": 8} for n in range(20)],
+    "annotations": [
+        {"id": n, "image_id": n, "category_id": 3, "bbox": [4 * (n % 2), 0, 4, 8]}
+        for n in range(20)
+    ],
+}
 FILES: dict[str, str | bytes] = {
+    "street/instances.json": json.dumps(STREET),
+    **{f"street/{n}.png": png(n % 2, n) for n in range(20)},
     "train.conllu": CONLLU,
     "dev.conllu": CONLLU,
     "train.conll": CONLL,

@@ -19,6 +19,7 @@ from heedful.data.builtin import papers, tones, waves
 from heedful.data.dataset import Dataset
 from heedful.data.files import Pairs
 from heedful.data.images.dataset import Image, Images
+from heedful.data.images.objects import Box, Scene, Scenes
 from heedful.data.images.picture import Picture
 from heedful.data.labelled import Labelled, Sentence
 from heedful.data.molecules.table import MoleculeTable
@@ -73,6 +74,15 @@ _IMAGES = Images(
         for n in range(8)
     ]
 )
+_SCENES = Scenes(
+    [
+        Scene(
+            Picture.of(np.full((8, 8), 20 * n, np.uint8), str(n)),
+            (Box(("cat", "dog")[n % 2], 1.0, 2.0, 3.0 + n % 3, 4.0),),
+        )
+        for n in range(8)
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,13 @@ CASES: Mapping[str, Case] = {
     "regress-nodes": case(_PAPERS.with_answers(False).take(range(24)), NODES),
     "classify-images": case(_IMAGES),
     "regress-images": case(_IMAGES),
+    "detect": case(
+        _SCENES,
+        {
+            "data": {"patch": 4},
+            "objects": {"queries": 3, "heads": 2, "layers": 1, "feed_forward": 4},
+        },
+    ),
     "tag-images": case(Images([Image(each.picture, each.answer * 4) for each in _IMAGES.images])),
 }
 

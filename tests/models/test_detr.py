@@ -21,46 +21,46 @@ def detr() -> ModuleType:
     return load_example("detr")
 
 
-def items(count: int = 40) -> tuple[np.ndarray, np.ndarray]:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     """Bright squares and bars."""
-    images = np.zeros((count, 28, 28), np.uint8)
+    images = np.zeros((40, 28, 28), np.uint8)
     images[::2, 6:22, 6:22] = 220
     images[1::2, 2:26, 11:17] = 220
-    return images, (np.arange(count) % 2).astype(np.uint8)
+    for part in ("train", "t10k"):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", images)
+        labels = (np.arange(40) % 2).astype(np.uint8)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels)
+    return tmp_path
 
 
-def test_the_boxes_of_a_scene_hold_bright_pixels(detr: ModuleType) -> None:
-    rng, seen = np.random.default_rng(0), 0
-    for _ in range(20):
-        pixels, labels, boxes = detr.make_scene(*items(), rng)
-        assert pixels.shape == (1, 64, 64)
-        assert 0 <= float(pixels.min()) <= float(pixels.max()) <= 1
-        for box in detr.boxes_of(labels, boxes):
-            left, top = round(box.left), round(box.top)
-            inside = pixels[0, top : top + round(box.height), left : left + round(box.width)]
-            assert float(inside.mean()) > 0.4
-            seen += 1
-    assert seen > 20
-
-
-def test_a_perfect_answer_scores_one(detr: ModuleType) -> None:
-    rng = np.random.default_rng(1)
-    boxes = [detr.boxes_of(*detr.make_scene(*items(), rng)[1:]) for _ in range(5)]
-    assert detr.score_boxes(boxes, boxes, detr.LABELS).mean_ap == pytest.approx(1)
+def test_validation_scenes_are_of_other_items_than_those_of_training(
+    detr: ModuleType, folder: Path
+) -> None:
+    made = detr.makers(folder)
+    counts = {part: len(maker.items) for part, maker in made.items()}
+    assert counts == {"train": 36, "valid": 4, "test": 40}
+    assert set(made["valid"].labels) == {"T-shirt", "trouser"}
+    one, same = (detr.scenes(made["valid"], 3, "validation").texts() for _ in range(2))
+    assert one == same
 
 
 def test_runs_from_images_to_results(
-    detr: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    detr: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for part in ("train", "t10k"):
-        images, labels = items()
-        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", images)
-        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels)
-    options = "--steps 2 --batch 3 --width 16 --scenes 8"
+    out = folder / "out"
+    tiny = {"encoder": {**detr.SETTINGS["encoder"], "width": 16, "layers": 1}}
+    monkeypatch.setattr(detr, "SETTINGS", {**detr.SETTINGS, **tiny, "objects": {"queries": 6}})
     monkeypatch.setattr(
-        sys, "argv", ["detr.py", str(tmp_path), "--out", str(tmp_path / "out"), *options.split()]
+        detr,
+        "scenes",
+        lambda *args, of=detr.scenes, **kw: of(args[0], min(args[1], 6), *args[2:], **kw),
     )
+    options = "--epochs 1 --scenes 6 --valid 6 --batch 3 --test"
+    monkeypatch.setattr(sys, "argv", ["detr.py", str(folder), "--out", str(out), *options.split()])
     detr.main()
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert 0 <= results["ap"] <= results["ap50"] <= 1
-    assert (tmp_path / "out" / "scenes.png").stat().st_size > 1000
+    results = json.loads((out / "results.json").read_text())
+    for part in ("valid", "test"):
+        assert 0 <= results[part]["ap"] <= results[part]["ap50"] <= 1
+    assert (out / "scene-1.png").stat().st_size > 1000
+    assert (out / "run" / "model.safetensors").exists()

@@ -116,3 +116,40 @@ def test_more_objects_than_queries() -> None:
 def test_heads_that_do_not_divide_the_width() -> None:
     with pytest.raises(OptionError, match="objects.heads"):
         QueryHead(ObjectsConfig(heads=3), encoder(), 3)
+
+
+def test_the_loss_of_what_is_not_finite_is_not_finite() -> None:
+    scores = perfect_scores(*TARGETS, queries=5, count=3)
+    scores[0] = torch.nan
+    assert not set_loss(scores, *TARGETS, CONFIG).isfinite()
+
+
+def test_groups_of_queries_do_not_see_each_other() -> None:
+    torch.manual_seed(0)
+    of = encoder()
+    head, states = QueryHead(CONFIG, of, 3), of(torch.randn(2, 6, 4), torch.tensor([6, 4]))
+    together = head.train()(states).scores
+    assert together.shape[2] == 5 * CONFIG.groups
+    torch.testing.assert_close(together[:, :, :5], head.eval()(states).scores)
+
+
+def test_a_box_begins_at_its_reference_and_a_head_attends_near_it() -> None:
+    from heedful.models.encoders import build_encoder
+    from heedful.models.query_head import reference_boxes
+    from heedful.ops.grid import Grid
+
+    torch.manual_seed(0)
+    of = build_encoder(
+        ENCODER_CONFIGS["transformer"](kind="transformer", width=8, heads=2), 4, Grid(8, 8)
+    )
+    head = QueryHead(CONFIG, of, 3).eval()
+    output = head(of(torch.randn(1, 64, 4), torch.tensor([64])), return_weights=True)
+    boxes = output.scores[0, 0, :, -4:]
+    torch.testing.assert_close(boxes, reference_boxes(5))
+    assert output.weights is not None
+    places = head.places
+    for query, box in enumerate(boxes):
+        far = ((places - box[:2]).abs() / box[2:]).amax(-1) > 1.0
+        near = ((places - box[:2]).abs() / box[2:]).amax(-1) < 0.3
+        heat = output.weights[0, :, query]
+        assert bool((heat[:, near].mean(-1) > 2 * heat[:, far].mean(-1)).all())

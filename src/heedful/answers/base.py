@@ -338,12 +338,17 @@ class HeadAnswer(Answer[Prediction]):
     def predict(self, model: Any, batch: Batch, **search: Any) -> list[Prediction]:
         return self.predictions(self.finite_scores(model, batch), batch)
 
+    def final_scores(self, model: Any, batch: Batch) -> Tensor:
+        """Return the model's scores that a prediction is made of, (batch, ...)."""
+        scores: Tensor = model(batch)
+        return scores
+
     def finite_scores(self, model: Any, batch: Batch) -> Tensor:
         """Return the model's scores of a batch.
 
         Raises: NonFiniteError for a row with NaN or infinity, padding aside.
         """
-        scores: Tensor = model(batch)
+        scores = self.final_scores(model, batch)
         if all_finite(scores):
             return scores
         is_finite = scores.isfinite().flatten(2 if self.per_position else 1).all(-1)

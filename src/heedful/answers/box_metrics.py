@@ -9,20 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from heedful.data.images.objects import Box
 from heedful.errors import OptionError, ShapeError
-
-
-@dataclass(frozen=True)
-class Box:
-    """An object in an image, in pixels from its upper left corner."""
-
-    label: str
-    left: float
-    top: float
-    width: float
-    height: float
-    score: float = 1.0
-    """Probability of a predicted object."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +38,24 @@ class BoxScores:
     mean_ap75: float
     recall: float
     """Mean over labels and overlaps of the greatest recall with 100 boxes an image."""
+    f1: float
+    """Of the boxes that are shown, at an overlap of .50; see `counts_of_image`."""
     labels: tuple[BoxMetrics, ...]
 
 
 def score_boxes(
-    predicted: Sequence[Sequence[Box]], wanted: Sequence[Sequence[Box]], labels: Sequence[str]
+    predicted: Sequence[Sequence[Box]],
+    wanted: Sequence[Sequence[Box]],
+    labels: Sequence[str],
+    *,
+    shown: Sequence[Sequence[Box]] | None = None,
 ) -> BoxScores:
     """Return average precision of the boxes of each image (Lin et al. 2014, https://arxiv.org/abs/1405.0312).
 
     Args:
-        predicted, wanted: the boxes of each image.
+        predicted, wanted: the boxes of each image; what is found in a wanted crowd does not count.
         labels: the label set.
+        shown: the boxes of which F1 is computed; None: all that are predicted.
 
     Raises: ShapeError for different numbers of images, or no wanted object; OptionError without faster-coco-eval.
 
@@ -69,9 +64,10 @@ def score_boxes(
     >>> round(scores.mean_ap, 3), scores.objects
     (1.0, 2)
     """
-    if len(predicted) != len(wanted) or not any(wanted):
+    objects = sum(not box.is_crowd for boxes in wanted for box in boxes)
+    if len(predicted) != len(wanted) or not objects:
         raise ShapeError(
-            f"got the boxes of {len(predicted)} images for {len(wanted)} with {sum(map(len, wanted))} objects; "
+            f"got the boxes of {len(predicted)} images for {len(wanted)} with {objects} objects; "
             "expected equal numbers, and at least one object."
         )
     evaluation = _evaluate(predicted, wanted, labels)
@@ -79,7 +75,9 @@ def score_boxes(
     by_label = [
         BoxMetrics(
             label=label,
-            wanted=sum(box.label == label for boxes in wanted for box in boxes),
+            wanted=sum(
+                box.label == label and not box.is_crowd for boxes in wanted for box in boxes
+            ),
             got=sum(box.label == label for boxes in predicted for box in boxes),
             ap=_mean(precision[:, :, number]),
             ap50=_mean(precision[:1, :, number]),
@@ -88,13 +86,63 @@ def score_boxes(
     ]
     return BoxScores(
         images=len(wanted),
-        objects=sum(map(len, wanted)),
+        objects=sum(each.wanted for each in by_label),
         mean_ap=_mean(precision) or 0.0,
         mean_ap50=_mean(precision[:1]) or 0.0,
         mean_ap75=_mean(precision[5:6]) or 0.0,
         recall=_mean(evaluation.eval["recall"][..., 0, 2]) or 0.0,
+        f1=_f1(predicted if shown is None else shown, wanted),
         labels=tuple(by_label),
     )
+
+
+def counts_of_image(found: Sequence[Box], wanted: Sequence[Box]) -> tuple[int, int, int]:
+    """Return how many boxes are right, how many were found and how many wanted, in one image.
+
+    In the order of their scores, a box is right if it overlaps by .50 or more with a wanted one of its label that has
+    none yet. What lies in a crowd does not count.
+
+    >>> cat, crowd = Box("cat", 0, 0, 10, 10), Box("cat", 20, 0, 30, 30, is_crowd=True)
+    >>> counts_of_image([cat, Box("cat", 25, 5, 5, 5), Box("dog", 0, 0, 10, 10)], [cat, crowd])
+    (1, 2, 1)
+    """
+    left = [box for box in wanted if not box.is_crowd]
+    objects, right, got = len(left), 0, 0
+    crowds = [box for box in wanted if box.is_crowd]
+    for box in sorted(found, key=lambda each: -each.score):
+        same = [
+            (_iou(box, other), number)
+            for number, other in enumerate(left)
+            if other.label == box.label
+        ]
+        best = max(same, default=(0.0, -1))
+        if best[0] >= 0.5:
+            del left[best[1]]
+            right, got = right + 1, got + 1
+        elif not any(
+            each.label == box.label and _shared(box, each) >= 0.5 * box.width * box.height
+            for each in crowds
+        ):
+            got += 1
+    return right, got, objects
+
+
+def _f1(found: Sequence[Sequence[Box]], wanted: Sequence[Sequence[Box]]) -> float:
+    counts = [counts_of_image(*pair) for pair in zip(found, wanted, strict=True)]
+    right, got, objects = (sum(each) for each in zip(*counts, strict=True))
+    return float(2 * right / max(got + objects, 1))
+
+
+def _shared(one: Box, other: Box) -> float:
+    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
+    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
+    return max(width, 0.0) * max(height, 0.0)
+
+
+def _iou(one: Box, other: Box) -> float:
+    shared = _shared(one, other)
+    union = one.width * one.height + other.width * other.height - shared
+    return shared / union if union > 0 else 0.0
 
 
 def _mean(values: Any) -> float | None:
@@ -119,8 +167,15 @@ def _evaluate(
         "images": [{"id": number, "width": 1, "height": 1} for number in range(1, len(wanted) + 1)],
         "categories": [{"id": number, "name": label} for label, number in numbers.items()],
         "annotations": [
-            {**each, "id": number, "iscrowd": 0, "area": math.prod(each["bbox"][2:])}
-            for number, each in enumerate(_rows(wanted, numbers), start=1)
+            {
+                **each,
+                "id": number,
+                "iscrowd": int(box.is_crowd),
+                "area": math.prod(each["bbox"][2:]),
+            }
+            for number, (each, box) in enumerate(
+                zip(_rows(wanted, numbers), (b for w in wanted for b in w), strict=True), start=1
+            )
         ],
     }
     results = [

@@ -56,20 +56,30 @@ def check_seen(train: Dataset, valid: Dataset) -> None:
     Raises: DataError naming file, line and the nearest training label, for the first that does not.
     """
     seen = {label for labels in train.answers for label in labels}
-    for row, labels in enumerate(valid.answers):
-        for position, label in enumerate(labels):
+    check_seen_labels(seen, valid.example, valid, valid.answers)
+
+
+def check_seen_labels(
+    seen: Collection[str], example: str, data: Dataset, labels: Sequence[Sequence[str]]
+) -> None:
+    """Check that the labels of each example of `data` are among those `seen` in training.
+
+    Raises: DataError as `check_seen`.
+    """
+    for row, of_example in enumerate(labels):
+        for position, label in enumerate(of_example):
             if label not in seen:
-                raise _unseen(valid, row, position, label, seen)
+                raise _unseen(data, row, position, label, seen, example)
 
 
 def _unseen(
-    valid: Dataset, row: int, position: int, label: str, seen: Collection[str]
+    valid: Dataset, row: int, position: int, label: str, seen: Collection[str], example: str
 ) -> DataError:
     near = nearest(label, seen)
     hint = f"; did you mean {shown(near)}?" if near else "."
     listed = ", ".join(sorted(seen)[:LISTED])
     return valid.error(
         row,
-        f"the label {shown(label)} is in no training {valid.example}{hint} The training labels are: {listed}.",
+        f"the label {shown(label)} is in no training {example}{hint} The training labels are: {listed}.",
         position,
     )

@@ -91,6 +91,14 @@ def predict(
             help="Transcripts: read raw 16-bit samples from standard input and write what is certain as they come.",
         ),
     ] = False,
+    drawn: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Objects in images: also write each image with its boxes to this folder.",
+            show_default=False,
+        ),
+    ] = None,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -157,7 +165,8 @@ def predict(
     predicted labels, all else unchanged. A classifier or regressor reads a table and appends columns, which must not
     exist yet. A classifier with --threshold P leaves the label of a text empty if its probability is below P.
 
-    A task on images takes a folder, a table or an image, and writes a line for each image.
+    A task on images takes a folder, a table or an image, and writes a line for each image; a detector of objects a
+    list of results in COCO's format, and with --drawn FOLDER the images with their boxes.
 
     Of plain text, a tagger writes one token and its label per line, with --json also the offsets of each token; a
     classifier or regressor writes each line with its columns after a tab.
@@ -192,6 +201,7 @@ def predict(
             "alignments": alignments,
             "ctc_weight": ctc_weight,
             "timestamps": timestamps and "auto",
+            "drawn": drawn,
             "column": column,
             "edges": edges,
             "encoding": encoding,
@@ -216,7 +226,7 @@ def predict(
     inputs = _open_stream(file, predictor.task, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
-    writer = _PredictionWriter(predictor, inputs, columns, classes, times, json=json)
+    writer = _PredictionWriter(predictor, inputs, columns, classes, times, drawn, json=json)
     seconds = writer.write_all(search, output, alignments)
     _summarize(output, inputs, writer.count, seconds, alignments)
 
@@ -364,11 +374,15 @@ class _PredictionWriter:
         columns: list[str],
         classes: ClassOutput,
         times: Timestamps | None = None,
+        drawn: Path | None = None,
         *,
         json: bool,
     ):
+        from heedful.cli.drawn import DrawnBoxes
+
         self.predictor, self.stream, self.columns = predictor, stream, columns
         self.classes, self.times, self.json = classes, times, json
+        self.drawn = None if drawn is None else DrawnBoxes(drawn, predictor.labels)
         self.links: Any = None
         self.count = 0
         self.header_written = False
@@ -397,6 +411,8 @@ class _PredictionWriter:
             written = f"The {self.count:,} {self.stream.unit} before it are answered and written."
             raise HeedfulError(f"{error} {written}") from None
         self._write_header_once()
+        if not self.json and (footer := self.stream.footer()):
+            _write_text(footer)
 
     def _predict(self, search: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
         from heedful.cli.input_lines import available_chunks
@@ -423,6 +439,8 @@ class _PredictionWriter:
         answer, is_example = self.predictor.answer, self.stream.is_example(item)
         self.count += is_example
         values = answer.to_json(prediction)
+        if self.drawn is not None and is_example:
+            self.drawn.write(item, prediction)
         pharaoh = self._align(item, prediction)
         timed = "" if self.times is None else self.times.text(item, prediction)
         if self.times is not None and self.times.on_output:

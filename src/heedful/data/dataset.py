@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from heedful.errors import DataError
 
 
@@ -43,6 +45,13 @@ class Dataset(abc.ABC):
     @abc.abstractmethod
     def take(self, rows: Sequence[int]) -> Self:
         """Return a dataset of the examples at the indices `rows`, in that order."""
+
+    def fresh(self, generator: np.random.Generator) -> Self | None:
+        """Return one more example, drawn from the generator alone, of data that are made without end; default None.
+
+        Training takes a fresh example in the place of each in every epoch.
+        """
+        return None
 
     def cached_in(self, folder: Path) -> Self:
         """Return these data with what is costly to compute kept in a folder; default: nothing is."""

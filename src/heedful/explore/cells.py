@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.data.images.objects import Box
 from heedful.explore.schema import AttentionRecord
 from heedful.ops.grid import Grid
 
@@ -27,6 +28,8 @@ class ImageView(NamedTuple):
     pixels: NDArray[np.uint8]
     """(frames, height, width, channels), as the model reads it."""
     grid: Grid
+    boxes: tuple[Box, ...] = ()
+    """Of found objects, in pixels of the view: row n of a record with a row an object belongs to the n-th."""
 
 
 def one_row(record: AttentionRecord, prefix: int) -> AttentionRecord:

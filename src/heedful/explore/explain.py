@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from heedful.answers.base import HeadAnswer
+from heedful.answers.boxes import Boxes
 from heedful.answers.transcript import TranscribedText
 from heedful.data.audio.clips import Clip
 from heedful.decode.evaluation_mode import evaluation_mode
@@ -27,6 +28,8 @@ from heedful.explore.cells import (
     row_name,
 )
 from heedful.explore.html import draw_html
+from heedful.explore.image_html import draw_image_heat
+from heedful.explore.objects import image_view, records_of_objects
 from heedful.explore.record import recording
 from heedful.explore.renderers import save
 from heedful.explore.schema import ATTENTION, AttentionRecord
@@ -155,8 +158,9 @@ def _explain_transcript(
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
     records = record_prediction(predictor, example, prediction)
-    found = predictor.input.view(example)
-    view = None if found is None else ImageView(*found)
+    view = image_view(predictor, example, prediction)
+    if isinstance(predictor.answer, Boxes):
+        records = records_of_objects(records, prediction)
     if view is not None:
         # A row for all cells, where each has an answer.
         each = predictor.answer.per_position
@@ -168,18 +172,30 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
     else:
         hint = "--kind encoder shows the attention among tokens, --out FILE.html everything"
         title = f"{predictor.answer.to_text(prediction)}: {predictor.input.title(example)}"
-        main = [record for record in records if record.kind != "encoder"] or records[-1:]
+        main = _main_records(records)
     if len(main) == len(records):
         hint = ""
-    picture = _picture(predictor, example, main[0])
+    picture = (
+        _picture(predictor, example, main[0]) if view is None else draw_image_heat(records, view)
+    )
     return Explanation(title, example, prediction, None, records, main, hint, view, picture)
+
+
+def _main_records(records: list[AttentionRecord]) -> list[AttentionRecord]:
+    """Return what the prediction looked at: of object queries in the last layer."""
+    cross = [record for record in records if record.kind == "cross"]
+    if cross:
+        return cross[-1:]
+    return [record for record in records if record.kind != "encoder"] or records[-1:]
 
 
 def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> list[AttentionRecord]:
     """Add the rollout over layers and, of many cells, sum the attention among them up."""
     rolled = rollout(records, grid.prefix, name)
     if grid.length > MAX_CELLS:
-        records = [one_row(each, grid.prefix) for each in records]
+        records = [
+            one_row(each, grid.prefix) if each.kind == "encoder" else each for each in records
+        ]
     return records if rolled is None else [*records, rolled]
 
 
@@ -197,11 +213,11 @@ def _picture(predictor: Predictor, example: Any, record: AttentionRecord) -> str
 def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> list[AttentionRecord]:
     """Return the attention weights of an encoder with a prediction head, for one input.
 
-    Rows of the pooling are the predictions; rows of the encoder are positions, labelled with their predictions if
-    each position has one. An encoder without attention has one record of gradient × input saliency instead:
-    |Σ_d x_jd · ∂s / ∂x_jd| for the score s of the prediction (or of each position) and the features x_j of
-    position j, each row divided by its sum (Simonyan et al. 2014, https://arxiv.org/abs/1312.6034); its `measure`
-    is `SALIENCY`. For an ensemble it is the mean over the networks.
+    Rows of the pooling are the predictions, those of object queries what each found; rows of the encoder are
+    positions, labelled with their predictions if each position has one. An encoder without attention has one record of
+    gradient × input saliency instead: |Σ_d x_jd · ∂s / ∂x_jd| for the score s of the prediction (or of each position)
+    and the features x_j of position j, each row divided by its sum (Simonyan et al. 2014,
+    https://arxiv.org/abs/1312.6034); its `measure` is `SALIENCY`. For an ensemble it is the mean over the networks.
 
     Args:
         predictor: a trained model whose answer is a `HeadAnswer`.
@@ -221,7 +237,12 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
     each = answer.per_position
     if each and len(rows) > MAX_CELLS and inputs.view(example) is not None:
         return _summed_up(predictor, batch, positions, prediction)
-    labels = {"encoder": (rows if each else positions, positions), "pooling": (rows, positions)}
+    labels = {
+        "encoder": (rows if each else positions, positions),
+        "pooling": (rows, positions),
+        "cross": (rows, positions),
+        "decoder": (rows, rows),
+    }
     tokens = {kind: labels[kind] for kind in recorder.kinds}
     records: list[AttentionRecord] = recorder.records(tokens) if tokens else []
     if model.members[0].encoder.has_attention:

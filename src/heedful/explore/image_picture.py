@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import matplotlib
 import numpy as np
@@ -13,39 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from heedful.errors import OptionError
-from heedful.explore.cells import ImageView, cell_maps
+from heedful.data.images.objects import Box
+from heedful.explore.cells import ImageView
 from heedful.explore.fonts import font_families
+from heedful.explore.panels import panels
 from heedful.explore.picture import SVG_FAMILIES
 from heedful.explore.schema import AttentionRecord
-from heedful.explore.select import kind_name
 from heedful.explore.tokens import truncate_text
-from heedful.ops.grid import Grid
 
 _SIDE: Final = 1.5  # inches of an image
 _MARGIN: Final = 0.3
-
-
-class _Panel(NamedTuple):
-    title: str
-    heat: NDArray[np.float32]
-    """(frames, rows, columns)."""
-
-
-def panels(records: Sequence[AttentionRecord], grid: Grid) -> list[list[_Panel]]:
-    """Return a row of panels for each record: the mean over heads, then each head."""
-    shape = (grid.frames, grid.rows, grid.columns)
-    rows = []
-    for record in records:
-        maps = cell_maps(record, grid.prefix, shape)
-        what = kind_name(record.kind).partition(":")[0]
-        layers = sum(other.kind == record.kind for other in records)
-        title = f"{what}, layer {record.layer + 1}" if layers > 1 else what
-        heads = [_Panel(f"head {number}", heat) for number, heat in enumerate(maps, start=1)]
-        rows.append([_Panel(title, maps.mean(axis=0)), *(heads if len(heads) > 1 else [])])
-    return rows
 
 
 class _Layout:
@@ -88,18 +68,20 @@ def draw_image_figure(
 
     Each map has a scale of its own, from 0 to its greatest weight. Frames of a video stand side by side.
 
-    Raises: OptionError if there are no records.
+    Raises: OptionError if there are no records over the cells.
     """
-    if not records:
-        raise OptionError("there are no attention records to draw; record a model first.")
-    rows = panels(records, view.grid)
+    rows = panels(records, view)
     layout = _Layout(view, len(rows) + 1, max(map(len, rows)), families)
     layout.title(title)
-    layout.show(0, 0, "as the model reads it")
+    first = layout.show(0, 0, "as the model reads it")
+    for place, box in enumerate(view.boxes):
+        _show_box(first, box, f"C{place % 10}")
     for number, row in enumerate(rows, start=1):
         for column, panel in enumerate(row):
             axes = layout.show(number, column, f"{panel.title}, up to {panel.heat.max():.2g}")
             _show_heat(axes, np.concatenate(list(panel.heat), axis=1), layout.image.shape)
+            if panel.box is not None:
+                _show_box(axes, panel.box, f"C{view.boxes.index(panel.box) % 10}")
     return layout.figure
 
 
@@ -115,6 +97,11 @@ def _show_heat(axes: Axes, heat: NDArray[np.float32], shape: tuple[int, ...]) ->
         interpolation="nearest",
         extent=(-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5),
     )
+
+
+def _show_box(axes: Axes, box: Box, colour: str) -> None:
+    corner = box.left - 0.5, box.top - 0.5
+    axes.add_patch(Rectangle(corner, box.width, box.height, fill=False, edgecolor=colour))
 
 
 def save_image_figure(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-import struct
 import wave
-import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from heedful.data.audio.spectrogram import Spectrogram
 from heedful.explore.chart import ticks
+from heedful.explore.png import png
 
 _LEFT, _WIDTH, _RIGHT = 64, 720, 12
 _WAVE, _BANDS, _WEIGHTS = (8, 60), (76, 170), (254, 60)
@@ -94,35 +93,13 @@ def _picture(shown: Spectrogram, seconds: float) -> str:
         values = np.stack([part.mean(0) for part in np.array_split(values, _COLUMNS)])
     low, high = np.percentile(values, [5, 99.5])
     level = ((values - low) / max(high - low, 1e-6)).clip(0, 1)
-    data = base64.b64encode(grey_png((255 * (1 - level)).astype(np.uint8).T[::-1])).decode()
+    data = base64.b64encode(png((255 * (1 - level)).astype(np.uint8).T[::-1])).decode()
     top, height = _BANDS
     edges = _edges(shown.frames, seconds)
     left, right = _x(edges[0], seconds), _x(edges[-1], seconds)
     return (
         f'<image x="{left}" y="{top}" width="{right - left:.2f}" height="{height}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{data}"/>'
-    )
-
-
-def grey_png(pixels: NDArray[np.uint8]) -> bytes:
-    r"""Return a grey PNG of (rows, columns).
-
-    >>> grey_png(np.zeros((2, 3), np.uint8))[:4]
-    b'\x89PNG'
-    """
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        checked = kind + content
-        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    rows, columns = pixels.shape
-    head = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
-    filtered = np.concatenate([np.zeros((rows, 1), np.uint8), pixels], axis=1)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + chunk(b"IDAT", zlib.compress(filtered.tobytes(), 9))
-        + chunk(b"IEND", b"")
     )
 
 

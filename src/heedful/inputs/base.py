@@ -93,6 +93,18 @@ class Input(abc.ABC, Generic[Example, Encoded]):
         """
         return None
 
+    def pair_augmentation(
+        self,
+    ) -> Callable[[Encoded, Any, np.random.Generator], tuple[Encoded, Any]] | None:
+        """Return what makes a random variant of a training example and its target; default: as `augmentation`.
+
+        An input overrides it whose changes move the target too, such as boxes in an image.
+        """
+        change = self.augmentation()
+        if change is None:
+            return None
+        return lambda encoded, target, generator: (change(encoded, generator), target)
+
     def data_notices(self, examples: Sequence[Example]) -> list[str]:
         """Return what to say about training examples before training; default: nothing."""
         return []

@@ -107,13 +107,25 @@ def match_batch(
 
     Raises: OptionError as `match`.
     """
+    counts = [len(each) for each in labels]
+    # Costs of all pairs of the batch at once: most are of different images, and still it is faster than one by one.
+    cost = matching_cost(
+        scores.flatten(0, 1),
+        boxes.flatten(0, 1),
+        torch.cat(list(labels)),
+        torch.cat(list(wanted)),
+        weights,
+    ).view(*scores.shape[:2], -1)
+    # A prediction that is not finite is matched with anything: the loss is then not finite, which training reports.
+    cost = cost.nan_to_num(nan=0.0)
     images, queries, targets, start = [], [], [], 0
-    for number, (of_labels, of_boxes) in enumerate(zip(labels, wanted, strict=True)):
-        rows, columns = match(
-            matching_cost(scores[number], boxes[number], of_labels, of_boxes, weights)
-        )
+    for number, (costs, count) in enumerate(zip(cost.cpu(), counts, strict=True)):
+        rows, columns = match(costs[:, start : start + count])
         images.append(torch.full_like(rows, number))
         queries.append(rows)
         targets.append(columns + start)
-        start += len(of_labels)
-    return Matches(torch.cat(images), torch.cat(queries), torch.cat(targets))
+        start += count
+    image, query, target = (
+        torch.cat(each).to(scores.device) for each in (images, queries, targets)
+    )
+    return Matches(image, query, target)

@@ -20,7 +20,7 @@ from heedful.errors import DataError, OptionError, RunError, shown
 from heedful.inputs.base import Input
 from heedful.models.encoders import build_encoder
 from heedful.models.model import AnyModel, Ensemble, Model
-from heedful.tasks.batches import Batches, Encoded
+from heedful.tasks.batches import Batches, Encoded, Variant
 from heedful.tasks.predictor import Predictor, read_layout
 from heedful.tasks.readers.base import Reader
 from heedful.tasks.size_check import limited_size
@@ -306,8 +306,22 @@ class Task:
             collate,
             options.batch_tokens,
             options.seed,
-            inputs.augmentation() if training else None,
+            self._variant(predictor, data) if training else None,
         )
+
+    def _variant(self, predictor: Predictor, data: Dataset) -> Variant | None:
+        """Return what takes the place of a training example in an epoch: a fresh one, a random variant, or both."""
+        change: Variant | None = predictor.input.pair_augmentation()
+        if data.fresh(np.random.default_rng(0)) is None:
+            return change
+
+        def renew(encoded: Any, target: Any, generator: np.random.Generator) -> tuple[Any, Any]:
+            fresh = data.fresh(generator)
+            assert fresh is not None
+            [encoded], [target] = self.encode(predictor, fresh)
+            return (encoded, target) if change is None else change(encoded, target, generator)
+
+        return renew
 
     def _check_fit(
         self, predictor: Predictor, data: Dataset, encoded: Encoded, *, training: bool

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from heedful.data.batching import Rows, token_batches
 
 Padded = TypeVar("Padded")
+Variant = Callable[[Any, Any, np.random.Generator], tuple[Any, Any]]
+"""(input, target, generator) -> a random variant of both."""
 
 
 class Encoded(NamedTuple):
@@ -47,8 +49,9 @@ class Batches(Generic[Padded]):
     tokens: int
     """Maximum tokens of a batch on its longer side, padding included."""
     seed: int
-    variant: Callable[[Any, np.random.Generator], Any] | None = None
-    """Makes a random variant of an input each epoch; what it draws depends on (seed, epoch, row) alone."""
+    variant: Variant | None = None
+    """Makes a random variant of an input and its target each epoch; what it draws depends on (seed, epoch, row)
+    alone."""
 
     @property
     def example_count(self) -> int:
@@ -61,25 +64,22 @@ class Batches(Generic[Padded]):
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Padded]:
         """Yield the batches of an epoch, in its shuffled order, starting at index `first`."""
-        targets = self.encoded.targets
         for batch in self._batches(epoch)[first:]:
-            rows = self.rows[batch].tolist()
-            yield self.collate(
-                [self._input(row, epoch) for row in rows], [targets[row] for row in rows]
-            )
+            pairs = [self._pair(row, epoch) for row in self.rows[batch].tolist()]
+            yield self.collate([one for one, _ in pairs], [target for _, target in pairs])
 
     def one_by_one(self, epoch: int, batch: int) -> Iterator[tuple[int, Padded]]:
         """Yield (row in the dataset, batch of one) for each example of batch `batch` of an epoch."""
-        targets = self.encoded.targets
         for row in self.rows[self._batches(epoch)[batch]].tolist():
-            yield row, self.collate([self._input(row, epoch)], [targets[row]])
+            one, target = self._pair(row, epoch)
+            yield row, self.collate([one], [target])
 
-    def _input(self, row: int, epoch: int) -> Any:
-        """Return the input of a row, or its variant of an epoch."""
-        encoded = self.encoded.inputs[row]
+    def _pair(self, row: int, epoch: int) -> tuple[Any, Any]:
+        """Return input and target of a row, or their variant of an epoch."""
+        encoded, target = self.encoded.inputs[row], self.encoded.targets[row]
         if self.variant is None:
-            return encoded
-        return self.variant(encoded, np.random.default_rng([self.seed, epoch, row]))
+            return encoded, target
+        return self.variant(encoded, target, np.random.default_rng([self.seed, epoch, row]))
 
     def _batches(self, epoch: int) -> list[Rows]:
         return token_batches(self.lengths, max_tokens=self.tokens, seed=self.seed, epoch=epoch)

@@ -363,6 +363,22 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         prediction_file="labelled.tsv",
         predict_summary="Label the cells of the images of a folder",
     ),
+    "detect": TaskEntry(
+        module="heedful.tasks.detect",
+        options=(*options.OBJECTS, options.ENCODER),
+        summary="Train an object detector: labelled boxes in each image.",
+        description="For counting, cropping, looking things up: what is where. Object queries look at the cells of an "
+        "image, and each finds an object or nothing (DETR).",
+        train_examples=(
+            "--train builtin:scenes --out runs/scenes",
+            "--train street --size 64 --patch 8 --out runs/street",
+            "--train street/instances.json --queries 20 --set augmentation.flip=true --out runs/more",
+        ),
+        config_example=("--encoder transformer --set objects.queries=20", "--train street"),
+        test="FOLDER",
+        prediction_file="results.json",
+        predict_summary="Find the objects in the images of a folder, as results in COCO's format",
+    ),
     "classify-molecules": TaskEntry(
         module="heedful.tasks.molecules",
         attribute="CLASSIFY",

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
-from heedful.data.builtin import dates, numbers, papers, saw, tones, waves
+from heedful.data.builtin import dates, numbers, papers, saw, scenes, tones, waves
 from heedful.data.builtin.corpus import Corpus, TaggedCorpus
 from heedful.data.builtin.papers import GraphCorpus
+from heedful.data.builtin.scenes import SceneCorpus
 from heedful.data.builtin.tones import AudioCorpus
 from heedful.data.builtin.waves import SeriesCorpus
 from heedful.errors import unknown_choice
@@ -118,6 +119,22 @@ def load_builtin_graph(name: str, seed: int = 0) -> GraphCorpus:
     return _build("built-in graph", BUILTIN_GRAPHS, name, seed)
 
 
+BUILTIN_SCENES: dict[str, Callable[[int], SceneCorpus]] = {"scenes": scenes.build}
+
+
+def load_builtin_scenes(name: str, seed: int = 0) -> SceneCorpus:
+    """Generate a built-in corpus of images with objects in its default sizes.
+
+    Raises:
+        OptionError: the name is unknown (the nearest one is suggested).
+
+    Example:
+        >>> len(load_builtin_scenes("scenes").test)
+        300
+    """
+    return _build("built-in corpus of images with objects", BUILTIN_SCENES, name, seed)
+
+
 def _build(
     what: str, table: Mapping[str, Callable[[int], _Corpus]], name: str, seed: int
 ) -> _Corpus:
@@ -130,18 +147,21 @@ __all__ = [
     "BUILTIN",
     "BUILTIN_AUDIO",
     "BUILTIN_GRAPHS",
+    "BUILTIN_SCENES",
     "BUILTIN_SERIES",
     "BUILTIN_TAGGED",
     "AudioCorpus",
     "Builder",
     "Corpus",
     "GraphCorpus",
+    "SceneCorpus",
     "SeriesCorpus",
     "TaggedBuilder",
     "TaggedCorpus",
     "load_builtin",
     "load_builtin_audio",
     "load_builtin_graph",
+    "load_builtin_scenes",
     "load_builtin_series",
     "load_builtin_tagged",
 ]

@@ -21,14 +21,17 @@ class PatchesConfig(Section):
 
     stem: Literal["patches", "convolution"] = Field(
         "patches",
-        description="patches: the pixels of the cell. convolution: convolutions of 3 × 3, each but for a patch of one "
-        "pixel followed by max-pooling that halves height and width, until a cell is one position.",
+        description="patches: the pixels of the cell. convolution: convolutions of 3 × 3, and but for a patch of one "
+        "pixel max-pooling that halves height and width, until a cell is one position.",
     )
     width: int = Field(
         0,
         ge=0,
         description="Features of a cell: of a learned linear map of its pixels (0: the pixels as they are), or "
         "channels of the last convolution (0: 64).",
+    )
+    convolutions: int = Field(
+        1, ge=1, description="Convolutions before each halving of height and width."
     )
     class_token: bool = Field(
         False,
@@ -85,7 +88,7 @@ class PatchFeatures(nn.Module):
         self.stem: nn.Module
         if config.stem == "convolution":
             self.width = config.width or 64
-            self.stem = ConvolutionStem(channels, self.width, patch)
+            self.stem = ConvolutionStem(channels, self.width, patch, config.convolutions)
         else:
             pixels = patch * patch * channels
             self.width = config.width or pixels
@@ -129,13 +132,13 @@ class FlatPatches(nn.Module):
 
 
 class ConvolutionStem(nn.Module):
-    """Convolutions of 3 × 3, rectified, each followed by max-pooling of 2 × 2, until a cell is one position.
+    """Convolutions of 3 × 3, rectified, and max-pooling of 2 × 2 after each or each few, until a cell is one position.
 
-    The channels double from one convolution to the next, up to `width`. A patch of one pixel has one convolution and
-    no pooling. (images, height, width, channels) -> (images, cells, width).
+    The channels double from one halving to the next, up to `width`. A patch of one pixel has no pooling.
+    (images, height, width, channels) -> (images, cells, width).
     """
 
-    def __init__(self, channels: int, width: int, patch: int):
+    def __init__(self, channels: int, width: int, patch: int, each: int = 1):
         super().__init__()
         stages = patch.bit_length() - 1
         if patch != 1 << stages:
@@ -146,9 +149,11 @@ class ConvolutionStem(nn.Module):
         self.is_pooled = stages > 0
         widths = [max(8, width >> (stages - 1 - stage)) for stage in range(stages)] or [width]
         widths[-1] = width
+        self.each = each
+        outputs = [after for after in widths for _ in range(each)]
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 3, padding=1)
-            for before, after in zip([channels, *widths], widths, strict=False)
+            for before, after in zip([channels, *outputs], outputs, strict=False)
         )
         for layer in self.layers:
             assert isinstance(layer, nn.Conv2d)
@@ -159,9 +164,9 @@ class ConvolutionStem(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         # Seen as channels first, pixels lie in memory with the channels last, which convolutions on a CPU like best.
         states = pixels.permute(0, 3, 1, 2)
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers, start=1):
             states = F.relu(layer(states))
-            if self.is_pooled:
+            if self.is_pooled and number % self.each == 0:
                 states = F.max_pool2d(states, 2)
         return states.permute(0, 2, 3, 1).flatten(1, 2)
 

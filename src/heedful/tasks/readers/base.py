@@ -102,6 +102,10 @@ class Stream(abc.ABC):
         """Return the output header; available after the first item is read."""
         return ""
 
+    def footer(self) -> str:
+        """Return what follows the output of the last item; default: nothing."""
+        return ""
+
     @abc.abstractmethod
     def format(
         self, item: Any, number: int, values: Mapping[str, Any], cells: Sequence[Any]

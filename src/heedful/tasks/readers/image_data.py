@@ -12,8 +12,8 @@ from heedful.data.text_rows import TextColumns
 from heedful.tasks.readers.base import TextFiles
 
 ANY_LENGTH: Final = 2**31 - 1
-Kind = Literal["label", "number", "cells"]
-"""What the answer of an image is: labels, numbers, or a label a cell."""
+Kind = Literal["label", "number", "cells", "objects"]
+"""What the answer of an image is: labels, numbers, a label a cell, or boxes."""
 
 
 class ImageData(TextFiles):
