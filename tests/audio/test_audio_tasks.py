@@ -13,6 +13,7 @@ from torch import Tensor
 
 import heedful
 from heedful.data.audio.augment import change_speed, stretch
+from heedful.data.audio.cache import FeatureCache
 from heedful.data.audio.clips import Clip, Recordings
 from heedful.data.audio.fbank import Framing, MelOptions, fbank, mel_centres
 from heedful.data.audio.normalize import normalize, normalize_sliding
@@ -21,6 +22,7 @@ from heedful.errors import DataError, OptionError
 from heedful.inputs.frames import FrameFeatures, FramesBatch, FramesInput
 from heedful.inputs.frames_config import AugmentConfig, FeaturesConfig, FrameInputsConfig
 from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
+from heedful.run_lock import RunLock
 from heedful.tasks.table import TASKS
 from heedful.training.events import Progress, Started
 from heedful.training.loop import train_model
@@ -153,6 +155,22 @@ def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None
             TASKS["classify-audio"], configured("classify-audio"), train, valid, tmp_path / "run"
         )
     )
+
+
+def test_what_a_killed_process_left_is_removed_and_a_live_one_keeps_its_draft(
+    tmp_path: Path,
+) -> None:
+    features = np.ones((2, 3), np.float32)
+    (tmp_path / "dead.1.tmp").write_bytes(b"half")
+    FeatureCache(tmp_path).get(["a"], lambda keys: [features])
+    assert not list(tmp_path.glob("*.tmp"))
+    (tmp_path / "live.2.tmp").write_bytes(b"half")
+    with RunLock(tmp_path):
+        FeatureCache(tmp_path).get(["b"], lambda keys: [features])
+    assert [each.name for each in tmp_path.glob("*.tmp")] == ["live.2.tmp"]
+    for key in "ab":
+        [again] = FeatureCache(tmp_path).get([key], lambda keys: [])
+        np.testing.assert_array_equal(again, features)
 
 
 def frames_input(**changes: Any) -> FramesInput:

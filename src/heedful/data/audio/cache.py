@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.errors import RunError, WriteError
+from heedful.run_lock import RunLock
+
 Features = NDArray[np.float32]
 """(frames, bands)."""
 Compute = Callable[[Sequence[str]], Iterable[Features]]
@@ -41,8 +44,8 @@ class FeatureCache:
         missing = [key for key in dict.fromkeys(keys) if key not in known]
         if missing:
             try:
-                known.update(self._write(missing, compute))
-            except OSError:  # a full or read-only disk
+                known.update(self._store(missing, compute))
+            except (OSError, WriteError):  # a full or read-only disk
                 known.update(zip(missing, compute(missing), strict=True))
         return [known[key] for key in keys]
 
@@ -54,6 +57,16 @@ class FeatureCache:
             except (OSError, ValueError, TypeError, KeyError):
                 continue
         return found
+
+    def _store(self, keys: Sequence[str], compute: Compute) -> dict[str, Features]:
+        """Write a pack; drafts that killed processes left are removed, unless another process writes now."""
+        try:
+            with RunLock(self.folder):
+                for draft in self.folder.glob("*.tmp"):
+                    draft.unlink(missing_ok=True)
+                return self._write(keys, compute)
+        except RunError:
+            return self._write(keys, compute)
 
     def _write(self, keys: Sequence[str], compute: Compute) -> dict[str, Features]:
         name = hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()
