@@ -17,7 +17,7 @@ import heedful
 from heedful.data.audio.clips import Clip
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.spectrogram import Spectrogram
-from heedful.explore.erasure import can_measure, erasure_curves
+from heedful.explore.faithfulness import SHARES, can_measure, measure_faithfulness
 from heedful.explore.spectrogram import draw_spectrogram, grey_png, wav_bytes
 from tests.audio.sounds import RATE, tone, write
 from tests.cli.conftest import run_command
@@ -61,16 +61,15 @@ def test_the_pooling_looks_at_the_tone_and_is_faithful(model: heedful.TrainedMod
     framing = Framing(rate=RATE)
     clips = [Clip.of(placed(500 + 1500 * (n % 2), 0.3), RATE, framing) for n in range(12)]
     assert can_measure(model.predictor)
-    curves = {
-        each.name: [y for _, y in each.points] for each in erasure_curves(model.predictor, clips)
-    }
-    assert {*curves} == {"attention", "gradient", "random"}
-    assert curves["attention"][0] == curves["random"][0] > 0.8
+    measured = measure_faithfulness(model.predictor, clips, shares=SHARES)
+    curves = {name: each.deletion.tolist() for name, each in measured.items()}
+    assert {"pooling", "gradient", "random"} <= {*curves}
+    assert curves["pooling"][0] == curves["random"][0] > 0.8
     # The tone takes a tenth of the second, and a fifth is hidden.
     assert curves["gradient"][3] < curves["random"][3] - 0.05
-    assert curves["attention"][3] < curves["random"][3]
-    again = erasure_curves(model.predictor, clips)
-    assert {each.name: [y for _, y in each.points] for each in again} == curves
+    assert curves["pooling"][3] < curves["random"][3]
+    again = measure_faithfulness(model.predictor, clips, shares=SHARES)
+    assert {name: each.deletion.tolist() for name, each in again.items()} == curves
 
 
 def test_the_page_shows_and_plays_the_recording(

@@ -232,8 +232,8 @@ def test_rankings_point_at_cells(model: TrainedModel, convolutions: TrainedModel
     assert set(ranks) == {"pooling", "gradient"}
 
 
-def test_faithfulness_is_of_classifiers_of_images(model: TrainedModel, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="faithfulness wants pictures"):
+def test_faithfulness_is_of_inputs_that_can_be_hidden(model: TrainedModel, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="faithfulness wants examples"):
         measure_faithfulness(model.predictor, [])
     rows = [{"text": "good film", "label": "yes"}, {"text": "bad film", "label": "no"}] * 12
     other = heedful.train(
@@ -244,6 +244,7 @@ def test_faithfulness_is_of_classifiers_of_images(model: TrainedModel, tmp_path:
         training={"epochs": 1, "keep_freed_memory": False},
     )
     with pytest.raises(
-        OptionError, match="of classifiers of images; this model is of the task 'classify'"
+        OptionError,
+        match="of images, recordings or molecules; this model is of the task 'classify'",
     ):
         measure_faithfulness(other.predictor, pictures(1))

@@ -63,6 +63,8 @@ class Explanation:
     """The image that is explained, if it is one."""
     picture: str = ""
     """HTML of what the input looks and sounds like under the weights; empty for text and numbers."""
+    structure: str | None = None
+    """The SMILES of the molecule that is explained, if it is one."""
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
@@ -79,11 +81,16 @@ class Explanation:
             return path.read_bytes()
 
     def save(self, path: Path, records: Sequence[AttentionRecord]) -> None:
-        """Draw some of the records to a file, an image as heat maps on the image.
+        """Draw some of the records to a file: of an image as heat maps on it, of a molecule as colours of its atoms.
 
         Raises: OptionError for an unknown ending of the name, or no records.
         """
-        if self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
+        if self.structure is not None and path.suffix.lower() in IMAGE_SUFFIXES:
+            # Imported here, as RDKit's drawing is slow to import and only molecules need it.
+            from heedful.explore.molecule_picture import save_molecule
+
+            save_molecule(self.structure, records, path, self.title)
+        elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
             save(records, path, title=self.title)
         else:
             # Imported here, as matplotlib is slow to import and only images need it.
@@ -175,10 +182,24 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         main = _main_records(records)
     if len(main) == len(records):
         hint = ""
-    picture = (
-        _picture(predictor, example, main[0]) if view is None else draw_image_heat(records, view)
+    structure = predictor.input.structure(example)
+    if view is not None:
+        picture = draw_image_heat(records, view)
+    elif structure is None:
+        picture = _picture(predictor, example, main[0])
+    else:
+        from heedful.explore.molecule_picture import molecule_html
+
+        # The same records as are shown by default, and the last layer of the encoder.
+        picture = molecule_html(structure, list(dict.fromkeys([*main, *_last_layer(records)])))
+    return Explanation(
+        title, example, prediction, None, records, main, hint, view, picture, structure
     )
-    return Explanation(title, example, prediction, None, records, main, hint, view, picture)
+
+
+def _last_layer(records: Sequence[AttentionRecord]) -> list[AttentionRecord]:
+    """Return the record of the last layer of the encoder, if there is one."""
+    return [record for record in records if record.kind == "encoder"][-1:]
 
 
 def _main_records(records: list[AttentionRecord]) -> list[AttentionRecord]:

@@ -1,125 +1,171 @@
-"""Whether an explanation of an image names the cells that the prediction rests on: deletion and insertion curves."""
+"""Whether weights name the positions that a prediction rests on: deletion and insertion curves of any input."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from heedful.answers.label import Label
-from heedful.data.images.picture import Picture
+from heedful.answers.number import Number
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError
-from heedful.explore.cells import one_row
-from heedful.explore.explain import explain, saliency
-from heedful.explore.schema import AttentionRecord
-from heedful.inputs.patches import PatchInput
+from heedful.explore.cells import one_row, rollout
+from heedful.explore.chart import Series
+from heedful.explore.explain import record_prediction, saliency
 from heedful.tasks.predictor import Predictor
 
 RANDOM: Final = "random"
+SHARES: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
+"""Shares of the positions that a report hides."""
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """The mean curves of a way to rank cells, over several images.
+    """The mean curves of a way to rank positions, over several inputs.
 
-    Each curve is the probability of the label that is predicted for the whole image, as a share of cells is replaced by
-    the mean colour of the training images, the highest ranked first (deletion), or put back (insertion), Petsiuk et al.
-    2018, https://arxiv.org/abs/1806.07421.
+    Each curve is the support of the prediction as a share of the positions is hidden, the highest ranked first
+    (deletion), or only they are shown (insertion), Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421; deletion is
+    the comprehensiveness of DeYoung et al. 2020, https://aclanthology.org/2020.acl-main.408. The support of a label is
+    its probability; that of a number is minus the distance from the prediction, in deviations of the training targets.
     """
 
     shares: Numbers
-    """(steps + 1,) of the cells that are replaced or put back, from 0 to 1."""
+    """(shares,) of the positions, ascending from 0."""
     deletion: Numbers
-    """(steps + 1,) mean probabilities; the sooner they fall, the better the ranking."""
+    """(shares,) mean support; the sooner it falls, the better the ranking."""
     insertion: Numbers
-    """(steps + 1,) mean probabilities; the sooner they rise, the better."""
+    """(shares,) mean support; the sooner it rises, the better."""
 
     @property
     def deletion_area(self) -> float:
-        """The area under the deletion curve, from 0 to 1; smaller is better."""
+        """The area under the deletion curve; smaller is better."""
         return float(np.trapezoid(self.deletion, self.shares))
 
     @property
     def insertion_area(self) -> float:
-        """The area under the insertion curve, from 0 to 1; greater is better."""
+        """The area under the insertion curve; greater is better."""
         return float(np.trapezoid(self.insertion, self.shares))
 
 
+def can_measure(predictor: Predictor) -> bool:
+    """Return whether the answer is a label or number of the whole input, whose positions can be hidden."""
+    answer: Any = predictor.answer
+    return isinstance(answer, Label | Number) and bool(predictor.input.can_hide)
+
+
 def measure_faithfulness(
-    predictor: Predictor, pictures: Sequence[Picture], *, steps: int = 10, seed: int = 0
+    predictor: Predictor,
+    examples: Sequence[Any],
+    *,
+    steps: int = 10,
+    shares: Sequence[float] | None = None,
+    seed: int = 0,
 ) -> dict[str, Faithfulness]:
-    """Measure rankings of cells by attention, by gradient × input and at random.
+    """Measure rankings of positions by attention, by gradient × input and at random.
+
+    What a hidden position reads is the input's matter (`Input.hide`): an image cell the mean colour, a frame the mean
+    of its features, an atom none of its features.
 
     Args:
-        predictor: a trained classifier of images.
-        pictures: the images.
-        steps: in how many equal steps the cells are replaced.
+        predictor: a model for which `can_measure` is true.
+        examples: inputs; of each the prediction of the model is explained.
+        steps: in how many equal steps all positions are hidden.
+        shares: the shares to hide instead.
         seed: of the random ranking.
 
     Returns: way of ranking -> curves. "pooling" is the attention of the pooling, "encoder" that of the last layer
-        towards each cell, "rollout" that of all layers, "gradient" is gradient × input; those that the model has not
-        are left out.
+        towards each position, "rollout" that of all layers (of images), "gradient" is gradient × input; those that
+        the model has not are left out.
 
-    Raises: OptionError for a model that gives an image no single label, or no pictures.
+    Raises: OptionError for another model, or no examples.
     """
-    images = predictor.input
-    if not isinstance(images, PatchInput) or not isinstance(predictor.answer, Label):
+    if not can_measure(predictor):
         raise OptionError(
-            f"faithfulness is measured of classifiers of images; this model is of the task {predictor.task.name!r}"
+            "faithfulness is measured of a label or number of images, recordings or molecules; this model is of the "
+            f"task {predictor.task.name!r}"
         )
-    if not pictures or predictor.answer.multi_label:
-        raise OptionError("faithfulness wants pictures, and a classifier with one label per image")
+    if not examples:
+        raise OptionError("faithfulness wants examples; give one or more")
     draw = np.random.default_rng(seed)
-    shares = np.linspace(0, 1, steps + 1)
+    hidden = np.linspace(0, 1, steps + 1) if shares is None else np.asarray(shares, np.float64)
     found: dict[str, list[tuple[Numbers, Numbers]]] = {}
-    for picture in pictures:
-        [prediction] = predictor.predict([picture])
-        ranks = rankings(predictor, picture, prediction)
+    predictions = list(predictor.predict(examples))
+    for example, prediction in zip(examples, predictions, strict=True):
+        ranks = rankings(predictor, example, prediction)
         ranks[RANDOM] = draw.random(len(next(iter(ranks.values()))))
+        [encoded] = predictor.input.encode([example])
         for name, heat in ranks.items():
-            curves = _curves(predictor, picture, prediction.labels[0], heat, shares)
+            curves = _curves(predictor, encoded, prediction, heat, hidden)
             found.setdefault(name, []).append(curves)
     return {
-        name: Faithfulness(shares, *(np.mean(each, axis=0) for each in zip(*curves, strict=True)))
+        name: Faithfulness(hidden, *(np.mean(each, axis=0) for each in zip(*curves, strict=True)))
         for name, curves in found.items()
     }
 
 
-def rankings(predictor: Predictor, picture: Picture, prediction: Any) -> dict[str, Numbers]:
-    """Return for each way of ranking the heat of the cells, (cells,)."""
-    explanation = explain(predictor, picture, prediction)
-    assert explanation.view is not None
-    prefix = explanation.view.grid.prefix
-    last: dict[str, AttentionRecord] = {each.kind: each for each in explanation.records}
-    heats = {
-        kind: one_row(record, prefix).weights.mean(axis=0)[0, prefix:].astype(np.float64)
-        for kind, record in last.items()
-        if kind != "saliency"
-    }
-    gradient = saliency(predictor, picture, prediction)
+def deletion_series(predictor: Predictor, examples: Sequence[Any]) -> list[Series]:
+    """Return the deletion curves of a report."""
+    measured = measure_faithfulness(predictor, examples, shares=SHARES)
+    return [
+        Series(name, list(zip(SHARES, each.deletion.tolist(), strict=True)))
+        for name, each in measured.items()
+    ]
+
+
+def support_name(predictor: Predictor) -> str:
+    """Return what the curves show, for the axis of a chart."""
+    if isinstance(predictor.answer, Number):
+        return "minus the change of the prediction, in deviations of the targets"
+    return "probability of the predicted label"
+
+
+def rankings(predictor: Predictor, example: Any, prediction: Any) -> dict[str, Numbers]:
+    """Return for each way of ranking the heat of the positions, (positions,); a class token is none of them."""
+    view = predictor.input.view(example)
+    prefix = 0 if view is None else view[1].prefix
+    records = record_prediction(predictor, example, prediction)
+    heats: dict[str, Numbers] = {}
+    for record in records:
+        if record.kind != "saliency":
+            heats[record.kind] = one_row(record, prefix).weights.mean(axis=0)[0, prefix:]
+    pooled = [each for each in records if each.kind == "pooling"]
+    if pooled:  # of an ensemble the mean over its networks
+        heats["pooling"] = np.mean(
+            [each.weights[:, 0, prefix:].mean(axis=0) for each in pooled], axis=0
+        )
+    rolled = None if view is None else rollout(records, prefix, "")
+    if rolled is not None:
+        heats["rollout"] = rolled.weights.mean(axis=0)[0, prefix:]
+    gradient = saliency(predictor, example, prediction)
     heats["gradient"] = gradient[0, prefix:].double().cpu().numpy()
-    return heats
+    return {name: np.asarray(heat, np.float64) for name, heat in heats.items()}
 
 
 def _curves(
-    predictor: Predictor, picture: Picture, label: str, heat: Numbers, shares: Numbers
+    predictor: Predictor, encoded: Any, prediction: Any, heat: Numbers, shares: Numbers
 ) -> tuple[Numbers, Numbers]:
-    """Return the probabilities of a label under deletion and insertion."""
-    images = predictor.input
-    pixels, grid = images.view(picture)
-    order = np.argsort(-heat, kind="stable")
-    blank = np.broadcast_to(np.rint(images.statistics.mean).astype(np.uint8), pixels.shape)
-    altered = []
-    for share in shares:
-        chosen = np.zeros(grid.cells, bool)
-        chosen[order[: round(share * grid.cells)]] = True
-        mask = chosen.reshape(grid.frames, grid.rows, grid.columns)
-        mask = mask.repeat(images.patch, axis=1).repeat(images.patch, axis=2)[..., None]
-        altered += [np.where(mask, blank, pixels), np.where(mask, pixels, blank)]
-    predicted = predictor.predict([Picture.of(each, picture.name) for each in altered])
-    probabilities = np.array([each.all_probabilities[label] for each in predicted])
-    return probabilities[::2], probabilities[1::2]
+    """Return the support of a prediction under deletion and insertion."""
+    hide = predictor.input.hide
+    order = np.argsort(-heat, kind="stable").tolist()
+    counts = [round(share * len(order)) for share in shares.tolist()]
+    variants = [hide(encoded, part) for count in counts for part in (order[:count], order[count:])]
+    batch = predictor.to_device(predictor.input.collate(variants))
+    with evaluation_mode(predictor.model), torch.inference_mode():
+        found = predictor.answer.predict(predictor.model, batch)
+    support = np.array([_support(predictor.answer, prediction, each) for each in found])
+    return support[::2], support[1::2]
+
+
+def _support(answer: Any, prediction: Any, found: Any) -> float:
+    """Return how much the prediction for altered inputs is that of the whole input."""
+    if isinstance(answer, Number):
+        scales: Iterable[float] = np.atleast_1d(answer.standardizer.scale).tolist()
+        pairs = zip(prediction.values, found.values, scales, strict=True)
+        return -float(np.mean([abs(one - other) / scale for one, other, scale in pairs]))
+    return float(np.mean([found.all_probabilities[label] for label in prediction.labels] or [0.0]))

@@ -21,8 +21,8 @@ from heedful.explore import (
     Series,
     report_page,
 )
-from heedful.explore.erasure import can_measure, erasure_curves
 from heedful.explore.explain import Explanation, explain
+from heedful.explore.faithfulness import can_measure, deletion_series, support_name
 from heedful.explore.select import OUTPUT_KINDS
 from heedful.strict_json import number_from_json
 from heedful.tasks.predictor import Predictor
@@ -82,7 +82,7 @@ def _answer_tables(predictor: Predictor, data: Dataset) -> list[MetricTable]:
 
 
 def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
-    """Return the attention weights of some examples and, of labels of recordings, how faithful the weights are."""
+    """Return the attention weights of some examples and, of labels and numbers, how faithful the weights are."""
     explanations = example_explanations(predictor, data.showcase(NUM_EXAMPLES))
     if not explanations:
         return []
@@ -93,9 +93,9 @@ def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
     inputs = data.inputs[:NUM_MEASURED]
     chart = Chart(
         "Are the weights faithful?",
-        erasure_curves(predictor, inputs),
+        deletion_series(predictor, inputs),
         "share of the positions that are hidden",
-        "probability of the predicted label",
+        support_name(predictor),
         note=f"The positions of {count(len(inputs), data.example)} are hidden in the order of their weights. The "
         "steeper a curve falls, the more the predictions depend on what its measure names; random is any order.",
     )

@@ -139,6 +139,10 @@ class Input(abc.ABC, Generic[Example, Encoded]):
         """Return what is drawn and played of a recording; None for other inputs."""
         return None
 
+    def structure(self, example: Example) -> str | None:
+        """Return the SMILES of an input that is drawn as a molecule, whose positions are its atoms; None of others."""
+        return None
+
     def title(self, example: Example) -> str:
         """Return the plot title of an example."""
         return " ".join(self.positions(example))

@@ -69,6 +69,9 @@ class Molecules(EmbeddedInput[str, Molecule]):
         atoms = np.zeros((len(encoded), longest, len(ATOM_FEATURES)), dtype=np.int64)
         for row, molecule in enumerate(encoded):
             atoms[row, : sizes[row]] = molecule.atoms
+        hidden = np.zeros((len(encoded), longest), dtype=bool)
+        for row, molecule in enumerate(encoded):
+            hidden[row, list(molecule.hidden)] = True
         starts = accumulate([longest] * (len(encoded) - 1), initial=0)
         bonds = [molecule.bonds + start for molecule, start in zip(encoded, starts, strict=True)]
         features = [molecule.bond_features for molecule in encoded]
@@ -78,6 +81,7 @@ class Molecules(EmbeddedInput[str, Molecule]):
             torch.from_numpy(np.concatenate(bonds, axis=1)),
             torch.from_numpy(np.concatenate(features)),
             torch.from_numpy(np.stack([molecule.descriptors for molecule in encoded])),
+            torch.from_numpy(hidden),
         )
 
     def embedding(self) -> AtomFeatures:
@@ -88,11 +92,22 @@ class Molecules(EmbeddedInput[str, Molecule]):
             0 if self.descriptors is None else len(self.descriptors.names),
         )
 
+    @property
+    def can_hide(self) -> bool:
+        return True
+
+    def hide(self, encoded: Molecule, positions: Sequence[int]) -> Molecule:
+        """Hide the features of atoms; bonds and descriptors stay."""
+        return replace(encoded, hidden=(*encoded.hidden, *positions))
+
     def sizes(self) -> dict[str, int]:
         return {}
 
     def positions(self, example: str) -> list[str]:
         return atom_names(example)
+
+    def structure(self, example: str) -> str:
+        return example
 
     def title(self, example: str) -> str:
         return example.strip()

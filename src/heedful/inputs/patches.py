@@ -214,5 +214,18 @@ class PatchInput(EmbeddedInput[Picture, Frames]):
     def view(self, example: Picture) -> tuple[Frames, Grid]:
         return self.encode([example])[0], self._grid
 
+    @property
+    def can_hide(self) -> bool:
+        return True
+
+    def hide(self, encoded: Frames, positions: Sequence[int]) -> Frames:
+        """Replace cells, counted without the class token, by the mean colour of the training images."""
+        grid = self._grid
+        chosen = np.zeros(grid.cells, bool)
+        chosen[list(positions)] = True
+        mask = chosen.reshape(grid.frames, grid.rows, grid.columns)
+        mask = mask.repeat(self.patch, axis=1).repeat(self.patch, axis=2)[..., None]
+        return np.where(mask, np.rint(self.statistics.mean).astype(np.uint8), encoded)
+
     def title(self, example: Picture) -> str:
         return example.name

@@ -36,6 +36,9 @@ class Molecule:
     descriptors: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     """(descriptors,), of the whole molecule, standardised; none unless the model reads them."""
 
+    hidden: tuple[int, ...] = ()
+    """Atoms of which the model reads no features."""
+
     def __post_init__(self) -> None:
         assert self.bonds.shape == (2, len(self.bond_features))
 

@@ -41,6 +41,8 @@ class AtomBatch(NamedTuple):
     """(edges, bond features), long: categories."""
     descriptors: Tensor
     """(batch, descriptors), of the whole molecules, standardised; of no features if the model reads none."""
+    hidden: Tensor
+    """(batch, length), bool: atoms whose features are 0."""
 
 
 class AtomFeatures(nn.Module):
@@ -56,7 +58,8 @@ class AtomFeatures(nn.Module):
 
     >>> features = AtomFeatures(AtomsConfig(width=4, bond_width=3), [5, 2], [4])
     >>> bonds, kinds = torch.tensor([[0, 1], [1, 0]]), torch.tensor([[2], [2]])
-    >>> batch = AtomBatch(torch.tensor([[[4, 1], [0, 0]]]), torch.tensor([2]), bonds, kinds, torch.zeros(1, 0))
+    >>> atoms, none = torch.tensor([[[4, 1], [0, 0]]]), torch.zeros(1, 2, dtype=torch.bool)
+    >>> batch = AtomBatch(atoms, torch.tensor([2]), bonds, kinds, torch.zeros(1, 0), none)
     >>> features(batch).shape, features.edges(batch).features.shape
     (torch.Size([1, 2, 4]), torch.Size([2, 3]))
     """
@@ -76,7 +79,8 @@ class AtomFeatures(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, batch: AtomBatch) -> Tensor:
-        output: Tensor = self.dropout(self.atoms(batch.atoms))
+        features = self.atoms(batch.atoms).masked_fill(batch.hidden[..., None], 0.0)
+        output: Tensor = self.dropout(features)
         return output
 
     def edges(self, batch: AtomBatch) -> GraphEdges:

@@ -1,0 +1,145 @@
+"""Attention drawn on a molecule: atoms and bonds coloured by their weights, for every layer and head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.data.molecules.molecule import parse_smiles
+from heedful.errors import OptionError
+from heedful.explore.schema import AttentionRecord
+from heedful.explore.select import kind_name
+
+SUFFIXES: Final = (".svg", ".png")
+"""Of the files that show the molecule itself."""
+_SIDE: Final = 260  # pixels of a panel
+_STRONG: Final = (0.35, 0.62, 0.95)
+_MOST_PANELS: Final = 400
+
+Weights = NDArray[np.float64]
+
+
+class _Panel(NamedTuple):
+    title: str
+    atoms: Weights
+    """(atoms,), the largest is 1."""
+    bonds: Weights
+    """(bonds,), the largest is 1; none for a record that has no rows of atoms."""
+
+
+def draw_molecule(smiles: str, records: Sequence[AttentionRecord], suffix: str = ".svg") -> bytes:
+    r"""Draw the weights of each record on a molecule: a row each, first the mean of the heads, then each head.
+
+    An atom has the colour of the attention it gets: of the pooling :math:`w_j`, of an encoder layer the mean
+    :math:`\frac{1}{n} \sum_i w_{ij}` over all atoms; a bond that of the attention along it,
+    :math:`\frac{1}{2}(w_{ij} + w_{ji})`. In each panel the largest weight has the full colour.
+
+    Args:
+        smiles: the molecule.
+        records: whose keys are its atoms.
+        suffix: one of `SUFFIXES`.
+
+    Raises: OptionError for no records, another ending, or too many panels for one picture.
+
+    >>> record = AttentionRecord("", "pooling", 0, ["1.2"], ["O1", "C2"], [[[0.9, 0.1]]])
+    >>> b"<svg" in draw_molecule("OC", [record])
+    True
+    """
+    if not records or suffix not in SUFFIXES:
+        raise OptionError(
+            f"a molecule is drawn as {' or '.join(SUFFIXES)}, of one record or more; got {suffix!r} and {len(records)}"
+        )
+    molecule = parse_smiles(smiles)
+    pairs = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
+    rows = [_panels(record, pairs, records) for record in records]
+    columns = max(map(len, rows))
+    if columns * len(rows) > _MOST_PANELS:
+        raise OptionError(
+            f"{len(rows)} layers of up to {columns} panels are too many for one picture; choose with --kind, --layer "
+            "or --head"
+        )
+    return _draw(molecule, rows, columns, suffix)
+
+
+def save_molecule(smiles: str, records: Sequence[AttentionRecord], path: Path, title: str) -> None:
+    """Write the drawing to a file, .svg or .png; the title is the comment of an SVG."""
+    drawn = draw_molecule(smiles, records, path.suffix.lower())
+    if path.suffix.lower() == ".svg":
+        text = drawn.decode().replace("iso-8859-1", "utf-8", 1)
+        start = text.index("<svg")
+        end = text.index(">", start) + 1
+        drawn = f"{text[:end]}\n<title>{_escaped(title)}</title>{text[end:]}".encode()
+    path.write_bytes(drawn)
+
+
+def molecule_html(smiles: str, records: Sequence[AttentionRecord]) -> str:
+    """Return the drawing as an SVG within HTML."""
+    text = draw_molecule(smiles, records).decode()
+    return f'<div style="overflow-x:auto">{text[text.index("<svg") :]}</div>\n'
+
+
+def _panels(
+    record: AttentionRecord, pairs: Sequence[tuple[int, int]], records: Sequence[AttentionRecord]
+) -> list[_Panel]:
+    weights = np.asarray(record.weights, np.float64)
+    what = kind_name(record.kind).partition(":")[0]
+    layers = sum(other.kind == record.kind for other in records)
+    title = f"{what}, layer {record.layer + 1}" if layers > 1 else what
+    each = [_panel(f"head {n}", head, pairs) for n, head in enumerate(weights, start=1)]
+    if len(each) == 1:
+        return [each[0]._replace(title=title)]
+    return [_panel(f"{title}, mean of heads", weights.mean(axis=0), pairs), *each]
+
+
+def _panel(title: str, weights: Weights, pairs: Sequence[tuple[int, int]]) -> _Panel:
+    bonds = np.zeros(0)
+    if len(weights) == weights.shape[1] and pairs:
+        first, second = np.array(pairs).T
+        bonds = (weights[first, second] + weights[second, first]) / 2
+    return _Panel(title, _scaled(weights.mean(axis=0)), _scaled(bonds))
+
+
+def _scaled(weights: Weights) -> Weights:
+    largest = weights.max(initial=0.0)
+    return weights / largest if largest > 0 else weights
+
+
+def _draw(molecule: Any, rows: Sequence[Sequence[_Panel]], columns: int, suffix: str) -> bytes:
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    kind = rdMolDraw2D.MolDraw2DSVG if suffix == ".svg" else rdMolDraw2D.MolDraw2DCairo
+    drawer: Any = kind(columns * _SIDE, len(rows) * _SIDE, _SIDE, _SIDE)
+    options = drawer.drawOptions()
+    options.useBWAtomPalette()
+    options.padding = 0.08
+    blank = _Panel("", np.zeros(0), np.zeros(0))
+    panels = [panel for row in rows for panel in [*row, *[blank] * (columns - len(row))]]
+    # A panel for each record of fewer heads stays empty.
+    empty = parse_smiles("C").__class__()
+    drawer.DrawMolecules(
+        [molecule if len(panel.atoms) else empty for panel in panels],
+        legends=[panel.title for panel in panels],
+        highlightAtoms=[list(range(len(panel.atoms))) for panel in panels],
+        highlightAtomColors=[_colours(panel.atoms) for panel in panels],
+        highlightBonds=[list(range(len(panel.bonds))) for panel in panels],
+        highlightBondColors=[_colours(panel.bonds) for panel in panels],
+    )
+    drawer.FinishDrawing()
+    drawn = drawer.GetDrawingText()
+    return drawn.encode() if isinstance(drawn, str) else bytes(drawn)
+
+
+def _colours(weights: Weights) -> dict[int, tuple[float, float, float]]:
+    """Return a colour from white to blue for each weight from 0 to 1."""
+    return {
+        place: tuple(1 - weight * (1 - channel) for channel in _STRONG)
+        for place, weight in enumerate(weights.tolist())
+    }
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
