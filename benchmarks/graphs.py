@@ -1,0 +1,261 @@
+"""Nodes of graphs: accuracy on Cora, an epoch beside PyTorch Geometric's, and graphs of millions of edges.
+
+    python -m benchmarks.graphs DIR [accuracy speed] [--seeds N] [--epochs N] [--set SETTING...]
+    python -m benchmarks.graphs large --edges 10000000 --neighbours 10 5
+
+DIR holds nodes.tsv (node, label, split, word_indices) and edges.tsv (source, target, each edge once): Cora with the
+public split of 140, 500 and 1,000 nodes. "accuracy" trains gat and gatv2 with their default settings, once a seed; the
+epoch is chosen on the validation nodes, and the test nodes are looked at once, at its end. "speed" alternates epochs of
+both libraries: a step on the training nodes and the accuracy on the validation nodes. "large" trains on a graph that it
+makes up, and reports the memory at its peak. Nothing is written but into a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import heedful
+from heedful.bench.machine import describe
+from heedful.config import build
+from heedful.data.graphs.graph import Graph, NumberedIds
+from heedful.data.graphs.nodes import NodeTable
+from heedful.tasks.nodes import CLASSIFY, ClassifyNodesConfig
+
+PARTS: Final = ("accuracy", "speed", "large")
+ENCODERS: Final = ("gat", "gatv2")
+
+
+def spread(values: Sequence[float], scale: float = 100.0) -> str:
+    """Return mean ± standard deviation."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{scale * statistics.mean(values):.1f} ± {scale * deviation:.1f}"
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Return the tables of a folder, as arguments of `heedful.train`."""
+    return {"train": str(folder / "nodes.tsv"), "edges": str(folder / "edges.tsv")}
+
+
+def measure_accuracy(folder: Path, seeds: int, epochs: int, encoders: Sequence[str]) -> None:
+    """Train each encoder with each seed and print the accuracy on validation and test nodes."""
+    for encoder in encoders:
+        valid, test = [], []
+        with tempfile.TemporaryDirectory() as out:
+            for seed in range(seeds):
+                run = Path(out, str(seed))
+                training = {"epochs": epochs, "seed": seed, "threads": torch.get_num_threads()}
+                model = heedful.train(
+                    "classify-nodes", **files(folder), out=run, encoder=encoder, training=training
+                )
+                finished = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+                valid.append(finished["scores"]["accuracy"])
+                data = model.predictor.task.reader.read_test(None, model.config.data)
+                test.append(model.predictor.evaluate(data).accuracy)
+                say(
+                    f"{encoder} seed {seed}: validation {valid[-1]:.1%}, test {test[-1]:.1%}, {finished['chosen']}"
+                )
+        say(f"{encoder}: validation {spread(valid)}, test {spread(test)} % ({seeds} seeds)")
+
+
+def our_epochs(folder: Path, encoder: str) -> Iterator[float]:
+    """Train, and yield the accuracy on the validation nodes after each epoch."""
+    given = files(folder)
+    data = {"train": [given["train"]], "edges": [given["edges"]]}
+    config = build(ClassifyNodesConfig, {"data": data, "encoder": {"kind": encoder}})
+    train, valid = CLASSIFY.reader.read_training(config.data)
+    torch.manual_seed(0)
+    predictor = CLASSIFY.learn(config, train)
+    loss = CLASSIFY.loss(predictor)
+    batches = CLASSIFY.batches(predictor, train, training=True)
+    (asked,) = CLASSIFY.batches(predictor, valid, training=False).epoch(0)
+    options = config.training
+    optimizer = torch.optim.Adam(
+        loss.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
+    epoch = 0
+    while True:
+        loss.train()
+        for batch in batches.epoch(epoch := epoch + 1):
+            optimizer.zero_grad()
+            (loss(batch) / len(batch.targets)).backward()
+            optimizer.step()
+        loss.eval()
+        with torch.no_grad():
+            found = predictor.model(asked.batch).argmax(-1)
+        yield float((found == asked.targets[:, 0]).float().mean())
+
+
+class Theirs(nn.Module):
+    """The example `gat` of PyTorch Geometric: two layers, 8 heads of 8 features, then one."""
+
+    def __init__(self, layer: Callable[..., nn.Module], words: int, classes: int):
+        super().__init__()
+        self.first = layer(words, 8, heads=8, dropout=0.6)
+        self.second = layer(64, classes, heads=1, concat=False, dropout=0.6)
+
+    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+        x = F.elu(self.first(F.dropout(x, 0.6, self.training), edges))
+        output: Tensor = self.second(F.dropout(x, 0.6, self.training), edges)
+        return output
+
+
+def their_epochs(folder: Path, encoder: str) -> Iterator[float]:
+    """The same with layers of PyTorch Geometric, on the whole graph."""
+    from torch_geometric import nn as geometric
+
+    given = files(folder)
+    config = build(
+        ClassifyNodesConfig, {"data": {"train": [given["train"]], "edges": [given["edges"]]}}
+    )
+    whole = CLASSIFY.reader.read([given["train"]], config.data, "train")
+    graph = whole.graph
+    predictor = CLASSIFY.learn(config, whole)
+    entries = predictor.input.encode(whole.inputs[:1])[0].graph.entries
+    x = torch.zeros(len(graph), entries.width)
+    owners = np.repeat(np.arange(len(graph)), np.diff(entries.start))
+    x[owners, entries.columns] = torch.from_numpy(entries.values)
+    labels = torch.tensor(predictor.answer.targets(whole))[:, 0].long()
+    parts = {
+        name: torch.from_numpy(whole.rows[np.array([part == name for part in whole.parts])])
+        for name in ("train", "valid")
+    }
+    edges = torch.from_numpy(np.ascontiguousarray(graph.edges))
+    torch.manual_seed(0)
+    layer = geometric.GATConv if encoder == "gat" else geometric.GATv2Conv
+    net = Theirs(layer, x.shape[1], int(labels.max()) + 1)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.005, weight_decay=5e-4, fused=True)
+    while True:
+        net.train()
+        optimizer.zero_grad()
+        F.cross_entropy(net(x, edges)[parts["train"]], labels[parts["train"]]).backward()
+        optimizer.step()
+        net.eval()
+        with torch.no_grad():
+            found = net(x, edges)[parts["valid"]].argmax(-1)
+        yield float((found == labels[parts["valid"]]).float().mean())
+
+
+def measure_speed(folder: Path, epochs: int, encoders: Sequence[str]) -> None:
+    """Print the median time of an epoch of both libraries, which take turns."""
+    for encoder in encoders:
+        runs = {"heedful": our_epochs(folder, encoder), "PyG": their_epochs(folder, encoder)}
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for epoch in range(epochs + 5):
+            for name, run in runs.items():
+                began = time.perf_counter()
+                next(run)
+                if epoch >= 5:
+                    seconds[name].append(time.perf_counter() - began)
+        ours, theirs = (statistics.median(seconds[name]) for name in runs)
+        say(
+            f"{encoder}: an epoch {1000 * ours:.1f} ms, PyTorch Geometric {1000 * theirs:.1f} ms: "
+            f"{theirs / ours:.1f} times as fast ({epochs} epochs, medians)"
+        )
+
+
+def made_up(edges: int, folder: Path) -> NodeTable:
+    """Return a graph of ten edges a node, whose labels follow from features of the neighbours, in mapped files."""
+    count, classes = max(edges // 10, 100), 5
+    rng = np.random.default_rng(0)
+    index = np.lib.format.open_memmap(folder / "edges.npy", "w+", np.int64, (2, edges))
+    features = np.lib.format.open_memmap(folder / "features.npy", "w+", np.float32, (count, 16))
+    label = rng.integers(classes, size=count)
+    by_label = np.argsort(label, kind="stable")
+    first = np.searchsorted(label[by_label], np.arange(classes + 1))
+    for begin in range(0, edges, 2**20):
+        size = min(2**20, edges - begin)
+        target = rng.integers(count, size=size)
+        own = label[target]
+        near = by_label[
+            (first[own] + rng.random(size) * (first[own + 1] - first[own])).astype(np.int64)
+        ]
+        index[1, begin : begin + size] = target
+        index[0, begin : begin + size] = np.where(
+            rng.random(size) < 0.6, near, rng.integers(count, size=size)
+        )
+    features[:] = rng.standard_normal((count, 16), np.float32)
+    features[np.arange(count), label] += 1.0
+    graph = Graph(NumberedIds(count), {"x": features}, index, name="made up")
+    rows = rng.choice(count, size=min(count // 10, 100_000), replace=False).astype(np.int64)
+    answers = [(str(each),) for each in label[rows].tolist()]
+    cut = len(rows) * 9 // 10
+    return NodeTable(
+        graph, rows, answers, "made up", ["train"] * cut + ["valid"] * (len(rows) - cut)
+    )
+
+
+def measure_large(edges: int, neighbours: Sequence[int], batch: int) -> None:
+    """Train an epoch on a made-up graph, and print speed, accuracy and the memory at the peak."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        table = made_up(edges, Path(folder))
+        say(
+            f"{edges:,} edges, {len(table.graph):,} nodes, made in {time.monotonic() - began:.0f} s"
+        )
+        settings: dict[str, Any] = {
+            "training": {"epochs": 1, "batch_tokens": batch, "threads": torch.get_num_threads(), "average_epochs": 1},
+            "prediction": {"batch_tokens": batch},
+            "encoder": {"kind": "gat", "dropout": 0.1, "attention_dropout": 0.0},
+            "data": {"neighbours": list(neighbours)},
+        }  # fmt: skip
+        began = time.monotonic()
+        model = heedful.train("classify-nodes", train=table, out=Path(folder, "run"), **settings)
+        seconds = time.monotonic() - began
+        events = [
+            json.loads(line)
+            for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()
+        ]
+        trained = next(each for each in events if each["event"] == "validated")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        say(
+            f"an epoch of {trained['tokens']:,} nodes read in {trained['training_seconds']:.1f} s "
+            f"({trained['tokens'] / trained['training_seconds']:,.0f} nodes/s, {trained['step']} steps), everything "
+            f"{seconds:.0f} s; validation accuracy {trained['scores']['accuracy']:.1%}; peak {peak:.2f} GiB"
+        )
+        assert model.labels
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.graphs", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("folder", help="the folder of Cora, or `large`")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--seeds", type=int, default=10, metavar="N")
+    parser.add_argument("--epochs", type=int, default=600, metavar="N")
+    parser.add_argument("--encoders", nargs="+", default=ENCODERS, metavar="NAME")
+    parser.add_argument("--edges", type=int, default=10_000_000, metavar="N")
+    parser.add_argument("--neighbours", type=int, nargs="*", default=[10, 5], metavar="N")
+    parser.add_argument("--batch", type=int, default=2000, metavar="N")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    say(f"{describe()['processor']}, 1 thread")
+    if options.folder == "large":
+        measure_large(options.edges, options.neighbours, options.batch)
+        return
+    parts = options.parts or ("speed", "accuracy")
+    if "speed" in parts:
+        measure_speed(Path(options.folder), 50, options.encoders)
+    if "accuracy" in parts:
+        measure_accuracy(Path(options.folder), options.seeds, options.epochs, options.encoders)
+
+
+if __name__ == "__main__":
+    main()
