@@ -143,13 +143,19 @@ def test_a_box_begins_at_its_reference_and_a_head_attends_near_it() -> None:
         ENCODER_CONFIGS["transformer"](kind="transformer", width=8, heads=2), 4, Grid(8, 8)
     )
     head = QueryHead(CONFIG, of, 3).eval()
-    output = head(of(torch.randn(1, 64, 4), torch.tensor([64])), return_weights=True)
-    boxes = output.scores[0, 0, :, -4:]
+    scores = head(of(torch.randn(1, 64, 4), torch.tensor([64]))).scores
+    boxes = scores[0, 0, :, -4:]
     torch.testing.assert_close(boxes, reference_boxes(5))
-    assert output.weights is not None
-    places = head.places
-    for query, box in enumerate(boxes):
-        far = ((places - box[:2]).abs() / box[2:]).amax(-1) > 1.0
-        near = ((places - box[:2]).abs() / box[2:]).amax(-1) < 0.3
-        heat = output.weights[0, :, query]
-        assert bool((heat[:, near].mean(-1) > 2 * heat[:, far].mean(-1)).all())
+    near = head._near(0, boxes[None], None)
+    assert near is not None
+    assert near.shape == (1, 2, 5, 64)
+    offsets = (head.places - boxes[:, None, :2]) / boxes[:, None, 2:]
+    expected = -offsets.square().sum(-1)
+    for number, nearness in enumerate(torch.nn.functional.softplus(head.nearness[0])):
+        torch.testing.assert_close(near[0, number], nearness * expected)
+    bias = torch.zeros(1, 1, 1, 64)
+    bias[..., 3] = -torch.inf
+    both = head._near(0, boxes[None], bias)
+    assert both is not None
+    assert bool(both[..., 3].isinf().all())
+    assert bool(both[..., 4].isfinite().all())
