@@ -37,7 +37,7 @@ from heedful.explore.select import select
 from heedful.explore.spectrogram import draw_spectrogram
 from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
-from heedful.models.model import Model
+from heedful.models.model import Ensemble, Model
 from heedful.ops.grid import Grid
 from heedful.tasks.predictor import Predictor
 
@@ -247,7 +247,7 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
 
     Raises: DataError for an input without tokens.
     """
-    inputs, answer, model = predictor.input, predictor.answer, predictor.model
+    inputs, answer, model = predictor.input, predictor.answer, _explained(predictor)
     positions = inputs.positions(example)
     if not positions:
         raise DataError("the input has no tokens to explain; give one that has some.")
@@ -299,6 +299,12 @@ def _summed_up(
     ]
 
 
+def _explained(predictor: Predictor) -> Any:
+    """Return the model, or the ensemble of those of its networks that read the positions to be labelled."""
+    members = [each for each in predictor.model.members if predictor.input.explains(each)]
+    return predictor.model if len(members) == len(predictor.model.members) else Ensemble(members)
+
+
 def saliency(predictor: Predictor, example: Any, prediction: Any) -> Tensor:
     """Return gradient × input of a prediction for each position, (rows, positions), each row summing to 1.
 
@@ -313,7 +319,9 @@ def gradient_saliency(
     predictor: Predictor, batch: Any, rows: Sequence[str], prediction: Any
 ) -> Tensor:
     """Return gradient × input saliency (rows, positions) of the batch of one example, the mean over the networks."""
-    each = [_saliency(predictor, one, batch, rows, prediction) for one in predictor.model.members]
+    each = [
+        _saliency(predictor, one, batch, rows, prediction) for one in _explained(predictor).members
+    ]
     return torch.stack(each).mean(dim=0)
 
 

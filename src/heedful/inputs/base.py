@@ -13,7 +13,7 @@ from torch import nn
 
 from heedful.data.audio.spectrogram import Spectrogram
 from heedful.models.frequency import WordFrequency
-from heedful.models.model import Batch
+from heedful.models.model import Batch, Model
 from heedful.ops.grid import Grid
 
 Example = TypeVar("Example")
@@ -138,6 +138,10 @@ class Input(abc.ABC, Generic[Example, Encoded]):
     def spectrogram(self, example: Example) -> Spectrogram | None:
         """Return what is drawn and played of a recording; None for other inputs."""
         return None
+
+    def explains(self, member: Model) -> bool:
+        """Return whether the positions that a network reads are those of `positions`; default: of every network."""
+        return True
 
     def structure(self, example: Example) -> str | None:
         """Return the SMILES of an input that is drawn as a molecule, whose positions are its atoms; None of others."""

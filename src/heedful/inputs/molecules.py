@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -10,12 +10,21 @@ from typing import Any, Final, Self
 
 import numpy as np
 import torch
+from torch import nn
 
 from heedful.data.molecules.descriptors import ScaledDescriptors
 from heedful.data.molecules.features import ATOM_FEATURES, BOND_FEATURES
-from heedful.data.molecules.molecule import Molecule, atom_names
+from heedful.data.molecules.molecule import (
+    Molecule,
+    atom_names,
+    canonical_smiles,
+    random_smiles,
+)
+from heedful.data.molecules.spelling import CHARACTERS, character_ids
 from heedful.inputs.base import EmbeddedInput
 from heedful.models.encoders.atoms import AtomBatch, AtomFeatures, AtomsConfig
+from heedful.models.encoders.spelling import CharacterFeatures
+from heedful.models.model import Model
 
 DESCRIPTORS: Final = "descriptors.json"
 """File in the run folder with the names and scales of descriptors."""
@@ -55,13 +64,27 @@ class Molecules(EmbeddedInput[str, Molecule]):
 
     def encode(self, examples: Sequence[str]) -> list[Molecule]:
         molecules = [Molecule.of(smiles) for smiles in examples]
+        if self.reads_characters:
+            # One spelling for all of a molecule, so that its prediction does not depend on how it was written.
+            molecules = [
+                replace(each, characters=character_ids(canonical_smiles(each.smiles)))
+                for each in molecules
+            ]
         if self.descriptors is None:
             return molecules
         rows = self.descriptors(examples)
         return [replace(each, descriptors=row) for each, row in zip(molecules, rows, strict=True)]
 
+    @property
+    def reads_characters(self) -> bool:
+        """Whether a network reads the characters of the SMILES."""
+        return self.options.view != "atoms"
+
+    def augmentation(self) -> Callable[[Molecule, np.random.Generator], Molecule] | None:
+        return _respelled if self.reads_characters and self.options.random_spellings else None
+
     def length(self, encoded: Molecule) -> int:
-        return len(encoded.atoms)
+        return len(encoded.characters if self.options.view == "characters" else encoded.atoms)
 
     def collate(self, encoded: Sequence[Molecule]) -> AtomBatch:
         sizes = [len(molecule.atoms) for molecule in encoded]
@@ -82,19 +105,35 @@ class Molecules(EmbeddedInput[str, Molecule]):
             torch.from_numpy(np.concatenate(features)),
             torch.from_numpy(np.stack([molecule.descriptors for molecule in encoded])),
             torch.from_numpy(hidden),
+            nn.utils.rnn.pad_sequence(
+                [torch.from_numpy(molecule.characters) for molecule in encoded], batch_first=True
+            ),
+            torch.tensor([len(molecule.characters) for molecule in encoded]),
         )
 
-    def embedding(self) -> AtomFeatures:
+    def embedding(self) -> nn.Module:
+        """Return the features of the view; of both, of the atoms."""
+        return self.embedding_of("atoms" if self.options.view == "both" else self.options.view)
+
+    def embedding_of(self, view: str) -> nn.Module:
+        """Return the features of the view "atoms" or "characters"."""
+        descriptors = 0 if self.descriptors is None else len(self.descriptors.names)
+        if view == "characters":
+            return CharacterFeatures(self.options, CHARACTERS, descriptors)
         return AtomFeatures(
             self.options,
             [feature.size for feature in ATOM_FEATURES],
             [feature.size for feature in BOND_FEATURES],
-            0 if self.descriptors is None else len(self.descriptors.names),
+            descriptors,
         )
+
+    def explains(self, member: Model) -> bool:
+        """Of both views the networks of atoms are explained."""
+        return self.options.view != "both" or isinstance(member.inputs, AtomFeatures)
 
     @property
     def can_hide(self) -> bool:
-        return True
+        return self.options.view == "atoms"
 
     def hide(self, encoded: Molecule, positions: Sequence[int]) -> Molecule:
         """Hide the features of atoms; bonds and descriptors stay."""
@@ -104,10 +143,18 @@ class Molecules(EmbeddedInput[str, Molecule]):
         return {}
 
     def positions(self, example: str) -> list[str]:
+        if self.options.view == "characters":
+            return list(canonical_smiles(example))
         return atom_names(example)
 
-    def structure(self, example: str) -> str:
-        return example
+    def structure(self, example: str) -> str | None:
+        return None if self.options.view == "characters" else example
 
     def title(self, example: str) -> str:
         return example.strip()
+
+
+def _respelled(molecule: Molecule, generator: np.random.Generator) -> Molecule:
+    """Return a molecule with the characters of a random spelling."""
+    seed = int(generator.integers(2**31))
+    return replace(molecule, characters=character_ids(random_smiles(molecule.smiles, seed)))

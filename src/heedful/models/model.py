@@ -67,8 +67,12 @@ class Model(nn.Module):
     def lengths(self, batch: Batch) -> Tensor:
         """Return the number of positions of each sequence, (batch,).
 
-        An embedding that sub-samples has a method `lengths`, from the lengths of the batch to those of its output.
+        An embedding that sub-samples has a method `lengths`, from the lengths of the batch to those of its output; one
+        that reads something else of the batch has a method `own_lengths`, from the batch.
         """
+        own: Callable[[Any], Tensor] | None = getattr(self.inputs, "own_lengths", None)
+        if own is not None:
+            return own(batch)
         reduced: Callable[[Tensor], Tensor] | None = getattr(self.inputs, "lengths", None)
         return batch.lengths if reduced is None else reduced(batch.lengths)
 

@@ -65,9 +65,13 @@ def build_encoder_model(config: Any, inputs: Any, answer: Any) -> AnyModel:
 
 
 def _build_member(config: Any, inputs: Any, answer: Any) -> Model:
-    embedding = inputs.embedding()
+    return build_member(inputs.embedding(), config.encoder, inputs, answer)
+
+
+def build_member(embedding: Any, encoder_config: Any, inputs: Any, answer: Any) -> Model:
+    """Build a newly initialized network of an embedding, an encoder and the head of an answer."""
     encoder = build_encoder(
-        config.encoder,
+        encoder_config,
         embedding.width,
         grid=getattr(embedding, "grid", None),
         edge_width=getattr(embedding, "edge_width", 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -15,9 +15,10 @@ from heedful.models.config import OneOf, Section
 from heedful.models.encoders import EncoderSection
 from heedful.models.encoders.atoms import AtomsConfig
 from heedful.models.encoders.graph import GraphConfig
+from heedful.models.encoders.recurrent import RecurrentEncoderConfig
 from heedful.models.heads import PoolingConfig
-from heedful.models.model import EnsembleConfig
-from heedful.tasks.base import Task
+from heedful.models.model import AnyModel, Ensemble, EnsembleConfig
+from heedful.tasks.base import Task, build_member
 from heedful.tasks.readers.molecules import MoleculeData, MoleculeReader
 from heedful.tasks.sections import (
     ClassWeighting,
@@ -27,7 +28,6 @@ from heedful.tasks.sections import (
     LabelPrediction,
     TargetColumn,
 )
-from heedful.tasks.text_config import describe
 
 
 class LabelledMolecules(LabelColumns, MoleculeData):
@@ -72,6 +72,7 @@ class MoleculesConfig(Section):
     data: MoleculeData
     inputs: AtomsConfig = AtomsConfig()
     encoder: EncoderSection = GraphConfig()
+    character_encoder: EncoderSection = RecurrentEncoderConfig(kind="gru", hidden=64)
     pooling: PoolingConfig = PoolingConfig(dropout=0.1)
     ensemble: EnsembleConfig = EnsembleConfig()
     training: MoleculeTraining = MoleculeTraining()
@@ -93,6 +94,28 @@ class RegressMoleculesConfig(MoleculesConfig):
     training: RegressTraining = RegressTraining()
 
 
+def build_molecules(config: Any, inputs: Any, answer: Any) -> AnyModel:
+    """Build the networks of the views: `ensemble.members` of each, as one ensemble if there are several."""
+    encoders = {"atoms": config.encoder, "characters": config.character_encoder}
+    view = config.inputs.view
+    members = [
+        build_member(inputs.embedding_of(each), encoders[each], inputs, answer)
+        for _ in range(config.ensemble.members)
+        for each in (encoders if view == "both" else [view])
+    ]
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def describe_molecules(config: Any) -> str:
+    """Return a description of a configured model, for the report."""
+    by_view = {
+        "atoms": f"the encoder {config.encoder.kind} of atoms",
+        "characters": f"the encoder {config.character_encoder.kind} of characters",
+    }
+    chosen = by_view.values() if config.inputs.view == "both" else [by_view[config.inputs.view]]
+    return f"{' and '.join(chosen)}, and pooling by {config.pooling.kind}"
+
+
 CLASSIFY: Final = Task(
     name="classify-molecules",
     examples="molecules",
@@ -101,7 +124,8 @@ CLASSIFY: Final = Task(
     input=Molecules,
     answer=Label,
     reader=MoleculeReader(),
-    describe=describe,
+    build=build_molecules,
+    describe=describe_molecules,
 )
 REGRESS: Final = Task(
     name="regress-molecules",
@@ -111,5 +135,6 @@ REGRESS: Final = Task(
     input=Molecules,
     answer=Number,
     reader=MoleculeReader(),
-    describe=describe,
+    build=build_molecules,
+    describe=describe_molecules,
 )

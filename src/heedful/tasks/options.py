@@ -494,6 +494,13 @@ MOLECULES: Final = (
         default="smiles",
     ),
     TaskOption(
+        name="view",
+        setting="inputs.view",
+        metavar="NAME",
+        help="What is read of a molecule: atoms; characters, of its SMILES; or both, by an ensemble.",
+        default="atoms",
+    ),
+    TaskOption(
         name="split",
         setting="data.split",
         metavar="NAME",

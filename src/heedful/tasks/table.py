@@ -400,7 +400,10 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         summary="Train a regressor of molecules: one or several numbers per SMILES.",
         description="For solubility, binding, boiling points. With several columns (--target A,B) a molecule may lack "
         "some of the numbers.",
-        train_examples=("--train measured.csv --target logS --split random --out runs/solubility",),
+        train_examples=(
+            "--train measured.csv --target logS --split random --out runs/solubility",
+            "--train measured.csv --target logS --view both --out runs/views",
+        ),
         config_example=("--encoder graph-transformer", "--train measured.csv --target logS"),
         predict_summary="Predict the targets of the molecules of a table, in its own format",
     ),

@@ -38,6 +38,8 @@ class Molecule:
 
     hidden: tuple[int, ...] = ()
     """Atoms of which the model reads no features."""
+    characters: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    """(characters,), the ids of `spelling.character_ids`; a single 0 unless the model reads them."""
 
     def __post_init__(self) -> None:
         assert self.bonds.shape == (2, len(self.bond_features))

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from heedful.models.config import Section
+from heedful.models.config import OneOf, Section
 from heedful.models.encoders.base import GraphEdges
 from heedful.nn.dropout import Dropout
 
+VIEWS: Final = ("atoms", "characters", "both")
+"""What is read of a molecule: its graph of atoms, the characters of its SMILES, or both by networks of their own."""
+
 
 class AtomsConfig(Section):
-    """Features of atoms and bonds."""
+    """Features of atoms and bonds, or of the characters of a SMILES."""
 
-    width: int = Field(64, ge=1, description="Features of an atom.")
+    view: Annotated[str, OneOf("view", VIEWS)] = Field(
+        "atoms",
+        description="What is read of a molecule: the graph of its atoms; the characters of its SMILES, by "
+        "character_encoder; or both, by an ensemble of ensemble.members networks for each.",
+    )
+    random_spellings: bool = Field(
+        True,
+        description="Train on another spelling of each SMILES in each epoch, where characters are read.",
+    )
+    width: int = Field(64, ge=1, description="Features of an atom, or of a character.")
     bond_width: int = Field(
         32, ge=0, description="Features of a bond in the score of graph encoders; 0: none."
     )
@@ -43,6 +55,10 @@ class AtomBatch(NamedTuple):
     """(batch, descriptors), of the whole molecules, standardised; of no features if the model reads none."""
     hidden: Tensor
     """(batch, length), bool: atoms whose features are 0."""
+    characters: Tensor
+    """(batch, characters), long: ids of the SMILES, 0 at padding; (batch, 1) zeros if only atoms are read."""
+    character_lengths: Tensor
+    """(batch,), long."""
 
 
 class AtomFeatures(nn.Module):
@@ -59,7 +75,7 @@ class AtomFeatures(nn.Module):
     >>> features = AtomFeatures(AtomsConfig(width=4, bond_width=3), [5, 2], [4])
     >>> bonds, kinds = torch.tensor([[0, 1], [1, 0]]), torch.tensor([[2], [2]])
     >>> atoms, none = torch.tensor([[[4, 1], [0, 0]]]), torch.zeros(1, 2, dtype=torch.bool)
-    >>> batch = AtomBatch(atoms, torch.tensor([2]), bonds, kinds, torch.zeros(1, 0), none)
+    >>> batch = AtomBatch(atoms, torch.tensor([2]), bonds, kinds, torch.zeros(1, 0), none, none, none[0])
     >>> features(batch).shape, features.edges(batch).features.shape
     (torch.Size([1, 2, 4]), torch.Size([2, 3]))
     """
