@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from heedful.answers.label import Label
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.explore.chart import Series
-from heedful.explore.explain import gradient_saliency
 from heedful.explore.record import recording
+from heedful.explore.saliency import gradient_saliency
 from heedful.tasks.predictor import Predictor
 
 SHARES: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)

@@ -13,7 +13,8 @@ from heedful.answers.label import Label
 from heedful.data.images.picture import Picture
 from heedful.errors import OptionError
 from heedful.explore.cells import one_row
-from heedful.explore.explain import explain, saliency
+from heedful.explore.explain import explain
+from heedful.explore.saliency import saliency
 from heedful.explore.schema import AttentionRecord
 from heedful.inputs.patches import PatchInput
 from heedful.tasks.predictor import Predictor
