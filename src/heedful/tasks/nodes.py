@@ -48,7 +48,7 @@ class MeasuredNodes(TargetColumn, NodeData):
 class NodeTraining(EncoderTraining):
     """Optimization, schedule, stopping and reproducibility."""
 
-    epochs: int = 600
+    epochs: int = 1000
     batch_tokens: int = Field(
         2**17,
         ge=1,
@@ -69,7 +69,7 @@ class NodeTraining(EncoderTraining):
 class ClassifyTraining(ClassWeighting, NodeTraining):
     """Optimization, schedule, stopping and reproducibility."""
 
-    metric: Annotated[str, OneOf("metric", Label.metrics)] = "accuracy"
+    metric: Annotated[str, OneOf("metric", Label.metrics)] = "loss"
 
 
 class RegressTraining(NodeTraining):
