@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("folder", help="the folder of Cora, or `large`")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--seeds", type=int, default=10, metavar="N")
-    parser.add_argument("--epochs", type=int, default=600, metavar="N")
+    parser.add_argument("--epochs", type=int, default=1000, metavar="N")
     parser.add_argument("--encoders", nargs="+", default=ENCODERS, metavar="NAME")
     parser.add_argument("--edges", type=int, default=10_000_000, metavar="N")
     parser.add_argument("--neighbours", type=int, nargs="*", default=[10, 5], metavar="N")

@@ -7,11 +7,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from heedful.answers.base import HeadAnswer
 from heedful.answers.boxes import Boxes
@@ -29,20 +28,18 @@ from heedful.explore.cells import (
 )
 from heedful.explore.html import draw_html
 from heedful.explore.image_html import draw_image_heat
+from heedful.explore.neighbours import draw_neighbourhood, ranked_records
 from heedful.explore.objects import image_view, records_of_objects
 from heedful.explore.record import recording
 from heedful.explore.renderers import save
+from heedful.explore.saliency import SALIENCY, explained, gradient_saliency, saliency
 from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
 from heedful.explore.spectrogram import draw_spectrogram
 from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
-from heedful.models.model import Ensemble, Model
 from heedful.ops.grid import Grid
 from heedful.tasks.predictor import Predictor
-
-SALIENCY: Final = "gradient × input saliency (the encoder has no attention)"
-"""`AttentionRecord.measure` if the encoder has no attention weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +116,8 @@ def explain(
     """
     if prediction is None and target is None:
         [prediction] = predictor.predict([example])
+    if predictor.input.is_graph:
+        return _explain_node(predictor, example, prediction)
     if isinstance(predictor.answer, HeadAnswer):
         return _explain_head(predictor, example, prediction)
     if isinstance(predictor.answer, TranscribedText):
@@ -161,6 +160,22 @@ def _explain_transcript(
     title = f"{predictor.input.title(clip)} → {text}"
     picture = _picture(predictor, clip, shown[0]) if cross else ""
     return Explanation(title, clip, prediction, text, records, shown, hint, picture=picture)
+
+
+def _explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
+    """Explain the answer of a node by its neighbours, ranked, and by a picture of those of a small neighbourhood."""
+    inputs, model = predictor.input, predictor.model
+    batch = predictor.to_device(inputs.collate(inputs.encode([example])))
+    with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
+        model(batch)
+    edges, names = recorder.edge_records(), inputs.positions(example)
+    records = ranked_records(edges, names)
+    title = f"{predictor.answer.to_text(prediction)}: {inputs.title(example)}"
+    hint = "the last layer; --layer and --head show others, --out FILE.html all and a picture"
+    picture = draw_neighbourhood(edges[-inputs.hops :], names)
+    return Explanation(
+        title, example, prediction, None, records, records[-1:], hint, picture=picture
+    )
 
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
@@ -247,7 +262,7 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
 
     Raises: DataError for an input without tokens.
     """
-    inputs, answer, model = predictor.input, predictor.answer, _explained(predictor)
+    inputs, answer, model = predictor.input, predictor.answer, explained(predictor)
     positions = inputs.positions(example)
     if not positions:
         raise DataError("the input has no tokens to explain; give one that has some.")
@@ -297,54 +312,3 @@ def _summed_up(
             "", "saliency", 0, [name], positions, weights[None].cpu().numpy(), measure=SALIENCY
         )
     ]
-
-
-def _explained(predictor: Predictor) -> Any:
-    """Return the model, or the ensemble of those of its networks that read the positions to be labelled."""
-    members = [each for each in predictor.model.members if predictor.input.explains(each)]
-    return predictor.model if len(members) == len(predictor.model.members) else Ensemble(members)
-
-
-def saliency(predictor: Predictor, example: Any, prediction: Any) -> Tensor:
-    """Return gradient × input of a prediction for each position, (rows, positions), each row summing to 1.
-
-    As in `record_prediction`, also of an encoder with attention; the mean over the networks of an ensemble.
-    """
-    rows = predictor.answer.row_names(predictor.input.positions(example), prediction)
-    batch = predictor.to_device(predictor.input.collate(predictor.input.encode([example])))
-    return gradient_saliency(predictor, batch, rows, prediction)
-
-
-def gradient_saliency(
-    predictor: Predictor, batch: Any, rows: Sequence[str], prediction: Any
-) -> Tensor:
-    """Return gradient × input saliency (rows, positions) of the batch of one example, the mean over the networks."""
-    each = [
-        _saliency(predictor, one, batch, rows, prediction) for one in _explained(predictor).members
-    ]
-    return torch.stack(each).mean(dim=0)
-
-
-def _saliency(
-    predictor: Predictor, model: Model, batch: Any, rows: Sequence[str], prediction: Any
-) -> Tensor:
-    """Return saliency (rows, positions), each row summing to 1.
-
-    The batch has one copy of the input per row, so that one backward pass gives the gradients of all rows.
-    """
-    with evaluation_mode(model):
-        with torch.no_grad():
-            features = model.inputs(batch)
-        # oneDNN's LSTM supports a backward pass only in training mode; dropout stays off
-        model.encoder.train()
-        for module in model.encoder.modules():
-            if hasattr(module, "probability"):
-                module.eval()
-        with torch.enable_grad():
-            copies = features.expand(len(rows), -1, -1).clone().requires_grad_()
-            total = predictor.answer.explained_score(model, copies, batch, prediction)
-            (gradient,) = torch.autograd.grad(total, copies)
-    relevance = (gradient * features).sum(-1).abs()
-    tiny = torch.finfo(relevance.dtype).tiny
-    shares: Tensor = relevance / relevance.sum(-1, keepdim=True).clamp(min=tiny)
-    return shares

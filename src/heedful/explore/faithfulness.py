@@ -16,7 +16,8 @@ from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError
 from heedful.explore.cells import one_row, rollout
 from heedful.explore.chart import Series
-from heedful.explore.explain import record_prediction, saliency
+from heedful.explore.explain import record_prediction
+from heedful.explore.saliency import saliency
 from heedful.tasks.predictor import Predictor
 
 RANDOM: Final = "random"

@@ -16,6 +16,7 @@ KIND_NAMES: Final = {
     "ctc": "output × input",
     "encoder": "input × input",
     "decoder": "output × output",
+    "neighbours": "node × neighbours",
     "self": "self-attention",
 }
 """Kind of attention -> its queries × keys in words; other kinds are displayed by their name."""

@@ -147,6 +147,11 @@ class Input(abc.ABC, Generic[Example, Encoded]):
         """Return the SMILES of an input that is drawn as a molecule, whose positions are its atoms; None of others."""
         return None
 
+    @property
+    def is_graph(self) -> bool:
+        """Whether the positions of an example are nodes, the first of which is answered, and attention is on edges."""
+        return False
+
     def title(self, example: Example) -> str:
         """Return the plot title of an example."""
         return " ".join(self.positions(example))

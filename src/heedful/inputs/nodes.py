@@ -213,6 +213,10 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
         nodes = self.neighbourhood(graph, np.array([example.number])).nodes
         return [graph.ids[node] for node in nodes.tolist()]
 
+    @property
+    def is_graph(self) -> bool:
+        return self.hops > 0
+
     def title(self, example: Node) -> str:
         return example.name
 

@@ -48,7 +48,7 @@ class MeasuredNodes(TargetColumn, NodeData):
 class NodeTraining(EncoderTraining):
     """Optimization, schedule, stopping and reproducibility."""
 
-    epochs: int = 300
+    epochs: int = 1000
     batch_tokens: int = Field(
         2**17,
         ge=1,
@@ -63,13 +63,13 @@ class NodeTraining(EncoderTraining):
     clip_norm: float = 0.0
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     average_epochs: int = 1
-    patience: int = 100
+    patience: int = 200
 
 
 class ClassifyTraining(ClassWeighting, NodeTraining):
     """Optimization, schedule, stopping and reproducibility."""
 
-    metric: Annotated[str, OneOf("metric", Label.metrics)] = "accuracy"
+    metric: Annotated[str, OneOf("metric", Label.metrics)] = "loss"
 
 
 class RegressTraining(NodeTraining):
