@@ -149,10 +149,10 @@ def load_splits(path: Path, count: int) -> list[Split]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         splits = [
-            Split(*(_rows(each.get(part, [])) for part in ("train", "val", "test")))
+            Split(*(_rows(each.get(part, []), count) for part in ("train", "val", "test")))
             for each in content
         ]
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         raise DataError(
             'expected a list of objects such as {"train": [0, 1], "val": [2], "test": [3]}.',
             path=path,
@@ -172,13 +172,21 @@ def load_splits(path: Path, count: int) -> list[Split]:
     return splits
 
 
-def _rows(written: Any) -> tuple[int, ...]:
-    if not isinstance(written, str):
-        return tuple(sorted(int(row) for row in written))
+def _rows(written: Any, count: int) -> tuple[int, ...]:
+    """Return the rows of a part; of a range that leaves the table the first row outside is the last one.
+
+    Raises: ValueError for what is no row.
+    """
     found: list[int] = []
-    for part in filter(None, written.split(",")):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
+    if isinstance(written, str):
+        for part in filter(None, written.split(",")):
+            first, _, last = part.partition("-")
+            found += range(int(first), min(int(last or first), max(int(first), count)) + 1)
+    else:
+        for row in written:
+            if isinstance(row, bool) or row != (found_row := int(row)):
+                raise ValueError
+            found.append(found_row)
     return tuple(sorted(found))
 
 
