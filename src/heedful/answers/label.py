@@ -39,6 +39,7 @@ from heedful.answers.label_tables import (
     summary_rows,
 )
 from heedful.answers.labels import LabelAnswer
+from heedful.answers.mixup import mix_images
 from heedful.answers.sequence_metrics import LabelScores, score_labels
 from heedful.data.dataset import Dataset
 from heedful.data.lexicon import Lexicon
@@ -102,6 +103,8 @@ class Label(LabelAnswer[Labels]):
     """Weights of the classes in the training loss; None: all 1."""
     calibration: Calibration | None = None
     """None: temperature 1."""
+    mixup: float = 0.0
+    """α of mixup in training, see `mix_images`; 0: off."""
 
     @classmethod
     def check(cls, config: Any, train: Dataset, valid: Dataset) -> None:
@@ -163,6 +166,7 @@ class Label(LabelAnswer[Labels]):
             config.training.label_smoothing,
             config.data.multi_label,
             config.prediction.threshold,
+            mixup=getattr(getattr(config, "augmentation", None), "mixup", 0.0),
         )
 
     def targets(self, data: Dataset) -> list[list[float]]:
@@ -184,18 +188,28 @@ class Label(LabelAnswer[Labels]):
 
     def network_loss(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
         """Cross-entropy of the label; with `multi_label`, binary cross-entropy of each label."""
-        scores, penalty = self.scores_and_penalty(model, batch)
+        if not (self.mixup and model.training):
+            scores, penalty = self.scores_and_penalty(model, batch)
+            return self._loss(scores, targets, training=model.training) + penalty
+        mixed = mix_images(batch, self.mixup)
+        scores, penalty = self.scores_and_penalty(model, mixed.batch)
+        own = self._loss(scores, targets, training=True)
+        other = self._loss(scores, targets[mixed.order], training=True)
+        return mixed.share * own + (1 - mixed.share) * other + penalty
+
+    def _loss(self, scores: Tensor, targets: Tensor, *, training: bool) -> Tensor:
+        """Return the summed loss of scores."""
         if self.multi_label:
             targets = targets.to(scores.dtype)
             loss = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         else:
             targets = targets[:, 0].long()
-            smoothing = self.smoothing if model.training else 0.0
+            smoothing = self.smoothing if training else 0.0
             loss = F.cross_entropy(scores, targets, reduction="none", label_smoothing=smoothing)
-        if model.training and self.class_weights is not None:
+        if training and self.class_weights is not None:
             weights = weights_of(self.class_weights, targets, multi_label=self.multi_label)
             loss = loss * weights.to(loss.dtype)
-        return loss.sum() + penalty
+        return loss.sum()
 
     def check_search(self, search: Mapping[str, Any]) -> None:
         super().check_search(search)

@@ -43,6 +43,17 @@ class AugmentationConfig(Section):
         return self.flip or self.shift > 0 or self.erase > 0
 
 
+class ClassifyAugmentation(AugmentationConfig):
+    """Random changes of training images. Each must leave the label true: text is not flipped."""
+
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="α of mixup: each image of a batch is blended with another one, and so are their losses; 0.2 is "
+        "mild, 1 strong, 0 is off.",
+    )
+
+
 IMAGES: Final = "images.json"
 """The file of a run folder that holds size, channels, and mean and scale of each channel."""
 SAMPLE: Final = 5000

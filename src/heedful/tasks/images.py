@@ -10,7 +10,7 @@ from heedful.answers.label import Label
 from heedful.answers.number import Number
 from heedful.answers.token_label import LabelsConfig, PositionLabel
 from heedful.errors import OptionError
-from heedful.inputs.patches import AugmentationConfig, PatchInput
+from heedful.inputs.patches import AugmentationConfig, ClassifyAugmentation, PatchInput
 from heedful.models.config import OneOf, Section
 from heedful.models.encoders import EncoderSection
 from heedful.models.encoders.attention import TransformerEncoderConfig
@@ -106,7 +106,7 @@ class ClassifyImagesConfig(ImagesConfig):
     """Configuration of `heedful train classify-images`."""
 
     data: LabelledImages = LabelledImages()
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: ClassifyAugmentation = ClassifyAugmentation()
     pooling: PoolingConfig = PoolingConfig(dropout=0.1)
     training: ClassifyTraining = ClassifyTraining()
 
