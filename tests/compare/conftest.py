@@ -18,6 +18,7 @@ from heedful.data.audio.fbank import Framing
 from heedful.data.builtin import papers, tones, waves
 from heedful.data.dataset import Dataset
 from heedful.data.files import Pairs
+from heedful.data.graphs.links import LinkTable
 from heedful.data.images.dataset import Image, Images
 from heedful.data.images.objects import Box, Scene, Scenes
 from heedful.data.images.picture import Picture
@@ -68,6 +69,11 @@ AUDIO = {
 
 _PAPERS = papers.build(size=60)
 NODES = {"inputs": {"width": 8, "min_frequency": 1}}
+_LINKS = LinkTable(
+    _PAPERS.table.graph,
+    _PAPERS.table.graph.edges.T[:24],
+    np.random.default_rng(0).integers(60, size=(24, 4)),
+)
 _IMAGES = Images(
     [
         Image(Picture.of(np.full((8, 8), 20 * n, np.uint8), str(n)), (str(n % 2),), None)
@@ -127,6 +133,7 @@ CASES: Mapping[str, Case] = {
     "regress-molecules": case(_MOLECULES),
     "classify-nodes": case(_PAPERS.with_answers(True).take(range(24)), NODES),
     "regress-nodes": case(_PAPERS.with_answers(False).take(range(24)), NODES),
+    "links": case(_LINKS, {**NODES, "data": {"train_negatives": 3}}),
     "classify-images": case(_IMAGES),
     "regress-images": case(_IMAGES),
     "detect": case(

@@ -65,7 +65,7 @@ def test_a_comparison_of_every_task(task: str, tmp_path: Path, compare: Compare)
         assert each.quality == pytest.approx(each.scores[figure], rel=1e-6)
         # Images of 8 × 8 pixels all have 4 cells.
         # A node is one position.
-        fixed = {1} if task.endswith("nodes") else {4}
+        fixed = {1} if task.endswith(("nodes", "links")) else {4}
         lengths = {2, 5} if case_of(task).data.has_any_length else fixed
         assert set(each.latency) == (lengths if job.fraction == 1 else set())
         assert load_outcome(tmp_path / "out" / "measured" / f"{job.name}.json") == each

@@ -165,7 +165,8 @@ def _explain_transcript(
 def _explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
     """Explain the answer of a node by its neighbours, ranked, and by a picture of those of a small neighbourhood."""
     inputs, model = predictor.input, predictor.model
-    batch = predictor.to_device(inputs.collate(inputs.encode([example])))
+    node = inputs.explained(example)
+    batch = predictor.to_device(inputs.collate(inputs.encode([node])))
     with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
         model(batch)
     edges, names = recorder.edge_records(), inputs.positions(example)

@@ -152,6 +152,10 @@ class Input(abc.ABC, Generic[Example, Encoded]):
         """Whether the positions of an example are nodes, the first of which is answered, and attention is on edges."""
         return False
 
+    def explained(self, example: Any) -> Any:
+        """Return what is shown of an example whose positions are nodes; default: the example."""
+        return example
+
     def title(self, example: Example) -> str:
         """Return the plot title of an example."""
         return " ".join(self.positions(example))

@@ -34,7 +34,8 @@ class EncodedNode(NamedTuple):
     """A node to be answered."""
 
     graph: EncodedGraph
-    number: int
+    number: int | tuple[int, ...]
+    """Or several nodes, for one answer."""
     seed: int = 0
     """Of the sample of its neighbours."""
 
@@ -157,7 +158,7 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
         graphs = {id(each.graph): each.graph for each in encoded}
         owners = np.array([id(each.graph) for each in encoded])
         index = np.array([each.number for each in encoded], np.int64)
-        answered, parts, first = np.zeros(len(encoded), np.int64), [], 0
+        answered, parts, first = np.zeros_like(index), [], 0
         for key, graph in graphs.items():
             rows = np.flatnonzero(owners == key)
             wanted = np.unique(index[rows])

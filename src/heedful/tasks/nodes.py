@@ -128,12 +128,13 @@ class NodesTaskConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_encoder(cls, values: Any) -> Any:
-        """Give graph encoders that are chosen by name the settings of `DEFAULT`."""
+        """Give graph encoders that are chosen by name the settings of the task's default."""
+        default = cls.model_fields["encoder"].default
         given = values.get("encoder") if isinstance(values, Mapping) else None
         kinds = choices_of(GraphConfig.model_fields["kind"])
-        if not isinstance(given, Mapping) or given.get("kind", DEFAULT.kind) not in kinds:
+        if not isinstance(given, Mapping) or given.get("kind", default.kind) not in kinds:
             return values
-        filled = {**DEFAULT.model_dump(), **given}
+        filled = {**default.model_dump(), **given}
         needs_maps = (
             filled["kind"] == "graph-transformer" or filled["residual"] or filled["mean_heads"]
         )

@@ -571,6 +571,29 @@ NODES: Final = (
     ),
     ENCODING,
 )
+LINKS: Final = (
+    train_files(
+        "Table of links, a source and a target per row: .csv, .tsv or .jsonl. May be gzipped; repeatable."
+    ),
+    valid_files("None: validation links are a part of --train.", default="10% of --train"),
+    TaskOption(
+        name="nodes",
+        setting="data.nodes",
+        metavar="FILE",
+        help="Table of the nodes and their features.",
+        default="the nodes are known by their ids alone",
+        many=True,
+        convert=_files("data.nodes"),
+    ),
+    TaskOption(
+        name="time",
+        setting="data.time",
+        metavar="NAME",
+        help="Column of the times of links: the latest are for validation and test.",
+        default="they are drawn at random",
+    ),
+    *NODES[4:],
+)
 AUDIO: Final = (
     train_files(
         "Training recordings: a folder with a folder per label; a table (.csv, .tsv, .jsonl), manifest (.json) or "

@@ -422,6 +422,16 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         config_example=("--encoder gatv2", "--train people.csv --edges friends.csv --label team"),
         predict_summary="Classify the nodes of a table, in its own format",
     ),
+    "links": TaskEntry(
+        module="heedful.tasks.links",
+        options=(*options.LINKS, options.ENCODER),
+        summary="Train a model of links between nodes: who is linked to whom, or who would like what.",
+        description="For recommendations, citations, contacts. A tenth of the links each is for validation and test, "
+        "the latest where --time names a column; no message passes along them. Each is ranked among others.",
+        train_examples=("--train friends.csv --nodes people.csv --out runs/links",),
+        config_example=("--encoder gatv2", "--train friends.csv"),
+        predict_summary="Score the links of a table, in its own format",
+    ),
     "regress-nodes": TaskEntry(
         module="heedful.tasks.nodes",
         attribute="REGRESS",

@@ -73,16 +73,9 @@ class NodeTable(Dataset):
 
     def texts(self) -> Sequence[Sequence[str]]:
         """Return ids, features, edges and answers; of numbers a digest."""
-        graph = self.graph
-        columns = [
-            column
-            if isinstance(column, Sequence) and not isinstance(column, SparseNumbers)
-            else _digest(column)
-            for column in (*graph.columns.values(), *graph.edge_columns.values())
-        ]
         answers = ["\n".join(answers) for answers in self.labelled]
         chosen = [self.inputs[row].name for row in range(len(self))]
-        return [list(graph.ids), *columns, _digest(graph.edges), chosen, answers]
+        return [*graph_texts(self.graph), chosen, answers]
 
     def input_of_length(self, length: int) -> Node:
         return self.inputs[0]
@@ -100,6 +93,17 @@ class NodeTable(Dataset):
 
     def error(self, row: int, message: str, position: int = 0) -> DataError:
         return self.graph.error(int(self.rows[row]), message)
+
+
+def graph_texts(graph: Graph) -> list[Sequence[str]]:
+    """Return ids, features and edges of a graph as strings, of numbers a digest."""
+    columns = [
+        column
+        if isinstance(column, Sequence) and not isinstance(column, SparseNumbers)
+        else _digest(column)
+        for column in (*graph.columns.values(), *graph.edge_columns.values())
+    ]
+    return [list(graph.ids), *columns, _digest(graph.edges)]
 
 
 def _digest(numbers: object) -> list[str]:

@@ -61,7 +61,7 @@ def read_graph(
     if not rows:
         raise DataError("the file holds no nodes.", path=nodes[0])
     name = " + ".join(map(str, nodes))
-    return table_of_rows(rows, _edge_rows(edges, columns), columns, name, answers=answers)
+    return table_of_rows(rows, edge_rows(edges, columns), columns, name, answers=answers)
 
 
 def table_of_rows(
@@ -83,7 +83,7 @@ def table_of_rows(
     edges, edge_columns = _edges(edge_rows, columns, numbers, name)
     graph = Graph(
         list(numbers),
-        {each: [_text(row, each) for row in rows] for each in features},
+        {each: [text_of(row, each) for row in rows] for each in features},
         edges,
         edge_columns,
         name,
@@ -98,11 +98,12 @@ def _rows(path: Path, columns: GraphColumns, required: Sequence[str] = ()) -> It
     return table_format(path).rows(path, lines, required)
 
 
-def _edge_rows(paths: Sequence[str], columns: GraphColumns) -> Iterator[TableRow]:
+def edge_rows(paths: Sequence[str], columns: GraphColumns) -> Iterator[TableRow]:
+    """Yield the rows of tables of edges."""
     return chain.from_iterable(_rows(Path(path), columns, columns.edge) for path in paths)
 
 
-def _text(row: TableRow, column: str) -> str:
+def text_of(row: TableRow, column: str) -> str:
     """Return a field as text; one that is missing is empty."""
     try:
         return field_text(row, row.fields.get(column, ""), column)
@@ -114,7 +115,7 @@ def _numbered(rows: Sequence[TableRow], column: str) -> dict[str, int]:
     """Return the number of each id."""
     numbers: dict[str, int] = {}
     for number, row in enumerate(rows):
-        name = _text(row, column).strip()
+        name = text_of(row, column).strip()
         if not name:
             raise row.error(f"the id in column {shown(column)} is empty; give each node one.")
         if name in numbers:
@@ -134,13 +135,13 @@ def _edges(
     features: dict[str, list[str]] = {}
     for row in rows:
         if not pair:
-            pair = columns.edge or _pair_of(row)
+            pair = columns.edge or pair_of(row)
             features = {each: [] for each in row.fields if each not in pair}
         check_columns(row.path, list(row.fields), pair, row.line)
-        source, target = (_end(row, each, numbers, name) for each in pair)
+        source, target = (end_of(row, each, numbers, name) for each in pair)
         ends.append((source, target))
         for each, values in features.items():
-            values.append(_text(row, each))
+            values.append(text_of(row, each))
     index = np.array(ends, dtype=np.int64).reshape(-1, 2).T
     if columns.directed:
         return index, features
@@ -150,7 +151,11 @@ def _edges(
     return both, {each: [*values, *(values[n] for n in back)] for each, values in features.items()}
 
 
-def _pair_of(row: TableRow) -> tuple[str, ...]:
+def pair_of(row: TableRow) -> tuple[str, ...]:
+    """Return the columns of the ends of an edge.
+
+    Raises: DataError if there are none of a known name.
+    """
     for pair in EDGE_COLUMNS:
         if set(pair) <= set(row.fields):
             return pair
@@ -162,8 +167,12 @@ def _pair_of(row: TableRow) -> tuple[str, ...]:
     )
 
 
-def _end(row: TableRow, column: str, numbers: Mapping[str, int], name: str) -> int:
-    end = _text(row, column).strip()
+def end_of(row: TableRow, column: str, numbers: Mapping[str, int], name: str) -> int:
+    """Return the number of an end of an edge.
+
+    Raises: DataError for a node that does not exist.
+    """
+    end = text_of(row, column).strip()
     if end not in numbers:
         near = nearest(end, numbers) if len(numbers) < 10_000 else None
         hint = f"; did you mean {shown(near)}?" if near else "; add the node or remove the edge."
@@ -180,7 +189,7 @@ def _labelled(
         first = rows[0]
         check_columns(first.path, list(first.fields), columns.answers.answers, first.line and 1)
     for number, row in enumerate(rows):
-        if not answers or not any(_text(row, each).strip() for each in columns.answers.answers):
+        if not answers or not any(text_of(row, each).strip() for each in columns.answers.answers):
             continue
         named = TableRow(row.path, row.line, row.raw, {**row.fields, NODE: graph.ids[number]})
         labels.append(read_answered(named, columns.answers).answers)
@@ -199,7 +208,7 @@ def _labelled(
 def _part(row: TableRow, column: str) -> str:
     if not column:
         return ""
-    written = _text(row, column).strip()
+    written = text_of(row, column).strip()
     check_characters(written, row.error)
     if written.lower() in NO_PART:
         return ""

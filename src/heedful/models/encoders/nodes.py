@@ -67,7 +67,7 @@ class NodeBatch(NamedTuple):
     lengths: Tensor
     """(1,): the number of nodes, of a graph; (nodes,), 1 each, without edges."""
     answered: Tensor
-    """(answers,), long: the places of the nodes to be answered."""
+    """(answers,) or (answers, nodes), long: the places of the nodes to be answered, one or several each."""
     edges: PreparedEdges
 
 
@@ -120,7 +120,8 @@ class NodeFeatures(nn.Module):
         return GraphEdges(batch.edges.edges, batch.edges.features)
 
     def answered(self, states: States, batch: NodeBatch) -> States:
-        """Return the states of the nodes to be answered, a sequence of one each."""
-        chosen = states.values.flatten(0, 1)[batch.answered]
-        lengths = torch.ones_like(batch.answered)
-        return States(chosen[:, None], lengths, (chosen[None],))
+        """Return the states of the nodes to be answered, a sequence for each answer."""
+        places = batch.answered.view(len(batch.answered), -1)
+        chosen = states.values.flatten(0, 1)[places]
+        lengths = torch.full_like(places[:, 0], places.shape[1])
+        return States(chosen, lengths, (chosen[:, 0][None],))
