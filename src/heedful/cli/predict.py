@@ -137,7 +137,10 @@ def predict(
     ] = None,
     skip_bad: Annotated[
         bool,
-        typer.Option("--skip-bad", help="Leave out images that cannot be decoded, and count them."),
+        typer.Option(
+            "--skip-bad",
+            help="Leave out images that cannot be decoded, or SMILES that cannot be read, and count them.",
+        ),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the --alignments file if it exists.")
