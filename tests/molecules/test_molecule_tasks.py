@@ -14,6 +14,7 @@ from heedful.data.molecules.splits import load_splits, save_splits, split_molecu
 from heedful.errors import DataError, OptionError
 from heedful.inputs.molecules import Molecules
 from heedful.models.encoders.atoms import AtomsConfig
+from tests.cli.conftest import run_command
 
 pytest.importorskip("rdkit")
 
@@ -130,3 +131,16 @@ def test_two_ways_to_divide_are_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "table.csv", parts=True)
     with pytest.raises(DataError, match="column 'toxic' holds '1'; expected train, val or test"):
         train(tmp_path, splits_column="toxic")
+
+
+def test_bad_smiles_are_left_out_of_predictions_on_request(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv", extra="C((,1.0,0\n")
+    train(tmp_path, skip_bad=True)
+    new = tmp_path / "new.csv"
+    new.write_text("smiles\nCCO\nC((\nCC\n", encoding="utf-8")
+    command = ("predict", str(tmp_path / "run"), str(new))
+    assert "line 3: 'C((' is no SMILES" in run_command(*command).stderr
+    ran = run_command(*command, "--skip-bad")
+    assert ran.status == 0, ran.stderr
+    assert [row.split(",")[0] for row in ran.stdout.splitlines()] == ["smiles", "CCO", "CC"]
+    assert "1 left out; the first:" in ran.stderr

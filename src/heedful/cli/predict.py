@@ -148,7 +148,7 @@ def predict(
         bool,
         typer.Option(
             "--skip-bad",
-            help="Leave out images and recordings that cannot be read, and count them.",
+            help="Leave out images, recordings and SMILES that cannot be read, and count them.",
         ),
     ] = False,
     overwrite: Annotated[

@@ -80,6 +80,7 @@ def iterate_texts(
     columns: TextColumns,
     *,
     added: Sequence[str] = (),
+    skipped: list[str] | None = None,
 ) -> Iterator[Text]:
     """Lazily yield the texts of one file, without answers.
 
@@ -89,11 +90,19 @@ def iterate_texts(
         lines: its lines.
         columns: the columns to read.
         added: columns to be written later, which the file must not have.
+        skipped: gets what is wrong with each text that cannot be read, which is left out; None: that is an error.
 
     Raises: DataError naming file and line, see `read_texts`; also for an existing `added` column.
     """
     for row in table.rows(path, lines, (columns.text,), added):
-        yield read_text(row, columns)
+        try:
+            text = read_text(row, columns)
+        except DataError as error:
+            if skipped is None:
+                raise
+            skipped.append(str(error))
+        else:
+            yield text
 
 
 def read_texts(paths: Sequence[str | Path], columns: TextColumns) -> Texts:

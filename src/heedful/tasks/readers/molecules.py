@@ -91,6 +91,7 @@ class MoleculeReader(TextReader):
     train_hint = "--train FILE.csv"
     test_hint = "a table of molecules"
     input_hint = "a SMILES"
+    skips_inputs = True
 
     def to_input(self, given: Any, data: Any, name: str) -> Any:
         smiles = super().to_input(given, data, name)

@@ -119,6 +119,7 @@ class _Table(Stream):
 
     def __init__(self, table: Table, source: InputFile, columns: TextColumns, output: OutputFormat):
         self.table, self.source, self.columns, self.output = table, source, columns, output
+        self.skipped: list[str] = []
 
     def items(self) -> Iterator[Text]:
         lines = self.source.lines
@@ -140,6 +141,8 @@ class _Table(Stream):
             lines,
             self.columns,
             added=self.output.columns,
+            # Texts can be anything; only what is checked can be wrong.
+            skipped=self.skipped if self.columns.skip_bad and self.columns.check else None,
         )
 
     def _may_be_header(self, line: str) -> bool:
