@@ -23,6 +23,7 @@ from heedful.explore import (
 )
 from heedful.explore.explain import Explanation, explain
 from heedful.explore.faithfulness import can_measure, deletion_series, support_name
+from heedful.explore.receptive_field import can_measure_reach, reach_curves
 from heedful.explore.select import OUTPUT_KINDS
 from heedful.strict_json import number_from_json
 from heedful.tasks.predictor import Predictor
@@ -35,6 +36,8 @@ NUM_EXAMPLES = 4
 """Validation examples whose attention weights a report shows."""
 NUM_MEASURED = 50
 """Validation examples whose weights are tested by hiding positions."""
+NUM_REACHED = 16
+"""Validation images in which is measured how far attention looks."""
 
 
 def write_report(
@@ -88,6 +91,8 @@ def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
         return []
     examples = [(each.title, shown_records(each)) for each in explanations]
     maps = Maps("Attention weights", examples, [each.picture for each in explanations])
+    if can_measure_reach(predictor):
+        return [maps, *_reach(predictor, data)]
     if not can_measure(predictor):
         return [maps]
     inputs = data.inputs[:NUM_MEASURED]
@@ -100,6 +105,24 @@ def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
         "steeper a curve falls, the more the predictions depend on what its measure names; random is any order.",
     )
     return [maps, chart]
+
+
+def _reach(predictor: Predictor, data: Dataset) -> list[Chart]:
+    """Return how far the attention of the encoder looks in some images."""
+    inputs = data.inputs[:NUM_REACHED]
+    curves = reach_curves(predictor, inputs)
+    if not curves:
+        return []
+    return [
+        Chart(
+            "How far does attention look?",
+            curves,
+            "layer of the encoder",
+            "mean distance in cells",
+            note=f"The mean distance from a cell to those that it attends to, over {count(len(inputs), data.example)}, "
+            "beside that of 3 × 3 convolutions, which is the same for every image.",
+        )
+    ]
 
 
 def shown_records(explanation: Explanation) -> list[AttentionRecord]:
