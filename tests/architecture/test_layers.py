@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "decode": {"errors", "ops", "nn", "models"},
     # Files that may come from strangers.
     "stored_files": {"errors"},
-    "data": {"errors", "atomic_files", "stored_files", "strict_json"},
+    "data": {"errors", "atomic_files", "run_lock", "stored_files", "strict_json"},
     # Used by inputs and above.
     "config": {"errors", "models", "stored_files"},
     "atomic_files": {"errors"},
@@ -38,8 +38,9 @@ MAY_IMPORT = {
     "explore": BELOW_TASKS | {"tasks"},
     # Measures what the library computes, from single calls to a model's training step.
     "bench": {"errors", "worker_process", "ops", "nn", "models"},
-    # Measures what encoders can and cannot do, with the clock and the number formats of bench.
-    "probe": {"errors", "ops", "nn", "models", "config", "bench"},
+    # Measures what encoders can and cannot do, with the clock and the number formats of bench, over
+    # the features of sounds.
+    "probe": {"errors", "ops", "nn", "models", "data", "config", "bench"},
     # Trains each contender and draws what it came to.
     "compare": BELOW_TASKS | {"tasks", "training", "explore"},
     "cli": BELOW_TASKS

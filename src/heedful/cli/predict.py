@@ -182,7 +182,6 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         heedful predict runs/speech talk.wav --timestamps srt > talk.srt
-        heedful predict runs/solubility new.csv --interval 0.9 > solubility.csv
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
@@ -220,8 +219,7 @@ def predict(
     _check_text_and_column(text, column, predictor.task)
     check_writable(alignments, overwrite=overwrite)
     columns, added = _columns(predictor, column, classes, json=json)
-    is_typed = file == "-" and sys.stdin.isatty()
-    output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
+    output_format = _output_format(predictor, [*columns, *added], nbest, text, file)
     data = _data_section(predictor, skip_bad, edges=edges, encoding=encoding, max_line=max_line)
     inputs = _open_stream(file, predictor.task, data, output_format)
     if is_typed:
@@ -303,11 +301,12 @@ def _check_text_and_column(text: bool | None, column: str | None, task: Task) ->
 
 
 def _output_format(
-    predictor: Predictor, columns: list[str], nbest: int, text: bool | None, is_typed: bool
+    predictor: Predictor, columns: list[str], nbest: int, text: bool | None, file: str
 ) -> OutputFormat:
     """Return the options of the output, with what the run knows of its training data."""
     from heedful.tasks.readers.base import OutputFormat
 
+    is_typed = file == "-" and sys.stdin.isatty()
     return OutputFormat(
         columns,
         nbest,

@@ -123,7 +123,7 @@ def milliseconds(row: ContenderSummary, length: int) -> str:
 def seconds_to(row: ContenderSummary) -> str:
     """Format the time to the target, and how many trainings reached it if not all did."""
     if row.seconds_to_target is None:
-        return "not reached" if row.parameters else NONE
+        return "not reached"
     reached, of = len(row.seconds_to_target.values), len(row.quality.values)
     some = "" if reached == of else f" ({reached} of {of})"
     return f"{row.seconds_to_target.mean:,.1f}{some}"

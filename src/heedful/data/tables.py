@@ -99,7 +99,7 @@ class TsvTable(Table):
         number, raw, first = next(records, (0, "", []))
         if not number:
             raise DataError("the file is empty.", path=path)
-        numbered = bool(required) and are_numbers(required, first)
+        numbered = are_numbers(required, first)
         names = [str(index + 1) for index in range(len(first))] if numbered else first
         for name in names:
             if name in required and names.count(name) > 1:

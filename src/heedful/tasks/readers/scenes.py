@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from heedful.data.images.picture import Picture
 from heedful.data.stratify import stratified_rows
 from heedful.data.words import canonical
 from heedful.errors import DataError, shown
+from heedful.strict_json import to_strict_json
 from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Rows, Stream
 from heedful.tasks.readers.image_data import ImageData
 from heedful.tasks.readers.images import ImageReader
@@ -180,7 +180,8 @@ class _SceneStream(Stream):
     ) -> str:
         [candidates] = cells
         rows = [
-            json.dumps(self._result(item, number, box), ensure_ascii=False) for box in candidates
+            to_strict_json(self._result(item, number, box), ensure_ascii=False)
+            for box in candidates
         ]
         if not rows:
             return ""
