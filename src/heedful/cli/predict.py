@@ -222,8 +222,7 @@ def predict(
     output_format = _output_format(predictor, [*columns, *added], nbest, text, file)
     data = _data_section(predictor, skip_bad, edges=edges, encoding=encoding, max_line=max_line)
     inputs = _open_stream(file, predictor.task, data, output_format)
-    if is_typed:
-        output.say("type one text per line; end with Ctrl-D")
+    _say_how_to_type(file, output)
     writer = _PredictionWriter(predictor, inputs, columns, classes, times, drawn, json=json)
     seconds = writer.write_all(search, output, alignments)
     _summarize(output, inputs, writer.count, seconds, alignments)
@@ -300,18 +299,26 @@ def _check_text_and_column(text: bool | None, column: str | None, task: Task) ->
         )
 
 
+def _is_typed(file: str) -> bool:
+    return file == "-" and sys.stdin.isatty()
+
+
+def _say_how_to_type(file: str, output: Output) -> None:
+    if _is_typed(file):
+        output.say("type one text per line; end with Ctrl-D")
+
+
 def _output_format(
     predictor: Predictor, columns: list[str], nbest: int, text: bool | None, file: str
 ) -> OutputFormat:
     """Return the options of the output, with what the run knows of its training data."""
     from heedful.tasks.readers.base import OutputFormat
 
-    is_typed = file == "-" and sys.stdin.isatty()
     return OutputFormat(
         columns,
         nbest,
         # what is typed is answered line by line, so it cannot be told by its first lines
-        text=True if is_typed and text is None else text,
+        text=True if _is_typed(file) and text is None else text,
         layout=predictor.layout,
         labels=predictor.labels,
         words=predictor.words,
