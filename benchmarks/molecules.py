@@ -1,7 +1,8 @@
 """`python -m benchmarks.molecules DIR`: attention on molecules beside trees on descriptors, on the same split files.
 
 DIR holds the folders esol, freesolv and lipophilicity. Settings were chosen on validation parts of ESOL. A test part is
-read when the models of its split are trained; that of the deterministic scaffold division, once for each seed. What is finished is kept in the results and not done again.
+read when the models of its split are trained; that of the deterministic scaffold division, once for each seed. What is
+finished is kept in the results and not done again.
 """
 
 from __future__ import annotations
