@@ -172,7 +172,7 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         heedful predict runs/speech talk.wav --timestamps srt > talk.srt
-        heedful predict runs/solubility new.csv --interval 0.9 > solubility.csv
+        heedful predict runs/stars new.csv --interval 0.9 > stars.csv
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
@@ -183,23 +183,13 @@ def predict(
 
     predictor = api.load(run).predictor
     output = Output(json=json, quiet=quiet, data=True)
-    search = predictor.task.check_options(
-        {
-            "beam": beam,
-            "length_penalty": length_penalty,
-            "nbest": nbest if nbest > 1 else None,
-            "alignments": alignments,
-            "ctc_weight": ctc_weight,
-            "timestamps": timestamps and "auto",
-            "column": column,
-            "encoding": encoding,
-            "max_line": max_line,
-            "probabilities": probabilities,
-            "interval": interval,
-            "threshold": threshold,
-            "top_k": top_k,
-        }
-    )
+    options: dict[str, Any] = {
+        "beam": beam, "length_penalty": length_penalty, "nbest": nbest if nbest > 1 else None,
+        "alignments": alignments, "ctc_weight": ctc_weight, "timestamps": timestamps and "auto",
+        "column": column, "encoding": encoding, "max_line": max_line, "probabilities": probabilities,
+        "interval": interval, "threshold": threshold, "top_k": top_k,
+    }  # fmt: skip
+    search = predictor.task.check_options(options)
     if stream:
         predict_stream(predictor, file, search, output)
         return

@@ -43,7 +43,7 @@ def table(plan: Plan, summary: Summary) -> list[list[str]]:
                 f"{row.parameters:,}" if row.parameters else NONE,
                 f"{row.tokens_per_second.mean:,.0f}" if row.parameters else NONE,
                 f"{row.training_seconds.mean:,.1f}",
-                seconds_to(row),
+                NONE if row.contender in plan.baselines else seconds_to(row),
                 memory(row.memory),
                 milliseconds(row, longest),
             ]
@@ -123,7 +123,7 @@ def milliseconds(row: ContenderSummary, length: int) -> str:
 def seconds_to(row: ContenderSummary) -> str:
     """Format the time to the target, and how many trainings reached it if not all did."""
     if row.seconds_to_target is None:
-        return "not reached" if row.parameters else NONE
+        return "not reached"
     reached, of = len(row.seconds_to_target.values), len(row.quality.values)
     some = "" if reached == of else f" ({reached} of {of})"
     return f"{row.seconds_to_target.mean:,.1f}{some}"
