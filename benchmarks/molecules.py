@@ -119,7 +119,10 @@ def member_predictions(predictor: Any, inputs: Sequence[str]) -> list[np.ndarray
 def table_of(results: dict[str, Any]) -> str:
     """Return the results as a table in Markdown: mean ± deviation over the splits."""
     names = ["single", "ensemble", *BASELINES]
-    lines = [f"| set | split | {' | '.join(names)} |", f"|{'---|' * (len(names) + 2)}"]
+    lines = [
+        f"| set | split (parts) | {' | '.join(names)} | intervals hold |",
+        f"|{'---|' * (len(names) + 3)}",
+    ]
     for corpus, of in CORPORA.items():
         for kind in of.splits:
             runs = [run for key, run in results.items() if key.startswith(f"{corpus} {kind} ")]
@@ -130,7 +133,8 @@ def table_of(results: dict[str, Any]) -> str:
                 each = [statistics.fmean(np.atleast_1d(run[name]).tolist()) for run in runs]
                 spread = f" ± {statistics.stdev(each):.3f}" if len(each) > 1 else ""
                 cells.append(f"{statistics.fmean(each):.3f}{spread}")
-            lines.append(f"| {corpus} | {kind} ({len(runs)}) | {' | '.join(cells)} |")
+            held = f"{statistics.fmean(run['coverage'] for run in runs):.0%}"
+            lines.append(f"| {corpus} | {kind} ({len(runs)}) | {' | '.join(cells)} | {held} |")
     return "\n".join(lines)
 
 

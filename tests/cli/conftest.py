@@ -127,7 +127,7 @@ def has_setting(config: Any, name: str) -> bool:
 @pytest.fixture
 def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None:
     """Make whatever the command trains tiny."""
-    from heedful.cli import bench, demo, settings
+    from heedful.cli import bench, demo, replicate_run, settings
     from heedful.data import builtin
 
     configure = settings.configure
@@ -154,6 +154,13 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
         return replace(job, cases=cases, settings=replace(job.settings, seconds=0.01))
 
     monkeypatch.setattr(bench, "measure", short)
+    configure_replicates = replicate_run.ReplicateArguments.configure
+
+    def tiny_replicates(arguments: replicate_run.ReplicateArguments, task: Any) -> Any:
+        sets = [*arguments.sets, *TINY_SERIES, "encoder.width=8", "training.epochs=1"]
+        return configure_replicates(replace(arguments, sets=sets), task)
+
+    monkeypatch.setattr(replicate_run.ReplicateArguments, "configure", tiny_replicates)
     monkeypatch.setattr(settings, "configure", tiny)
     monkeypatch.setitem(builtin.BUILTIN, "dates", lambda seed=0: corpus)
     series = builtin.waves.build(train_size=30, valid_size=8, test_size=5)
@@ -185,7 +192,9 @@ def tiny_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def tiny(source: compare_run.CompareSource, arguments: compare_run.CompareArguments) -> Plan:
         sets = [*arguments.sets]
-        if source.file is None or source.file.stem != "translators":
+        if source.task is not None and source.task.endswith("molecules"):
+            sets += TINY_SERIES
+        elif source.file is None or source.file.stem != "translators":
             sets += TINY_OTHERS
         return build_plan(source, replace(arguments, budget="steps=2", lengths="2", sets=sets))
 

@@ -175,13 +175,17 @@ def write_file(name: str) -> None:
 
 
 def runs_of_other_tasks() -> None:
-    """Train the classifier and the tagger that the examples of predict use."""
+    """Train the classifier, the regressor and the tagger that the examples of predict use."""
     for name in ("train.tsv", "train.conll"):
         write_file(name)
     Path("new.csv").write_text("text\ngood\n", encoding="utf-8")
+    for name, shift in (("stars.csv", 0), ("other.csv", 1)):
+        body = [f"good {n},{n + shift}" for n in range(24)]
+        Path(name).write_text("\n".join(["text,target", *body, ""]), encoding="utf-8")
     write_tone(Path("talk.wav"))
     for line in (
         "heedful train classify --train train.tsv --out runs/topics",
+        "heedful train regress --train stars.csv --valid other.csv --out runs/stars",
         "heedful train tag --train train.conll --valid train.conll --out runs/entities",
         "heedful train transcribe --train builtin:tones --decoder none --out runs/speech",
     ):

@@ -84,7 +84,7 @@ def test_baselines_are_contenders(compare: Callable[..., list[Any]], tmp_path: P
     outcomes = [each.outcome for each in events if isinstance(each, JobFinished)]
     assert [each.error for each in outcomes] == [None] * 8
     rows = {row[0]: row for row in table(plan, summarize(plan, outcomes))}
-    assert rows["neighbour"][5:9] == ["–", "–", rows["neighbour"][7], "not reached"]
+    assert rows["neighbour"][5:9] == ["–", "–", rows["neighbour"][7], "–"]
     assert rows["none"][5] != "–"
     assert plan.settings["mean"]["baseline"].startswith("the mean of the training targets")
     assert all(each.reused for each in compare(plan, tmp_path / "report"))

@@ -113,6 +113,7 @@ def _compare(
         heedful compare tag --train builtin:saw --encoders none,window --seeds 2 --budget steps=60 --out reports/saw
         heedful compare tag --train train.conllu --valid dev.conllu --encoders lstm,transformer --out reports/tags
         heedful compare classify --train train.tsv --text sentence --encoders none,lstm --out reports/mood
+        heedful compare regress-molecules --train measured.csv --target logS --encoders gat --baselines boosting --out m
         heedful compare encoders.toml --budget tokens=2e6 --seeds 1 --fractions 0.1,0.3 --out reports/parts
     """
     from heedful.cli.compare_run import run_comparison

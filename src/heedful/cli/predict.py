@@ -182,6 +182,7 @@ def predict(
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
         heedful predict runs/speech talk.wav --timestamps srt > talk.srt
+        heedful predict runs/stars new.csv --interval 0.9 > stars.csv
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
@@ -192,25 +193,13 @@ def predict(
 
     predictor = api.load(run).predictor
     output = Output(json=json, quiet=quiet, data=True)
-    search = predictor.task.check_options(
-        {
-            "beam": beam,
-            "length_penalty": length_penalty,
-            "nbest": nbest if nbest > 1 else None,
-            "alignments": alignments,
-            "ctc_weight": ctc_weight,
-            "timestamps": timestamps and "auto",
-            "drawn": drawn,
-            "column": column,
-            "edges": edges,
-            "encoding": encoding,
-            "max_line": max_line,
-            "probabilities": probabilities,
-            "interval": interval,
-            "threshold": threshold,
-            "top_k": top_k,
-        }
-    )
+    options: dict[str, Any] = {
+        "beam": beam, "length_penalty": length_penalty, "nbest": nbest if nbest > 1 else None,
+        "alignments": alignments, "ctc_weight": ctc_weight, "timestamps": timestamps and "auto", "drawn": drawn,
+        "column": column, "edges": edges, "encoding": encoding, "max_line": max_line,
+        "probabilities": probabilities, "interval": interval, "threshold": threshold, "top_k": top_k,
+    }  # fmt: skip
+    search = predictor.task.check_options(options)
     if stream:
         predict_stream(predictor, file, search, output)
         return
@@ -219,10 +208,12 @@ def predict(
     _check_text_and_column(text, column, predictor.task)
     check_writable(alignments, overwrite=overwrite)
     columns, added = _columns(predictor, column, classes, json=json)
-    output_format = _output_format(predictor, [*columns, *added], nbest, text, file)
+    is_typed = file == "-" and sys.stdin.isatty()
+    output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
     data = _data_section(predictor, skip_bad, edges=edges, encoding=encoding, max_line=max_line)
     inputs = _open_stream(file, predictor.task, data, output_format)
-    _say_how_to_type(file, output)
+    if is_typed:
+        output.say("type one text per line; end with Ctrl-D")
     writer = _PredictionWriter(predictor, inputs, columns, classes, times, drawn, json=json)
     seconds = writer.write_all(search, output, alignments)
     _summarize(output, inputs, writer.count, seconds, alignments)
@@ -299,17 +290,8 @@ def _check_text_and_column(text: bool | None, column: str | None, task: Task) ->
         )
 
 
-def _is_typed(file: str) -> bool:
-    return file == "-" and sys.stdin.isatty()
-
-
-def _say_how_to_type(file: str, output: Output) -> None:
-    if _is_typed(file):
-        output.say("type one text per line; end with Ctrl-D")
-
-
 def _output_format(
-    predictor: Predictor, columns: list[str], nbest: int, text: bool | None, file: str
+    predictor: Predictor, columns: list[str], nbest: int, text: bool | None, is_typed: bool
 ) -> OutputFormat:
     """Return the options of the output, with what the run knows of its training data."""
     from heedful.tasks.readers.base import OutputFormat
@@ -318,7 +300,7 @@ def _output_format(
         columns,
         nbest,
         # what is typed is answered line by line, so it cannot be told by its first lines
-        text=True if _is_typed(file) and text is None else text,
+        text=True if is_typed and text is None else text,
         layout=predictor.layout,
         labels=predictor.labels,
         words=predictor.words,

@@ -151,7 +151,7 @@ def _cost(plan: Plan, summary: Summary) -> list[Section]:
             f"{row.parameters:,}" if row.parameters else NONE,
             f"{row.tokens_per_second.mean:,.0f}" if row.parameters else NONE,
             f"{row.training_seconds.mean:,.1f}",
-            seconds_to(row),
+            NONE if row.contender in plan.baselines else seconds_to(row),
             memory(row.memory),
         ]
         for row in summary.rows
