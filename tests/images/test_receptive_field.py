@@ -66,7 +66,9 @@ def test_curves_have_a_point_a_layer(model: TrainedModel) -> None:
 
 def test_the_report_has_a_chart(model: TrainedModel, tmp_path: Path) -> None:
     chart = "How far does attention look?"
-    assert chart in (model.run / "report.html").read_text("utf-8")
+    report = (model.run / "report.html").read_text("utf-8")
+    assert chart in report
+    assert "Are the weights faithful?" in report
     plain = train(tmp_path / "cnn", encoder={"kind": "convolution", "hidden": 8})
     assert not can_measure_reach(plain.predictor)
     assert chart not in (plain.run / "report.html").read_text("utf-8")

@@ -366,11 +366,13 @@ class _PredictionWriter:
         *,
         json: bool,
     ):
-        from heedful.cli.drawn import DrawnBoxes
-
         self.predictor, self.stream, self.columns = predictor, stream, columns
         self.classes, self.times, self.json = classes, times, json
-        self.drawn = None if drawn is None else DrawnBoxes(drawn, predictor.labels)
+        self.drawn = None
+        if drawn is not None:
+            from heedful.cli.drawn import DrawnBoxes
+
+            self.drawn = DrawnBoxes(drawn, predictor.labels)
         self.links: Any = None
         self.count = 0
         self.header_written = False

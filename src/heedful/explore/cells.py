@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.images.objects import Box
 from heedful.explore.schema import AttentionRecord
 from heedful.ops.grid import Grid
+
+if TYPE_CHECKING:
+    from heedful.data.images.objects import Box
 
 MAX_CELLS: Final = 100
 """Up to so many positions the attention of each is shown; of more, one row for all."""

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from heedful.answers.base import HeadAnswer
-from heedful.answers.boxes import Boxes
 from heedful.answers.transcript import TranscribedText
 from heedful.data.audio.clips import Clip
 from heedful.decode.evaluation_mode import evaluation_mode
@@ -27,9 +26,6 @@ from heedful.explore.cells import (
     row_name,
 )
 from heedful.explore.html import draw_html
-from heedful.explore.image_html import draw_image_heat
-from heedful.explore.neighbours import draw_neighbourhood, ranked_records
-from heedful.explore.objects import image_view, records_of_objects
 from heedful.explore.record import recording
 from heedful.explore.renderers import save
 from heedful.explore.saliency import SALIENCY, explained, gradient_saliency, saliency
@@ -164,6 +160,8 @@ def _explain_transcript(
 
 def _explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
     """Explain the answer of a node by its neighbours, ranked, and by a picture of those of a small neighbourhood."""
+    from heedful.explore.neighbours import draw_neighbourhood, ranked_records
+
     inputs, model = predictor.input, predictor.model
     node = inputs.explained(example)
     batch = predictor.to_device(inputs.collate(inputs.encode([node])))
@@ -181,14 +179,18 @@ def _explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explan
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
     records = record_prediction(predictor, example, prediction)
-    view = image_view(predictor, example, prediction)
-    if isinstance(predictor.answer, Boxes):
+    shown = predictor.input.view(example)
+    view: ImageView | None = None
+    if shown is not None:
+        from heedful.explore.objects import image_view, records_of_objects
+
+        pixels, grid = shown
+        view = image_view(pixels, grid, example, prediction)
         records = records_of_objects(records, prediction)
-    if view is not None:
         # A row for all cells, where each has an answer.
         each = predictor.answer.per_position
         name = row_name(0) if each else predictor.answer.to_text(prediction)
-        records = _image_records(records, view.grid, name)
+        records = _image_records(records, grid, name)
     if predictor.answer.per_position:
         hint = "the last layer; --layer and --head show others, --out FILE.html all"
         title, main = predictor.input.title(example), records[-1:]
@@ -200,6 +202,8 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         hint = ""
     structure = predictor.input.structure(example)
     if view is not None:
+        from heedful.explore.image_html import draw_image_heat
+
         picture = draw_image_heat(records, view)
     elif structure is None:
         picture = _picture(predictor, example, main[0])

@@ -11,14 +11,14 @@ from heedful.data.images.objects import Box
 from heedful.explore.cells import ImageView
 from heedful.explore.panels import OBJECT_KINDS
 from heedful.explore.schema import AttentionRecord
-from heedful.tasks.predictor import Predictor
+from heedful.ops.grid import Grid
 
 
 def records_of_objects(
-    records: Sequence[AttentionRecord], prediction: FoundObjects
+    records: Sequence[AttentionRecord], prediction: Any
 ) -> list[AttentionRecord]:
-    """Keep of the object queries those that found something, in that order; all, if none did."""
-    chosen = list(prediction.queries)
+    """Keep of the object queries those that found something, in that order; all, if none did, or of other answers."""
+    chosen = list(prediction.queries) if isinstance(prediction, FoundObjects) else []
     return [_rows(each, chosen) if chosen else each for each in records]
 
 
@@ -29,12 +29,8 @@ def _rows(record: AttentionRecord, chosen: Sequence[int]) -> AttentionRecord:
     return replace(record, query_tokens=names, weights=record.weights[:, list(chosen)], mask=None)
 
 
-def image_view(predictor: Predictor, example: Any, prediction: Any) -> ImageView | None:
-    """Return what the explanation of an image is drawn on, with the boxes of found objects; None for other inputs."""
-    found = predictor.input.view(example)
-    if found is None:
-        return None
-    pixels, grid = found
+def image_view(pixels: Any, grid: Grid, example: Any, prediction: Any) -> ImageView:
+    """Return what the explanation of an image is drawn on, with the boxes of found objects."""
     if not isinstance(prediction, FoundObjects):
         return ImageView(pixels, grid)
     across, down = pixels.shape[2] / example.size[1], pixels.shape[1] / example.size[0]

@@ -22,8 +22,6 @@ from heedful.explore import (
     report_page,
 )
 from heedful.explore.explain import Explanation, explain
-from heedful.explore.faithfulness import can_measure, deletion_series, support_name
-from heedful.explore.receptive_field import can_measure_reach, reach_curves
 from heedful.explore.select import OUTPUT_KINDS
 from heedful.strict_json import number_from_json
 from heedful.tasks.predictor import Predictor
@@ -85,30 +83,40 @@ def _answer_tables(predictor: Predictor, data: Dataset) -> list[MetricTable]:
 
 
 def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
-    """Return the attention weights of some examples and, of labels and numbers, how faithful the weights are."""
+    """Return the attention weights of some examples, how far they look in images, and how faithful they are."""
     explanations = example_explanations(predictor, data.showcase(NUM_EXAMPLES))
     if not explanations:
         return []
     examples = [(each.title, shown_records(each)) for each in explanations]
     maps = Maps("Attention weights", examples, [each.picture for each in explanations])
-    if can_measure_reach(predictor):
-        return [maps, *_reach(predictor, data)]
+    return [maps, *_reach(predictor, data), *_faithfulness(predictor, data)]
+
+
+def _faithfulness(predictor: Predictor, data: Dataset) -> list[Chart]:
+    """Return how faithful the weights of labels and numbers are."""
+    from heedful.explore.faithfulness import can_measure, deletion_series, support_name
+
     if not can_measure(predictor):
-        return [maps]
+        return []
     inputs = data.inputs[:NUM_MEASURED]
-    chart = Chart(
-        "Are the weights faithful?",
-        deletion_series(predictor, inputs),
-        "share of the positions that are hidden",
-        support_name(predictor),
-        note=f"The positions of {count(len(inputs), data.example)} are hidden in the order of their weights. The "
-        "steeper a curve falls, the more the predictions depend on what its measure names; random is any order.",
-    )
-    return [maps, chart]
+    return [
+        Chart(
+            "Are the weights faithful?",
+            deletion_series(predictor, inputs),
+            "share of the positions that are hidden",
+            support_name(predictor),
+            note=f"The positions of {count(len(inputs), data.example)} are hidden in the order of their weights. The "
+            "steeper a curve falls, the more the predictions depend on what its measure names; random is any order.",
+        )
+    ]
 
 
 def _reach(predictor: Predictor, data: Dataset) -> list[Chart]:
     """Return how far the attention of the encoder looks in some images."""
+    from heedful.explore.receptive_field import can_measure_reach, reach_curves
+
+    if not can_measure_reach(predictor):
+        return []
     inputs = data.inputs[:NUM_REACHED]
     curves = reach_curves(predictor, inputs)
     if not curves:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from heedful.data.batching import Rows, token_batches
 
 Padded = TypeVar("Padded")
-Variant = Callable[[Any, Any, np.random.Generator], tuple[Any, Any]]
-"""(input, target, generator) -> a random variant of both."""
+Variant = Callable[[Any, Any, "np.random.Generator"], tuple[Any, Any]]
+"""(input, target, generator) -> a random variant of both. NumPy loads its generators when they are first named."""
 
 
 class Encoded(NamedTuple):
