@@ -10,12 +10,11 @@ from typing import ClassVar, Self
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.files import iterate_lines
-from heedful.data.label_diagnosis import diagnose_labels
 from heedful.data.opening import check_file
-from heedful.data.stratify import stratified_rows
 from heedful.data.table_rows import TableRow
 from heedful.data.tables import Table
 from heedful.data.text_rows import IncompleteRowError, Text, TextColumns, read_answered, read_text
+from heedful.data.validation_split import validation_rows
 from heedful.errors import DataError, OptionError
 
 __all__ = ["Text", "TextColumns", "Texts", "iterate_texts", "read_texts", "split_validation"]
@@ -176,15 +175,15 @@ def split_validation(
     """
     if not 0 < share < 1:
         raise OptionError(f"the share for validation is {share}; it must be above 0 and below 1.")
-    answers = data.answers if by_answer else [()] * len(data)
-    chosen = stratified_rows(answers, share, seed)
-    if not 0 < len(chosen) < len(data):
-        if by_answer and (reason := diagnose_labels(answers, data.example, column)):
-            raise DataError(f"{data.name}: {reason}")
-        raise DataError(
-            f"{len(data)} texts are too few to split off a share of {share} for validation; give more, or a "
-            "validation file."
-        )
-    train = [row for index, row in enumerate(data.rows) if index not in chosen]
-    valid = [row for index, row in enumerate(data.rows) if index in chosen]
+    rest, chosen = validation_rows(
+        data,
+        share,
+        seed,
+        f"{len(data)} texts are too few to split off a share of {share} for validation; give more, or a validation "
+        "file.",
+        data.answers if by_answer else None,
+        column,
+    )
+    train = [data.rows[row] for row in rest]
+    valid = [data.rows[row] for row in chosen]
     return Texts(train, data.name, data.skipped), Texts(valid, f"{share:g} of {data.name}")

@@ -16,10 +16,8 @@ from heedful.data.audio.python_rows import clip_of_mapping, clip_of_samples, rec
 from heedful.data.audio.rows import clip_of_row
 from heedful.data.audio.segments import BACKGROUND, merge_frames
 from heedful.data.audio.tables import list_rows, read_audio
-from heedful.data.label_diagnosis import diagnose_labels
-from heedful.data.stratify import stratified_rows
 from heedful.data.table_rows import TableRow
-from heedful.errors import DataError
+from heedful.data.validation_split import validation_rows
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -141,18 +139,16 @@ class AudioReader(Reader):
         """Cut validation recordings off, drawn by `data.valid_seed`; of labels a share of each."""
         if not data.valid_share:
             return train, train
-        by_label = self.kind == "label"
-        answers = train.labels() if by_label else [()] * len(train)
-        chosen = stratified_rows(answers, data.valid_share, data.valid_seed)
-        if not 0 < len(chosen) < len(train):
-            if by_label and (reason := diagnose_labels(answers, train.example, data.answer)):
-                raise DataError(f"{train.name}: {reason}")
-            raise DataError(
-                f"{len(train)} recordings are too few to cut a share of {data.valid_share} off for validation; give "
-                "more, or --valid."
-            )
-        rest = train.take([row for row in range(len(train)) if row not in chosen])
-        return Recordings(rest.rows, train.name, train.skipped), train.take(sorted(chosen))
+        rest, chosen = validation_rows(
+            train,
+            data.valid_share,
+            data.valid_seed,
+            f"{len(train)} recordings are too few to cut a share of {data.valid_share} off for validation; give more, "
+            "or --valid.",
+            train.labels() if self.kind == "label" else None,
+            data.answer,
+        )
+        return Recordings(train.take(rest).rows, train.name, train.skipped), train.take(chosen)
 
     def from_rows(self, rows: Rows, data: Any, name: str) -> Recordings:
         return recordings_of_rows(rows, data.columns(self.kind), data.framing(), name)

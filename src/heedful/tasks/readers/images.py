@@ -17,10 +17,9 @@ from heedful.data.images.form import common_form
 from heedful.data.images.idx import is_idx, read_idx
 from heedful.data.images.picture import Picture
 from heedful.data.images.read import ImageFiles, load, load_picture, read_images, unanswered_sources
-from heedful.data.label_diagnosis import diagnose_labels
-from heedful.data.stratify import stratified_rows
 from heedful.data.table_rows import TableRow
 from heedful.data.text_rows import TextColumns, read_answered
+from heedful.data.validation_split import validation_rows
 from heedful.errors import DataError
 from heedful.tasks.readers.base import (
     InputFile,
@@ -67,18 +66,16 @@ class ImageReader(Reader):
 
     def split(self, train: Images, data: Any) -> tuple[Images, Images]:
         """Cut validation images off, drawn by `data.valid_seed`: a share of those of each label."""
-        answers = train.answers if self.kind == "label" else [()] * len(train)
-        chosen = stratified_rows(answers, data.valid_share, data.valid_seed)
-        if not 0 < len(chosen) < len(train):
-            reason = diagnose_labels(answers, train.example, data.answer)
-            if self.kind == "label" and reason is not None:
-                raise DataError(f"{train.name}: {reason}")
-            raise DataError(
-                f"{len(train)} images are too few to cut a share of {data.valid_share} off for validation; give more, "
-                "or --valid."
-            )
-        rest = train.take([row for row in range(len(train)) if row not in chosen])
-        return replace(rest, skipped=train.skipped), train.take(sorted(chosen))
+        rest, chosen = validation_rows(
+            train,
+            data.valid_share,
+            data.valid_seed,
+            f"{len(train)} images are too few to cut a share of {data.valid_share} off for validation; give more, or "
+            "--valid.",
+            train.answers if self.kind == "label" else None,
+            data.answer,
+        )
+        return replace(train.take(rest), skipped=train.skipped), train.take(chosen)
 
     def _with_cells(self, images: Images, data: Any) -> Images:
         """Replace the name of a map of labels by the label of each cell."""

@@ -13,7 +13,6 @@ from heedful.data.builtin import load_builtin_scenes
 from heedful.data.images.coco import SceneFiles, box_of, read_pictures, read_scenes
 from heedful.data.images.objects import Box, Scene, Scenes
 from heedful.data.images.picture import Picture
-from heedful.data.stratify import stratified_rows
 from heedful.data.words import canonical
 from heedful.errors import DataError, shown
 from heedful.strict_json import to_strict_json
@@ -76,18 +75,10 @@ class SceneReader(ImageReader):
         return read_scenes(paths, data.scene_files(), part)
 
     def split(self, train: Any, data: Any) -> tuple[Any, Any]:
-        """Cut validation images off, drawn by `data.valid_seed`."""
-        chosen = stratified_rows([()] * len(train), data.valid_share, data.valid_seed)
-        if not 0 < len(chosen) < len(train):
-            raise DataError(
-                f"{len(train)} images are too few to cut a share of {data.valid_share} off for validation; give more, "
-                "or --valid."
-            )
-        rest = train.take([row for row in range(len(train)) if row not in chosen])
-        return (
-            replace(rest, skipped=train.skipped, maker=train.maker),
-            train.take(sorted(chosen)),
-        )
+        """Cut validation images off; the others may still be made anew."""
+        parts: tuple[Any, Any] = super().split(train, data)
+        rest, valid = parts
+        return replace(rest, maker=train.maker), valid
 
     def layout(self, data: Any) -> dict[str, Any]:
         """Return the ids of the categories, which results in COCO's format name."""
