@@ -13,12 +13,14 @@ import torch
 
 import heedful
 from heedful.answers.link import Link, LinkScore, popularity_ranks
+from heedful.config import build
 from heedful.data.graphs.graph import Graph, NumberedIds
 from heedful.data.graphs.link_tables import LinkSource, links_of_rows
 from heedful.data.graphs.links import LinkTable, divide, draw_others
 from heedful.data.graphs.tables import GraphColumns
 from heedful.data.table_rows import TableRow
 from heedful.errors import DataError, OptionError
+from heedful.tasks.links import LinksConfig
 from tests.cli.conftest import run_command
 
 SETS = [
@@ -241,3 +243,16 @@ def test_a_ring_is_learned(place: Path) -> None:
         )
         == 1
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"valid": ["other.csv"]}, "validation links are a part of the training table"),
+        ({"edges": ["edges.csv"]}, "the links are the edges of the graph; leave data.edges"),
+        ({"valid_edges": ["edges.csv"]}, "the links are the edges of the graph; leave data.edges"),
+    ],
+)
+def test_files_that_links_do_not_read_are_refused(setting: dict[str, Any], reason: str) -> None:
+    with pytest.raises(OptionError, match=reason):
+        build(LinksConfig, {"data": {"train": ["links.csv"], **setting}})

@@ -10,7 +10,13 @@ from typing import Any, Final
 
 from heedful import run_folder
 from heedful.compare.baselines import fit_baseline
-from heedful.data.molecules.splits import Split, folds, save_splits, split_molecules
+from heedful.data.molecules.splits import (
+    Split,
+    folds,
+    save_splits,
+    split_molecules,
+    splits_to_json,
+)
 from heedful.data.texts import Texts
 from heedful.errors import OptionError, RunError, StoppedError
 from heedful.strict_json import to_strict_json
@@ -95,11 +101,7 @@ def run_replicates(
     path = folder / SPLITS_FILE
     folder.mkdir(parents=True, exist_ok=True)
     if path.exists():
-        before = path.read_bytes()
-        save_splits(folder / f".{SPLITS_FILE}", splits)
-        is_same = (folder / f".{SPLITS_FILE}").read_bytes() == before
-        (folder / f".{SPLITS_FILE}").unlink()
-        if not is_same:
+        if path.read_bytes() != splits_to_json(splits).encode():
             raise RunError(
                 f"{path} has other parts; use the same data and settings, or another --out"
             )

@@ -35,16 +35,5 @@ def split_fields(line: str, delimiter: str) -> list[str]:
 
 
 def are_numbers(required: Sequence[str], first: Sequence[str]) -> bool:
-    """Return whether columns are named by number, in a file without a header; with none required, by the first row."""
-    if not required:
-        return all(is_number(cell) for cell in first)
+    """Return whether columns are named by number, in a file without a header."""
     return all(is_count(name) and name.isascii() and name not in first for name in required)
-
-
-def is_number(cell: str) -> bool:
-    """Return whether a cell is a number, or empty."""
-    try:
-        float(cell or "0")
-    except ValueError:
-        return False
-    return True

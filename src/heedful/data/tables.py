@@ -29,9 +29,11 @@ class Table(abc.ABC):
     A blank line is no row, except in a table of one column, where it is an empty field.
     """
 
-    def __init__(self, separator: str = ""):
+    def __init__(self, separator: str = "", *, has_header: bool = False):
         self.separator = separator or ","
         """Separates several labels in one added field."""
+        self.has_header = has_header
+        """Whether the first line is a header also where no column is asked for by name."""
         self.raw_header: str | None = None
         """The unchanged header line once it has been read; None if the format or the file has none."""
 
@@ -42,7 +44,7 @@ class Table(abc.ABC):
         """Lazily yield the rows.
 
         If every name in `required` is a number that is not in the first line, the file has no header and its
-        columns are named "1", "2", ...
+        columns are named "1", "2", ...; the same with none required, unless `has_header`.
 
         Raises: DataError naming file and line, also for an `added` column that already exists, and for a `required`
             column that the header lacks; JSON has no header, see `TableRow.value`.
@@ -99,7 +101,7 @@ class TsvTable(Table):
         number, raw, first = next(records, (0, "", []))
         if not number:
             raise DataError("the file is empty.", path=path)
-        numbered = are_numbers(required, first)
+        numbered = (bool(required) or not self.has_header) and are_numbers(required, first)
         names = [str(index + 1) for index in range(len(first))] if numbered else first
         for name in names:
             if name in required and names.count(name) > 1:
@@ -235,13 +237,16 @@ def extension(path: Path) -> str:
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
 
 
-def table_format(path: Path, separator: str = "", *, advice: str = "") -> Table:
+def table_format(
+    path: Path, separator: str = "", *, advice: str = "", has_header: bool = False
+) -> Table:
     """Return the table format of a file, selected by its extension.
 
     Args:
         path: the file.
         separator: of several labels in one added field.
         advice: what else can be done about an unknown extension, for the error.
+        has_header: see `Table`.
 
     Raises: DataError for an unknown extension.
     """
@@ -252,7 +257,7 @@ def table_format(path: Path, separator: str = "", *, advice: str = "") -> Table:
             f"(.gz may follow){advice}.",
             path=path,
         )
-    return TABLES[suffix](separator)
+    return TABLES[suffix](separator, has_header=has_header)
 
 
 def _as_field(value: Value, separator: str) -> str:

@@ -528,6 +528,24 @@ MOLECULES: Final = (
         flag=True,
     ),
 )
+_EDGES: Final = (
+    TaskOption(
+        name="directed",
+        setting="data.directed",
+        metavar="",
+        help="Follow edges from source to target alone.",
+        flag=True,
+    ),
+    TaskOption(
+        name="neighbours",
+        setting="data.neighbours",
+        metavar="N,N",
+        help="Most neighbours of a node to read at each hop, for graphs too large to be read whole.",
+        default="all",
+        convert=_counts,
+    ),
+)
+"""How the edges of a graph are followed."""
 NODES: Final = (
     train_files(
         "Table of the nodes of a graph: .csv, .tsv or .jsonl with an id, features and the answer of each node that has "
@@ -554,21 +572,7 @@ NODES: Final = (
         many=True,
         convert=_files("data.valid_edges"),
     ),
-    TaskOption(
-        name="directed",
-        setting="data.directed",
-        metavar="",
-        help="Follow edges from source to target alone.",
-        flag=True,
-    ),
-    TaskOption(
-        name="neighbours",
-        setting="data.neighbours",
-        metavar="N,N",
-        help="Most neighbours of a node to read at each hop, for graphs too large to be read whole.",
-        default="all",
-        convert=_counts,
-    ),
+    *_EDGES,
     ENCODING,
 )
 LINKS: Final = (
@@ -592,7 +596,8 @@ LINKS: Final = (
         help="Column of the times of links: the latest are for validation and test.",
         default="they are drawn at random",
     ),
-    *NODES[4:],
+    *_EDGES,
+    ENCODING,
 )
 AUDIO: Final = (
     train_files(

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from heedful.data.graphs.graph import Column, Graph, Indices, SparseNumbers
 from heedful.data.graphs.links import LinkTable, divide, draw_others
-from heedful.data.graphs.nodes import NO_PART, PARTS
-from heedful.data.graphs.tables import PART_COLUMN, GraphColumns, end_of, pair_of, text_of
+from heedful.data.graphs.tables import PART_COLUMN, GraphColumns, end_of, pair_of, part_of, text_of
 from heedful.data.number import parse_number
 from heedful.data.table_rows import TableRow, check_columns
-from heedful.errors import DataError, shown
+from heedful.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +148,7 @@ def links_of_rows(
         {each: [text_of(row, each) for row in found] for each in features},
         columns.directed,
         None if times is None else np.array(times),
-        [_part(row, part) for row in found] if part else (),
+        [part_of(row, part, "train, val or test") for row in found] if part else (),
         found,
         name,
     )
@@ -160,14 +159,3 @@ def _numbers(rows: Sequence[TableRow], pair: Sequence[str], nodes: Graph | None)
         return {name: number for number, name in enumerate(nodes.ids)}
     ends = (text_of(row, each).strip() for row in rows for each in pair)
     return {name: number for number, name in enumerate(dict.fromkeys(filter(None, ends)))}
-
-
-def _part(row: TableRow, column: str) -> str:
-    written = text_of(row, column).strip().lower()
-    if written in NO_PART:
-        return ""
-    if written not in PARTS:
-        raise row.error(
-            f"column {shown(column)} holds {shown(text_of(row, column))}; expected train, val or test."
-        )
-    return PARTS[written]

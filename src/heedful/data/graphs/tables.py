@@ -15,7 +15,7 @@ from heedful.data.graphs.graph import Graph
 from heedful.data.graphs.nodes import NO_PART, PARTS, NodeTable
 from heedful.data.opening import MAX_LINE, check_file
 from heedful.data.table_rows import TableRow, check_columns
-from heedful.data.tables import table_format
+from heedful.data.tables import Table, table_format
 from heedful.data.text_rows import IncompleteRowError, TextColumns, field_text, read_answered
 from heedful.data.words import check_characters
 from heedful.errors import DataError, listed, nearest, shown
@@ -95,7 +95,15 @@ def table_of_rows(
 def _rows(path: Path, columns: GraphColumns, required: Sequence[str] = ()) -> Iterator[TableRow]:
     check_file(path)
     lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
-    return table_format(path).rows(path, lines, required)
+    return graph_table(path).rows(path, lines, required)
+
+
+def graph_table(path: Path) -> Table:
+    """Return the format of a table of nodes or edges: columns are found by their names, so there is a header.
+
+    Raises: DataError for an unknown extension.
+    """
+    return table_format(path, has_header=True)
 
 
 def edge_rows(paths: Sequence[str], columns: GraphColumns) -> Iterator[TableRow]:
@@ -194,7 +202,7 @@ def _labelled(
         named = TableRow(row.path, row.line, row.raw, {**row.fields, NODE: graph.ids[number]})
         labels.append(read_answered(named, columns.answers).answers)
         found.append(number)
-        parts.append(_part(row, part))
+        parts.append(part_of(row, part, "train, val, test, or none for a node of no part"))
     table = NodeTable(
         graph, np.array(found, np.int64), labels, graph.name, parts if any(parts) else ()
     )
@@ -205,7 +213,11 @@ def _labelled(
     return table
 
 
-def _part(row: TableRow, column: str) -> str:
+def part_of(row: TableRow, column: str, expected: str) -> str:
+    """Return the part of the data that a row is in; empty for none, or without such a column.
+
+    Raises: DataError saying what is expected, for another text.
+    """
     if not column:
         return ""
     written = text_of(row, column).strip()
@@ -213,7 +225,5 @@ def _part(row: TableRow, column: str) -> str:
     if written.lower() in NO_PART:
         return ""
     if written.lower() not in PARTS:
-        raise row.error(
-            f"column {shown(column)} holds {shown(written)}; expected train, val, test, or none for a node of no part."
-        )
+        raise row.error(f"column {shown(column)} holds {shown(written)}; expected {expected}.")
     return PARTS[written.lower()]

@@ -132,9 +132,14 @@ def folds(smiles: Sequence[str], count: int, seed: int) -> list[Split]:
 
 
 def save_splits(path: Path, splits: Sequence[Split]) -> None:
-    """Write splits as JSON: a list of objects with the rows of train, val and test, counted from 0, as chemprop's."""
+    """Write the text of `splits_to_json` to a file."""
+    path.write_text(splits_to_json(splits), encoding="utf-8", newline="\n")
+
+
+def splits_to_json(splits: Sequence[Split]) -> str:
+    """Return splits as JSON: a list of objects with the rows of train, val and test, counted from 0, as chemprop's."""
     content = [{"train": s.train, "val": s.valid, "test": s.test} for s in splits]
-    path.write_text(json.dumps(content) + "\n", encoding="utf-8", newline="\n")
+    return json.dumps(content) + "\n"
 
 
 def load_splits(path: Path, count: int) -> list[Split]:

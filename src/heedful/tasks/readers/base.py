@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from heedful.data.dataset import Dataset
 from heedful.data.decoding import UTF8, canonical_name
 from heedful.data.opening import MAX_LINE
+from heedful.data.tables import Table
 from heedful.data.words import check_characters
 from heedful.errors import DataError, OptionError, listed, nearest, shown
 from heedful.models.config import Section
@@ -122,6 +123,23 @@ class Stream(abc.ABC):
     @abc.abstractmethod
     def to_json(self, item: Any, number: int) -> dict[str, Any]:
         """Return the number and the input of an item as JSON."""
+
+
+class TableStream(Stream):
+    """The rows of a table, written in its own format with columns appended."""
+
+    cells_in_json = True
+    table: Table
+    output: OutputFormat
+
+    def header(self) -> str:
+        head = self.table.header(self.output.columns)
+        return "" if head is None else f"{head}\n"
+
+    def extended(self, raw: str, cells: Sequence[Any]) -> str:
+        """Return the text of a row with the cells of the added columns."""
+        added = dict(zip(self.output.columns, cells, strict=True))
+        return f"{self.table.extend(raw, added)}\n"
 
 
 class Reader(abc.ABC):

@@ -12,12 +12,12 @@ from heedful.data.files import iterate_lines
 from heedful.data.graphs.graph import Graph, Node
 from heedful.data.graphs.graphml import read_graphml
 from heedful.data.graphs.nodes import NodeTable
-from heedful.data.graphs.tables import read_graph
+from heedful.data.graphs.tables import graph_table, read_graph
 from heedful.data.opening import check_file
 from heedful.data.table_rows import check_new_columns
 from heedful.data.tables import Table, extension, table_format
 from heedful.errors import DataError, OptionError
-from heedful.tasks.readers.base import BUILTIN, OutputFormat, Stream
+from heedful.tasks.readers.base import BUILTIN, OutputFormat, Stream, TableStream
 
 GRAPHML: Final = ".graphml"
 
@@ -52,11 +52,15 @@ def training_graph(data: Any) -> Graph:
         )
     if data.train[0].startswith(BUILTIN):
         return load_builtin_graph(data.train[0].removeprefix(BUILTIN)).table.graph
-    files = tuple((path, _changed(path)) for path in (*data.train, *data.edges))
+    files = tuple((path, modified(path)) for path in (*data.train, *data.edges))
     return _kept_graph(data, files)
 
 
-def _changed(path: str) -> int:
+def modified(path: str) -> int:
+    """Return the time at which a file was written, in nanoseconds.
+
+    Raises: DataError for a file that cannot be read.
+    """
     check_file(path)
     return Path(path).stat().st_mtime_ns
 
@@ -66,17 +70,26 @@ def _kept_graph(data: Any, files: tuple[tuple[str, int], ...]) -> Graph:
     return read_nodes(data.train, data.edges, data, answers=False).graph
 
 
-class NodeStream(Stream):
-    """All nodes of a graph, written as their table with columns appended; of GraphML a table of ids."""
+def node_stream(path: Path, data: Any, output: OutputFormat) -> Stream:
+    """Return all nodes of a graph, written as their table with columns appended; of GraphML as a table of ids."""
+    graph = read_nodes([str(path)], data.edges, data, answers=False).graph
+    if extension(path) == GRAPHML:
+        return _IdStream(graph, output)
+    table = graph_table(path)
+    lines = iterate_lines(path, data.encoding, max_line=data.max_line)
+    next(table.rows(path, lines, ()), None)  # reads its header
+    check_new_columns(path, list(graph.rows[0].fields), output.columns)
+    return _RowStream(graph, output, table)
+
+
+class _NodeStream(Stream):
+    """All nodes of a graph."""
 
     unit = "nodes"
     cells_in_json = True
 
-    def __init__(self, path: Path, data: Any, output: OutputFormat):
-        self.output, self.table = output, _writer(path, data)
-        self.graph = read_nodes([str(path)], data.edges, data, answers=False).graph
-        if self.table is not None:
-            check_new_columns(path, list(self.graph.rows[0].fields), output.columns)
+    def __init__(self, graph: Graph, output: OutputFormat):
+        self.graph, self.output = graph, output
 
     def items(self) -> Iterator[Node]:
         return (Node(self.graph, row) for row in range(len(self.graph)))
@@ -87,29 +100,30 @@ class NodeStream(Stream):
     def location(self, item: Node, number: int) -> str:
         return self.graph.error(item.number, "").where or super().location(item, number)
 
-    def header(self) -> str:
-        if self.table is None:
-            return "\t".join(["id", *self.output.columns]) + "\n"
-        head = self.table.header(self.output.columns)
-        return "" if head is None else f"{head}\n"
-
-    def format(
-        self, item: Node, number: int, values: Mapping[str, Any], cells: Sequence[Any]
-    ) -> str:
-        added = dict(zip(self.output.columns, cells, strict=True))
-        if self.table is None:
-            return "\t".join([item.name, *map(str, cells)]) + "\n"
-        return f"{self.table.extend(self.graph.rows[item.number].raw, added)}\n"
-
     def to_json(self, item: Node, number: int) -> dict[str, Any]:
         return {"node": item.name}
 
 
-def _writer(path: Path, data: Any) -> Table | None:
-    """Return what writes the rows of a table of nodes, which has read its header; None for GraphML."""
-    if extension(path) == GRAPHML:
-        return None
-    table = table_format(path)
-    lines = iterate_lines(path, data.encoding, max_line=data.max_line)
-    next(table.rows(path, lines, ()), None)
-    return table
+class _IdStream(_NodeStream):
+    """A table of the ids of nodes and the added columns."""
+
+    def header(self) -> str:
+        return "\t".join(["id", *self.output.columns]) + "\n"
+
+    def format(
+        self, item: Node, number: int, values: Mapping[str, Any], cells: Sequence[Any]
+    ) -> str:
+        return "\t".join([item.name, *map(str, cells)]) + "\n"
+
+
+class _RowStream(_NodeStream, TableStream):
+    """The table of nodes with the added columns."""
+
+    def __init__(self, graph: Graph, output: OutputFormat, table: Table):
+        super().__init__(graph, output)
+        self.table = table
+
+    def format(
+        self, item: Node, number: int, values: Mapping[str, Any], cells: Sequence[Any]
+    ) -> str:
+        return self.extended(self.graph.rows[item.number].raw, cells)

@@ -15,14 +15,21 @@ from heedful.data.files import iterate_lines
 from heedful.data.graphs.graph import Graph
 from heedful.data.graphs.link_tables import LinkSource, links_of_rows
 from heedful.data.graphs.links import LinkTable, Pair
-from heedful.data.graphs.tables import GraphColumns, edge_rows, pair_of, text_of
+from heedful.data.graphs.tables import GraphColumns, edge_rows, graph_table, pair_of, text_of
 from heedful.data.opening import check_file
 from heedful.data.table_rows import TableRow, check_columns
-from heedful.data.tables import table_format
 from heedful.data.text_rows import TextColumns
 from heedful.errors import DataError, OptionError
-from heedful.tasks.readers.base import InputFile, OutputFormat, Part, Reader, Rows, Stream
-from heedful.tasks.readers.graph_files import read_nodes
+from heedful.tasks.readers.base import (
+    InputFile,
+    OutputFormat,
+    Part,
+    Reader,
+    Rows,
+    Stream,
+    TableStream,
+)
+from heedful.tasks.readers.graph_files import modified, read_nodes
 from heedful.tasks.readers.nodes import NodeData
 
 
@@ -60,6 +67,11 @@ class LinkData(NodeData):
             raise OptionError(
                 "validation links are a part of the training table, since all are of one graph; leave --valid out, and "
                 "name a column of parts or of times"
+            )
+        if self.edges or self.valid_edges:
+            raise OptionError(
+                "the links are the edges of the graph; leave data.edges and data.valid_edges out, and name the tables "
+                "of nodes with --nodes"
             )
         return self
 
@@ -192,10 +204,7 @@ def _kept(data: Any) -> _Kept:
         raise DataError(
             "the run was trained on links given in Python, which it does not keep; save them as a table and train on it"
         )
-    paths = (*data.train, *data.nodes)
-    for path in paths:
-        check_file(path)
-    return _read_kept(data, tuple(Path(path).stat().st_mtime_ns for path in paths))
+    return _read_kept(data, tuple(map(modified, (*data.train, *data.nodes))))
 
 
 @lru_cache(maxsize=2)
@@ -203,15 +212,14 @@ def _read_kept(data: Any, changed: tuple[int, ...]) -> _Kept:
     return _Kept(data)
 
 
-class _LinkStream(Stream):
+class _LinkStream(TableStream):
     """The pairs of a table, written with their scores appended."""
 
     unit = "links"
-    cells_in_json = True
 
     def __init__(self, path: Path, data: Any, output: OutputFormat):
         self.path, self.data, self.output = path, data, output
-        self.table, self.graph = table_format(path), _kept(data).graph
+        self.table, self.graph = graph_table(path), _kept(data).graph
 
     def items(self) -> Iterator[TableRow]:
         lines = iterate_lines(self.path, self.data.encoding, max_line=self.data.max_line)
@@ -231,15 +239,10 @@ class _LinkStream(Stream):
     def location(self, item: TableRow, number: int) -> str:
         return item.error("").where or super().location(item, number)
 
-    def header(self) -> str:
-        head = self.table.header(self.output.columns)
-        return "" if head is None else f"{head}\n"
-
     def format(
         self, item: TableRow, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
-        added = dict(zip(self.output.columns, cells, strict=True))
-        return f"{self.table.extend(item.raw, added)}\n"
+        return self.extended(item.raw, cells)
 
     def to_json(self, item: TableRow, number: int) -> dict[str, Any]:
         source, target = self.input(item).names

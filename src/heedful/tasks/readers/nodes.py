@@ -15,11 +15,10 @@ from heedful.data.graphs.graph import Node
 from heedful.data.graphs.nodes import NodeTable
 from heedful.data.graphs.objects import graph_of_object, graph_of_rows
 from heedful.data.graphs.tables import GraphColumns
-from heedful.data.label_diagnosis import diagnose_labels
 from heedful.data.opening import check_file
-from heedful.data.stratify import stratified_rows
 from heedful.data.text_rows import TextColumns
-from heedful.errors import DataError, OptionError
+from heedful.data.validation_split import validation_rows
+from heedful.errors import OptionError
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -31,7 +30,7 @@ from heedful.tasks.readers.base import (
     is_builtin,
     text_of_row,
 )
-from heedful.tasks.readers.graph_files import NodeStream, read_nodes, training_graph
+from heedful.tasks.readers.graph_files import node_stream, read_nodes, training_graph
 
 
 class NodeData(TextFiles, abc.ABC):
@@ -147,19 +146,17 @@ class NodeReader(Reader):
             return train.part("train"), train.part("valid")
         if not data.valid_share:
             return train, train
-        by_label = data.answer_columns().answer_is_label
-        answers = train.answers if by_label else [()] * len(train)
-        chosen = stratified_rows(answers, data.valid_share, data.valid_seed)
-        if not 0 < len(chosen) < len(train):
-            column = data.answer_columns().answer
-            if by_label and (reason := diagnose_labels(answers, train.example, column)):
-                raise DataError(f"{train.name}: {reason}")
-            raise DataError(
-                f"{len(train)} nodes with an answer are too few to split off a share of {data.valid_share:g} for "
-                "validation; give more, a column of parts, or a validation graph."
-            )
-        rest = [row for row in range(len(train)) if row not in chosen]
-        valid = replace(train.take(sorted(chosen)), name=f"{data.valid_share:g} of {train.name}")
+        columns = data.answer_columns()
+        rest, chosen = validation_rows(
+            train,
+            data.valid_share,
+            data.valid_seed,
+            f"{len(train)} nodes with an answer are too few to split off a share of {data.valid_share:g} for "
+            "validation; give more, a column of parts, or a validation graph.",
+            train.answers if columns.answer_is_label else None,
+            columns.answer,
+        )
+        valid = replace(train.take(chosen), name=f"{data.valid_share:g} of {train.name}")
         return train.take(rest), valid
 
     def from_rows(self, rows: Rows, data: Any, name: str) -> NodeTable:
@@ -207,4 +204,4 @@ class NodeReader(Reader):
 
     def stream(self, source: InputFile, data: Any, output: OutputFormat) -> Stream:
         check_file(source.path)
-        return NodeStream(source.path, data, output)
+        return node_stream(source.path, data, output)

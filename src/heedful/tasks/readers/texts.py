@@ -29,6 +29,7 @@ from heedful.tasks.readers.base import (
     Reader,
     Rows,
     Stream,
+    TableStream,
     TextFiles,
     text_of_row,
 )
@@ -111,11 +112,10 @@ class TextReader(Reader):
         return _Table(columns.table(source.name), source, columns, output)
 
 
-class _Table(Stream):
+class _Table(TableStream):
     """Rows of a table, or plain text with one text per line, whose empty lines stay empty."""
 
     unit = "texts"
-    cells_in_json = True
 
     def __init__(self, table: Table, source: InputFile, columns: TextColumns, output: OutputFormat):
         self.table, self.source, self.columns, self.output = table, source, columns, output
@@ -158,17 +158,12 @@ class _Table(Stream):
     def location(self, item: Text, number: int) -> str:
         return item.error("").where or super().location(item, number)
 
-    def header(self) -> str:
-        head = self.table.header(self.output.columns)
-        return "" if head is None else f"{head}\n"
-
     def format(
         self, item: Text, number: int, values: Mapping[str, Any], cells: Sequence[Any]
     ) -> str:
         if not self.is_example(item):
             return "\n"
-        added = dict(zip(self.output.columns, cells, strict=True))
-        return f"{self.table.extend(item.raw, added)}\n"
+        return self.extended(item.raw, cells)
 
     def to_json(self, item: Text, number: int) -> dict[str, Any]:
         return {"line": item.line, "text": item.text}
