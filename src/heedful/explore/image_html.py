@@ -17,11 +17,13 @@ from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import html_text, truncate_text
 
 _SIDE, _GAP, _TEXT = 112, 10, 18
+_ROW: Final = 2 * _TEXT + _SIDE + _GAP
+"""Height of a row: its title, the titles of its maps, and the maps."""
 _HEAT: Final = (255, 96, 0)
 _OPAQUE: Final = 0.85
 """Opacity of the greatest weight of a map; that of the others is less in proportion."""
 _LETTERS: Final = 17
-"""Most characters of a title over one map."""
+"""Characters that fit over one map; the title of a row may be three times as long."""
 
 
 def draw_image_heat(records: Sequence[AttentionRecord], view: ImageView) -> str:
@@ -47,20 +49,19 @@ def draw_image_heat(records: Sequence[AttentionRecord], view: ImageView) -> str:
         _place(0, 0, across, name, "the image", view),
     ]
     for number, row in enumerate(rows, start=1):
+        top = number * _ROW
+        lead = html_text(truncate_text(row[0].title, 3 * _LETTERS))
+        parts.append(f'<text y="{top + 12}">{lead}</text>')
         for column, panel in enumerate(row):
-            parts.append(_place(number, column, across, name, _title(panel, column), view, panel))
+            caption = panel.caption(column, len(row))
+            parts.append(_place(number, column, across, name, caption, view, panel))
     columns = max(map(len, rows))
-    size = columns * (across + _GAP), (len(rows) + 1) * (_SIDE + _TEXT + _GAP)
+    size = columns * (across + _GAP), (len(rows) + 1) * _ROW
     label = "heat maps over the image, a row for each record and a column for each head"
     return (
         f'<div class="wide"><svg class="heat" width="{size[0]:.0f}" height="{size[1]:.0f}" '
         f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" aria-label="{label}">{"".join(parts)}</svg></div>\n'
     )
-
-
-def _title(panel: Panel, column: int) -> str:
-    shown = truncate_text(panel.title, 3 * _LETTERS if column == 0 else _LETTERS)
-    return f"{shown}, up to {panel.heat.max():.2g}"
 
 
 def _image(pixels: NDArray[np.uint8], width: float, name: str = "") -> str:
@@ -83,7 +84,7 @@ def _place(
     panel: Panel | None = None,
 ) -> str:
     """Return the image at a place, with a heat map and the box of its object, or all boxes."""
-    left, top = column * (across + _GAP), row * (_SIDE + _TEXT + _GAP)
+    left, top = column * (across + _GAP), row * _ROW + _TEXT
     drawn = [f'<use href="#{name}"/>']
     if panel is not None:
         drawn.append(_image(_colours(np.concatenate(list(panel.heat), axis=1)), across))

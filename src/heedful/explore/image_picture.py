@@ -78,7 +78,8 @@ def draw_image_figure(
         _show_box(first, box, f"C{place % 10}")
     for number, row in enumerate(rows, start=1):
         for column, panel in enumerate(row):
-            axes = layout.show(number, column, f"{panel.title}, up to {panel.heat.max():.2g}")
+            caption = panel.caption(column, len(row))
+            axes = layout.show(number, column, caption if column else f"{panel.title}\n{caption}")
             _show_heat(axes, np.concatenate(list(panel.heat), axis=1), layout.image.shape)
             if panel.box is not None:
                 _show_box(axes, panel.box, f"C{view.boxes.index(panel.box) % 10}")

@@ -28,6 +28,16 @@ class Panel(NamedTuple):
     box: Box | None = None
     """The object that the heat belongs to."""
 
+    def caption(self, column: int, columns: int) -> str:
+        """Return the line over the map in a row of so many; the title of a row stands above that of its first map.
+
+        >>> panel = Panel("head 1", np.array([[[0.25]]], np.float32))
+        >>> panel.caption(0, 5), panel.caption(1, 5), panel.caption(0, 1)
+        ('mean, up to 0.25', 'head 1, up to 0.25', 'up to 0.25')
+        """
+        what = "" if columns == 1 else "mean, " if column == 0 else f"{self.title}, "
+        return f"{what}up to {self.heat.max():.2g}"
+
 
 def panels(records: Sequence[AttentionRecord], view: ImageView) -> list[list[Panel]]:
     """Return a row of panels for each record over the cells, and for each object: the mean over heads, then each head.
