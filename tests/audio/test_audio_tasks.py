@@ -22,7 +22,7 @@ from heedful.errors import DataError, OptionError
 from heedful.inputs.frames import FrameFeatures, FramesBatch, FramesInput
 from heedful.inputs.frames_config import AugmentConfig, FeaturesConfig, FrameInputsConfig
 from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS
-from heedful.run_lock import RunLock
+from heedful.run_lock import LOCK, RunLock
 from heedful.tasks.table import TASKS
 from heedful.training.events import Progress, Started
 from heedful.training.loop import train_model
@@ -168,9 +168,11 @@ def test_what_a_killed_process_left_is_removed_and_a_live_one_keeps_its_draft(
     with RunLock(tmp_path):
         FeatureCache(tmp_path).get(["b"], lambda keys: [features])
     assert [each.name for each in tmp_path.glob("*.tmp")] == ["live.2.tmp"]
+    (tmp_path / LOCK).write_text('{"pid": 1, "host": "of a killed process"}\n')
     for key in "ab":
         [again] = FeatureCache(tmp_path).get([key], lambda keys: [])
         np.testing.assert_array_equal(again, features)
+    assert not [each.name for each in tmp_path.iterdir() if each.suffix not in (".f32", ".json")]
 
 
 def frames_input(**changes: Any) -> FramesInput:

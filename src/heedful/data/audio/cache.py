@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.errors import RunError, WriteError
-from heedful.run_lock import RunLock
+from heedful.run_lock import LOCK, RunLock
 
 Features = NDArray[np.float32]
 """(frames, bands)."""
@@ -50,6 +51,7 @@ class FeatureCache:
         return [known[key] for key in keys]
 
     def _load(self) -> dict[str, Features]:
+        self._clean()
         found: dict[str, Features] = {}
         for index in sorted(self.folder.glob("*.json")):
             try:
@@ -58,12 +60,18 @@ class FeatureCache:
                 continue
         return found
 
-    def _store(self, keys: Sequence[str], compute: Compute) -> dict[str, Features]:
-        """Write a pack; drafts that killed processes left are removed, unless another process writes now."""
-        try:
-            with RunLock(self.folder):
+    def _clean(self) -> None:
+        """Remove the drafts and the lock that killed processes left, unless another process writes now."""
+        if any(self.folder.glob("*.tmp")) or (self.folder / LOCK).exists():
+            # The lock removes its file when it is given up.
+            with contextlib.suppress(OSError, RunError, WriteError), RunLock(self.folder):
                 for draft in self.folder.glob("*.tmp"):
                     draft.unlink(missing_ok=True)
+
+    def _store(self, keys: Sequence[str], compute: Compute) -> dict[str, Features]:
+        """Write a pack, under the lock of the folder if no other process has it."""
+        try:
+            with RunLock(self.folder):
                 return self._write(keys, compute)
         except RunError:
             return self._write(keys, compute)
