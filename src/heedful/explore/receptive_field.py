@@ -24,7 +24,7 @@ Weights = NDArray[np.float64]
 
 def can_measure_reach(predictor: Predictor) -> bool:
     """Return whether the input is an image of not too many cells, and the encoder attends to it."""
-    members = getattr(predictor.model, "members", ())
+    members: Any = getattr(predictor.model, "members", ())
     grid = members[0].encoder.grid if members else None
     return bool(
         grid is not None
