@@ -18,7 +18,8 @@ from heedful.data.audio.clips import Clip
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.spectrogram import Spectrogram
 from heedful.explore.erasure import can_measure, erasure_curves
-from heedful.explore.spectrogram import draw_spectrogram, grey_png, wav_bytes
+from heedful.explore.png import png
+from heedful.explore.spectrogram import draw_spectrogram, wav_bytes
 from tests.audio.sounds import RATE, tone, write
 from tests.cli.conftest import run_command
 
@@ -116,7 +117,7 @@ def test_hidden_positions_reach_nothing(model: heedful.TrainedModel) -> None:
 
 def test_a_picture_is_a_valid_png() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 5)).astype(np.uint8)
-    drawn = imread(io.BytesIO(grey_png(pixels)))
+    drawn = imread(io.BytesIO(png(pixels)))
     np.testing.assert_allclose(drawn * 255, pixels, atol=0.01)
 
 
