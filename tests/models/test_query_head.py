@@ -11,7 +11,7 @@ from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS, Encoder
 from heedful.models.query_head import ObjectsConfig, QueryHead
 from heedful.models.set_loss import set_loss
 
-CONFIG = ObjectsConfig(queries=5, heads=2, feed_forward=8)
+CONFIG = ObjectsConfig(queries=5, heads=2, feed_forward=8, groups=4)
 
 
 def encoder() -> Encoder:

@@ -29,10 +29,10 @@ class ObjectsConfig(Section):
         12, ge=1, description="Object queries: the most objects that an image can have."
     )
     groups: int = Field(
-        4,
+        1,
         ge=1,
         description="Groups of queries in training, each matched on its own; only the first predicts. More groups "
-        "learn from fewer images, at little cost.",
+        "may learn from fewer images.",
     )
     layers: int = Field(3, ge=1, description="Layers of the decoder.")
     heads: int = Field(4, ge=1, description="Attention heads; must divide the width of the states.")
@@ -74,7 +74,7 @@ class QueryHead(nn.Module):
 
     with a learned :math:`\beta > 0` for each layer and head (Gao et al. 2021, https://arxiv.org/abs/2101.07448).
 
-    In training there are several groups of queries, which do not see each other; each is matched with all objects
+    In training there may be several groups of queries, which do not see each other; each is matched with all objects
     (Chen et al. 2023, https://arxiv.org/abs/2207.13085). Later only the first is there.
 
     Args:
@@ -90,7 +90,7 @@ class QueryHead(nn.Module):
 
     >>> from heedful.models.encoders.local import NoContextConfig, NoContextEncoder
     >>> encoder = NoContextEncoder(NoContextConfig(hidden=8), 4)
-    >>> head = QueryHead(ObjectsConfig(queries=5, heads=2), encoder, 3)
+    >>> head = QueryHead(ObjectsConfig(queries=5, heads=2, groups=4), encoder, 3)
     >>> states = encoder(torch.ones(2, 9, 4), torch.tensor([9, 4]))
     >>> head(states).scores.shape, head.eval()(states).scores.shape
     (torch.Size([3, 2, 20, 8]), torch.Size([3, 2, 5, 8]))

@@ -229,24 +229,29 @@ class MultiHeadAttention(nn.Module):
         """Project each input and split it into heads; if all inputs are one tensor, with one multiplication."""
         for projection, given, what in zip(projections, inputs, _names(projections), strict=True):
             _check_features(what, given, projection.in_features)
-        if all(given is inputs[0] for given in inputs) and len(inputs) > 1:
-            weights: list[Tensor] = [projection.weight for projection in projections]
-            biases: list[Tensor] = [p.bias for p in projections if p.bias is not None]
-            bias = torch.cat(biases) if biases else None
-            joined = linear(inputs[0], torch.cat(weights), bias)
-            sizes = [projection.out_features for projection in projections]
-            parts = tuple(joined.split_with_sizes(sizes, dim=-1))
-        else:
-            parts = tuple(
-                projection(given) for projection, given in zip(projections, inputs, strict=True)
-            )
+        first = inputs[0]
+        if len(inputs) > 1 and all(given is first for given in inputs):
+            return self._project_jointly(projections, first)
         return tuple(
-            # Explicit sizes: view cannot infer the number of heads from an empty tensor.
-            part.view(*part.shape[:-1], part.shape[-1] // self.head_dim, self.head_dim).transpose(
-                -3, -2
-            )
-            for part in parts
+            self._into_heads(projection(given))
+            for projection, given in zip(projections, inputs, strict=True)
         )
+
+    def _project_jointly(
+        self, projections: tuple[nn.Linear, ...], given: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Project one tensor by one multiplication, and divide the result after it is split into heads."""
+        weights: list[Tensor] = [projection.weight for projection in projections]
+        biases: list[Tensor] = [bias for p in projections if (bias := p.bias) is not None]
+        joined = linear(given, torch.cat(weights), torch.cat(biases) if biases else None)
+        heads = [projection.out_features // self.head_dim for projection in projections]
+        return self._into_heads(joined).split_with_sizes(heads, dim=-3)
+
+    def _into_heads(self, features: Tensor) -> Tensor:
+        """Split (*batch, length, heads * head_dim) into heads: (*batch, heads, length, head_dim)."""
+        # Explicit sizes: view cannot infer the number of heads from an empty tensor.
+        *lead, width = features.shape
+        return features.view(*lead, width // self.head_dim, self.head_dim).transpose(-3, -2)
 
 
 def _names(projections: tuple[nn.Linear, ...]) -> tuple[str, ...]:
