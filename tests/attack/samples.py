@@ -95,6 +95,18 @@ def _json_rows(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> bytes:
 
 _COLUMNS = ("series", "time", "x", "y", "label", "target")
 _BY_COLUMNS = ("data.series=series", "data.time=time", 'data.columns=["x","y"]')
+_NODE_COLUMNS = ("id", "age", "likes", "label", "split")
+_NODES = [
+    (f"n{n}", n, ("a b", "c d")[n % 2], "xy"[n % 2], ("train", "train", "train", "val")[n // 2 % 4])
+    for n in range(12)
+]
+_EDGES = b"source,target,weight\nn0,n1,1\nn1,n2,2\nn2,n3,0.5\nn3,n4,1\nn4,n0,3\n"
+_SMALL_GRAPH = ("inputs.min_frequency=1", "data.min_examples=1")
+_GRAPHML = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<graphml><key id="l" for="node" attr.name="label"/>\n<graph>'
+    + "".join(f'<node id="n{n}"><data key="l">{"xy"[n % 2]}</data></node>\n' for n in range(12))
+    + '<edge source="n0" target="n1"/></graph></graphml>\n'
+).encode()
 _TS = (
     b"# a comment\n@problemName x\n@univariate false\n@classLabel true a b\n"
     b"@data\n1,2,3,4:5,6,7,8:a\n2,?,4,5:6,7,8,9:b\n"
@@ -134,4 +146,12 @@ SAMPLES = {
         "classify-series", {"a.csv": b"file,label\nb.npy,x\nc.csv,y\n"}, ("data.file=file",),
         {"b.npy": _array(), "c.csv": b"x,y\n1,2\n3,4\n"},
     ),
+    "nodes csv": Sample("classify-nodes", {"a.csv": _rows(_NODES, _NODE_COLUMNS)}, (*_SMALL_GRAPH,
+        'data.edges=["e.csv"]'), {"e.csv": _EDGES}),
+    "nodes jsonl": Sample("regress-nodes", {"a.jsonl": _json_rows(_NODES, _NODE_COLUMNS)},
+        ("inputs.min_frequency=1", "data.target=age", 'data.edges=["e.tsv"]'),
+        {"e.tsv": _EDGES.replace(b",", b"\t")}),
+    "nodes graphml": Sample("classify-nodes", {"a.graphml": _GRAPHML}, _SMALL_GRAPH),
+    "links csv": Sample("links", {"a.csv": _EDGES}, ("data.valid_share=0.3", "data.test_share=0.3",
+        "data.time=weight", "data.negatives=2", 'data.train=["a.csv"]')),
 }  # fmt: skip

@@ -20,7 +20,7 @@ from heedful.data.graphs.links import LinkTable, divide, draw_others
 from heedful.data.graphs.tables import GraphColumns
 from heedful.data.table_rows import TableRow
 from heedful.errors import DataError, OptionError
-from heedful.tasks.links import LinksConfig
+from heedful.tasks.links import TASK, LinksConfig
 from tests.cli.conftest import run_command
 
 SETS = [
@@ -74,6 +74,24 @@ def test_no_message_passes_along_links_of_validation_and_test(directed: bool) ->
     if not directed:
         ends = [tuple(sorted(p)) for part in (train, valid, test) for p in part.pairs.tolist()]
         assert len(ends) == len(set(ends))
+
+
+def test_a_training_link_does_not_tell_of_itself() -> None:
+    train, valid, _ = source().parts((0.2, 0.2), 0, 7)
+    config = build(LinksConfig, {"inputs": {"width": 64}, "data": {"train_negatives": 3}})
+    inputs = TASK.learn(config, train).input
+    variant = inputs.augmentation()
+    asked = [
+        variant(each, np.random.default_rng(n))
+        for n, each in enumerate(inputs.encode(train.inputs[:4]))
+    ]
+    assert all(len(each.number) == 5 for each in asked)
+    whole = inputs.collate([each._replace(seed=0) for each in asked]).edges.edges.edge_index.shape[
+        1
+    ]
+    hidden = inputs.collate(asked).edges.edges.edge_index.shape[1]
+    assert whole - hidden == 8
+    assert inputs.collate(inputs.encode(valid.inputs)).answered.shape == (len(valid), 9)
 
 
 def test_negatives_are_fixed_and_no_links() -> None:

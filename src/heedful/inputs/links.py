@@ -8,14 +8,18 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from heedful.data.graphs.graph import Node
+from heedful.data.graphs.graph import Indices, Node
 from heedful.data.graphs.links import Pair
-from heedful.inputs.nodes import EncodedNode, Nodes
+from heedful.data.graphs.neighbours import Neighbourhood
+from heedful.inputs.nodes import EncodedGraph, EncodedNode, Nodes, Part
 
 
 @dataclass(frozen=True)
 class Links(Nodes):
     """Pairs of nodes of one graph, whose edges are those of the training.
+
+    In training the links of a batch are no edges of its graph: a link must not tell of itself, as none of validation
+    and test does.
 
     Reads the settings of `Nodes` and data.train_negatives.
     """
@@ -44,9 +48,20 @@ class Links(Nodes):
         def variant(encoded: EncodedNode, generator: np.random.Generator) -> EncodedNode:
             pair = cast(tuple[int, ...], encoded.number)[:2]
             drawn = generator.integers(len(encoded.graph.graph), size=self.negatives).tolist()
-            return EncodedNode(encoded.graph, (*pair, *drawn), int(generator.integers(2**31)))
+            return EncodedNode(encoded.graph, (*pair, *drawn), int(generator.integers(1, 2**31)))
 
         return variant
+
+    def _part(self, graph: EncodedGraph, wanted: Indices, asked: Sequence[EncodedNode]) -> Part:
+        """Leave the links that are asked for in training out of the edges, in both directions."""
+        if not asked[0].seed:
+            return super()._part(graph, wanted, asked)
+        found = self.neighbourhood(graph.graph, wanted, asked[0].seed)
+        pairs = np.array([cast(tuple[int, ...], each.number)[:2] for each in asked])
+        places = np.array([len(graph.graph), 1])
+        hidden = np.concatenate([pairs @ places, pairs[:, ::-1] @ places])
+        kept = ~np.isin(places @ found.nodes[found.edges], hidden)
+        return graph.part(Neighbourhood(found.nodes, found.edges[:, kept], found.listed[kept]))
 
     def explained(self, example: Any) -> Node:
         """Return the source, whose neighbours are shown."""

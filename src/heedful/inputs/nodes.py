@@ -40,7 +40,7 @@ class EncodedNode(NamedTuple):
     """Of the sample of its neighbours."""
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What a model reads to answer some nodes of one graph."""
 
     nodes: Indices
@@ -55,15 +55,15 @@ class EncodedGraph:
     numbers: NDArray[np.float32]
     entries: SparseNumbers
     edge_features: NDArray[np.float32] | None
-    kept: dict[bytes, _Part] = field(default_factory=dict)
+    kept: dict[bytes, Part] = field(default_factory=dict)
 
-    def part(self, found: Neighbourhood) -> _Part:
+    def part(self, found: Neighbourhood) -> Part:
         """Return a neighbourhood with its edges prepared."""
         count = len(found.nodes)
         edges = Edges(torch.from_numpy(found.edges), count, count)
         chosen = None if self.edge_features is None else self.edge_features[found.listed]
         features = None if chosen is None else torch.from_numpy(chosen)
-        return _Part(found.nodes, PreparedEdges(edges, features))
+        return Part(found.nodes, PreparedEdges(edges, features))
 
 
 @dataclass(frozen=True)
@@ -162,18 +162,18 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
         for key, graph in graphs.items():
             rows = np.flatnonzero(owners == key)
             wanted = np.unique(index[rows])
-            part = self._part(graph, wanted, encoded[int(rows[0])].seed)
+            part = self._part(graph, wanted, [encoded[row] for row in rows.tolist()])
             answered[rows] = first + np.searchsorted(wanted, index[rows])
             first += len(part.nodes)
             parts.append((graph, part))
         return self._batch(parts, torch.from_numpy(answered))
 
-    def _part(self, graph: EncodedGraph, wanted: Indices, seed: int) -> _Part:
-        """Return what is read to answer the nodes `wanted`, which come first."""
+    def _part(self, graph: EncodedGraph, wanted: Indices, asked: Sequence[EncodedNode]) -> Part:
+        """Return what is read to answer the nodes `wanted`, which come first, of the examples `asked`."""
         key = wanted.tobytes()
         if key in graph.kept:
             return graph.kept[key]
-        part = graph.part(self.neighbourhood(graph.graph, wanted, seed))
+        part = graph.part(self.neighbourhood(graph.graph, wanted, asked[0].seed))
         if not self.most:
             while len(graph.kept) >= KEPT:
                 del graph.kept[next(iter(graph.kept))]
@@ -184,7 +184,7 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
         """Return the part of a graph that is read to answer some nodes."""
         return neighbourhood(graph, nodes, self.hops, self.most, seed)
 
-    def _batch(self, parts: Sequence[tuple[EncodedGraph, _Part]], answered: Tensor) -> NodeBatch:
+    def _batch(self, parts: Sequence[tuple[EncodedGraph, Part]], answered: Tensor) -> NodeBatch:
         numbers = np.concatenate([graph.numbers[part.nodes] for graph, part in parts])
         taken = [graph.entries.take(part.nodes) for graph, part in parts]
         firsts = accumulate((len(each.columns) for each in taken[:-1]), initial=0)
@@ -237,7 +237,7 @@ def _one_hot(entries: SparseNumbers) -> NDArray[np.float32]:
     return found
 
 
-def _joined(parts: Sequence[_Part]) -> PreparedEdges:
+def _joined(parts: Sequence[Part]) -> PreparedEdges:
     """Return the edges of several graphs, which are not connected."""
     if len(parts) == 1:
         return parts[0].edges

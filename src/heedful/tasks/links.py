@@ -20,10 +20,10 @@ from heedful.tasks.readers.links import LinkData, LinkReader
 class LinkTraining(NodeTraining):
     """Optimization, schedule, stopping and reproducibility."""
 
-    epochs: int = 50
+    epochs: int = 100
     batch_tokens: int = Field(1024, ge=1, description="Maximum links in a step.")
     weight_decay: float = 0.0
-    patience: int = 10
+    patience: int = 20
     metric: Annotated[str, OneOf("metric", Link.metrics)] = "mrr"
 
 
@@ -46,9 +46,7 @@ class LinksConfig(NodesTaskConfig):
 
     data: LinkData = LinkData()
     inputs: LinkNodes = LinkNodes()
-    encoder: EncoderSection = GraphConfig(
-        kind="gat", width=64, heads=8, layers=2, residual=False, projections=False, dropout=0.2
-    )
+    encoder: EncoderSection = GraphConfig(kind="gat", width=64, heads=8, layers=2, dropout=0.2)
     pooling: NodePooling = NodePooling()
     training: LinkTraining = LinkTraining()
     prediction: LinkPrediction = LinkPrediction()

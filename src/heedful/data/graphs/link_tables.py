@@ -143,7 +143,7 @@ def links_of_rows(
     times = [parse_number(text_of(row, time), row.error) for row in found] if time else None
     return LinkSource(
         ids,
-        {"id": ids, **({} if nodes is None else nodes.columns)},
+        {"id": ids} if nodes is None or not nodes.columns else nodes.columns,
         np.array(ends, np.int64),
         {each: [text_of(row, each) for row in found] for each in features},
         columns.directed,
