@@ -40,7 +40,9 @@ class _Matrix:
 
     def shifted(self, columns: Any) -> _Matrix:
         """The matrix from a column on."""
-        return _Matrix(self.builder, self.data, self.builder.add(self.begin, columns), *self.strides)
+        return _Matrix(
+            self.builder, self.data, self.builder.add(self.begin, columns), *self.strides
+        )
 
 
 class RegisterFile(NamedTuple):
@@ -76,8 +78,8 @@ class RegisterFile(NamedTuple):
         """
         accumulators = self.count // 2
         height = min(rows, accumulators // 2)
-        width = accumulators // height * (self.bits // element_bits)
-        return height, min(lanes, width)
+        across = 1 << (accumulators // height).bit_length() - 1  # a power of two divides the lanes
+        return height, min(lanes, across * self.bits // element_bits)
 
 
 WIDE_NAMES = {"x86-64-v4", "skylake-avx512"}

@@ -35,7 +35,6 @@ from heedful.ops.backends.reference import prepare, token_bytes
 from heedful.ops.call import Attended, Call, bias_tensors
 from heedful.ops.finite import in_jit_trace, in_torch_func
 from heedful.ops.jit.kernel import unavailable
-from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.normalizers import SinkSoftmax, Softmax
 from heedful.ops.scores.base import PRODUCT_KINDS
 
@@ -59,10 +58,10 @@ WIDE_COST = Cost(
 NARROW_COST = Cost(
     call=63e-6,
     backward_call=160e-6,
-    multiply_add=0.0268e-9,
+    multiply_add=0.0190e-9,
     cell=0.3e-9,
     transcendental=6.6e-9,
-    backward=2.6,
+    backward=2.5,
 )
 
 
@@ -217,11 +216,11 @@ def serves_open_sides(call: Call) -> bool:
 def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
     """Whether a call without a window is left to PyTorch's kernel: few queries, or little work.
 
-    PyTorch's starts sooner. With vectors as narrow as AVX2's it is also faster, so there every call is short.
+    PyTorch's starts sooner.
     """
     copied = features % WIDTH or values % WIDTH
     least = (SHORT_COPIED if copied else SHORT) * threads()
-    return queries < ROWS or pairs * (features + values) < least or not has_wide_vectors()
+    return queries < ROWS or pairs * (features + values) < least
 
 
 def _is_plain(call: Call) -> bool:
