@@ -137,7 +137,7 @@ def _emit_tile(
     size: tuple[int, int],
     registers: RegisterFile,
 ) -> None:
-    """Emit the code of a tile, one rectangle after the other; rectangles without any of the `count` rows are left out."""
+    """Emit the code of a tile, one rectangle after the other, leaving out those without any of the `count` rows."""
     depth, count, fresh = given
     left, right, result = matrices
     bits = 32 if left.data.type.pointee == ir.FloatType() else 64
