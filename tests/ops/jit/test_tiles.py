@@ -95,7 +95,7 @@ def test_accumulators_take_half_of_the_registers_at_most(
     height, lanes = registers.rectangle(*size, bits)
     assert 0 < height <= size[0]
     assert size[1] % lanes == 0
-    assert height * lanes * bits <= registers.count // 2 * registers.bits
+    assert height * lanes * bits <= registers.number // 2 * registers.bits
 
 
 @pytest.mark.parametrize("element", [ir.FloatType(), ir.DoubleType()], ids=["float32", "float64"])

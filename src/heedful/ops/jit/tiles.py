@@ -48,7 +48,7 @@ class _Matrix:
 class RegisterFile(NamedTuple):
     """The vector registers of a processor."""
 
-    count: int
+    number: int
     bits: int
 
     @classmethod
@@ -56,7 +56,7 @@ class RegisterFile(NamedTuple):
         """The registers of an LLVM target.
 
         >>> RegisterFile.of("x86_64-unknown-linux-gnu", "znver3", "+avx2,+fma,-avx512f")
-        RegisterFile(count=16, bits=256)
+        RegisterFile(number=16, bits=256)
         """
         if triple.startswith(("aarch64", "arm64")):
             return cls(32, 128)
@@ -76,7 +76,7 @@ class RegisterFile(NamedTuple):
         >>> RegisterFile(16, 256).rectangle(8, 32, 32), RegisterFile(32, 512).rectangle(8, 32, 32)
         ((4, 16), (8, 32))
         """
-        accumulators = self.count // 2
+        accumulators = self.number // 2
         height = min(rows, accumulators // 2)
         across = 1 << (accumulators // height).bit_length() - 1  # a power of two divides the lanes
         return height, min(lanes, across * self.bits // element_bits)
