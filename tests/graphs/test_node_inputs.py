@@ -229,6 +229,7 @@ SMALL = {"kind": "gat", "width": 16, "heads": 2}
         {**SMALL, "kind": "graph-transformer"},
         {**SMALL, "residual": True, "layers": 3},
         {**SMALL, "mean_heads": True},
+        {"kind": "gcn", "width": 16},
         {"kind": "none", "hidden": 8},
     ],
 )

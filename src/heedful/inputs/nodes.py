@@ -108,7 +108,8 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
 
     @classmethod
     def _of(cls, config: Any, features: FeatureTable, edges: FeatureTable) -> Self:
-        hops = config.encoder.layers if ENCODERS[config.encoder.kind].reads_edges else 0  # type: ignore[attr-defined]
+        encoder: Any = ENCODERS[config.encoder.kind]
+        hops = config.encoder.layers + encoder.further_hops if encoder.reads_edges else 0
         return cls(config.inputs, features, edges, hops, tuple(config.data.neighbours))
 
     @classmethod

@@ -414,7 +414,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         summary="Train a classifier of the nodes of a graph: one label per node.",
         description="For subjects of papers, fraud, interests of people: what is known of some nodes is learned from "
         "their features and neighbours and predicted for the others. The encoders gat, gatv2 and graph-transformer "
-        "attend along the edges; all others see each node alone.",
+        "attend along the edges, gcn takes a fixed mean of them; all others see each node alone.",
         train_examples=(
             "--train people.csv --edges friends.csv --label team --out runs/teams",
             "--train builtin:papers --encoder gatv2 --out runs/papers",
