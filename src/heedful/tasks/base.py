@@ -150,6 +150,7 @@ class Task:
             ("data", "max_line"),
             ("data", "skip_bad"),
             ("data", "edges"),
+            ("data", "nodes"),
             ("prediction", "column"),
         ):
             field = self.configuration.model_fields.get(section)

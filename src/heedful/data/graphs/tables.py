@@ -12,8 +12,9 @@ import numpy as np
 from heedful.data.decoding import UTF8
 from heedful.data.files import iterate_lines
 from heedful.data.graphs.graph import Graph
-from heedful.data.graphs.nodes import NO_PART, PARTS, NodeTable
+from heedful.data.graphs.nodes import NO_PART, NodeTable
 from heedful.data.opening import MAX_LINE, check_file
+from heedful.data.parts import PARTS
 from heedful.data.table_rows import TableRow, check_columns
 from heedful.data.tables import Table, table_format
 from heedful.data.text_rows import IncompleteRowError, TextColumns, field_text, read_answered
@@ -57,7 +58,7 @@ def read_graph(
     Raises: DataError naming file and line: as `heedful.data.tables.Table.rows`, and for an id that is empty or occurs
         twice, an edge to a node that does not exist, a part that is none.
     """
-    rows = list(chain.from_iterable(_rows(Path(path), columns) for path in nodes))
+    rows = list(chain.from_iterable(graph_rows(path, columns) for path in nodes))
     if not rows:
         raise DataError("the file holds no nodes.", path=nodes[0])
     name = " + ".join(map(str, nodes))
@@ -92,7 +93,11 @@ def table_of_rows(
     return _labelled(graph, rows, columns, part, answers=answers)
 
 
-def _rows(path: Path, columns: GraphColumns, required: Sequence[str] = ()) -> Iterator[TableRow]:
+def graph_rows(
+    path: str | Path, columns: GraphColumns, required: Sequence[str] = ()
+) -> Iterator[TableRow]:
+    """Yield the rows of a table of nodes or edges, which has some columns."""
+    path = Path(path)
     check_file(path)
     lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
     return graph_table(path).rows(path, lines, required)
@@ -108,7 +113,7 @@ def graph_table(path: Path) -> Table:
 
 def edge_rows(paths: Sequence[str], columns: GraphColumns) -> Iterator[TableRow]:
     """Yield the rows of tables of edges."""
-    return chain.from_iterable(_rows(Path(path), columns, columns.edge) for path in paths)
+    return chain.from_iterable(graph_rows(path, columns, columns.edge) for path in paths)
 
 
 def text_of(row: TableRow, column: str) -> str:
@@ -143,7 +148,7 @@ def _edges(
     features: dict[str, list[str]] = {}
     for row in rows:
         if not pair:
-            pair = columns.edge or pair_of(row)
+            pair = end_columns(row, columns)
             features = {each: [] for each in row.fields if each not in pair}
         check_columns(row.path, list(row.fields), pair, row.line)
         source, target = (end_of(row, each, numbers, name) for each in pair)
@@ -157,6 +162,14 @@ def _edges(
     back = np.flatnonzero(index[0] != index[1])
     both = np.concatenate([index, index[::-1, back]], axis=1)
     return both, {each: [*values, *(values[n] for n in back)] for each, values in features.items()}
+
+
+def end_columns(row: TableRow, columns: GraphColumns) -> tuple[str, ...]:
+    """Return the columns of source and target in a row of an edge.
+
+    Raises: DataError if there are none.
+    """
+    return columns.edge or pair_of(row)
 
 
 def pair_of(row: TableRow) -> tuple[str, ...]:
