@@ -31,6 +31,8 @@ class Part(NamedTuple):
 
     nodes: Indices
     edges: PreparedEdges
+    hidden: tuple[int, ...] = ()
+    """Places in `nodes` of those of which the model reads no features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,3 +150,10 @@ def _one_hot(entries: SparseNumbers) -> NDArray[np.float32]:
     found = np.zeros((rows, entries.width), np.float32)
     found[np.repeat(np.arange(rows), np.diff(entries.start)), entries.columns] = entries.values
     return found
+
+
+def hide_rows(numbers: NDArray[np.float32], entries: SparseNumbers, rows: Sequence[int]) -> None:
+    """Change the features of some nodes in place to none: numbers to their mean, which is 0, entries to weight 0."""
+    for row in rows:
+        numbers[row] = 0.0
+        entries.values[entries.start[row] : entries.start[row + 1]] = 0.0

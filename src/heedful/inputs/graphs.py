@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
-from heedful.data.graphs.graph import Graph
+from heedful.data.graphs.graph import Graph, Indices
 from heedful.data.graphs.whole import WholeGraph, taken
-from heedful.inputs.encoded_graphs import EncodedGraph, GraphInput, node_values
+from heedful.inputs.encoded_graphs import EncodedGraph, GraphInput, hide_rows, node_values
 from heedful.inputs.node_features import FeatureTable, Values
 from heedful.models.encoders.graphs import GraphBatch, GraphFeatures
 from heedful.models.encoders.nodes import PreparedEdges
@@ -71,9 +71,7 @@ class Graphs(GraphInput[WholeGraph, EncodedWhole]):
             each.whole.entries.take(nodes) for each, nodes in zip(encoded, rows, strict=True)
         ]
         for each, one, entries in zip(encoded, numbers, taken_entries, strict=True):
-            for node in each.hidden:
-                one[node] = 0.0
-                entries.values[entries.start[node] : entries.start[node + 1]] = 0.0
+            hide_rows(one, entries, each.hidden)
         firsts = accumulate((len(each.columns) for each in taken_entries[:-1]), initial=0)
         start = [each.start[:-1] + first for each, first in zip(taken_entries, firsts, strict=True)]
         places = [np.arange(size) + longest * row for row, size in enumerate(sizes)]
@@ -116,6 +114,9 @@ class Graphs(GraphInput[WholeGraph, EncodedWhole]):
 
     def positions(self, example: WholeGraph) -> list[str]:
         return list(example.nodes)
+
+    def drawn_edges(self, example: WholeGraph) -> Indices:
+        return example.edges()[0]
 
     def title(self, example: WholeGraph) -> str:
         return example.name

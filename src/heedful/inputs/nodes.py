@@ -14,7 +14,7 @@ from torch import Tensor
 from heedful.data.graphs.graph import Graph, Indices, Node
 from heedful.data.graphs.neighbours import Neighbourhood, neighbourhood
 from heedful.inputs.base import Lengths
-from heedful.inputs.encoded_graphs import EncodedGraph, GraphInput, Part
+from heedful.inputs.encoded_graphs import EncodedGraph, GraphInput, Part, hide_rows
 from heedful.inputs.node_features import FeatureTable
 from heedful.models.encoders import ENCODERS
 from heedful.models.encoders.nodes import NodeBatch, NodeFeatures, PreparedEdges
@@ -32,6 +32,8 @@ class EncodedNode(NamedTuple):
     """Or several nodes, for one answer."""
     seed: int = 0
     """Of the sample of its neighbours."""
+    hidden: tuple[int, ...] = ()
+    """Places in its neighbourhood of nodes of which the model reads no features."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,18 @@ class Nodes(GraphInput[Node, EncodedNode]):
         return lambda encoded, generator: encoded._replace(seed=int(generator.integers(2**31)))
 
     def collate(self, encoded: Sequence[EncodedNode]) -> NodeBatch:
-        graphs = {id(each.graph): each.graph for each in encoded}
-        owners = np.array([id(each.graph) for each in encoded])
+        groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        for row, each in enumerate(encoded):
+            groups.setdefault((id(each.graph), each.hidden), []).append(row)
         index = np.array([each.number for each in encoded], np.int64)
         answered, parts, first = np.zeros_like(index), [], 0
-        for key, graph in graphs.items():
-            rows = np.flatnonzero(owners == key)
+        for rows in groups.values():
+            graph, hidden = encoded[rows[0]].graph, encoded[rows[0]].hidden
             wanted = np.unique(index[rows])
-            part = self._part(graph, wanted, [encoded[row] for row in rows.tolist()])
+            part = self._part(graph, wanted, [encoded[row] for row in rows])
             answered[rows] = first + np.searchsorted(wanted, index[rows])
             first += len(part.nodes)
-            parts.append((graph, part))
+            parts.append((graph, part._replace(hidden=hidden)))
         return self._batch(parts, torch.from_numpy(answered))
 
     def _part(self, graph: EncodedGraph, wanted: Indices, asked: Sequence[EncodedNode]) -> Part:
@@ -102,6 +105,9 @@ class Nodes(GraphInput[Node, EncodedNode]):
     def _batch(self, parts: Sequence[tuple[EncodedGraph, Part]], answered: Tensor) -> NodeBatch:
         numbers = np.concatenate([graph.numbers[part.nodes] for graph, part in parts])
         taken = [graph.entries.take(part.nodes) for graph, part in parts]
+        firsts = accumulate((len(part.nodes) for _, part in parts[:-1]), initial=0)
+        for (_, part), entries, first in zip(parts, taken, firsts, strict=True):
+            hide_rows(numbers[first : first + len(part.nodes)], entries, part.hidden)
         firsts = accumulate((len(each.columns) for each in taken[:-1]), initial=0)
         start = np.concatenate(
             [each.start[:-1] + first for each, first in zip(taken, firsts, strict=True)]
@@ -130,6 +136,14 @@ class Nodes(GraphInput[Node, EncodedNode]):
     @property
     def is_graph(self) -> bool:
         return self.hops > 0
+
+    @property
+    def can_hide(self) -> bool:
+        return self.is_graph
+
+    def hide(self, encoded: EncodedNode, positions: Sequence[int]) -> EncodedNode:
+        """Hide the features of neighbours, counted in the order of `positions` without the node itself."""
+        return encoded._replace(hidden=(*encoded.hidden, *(place + 1 for place in positions)))
 
     def title(self, example: Node) -> str:
         return example.name
