@@ -151,6 +151,7 @@ class Task:
             ("data", "skip_bad"),
             ("data", "edges"),
             ("data", "nodes"),
+            ("data", "labels"),
             ("prediction", "column"),
         ):
             field = self.configuration.model_fields.get(section)

@@ -89,6 +89,7 @@ def read_otherwise(
     skip_bad: bool = False,
     edges: Sequence[str] | None = None,
     nodes: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Any:
     """Return the section `data` of a run with the options given for another file.
 
@@ -103,6 +104,7 @@ def read_otherwise(
         "skip_bad": skip_bad,
         "edges": tuple(edges or ()),
         "nodes": tuple(nodes or ()),
+        "labels": tuple(labels or ()),
     }
     return data.model_copy(update={name: value for name, value in chosen.items() if value})
 
@@ -571,6 +573,15 @@ NODES: Final = (
         help="Table of the edges: source and target of each, and features.",
         many=True,
         convert=_files("data.edges"),
+    ),
+    TaskOption(
+        name="labels",
+        setting="data.labels",
+        metavar="FILE",
+        help="Table of the answers: an id and its answer per row, and its part if there is a column for it.",
+        default="they are in the table of nodes",
+        many=True,
+        convert=_files("data.labels"),
     ),
     TaskOption(
         name="valid_edges",

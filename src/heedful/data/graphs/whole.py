@@ -11,6 +11,7 @@ import numpy as np
 from heedful.data.dataset import Dataset, preferred
 from heedful.data.graphs.graph import Column, Graph, Indices, SparseNumbers
 from heedful.data.graphs.nodes import graph_texts
+from heedful.data.packed_texts import take_texts
 from heedful.data.text_rows import Text
 from heedful.errors import DataError, shown
 
@@ -119,7 +120,7 @@ def taken(column: Column | SparseNumbers, rows: Indices) -> Column | SparseNumbe
         return column.take(rows)
     if isinstance(column, np.ndarray):
         return column[rows]
-    return [column[row] for row in rows.tolist()]
+    return take_texts(column, rows.tolist())
 
 
 def joined(graphs: Mapping[str, Graph], name: str) -> dict[str, WholeGraph]:
