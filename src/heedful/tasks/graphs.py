@@ -34,7 +34,7 @@ class LabelledGraphs(LabelColumns, GraphData):
 
     def columns(self) -> TextColumns:
         columns = self.answer_columns(self.label, self.separator, is_label=True)
-        return replace(columns, label_columns=self.label_columns)
+        return replace(columns, label_columns=self.label_columns, blanks=True)
 
 
 class MeasuredGraphs(TargetColumn, GraphData):

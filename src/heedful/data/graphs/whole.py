@@ -13,6 +13,7 @@ from heedful.data.graphs.graph import Column, Graph, Indices, SparseNumbers
 from heedful.data.graphs.nodes import graph_texts
 from heedful.data.packed_texts import take_texts
 from heedful.data.text_rows import Text
+from heedful.data.texts import answer_text
 from heedful.errors import DataError, shown
 
 DISPLAY_NODES = range(4, 40)
@@ -83,7 +84,7 @@ class GraphTable(Dataset):
         """Return ids, features, edges and answers; of numbers a digest."""
         wholes = {id(each.graph): each.graph for each in self.graphs}
         parts = [f"{each.name}\n{each.first}\n{each.last}" for each in self.graphs]
-        answers = ["\n".join(row.answers) for row in self.rows]
+        answers = [answer_text(row.answers) for row in self.rows]
         return [*(text for whole in wholes.values() for text in graph_texts(whole)), parts, answers]
 
     def input_of_length(self, length: int) -> WholeGraph:
