@@ -152,6 +152,10 @@ SAMPLES = {
         ("inputs.min_frequency=1", "data.target=age", 'data.edges=["e.tsv"]'),
         {"e.tsv": _EDGES.replace(b",", b"\t")}),
     "nodes graphml": Sample("classify-nodes", {"a.graphml": _GRAPHML}, _SMALL_GRAPH),
+    "graphs csv": Sample("classify-graphs", {"a.csv": b"graph,label\ng0,x\ng1,y\ng2,y\n"},
+        ('data.nodes=["n.csv"]', 'data.edges=["e.csv"]', *_SMALL_GRAPH),
+        {"n.csv": b"graph,id,age\ng0,a,1\ng0,b,2\ng1,a,3\ng1,c,4\ng2,d,1\n",
+         "e.csv": b"graph,source,target,weight\ng0,a,b,1\ng1,a,c,2\n"}),
     "links csv": Sample("links", {"a.csv": _EDGES}, ("data.valid_share=0.3", "data.test_share=0.3",
         "data.time=weight", "data.negatives=2", 'data.train=["a.csv"]')),
 }  # fmt: skip

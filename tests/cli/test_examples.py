@@ -115,6 +115,14 @@ FILES: dict[str, str | bytes] = {
         for n in range(30)
     ),
     "friends.csv": "source,target\n" + "".join(f"p{n},p{(n + 2) % 30}\n" for n in range(30)),
+    "groups.csv": "graph,kind,size\n"
+    + "".join(f"g{n},{('ring', 'path')[n % 2]},{3 + n % 4}\n" for n in range(20)),
+    "members.csv": "graph,id,age\n"
+    + "".join(f"g{n},p{i},{20 + i}\n" for n in range(20) for i in range(3 + n % 4)),
+    "ties.csv": "graph,source,target\n"
+    + "".join(
+        f"g{n},p{i},p{(i + 1) % (3 + n % 4)}\n" for n in range(20) for i in range(3 + n % 4 - n % 2)
+    ),
     "encoders.toml": COMPARED,
     "rare.csv": table(",", rows("text label", *["good no"] * 4, "bad yes")),
     **PICTURES,

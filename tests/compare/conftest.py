@@ -18,7 +18,9 @@ from heedful.data.audio.fbank import Framing
 from heedful.data.builtin import papers, tones, waves
 from heedful.data.dataset import Dataset
 from heedful.data.files import Pairs
+from heedful.data.graphs.graph import Graph
 from heedful.data.graphs.links import LinkTable
+from heedful.data.graphs.whole import GraphTable, joined
 from heedful.data.images.dataset import Image, Images
 from heedful.data.images.objects import Box, Scene, Scenes
 from heedful.data.images.picture import Picture
@@ -73,6 +75,13 @@ _LINKS = LinkTable(
     _PAPERS.table.graph,
     _PAPERS.table.graph.edges.T[:24],
     np.random.default_rng(0).integers(60, size=(24, 4)),
+)
+_RINGS = {
+    str(n): Graph("abc", {"age": list("123")}, np.array([[0, 1, 2], [1, 2, 0]])) for n in range(8)
+}
+_GRAPHS = GraphTable(
+    list(joined(_RINGS, "rings").values()),
+    [Text(str(n), (str(n % 2),)) for n in range(8)],
 )
 _IMAGES = Images(
     [
@@ -133,6 +142,8 @@ CASES: Mapping[str, Case] = {
     "regress-molecules": case(_MOLECULES),
     "classify-nodes": case(_PAPERS.with_answers(True).take(range(24)), NODES),
     "regress-nodes": case(_PAPERS.with_answers(False).take(range(24)), NODES),
+    "classify-graphs": case(_GRAPHS, NODES),
+    "regress-graphs": case(_GRAPHS, NODES),
     "links": case(_LINKS, {**NODES, "data": {"train_negatives": 3}}),
     "classify-images": case(_IMAGES),
     "regress-images": case(_IMAGES),

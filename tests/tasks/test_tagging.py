@@ -42,7 +42,7 @@ def configuration(encoder: str = "lstm", **training: Any) -> TaggingConfig:
     options = {
         "attention": {"width": 8, "feed_forward": 8},
         "transformer": {"width": 8, "feed_forward": 8},
-        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer")},
+        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer", "gcn")},
     }
     sizes = options.get(encoder, {"hidden": 8})
     return build(

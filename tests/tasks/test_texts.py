@@ -52,7 +52,7 @@ NUMBERS = Texts([Text(text, (str(value),)) for text, value in list(PRICES.items(
 def settings(encoder: str = "none", **sections: Any) -> dict[str, Any]:
     sizes = {
         **{key: {"width": 8, "feed_forward": 8} for key in ("attention", "transformer")},
-        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer")},
+        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer", "gcn")},
     }
     width = sizes.get(encoder, {"hidden": 8})
     training = {

@@ -16,6 +16,7 @@ from heedful.cli.options import (
     Encoding,
     Json,
     MaxLine,
+    NodeFiles,
     Quiet,
     Run,
     Threshold,
@@ -41,6 +42,15 @@ def evaluate(
     ] = None,
     columns: Columns = None,
     edges: EdgeFiles = None,
+    nodes: NodeFiles = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Tables of the answers of nodes, for --test that does not have them; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     encoding: Encoding = None,
     max_line: MaxLine = None,
     column: Annotated[
@@ -94,7 +104,7 @@ def evaluate(
     task, config = predictor.task, predictor.config
     reading: dict[str, Any] = {
         "columns": columns, "tokens": tokens, "encoding": encoding, "max_line": max_line, "edges": edges,
-        "skip_bad": skip_bad,
+        "nodes": nodes, "labels": labels, "skip_bad": skip_bad,
     }  # fmt: skip
     search = task.check_options(
         {**reading, "beam": beam, "by_length": by_length, "threshold": threshold}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Json, Overwrite, Quiet, Run
+from heedful.cli.options import Beam, EdgeFiles, Json, NodeFiles, Overwrite, Quiet, Run
 from heedful.cli.output import Output
 from heedful.cli.output_files import check_writable
 from heedful.errors import DataError, OptionError
@@ -62,6 +62,8 @@ def explain(
         int | None,
         typer.Option(min=1, metavar="N", help="Show only head N.", show_default=False),
     ] = None,
+    edges: EdgeFiles = None,
+    nodes: NodeFiles = None,
     beam: Beam = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -80,7 +82,10 @@ def explain(
     from heedful import api
 
     model = api.load(run)
-    search = model.predictor.task.check_options({"reference": reference, "beam": beam})
+    reading: dict[str, Any] = {"edges": edges, "nodes": nodes}
+    search = model.predictor.task.check_options({**reading, "reference": reference, "beam": beam})
+    if any(reading.values()):
+        _read_otherwise(model.predictor, reading)
     if reference and len(reference) != len(texts):
         raise OptionError(
             f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
@@ -106,6 +111,14 @@ def explain(
         for each, records in zip(explanations, selected, strict=True)
     ]
     output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
+
+
+def _read_otherwise(predictor: Predictor, reading: dict[str, Any]) -> None:
+    """Let inputs be named by their ids in other tables than those of the training."""
+    from heedful.tasks.options import read_otherwise
+
+    data = read_otherwise(predictor.config.data, **reading)
+    predictor.config = predictor.config.model_copy(update={"data": data})
 
 
 def _to_json(

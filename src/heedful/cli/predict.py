@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, EdgeFiles, Encoding, Json, MaxLine, Quiet, Run, Threshold
+from heedful.cli.options import (
+    Beam,
+    EdgeFiles,
+    Encoding,
+    Json,
+    MaxLine,
+    NodeFiles,
+    Quiet,
+    Run,
+    Threshold,
+)
 from heedful.cli.output import Output, duration, write_json
 from heedful.cli.output_files import atomic_writer, check_writable
 from heedful.errors import DataError, HeedfulError, NonFiniteError, OptionError
@@ -133,6 +143,7 @@ def predict(
         ),
     ] = None,
     edges: EdgeFiles = None,
+    nodes: NodeFiles = None,
     encoding: Encoding = None,
     max_line: MaxLine = None,
     text: Annotated[
@@ -196,7 +207,7 @@ def predict(
     options: dict[str, Any] = {
         "beam": beam, "length_penalty": length_penalty, "nbest": nbest if nbest > 1 else None,
         "alignments": alignments, "ctc_weight": ctc_weight, "timestamps": timestamps and "auto", "drawn": drawn,
-        "column": column, "edges": edges, "encoding": encoding, "max_line": max_line,
+        "column": column, "edges": edges, "nodes": nodes, "encoding": encoding, "max_line": max_line,
         "probabilities": probabilities, "interval": interval, "threshold": threshold, "top_k": top_k,
     }  # fmt: skip
     search = predictor.task.check_options(options)
@@ -210,7 +221,9 @@ def predict(
     columns, added = _columns(predictor, column, classes, json=json)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    data = _data_section(predictor, skip_bad, edges=edges, encoding=encoding, max_line=max_line)
+    data = _data_section(
+        predictor, skip_bad, edges=edges, nodes=nodes, encoding=encoding, max_line=max_line
+    )
     inputs = _open_stream(file, predictor.task, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,9 @@ from heedful.explore.cells import (
     rollout,
     row_name,
 )
+from heedful.explore.graph_view import DRAWN, GraphView
 from heedful.explore.html import draw_html
-from heedful.explore.record import recording
+from heedful.explore.record import Recorder, recording
 from heedful.explore.renderers import save
 from heedful.explore.saliency import SALIENCY, explained, gradient_saliency, saliency
 from heedful.explore.schema import ATTENTION, AttentionRecord
@@ -58,6 +60,8 @@ class Explanation:
     """HTML of what the input looks and sounds like under the weights; empty for text and numbers."""
     structure: str | None = None
     """The SMILES of the molecule that is explained, if it is one."""
+    graph: GraphView | None = None
+    """The laid-out graph that is explained, if it is a small one."""
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
@@ -74,7 +78,8 @@ class Explanation:
             return path.read_bytes()
 
     def save(self, path: Path, records: Sequence[AttentionRecord]) -> None:
-        """Draw some of the records to a file: of an image as heat maps on it, of a molecule as colours of its atoms.
+        """Draw some of the records to a file: of an image as heat maps on it, of a molecule as colours of its atoms, of
+        a graph as colours of nodes and widths of edges.
 
         Raises: OptionError for an unknown ending of the name, or no records.
         """
@@ -83,6 +88,14 @@ class Explanation:
             from heedful.explore.molecule_picture import save_molecule
 
             save_molecule(self.structure, records, path, self.title)
+        elif (
+            self.graph is not None
+            and path.suffix.lower() in IMAGE_SUFFIXES
+            and self.graph.rows(records)
+        ):
+            from heedful.explore.graph_picture import save_graph
+
+            save_graph(self.graph, records, path, self.title)
         elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
             save(records, path, title=self.title)
         else:
@@ -160,20 +173,30 @@ def _explain_transcript(
 
 def _explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
     """Explain the answer of a node by its neighbours, ranked, and by a picture of those of a small neighbourhood."""
-    from heedful.explore.neighbours import draw_neighbourhood, ranked_records
+    from heedful.explore.neighbours import dense_records, draw_neighbourhood, ranked, ranked_records
 
     inputs, model = predictor.input, predictor.model
     node = inputs.explained(example)
     batch = predictor.to_device(inputs.collate(inputs.encode([node])))
     with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
         model(batch)
+    layers = predictor.config.encoder.layers
     edges, names = recorder.edge_records(), inputs.positions(example)
-    records = ranked_records(edges, names)
     title = f"{predictor.answer.to_text(prediction)}: {inputs.title(example)}"
+    if not edges:
+        relevance = saliency_record(predictor, example, prediction, names, "neighbours")
+        records = [ranked(relevance)]
+        return Explanation(title, example, prediction, None, records, records, "")
+    records = ranked_records(edges, names)
     hint = "the last layer; --layer and --head show others, --out FILE.html all and a picture"
-    picture = draw_neighbourhood(edges[-inputs.hops :], names)
+    graph = None
+    if len(names) <= DRAWN:
+        records = [*records, *dense_records(edges[-layers:], names)]
+        graph = GraphView.of_neighbourhood(names, edges[-1].edge_index, layers)
+    picture = draw_neighbourhood(edges[-layers:], names)
+    main = [records[len(edges) - 1]]
     return Explanation(
-        title, example, prediction, None, records, records[-1:], hint, picture=picture
+        title, example, prediction, None, records, main, hint, picture=picture, graph=graph
     )
 
 
@@ -201,7 +224,19 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
     if len(main) == len(records):
         hint = ""
     structure = predictor.input.structure(example)
-    if view is not None:
+    edges = predictor.input.drawn_edges(example)
+    graph = None
+    if edges is not None and len(predictor.input.positions(example)) > DRAWN:
+        from heedful.explore.neighbours import ranked
+
+        records, main = ([ranked(one_row(each, 0)) for each in some] for some in (records, main))
+    elif edges is not None:
+        graph = GraphView.of_whole(predictor.input.positions(example), edges)
+    if graph is not None:
+        from heedful.explore.graph_picture import graph_html
+
+        picture = graph_html(graph, list(dict.fromkeys([*main, *_last_layer(records)])), title)
+    elif view is not None:
         from heedful.explore.image_html import draw_image_heat
 
         picture = draw_image_heat(records, view)
@@ -213,7 +248,7 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         # The same records as are shown by default, and the last layer of the encoder.
         picture = molecule_html(structure, list(dict.fromkeys([*main, *_last_layer(records)])))
     return Explanation(
-        title, example, prediction, None, records, main, hint, view, picture, structure
+        title, example, prediction, None, records, main, hint, view, picture, structure, graph
     )
 
 
@@ -285,19 +320,43 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
         "decoder": (rows, rows),
     }
     tokens = {kind: labels[kind] for kind in recorder.kinds}
-    records: list[AttentionRecord] = recorder.records(tokens) if tokens else []
+    records = _drawn_records(recorder, tokens, positions)
     if model.members[0].encoder.has_attention:
         return records
-    relevance = AttentionRecord(
+    kind = "encoder" if each else "saliency"
+    return [*records, saliency_record(predictor, example, prediction, rows, kind)]
+
+
+def _drawn_records(
+    recorder: Recorder, tokens: dict[str, Any], positions: Sequence[str]
+) -> list[AttentionRecord]:
+    """Return what was recorded; attention on a graph that is too large for a matrix as what each node gets."""
+    from heedful.explore.neighbours import received_records
+
+    if not tokens:
+        return []
+    large = [each for each in recorder.edge_records() if not each.is_drawn]
+    if not large:
+        return recorder.records(tokens)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is too large to draw")
+        return [*received_records(large, positions), *recorder.records(tokens)]
+
+
+def saliency_record(
+    predictor: Predictor, example: Any, prediction: Any, rows: Sequence[str], kind: str
+) -> AttentionRecord:
+    """Return gradient × input saliency as a record."""
+    weights = saliency(predictor, example, prediction)
+    return AttentionRecord(
         module_path="",
-        kind="encoder" if each else "saliency",
+        kind=kind,
         layer=0,
-        query_tokens=rows,
-        key_tokens=positions,
-        weights=saliency(predictor, example, prediction)[None].cpu().numpy(),
+        query_tokens=rows[: len(weights)],
+        key_tokens=predictor.input.positions(example),
+        weights=weights[None].cpu().numpy(),
         measure=SALIENCY,
     )
-    return [*records, relevance]
 
 
 def _summed_up(
