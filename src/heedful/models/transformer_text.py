@@ -143,15 +143,29 @@ class TransformerTextDecoder(TextDecoder[TransformerState]):
         )
 
     def step(self, token: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        states, _, after = self._step(token, state)
+        return states, after
+
+    def step_with_weights(
+        self, token: Tensor, state: TransformerState
+    ) -> tuple[Tensor, TransformerState, Tensor]:
+        states, weights, after = self._step(token, state, return_weights=True)
+        assert weights is not None
+        return states, after, weights[:, self.alignment_layer, :, 0].mean(dim=1)
+
+    def _step(
+        self, token: Tensor, state: TransformerState, *, return_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None, TransformerState]:
         embedded = self._embed(self.target_embedding, token[:, None])
-        states, _, layers = self.decoder(
+        states, weights, layers = self.decoder(
             embedded,
             state.layers,
             memory_mask=state.memory_mask,
             memory_bias=state.memory_bias,
             position=state.position,
+            return_weights=return_weights,
         )
-        return states[:, 0], replace(state, layers=layers, position=state.position + 1)
+        return states[:, 0], weights, replace(state, layers=layers, position=state.position + 1)
 
     def _prepare(self, memory: States) -> DecoderCache:
         values = memory.values if self.memory_map is None else self.memory_map(memory.values)
