@@ -29,7 +29,7 @@ from tests.docs.test_commands import all_commands
 
 COMMANDS = [tuple(path.split()) for path, _ in all_commands(get_command(app), "")]
 TRANSLATION = (
-    ("demo",), ("train", "translate"), ("evaluate",), ("predict",), ("explain",), ("config", "translate"),
+    ("demo",), ("train", "translate"), ("evaluate",), ("predict",), ("explain",), ("score",), ("config", "translate"),
     ("bench",), ("probe",),
 )  # fmt: skip
 """Run in one folder, in this order."""

@@ -172,7 +172,7 @@ def _closing(vocabulary: Vocabulary, required: Sequence[Sequence[str]]) -> Tenso
         not piece.removeprefix(SPACE_MARK)[:1].isalnum() or piece[0] == SPACE_MARK
         for piece in vocabulary.pieces
     ]
-    closes[vocabulary.end_id] = True
+    closes[vocabulary.end_id], closes[vocabulary.unk_id] = True, False
     return torch.tensor(closes)
 
 
@@ -181,7 +181,7 @@ def _banned(vocabulary: Vocabulary, phrases: Sequence[str]) -> BannedPhrases:
     if not all(normalised):
         raise OptionError("ban holds a phrase without words; leave it out.")
     texts = [piece.replace(SPACE_MARK, " ") for piece in vocabulary.pieces]
-    for reserved in (vocabulary.pad_id, vocabulary.unk_id, vocabulary.begin_id, vocabulary.end_id):
+    for reserved in (vocabulary.pad_id, vocabulary.begin_id, vocabulary.end_id):
         texts[reserved] = ""
     ends_words = vocabulary.kind == "word" or any(starts_unspaced(each[-1:]) for each in normalised)
     return BannedPhrases(texts, vocabulary.end_id, normalised, ends_words=ends_words)

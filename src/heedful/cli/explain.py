@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, Json, Overwrite, Quiet, Run
+from heedful.cli.decoding import DECODING, TOP_K, search_options
+from heedful.cli.options import Beam, Json, Overwrite, Quiet, Run, with_options
 from heedful.cli.output import Output
 from heedful.cli.output_files import check_writable
 from heedful.errors import DataError, OptionError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Titled = tuple[str, list[AttentionRecord]]
 
 
-def explain(
+def _explain(
     run: Run,
     texts: Annotated[
         list[str],
@@ -66,6 +67,7 @@ def explain(
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
+    **decoding: Any,
 ) -> None:
     """Show the attention weights of predictions.
 
@@ -76,11 +78,13 @@ def explain(
         heedful explain runs/en-de "A man sleeps." "Two dogs play."
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
+        heedful explain runs/en-de "A man sleeps." --prefix "Im Zimmer"
     """
     from heedful import api
 
     model = api.load(run)
-    search = model.predictor.task.check_options({"reference": reference, "beam": beam})
+    options = {"reference": reference, "beam": beam, **search_options(decoding)}
+    search = model.predictor.task.check_options(options)
     if reference and len(reference) != len(texts):
         raise OptionError(
             f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
@@ -106,6 +110,9 @@ def explain(
         for each, records in zip(explanations, selected, strict=True)
     ]
     output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
+
+
+explain = with_options(_explain, [*DECODING, TOP_K], after="beam")
 
 
 def _to_json(

@@ -122,11 +122,20 @@ class RequiredSelection(BeamSelection):
     def _exclude(
         self, hypotheses: Sequence[list[int]], sentences: Sequence[int], logits: Tensor
     ) -> None:
-        """Exclude the end before all phrases are there, and what may not follow one that has just been completed."""
+        """Exclude what would keep a hypothesis from holding its phrases, or from ending them well."""
         for row, (sentence, tokens) in enumerate(zip(sentences, hypotheses, strict=True)):
             phrases = self.phrases[sentence]
-            if any(matched(tokens, phrase) < len(phrase) for phrase in phrases):
+            open_phrases = [
+                (phrase, place)
+                for phrase in phrases
+                if (place := matched(tokens, phrase)) < len(phrase)
+            ]
+            if open_phrases:
                 logits[row, self.end] = -math.inf
+            needed = sum(len(phrase) - place for phrase, place in open_phrases)
+            if needed and len(tokens) + needed >= self.kept.limits[sentence] - 1:
+                begun = [each for each in open_phrases if each[1]] or open_phrases
+                _keep_only(logits[row], {phrase[place] for phrase, place in begun})
             completed = any(
                 tokens[-len(phrase) :] == list(phrase)
                 and matched(tokens[:-1], phrase) < len(phrase)
@@ -153,3 +162,11 @@ class RequiredSelection(BeamSelection):
         others = [each for each in candidates if (each.row, each.token) not in taken]
         chosen = first + others[: slots - len(first)]
         return sorted(chosen, key=lambda candidate: -candidate.score)
+
+
+def _keep_only(logits: Tensor, tokens: set[int]) -> None:
+    """Exclude all other tokens of one row, in place."""
+    kept = sorted(tokens)
+    values = logits[kept]
+    logits[:] = -math.inf
+    logits[kept] = values
