@@ -47,7 +47,7 @@ def score(
 
     predictor = api.load(run).predictor
     task, output = predictor.task, Output(json=json, quiet=quiet, data=True)
-    reading = {"columns": columns, "encoding": encoding, "max_line": max_line}
+    reading: dict[str, Any] = {"columns": columns, "encoding": encoding, "max_line": max_line}
     task.check_options(reading)
     data = task.reader.read_test(files, read_otherwise(predictor.config.data, **reading))
     start = time.monotonic()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from heedful.decode.coverage import Coverage
 from heedful.decode.evaluation_mode import evaluation_mode
-from heedful.decode.extensions import Extensions
+from heedful.decode.extensions import BestExtensions, Extensions, best_extensions
 from heedful.decode.hypotheses import ActiveHypotheses, Hypothesis
 from heedful.decode.options import SearchOptions
 from heedful.decode.required import RequiredSelection
@@ -182,7 +182,7 @@ def search(
             else:
                 states, state, weights = decoder.step_with_weights(token, state)
                 coverage = coverage.add(weights)
-            extensions = _extensions(decoder.output(states).float(), rows, restrictions, rescorer)
+            extensions = _extensions(decoder, states, rows, restrictions, rescorer, selection.width)
             rows, parents = selection.advance(rows, extensions, coverage)
             if parents.numel() == 0:
                 return selection.results()
@@ -247,20 +247,31 @@ def _coverage(
 
 
 def _extensions(
-    logits: Tensor,
+    decoder: TextDecoder[DecoderState],
+    states: Tensor,
     rows: ActiveHypotheses,
     restrictions: Sequence[Restriction],
     rescorer: Rescorer | None,
-) -> Extensions:
-    """Return the scores of all extensions; restrictions leave the probabilities of the others as they are."""
+    width: int | None,
+) -> Extensions | BestExtensions:
+    """Return the scores of all extensions, or of the best `width` of each hypothesis.
+
+    Restrictions leave the probabilities of the others as they are.
+    """
+
+    def exclude(logits: Tensor, part: slice) -> None:
+        hypotheses = rows.part(part)
+        for restriction in restrictions:
+            restriction.exclude(logits, hypotheses)
+
+    if rescorer is None and width is not None:
+        return best_extensions(decoder.output, states, width, exclude)
+    logits = decoder.output(states).float()
     if rescorer is not None:
-        scores = rescorer.combine(torch.log_softmax(logits, dim=-1))
-        extensions = Extensions(scores, None)
+        extensions = Extensions(rescorer.combine(torch.log_softmax(logits, dim=-1)), None)
     else:
         extensions = Extensions.of(logits)
-    before = extensions.logits
-    for restriction in restrictions:
-        restriction.exclude(before, rows)
+    exclude(extensions.logits, slice(None))
     return extensions
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,10 @@ from torch import Tensor
 
 BLOCK: Final = 64
 """Columns of which the maximum is taken first; about the square root of the size of a vocabulary."""
+
+
+ROWS: Final = 64
+"""Hypotheses whose logits are computed at once: 2.5 MB of them for a vocabulary of 10,000."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,44 @@ class Extensions:
         """Return the log-probabilities of some extensions: (chosen,), (chosen,) -> (chosen,)."""
         values = self.logits[rows, tokens]
         return values if self.normalizer is None else values - self.normalizer[rows]
+
+
+@dataclass(frozen=True)
+class BestExtensions:
+    """The best extensions of each hypothesis alone."""
+
+    values: Tensor
+    """(rows, width), log-probabilities, largest first."""
+    tokens: Tensor
+    """(rows, width)."""
+
+    def best(self, width: int) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities and tokens; `width` is at least that of this."""
+        return self.values, self.tokens
+
+
+def best_extensions(
+    output: Callable[[Tensor], Tensor],
+    states: Tensor,
+    width: int,
+    exclude: Callable[[Tensor, slice], None],
+) -> BestExtensions:
+    """Return the best extensions, from some rows at a time, so that their logits stay in the processor's caches.
+
+    Args:
+        output: states (rows, features) -> logits (rows, tokens).
+        states: (rows, features).
+        width: extensions of each hypothesis.
+        exclude: sets logits of tokens that are not allowed to -inf, in place, given those of some rows.
+    """
+    parts = []
+    for start in range(0, max(len(states), 1), ROWS):
+        rows = slice(start, start + ROWS)
+        extensions = Extensions.of(output(states[rows]).float())
+        exclude(extensions.logits, rows)
+        parts.append(extensions.best(width))
+    values, tokens = zip(*parts, strict=True)
+    return BestExtensions(torch.cat(values), torch.cat(tokens))
 
 
 def top_k(values: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,11 @@ class ActiveHypotheses:
             torch.zeros(sentences, device=device),
         )
 
+    def part(self, rows: slice) -> ActiveHypotheses:
+        """Return some of the hypotheses."""
+        parts = (self.sentence, self.rank, self.tokens, self.scores)
+        return ActiveHypotheses(*(each[rows] for each in parts))
+
     @property
     def length(self) -> int:
         """Tokens of each hypothesis after the begin token."""

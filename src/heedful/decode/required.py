@@ -6,11 +6,11 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from heedful.decode.extensions import Extensions
 from heedful.decode.hypotheses import ActiveHypotheses
 from heedful.decode.options import SearchOptions
 from heedful.decode.selection import BeamSelection
@@ -72,6 +72,7 @@ class RequiredSelection(BeamSelection):
         closing: Tensor | None = None,
     ):
         super().__init__(end, options, limits)
+        self.width = None
         self.phrases, self.closing = phrases, closing
         for each, limit in zip(phrases, limits, strict=True):
             if not all(each):
@@ -82,7 +83,7 @@ class RequiredSelection(BeamSelection):
                     f"{limit}, its end included; require less, or allow longer outputs."
                 )
 
-    def choose(self, rows: ActiveHypotheses, extensions: Extensions) -> tuple[Tensor, ...]:
+    def choose(self, rows: ActiveHypotheses, extensions: Any) -> tuple[Tensor, ...]:
         """Return the extensions that each sentence goes on with: flat, best first within a sentence."""
         hypotheses, sentences = rows.tokens[:, 1:].tolist(), rows.sentence.tolist()
         self._exclude(hypotheses, sentences, extensions.logits)

@@ -62,6 +62,7 @@ class SampleSelection:
         self, end: int, options: SearchOptions, limits: Sequence[int], *, keys: Sequence[int]
     ):
         assert options.sampling is not None
+        self.width: int | None = None
         self.end, self.sampling, self.samples = end, options.sampling, options.nbest
         self.kept = Results(options, limits)
         keys = keys or range(len(limits))

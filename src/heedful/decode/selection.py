@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from heedful.decode.coverage import Coverage
-from heedful.decode.extensions import Extensions
+from heedful.decode.extensions import BestExtensions, Extensions
 from heedful.decode.hypotheses import ActiveHypotheses, Hypothesis, ranked
 from heedful.decode.options import SearchOptions
 
@@ -18,8 +18,11 @@ from heedful.decode.options import SearchOptions
 class Selection(Protocol):
     """Chooses the extensions of each step, and keeps the hypotheses that have ended."""
 
+    width: int | None
+    """The best extensions of a hypothesis that it looks at; None: any."""
+
     def advance(
-        self, rows: ActiveHypotheses, extensions: Extensions, coverage: Coverage | None
+        self, rows: ActiveHypotheses, extensions: Any, coverage: Coverage | None
     ) -> tuple[ActiveHypotheses, Tensor]:
         """Extend hypotheses by one token; return the active ones and the index of each one's parent row."""
         ...
@@ -79,6 +82,7 @@ class BeamSelection:
 
     def __init__(self, end: int, options: SearchOptions, limits: list[int]):
         self.end, self.beam = end, options.beam
+        self.width: int | None = options.beam
         self.kept = Results(options, limits)
 
     def results(self) -> list[list[Hypothesis]]:
@@ -86,7 +90,7 @@ class BeamSelection:
         return self.kept.best()
 
     def advance(
-        self, rows: ActiveHypotheses, extensions: Extensions, coverage: Coverage | None
+        self, rows: ActiveHypotheses, extensions: Any, coverage: Coverage | None
     ) -> tuple[ActiveHypotheses, Tensor]:
         """Extend every active row by one token; return the active rows and the index of each one's parent row."""
         sentences, parents, tokens, scores = self.choose(rows, extensions)
@@ -117,7 +121,9 @@ class BeamSelection:
         extended = torch.cat([rows.tokens[parents], tokens[chosen].unsqueeze(1)], dim=1)
         return ranked(sentences[chosen], extended, scores[chosen]), parents
 
-    def choose(self, rows: ActiveHypotheses, extensions: Extensions) -> tuple[Tensor, ...]:
+    def choose(
+        self, rows: ActiveHypotheses, extensions: Extensions | BestExtensions
+    ) -> tuple[Tensor, ...]:
         """Return the best extensions of each sentence, one per free slot: flat, best first.
 
         Returns:
