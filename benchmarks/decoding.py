@@ -29,6 +29,12 @@ SINGLE = 12
 QUANTITIES = ("greedy", "beam 5", "greedy, one sentence", "beam 5, one sentence")
 
 
+def word(number: int) -> str:
+    """Return the word of a number, in letters alone."""
+    letters = "abcdefghij"
+    return "w" + "".join(letters[int(digit)] for digit in str(number))
+
+
 def random_predictor() -> Any:
     """Return an untrained translator; the same in every version of the package."""
     import torch
@@ -48,16 +54,16 @@ def random_predictor() -> Any:
         "decoding": {"max_length_ratio": 0.35},
     }  # fmt: skip
     config = build(TranslationConfig, settings)
-    vocabulary = Vocabulary("word", False, tuple(f"▁w{number}" for number in range(WORDS)))
+    vocabulary = Vocabulary("word", False, tuple(f"▁{word(number)}" for number in range(WORDS)))
     source, answer = Pieces(vocabulary), GeneratedText.of(config, vocabulary)
     torch.manual_seed(0)
-    return Predictor(TASK, config, source, answer, TASK.build(config, source, answer))
+    return Predictor(TASK, config, source, answer, TASK.build(config, source, answer).eval())
 
 
 def random_sentences() -> list[str]:
     generator = random.Random(0)
     lengths = [max(4, round(generator.gauss(15, 4.5))) for _ in range(SENTENCES)]
-    return [" ".join(f"w{generator.randrange(WORDS)}" for _ in range(length)) for length in lengths]
+    return [" ".join(word(generator.randrange(WORDS)) for _ in range(length)) for length in lengths]
 
 
 def inputs(options: argparse.Namespace) -> tuple[Any, list[str]]:

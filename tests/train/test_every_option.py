@@ -89,7 +89,11 @@ VALUES: dict[str, list[Any]] = {
     "training.threads": [0, 1, 2],
     "decoding.beam": [1, 5],
     "decoding.length_penalty": [0.0, 1.0],
+    "decoding.coverage_penalty": [0.0, 3.0],
+    "decoding.no_repeat_ngram": [0, 1],
+    "decoding.max_repetition": [0, 4],
     "decoding.max_length_ratio": [1e-9, 2.0],
+    "decoding.min_length_ratio": [0.0, 1.5],
     "decoding.batch_tokens": [1, 8192],
     "decoding.chunk": [1, 2, 512],
 }
@@ -99,6 +103,9 @@ ALSO: dict[str, dict[str, Any]] = {
     "training.skip_nonfinite": {"learning_rate": 1e30},
     "training.keep_average": {"metric": "exact_match"},
     "training.decoupled_decay": {"weight_decay": 0.1},
+    "decoding.no_repeat_ngram": {"min_length_ratio": 1.9},
+    "decoding.max_repetition": {"min_length_ratio": 1.9},
+    "decoding.copy_unknown": {"min_length_ratio": 1.9, "no_repeat_ngram": 1},
 }
 """Further settings of the section, without which a field has nothing to do."""
 

@@ -110,7 +110,9 @@ class Generation:
         prefixes = [self.prefix] * count if isinstance(self.prefix, str) else self.prefix
         ids = [_ids(vocabulary, each, "prefix") if each.strip() else [] for each in prefixes]
         required = _each(self.require, count)
-        restrictions: list[Restriction] = [NeverTokens((vocabulary.pad_id, vocabulary.begin_id))]
+        restrictions: list[Restriction] = []
+        if self.options.sampling is not None:  # hardly probable, but drawn now and then
+            restrictions.append(NeverTokens((vocabulary.pad_id, vocabulary.begin_id)))
         if self.ban:
             restrictions.append(_banned(vocabulary, self.ban))
         return Guidance(

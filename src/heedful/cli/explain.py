@@ -78,7 +78,7 @@ def _explain(
         heedful explain runs/en-de "A man sleeps." "Two dogs play."
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
-        heedful explain runs/en-de "A man sleeps." --prefix "Im Zimmer"
+        heedful explain runs/en-de "A man sleeps." --prefix "ein Mann"
     """
     from heedful import api
 

@@ -39,7 +39,7 @@ def score(
 
     Example:
         heedful score runs/en-de test.en test.de
-        heedful score runs/en-de pairs.tsv --columns en,de --tokens --json
+        heedful score runs/en-de valid.tsv --columns en,de --tokens --json
     """
     from heedful import api
     from heedful.tasks.options import read_otherwise
