@@ -31,6 +31,7 @@ from tests.tasks.options import assert_all_differ, values_of
 PAIRS = Pairs(
     ["Ein Hund rennt", "ein Hund", "Der Hund schläft", "Ein Mann und ein Hund", "ein Mann rennt"],
     ["A dog runs", "a dog", "The dog sleeps", "A man and a dog", "a man runs"],
+    alignments=["0-0 1-1 2-2", "1-1", "", "0-0 1-1 4-4", "1-1"],
 )
 BASE: dict[str, dict[str, Any]] = {
     "data": {},
@@ -46,6 +47,7 @@ BASE: dict[str, dict[str, Any]] = {
         "keep_freed_memory": False,
     },
     "frequency": {"penalty": 0.5},
+    "alignment": {},
     "decoding": {},
 }
 SCRIPT = [
@@ -87,6 +89,7 @@ VALUES: dict[str, list[Any]] = {
     "training.progress_steps": [1, 2],
     "training.seed": [0, 1],
     "training.threads": [0, 1, 2],
+    "alignment.weight": [0.0, 0.3],
     "decoding.beam": [1, 5],
     "decoding.length_penalty": [0.0, 1.0],
     "decoding.coverage_penalty": [0.0, 3.0],
@@ -109,7 +112,14 @@ ALSO: dict[str, dict[str, Any]] = {
 }
 """Further settings of the section, without which a field has nothing to do."""
 
-READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding", "data.max_line"}
+READ_BY_THE_COMMAND = {
+    "data.train",
+    "data.valid",
+    "data.columns",
+    "data.encoding",
+    "data.max_line",
+    "data.alignments",
+}
 
 FIELDS = {
     f"{section}.{name}": field

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,6 +14,14 @@ from torch import Tensor
 
 from heedful.answers.base import Answer, Metric, Numbers, Rows, Values
 from heedful.answers.generation import OF_A_CALL, PER_INPUT, Generation
+from heedful.answers.guidance import (
+    GuidedBatch,
+    collate_guided,
+    encode_guided,
+    guided_lengths,
+    guided_loss,
+    is_guided,
+)
 from heedful.answers.text_base import (
     BeamSize,
     Candidate,
@@ -32,11 +41,14 @@ from heedful.answers.text_metrics import (
     score_translations,
 )
 from heedful.data.dataset import Dataset
+from heedful.data.packed_ids import Ids, PackedIds
+from heedful.data.vocabulary import Vocabulary
 from heedful.decode.beam import beam_search
 from heedful.decode.lengths import LENGTH_PENALTIES
 from heedful.decode.options import MAX_REPETITION
 from heedful.errors import NonFiniteError
-from heedful.inputs.pieces import PieceBatch
+from heedful.inputs.base import Lengths
+from heedful.inputs.pieces import SOURCE_VOCABULARY, PieceBatch
 from heedful.models.base import EncoderDecoder
 from heedful.models.config import Chunk, OneOf, PredictionBatch, Section
 from heedful.models.encoders.inputs import PADDING
@@ -116,17 +128,64 @@ class GeneratedText(TextAnswer[Generated]):
     search_options: ClassVar[frozenset[str]] = OF_A_CALL | {"copy_unknown"}
     command_options: ClassVar[frozenset[str]] = frozenset({"by_length", "alignments", "reference"})
 
-    def loss(self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch) -> Tensor:
-        """Return the summed cross-entropy of the target tokens, and the penalty of the model's `frequency`."""
+    guidance: float = 0.0
+    """Weight of given alignments in the loss."""
+    source: Vocabulary | None = None
+    """The vocabulary of the sources, for their alignments with the targets."""
+
+    @classmethod
+    def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
+        section = getattr(config, "alignment", None)
+        answer = super().of(config, vocabulary)
+        return answer if section is None else replace(answer, guidance=section.weight)
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        answer = super().load(config, folder)
+        if not answer.guidance:
+            return answer
+        return answer.guided_by(Vocabulary.load(folder / SOURCE_VOCABULARY))
+
+    def guided_by(self, source: Vocabulary) -> Self:
+        """Return this answer, with the vocabulary of the sources that targets may be aligned with."""
+        return replace(self, source=source)
+
+    def targets(self, data: Dataset) -> PackedIds:
+        ids, alignments = super().targets(data), getattr(data, "alignments", None)
+        if alignments is None or not self.guidance or self.source is None:
+            return ids
+        return encode_guided(data, alignments, ids, self.source, self.vocabulary)
+
+    def lengths(self, targets: Sequence[Ids]) -> Lengths:
+        if isinstance(targets, PackedIds):
+            return guided_lengths(targets) - 1
+        return super().lengths(targets)
+
+    def collate(self, targets: Sequence[Ids]) -> TargetBatch | GuidedBatch:  # type: ignore[override]
+        if any(map(is_guided, targets)):
+            return collate_guided(targets, self.vocabulary.pad_id)
+        return super().collate(targets)
+
+    def loss(
+        self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch | GuidedBatch
+    ) -> Tensor:
+        """Return the summed cross-entropy of the target tokens.
+
+        In training also of attention against given alignments, and the penalty of the model's `frequency`.
+        """
         decoder_inputs = targets.ids[:, :-1]
         source, source_lengths = _subsampled(model, batch)
         options, training = model.frequency, model.training
-        needs_weights = training and bool(options.penalty)
+        is_aligned = isinstance(targets, GuidedBatch)
+        needs_weights = training and (bool(options.penalty) or is_aligned)
         states, weights = model(
             source, source_lengths, decoder_inputs, return_weights=needs_weights
         )
         loss = token_loss(model, states, targets, self.smoothing if training else 0.0)
-        if weights is not None:
+        if weights is not None and isinstance(targets, GuidedBatch):
+            looked = weights[:, model.alignment_layer].mean(dim=1)
+            loss = loss + self.guidance * guided_loss(looked, targets)
+        if weights is not None and options.penalty:
             frequencies = model.source_frequencies[source]
             frequent = attention_to_frequent(weights, frequencies, options.smoothing)
             loss = loss + options.penalty * frequent[predicted_positions(targets)].sum()

@@ -185,9 +185,7 @@ def check_sizes(options: SearchOptions) -> None:
             )
 
 
-def token_loss(
-    decoder: TextDecoder[Any], states: Tensor, targets: TargetBatch, smoothing: float
-) -> Tensor:
+def token_loss(decoder: TextDecoder[Any], states: Tensor, targets: Any, smoothing: float) -> Tensor:
     """Return the summed cross-entropy of the target tokens from the decoder's states (batch, target, width).
 
     With smoothing s over V tokens the target distribution is (1 - s) at the true token plus s / V at every token
@@ -200,8 +198,8 @@ def token_loss(
     return smoothed_cross_entropy(states[kept], weight, bias, labels[kept], smoothing)
 
 
-def predicted_positions(targets: TargetBatch) -> Tensor:
+def predicted_positions(targets: Any) -> Tensor:
     """Return True for the tokens that are predicted, all but begin and padding: (batch, target)."""
-    lengths = targets.lengths - 1
+    lengths: Tensor = targets.lengths - 1
     positions = torch.arange(targets.ids.shape[1] - 1, device=lengths.device)
     return positions < lengths[:, None]

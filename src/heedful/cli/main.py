@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from heedful.cli.align import align
 from heedful.cli.bench import bench
 from heedful.cli.command import HeedfulCommand
 from heedful.cli.compare import compare
@@ -48,7 +49,18 @@ def build_app() -> typer.Typer:
     config = _group("Print all settings of a task as TOML.")
     app.command(cls=HeedfulCommand)(demo)
     app.add_typer(train, name="train")
-    for command in (evaluate, predict, explain, score, compare, replicate, bench, probe, warmup):
+    for command in (
+        evaluate,
+        predict,
+        explain,
+        score,
+        align,
+        compare,
+        replicate,
+        bench,
+        probe,
+        warmup,
+    ):
         app.command(cls=HeedfulCommand)(command)
     app.add_typer(config, name="config")
     for name, entry in ENTRIES.items():

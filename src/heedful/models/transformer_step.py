@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -44,8 +45,8 @@ class _Map:
         if len(parts) == 1:
             return cls(parts[0].weight.t(), parts[0].bias)
         biases = [bias for part in parts if (bias := part.bias) is not None]
-        weight = torch.cat([part.weight for part in parts])
-        return cls(weight.t(), torch.cat(biases) if biases else None)
+        weights: list[Tensor] = [part.weight for part in parts]
+        return cls(torch.cat(weights).t(), torch.cat(biases) if biases else None)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Map (rows, inputs) to (rows, outputs)."""
@@ -180,10 +181,10 @@ class FusedStep:
         past = state.past.writable(state.position)
         states = self._positioned(embedded, state.position)
         for number, (layer, memory) in enumerate(zip(self.layers, state.memory, strict=True)):
-            own = past.layers[number]
-            states = layer.residual(
-                0, states, lambda x, own=own, layer=layer: layer.attend_past(x, own, state.position)
-            )  # fmt: skip
+            attend_past = partial(
+                layer.attend_past, past=past.layers[number], position=state.position
+            )
+            states = layer.residual(0, states, attend_past)
             query = layer.query(layer.norms[1](states) if layer.is_pre else states)
             attended, looked = _attend_memory(
                 query, layer.heads, memory, state, number == weights_of
