@@ -44,7 +44,7 @@ class _Map:
         """Return one map to the outputs of all parts."""
         if len(parts) == 1:
             return cls(parts[0].weight.t(), parts[0].bias)
-        biases = [bias for part in parts if (bias := part.bias) is not None]
+        biases: list[Tensor] = [bias for part in parts if (bias := part.bias) is not None]
         weights: list[Tensor] = [part.weight for part in parts]
         return cls(torch.cat(weights).t(), torch.cat(biases) if biases else None)
 
