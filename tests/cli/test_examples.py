@@ -29,8 +29,8 @@ from tests.docs.test_commands import all_commands
 
 COMMANDS = [tuple(path.split()) for path, _ in all_commands(get_command(app), "")]
 TRANSLATION = (
-    ("demo",), ("train", "translate"), ("evaluate",), ("predict",), ("explain",), ("config", "translate"),
-    ("bench",), ("probe",),
+    ("demo",), ("train", "translate"), ("evaluate",), ("predict",), ("explain",), ("score",), ("align",),
+    ("config", "translate"), ("bench",), ("probe",),
 )  # fmt: skip
 """Run in one folder, in this order."""
 ELSEWHERE = {("warmup",): "tests/bench/test_warmup.py, on fewer kernels: it compiles them all"}

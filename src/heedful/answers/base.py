@@ -183,6 +183,14 @@ class Answer(abc.ABC, Generic[Prediction]):
     def predict(self, model: Any, batch: Any, **search: Any) -> list[Prediction]:
         """Return the prediction of each row of a batch."""
 
+    def of_rows(self, search: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """Return the search options for some of the inputs of a call, by number; default: the same for all."""
+        return dict(search)
+
+    def copies_unknown(self, search: Mapping[str, Any]) -> bool:
+        """Whether parts of predictions are copied from the inputs afterwards, see `heedful.tasks.copying`."""
+        return False
+
     def placed(self, predictions: list[Prediction], encoded: Sequence[Any]) -> list[Prediction]:
         """Return predictions with their places in the inputs, of which these are the encodings; default: unchanged."""
         return predictions

@@ -242,6 +242,12 @@ COLUMNS: Final = TaskOption(
     many=True,
     convert=_columns,
 )
+ALIGNMENTS: Final = TaskOption(
+    name="alignments",
+    setting="data.alignments",
+    metavar="FILE",
+    help="Word alignments of the training pairs in Pharaoh format (0-0 1-2), which the attention learns.",
+)
 MODEL: Final = TaskOption(
     name="model",
     setting="model.kind",

@@ -88,6 +88,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
                 "SRC TGT",
             ),
             options.COLUMNS,
+            options.ALIGNMENTS,
             options.ENCODING,
             options.MAX_LINE,
             options.MODEL,
