@@ -24,7 +24,7 @@ from heedful.data.dialogue.replies import Replies
 from heedful.data.vocabulary import Vocabulary
 from heedful.errors import DataError, NonFiniteError, OptionError, RunError
 from heedful.inputs.pieces import SOURCE_VOCABULARY
-from heedful.inputs.turns import TurnBatch, distinct_replies
+from heedful.inputs.turns import TurnBatch, distinct_replies, history_tokens
 from heedful.models.two_towers import TokenSequence, TwoTowers
 from heedful.stored_files import read_json
 from heedful.strict_json import to_strict_json
@@ -73,6 +73,7 @@ class ReplyRanking(Answer[RankedReply]):
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("hits_1", "hits_5", "mrr"),)
     primary_metric: ClassVar[str] = "hits_1"
     search_options: ClassVar[frozenset[str]] = frozenset({"nbest"})
+    command_options: ClassVar[frozenset[str]] = frozenset({"reference"})
 
     vocabulary: Vocabulary
     bank: tuple[str, ...]
@@ -145,14 +146,14 @@ class ReplyRanking(Answer[RankedReply]):
         """Return the summed cross-entropy of the true reply among the distinct replies of the batch."""
         ids, lengths, place = distinct_replies(batch)
         replies = model.replies(TokenSequence(ids, lengths))
-        scores = model.scale() * model.histories(_histories(batch)) @ replies.T
+        scores = model.scale() * model.histories(history_tokens(batch)) @ replies.T
         return F.cross_entropy(scores, place, reduction="sum")
 
     def count_predictions(self, batch: TurnBatch, targets: Tensor) -> int:
         return len(targets)
 
     def predict(self, model: TwoTowers, batch: TurnBatch, **search: Any) -> list[RankedReply]:
-        histories = model.histories(_histories(batch))
+        histories = model.histories(history_tokens(batch))
         _check_finite(histories)
         known = batch.reply_lengths > 0
         vectors = histories.new_zeros(histories.shape)
@@ -191,13 +192,14 @@ class ReplyRanking(Answer[RankedReply]):
         state = tuple((part.data_ptr(), part._version) for part in model.parameters())
         kept = self._vectors.get(model)
         if kept is None or kept[0] != state:
-            kept = (state, self._encode_bank(model))
+            kept = (state, self.reply_vectors(model, self.bank))
             self._vectors[model] = kept
         return kept[1]
 
-    def _encode_bank(self, model: TwoTowers) -> Tensor:
+    def reply_vectors(self, model: TwoTowers, replies: Sequence[str]) -> Tensor:
+        """Return the vectors of texts, (replies, width)."""
         device = model.log_scale.device
-        ids = self.vocabulary.encode_ids(self.bank)
+        ids = self.vocabulary.encode_ids(replies)
         lengths = [len(each) for each in ids]
         order = sorted(range(len(ids)), key=lengths.__getitem__)
         vectors: dict[int, Tensor] = {}
@@ -260,10 +262,6 @@ class ReplyRanking(Answer[RankedReply]):
 
     def to_json(self, prediction: RankedReply) -> Values:
         return {"replies": [{"text": text, "score": score} for text, score in prediction.replies]}
-
-
-def _histories(batch: TurnBatch) -> TokenSequence:
-    return TokenSequence(batch.ids, batch.lengths, batch.ages)
 
 
 def _check_finite(vectors: Tensor) -> None:

@@ -93,6 +93,10 @@ class GeneratedText(TextAnswer[Generated]):
             loss = loss + options.penalty * frequent[predicted_positions(targets)].sum()
         return loss
 
+    def max_length(self, lengths: Tensor) -> Tensor:
+        """Return the maximum tokens of the text for sources of these lengths, (batch,)."""
+        return (self.decoding.max_length_ratio * lengths).long() + 10
+
     def predict(
         self, model: EncoderDecoder[Any], batch: PieceBatch, **search: Any
     ) -> list[Generated]:
@@ -105,7 +109,7 @@ class GeneratedText(TextAnswer[Generated]):
             end=self.vocabulary.end_id,
             beam=beam,
             length_penalty=length_penalty,
-            max_length=(self.decoding.max_length_ratio * batch.lengths).long() + 10,
+            max_length=self.max_length(batch.lengths),
             nbest=nbest,
         )
         for row, found in enumerate(hypotheses):

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from heedful.cli.bench import bench
+from heedful.cli.chat import chat
 from heedful.cli.command import HeedfulCommand
 from heedful.cli.compare import compare
 from heedful.cli.demo import demo
@@ -47,7 +48,7 @@ def build_app() -> typer.Typer:
     config = _group("Print all settings of a task as TOML.")
     app.command(cls=HeedfulCommand)(demo)
     app.add_typer(train, name="train")
-    for command in (evaluate, predict, explain, compare, replicate, bench, probe, warmup):
+    for command in (evaluate, predict, explain, chat, compare, replicate, bench, probe, warmup):
         app.command(cls=HeedfulCommand)(command)
     app.add_typer(config, name="config")
     for name, entry in ENTRIES.items():

@@ -58,8 +58,8 @@ def record_translation(
     spelled_target = SpelledText(
         tensors.target_pieces[1:], tensors.target_words, tuple(vocabulary.words(target))
     )
-    source_axis = _word_axis(spelled, source_kind, units)
-    target_axis = _word_axis(spelled_target, vocabulary.kind, units)
+    source_axis = word_axis(spelled, source_kind, units)
+    target_axis = word_axis(spelled_target, vocabulary.kind, units)
     axes = {
         "encoder": (source_axis.with_end(), source_axis.with_end()),
         "decoder": (target_axis.with_begin(), target_axis.with_begin()),
@@ -95,22 +95,22 @@ def _saliency(predictor: Predictor, tensors: PairTensors) -> AttentionRecord:
 
 
 @dataclass(frozen=True)
-class _WordAxis:
+class WordAxis:
     """The words of a query or key axis, and the word index of each token."""
 
     index: tuple[int, ...]
     words: tuple[str, ...]
 
-    def with_end(self) -> _WordAxis:
+    def with_end(self) -> WordAxis:
         """Append the end token as a word of its own."""
-        return _WordAxis((*self.index, len(self.words)), (*self.words, END))
+        return WordAxis((*self.index, len(self.words)), (*self.words, END))
 
-    def with_begin(self) -> _WordAxis:
+    def with_begin(self) -> WordAxis:
         """Prepend the begin token as a word of its own."""
-        return _WordAxis((0, *(index + 1 for index in self.index)), (BEGIN, *self.words))
+        return WordAxis((0, *(index + 1 for index in self.index)), (BEGIN, *self.words))
 
 
-def _word_axis(text: SpelledText, kind: str, units: Units) -> _WordAxis:
+def word_axis(text: SpelledText, kind: str, units: Units) -> WordAxis:
     """Return the words of a text, numbered without gaps.
 
     Words that share a piece, as in scripts without spaces, become one word.
@@ -121,14 +121,14 @@ def _word_axis(text: SpelledText, kind: str, units: Units) -> _WordAxis:
         units: see `record_translation`.
     """
     if units == "pieces" or (units == "auto" and kind == "char"):
-        return _WordAxis(tuple(range(len(text.pieces))), text.pieces)
+        return WordAxis(tuple(range(len(text.pieces))), text.pieces)
     starts = sorted(set(text.word_ids))
     ends = [*starts[1:], len(text.words)]
     spans = tuple("".join(text.words[start:end]) for start, end in zip(starts, ends, strict=True))
-    return _WordAxis(tuple(starts.index(word) for word in text.word_ids), spans)
+    return WordAxis(tuple(starts.index(word) for word in text.word_ids), spans)
 
 
-def _merge_axes(record: AttentionRecord, queries: _WordAxis, keys: _WordAxis) -> AttentionRecord:
+def _merge_axes(record: AttentionRecord, queries: WordAxis, keys: WordAxis) -> AttentionRecord:
     return merge_words(
         record,
         queries=queries.index,

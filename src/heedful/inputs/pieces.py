@@ -152,6 +152,9 @@ class Pieces(Input[str, Ids]):
     def positions(self, example: str) -> list[str]:
         return list(self.vocabulary.encode(example).pieces)
 
+    def title(self, example: str) -> str:
+        return example
+
     def spelled(self, example: str) -> SpelledText:
         """Return the pieces of a text, and the words they belong to."""
         encoding = self.vocabulary.encode(example)

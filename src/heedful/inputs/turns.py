@@ -18,6 +18,7 @@ from heedful.data.preparation import in_chunks, report_chunks
 from heedful.data.vocabulary import Vocabulary
 from heedful.inputs.base import Input
 from heedful.inputs.pieces import SOURCE_VOCABULARY, SpelledText
+from heedful.models.two_towers import TokenSequence
 
 OLDEST: Final = 15
 """Turns that are so many turns old, or older, are of one age."""
@@ -169,6 +170,11 @@ class Turns(Input[Exchange, EncodedExchange]):
 
     def title(self, example: Exchange) -> str:
         return " | ".join(f"{turn.speaker}: {turn.text}" for turn in self._kept(example))
+
+
+def history_tokens(batch: TurnBatch) -> TokenSequence:
+    """Return the histories of a batch, as the towers of a ranker read them."""
+    return TokenSequence(batch.ids, batch.lengths, batch.ages)
 
 
 def distinct_replies(batch: TurnBatch) -> tuple[Tensor, Tensor, Tensor]:
