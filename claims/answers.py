@@ -16,8 +16,8 @@ from torch import Tensor
 
 from claims.common import is_done, quiet, resumed, save
 from heedful.config import build
-from heedful.data.builtin.answers import opening_at
 from heedful.data.builtin.answers import build as build_corpus
+from heedful.data.builtin.answers import opening_at
 from heedful.data.dialogue.replies import Replies, read_replies
 from heedful.data.dialogue.turns import Exchange
 from heedful.decode.align import align
@@ -77,7 +77,7 @@ def first_word(predictor: Predictor, encoded: Any) -> Tensor:
 
 
 def looked_at(predictor: Predictor, encoded: Any) -> Tensor:
-    """Return what the first word looks at, (layers, heads, positions): weights, or gradient × input without attention."""
+    """Return what the first word looks at, (layers, heads, positions): weights, or without them gradient × input."""
     batch = predictor.input.collate([encoded])
     begin = torch.tensor([[predictor.answer.vocabulary.begin_id]])
     model = predictor.model

@@ -118,7 +118,7 @@ class ReplyRanking(Answer[RankedReply]):
             isinstance(bank, list)
             and all(isinstance(text, str) for text in bank)
             and isinstance(words, dict)
-            and all(isinstance(count, int) and 0 <= count for count in words.values())
+            and all(isinstance(count, int) and count >= 0 for count in words.values())
             and isinstance(texts, int)
             and texts >= 0
         ):
@@ -158,9 +158,7 @@ class ReplyRanking(Answer[RankedReply]):
         known = batch.reply_lengths > 0
         vectors = histories.new_zeros(histories.shape)
         if known.any():
-            ids, lengths, place = distinct_replies(
-                TurnBatch(*(part[known] for part in batch))  # type: ignore[arg-type]
-            )
+            ids, lengths, place = distinct_replies(TurnBatch(*(part[known] for part in batch)))
             vectors[known] = model.replies(TokenSequence(ids, lengths))[place]
             _check_finite(vectors)
         found: list[tuple[tuple[str, float], ...]] = [()] * len(histories)
@@ -170,7 +168,9 @@ class ReplyRanking(Answer[RankedReply]):
                 asked, self._best(model, histories[asked], search.get("nbest", 1)), strict=True
             ):
                 found[row] = best
-        rows = zip(found, histories.float().cpu().numpy(), vectors.float().cpu().numpy(), strict=True)
+        rows = zip(
+            found, histories.float().cpu().numpy(), vectors.float().cpu().numpy(), strict=True
+        )
         return [
             RankedReply(best, history, vector if is_known else None)
             for (best, history, vector), is_known in zip(rows, known.tolist(), strict=True)
@@ -220,7 +220,7 @@ class ReplyRanking(Answer[RankedReply]):
         if not 1 <= search.get("nbest", 1) <= MAX_NBEST:
             raise OptionError(f"nbest must be from 1 to {MAX_NBEST}; got {search['nbest']}.")
 
-    def ranks(self, predicted: Sequence[RankedReply], data: Replies) -> Ranks:
+    def ranks(self, predicted: Sequence[RankedReply], data: Any) -> Ranks:
         """Return the rank of each true reply among its candidates, of any group and of its own."""
         histories = np.stack([each.history for each in predicted])
         replies = np.stack(
@@ -236,7 +236,7 @@ class ReplyRanking(Answer[RankedReply]):
     def score(
         self,
         predicted: Sequence[RankedReply],
-        data: Replies,
+        data: Any,
         in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> RankingScores:
         histories = [" ".join(turn.text for turn in each.history[-2:]) for each in data.rows]
@@ -251,7 +251,7 @@ class ReplyRanking(Answer[RankedReply]):
     def tables(self, metrics: RankingScores) -> list[Rows]:
         return metrics.tables()
 
-    def statistics(self, predicted: Sequence[RankedReply], data: Replies) -> Numbers:
+    def statistics(self, predicted: Sequence[RankedReply], data: Any) -> Numbers:
         """Return (hit at 1, whether there are enough candidates) of each reply."""
         ranks = self.ranks(predicted, data).any_group
         counted = ~np.isnan(ranks)

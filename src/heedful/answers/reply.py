@@ -62,9 +62,7 @@ class Reply(GeneratedText):
         found = cls.of(config, vocabulary)
         begin, end = vocabulary.begin_id, vocabulary.end_id
         ids = vocabulary.encode_ids(replies)
-        return replace(
-            found, ngrams=NgramModels.learn(ids, len(vocabulary), begin=begin, end=end)
-        )
+        return replace(found, ngrams=NgramModels.learn(ids, len(vocabulary), begin=begin, end=end))
 
     @classmethod
     def learn(cls, config: Any, answers: Sequence[str]) -> Self:
@@ -138,7 +136,10 @@ class Reply(GeneratedText):
         assert self.ngrams is not None
         vocabulary = self.vocabulary
         begin, end = vocabulary.begin_id, vocabulary.end_id
-        own = [self.ngrams.losses(ids, begin=begin, end=end) for ids in vocabulary.encode_ids(data.answers)]
+        own = [
+            self.ngrams.losses(ids, begin=begin, end=end)
+            for ids in vocabulary.encode_ids(data.answers)
+        ]
         known = [each for each in predicted if isinstance(each, GeneratedReply)]
         return Losses(
             model=sum(each.loss or 0.0 for each in known),

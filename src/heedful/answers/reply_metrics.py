@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def variety(texts: Sequence[str]) -> Variety:
     """
     split = [words(text.lower()) for text in texts]
     singles = [word for each in split for word in each]
-    pairs = [pair for each in split for pair in zip(each, each[1:], strict=False)]
+    pairs = [pair for each in split for pair in itertools.pairwise(each)]
     return Variety(
         len(set(singles)) / max(1, len(singles)),
         len(set(pairs)) / max(1, len(pairs)),

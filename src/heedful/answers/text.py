@@ -95,7 +95,8 @@ class GeneratedText(TextAnswer[Generated]):
 
     def max_length(self, lengths: Tensor) -> Tensor:
         """Return the maximum tokens of the text for sources of these lengths, (batch,)."""
-        return (self.decoding.max_length_ratio * lengths).long() + 10
+        limits: Tensor = (self.decoding.max_length_ratio * lengths).long() + 10
+        return limits
 
     def predict(
         self, model: EncoderDecoder[Any], batch: PieceBatch, **search: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,7 +173,7 @@ class Session:
     def show_help(self, argument: str) -> bool:
         """List the commands."""
         for name, command in COMMANDS.items():
-            self.output.say(f"/{name} {command.argument}".ljust(18) + command.help)
+            self.output.say(f"/{name} {command.argument}".ljust(22) + command.help)
         return False
 
     def end(self, argument: str) -> bool:
@@ -193,15 +194,12 @@ COMMANDS: Final[dict[str, Command]] = {
 
 def _typed() -> Iterator[str]:
     """Yield the lines that a person types, with the editing keys of the terminal."""
-    try:
+    with contextlib.suppress(ImportError):  # not on every system
         import readline  # noqa: F401 - gives input() its editing keys
-    except ImportError:  # not on every system
-        pass
     while True:
         try:
             yield input(PROMPT)
         except EOFError:
-            print()
             return
 
 

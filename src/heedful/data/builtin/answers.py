@@ -36,7 +36,15 @@ TIMES = (
     "now", "today", "tonight", "tomorrow", "on monday", "on friday", "this week", "next week",
     "in the morning", "at noon",
 )  # fmt: skip
-BEFORE = ("", "", "hello ,", "well ,", "by the way ,", "one more thing ,", "oh and please tell me ,")
+BEFORE = (
+    "",
+    "",
+    "hello ,",
+    "well ,",
+    "by the way ,",
+    "one more thing ,",
+    "oh and please tell me ,",
+)
 AFTER = ("", "", "", ", my friend", ", if I may ask", ", just to know")
 MAX_EXCHANGES = 3
 
@@ -61,7 +69,7 @@ def opening_at(text: str) -> int:
 def build(
     seed: int = 0, *, train_size: int = 2_000, valid_size: int = 200, test_size: int = 300
 ) -> DialogueCorpus:
-    """Generate dialogues of one to three questions with their answers: `are you free tomorrow` → `Yes , I am free tomorrow .`
+    """Generate dialogues of one to three questions and answers: `are you late now` → `Yes , I am late now .`
 
     The first word of an answer depends on the first two words of the question, whose order tells a question (`are
     you`) from a statement (`you are`), and on nothing else: not on what is asked, nor on the greeting before it or the
@@ -84,7 +92,8 @@ def build(
     """
     if min(train_size, valid_size, test_size) < 1:
         raise OptionError(
-            f"sizes {train_size}, {valid_size} and {test_size} (train, valid, test) do not work: each must be 1 or more."
+            f"sizes {train_size}, {valid_size} and {test_size} (train, valid, test) do not work: each must be 1 or "
+            "more."
         )
     rng = random.Random(seed)
     asked = [(form, state, time) for form in FORMS for state in STATES for time in TIMES]

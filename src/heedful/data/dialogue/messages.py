@@ -95,9 +95,7 @@ def _text(content: Any) -> str | None:
     return None
 
 
-def group_of(
-    fields: Mapping[str, Any], group: str, path: Path | None, line: int | None
-) -> str:
+def group_of(fields: Mapping[str, Any], group: str, path: Path | None, line: int | None) -> str:
     """Return the group of a dialogue; empty if none is asked for.
 
     Raises: DataError for an object without it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ class NgramModels:
         for ids in sentences:
             complete = [begin, *ids, end]
             np.add.at(unigrams, complete[1:], 1)
-            pairs.update(one * size + two for one, two in zip(complete, complete[1:], strict=False))
+            pairs.update(one * size + two for one, two in itertools.pairwise(complete))
         keys = sorted(pairs)
         counts = np.array([pairs[key] for key in keys], np.int64)
         return cls(unigrams, np.array(keys, np.int64), counts)

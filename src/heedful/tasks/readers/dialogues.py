@@ -156,7 +156,11 @@ class DialogueReader(Reader):
     def check_input(self, given: Any, name: str) -> Exchange:
         if isinstance(given, Exchange):
             return given
-        if isinstance(given, list | tuple) and given and all(isinstance(each, str) for each in given):
+        if (
+            isinstance(given, list | tuple)
+            and given
+            and all(isinstance(each, str) for each in given)
+        ):
             return Exchange(alternating(given))
         raise self.wrong_input(given, name)
 
@@ -194,9 +198,7 @@ def alternating(texts: Sequence[str]) -> tuple[Turn, ...]:
     ['user', 'assistant', 'user']
     """
     count = len(texts)
-    return tuple(
-        Turn(USER if (count - n) % 2 else ASSISTANT, text) for n, text in enumerate(texts)
-    )
+    return tuple(Turn(USER if (count - n) % 2 else ASSISTANT, text) for n, text in enumerate(texts))
 
 
 def _dialogue(row: Mapping[str, Any], data: DialogueData, number: int, name: str) -> Dialogue:
@@ -206,7 +208,9 @@ def _dialogue(row: Mapping[str, Any], data: DialogueData, number: int, name: str
         return dialogue_of_messages(row, where, None, str(number), data.group)
     columns = data.columns()
     if columns.chosen("prompt", list(row)) is None or columns.chosen("reply", list(row)) is None:
-        raise DataError(f"the keys are {listed(row)}; expected messages, or prompt and reply.", path=where)
+        raise DataError(
+            f"the keys are {listed(row)}; expected messages, or prompt and reply.", path=where
+        )
     found = pair_dialogue(TableRow(where, None, "", row), columns)
     return Dialogue([Said("", said.text) for said in found.turns], found.name, found.group, where)
 
