@@ -64,7 +64,7 @@ def test_histories_in_python(task: str, talks: Path) -> None:
         {"messages": [{"role": turn.speaker, "content": turn.text} for turn in turns]},
         Exchange(turns, "whatever it is"),
     ]
-    found = [each for each in model.predict(given[:3])]
+    found = list(model.predict(given[:3]))
     assert len({each.text for each in found}) == 1
     assert model.predict([{"prompt": "are you"}])[0].text == model.predict(["are you"])[0].text
     with pytest.raises(DataError, match="input 1 is 3"):

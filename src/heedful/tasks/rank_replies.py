@@ -59,7 +59,7 @@ class RankRepliesConfig(Section):
 
     data: DialogueData = DialogueData()
     vocabulary: RankingVocabulary = RankingVocabulary()
-    encoder: EncoderSection = NoContextConfig(layers=1, dropout=0.0)
+    encoder: EncoderSection = NoContextConfig(layers=0)
     pooling: RankingPooling = RankingPooling()
     towers: TowersConfig = TowersConfig()
     training: RankingTraining = RankingTraining()

@@ -20,7 +20,7 @@ DISPLAY_CHARACTERS = range(15, 90)
 Candidates = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Replies(Dataset):
     """Replies in the order of the files. An input is an exchange, of which a model reads the history.
 
