@@ -233,20 +233,23 @@ class ReplyRanking(Answer[RankedReply]):
             *(ranks_among(_scores(histories, replies, drawn), drawn) for drawn in _drawn(data))
         )
 
+    def overlap_ranks(self, data: Any) -> Ranks:
+        """Return the rank of each true reply by the words that it shares with the last two turns (TF-IDF)."""
+        histories = [" ".join(turn.text for turn in each.history[-2:]) for each in data.rows]
+        return Ranks(
+            *(
+                ranks_among(self.overlap.scores(histories, data.answers, drawn), drawn)
+                for drawn in _drawn(data)
+            )
+        )
+
     def score(
         self,
         predicted: Sequence[RankedReply],
         data: Any,
         in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> RankingScores:
-        histories = [" ".join(turn.text for turn in each.history[-2:]) for each in data.rows]
-        overlap = Ranks(
-            *(
-                ranks_among(self.overlap.scores(histories, data.answers, drawn), drawn)
-                for drawn in _drawn(data)
-            )
-        )
-        return RankingScores.of(self.ranks(predicted, data), overlap, data)
+        return RankingScores.of(self.ranks(predicted, data), self.overlap_ranks(data), data)
 
     def tables(self, metrics: RankingScores) -> list[Rows]:
         return metrics.tables()
