@@ -61,7 +61,7 @@ napoleon_use_rtype = False
 
 CONTENTS = {
     "Guides": (
-        "attention", "graphs", "python", "translating", "tagging", "classifying", "series", "images", "speech",
+        "attention", "graphs", "python", "translating", "dialogue", "tagging", "classifying", "series", "images", "speech",
         "transcribing", "molecules", "comparing", "speed", "reliability",
     ),
     "Reference": ("api",),
