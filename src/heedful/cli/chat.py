@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -16,9 +17,13 @@ from heedful.cli.output_files import check_writable
 from heedful.errors import HeedfulError, OptionError, unknown_choice
 
 if TYPE_CHECKING:
+    from heedful.explore import AttentionRecord
     from heedful.tasks.conversation import Conversation
 
 PROMPT: Final = "you> "
+SPEAKER_TOKENS: Final = ("user:", "assistant:", "system:")
+LABEL_COLUMNS: Final = 22
+"""Columns of a heat map that the labels of its rows may take."""
 
 
 def chat(
@@ -151,6 +156,7 @@ class Session:
         from heedful.explore import heat_map
         from heedful.explore.explain import explain
         from heedful.explore.renderers import renderer_for
+        from heedful.explore.shaded import shaded_text
         from heedful.explore.terminal import style_for
 
         if self.talk.last is None:
@@ -167,7 +173,11 @@ class Session:
             return False
         console = self.output.console
         for record in found.main:
-            console.print(heat_map(record, width=console.width, style=style_for(console)))
+            style = style_for(console)
+            console.print(shaded_text(record, style=style, breaks=SPEAKER_TOKENS))
+            if len(record.query_tokens) > 1:
+                newest = _newest(record, console.width)
+                console.print(heat_map(newest, width=console.width, style=style))
         return False
 
     def show_help(self, argument: str) -> bool:
@@ -190,6 +200,20 @@ COMMANDS: Final[dict[str, Command]] = {
     "quit": Command("end", Session.end),
 }
 """Name after the slash -> command."""
+
+
+def _newest(record: AttentionRecord, width: int) -> AttentionRecord:
+    """Return the record of the last key tokens, as many as fit into a heat map of so many columns.
+
+    The older ones are in the text above it.
+    """
+    count = max(1, (width - LABEL_COLUMNS) // 2)
+    return replace(
+        record,
+        key_tokens=record.key_tokens[-count:],
+        weights=record.weights[..., -count:],
+        mask=None if record.mask is None else record.mask[..., -count:],
+    )
 
 
 def _typed() -> Iterator[str]:
