@@ -35,7 +35,7 @@ GENERATOR: Final[dict[str, Any]] = {
     "training": {"epochs": 4, "threads": 1, "average_epochs": 1, "schedule": "cosine"},
 }
 SETTINGS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "ranker": ("rank-replies", {"training": {"epochs": 6, "threads": 1}}),
+    "ranker": ("rank-replies", {"training": {"epochs": 4, "threads": 1}}),
     "generator": ("reply", GENERATOR),
     "without-context": ("reply", {**GENERATOR, "max_turns": 0}),
 }

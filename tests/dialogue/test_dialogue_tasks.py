@@ -144,6 +144,8 @@ def test_what_is_refused(talks: Path, tmp_path: Path) -> None:
     ("task", "name", "content"),
     [
         ("rank-replies", "replies.json", '{"replies": 3}'),
+        ("rank-replies", "replies.json", '{"replies": [], "words": {}, "texts": 2}'),
+        ("rank-replies", "replies.json", r'{"replies": ["\ud800"], "words": {}, "texts": 2}'),
         ("rank-replies", "replies.json", '{"replies": ["a"], "words": {"a": -1}, "texts": 2}'),
         ("reply", "ngrams.safetensors", "damaged"),
     ],

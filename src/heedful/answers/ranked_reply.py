@@ -22,6 +22,7 @@ from heedful.data.batching import batch_by_token_budget, pad_ids
 from heedful.data.dialogue.overlap import WordOverlap
 from heedful.data.dialogue.replies import Replies
 from heedful.data.vocabulary import Vocabulary
+from heedful.data.words import has_surrogate
 from heedful.errors import DataError, NonFiniteError, OptionError, RunError
 from heedful.inputs.pieces import SOURCE_VOCABULARY
 from heedful.inputs.turns import TurnBatch, distinct_replies, history_tokens
@@ -116,7 +117,8 @@ class ReplyRanking(Answer[RankedReply]):
         bank, words, texts = (parts.get(name) for name in ("replies", "words", "texts"))
         if not (
             isinstance(bank, list)
-            and all(isinstance(text, str) for text in bank)
+            and bank
+            and all(isinstance(text, str) and not has_surrogate(text) for text in bank)
             and isinstance(words, dict)
             and all(isinstance(count, int) and count >= 0 for count in words.values())
             and isinstance(texts, int)

@@ -34,14 +34,15 @@ def shaded_text(
 
     >>> record = AttentionRecord("", "cross", 0, ("Yes",), ("user:", "are", "you", "free"), [[[0, 0.5, 0.5, 0]]])
     >>> print(shaded_text(record, style="shades", breaks=["user:"]))
-    cross: output × input, layer 1, summed up
+    cross: output × input, layer 1, summed up: attention weights
     user: are[.50] you[.50] free
     """
     if style not in STYLES:
         raise unknown_choice("terminal style", style, STYLES)
     shares = record.mean().weights[0].mean(axis=0)
     most, even = max(float(shares.max()), 1e-9), float(shares.mean())
-    heading = f"{kind_name(record.kind)}, layer {record.layer + 1}, summed up"
+    layer = f"{kind_name(record.kind)}, layer {record.layer + 1}"
+    heading = f"{layer}, summed up: {record.measure}"
     text = Text()
     text.append(heading if style != "ascii" else heading.replace("×", "x"), style="bold")
     start = "\n"
