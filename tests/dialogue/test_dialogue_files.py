@@ -219,6 +219,21 @@ def test_a_dialogue_is_never_in_two_parts() -> None:
         split_replies(made(10), 1.5, 0)
 
 
+def test_all_replies_to_a_prompt_are_in_one_part(tmp_path: Path) -> None:
+    rows = "".join(f"hi {n % 4},hello {n}\n" for n in range(40))
+    train, valid = split_replies(read(tmp_path / "a.csv", "prompt,reply\n" + rows), 0.25, 0)
+    assert len(valid) == 10
+    asked = [{each.history for each in part.rows} for part in (train, valid)]
+    assert not asked[0] & asked[1]
+
+
+def test_dialogues_of_different_files_are_different(tmp_path: Path) -> None:
+    names = {
+        row.dialogue for name in ("a.tsv", "b.tsv") for row in read(tmp_path / name, TURNS).rows
+    }
+    assert len(names) == 2
+
+
 def test_candidates_are_other_replies_of_the_group() -> None:
     data = made(12)
     groups = [each.group for each in data.rows]

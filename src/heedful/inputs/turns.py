@@ -86,6 +86,16 @@ class Turns(Input[Exchange, EncodedExchange]):
     def save(self, folder: Path) -> None:
         self.vocabulary.save(folder / SOURCE_VOCABULARY)
 
+    @classmethod
+    def notices(cls, config: Any, examples: int) -> list[str]:
+        turns, tokens = config.data.max_turns, config.data.max_length
+        if not turns:
+            return ["no history is read (data.max_turns = 0)"]
+        return [
+            f"of a history the last {turns} turns and of these the last {tokens} tokens are read (data.max_turns, "
+            "data.max_length)"
+        ]
+
     @property
     def size(self) -> int:
         """The number of ids: those of the vocabulary, then one for each speaker."""

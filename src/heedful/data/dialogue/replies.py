@@ -180,7 +180,7 @@ def split_replies(data: Replies, share: float, seed: int) -> tuple[Replies, Repl
     """
     if not 0 < share < 1:
         raise OptionError(f"the share for validation is {share}; it must be above 0 and below 1.")
-    names = list(dict.fromkeys((each.path, each.dialogue) for each in data.rows))
+    names = list(dict.fromkeys(each.dialogue for each in data.rows))
     count = int(len(names) * share)
     if not count:
         raise DataError(
@@ -189,7 +189,7 @@ def split_replies(data: Replies, share: float, seed: int) -> tuple[Replies, Repl
         )
     chosen = set(random.Random(seed).sample(range(len(names)), count))
     held_out = {names[at] for at in chosen}
-    is_valid = [(each.path, each.dialogue) in held_out for each in data.rows]
+    is_valid = [each.dialogue in held_out for each in data.rows]
     train, valid = (
         [row for row, out in enumerate(is_valid) if out == wanted] for wanted in (False, True)
     )

@@ -114,7 +114,7 @@ def pair_dialogue(row: TableRow, columns: DialogueColumns) -> Dialogue:
     texts = [row.text(name) for name in (prompt or "prompt", reply or "reply")]
     turns = [Said("", text, row.line) for text in texts]
     group = group_of(row.fields, columns.group, row.path, row.line)
-    return Dialogue(turns, texts[0], group, row.path)
+    return Dialogue(turns, texts[0], group, row.path, is_pair=True)
 
 
 def _of_turns(rows: Iterator[TableRow], columns: DialogueColumns) -> Iterator[Dialogue]:

@@ -85,6 +85,13 @@ class Dialogue:
     path: Path | None = None
     has_roles: bool = False
     """Whether the names of speakers are roles (`ROLES`)."""
+    is_pair: bool = False
+    """Whether it is a prompt and its reply, and `name` the prompt."""
+
+    @property
+    def key(self) -> str:
+        """What no other dialogue has: its file and name; of a pair the prompt, for all replies to it are alike."""
+        return self.name if self.is_pair else f"{self.path} {self.name}"
 
     def error(self, message: str, line: int | None = None) -> DataError:
         """Return an error about this dialogue."""
@@ -157,7 +164,7 @@ def exchanges(dialogue: Dialogue, max_turns: int, speaker: str = "") -> Iterator
                 tuple(turns[max(0, number - max_turns) : number]),
                 turn.text,
                 dialogue.group,
-                dialogue.name,
+                dialogue.key,
                 dialogue.path,
                 dialogue.turns[number].line,
             )

@@ -18,7 +18,6 @@ from heedful.data.dialogue.turns import (
     USER,
     Dialogue,
     Exchange,
-    Said,
     Turn,
     history_of,
 )
@@ -211,8 +210,7 @@ def _dialogue(row: Mapping[str, Any], data: DialogueData, number: int, name: str
         raise DataError(
             f"the keys are {listed(row)}; expected messages, or prompt and reply.", path=where
         )
-    found = pair_dialogue(TableRow(where, None, "", row), columns)
-    return Dialogue([Said("", said.text) for said in found.turns], found.name, found.group, where)
+    return pair_dialogue(TableRow(where, None, "", row), columns)
 
 
 class _Table(TableStream):
