@@ -32,7 +32,7 @@ GENERATOR: Final[dict[str, Any]] = {
     "max_turns": 4,
     "model": {"kind": "gru", "embedding": 128, "hidden": 128},
     "vocabulary": {"lowercase": True, "size": 4000},
-    "training": {"epochs": 4, "threads": 1, "average_epochs": 1, "schedule": "cosine"},
+    "training": {"epochs": 1, "threads": 1, "average_epochs": 1, "schedule": "cosine"},
 }
 SETTINGS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "ranker": ("rank-replies", {"training": {"epochs": 4, "threads": 1}}),
@@ -76,6 +76,7 @@ def measure_ranker(predictor: Predictor, data: Replies, train: Replies) -> dict[
         chosen = [Ranks(*(each[rows] for each in ranking)) for ranking in (ranks, overlap)]
         scores = RankingScores.of(chosen[0], chosen[1], data.take(rows))
         found[name] = {
+            "services": len({data.rows[row].group for row in rows}),
             "replies": len(rows),
             **{
                 key: round(getattr(scores, key), 3)
@@ -89,12 +90,12 @@ def measure_ranker(predictor: Predictor, data: Replies, train: Replies) -> dict[
 
 
 def measure_generator(predictor: Predictor, data: Replies, replies: int) -> dict[str, Any]:
-    """Return perplexities of all true replies, and how varied drawn ones are beside those of people."""
-    predicted = list(predictor.predict_data(data, beam=1))
-    scores = predictor.score(data, predicted)
+    """Return perplexities of some true replies, and how varied drawn ones are beside those of people."""
     rows = np.random.default_rng(0).choice(len(data), min(replies, len(data)), replace=False)
     some = data.take(sorted(rows.tolist()))
+    scores = predictor.score(some, list(predictor.predict_data(some, beam=1)))
     found: dict[str, Any] = {
+        "replies": len(some),
         "perplexity": round(scores.perplexity, 2),
         "bigram_perplexity": round(scores.bigram_perplexity, 2),
         "unigram_perplexity": round(scores.unigram_perplexity, 2),
@@ -121,7 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("corpus", type=Path, metavar="FOLDER")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(SETTINGS))
     parser.add_argument("--out", type=Path, default=Path("runs", "dialogue"), metavar="FOLDER")
-    parser.add_argument("--replies", type=int, default=2000, metavar="N", help="replies to draw")
+    parser.add_argument(
+        "--replies", type=int, default=1000, metavar="N", help="replies of the generator to measure"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     for part in options.parts or SETTINGS:
