@@ -38,6 +38,8 @@ def test_every_command(task: str, talks: Path, tmp_path: Path) -> None:
     assert shown["messages"] == [{"role": "user", "content": "are you free"}]
     report = (talks / task / "report.html").read_text(encoding="utf-8")
     assert "heedful explain" in report
+    assert "heedful chat" in report
+    assert "Exchange(" not in report
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -44,6 +44,8 @@ class TaskEntry:
     """Output file of `heedful predict` in suggested commands."""
     predict_summary: str = "Predict a file"
     """What `heedful predict` does, in suggested commands."""
+    can_chat: bool = False
+    """Whether `heedful chat` talks with its runs."""
 
     @property
     def all_options(self) -> Sequence[TaskOption]:
@@ -457,6 +459,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         test="FILE.jsonl",
         prediction_file="replies.txt",
         predict_summary="Reply to the histories of a file",
+        can_chat=True,
     ),
     "rank-replies": TaskEntry(
         module="heedful.tasks.rank_replies",
@@ -472,6 +475,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
         test="FILE.jsonl",
         prediction_file="replies.txt",
         predict_summary="Choose replies to the histories of a file",
+        can_chat=True,
     ),
 }
 """Task name, as in `heedful train NAME` -> its entry."""
