@@ -157,6 +157,9 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "a place that is no number": (
         "a.tsv", "dialogue\tturn\ttext\n1\tx\thi\n", r"line 2: column 'turn', .* is 'x'; expected a number"
     ),
+    "a place that is not finite": (
+        "a.tsv", "dialogue\tturn\ttext\n1\tnan\thi\n", r"line 2: column 'turn', .* is 'nan'; expected a number"
+    ),
     "no field of ParlAI": ("a.txt", "hi\n", r"line 1: 'hi' is no field; expected ParlAI's"),
     "no labels": ("a.txt", "text:hi\n", r"line 1: the line has the fields text; expected text and"),
     "another ending": ("a.doc", "hi", r"unknown form '.doc'"),

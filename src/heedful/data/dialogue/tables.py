@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -154,11 +155,14 @@ def _in_order(rows: list[TableRow], column: str, dialogue: str) -> list[TableRow
 def _number(row: TableRow, column: str) -> float:
     value = row.value(column)
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         raise row.error(
             f"column {shown(column)}, the place of a turn, is {shown(value, 60)}; expected a number."
-        ) from None
+        )
+    return number
 
 
 def dialogue_table(path: Path, columns: DialogueColumns) -> Table:
