@@ -237,6 +237,23 @@ def frequency() -> Rows:
     return rows
 
 
+def answers() -> Rows:
+    """What the first word of an answer looks at, and what hiding words does to it."""
+    rows = [
+        ["model", "first word right", "answer right", "weight on the two words, by layer", "best head",
+         "p(first word)", "two words hidden", "two others hidden", "the two most looked at hidden"]
+    ]  # fmt: skip
+    for (name,), own in grouped(read("answers")["runs"], "model").items():
+        has_heads = "Transformer" in name
+        hidden = ("whole", "opening", "others", "looked at")
+        rows.append(
+            [name, *(spread(run[key] for run in own) for key in ("first_word", "exact")),
+             _by_layer(own, "mass"), spread(run["best_head"] for run in own) if has_heads else "–",
+             *(spread(run["probability"][key] for run in own) for key in hidden)]
+        )  # fmt: skip
+    return rows
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "saw": saw,
     "by_length": by_length,
@@ -255,6 +272,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "gold": gold,
     "gold_frequency": gold_frequency,
     "frequency": frequency,
+    "answers": answers,
     "window": lambda: probed("window", "recall"),
     "window_time": lambda: probed("window_time", "time"),
 }
@@ -421,6 +439,17 @@ def _plot_frequency() -> None:
     _bars("claims_frequency.svg", "accuracy on SST-2 by what is done about frequent words", rows)
 
 
+def _plot_answers() -> None:
+    rows = []
+    for (name,), own in grouped(read("answers")["runs"], "model").items():
+        for key, what in (
+            ("whole", "nothing hidden"), ("others", "two others hidden"), ("opening", "the two words hidden")
+        ):  # fmt: skip
+            values = [run["probability"][key] for run in own]
+            rows.append((f"{name}: {what}", statistics.fmean(values), min(values), max(values)))
+    _bars("claims_answers.svg", "probability of the true first word of an answer", rows)
+
+
 def _plot_probe(file: str, *parts: tuple[str, str]) -> Callable[[], None]:
     def plot() -> None:
         draw([curve for name, measure in parts for curve in curves(name, measure)], IMAGES / file)
@@ -443,6 +472,7 @@ PLOTS: dict[str, Callable[[], None]] = {
     "claims_alignment.svg": _plot_alignment,
     "claims_gold.svg": _plot_gold,
     "claims_frequency.svg": _plot_frequency,
+    "claims_answers.svg": _plot_answers,
     "claims_window.svg": _plot_probe(
         "claims_window.svg", ("window", "recall"), ("window_time", "time")
     ),

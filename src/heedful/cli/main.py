@@ -11,6 +11,7 @@ import typer
 
 from heedful.cli.align import align
 from heedful.cli.bench import bench
+from heedful.cli.chat import chat
 from heedful.cli.command import HeedfulCommand
 from heedful.cli.compare import compare
 from heedful.cli.demo import demo
@@ -53,6 +54,7 @@ def build_app() -> typer.Typer:
         evaluate,
         predict,
         explain,
+        chat,
         score,
         align,
         compare,

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from heedful.answers.base import HeadAnswer
+from heedful.answers.ranked_reply import ReplyRanking
 from heedful.answers.transcript import TranscribedText
 from heedful.data.audio.clips import Clip
 from heedful.decode.evaluation_mode import evaluation_mode
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 from heedful.explore.cells import (
     IMAGE_SUFFIXES,
     MAX_CELLS,
@@ -30,6 +31,7 @@ from heedful.explore.graph_view import DRAWN, GraphView
 from heedful.explore.html import draw_html
 from heedful.explore.record import Recorder, recording
 from heedful.explore.renderers import save
+from heedful.explore.replies import record_choice
 from heedful.explore.saliency import SALIENCY, explained, gradient_saliency, saliency
 from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
@@ -131,24 +133,41 @@ def explain(
         return _explain_head(predictor, example, prediction)
     if isinstance(predictor.answer, TranscribedText):
         return _explain_transcript(predictor, example, prediction, target)
+    if isinstance(predictor.answer, ReplyRanking):
+        return _explain_choice(predictor, example, prediction, target)
     return _explain_text(predictor, example, prediction, target)
 
 
 def _explain_text(
-    predictor: Predictor, source: str, prediction: Any, target: str | None
+    predictor: Predictor, source: Any, prediction: Any, target: str | None
 ) -> Explanation:
+    shown_source = predictor.input.title(source)
     explained_target: str = prediction.text if target is None else target
     if not explained_target.strip():
         raise DataError(
-            f"the model's translation of {source!r} is empty; explain another target with --reference"
+            f"what the model makes of {shown(shown_source)} is empty; explain another target with --reference"
         )
     records = record_translation(predictor, source, explained_target)
     cross = select(records, kind="cross")
     layer = min(predictor.model.alignment_layer, len(cross) - 1)
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = f"the layer that aligns best; {others}" if len(records) > 1 else ""
-    title = f"{source} → {explained_target}"
+    title = f"{shown_source} → {explained_target}"
     return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
+
+
+def _explain_choice(
+    predictor: Predictor, example: Any, prediction: Any, target: str | None
+) -> Explanation:
+    """Explain the score of a chosen reply: what was attended to in the history, and what the score rests on."""
+    reply: str = prediction.text if target is None else target
+    if not reply.strip():
+        raise DataError("there is no reply to explain; give one with --reference")
+    records = record_choice(predictor, example, reply)
+    main = [record for record in records if record.kind != "encoder"]
+    hint = "--kind encoder shows the attention among tokens" if len(main) < len(records) else ""
+    title = f"{predictor.input.title(example)} → {reply}"
+    return Explanation(title, example, prediction, target, records, main, hint)
 
 
 def _explain_transcript(
