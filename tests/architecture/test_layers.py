@@ -43,8 +43,20 @@ MAY_IMPORT = {
     "probe": {"errors", "ops", "nn", "models", "data", "config", "bench"},
     # Trains each contender and draws what it came to.
     "compare": BELOW_TASKS | {"tasks", "training", "explore"},
+    # Answers requests over HTTP with trained models.
+    "serve": BELOW_TASKS | {"tasks", "explore"},
     "cli": BELOW_TASKS
-    | {"api", "tasks", "training", "explore", "bench", "compare", "probe", "worker_process"},
+    | {
+        "api",
+        "tasks",
+        "training",
+        "explore",
+        "bench",
+        "compare",
+        "probe",
+        "serve",
+        "worker_process",
+    },
     # What `heedful.load` and `heedful.train` are; the command is a layer over them.
     "api": BELOW_TASKS | {"tasks", "training", "explore"},
     # Public names of the values that `attend` takes.

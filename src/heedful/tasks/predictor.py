@@ -108,6 +108,25 @@ class Predictor:
         Raises: OptionError for an option that the answer does not have, or a value out of range; NonFiniteError
             naming the input for which the model's output holds NaN or infinity.
         """
+        return self._predict(inputs, self.input.encode, before_batch, search)
+
+    def predict_encoded(
+        self,
+        encoded: Iterable[Any],
+        *,
+        before_batch: Callable[[], object] | None = None,
+        **search: Any,
+    ) -> Iterator[Any]:
+        """Do as `predict` for inputs that `input.encode` has encoded, in one call or in several."""
+        return self._predict(encoded, list, before_batch, search)
+
+    def _predict(
+        self,
+        inputs: Iterable[Any],
+        encode: Callable[[list[Any]], Sequence[Any]],
+        before_batch: Callable[[], object] | None,
+        search: Mapping[str, Any],
+    ) -> Iterator[Any]:
         self.answer.check_search(search)
         options = self.config.prediction
 
@@ -122,7 +141,7 @@ class Predictor:
 
         return predict_in_order(
             inputs,
-            encode=self.input.encode,
+            encode=encode,
             length=self.input.length,
             predict=predict_batch,
             empty=self.answer.empty,
