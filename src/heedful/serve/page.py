@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,29 +19,41 @@ SCRIPT: Final = "text/javascript"
 STYLE: Final = "text/css"
 
 
+PAGE: Final = "try.html"
+
+
+class Part(NamedTuple):
+    """A file of the page."""
+
+    media_type: str
+    text: str
+
+
 def _own(name: str) -> str:
     return (resources.files("heedful.serve") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _files() -> dict[str, tuple[str, str]]:
-    """Return the parts of the page: name -> (media type, text)."""
+def parts() -> dict[str, Part]:
+    """Return the parts of the page by name."""
     return {
-        "try.js": (SCRIPT, _own("try.js")),
-        "try.css": (STYLE, _own("try.css")),
-        "explorer.js": (SCRIPT, asset("explorer.js")),
-        "page.css": (STYLE, asset("page.css")),
+        PAGE: Part("text/html", _own(PAGE)),
+        "try.js": Part(SCRIPT, _own("try.js")),
+        "try.css": Part(STYLE, _own("try.css")),
+        "explorer.js": Part(SCRIPT, asset("explorer.js")),
+        "page.css": Part(STYLE, asset("page.css")),
     }
 
 
 async def try_page(request: Request) -> Response:
     """Return the page."""
+    found = parts()[PAGE]
     headers = {"content-security-policy": POLICY}
-    return Response(_own("try.html"), media_type="text/html", headers=headers)
+    return Response(found.text, media_type=found.media_type, headers=headers)
 
 
 async def static(request: Request) -> Response:
     """Return a part of the page; anything else is not there."""
-    found = _files().get(request.path_params["name"])
-    if found is None:
+    found = parts().get(request.path_params["name"])
+    if found is None or found.media_type not in (SCRIPT, STYLE):
         raise RefusedError(404, "the page has no such part.")
-    return Response(found[1], media_type=found[0])
+    return Response(found.text, media_type=found.media_type)
