@@ -28,6 +28,7 @@ document.addEventListener("securitypolicyviolation", (event) => { window.failure
   const play = async () => {
     await until(() => at("model") && at("model").options.length);
     seen.models = Array.from(at("model").options, (one) => one.textContent);
+    seen.token = getComputedStyle(at("token-field")).display;
     choose("words");
     at("text").value = '<img src=x onerror="alert(1)"> saw\n\nI saw';
     check("attention");

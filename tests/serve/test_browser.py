@@ -71,6 +71,7 @@ def test_a_person_tries_the_models(
     assert seen["models"] == [
         "de-en (translate)", "mood (classify)", "stars (regress)", "words (tag)", "images (classify-images)",
     ]  # fmt: skip
+    assert seen["token"] == "none"
     assert len(seen["words"]) == 2
     assert seen["words"][0].startswith("<img/")
     assert [row.split("/")[0] for row in seen["rows"]] == ["I", "saw"]
