@@ -15,6 +15,7 @@ from heedful.cli.compare import compare
 from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
+from heedful.cli.export import export
 from heedful.cli.predict import predict
 from heedful.cli.probe import probe
 from heedful.cli.replicate import replicate
@@ -48,7 +49,18 @@ def build_app() -> typer.Typer:
     config = _group("Print all settings of a task as TOML.")
     app.command(cls=HeedfulCommand)(demo)
     app.add_typer(train, name="train")
-    for command in (evaluate, predict, explain, compare, replicate, serve, bench, probe, warmup):
+    for command in (
+        evaluate,
+        predict,
+        explain,
+        compare,
+        replicate,
+        serve,
+        export,
+        bench,
+        probe,
+        warmup,
+    ):
         app.command(cls=HeedfulCommand)(command)
     app.add_typer(config, name="config")
     for name, entry in ENTRIES.items():

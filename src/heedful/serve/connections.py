@@ -54,6 +54,7 @@ class LimitedProtocol(H11Protocol):
         self._watch_header()
 
     def on_response_complete(self) -> None:
+        """Start the time for the next header."""
         super().on_response_complete()
         self._watch_header()
 

@@ -68,6 +68,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Let signals end the server within the context, in the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
