@@ -45,6 +45,10 @@ MAY_IMPORT = {
     "probe": {"errors", "ops", "nn", "models", "data", "config", "bench", "plots"},
     # Trains each contender and draws what it came to.
     "compare": BELOW_TASKS | {"tasks", "training", "explore"},
+    # Writes trained models for other engines.
+    "export": BELOW_TASKS | {"tasks"},
+    # Answers requests over HTTP with trained models.
+    "serve": BELOW_TASKS | {"tasks", "explore"},
     "cli": BELOW_TASKS
     | {
         "api",
@@ -55,6 +59,8 @@ MAY_IMPORT = {
         "compare",
         "plots",
         "probe",
+        "serve",
+        "export",
         "worker_process",
     },
     # What `heedful.load` and `heedful.train` are; the command is a layer over them.

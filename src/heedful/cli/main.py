@@ -17,10 +17,12 @@ from heedful.cli.compare import compare
 from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
+from heedful.cli.export import export
 from heedful.cli.predict import predict
 from heedful.cli.probe import probe
 from heedful.cli.replicate import replicate
 from heedful.cli.score import score
+from heedful.cli.serve import serve
 from heedful.cli.train import TrainCommand, config_command, train_command
 from heedful.cli.warmup import warmup
 from heedful.tasks.table import ENTRIES
@@ -59,6 +61,8 @@ def build_app() -> typer.Typer:
         align,
         compare,
         replicate,
+        serve,
+        export,
         bench,
         probe,
         warmup,
