@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from claims.answers import opening
 from heedful.data.builtin import load_builtin_dialogues
 from heedful.data.builtin.answers import AFTER, BEFORE, FORMS, STATES, TIMES, build, opening_at
+from heedful.data.dialogue.replies import read_replies
 from heedful.data.dialogue.turns import Dialogue
+from heedful.data.vocabulary import Vocabulary
 from heedful.errors import OptionError
+from heedful.inputs.turns import Turns
 
 
 def exchanges(dialogues: list[Dialogue]) -> list[tuple[str, str]]:
@@ -58,3 +62,19 @@ def test_it_is_the_same_each_time_and_has_its_sizes() -> None:
         build(test_size=0)
     with pytest.raises(OptionError, match="did you mean 'answers'"):
         load_builtin_dialogues("answer")
+
+
+def test_the_claim_measures_the_two_words_that_decide() -> None:
+    data = read_replies(
+        build(train_size=40, valid_size=1, test_size=1).train, "answers", max_turns=8
+    )
+    vocabulary = Vocabulary.train(data.turn_texts(), kind="word", min_frequency=1)
+    turns = Turns(vocabulary, 8, 128)
+    for exchange, encoded in zip(data.rows, turns.encode(data.rows), strict=True):
+        two, others = opening(exchange, len(encoded.ids))
+        pieces = [piece.strip("▁") for piece in turns.positions(exchange)]
+        found = (pieces[two[0]], pieces[two[1]])
+        assert exchange.reply is not None
+        assert exchange.reply.split()[0] == FORMS[found].first
+        last = exchange.history[-1].text.split()
+        assert [pieces[at] for at in sorted([*two, *others])] == last

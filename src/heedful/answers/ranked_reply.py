@@ -236,8 +236,8 @@ class ReplyRanking(Answer[RankedReply]):
         )
 
     def overlap_ranks(self, data: Any) -> Ranks:
-        """Return the rank of each true reply by the words that it shares with the last two turns (TF-IDF)."""
-        histories = [" ".join(turn.text for turn in each.history[-2:]) for each in data.rows]
+        """Return the rank of each true reply by the words that it shares with the last four turns (TF-IDF)."""
+        histories = [" ".join(turn.text for turn in each.history[-4:]) for each in data.rows]
         return Ranks(
             *(
                 ranks_among(self.overlap.scores(histories, data.answers, drawn), drawn)

@@ -28,7 +28,7 @@ class ReplyTraining(TrainingConfig):
 
 
 class ReplyDecoding(DecodingConfig):
-    """Beam search for evaluation and prediction, and drawing of replies in a chat."""
+    """Beam search for evaluation and prediction; a chat draws instead."""
 
     beam: int = 1
     column: str = Field(
