@@ -22,6 +22,7 @@ from heedful.tasks.base import Task
 from heedful.tasks.options import GivenOptions
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
+from heedful.tasks.scoring import TextScore, score_texts
 from heedful.tasks.table import ENTRIES, TASKS
 from heedful.training.events import Event, Finished, Started, Stopped
 from heedful.training.loop import never, train_model
@@ -81,9 +82,9 @@ class TrainedModel:
             inputs: texts; for a tagger lists of tokens, or texts with tokens separated by spaces; for series arrays
                 or names of files. Or rows, as for `heedful.train` but without the answer, or a DataFrame of them.
             alignments: for generated text, also align each text with its source.
-            search: for generated text `beam`, `length_penalty` and `nbest`; for labels of a text `threshold`, the
-                least probability of a label, below which a text of one label gets none, and `top_k`, how many labels
-                with their probabilities `top` holds.
+            search: for generated text `beam`, `nbest`, `sample`, `prefix` and the others of docs/translating.md; for
+                labels of a text `threshold`, the least probability of a label, below which a text of one label gets
+                none, and `top_k`, how many labels with their probabilities `top` holds.
 
         Raises: OptionError for one input instead of a list, or an option that has no effect on this task;
             DataError naming an input of a wrong type.
@@ -129,6 +130,18 @@ class TrainedModel:
             return explain_prediction(self.predictor, example, target=reference)
         [prediction] = self.predictor.predict([example], **search)
         return explain_prediction(self.predictor, example, prediction)
+
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[TextScore]:
+        """Return the log-probability of each target text for its source, by token and in all.
+
+        Raises: OptionError for a task that does not generate text from text, or lists of different lengths;
+            DataError for a blank source.
+        """
+        if len(sources) != len(targets):
+            raise OptionError(
+                f"got {len(sources):,} sources but {len(targets):,} targets; give one target for each."
+            )
+        return list(score_texts(self.predictor, zip(sources, targets, strict=True)))
 
     def evaluate(self, data: Data, **search: Any) -> Any:
         """Predict the inputs of `data` and return the metrics against its answers.

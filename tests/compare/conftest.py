@@ -17,6 +17,8 @@ from heedful.compare.run import run_job
 from heedful.data.audio.fbank import Framing
 from heedful.data.builtin import papers, tones, waves
 from heedful.data.dataset import Dataset
+from heedful.data.dialogue.replies import Replies
+from heedful.data.dialogue.turns import USER, Exchange, Turn
 from heedful.data.files import Pairs
 from heedful.data.graphs.graph import Graph
 from heedful.data.graphs.links import LinkTable
@@ -98,6 +100,13 @@ _SCENES = Scenes(
         for n in range(8)
     ]
 )
+_REPLIES = Replies(
+    [
+        Exchange((Turn(USER, f"are you {w} now"),), f"yes , {w} it is", dialogue=w)
+        for w in ("free", "late", "ready", "busy", "alone", "early")
+    ],
+    candidates=3,
+)
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,14 @@ CASES: Mapping[str, Case] = {
         {
             "data": {"patch": 4},
             "objects": {"queries": 3, "heads": 2, "layers": 1, "feed_forward": 4},
+        },
+    ),
+    "reply": case(_REPLIES, TRANSLATE, TRANSLATORS),
+    "rank-replies": case(
+        _REPLIES,
+        {
+            "towers": {"embedding": 8, "width": 8},
+            "vocabulary": {"kind": "word", "min_frequency": 1},
         },
     ),
     "tag-images": case(Images([Image(each.picture, each.answer * 4) for each in _IMAGES.images])),

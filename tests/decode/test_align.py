@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.decode import align, beam_search
+from heedful.decode import SearchOptions, align, beam_search
 from heedful.errors import ShapeError
 from heedful.models import (
     EncoderDecoder,
@@ -113,7 +113,8 @@ def test_a_source_without_influence_is_spread_evenly() -> None:
 @pytest.mark.parametrize("model", [recurrent(), recurrent(attention="none"), transformer()])
 def test_hypotheses_of_a_beam_search_are_aligned(model: EncoderDecoder[Any]) -> None:
     source, _ = batch()
-    found = beam_search(model, source, LENGTHS, begin=2, end=3, beam=4, max_length=6, nbest=3)
+    options = SearchOptions(beam=4, nbest=3)
+    found = beam_search(model, source, LENGTHS, begin=2, end=3, max_length=6, options=options)
     for row, hypotheses in enumerate(found):
         for hypothesis in hypotheses:
             target = torch.tensor([[2, *hypothesis.tokens]])

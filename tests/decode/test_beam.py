@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from heedful.decode import Hypothesis, beam_search, length_penalty_factor
+from heedful.decode import Hypothesis, SearchOptions, length_penalty_factor
+from heedful.decode import beam_search as search_beam
 from heedful.errors import OptionError, ShapeError
 from heedful.models import (
     EncoderDecoder,
@@ -23,6 +24,25 @@ from heedful.models import (
 )
 
 BEGIN, END = 2, 3
+
+
+def beam_search(
+    model: EncoderDecoder[Any],
+    source: Tensor,
+    lengths: Tensor,
+    *,
+    begin: int,
+    end: int,
+    max_length: int | Tensor,
+    **options: Any,
+) -> list[list[Hypothesis]]:
+    """Search with the options as keywords."""
+    chosen = SearchOptions(**options)
+    return search_beam(
+        model, source, lengths, begin=begin, end=end, max_length=max_length, options=chosen
+    )
+
+
 VOCABULARY = 5
 LENGTHS = torch.tensor([6, 3, 5, 1])
 

@@ -13,6 +13,7 @@ import torch
 from heedful.decode.beam import search
 from heedful.decode.ctc_prefix import CTCPrefixes
 from heedful.decode.joint import CTCRescorer
+from heedful.decode.options import SearchOptions
 from heedful.errors import OptionError, ShapeError
 from tests.decode.ctc_enumeration import labellings, random_frames
 from tests.decode.test_beam import MODELS, log_probability, sources
@@ -102,10 +103,8 @@ def test_the_joint_search_without_a_limit_is_exact(name: str, weight: float) -> 
         4,
         begin=BEGIN,
         end=END,
-        beam=200,
-        length_penalty=0.0,
         max_length=limit,
-        nbest=200,
+        options=SearchOptions(beam=200, length_penalty=0.0, nbest=200),
         rescorer=rescorer,
     )
     for row in range(4):
@@ -129,10 +128,8 @@ def test_a_batch_equals_a_loop() -> None:
             len(source[rows]),
             begin=BEGIN,
             end=END,
-            beam=3,
-            length_penalty=0.5,
             max_length=6,
-            nbest=2,
+            options=SearchOptions(beam=3, length_penalty=0.5, nbest=2),
             rescorer=CTCRescorer(prefixes, weight=0.4, excluded=(BEGIN,)),
         )
         return [[each.tokens for each in hypotheses] for hypotheses in results]

@@ -25,7 +25,8 @@ STORED: dict[str, dict[str, Any]] = json.loads((FOLDER / "predictions.json").rea
 def predicted(name: str, task: str, inputs: list[Any]) -> list[dict[str, Any]]:
     """Predict with a stored run, and write the predictions as they are stored."""
     found = TASKS[task].load(FOLDER / name)
-    search = {"beam": 3, "nbest": 2} if task == "translate" else {}
+    # older versions searched without a limit of repetition
+    search = {"beam": 3, "nbest": 2, "max_repetition": 0} if task == "translate" else {}
     predictions = list(found.predict(inputs, **search))
     if task == "tag":
         return [{"labels": list(each.labels)} for each in predictions]

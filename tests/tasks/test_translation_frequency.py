@@ -12,7 +12,7 @@ from torch import Tensor
 from heedful.answers.text_base import TargetBatch
 from heedful.config import build
 from heedful.data.files import Pairs
-from heedful.decode import beam_search
+from heedful.decode import SearchOptions, beam_search
 from heedful.errors import OptionError
 from heedful.inputs.pieces import PieceBatch
 from heedful.models.frequency import inverse_frequency
@@ -122,7 +122,15 @@ def test_one_step_at_a_time_and_beams_are_weighed_as_the_whole_is(model: str) ->
         again, _ = weighed.step(target[index, 1], first.select(index))
         torch.testing.assert_close(again, whole[index, 1])
     one, two = (
-        beam_search(weighed, source[:rows], lengths[:rows], begin=2, end=3, beam=3, max_length=6)
+        beam_search(
+            weighed,
+            source[:rows],
+            lengths[:rows],
+            begin=2,
+            end=3,
+            max_length=6,
+            options=SearchOptions(beam=3),
+        )
         for rows in (1, 2)
     )
     assert [each.tokens for each in one[0]] == [each.tokens for each in two[0]]

@@ -31,6 +31,7 @@ from tests.tasks.options import assert_all_differ, values_of
 PAIRS = Pairs(
     ["Ein Hund rennt", "ein Hund", "Der Hund schläft", "Ein Mann und ein Hund", "ein Mann rennt"],
     ["A dog runs", "a dog", "The dog sleeps", "A man and a dog", "a man runs"],
+    alignments=["0-0 1-1 2-2", "1-1", "", "0-0 1-1 4-4", "1-1"],
 )
 BASE: dict[str, dict[str, Any]] = {
     "data": {},
@@ -46,6 +47,7 @@ BASE: dict[str, dict[str, Any]] = {
         "keep_freed_memory": False,
     },
     "frequency": {"penalty": 0.5},
+    "alignment": {},
     "decoding": {},
 }
 SCRIPT = [
@@ -87,9 +89,14 @@ VALUES: dict[str, list[Any]] = {
     "training.progress_steps": [1, 2],
     "training.seed": [0, 1],
     "training.threads": [0, 1, 2],
+    "alignment.weight": [0.0, 0.3],
     "decoding.beam": [1, 5],
     "decoding.length_penalty": [0.0, 1.0],
+    "decoding.coverage_penalty": [0.0, 3.0],
+    "decoding.no_repeat_ngram": [0, 1],
+    "decoding.max_repetition": [0, 4],
     "decoding.max_length_ratio": [1e-9, 2.0],
+    "decoding.min_length_ratio": [0.0, 1.5],
     "decoding.batch_tokens": [1, 8192],
     "decoding.chunk": [1, 2, 512],
 }
@@ -99,10 +106,20 @@ ALSO: dict[str, dict[str, Any]] = {
     "training.skip_nonfinite": {"learning_rate": 1e30},
     "training.keep_average": {"metric": "exact_match"},
     "training.decoupled_decay": {"weight_decay": 0.1},
+    "decoding.no_repeat_ngram": {"min_length_ratio": 1.9},
+    "decoding.max_repetition": {"min_length_ratio": 1.9},
+    "decoding.copy_unknown": {"min_length_ratio": 1.9, "no_repeat_ngram": 1},
 }
 """Further settings of the section, without which a field has nothing to do."""
 
-READ_BY_THE_COMMAND = {"data.train", "data.valid", "data.columns", "data.encoding", "data.max_line"}
+READ_BY_THE_COMMAND = {
+    "data.train",
+    "data.valid",
+    "data.columns",
+    "data.encoding",
+    "data.max_line",
+    "data.alignments",
+}
 
 FIELDS = {
     f"{section}.{name}": field

@@ -30,7 +30,7 @@ Rows = list[list[str]]
 Values = dict[str, Any]
 """A prediction as a JSON object."""
 
-LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae", "wer", "cer"})
+LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae", "wer", "cer", "perplexity"})
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,14 @@ class Answer(abc.ABC, Generic[Prediction]):
     @abc.abstractmethod
     def predict(self, model: Any, batch: Any, **search: Any) -> list[Prediction]:
         """Return the prediction of each row of a batch."""
+
+    def of_rows(self, search: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """Return the search options for some of the inputs of a call, by number; default: the same for all."""
+        return dict(search)
+
+    def copies_unknown(self, search: Mapping[str, Any]) -> bool:
+        """Whether parts of predictions are copied from the inputs afterwards, see `heedful.tasks.copying`."""
+        return False
 
     def placed(self, predictions: list[Prediction], encoded: Sequence[Any]) -> list[Prediction]:
         """Return predictions with their places in the inputs, of which these are the encodings; default: unchanged."""

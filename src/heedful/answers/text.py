@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor
 
-from heedful.answers.base import Metric, Numbers, Rows, Values
+from heedful.answers.base import Answer, Metric, Numbers, Rows, Values
+from heedful.answers.generation import OF_A_CALL, PER_INPUT, Generation
+from heedful.answers.guidance import (
+    GuidedBatch,
+    collate_guided,
+    encode_guided,
+    guided_lengths,
+    guided_loss,
+    is_guided,
+)
 from heedful.answers.text_base import (
     BeamSize,
     Candidate,
@@ -18,6 +29,7 @@ from heedful.answers.text_base import (
     LengthRatio,
     TargetBatch,
     TextAnswer,
+    check_sizes,
     predicted_positions,
     token_loss,
 )
@@ -29,11 +41,16 @@ from heedful.answers.text_metrics import (
     score_translations,
 )
 from heedful.data.dataset import Dataset
+from heedful.data.packed_ids import Ids, PackedIds
+from heedful.data.vocabulary import Vocabulary
 from heedful.decode.beam import beam_search
+from heedful.decode.lengths import LENGTH_PENALTIES
+from heedful.decode.options import MAX_REPETITION
 from heedful.errors import NonFiniteError
-from heedful.inputs.pieces import PieceBatch
+from heedful.inputs.base import Lengths
+from heedful.inputs.pieces import SOURCE_VOCABULARY, PieceBatch
 from heedful.models.base import EncoderDecoder
-from heedful.models.config import Chunk, PredictionBatch, Section
+from heedful.models.config import Chunk, OneOf, PredictionBatch, Section
 from heedful.models.encoders.inputs import PADDING
 from heedful.models.frequency import attention_to_frequent, keep_probability, sample_positions
 
@@ -47,9 +64,42 @@ class DecodingConfig(Section):
         ge=0,
         description="Exponent α of the length penalty ((5 + length) / 6)^α; 0: no penalty.",
     )
+    length_form: Annotated[str, OneOf("length penalty", LENGTH_PENALTIES)] = Field(
+        "gnmt",
+        description="Form of the length penalty: gnmt, ((5 + length) / 6)^α, or power, length^α, as in CTranslate2, "
+        "fairseq and Hugging Face.",
+    )
+    coverage_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Weight β of the coverage penalty, which lowers the score of outputs that left parts of the source "
+        "without attention; 0: none.",
+    )
+    no_repeat_ngram: int = Field(
+        0,
+        ge=0,
+        description="No sequence of this many tokens occurs twice in an output; 0: any may.",
+    )
+    max_repetition: int = Field(
+        MAX_REPETITION,
+        ge=0,
+        description="Tokens that repeats of one short sequence may cover before the search turns to something else; "
+        "0: any number.",
+    )
     max_length_ratio: LengthRatio = Field(
         2.0,
         description="Maximum target tokens: this many per source token, plus 10.",
+    )
+    min_length_ratio: float = Field(
+        0.0,
+        ge=0,
+        lt=100,
+        description="Minimum target tokens: this many per source token.",
+    )
+    copy_unknown: bool = Field(
+        False,
+        description="In the place of a token that the target vocabulary does not have, put the part of the source that "
+        "it attends to most.",
     )
     batch_tokens: PredictionBatch = Field(
         8192, description="Maximum source tokens in a batch, padding included."
@@ -75,38 +125,114 @@ class GeneratedText(TextAnswer[Generated]):
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("bleu", "chrf"),)
     primary_metric: ClassVar[str] = "bleu"
+    search_options: ClassVar[frozenset[str]] = OF_A_CALL | {"copy_unknown"}
     command_options: ClassVar[frozenset[str]] = frozenset({"by_length", "alignments", "reference"})
 
-    def loss(self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch) -> Tensor:
-        """Return the summed cross-entropy of the target tokens, and the penalty of the model's `frequency`."""
+    draws_unknown: ClassVar[bool] = True
+    """Whether samples may hold the unknown token, which the source can replace."""
+
+    guidance: float = 0.0
+    """Weight of given alignments in the loss."""
+    source: Vocabulary | None = None
+    """The vocabulary of the sources, for their alignments with the targets."""
+
+    @classmethod
+    def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
+        section = getattr(config, "alignment", None)
+        answer = super().of(config, vocabulary)
+        return answer if section is None else replace(answer, guidance=section.weight)
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        answer = super().load(config, folder)
+        if not answer.guidance:
+            return answer
+        return answer.guided_by(Vocabulary.load(folder / SOURCE_VOCABULARY))
+
+    def guided_by(self, source: Vocabulary) -> Self:
+        """Return this answer, with the vocabulary of the sources that targets may be aligned with."""
+        return replace(self, source=source)
+
+    def targets(self, data: Dataset) -> PackedIds:
+        ids, alignments = super().targets(data), getattr(data, "alignments", None)
+        if alignments is None or not self.guidance or self.source is None:
+            return ids
+        return encode_guided(data, alignments, ids, self.source, self.vocabulary)
+
+    def lengths(self, targets: Sequence[Ids]) -> Lengths:
+        if isinstance(targets, PackedIds):
+            return guided_lengths(targets) - 1
+        return super().lengths(targets)
+
+    def collate(self, targets: Sequence[Ids]) -> TargetBatch | GuidedBatch:  # type: ignore[override]
+        if any(map(is_guided, targets)):
+            return collate_guided(targets, self.vocabulary.pad_id)
+        return super().collate(targets)
+
+    def loss(
+        self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch | GuidedBatch
+    ) -> Tensor:
+        """Return the summed cross-entropy of the target tokens.
+
+        In training also of attention against given alignments, and the penalty of the model's `frequency`.
+        """
         decoder_inputs = targets.ids[:, :-1]
         source, source_lengths = _subsampled(model, batch)
         options, training = model.frequency, model.training
-        needs_weights = training and bool(options.penalty)
+        is_aligned = isinstance(targets, GuidedBatch)
+        needs_weights = training and (bool(options.penalty) or is_aligned)
         states, weights = model(
             source, source_lengths, decoder_inputs, return_weights=needs_weights
         )
         loss = token_loss(model, states, targets, self.smoothing if training else 0.0)
-        if weights is not None:
+        if weights is not None and isinstance(targets, GuidedBatch):
+            looked = weights[:, model.alignment_layer].mean(dim=1)
+            loss = loss + self.guidance * guided_loss(looked, targets)
+        if weights is not None and options.penalty:
             frequencies = model.source_frequencies[source]
             frequent = attention_to_frequent(weights, frequencies, options.smoothing)
             loss = loss + options.penalty * frequent[predicted_positions(targets)].sum()
         return loss
 
+    def check_search(self, search: Mapping[str, Any]) -> None:
+        Answer.check_search(self, search)
+        generation = self._generation(search)
+        check_sizes(generation.options)
+        if not isinstance(generation.prefix, str) or generation.require:
+            return
+        generation.guidance(self.vocabulary, torch.ones(1))
+
+    def _generation(self, search: Mapping[str, Any]) -> Generation:
+        return Generation.of(
+            self.decoding, {name: value for name, value in search.items() if name in OF_A_CALL}
+        )
+
+    def of_rows(self, search: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """Return the prefixes and required phrases of some inputs, beside the other options."""
+        own = self._generation(search).of_rows(rows)
+        return {**search, **{name: getattr(own, name) for name in PER_INPUT if name in search}}
+
+    def copies_unknown(self, search: Mapping[str, Any]) -> bool:
+        """Whether unknown tokens of outputs are replaced by parts of their sources."""
+        chosen: bool | None = search.get("copy_unknown")
+        return bool(self.decoding.copy_unknown if chosen is None else chosen)
+
     def predict(
         self, model: EncoderDecoder[Any], batch: PieceBatch, **search: Any
     ) -> list[Generated]:
-        beam, length_penalty, nbest = self._beam(**search)
+        generation = self._generation(search)
+        guidance = generation.guidance(
+            self.vocabulary, batch.lengths, may_be_unknown=self.draws_unknown
+        )
         hypotheses = beam_search(
             model,
             batch.ids,
             batch.lengths,
             begin=self.vocabulary.begin_id,
             end=self.vocabulary.end_id,
-            beam=beam,
-            length_penalty=length_penalty,
-            max_length=(self.decoding.max_length_ratio * batch.lengths).long() + 10,
-            nbest=nbest,
+            max_length=generation.limits(batch.lengths, guidance),
+            options=generation.options,
+            guidance=guidance,
         )
         for row, found in enumerate(hypotheses):
             if not found:  # no token had a finite probability

@@ -19,7 +19,8 @@ from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.packed_ids import Ids, PackedIds
 from heedful.data.vocabulary import Vocabulary
-from heedful.decode.beam import Hypothesis
+from heedful.decode.hypotheses import Hypothesis
+from heedful.decode.options import SearchOptions
 from heedful.errors import OptionError
 from heedful.inputs.base import Lengths
 from heedful.inputs.pieces import pack_texts
@@ -154,25 +155,17 @@ class TextAnswer(Answer[Text]):
     def check_search(self, search: Mapping[str, Any]) -> None:
         super().check_search(search)
         names = ("beam", "length_penalty", "nbest")
-        beam, length_penalty, nbest = self._beam(
-            **{name: search[name] for name in names if name in search}
-        )
-        if not 1 <= beam <= LARGEST_BEAM:
-            raise OptionError(f"beam must be at least 1 and at most {LARGEST_BEAM:,}; got {beam}.")
-        if not 1 <= nbest <= beam:
-            raise OptionError(f"nbest must be from 1 to the beam, {beam}; got {nbest}.")
-        if not 0 <= length_penalty < float("inf"):
-            raise OptionError(
-                f"length_penalty must be a number of at least 0; got {length_penalty}."
-            )
+        options = self.search_settings(**{name: search.get(name) for name in names})
+        check_sizes(options)
 
-    def _beam(
-        self, beam: int | None = None, length_penalty: float | None = None, nbest: int = 1
-    ) -> tuple[int, float, int]:
-        """Return (beam, length penalty, nbest), with configured values for None."""
+    def search_settings(
+        self, beam: int | None = None, length_penalty: float | None = None, nbest: int | None = None
+    ) -> SearchOptions:
+        """Return the options of a search, with configured values for None."""
         if length_penalty is None:
             length_penalty = self.decoding.length_penalty
-        return self.decoding.beam if beam is None else beam, length_penalty, nbest
+        beam = self.decoding.beam if beam is None else beam
+        return SearchOptions(beam=beam, length_penalty=length_penalty, nbest=nbest or 1)
 
     def _candidate(self, hypothesis: Hypothesis) -> Candidate:
         text = self.vocabulary.decode(hypothesis.tokens)
@@ -182,9 +175,17 @@ class TextAnswer(Answer[Text]):
         return prediction.text
 
 
-def token_loss(
-    decoder: TextDecoder[Any], states: Tensor, targets: TargetBatch, smoothing: float
-) -> Tensor:
+def check_sizes(options: SearchOptions) -> None:
+    """Raise OptionError for more hypotheses than the memory of a machine is likely to hold."""
+    for name in ("beam", "nbest"):
+        value = getattr(options, name)
+        if value > LARGEST_BEAM:
+            raise OptionError(
+                f"{name} must be at least 1 and at most {LARGEST_BEAM:,}; got {value}."
+            )
+
+
+def token_loss(decoder: TextDecoder[Any], states: Tensor, targets: Any, smoothing: float) -> Tensor:
     """Return the summed cross-entropy of the target tokens from the decoder's states (batch, target, width).
 
     With smoothing s over V tokens the target distribution is (1 - s) at the true token plus s / V at every token
@@ -197,8 +198,8 @@ def token_loss(
     return smoothed_cross_entropy(states[kept], weight, bias, labels[kept], smoothing)
 
 
-def predicted_positions(targets: TargetBatch) -> Tensor:
+def predicted_positions(targets: Any) -> Tensor:
     """Return True for the tokens that are predicted, all but begin and padding: (batch, target)."""
-    lengths = targets.lengths - 1
+    lengths: Tensor = targets.lengths - 1
     positions = torch.arange(targets.ids.shape[1] - 1, device=lengths.device)
     return positions < lengths[:, None]

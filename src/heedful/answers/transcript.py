@@ -38,11 +38,13 @@ from heedful.data.dataset import Dataset
 from heedful.data.timings import TimedWord
 from heedful.data.vocabulary import Vocabulary
 from heedful.data.words import canonical
-from heedful.decode.beam import Hypothesis, search
+from heedful.decode.beam import search
 from heedful.decode.ctc import align_labels, best_path, ctc_loss, minimum_frames
 from heedful.decode.ctc_beam import prefix_beam_search
 from heedful.decode.ctc_prefix import CTCPrefixes
+from heedful.decode.hypotheses import Hypothesis
 from heedful.decode.joint import CTCRescorer
+from heedful.decode.options import SearchOptions
 from heedful.errors import NonFiniteError, OptionError, unknown_choice
 from heedful.models.config import Chunk, PredictionBatch, Section
 from heedful.models.encoders import Encoder, States
@@ -235,17 +237,16 @@ class TranscribedText(TextAnswer[Transcript]):
 
     def predict(self, model: Transcriber, batch: Any, **search: Any) -> list[Transcript]:
         ctc_weight, timestamps = search.pop("ctc_weight", None), search.pop("timestamps", None)
-        beam, length_penalty, nbest = self._beam(**search)
+        options = self.search_settings(**search)
         states = model.states(batch)
         _check_finite(states)
         scores = model.ctc_log_probabilities(states) if model.has_ctc else None
         if model.decoder is None:
             assert scores is not None
-            found = self._search_ctc(scores, states.lengths, beam, nbest)
+            found = self._search_ctc(scores, states.lengths, options.beam, options.nbest)
         else:
             weight = self.decoding.ctc_weight if ctc_weight is None else ctc_weight
-            beam_options = (beam, length_penalty, nbest)
-            found = self._search_decoder(model, states, scores, weight, beam_options)
+            found = self._search_decoder(model, states, scores, weight, options)
         for row, each in enumerate(found):
             if not each:  # no token had a finite probability
                 raise NonFiniteError(row)
@@ -280,7 +281,7 @@ class TranscribedText(TextAnswer[Transcript]):
         states: States,
         scores: Tensor | None,
         ctc_weight: float,
-        beam: tuple[int, float, int],
+        options: SearchOptions,
     ) -> list[list[Hypothesis]]:
         """Search by the decoder, and by CTC in one pass if there are its scores and a weight for them."""
         decoder, begin, end = model.decoder, self.vocabulary.begin_id, self.vocabulary.end_id
@@ -290,17 +291,14 @@ class TranscribedText(TextAnswer[Transcript]):
             prefixes = CTCPrefixes.start(scores, states.lengths, blank=self.blank, end=end)
             rescorer = CTCRescorer(prefixes, weight=ctc_weight, excluded=(begin,))
         memory = model.memory(states)
-        width, length_penalty, nbest = beam
         return search(
             decoder,
             lambda: decoder.begin(memory),
             len(states.lengths),
             begin=begin,
             end=end,
-            beam=width,
-            length_penalty=length_penalty,
             max_length=(self.decoding.max_length_ratio * states.lengths).long() + 10,
-            nbest=nbest,
+            options=options,
             rescorer=rescorer,
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heedful.cli.decoding import DECODING, PER_LINE, TOP_K, search_options
 from heedful.cli.options import (
     Beam,
     Columns,
@@ -20,6 +21,7 @@ from heedful.cli.options import (
     Quiet,
     Run,
     Threshold,
+    with_options,
 )
 from heedful.cli.output import Output, duration
 from heedful.errors import OptionError
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from heedful.tasks.predictor import Predictor
 
 
-def evaluate(
+def _evaluate(
     run: Run,
     test: Annotated[
         list[str] | None,
@@ -83,6 +85,7 @@ def evaluate(
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
+    **decoding: Any,
 ) -> None:
     """Evaluate a run on test data.
 
@@ -94,6 +97,7 @@ def evaluate(
     Example:
         heedful evaluate runs/en-de --test test.en test.de --beam 5
         heedful evaluate runs/en-de --test test.en test.de --by-length --json
+        heedful evaluate runs/en-de --test test.en test.de --length-form power --length-penalty 0.6
     """
     from heedful import api
     from heedful.cli.progress import with_progress
@@ -107,7 +111,13 @@ def evaluate(
         "nodes": nodes, "labels": labels, "skip_bad": skip_bad,
     }  # fmt: skip
     search = task.check_options(
-        {**reading, "beam": beam, "by_length": by_length, "threshold": threshold}
+        {
+            **reading,
+            "beam": beam,
+            "by_length": by_length,
+            "threshold": threshold,
+            **search_options(decoding),
+        }
     )
     data = _read_test(predictor, test, {**reading, "column": column})
     say_skipped(data, output)
@@ -135,6 +145,9 @@ def evaluate(
         values["beam"] = config.prediction.beam if beam is None else beam
     values |= {} if threshold is None else {"threshold": threshold}
     output.result({"run": str(run), **counts, **values, "warnings": warnings})
+
+
+evaluate = with_options(_evaluate, [*DECODING, TOP_K, *PER_LINE], after="beam")
 
 
 def _warnings(predictor: Predictor, predictions: Sequence[Any], data: Dataset) -> list[str]:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.options import Beam, EdgeFiles, Json, NodeFiles, Overwrite, Quiet, Run
+from heedful.cli.decoding import DECODING, TOP_K, search_options
+from heedful.cli.options import (
+    Beam,
+    EdgeFiles,
+    Json,
+    NodeFiles,
+    Overwrite,
+    Quiet,
+    Run,
+    with_options,
+)
 from heedful.cli.output import Output
 from heedful.cli.output_files import check_writable
 from heedful.errors import DataError, OptionError
@@ -21,7 +31,7 @@ if TYPE_CHECKING:
     Titled = tuple[str, list[AttentionRecord]]
 
 
-def explain(
+def _explain(
     run: Run,
     texts: Annotated[
         list[str],
@@ -68,6 +78,7 @@ def explain(
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
+    **decoding: Any,
 ) -> None:
     """Show the attention weights of predictions.
 
@@ -78,12 +89,14 @@ def explain(
         heedful explain runs/en-de "A man sleeps." "Two dogs play."
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
+        heedful explain runs/en-de "A man sleeps." --prefix "ein Mann"
     """
     from heedful import api
 
     model = api.load(run)
     reading: dict[str, Any] = {"edges": edges, "nodes": nodes}
-    search = model.predictor.task.check_options({**reading, "reference": reference, "beam": beam})
+    options = {**reading, "reference": reference, "beam": beam, **search_options(decoding)}
+    search = model.predictor.task.check_options(options)
     if any(reading.values()):
         _read_otherwise(model.predictor, reading)
     if reference and len(reference) != len(texts):
@@ -119,6 +132,9 @@ def _read_otherwise(predictor: Predictor, reading: dict[str, Any]) -> None:
 
     data = read_otherwise(predictor.config.data, **reading)
     predictor.config = predictor.config.model_copy(update={"data": data})
+
+
+explain = with_options(_explain, [*DECODING, TOP_K], after="beam")
 
 
 def _to_json(

@@ -9,15 +9,20 @@ from typing import Annotated
 
 import typer
 
+from heedful.cli.align import align
 from heedful.cli.bench import bench
+from heedful.cli.chat import chat
 from heedful.cli.command import HeedfulCommand
 from heedful.cli.compare import compare
 from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
+from heedful.cli.export import export
 from heedful.cli.predict import predict
 from heedful.cli.probe import probe
 from heedful.cli.replicate import replicate
+from heedful.cli.score import score
+from heedful.cli.serve import serve
 from heedful.cli.train import TrainCommand, config_command, train_command
 from heedful.cli.warmup import warmup
 from heedful.tasks.table import ENTRIES
@@ -47,7 +52,21 @@ def build_app() -> typer.Typer:
     config = _group("Print all settings of a task as TOML.")
     app.command(cls=HeedfulCommand)(demo)
     app.add_typer(train, name="train")
-    for command in (evaluate, predict, explain, compare, replicate, bench, probe, warmup):
+    for command in (
+        evaluate,
+        predict,
+        explain,
+        chat,
+        score,
+        align,
+        compare,
+        replicate,
+        serve,
+        export,
+        bench,
+        probe,
+        warmup,
+    ):
         app.command(cls=HeedfulCommand)(command)
     app.add_typer(config, name="config")
     for name, entry in ENTRIES.items():

@@ -154,19 +154,26 @@ def with_parameters(
     return function
 
 
-def with_task_options(
-    function: Callable[..., None], options: Sequence[TaskOption], *, after: str
+def with_options(
+    function: Callable[..., None], options: Sequence[Parameter], *, after: str
 ) -> Callable[..., None]:
-    """Return a command that passes task options to `function(**kwargs)`, listed after its parameter `after`."""
+    """Return a command that passes further options to `function(**kwargs)`, listed after its parameter `after`."""
     parameters: list[Parameter] = []
     for each in inspect.signature(function, eval_str=True).parameters.values():
         if each.kind is not inspect.Parameter.VAR_KEYWORD:
             parameters.append((each.name, each.annotation, each.default))
         if each.name == after:
-            parameters += map(parameter, options)
+            parameters += options
 
     def command(**arguments: Any) -> None:
         function(**arguments)
 
     command.__name__ = function.__name__.removeprefix("_")
     return with_parameters(command, parameters, function.__doc__ or "")
+
+
+def with_task_options(
+    function: Callable[..., None], options: Sequence[TaskOption], *, after: str
+) -> Callable[..., None]:
+    """Do as `with_options` for task options."""
+    return with_options(function, [parameter(each) for each in options], after=after)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heedful.cli.decoding import DECODING, PER_LINE, search_options
 from heedful.cli.options import (
     Beam,
     EdgeFiles,
@@ -20,6 +21,7 @@ from heedful.cli.options import (
     Quiet,
     Run,
     Threshold,
+    with_options,
 )
 from heedful.cli.output import Output, duration, write_json
 from heedful.cli.output_files import atomic_writer, check_writable
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from heedful.tasks.readers.base import InputFile, OutputFormat, Stream
 
 
-def predict(
+def _predict(
     run: Run,
     file: Annotated[
         str,
@@ -44,19 +46,10 @@ def predict(
         ),
     ] = "-",
     beam: Beam = None,
-    length_penalty: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            metavar="POWER",
-            help="Divide the score of a hypothesis by its length to this power.",
-            show_default="the run's setting",
-        ),
-    ] = None,
     nbest: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Translations per line; above 1, lines have three fields."
+            min=1, metavar="N", help="Outputs per line; above 1, lines have three fields."
         ),
     ] = 1,
     alignments: Annotated[
@@ -130,7 +123,8 @@ def predict(
         typer.Option(
             min=1,
             metavar="N",
-            help="Also write the N most probable labels with their probabilities.",
+            help="Also write the N most probable labels with their probabilities. Of --sample: draw among the N most "
+            "probable tokens.",
             show_default=False,
         ),
     ] = None,
@@ -167,6 +161,7 @@ def predict(
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
+    **decoding: Any,
 ) -> None:
     """Predict a file or standard input.
 
@@ -192,6 +187,8 @@ def predict(
         heedful predict runs/en-de new.en > new.de
         heedful predict runs/en-de new.en --beam 5 --nbest 3
         heedful predict runs/en-de new.en --beam 5 --alignments new.align > new.de
+        heedful predict runs/en-de new.en --sample --temperature 0.8 --nbest 3 --seed 1
+        heedful predict runs/en-de new.en --require "ein Mann" --ban Frau
         heedful predict runs/speech talk.wav --timestamps srt > talk.srt
         heedful predict runs/stars new.csv --interval 0.9 > stars.csv
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
@@ -205,7 +202,7 @@ def predict(
     predictor = api.load(run).predictor
     output = Output(json=json, quiet=quiet, data=True)
     options: dict[str, Any] = {
-        "beam": beam, "length_penalty": length_penalty, "nbest": nbest if nbest > 1 else None,
+        "beam": beam, **search_options(decoding), "nbest": nbest if nbest > 1 else None,
         "alignments": alignments, "ctc_weight": ctc_weight, "timestamps": timestamps and "auto", "drawn": drawn,
         "column": column, "edges": edges, "nodes": nodes, "encoding": encoding, "max_line": max_line,
         "probabilities": probabilities, "interval": interval, "threshold": threshold, "top_k": top_k,
@@ -230,6 +227,9 @@ def predict(
     writer = _PredictionWriter(predictor, inputs, columns, classes, times, drawn, json=json)
     seconds = writer.write_all(search, output, alignments)
     _summarize(output, inputs, writer.count, seconds, alignments)
+
+
+predict = with_options(_predict, [*DECODING, *PER_LINE], after="nbest")
 
 
 def _data_section(predictor: Predictor, skip_bad: bool, **reading: Any) -> Any:
@@ -425,8 +425,9 @@ class _PredictionWriter:
         before = 0
         for chunk in available_chunks(self.stream.items(), self.predictor.config.prediction.chunk):
             inputs = (self.stream.input(item) for item in chunk)
+            own = self.predictor.answer.of_rows(search, range(before, before + len(chunk)))
             try:
-                yield from zip(chunk, self.predictor.predict(inputs, **search), strict=True)
+                yield from zip(chunk, self.predictor.predict(inputs, **own), strict=True)
             except NonFiniteError as error:
                 where = self.stream.location(chunk[error.row], before + error.row + 1)
                 raise NonFiniteError(before + error.row, where) from None

@@ -38,9 +38,16 @@ class Pairs(Dataset):
     source: Sequence[str]
     target: Sequence[str]
     name: str = "pairs"
+    alignments: Sequence[str] | None = None
+    """Word alignments of the pairs in Pharaoh format, if there are any."""
     example: ClassVar[str] = "pair"
 
     def __post_init__(self) -> None:
+        if self.alignments is not None and len(self.alignments) != len(self.source):
+            raise DataError(
+                f"{self.name} has {len(self.source):,} pairs but {len(self.alignments):,} alignments; each pair needs "
+                "one, which may be empty."
+            )
         if len(self.source) != len(self.target):
             raise DataError(
                 f"{self.name} has {len(self.source):,} source texts and {len(self.target):,} "
@@ -64,10 +71,12 @@ class Pairs(Dataset):
         return zip(self.source, self.target, strict=True)
 
     def take(self, rows: Sequence[int]) -> Pairs:
-        return Pairs(take_texts(self.source, rows), take_texts(self.target, rows), self.name)
+        links = None if self.alignments is None else [self.alignments[row] for row in rows]
+        return Pairs(take_texts(self.source, rows), take_texts(self.target, rows), self.name, links)
 
     def texts(self) -> Sequence[Sequence[str]]:
-        return self.source, self.target
+        texts = self.source, self.target
+        return texts if self.alignments is None else (*texts, self.alignments)
 
     def input_of_length(self, length: int) -> str:
         words = (word for text in self.source for word in text.split())

@@ -157,13 +157,22 @@ class Vocabulary:
     def _preprocess(self, texts: Iterable[str]) -> list[str]:
         return [_with_space_marks(self.normalise(text), self.kind) for text in texts]
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[int], unknown: Iterable[str] = ()) -> str:
         """Decode ids to text; padding, begin and end are dropped, unknown pieces become "⁇".
+
+        Args:
+            ids: any number of ids.
+            unknown: what stands for each unknown piece instead, in order.
 
         Raises:
             OptionError: an id is not in the vocabulary.
         """
-        text = "".join(self._texts(ids)).replace(SPACE_MARK, " ")
+        known = list(ids)
+        texts, copied = self._texts(known), iter(unknown)
+        for place, index in enumerate(known):
+            if index == self.unk_id:
+                texts[place] = next(copied, texts[place])
+        text = "".join(texts).replace(SPACE_MARK, " ")
         return " ".join(text.split())
 
     def align_ids(self, ids: Sequence[int]) -> Encoding:
@@ -206,6 +215,10 @@ class Vocabulary:
         }
         text = json.dumps(content, ensure_ascii=False, indent=0)
         write_text(Path(path), text + "\n")
+
+    def save_tokenizer(self, path: Path) -> None:
+        """Write the tokenizer as the library tokenizers reads it; it takes texts whose spaces are `SPACE_MARK`."""
+        write_text(path, self._tokenizer.to_str(pretty=True) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

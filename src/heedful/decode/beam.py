@@ -1,41 +1,55 @@
-"""Batched beam search over any encoder–decoder."""
+"""Batched search for the outputs of any decoder: beam search, sampling, or under constraints."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 import torch
 from torch import Tensor
 
+from heedful.decode.coverage import Coverage
 from heedful.decode.evaluation_mode import evaluation_mode
+from heedful.decode.extensions import BestExtensions, Extensions, best_extensions
+from heedful.decode.hypotheses import ActiveHypotheses, Hypothesis
+from heedful.decode.options import SearchOptions
+from heedful.decode.required import RequiredSelection
+from heedful.decode.restrictions import (
+    ForcedPrefix,
+    MinimumLength,
+    NoLoops,
+    NoRepeatedNgrams,
+    Restriction,
+)
+from heedful.decode.sampling import SampleSelection
+from heedful.decode.selection import BeamSelection, Selection
 from heedful.errors import OptionError, ShapeError
 from heedful.models.base import DecoderState, EncoderDecoder, TextDecoder
 
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """One decoded sequence."""
-
-    tokens: list[int]
-    """Token ids without the begin and end tokens."""
-    score: float
-    """Sum of the tokens' log-probabilities (the end token's too) divided by the length penalty."""
-    finished: bool = True
-    """Whether the sequence ended with the end token; False if `max_length` truncated it."""
+Phrases = Sequence[Sequence[int]]
+"""Sequences of token ids."""
 
 
-def length_penalty_factor(length: int, alpha: float) -> float:
-    """lp(y) = ((5 + |y|) / 6)^α, the divisor of a hypothesis' log-probability (Wu et al. 2016, eq. 14).
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """What is known of the outputs of a batch beforehand."""
 
-    |y| includes the end token. α = 0 is no penalty; a larger α favours longer outputs.
+    prefixes: Phrases = ()
+    """For each sentence the tokens that its output begins with; none: no sentence has any."""
+    required: Sequence[Phrases] = ()
+    """For each sentence the phrases that its output holds, each as consecutive tokens; none: no sentence has any."""
+    closing: Tensor | None = None
+    """(tokens,), True for tokens that may follow a required phrase; None: all may."""
+    min_length: Tensor | None = None
+    """(sentences,), minimum tokens of an output, without the end token."""
+    restrictions: Sequence[Restriction] = field(default=())
+    """Further restrictions of the tokens."""
 
-    >>> length_penalty_factor(7, 1.0)
-    2.0
-    """
-    return float(((5 + length) / 6) ** alpha)
+
+NO_GUIDANCE: Final = Guidance()
+DEFAULT_OPTIONS: Final = SearchOptions()
 
 
 def beam_search(
@@ -45,18 +59,17 @@ def beam_search(
     *,
     begin: int,
     end: int,
-    beam: int = 5,
-    length_penalty: float = 1.0,
     max_length: int | Tensor,
-    nbest: int = 1,
+    options: SearchOptions = DEFAULT_OPTIONS,
+    guidance: Guidance = NO_GUIDANCE,
 ) -> list[list[Hypothesis]]:
-    """Search for the target sequences of highest score, s(y) = log p(y | x) / lp(y).
+    """Search for the target sequences of highest score; the score is that of `SearchOptions`.
 
     Each step extends every active hypothesis of a sentence by its best tokens and keeps the best of all
     extensions, `beam` per sentence. A finished hypothesis keeps its slot in the beam. The search for a sentence
     ends when all slots are finished, or when no active hypothesis can still enter the n best: log-probabilities
     only decrease, so log p / lp(max_length) bounds its score. `beam=1` is greedy search. The search is
-    deterministic and runs the model in evaluation mode.
+    deterministic and runs the model in evaluation mode. With `options.sampling` tokens are drawn instead.
 
     Args:
         model: any encoder–decoder; the search calls `start`, `step`, `output` and the state's `select`.
@@ -64,10 +77,9 @@ def beam_search(
         source_lengths: (batch,).
         begin: id of the begin token.
         end: id of the end token.
-        beam: hypotheses per sentence.
-        length_penalty: α of `length_penalty_factor`.
         max_length: maximum tokens of a hypothesis, with the end token; one number, or one per sentence (batch,).
-        nbest: maximum hypotheses returned per sentence, at most `beam`.
+        options: the width of the search, and what is penalized.
+        guidance: what is known of the outputs beforehand.
 
     Returns:
         For each sentence 1 to `nbest` hypotheses: finished ones by descending score, then, if these are too few,
@@ -75,7 +87,8 @@ def beam_search(
 
     Raises:
         ShapeError: `max_length` is neither one number nor one per sentence.
-        OptionError: `beam` or `max_length` below 1, `nbest` outside 1 to `beam`, a negative `length_penalty`.
+        OptionError: `max_length` below 1, a coverage penalty for a model without attention, or options that cannot be
+            combined.
 
     References:
         Sutskever et al. 2014, "Sequence to Sequence Learning with Neural Networks", section 3.2;
@@ -84,7 +97,8 @@ def beam_search(
     >>> from heedful.models import RecurrentConfig, RecurrentEncoderDecoder
     >>> model = RecurrentEncoderDecoder(RecurrentConfig(embedding=8, hidden=8), 20, 20)
     >>> source, lengths = torch.tensor([[4, 5, 6], [7, 8, 0]]), torch.tensor([3, 2])
-    >>> nbest = beam_search(model, source, lengths, begin=2, end=3, beam=4, max_length=6, nbest=2)
+    >>> options = SearchOptions(beam=4, nbest=2)
+    >>> nbest = beam_search(model, source, lengths, begin=2, end=3, max_length=6, options=options)
     >>> [len(hypotheses) for hypotheses in nbest]
     [2, 2]
     """
@@ -94,11 +108,18 @@ def beam_search(
         source.shape[0],
         begin=begin,
         end=end,
-        beam=beam,
-        length_penalty=length_penalty,
         max_length=max_length,
-        nbest=nbest,
+        options=options,
+        guidance=guidance,
+        source_lengths=source_lengths,
+        keys=_keys(source, source_lengths) if options.sampling else (),
     )
+
+
+def _keys(source: Tensor, lengths: Tensor) -> list[int]:
+    """Return a number for each source, so that what is drawn for it does not depend on the batch."""
+    rows = zip(source.tolist(), lengths.tolist(), strict=True)
+    return [zlib.crc32(repr(row[:length]).encode()) for row, length in rows]
 
 
 class Rescorer(Protocol):
@@ -123,11 +144,12 @@ def search(
     *,
     begin: int,
     end: int,
-    beam: int,
-    length_penalty: float,
     max_length: int | Tensor,
-    nbest: int,
+    options: SearchOptions,
+    guidance: Guidance = NO_GUIDANCE,
     rescorer: Rescorer | None = None,
+    source_lengths: Tensor | None = None,
+    keys: Sequence[int] = (),
 ) -> list[list[Hypothesis]]:
     """Search as `beam_search` does, from any first decoder state.
 
@@ -135,178 +157,123 @@ def search(
         decoder: any decoder.
         start: returns its first state, a row for each sequence.
         sequences: their number.
-        begin, end, beam, length_penalty, max_length, nbest: as for `beam_search`.
+        begin, end, max_length, options, guidance: as for `beam_search`.
         rescorer: combines the log-probabilities of each step with others; None: they are as they are.
+        source_lengths: (sequences,), needed by a coverage penalty.
+        keys: a number for each sequence that its samples depend on.
 
     Raises:
         ShapeError, OptionError: as `beam_search`.
     """
-    limits = torch.as_tensor(max_length)
-    if limits.dim() > 0 and limits.shape != (sequences,):
-        expected = f"one number or ({sequences},), one per sentence"
-        raise ShapeError(f"max_length has shape {tuple(limits.shape)}; expected {expected}.")
-    limits = limits.expand(sequences)
-    _check(beam, nbest, length_penalty, limits)
+    limits = _limits(max_length, sequences)
     if not sequences:
         return []
-    selection = _Search(end, beam, length_penalty, nbest, limits.tolist())
+    selection = _selection(options, guidance, end, limits.tolist(), keys)
     with evaluation_mode(decoder), torch.inference_mode():
         state = start()
         device = decoder.target_embedding.weight.device
-        rows = _ActiveHypotheses.first(sequences, begin, device)
+        restrictions = _restrictions(options, guidance, end, device)
+        coverage = _coverage(decoder, options, source_lengths)
+        rows = ActiveHypotheses.first(sequences, begin, device)
         while True:
-            states, state = decoder.step(rows.tokens[:, -1], state)
-            scores = torch.log_softmax(decoder.output(states).float(), dim=-1)
-            if rescorer is not None:
-                scores = rescorer.combine(scores)
-            rows, parents = selection.advance(rows, scores)
+            token = rows.tokens[:, -1]
+            if coverage is None:
+                states, state = decoder.step(token, state)
+            else:
+                states, state, weights = decoder.step_with_weights(token, state)
+                coverage = coverage.add(weights)
+            extensions = _extensions(decoder, states, rows, restrictions, rescorer, selection.width)
+            rows, parents = selection.advance(rows, extensions, coverage)
             if parents.numel() == 0:
                 return selection.results()
             if rescorer is not None:
                 rescorer = rescorer.extend(parents, rows.tokens[:, -1])
             if parents.numel() != states.shape[0] or not _is_identity(parents):
                 state = state.select(parents)
+                coverage = coverage and coverage.select(parents)
 
 
-def _check(beam: int, nbest: int, length_penalty: float, limits: Tensor) -> None:
-    if beam < 1:
-        raise OptionError(f"beam must be at least 1; got {beam}.")
-    if not 1 <= nbest <= beam:
-        raise OptionError(f"nbest must be from 1 to the beam, {beam}; got {nbest}.")
-    if not (length_penalty >= 0 and math.isfinite(length_penalty)):
-        raise OptionError(f"length_penalty must be a number of at least 0; got {length_penalty}.")
+def _limits(max_length: int | Tensor, sequences: int) -> Tensor:
+    limits = torch.as_tensor(max_length)
+    if limits.dim() > 0 and limits.shape != (sequences,):
+        expected = f"one number or ({sequences},), one per sentence"
+        raise ShapeError(f"max_length has shape {tuple(limits.shape)}; expected {expected}.")
     if limits.numel() and int(limits.min()) < 1:
         raise OptionError(f"max_length must be at least 1; got {int(limits.min())}.")
+    return limits.expand(sequences)
+
+
+def _selection(
+    options: SearchOptions, guidance: Guidance, end: int, limits: list[int], keys: Sequence[int]
+) -> Selection:
+    """Return what chooses the extensions of each step."""
+    if options.sampling is not None:
+        if any(guidance.required):
+            raise OptionError("phrases cannot be required of samples; search for the best output.")
+        return SampleSelection(end, options, limits, keys=keys)
+    if any(guidance.required):
+        return RequiredSelection(
+            end, options, limits, phrases=guidance.required, closing=guidance.closing
+        )
+    return BeamSelection(end, options, limits)
+
+
+def _restrictions(
+    options: SearchOptions, guidance: Guidance, end: int, device: torch.device
+) -> list[Restriction]:
+    """Return the restrictions of the tokens; a prefix comes last, so that it stands whatever the others say."""
+    found: list[Restriction] = [*guidance.restrictions]
+    if options.no_repeat_ngram:
+        found.append(NoRepeatedNgrams(options.no_repeat_ngram))
+    if options.max_repetition:
+        found.append(NoLoops(options.max_repetition))
+    if guidance.min_length is not None:
+        found.append(MinimumLength(guidance.min_length.to(device), end))
+    if any(guidance.prefixes):
+        found.append(ForcedPrefix.of(guidance.prefixes, device))
+    return found
+
+
+def _coverage(
+    decoder: TextDecoder[DecoderState], options: SearchOptions, lengths: Tensor | None
+) -> Coverage | None:
+    if not options.coverage_penalty:
+        return None
+    if not decoder.has_attention or lengths is None:
+        raise OptionError(
+            "coverage_penalty needs attention to the source, which this model does not have; set it to 0."
+        )
+    return Coverage.start(lengths, options.coverage_penalty)
+
+
+def _extensions(
+    decoder: TextDecoder[DecoderState],
+    states: Tensor,
+    rows: ActiveHypotheses,
+    restrictions: Sequence[Restriction],
+    rescorer: Rescorer | None,
+    width: int | None,
+) -> Extensions | BestExtensions:
+    """Return the scores of all extensions, or of the best `width` of each hypothesis.
+
+    Restrictions leave the probabilities of the others as they are.
+    """
+
+    def exclude(logits: Tensor, part: slice) -> None:
+        hypotheses = rows.part(part)
+        for restriction in restrictions:
+            restriction.exclude(logits, hypotheses)
+
+    if rescorer is None and width is not None:
+        return best_extensions(decoder.output, states, width, exclude)
+    logits = decoder.output(states).float()
+    if rescorer is not None:
+        extensions = Extensions(rescorer.combine(torch.log_softmax(logits, dim=-1)), None)
+    else:
+        extensions = Extensions.of(logits)
+    exclude(extensions.logits, slice(None))
+    return extensions
 
 
 def _is_identity(index: Tensor) -> bool:
     return torch.equal(index, torch.arange(index.shape[0], device=index.device))
-
-
-@dataclass(frozen=True)
-class _ActiveHypotheses:
-    """The active hypotheses of all sentences, in the order of the sentences, best first."""
-
-    sentence: Tensor
-    """(rows,) index of the row's sentence in the batch; non-decreasing."""
-    rank: Tensor
-    """(rows,) index of the row within its sentence."""
-    tokens: Tensor
-    """(rows, length), the begin token first."""
-    scores: Tensor
-    """(rows,) sums of log-probabilities."""
-
-    @classmethod
-    def first(cls, sentences: int, begin: int, device: torch.device) -> _ActiveHypotheses:
-        """Return one row per sentence with only the begin token."""
-        return cls(
-            torch.arange(sentences, device=device),
-            torch.zeros(sentences, dtype=torch.long, device=device),
-            torch.full((sentences, 1), begin, dtype=torch.long, device=device),
-            torch.zeros(sentences, device=device),
-        )
-
-
-@dataclass
-class _Search:
-    """Finished and truncated hypotheses, and the selection of the next active ones."""
-
-    end: int
-    beam: int
-    alpha: float
-    nbest: int
-    limits: list[int]
-    done: list[list[Hypothesis]] = field(init=False)
-    truncated: list[list[Hypothesis]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.done = [[] for _ in self.limits]
-        self.truncated = [[] for _ in self.limits]
-
-    def advance(
-        self, rows: _ActiveHypotheses, log_probabilities: Tensor
-    ) -> tuple[_ActiveHypotheses, Tensor]:
-        """Extend every row by one token; return the active rows and the index of each one's parent row."""
-        sentences, parents, tokens, scores = self._best(rows, log_probabilities)
-        length = rows.tokens.shape[1]
-        factor = length_penalty_factor(length, self.alpha)
-        # Plain Python from here: rows are few and the decision differs by sentence.
-        active: list[int] = []
-        unfinished: dict[int, list[int]] = {}
-        values = scores.tolist()
-        for number, (sentence, token) in enumerate(
-            zip(sentences.tolist(), tokens.tolist(), strict=True)
-        ):
-            if token == self.end:
-                finished = rows.tokens[parents[number], 1:].tolist()
-                self.done[sentence].append(Hypothesis(finished, values[number] / factor))
-            else:
-                unfinished.setdefault(sentence, []).append(number)
-        for sentence, numbers in unfinished.items():
-            if length >= self.limits[sentence]:
-                self.truncated[sentence] = [
-                    Hypothesis(
-                        [*rows.tokens[parents[number], 1:].tolist(), int(tokens[number])],
-                        values[number] / factor,
-                        finished=False,
-                    )
-                    for number in numbers
-                ]
-            elif self._can_win(sentence, values[numbers[0]]):
-                active.extend(numbers)
-        chosen = torch.tensor(active, dtype=torch.long, device=parents.device)
-        return self._next(rows, sentences, parents, tokens, scores, chosen), parents[chosen]
-
-    def _best(self, rows: _ActiveHypotheses, log_probabilities: Tensor) -> tuple[Tensor, ...]:
-        """Return the best extensions of each sentence, one per free slot: flat, best first."""
-        width = min(self.beam, log_probabilities.shape[1])
-        best, choice = log_probabilities.topk(width, dim=1)
-        present, group = torch.unique_consecutive(rows.sentence, return_inverse=True)
-        table = best.new_full((present.shape[0], self.beam, width), -math.inf)
-        table[group, rows.rank] = rows.scores.unsqueeze(1) + best
-        row_at = rows.sentence.new_zeros(present.shape[0], self.beam)
-        row_at[group, rows.rank] = torch.arange(group.shape[0], device=group.device)
-        scores, where = table.flatten(1).topk(min(self.beam, self.beam * width), dim=1)
-        parents = row_at.gather(1, where // width)
-        tokens = choice[parents, where % width]
-        free = [self.beam - len(self.done[sentence]) for sentence in present.tolist()]
-        ranks = torch.arange(scores.shape[1], device=scores.device)
-        keep = (ranks < torch.tensor(free, device=scores.device).unsqueeze(1)) & scores.isfinite()
-        sentences = present.unsqueeze(1).expand_as(keep)
-        return sentences[keep], parents[keep], tokens[keep], scores[keep]
-
-    def _can_win(self, sentence: int, score: float) -> bool:
-        """Whether an active hypothesis with this log-probability can still enter the n best."""
-        done = self.done[sentence]
-        if len(done) < self.nbest:
-            return True
-        reachable = score / length_penalty_factor(self.limits[sentence], self.alpha)
-        worst = sorted((hypothesis.score for hypothesis in done), reverse=True)[self.nbest - 1]
-        return reachable > worst
-
-    @staticmethod
-    def _next(
-        rows: _ActiveHypotheses,
-        sentences: Tensor,
-        parents: Tensor,
-        tokens: Tensor,
-        scores: Tensor,
-        chosen: Tensor,
-    ) -> _ActiveHypotheses:
-        sentence = sentences[chosen]
-        # Distance from the first row of the sentence.
-        rank = torch.arange(chosen.shape[0], device=chosen.device)
-        rank = rank - torch.searchsorted(sentence, sentence)
-        extended = torch.cat([rows.tokens[parents[chosen]], tokens[chosen].unsqueeze(1)], dim=1)
-        return _ActiveHypotheses(sentence, rank, extended, scores[chosen])
-
-    def results(self) -> list[list[Hypothesis]]:
-        """Return the n best hypotheses of each sentence."""
-        return [
-            (_sorted(done) + _sorted(truncated))[: self.nbest]
-            for done, truncated in zip(self.done, self.truncated, strict=True)
-        ]
-
-
-def _sorted(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
-    return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)

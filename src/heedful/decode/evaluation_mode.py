@@ -19,10 +19,11 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     >>> model[0].training
     True
     """
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
     try:
         yield
     finally:
-        for module, training in before:
-            module.training = training
+        for module in training:
+            module.training = True

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from heedful.answers.base import HeadAnswer
+from heedful.answers.ranked_reply import ReplyRanking
 from heedful.answers.transcript import TranscribedText
 from heedful.data.audio.clips import Clip
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 from heedful.explore.cells import (
     MAX_CELLS,
     ImageView,
@@ -21,6 +22,7 @@ from heedful.explore.cells import (
 from heedful.explore.explanation import Explanation
 from heedful.explore.graph_explained import explain_node, explain_whole
 from heedful.explore.predicted import record_prediction
+from heedful.explore.replies import record_choice
 from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
 from heedful.explore.spectrogram import draw_spectrogram
@@ -53,24 +55,41 @@ def explain(
         return _explain_head(predictor, example, prediction)
     if isinstance(predictor.answer, TranscribedText):
         return _explain_transcript(predictor, example, prediction, target)
+    if isinstance(predictor.answer, ReplyRanking):
+        return _explain_choice(predictor, example, prediction, target)
     return _explain_text(predictor, example, prediction, target)
 
 
 def _explain_text(
-    predictor: Predictor, source: str, prediction: Any, target: str | None
+    predictor: Predictor, source: Any, prediction: Any, target: str | None
 ) -> Explanation:
+    shown_source = predictor.input.title(source)
     explained_target: str = prediction.text if target is None else target
     if not explained_target.strip():
         raise DataError(
-            f"the model's translation of {source!r} is empty; explain another target with --reference"
+            f"what the model makes of {shown(shown_source)} is empty; explain another target with --reference"
         )
     records = record_translation(predictor, source, explained_target)
     cross = select(records, kind="cross")
     layer = min(predictor.model.alignment_layer, len(cross) - 1)
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = f"the layer that aligns best; {others}" if len(records) > 1 else ""
-    title = f"{source} → {explained_target}"
+    title = f"{shown_source} → {explained_target}"
     return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
+
+
+def _explain_choice(
+    predictor: Predictor, example: Any, prediction: Any, target: str | None
+) -> Explanation:
+    """Explain the score of a chosen reply: what was attended to in the history, and what the score rests on."""
+    reply: str = prediction.text if target is None else target
+    if not reply.strip():
+        raise DataError("there is no reply to explain; give one with --reference")
+    records = record_choice(predictor, example, reply)
+    main = [record for record in records if record.kind != "encoder"]
+    hint = "--kind encoder shows the attention among tokens" if len(main) < len(records) else ""
+    title = f"{predictor.input.title(example)} → {reply}"
+    return Explanation(title, example, prediction, target, records, main, hint)
 
 
 def _explain_transcript(

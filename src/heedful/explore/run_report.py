@@ -171,6 +171,8 @@ def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
     train = predictor.config.data.train
     test = next((name for name in train if name.startswith("builtin:")), entry.test)
     description = f"Evaluate it on {predictor.task.examples} it has not seen in training"
+    if entry.can_chat:
+        commands.append((f"heedful chat {folder}", "Talk with it"))
     return [
         *commands,
         (f"heedful evaluate {folder} --test {test}", description),

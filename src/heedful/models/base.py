@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from heedful.errors import OptionError
 from heedful.models.frequency import FrequencyConfig
 from heedful.nn.recurrent import States
 from heedful.ops.products import linear
@@ -90,6 +91,15 @@ class TextDecoder(nn.Module, abc.ABC, Generic[State]):
     @abc.abstractmethod
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one token (batch,) and return the states (batch, width) and the next decoder state."""
+
+    def step_with_weights(self, token: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
+        """Do as `step`, and return the attention weights (batch, source) of the alignment layer, the mean over heads.
+
+        Raises: OptionError for a decoder without attention.
+        """
+        raise OptionError(
+            f"{type(self).__name__} has no attention weights; choose a model with attention."
+        )
 
 
 class EncoderDecoder(TextDecoder[State]):

@@ -212,6 +212,16 @@ class RecurrentTextDecoder(TextDecoder[RecurrentState]):
         output = self.decoder(embedded, state.hidden, state.memory)
         return output.states.squeeze(1), replace(state, hidden=output.hidden)
 
+    def step_with_weights(
+        self, token: Tensor, state: RecurrentState
+    ) -> tuple[Tensor, RecurrentState, Tensor]:
+        embedded = self.dropout(self.target_embedding(token.unsqueeze(1)))
+        output = self.decoder(embedded, state.hidden, state.memory, return_weights=True)
+        if output.weights is None:
+            return super().step_with_weights(token, state)
+        weights = output.weights[:, 0, 0, 0]
+        return output.states.squeeze(1), replace(state, hidden=output.hidden), weights
+
     def _initial_hidden(self, encoded: States) -> Hidden:
         """Map encoder states (layers, batch, width) to initial decoder states (layers, batch, hidden)."""
         batch = encoded.values.shape[0]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from heedful.models.base import Decoded, TextDecoder
 from heedful.models.transformer_config import TransformerDecoderConfig
 from heedful.models.transformer_stacks import PositionedDecoder
+from heedful.models.transformer_step import FusedState, fused_state
 from heedful.nn.linear import Linear
 from heedful.nn.recurrent import States
 from heedful.nn.transformer import DecoderLayerCache
@@ -61,7 +62,7 @@ def _select(layer: DecoderLayerCache, rows: Tensor, sentences: Tensor | None) ->
     )
 
 
-class TransformerTextDecoder(TextDecoder[TransformerState]):
+class TransformerTextDecoder(TextDecoder[TransformerState | FusedState]):
     r"""A Transformer's decoder of text over the states of any encoder.
 
     The embedding is initialized from :math:`N(0, 1/\mathrm{width})` and multiplied by :math:`\sqrt{\mathrm{width}}`;
@@ -133,25 +134,50 @@ class TransformerTextDecoder(TextDecoder[TransformerState]):
         owner = self.target_embedding if self.output_projection is None else self.output_projection
         return owner.weight, None
 
-    def begin(self, memory: States, *, key_bias: Tensor | None = None) -> TransformerState:
-        return TransformerState(
-            self._prepare(memory),
-            padding_mask(memory.values.shape[1], memory.lengths),
-            None if key_bias is None else key_bias[:, None, None, :],
-            position=0,
-            beams=1,
-        )
+    def begin(
+        self, memory: States, *, key_bias: Tensor | None = None
+    ) -> TransformerState | FusedState:
+        prepared = self._prepare(memory)
+        mask = padding_mask(memory.values.shape[1], memory.lengths)
+        bias = None if key_bias is None else key_bias[:, None, None, :]
+        fused = fused_state(self.decoder, self.config, prepared, mask.keep, bias)
+        return fused or TransformerState(prepared, mask, bias, position=0, beams=1)
 
-    def step(self, token: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
-        embedded = self._embed(self.target_embedding, token[:, None])
-        states, _, layers = self.decoder(
-            embedded,
+    def step(
+        self, token: Tensor, state: TransformerState | FusedState
+    ) -> tuple[Tensor, TransformerState | FusedState]:
+        states, _, after = self._step(token, state)
+        return states, after
+
+    def step_with_weights(
+        self, token: Tensor, state: TransformerState | FusedState
+    ) -> tuple[Tensor, TransformerState | FusedState, Tensor]:
+        states, weights, after = self._step(token, state, return_weights=True)
+        assert weights is not None
+        return states, after, weights.mean(dim=1)
+
+    def _step(
+        self,
+        token: Tensor,
+        state: TransformerState | FusedState,
+        *,
+        return_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None, TransformerState | FusedState]:
+        """Return states (rows, width), weights (rows, heads, source) of the alignment layer, and the next state."""
+        layer = self.alignment_layer
+        if isinstance(state, FusedState):
+            embedded = self._embed(self.target_embedding, token)
+            return state.step.run(embedded, state, layer if return_weights else None)
+        states, weights, layers = self.decoder(
+            self._embed(self.target_embedding, token[:, None]),
             state.layers,
             memory_mask=state.memory_mask,
             memory_bias=state.memory_bias,
             position=state.position,
+            return_weights=return_weights,
         )
-        return states[:, 0], replace(state, layers=layers, position=state.position + 1)
+        aligned = None if weights is None else weights[:, layer, :, 0]
+        return states[:, 0], aligned, replace(state, layers=layers, position=state.position + 1)
 
     def _prepare(self, memory: States) -> DecoderCache:
         values = memory.values if self.memory_map is None else self.memory_map(memory.values)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from heedful.answers.alignment import Alignment, merge_pieces
+from heedful.answers.alignment import Alignment, encode_by_spaces, merge_pieces
 from heedful.decode.align import align
+from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError
 from heedful.tasks.predictor import Predictor
 
@@ -33,24 +37,62 @@ class PairTensors(NamedTuple):
     """Word index of each target piece after the begin token."""
 
 
-def encode_pair(predictor: Predictor, source: str, target: str) -> PairTensors:
-    """Encode one pair to ids, lengths and pieces."""
+def encode_pair(predictor: Predictor, source: Any, target: str) -> PairTensors:
+    """Encode a source, a text or an exchange of a dialogue, and a target to ids, lengths and pieces."""
     inputs, answer = predictor.input, predictor.answer
     source_batch = predictor.to_device(inputs.collate(inputs.encode([source])))
     [target_ids] = answer.encode([target])
     target_batch = predictor.to_device(answer.collate([target_ids[:-1]]))
-    source_encoding = inputs.vocabulary.encode(source)
+    spelled = inputs.spelled(source)
     target_encoding = answer.vocabulary.encode(target)
     return PairTensors(
         source=source_batch.ids,
         source_lengths=source_batch.lengths,
         target=target_batch.ids,
         target_lengths=target_batch.lengths,
-        source_pieces=(*source_encoding.pieces, END),
+        source_pieces=(*spelled.pieces, END),
         target_pieces=(BEGIN, *target_encoding.pieces),
-        source_words=tuple(source_encoding.word_ids),
+        source_words=spelled.word_ids,
         target_words=tuple(target_encoding.word_ids),
     )
+
+
+def align_by_head(predictor: Predictor, source: str, target: str) -> NDArray[np.float64]:
+    """Return the cross-attention from each target word, as spaces separate them, to each source word.
+
+    Of a model without attention there is one layer with one head, of gradient × input.
+
+    Returns: (layers, heads, target words, source words).
+
+    Raises: DataError for a blank text.
+    """
+    _check_words(source, target)
+    tensors = encode_pair(predictor, source, target)
+    model, inputs = predictor.model, (tensors.source, tensors.source_lengths, tensors.target)
+    if model.has_attention:
+        with evaluation_mode(model), torch.inference_mode():
+            weights = model(*inputs, return_weights=True).weights[0]
+    else:
+        weights = align(model, *inputs).weights[0][None, None]
+    vocabularies = predictor.input.vocabulary, predictor.answer.vocabulary
+    encodings = [
+        encode_by_spaces(v, text) for v, text in zip(vocabularies, (source, target), strict=True)
+    ]
+    sizes = [len(text.split()) for text in (source, target)]
+    merged = [
+        [
+            merge_pieces(head.float().cpu(), encodings[0], sizes[0], encodings[1], sizes[1])
+            for head in layer
+        ]
+        for layer in weights
+    ]
+    return np.array([[head.numpy() for head in layer] for layer in merged], dtype=np.float64)
+
+
+def _check_words(source: str, target: str) -> None:
+    for name, text in (("source", source), ("target", target)):
+        if not text.strip():
+            raise DataError(f"the {name} has no words to align")
 
 
 def align_words(predictor: Predictor, source: str, target: str) -> Alignment:
@@ -69,9 +111,7 @@ def align_words(predictor: Predictor, source: str, target: str) -> Alignment:
     >>> alignment.source_words, len(alignment.weights), alignment.method
     (['ein', 'Mann', 'rennt'], 3, 'attention')
     """
-    for name, text in (("source", source), ("target", target)):
-        if not text.strip():
-            raise DataError(f"the {name} has no words to align")
+    _check_words(source, target)
     tensors = encode_pair(predictor, source, target)
     aligned = align(predictor.model, tensors.source, tensors.source_lengths, tensors.target)
     source_words = predictor.input.vocabulary.words(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -103,32 +104,66 @@ class Predictor:
         Args:
             inputs: as returned by the task's reader: texts, lists of tokens or series.
             before_batch: called before each batch; an exception of it ends the prediction.
-            search: options of the answer; for generated text `beam`, `length_penalty` and `nbest`.
+            search: options of the answer; docs/translating.md has those of generated text.
 
         Raises: OptionError for an option that the answer does not have, or a value out of range; NonFiniteError
             naming the input for which the model's output holds NaN or infinity.
         """
-        self.answer.check_search(search)
-        options = self.config.prediction
+        inputs, sources = (
+            itertools.tee(inputs) if self.answer.copies_unknown(search) else (inputs, ())
+        )
+        return self._predict(inputs, self.input.encode, sources, before_batch, search)
 
-        def predict_batch(encoded: Sequence[Any]) -> list[Any]:
+    def predict_encoded(
+        self,
+        encoded: Iterable[Any],
+        sources: Iterable[Any],
+        *,
+        before_batch: Callable[[], object] | None = None,
+        **search: Any,
+    ) -> Iterator[Any]:
+        """Do as `predict` for inputs, `sources`, that `input.encode` has encoded, in one call or in several."""
+        return self._predict(encoded, list, sources, before_batch, search)
+
+    def _predict(
+        self,
+        inputs: Iterable[Any],
+        encode: Callable[[list[Any]], Sequence[Any]],
+        sources: Iterable[Any],
+        before_batch: Callable[[], object] | None,
+        search: Mapping[str, Any],
+    ) -> Iterator[Any]:
+        self.answer.check_search(search)
+        options, numbers = self.config.prediction, itertools.count()
+
+        def numbered_of(examples: list[Any]) -> list[tuple[int, Any]]:
+            return [(next(numbers), each) for each in encode(examples)]
+
+        def predict_batch(numbered: Sequence[tuple[int, Any]]) -> list[Any]:
             if before_batch is not None:
                 before_batch()
+            rows, encoded = zip(*numbered, strict=True)
             batch = self.to_device(self.input.collate(encoded))
+            own = self.answer.of_rows(search, rows)
             with evaluation_mode(self.model), torch.inference_mode():
-                predictions: list[Any] = self.answer.predict(self.model, batch, **search)
+                predictions: list[Any] = self.answer.predict(self.model, batch, **own)
             placed: list[Any] = self.answer.placed(predictions, encoded)
             return placed
 
-        return predict_in_order(
+        predicted = predict_in_order(
             inputs,
-            encode=self.input.encode,
-            length=self.input.length,
+            encode=numbered_of,
+            length=lambda numbered: self.input.length(numbered[1]),
             predict=predict_batch,
             empty=self.answer.empty,
             chunk=options.chunk,
             batch_tokens=options.batch_tokens,
         )
+        if not self.answer.copies_unknown(search):
+            return predicted
+        from heedful.tasks.copying import copy_unknown  # that module imports this one
+
+        return (copy_unknown(self, *pair) for pair in zip(sources, predicted, strict=False))
 
     def predict_data(self, data: Dataset, **options: Any) -> Iterator[Any]:
         """Do as `predict` for the inputs of a dataset; a NonFiniteError names their file and line."""

@@ -44,6 +44,8 @@ class TaskEntry:
     """Output file of `heedful predict` in suggested commands."""
     predict_summary: str = "Predict a file"
     """What `heedful predict` does, in suggested commands."""
+    can_chat: bool = False
+    """Whether `heedful chat` talks with its runs."""
 
     @property
     def all_options(self) -> Sequence[TaskOption]:
@@ -88,6 +90,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
                 "SRC TGT",
             ),
             options.COLUMNS,
+            options.ALIGNMENTS,
             options.ENCODING,
             options.MAX_LINE,
             options.MODEL,
@@ -477,6 +480,39 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
             "--train groups.csv --nodes members.csv --edges ties.csv --target size",
         ),
         predict_summary="Predict the targets of the graphs of a table, in its own format",
+    ),
+    "reply": TaskEntry(
+        module="heedful.tasks.reply",
+        options=(*options.DIALOGUES, options.MODEL, options.ATTENTION),
+        summary="Train a generator of replies: dialogues to what is said next.",
+        description="Learns the replies of one speaker from the turns before them. Of a few thousand dialogues a "
+        "ranker (rank-replies) makes better replies.",
+        train_examples=(
+            "--train builtin:answers --model gru --out runs/answers",
+            "--train chats.jsonl --out runs/chat",
+            "--train faq.csv --prompt question --reply answer --max-turns 1 --out runs/faq",
+        ),
+        config_example=("--model gru --set training.epochs=20", "--train builtin:answers"),
+        test="FILE.jsonl",
+        prediction_file="replies.txt",
+        predict_summary="Reply to the histories of a file",
+        can_chat=True,
+    ),
+    "rank-replies": TaskEntry(
+        module="heedful.tasks.rank_replies",
+        options=(*options.DIALOGUES, options.ENCODER),
+        summary="Train a ranker of replies: the one that suits a dialogue best.",
+        description="Learns two towers, which map histories and replies into one space, and chooses among the replies "
+        "of the training.",
+        train_examples=(
+            "--train chats.jsonl --out runs/choose",
+            "--train turns.tsv --group service --encoder gru --out runs/services",
+        ),
+        config_example=("--encoder gru --set training.epochs=10", "--train chats.jsonl"),
+        test="FILE.jsonl",
+        prediction_file="replies.txt",
+        predict_summary="Choose replies to the histories of a file",
+        can_chat=True,
     ),
 }
 """Task name, as in `heedful train NAME` -> its entry."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, model_validator
 
+from heedful.answers.guidance import GuidanceConfig
 from heedful.answers.text import DecodingConfig, GeneratedText
 from heedful.data.dataset import Dataset
 from heedful.errors import OptionError
@@ -38,6 +39,7 @@ class TranslationConfig(Section):
     vocabulary: VocabularyConfig = VocabularyConfig()
     model: ModelSection = TransformerConfig()
     frequency: FrequencyConfig = FrequencyConfig()
+    alignment: GuidanceConfig = GuidanceConfig()
     training: TranslationTraining = TranslationTraining()
     decoding: DecodingConfig = DecodingConfig()
 
@@ -69,6 +71,22 @@ class TranslationConfig(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _alignments_need_attention(self) -> Self:
+        if not (self.data.alignments and self.alignment.weight):
+            return self
+        if isinstance(self.model, RecurrentConfig) and self.model.attention == "none":
+            raise OptionError(
+                "data.alignments needs attention to the source, but model.attention is 'none'; set model.attention to "
+                "a score, or alignment.weight to 0"
+            )
+        if self.frequency.subsample:
+            raise OptionError(
+                "data.alignments needs all source tokens, but frequency.subsample leaves some out; set one of them to "
+                "nothing"
+            )
+        return self
+
 
 def _learn_vocabularies(config: TranslationConfig, train: Dataset) -> tuple[Pieces, GeneratedText]:
     if config.vocabulary.shared:
@@ -77,6 +95,7 @@ def _learn_vocabularies(config: TranslationConfig, train: Dataset) -> tuple[Piec
     else:
         source = Pieces.learn(config, train.inputs)
         answer = GeneratedText.learn(config, train.answers)
+    answer = answer.guided_by(source.vocabulary)
     if config.frequency.enabled:
         source = replace(source, token_frequencies=source.frequencies(train.inputs))
     return source, answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import re
+from collections.abc import Iterator
 from functools import cache
 
 from babel import Locale
@@ -71,13 +72,13 @@ def build(
     test, valid = dates[:test_size], dates[test_size:held_out_size]
     rest = dates[held_out_size:]
     train = [rng.choice(rest) for _ in range(train_size)]
-    formatted = {
-        name: [format_date(date, *_random_format(rng)) for date in part]
+    formats = {
+        name: [(date, *_random_format(rng)) for date in part]
         for name, part in (("train", train), ("valid", valid), ("test", test))
     }
     pairs = {
         name: Pairs(
-            [text for text, _ in formatted[name]],
+            ["".join(text for text, _ in _parts(*each)) for each in formats[name]],
             [date.isoformat() for date in part],
             name=f"dates ({name})",
         )
@@ -89,7 +90,7 @@ def build(
             f"Dates from {FIRST_DAY} to {LAST_DAY} in the date formats of "
             f"{', '.join(FORMATS)} (CLDR), to ISO 8601; dates of validation and test are in no training pair."
         ),
-        test_links=tuple(links for _, links in formatted["test"]),
+        test_links=tuple(format_date(*each)[1] for each in formats["test"]),
     )
 
 
@@ -102,29 +103,36 @@ def format_date(date: datetime.date, locale: str, format_name: str) -> tuple[str
     >>> format_date(datetime.date(2023, 3, 5), "en_GB", "medium")[0]
     '5 Mar 2023'
     """
-    fields = DateTimeFormat(date, Locale.parse(locale))
     text = ""
     links: set[tuple[int, int]] = set()
-    for literal, field in _parse_format(locale, format_name):
-        text += literal
-        if field:
-            value = fields[field]
-            source, target = (
-                range(len(text), len(text) + len(value)),
-                _ISO_POSITIONS.get(field[0], range(0)),
-            )
-            if len(source) == len(target) and value.isdecimal():
-                links.update(zip(source, target, strict=True))
-            else:
-                links.update((i, j) for i in source for j in target)
-            text += value
+    for value, field in _parts(date, locale, format_name):
+        source = range(len(text), len(text) + len(value))
+        target = _ISO_POSITIONS.get(field[:1], range(0))
+        if len(source) == len(target) and value.isdecimal():
+            links.update(zip(source, target, strict=True))
+        else:
+            links.update((i, j) for i in source for j in target)
+        text += value
     return text, frozenset(links)
+
+
+def _parts(date: datetime.date, locale: str, format_name: str) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a formatted date, each with its CLDR field; literal text has none."""
+    fields = DateTimeFormat(date, _locale(locale))
+    for literal, field in _parse_format(locale, format_name):
+        if literal:
+            yield literal, ""
+        if field:
+            yield fields[field], field
+
+
+_locale = cache(Locale.parse)
 
 
 @cache
 def _parse_format(locale: str, name: str) -> tuple[tuple[str, str], ...]:
     """Return a format as (literal text, the CLDR field after it) pairs; the last field is empty."""
-    data = Locale.parse(locale)
+    data = _locale(locale)
     pattern = (
         data.date_formats[name] if name in data.date_formats else data.datetime_skeletons[name]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from pydantic import Field
 from heedful.data.delimiters import detect_delimiter, split_fields
 from heedful.data.files import Pairs, iterate_lines, read_pairs, read_table
 from heedful.data.json_lines import parse_object
+from heedful.data.links import read_links
 from heedful.data.tables import TABLES, JsonLinesTable, TsvTable, extension
 from heedful.data.words import check_characters
 from heedful.errors import DataError, OptionError, listed, shown
@@ -41,6 +43,11 @@ class PairData(TextFiles):
     )
     valid: tuple[str, ...] = Field((), description="Validation pairs, in the same formats.")
     columns: tuple[str, ...] = Field((), description="Source and target column of a table.")
+    alignments: str = Field(
+        "",
+        description="File of word alignments of the training pairs, a line each in Pharaoh format (0-0 1-2), which "
+        "the attention learns; empty: none.",
+    )
     max_length: int = Field(
         250, ge=1, description="Maximum tokens per side; longer training pairs are dropped."
     )
@@ -61,6 +68,14 @@ class PairReader(Reader):
         return load_builtin(name).part(part)
 
     def read_files(self, paths: Sequence[str], data: PairData, part: Part) -> Pairs:
+        pairs = self._read_pairs(paths, data, part)
+        if part != "train" or not data.alignments:
+            return pairs
+        lines = list(iterate_lines(data.alignments, advice=""))
+        read_links(data.alignments, pairs.source, pairs.target)
+        return replace(pairs, alignments=lines)
+
+    def _read_pairs(self, paths: Sequence[str], data: PairData, part: Part) -> Pairs:
         option, columns = f"--{part}", data.columns
         if len(paths) > 1 and any(extension(Path(path)) in TABLES for path in paths):
             raise OptionError(
@@ -97,7 +112,8 @@ class PairReader(Reader):
                     )
                 check_characters(row[key], partial(DataError, path=f"example {number} of {name}"))
         source, target = ([row[key] for row in rows] for key in keys)
-        return Pairs(source, target, name)
+        given = [row.get("alignment", "") for row in rows]
+        return Pairs(source, target, name, given if any(given) else None)
 
     def input_of_row(self, row: Mapping[str, Any], data: PairData, name: str) -> str:
         return text_of_row(row, (data.columns or _KEYS)[0], name)
