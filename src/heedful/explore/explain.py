@@ -20,7 +20,6 @@ from heedful.explore.cells import (
     row_name,
 )
 from heedful.explore.explanation import Explanation
-from heedful.explore.graph_explained import explain_node, explain_whole
 from heedful.explore.predicted import record_prediction
 from heedful.explore.replies import record_choice
 from heedful.explore.schema import ATTENTION, AttentionRecord
@@ -48,8 +47,13 @@ def explain(
     if prediction is None and target is None:
         [prediction] = predictor.predict([example])
     if predictor.input.is_graph:
+        # Imported here, as only graphs need it.
+        from heedful.explore.graph_explained import explain_node
+
         return explain_node(predictor, example, prediction)
     if predictor.input.drawn_edges(example) is not None:
+        from heedful.explore.graph_explained import explain_whole
+
         return explain_whole(predictor, example, prediction)
     if isinstance(predictor.answer, HeadAnswer):
         return _explain_head(predictor, example, prediction)

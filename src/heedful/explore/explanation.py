@@ -7,13 +7,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heedful.explore.cells import IMAGE_SUFFIXES, ImageView
-from heedful.explore.graph_view import GraphView
 from heedful.explore.html import draw_html
 from heedful.explore.renderers import save
 from heedful.explore.schema import AttentionRecord
+
+if TYPE_CHECKING:
+    from heedful.explore.graph_view import GraphView
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ import torch
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError
 from heedful.explore.cells import MAX_CELLS, one_row, row_name
-from heedful.explore.neighbours import received_records
 from heedful.explore.record import Recorder, recording
 from heedful.explore.saliency import SALIENCY, explained, gradient_saliency, saliency
 from heedful.explore.schema import AttentionRecord
@@ -68,6 +67,9 @@ def _drawn_records(
     large = [each for each in recorder.edge_records() if not each.is_drawn]
     if not large:
         return recorder.records(tokens)
+    # Imported here, as only graphs need it.
+    from heedful.explore.neighbours import received_records
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is too large to draw")
         return [*received_records(large, positions), *recorder.records(tokens)]
