@@ -67,7 +67,7 @@ def test_the_weights_are_those_of_the_model(kind: str) -> None:
     node = papers.build(size=80).table.inputs[3]
     explanation = explain(model, node)
     kinds = [(record.kind, record.layer) for record in explanation.records]
-    assert kinds == [("neighbours", 0), ("neighbours", 1), ("encoder", 0), ("encoder", 1)]
+    assert kinds == [("neighbours", 0), ("neighbours", 1), ("edges", 0), ("edges", 1)]
     assert explanation.main == [explanation.records[1]]
     for record in explanation.records[:2]:
         assert record.query_tokens == (node.name,)

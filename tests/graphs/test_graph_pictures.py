@@ -110,7 +110,7 @@ def test_a_node_is_drawn_and_saved(tmp_path: Path) -> None:
     explanation = explain(predictor(SMALL, table), table.inputs[3])
     explanation.save(tmp_path / "node.svg", explanation.records)
     text = (tmp_path / "node.svg").read_text(encoding="utf-8")
-    assert "encoder, layer 1" in text
+    assert "edges, layer 1" in text
     assert table.inputs[3].name in text
     explanation.save(tmp_path / "ranked.svg", explanation.main)  # the ranking, as a heat map
     assert "neighbours" in (tmp_path / "ranked.svg").read_text(encoding="utf-8")

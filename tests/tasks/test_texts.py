@@ -17,7 +17,7 @@ from heedful.answers.sequence_metrics import score_labels, score_numbers
 from heedful.config import build
 from heedful.data.texts import Text, Texts
 from heedful.errors import DataError, OptionError, ShapeError
-from heedful.explore.explain import record_prediction
+from heedful.explore.predicted import record_prediction
 from heedful.explore.saliency import SALIENCY
 from heedful.models.encoders import ENCODERS
 from heedful.models.encoders.inputs import TokenBatch

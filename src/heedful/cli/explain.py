@@ -25,7 +25,7 @@ from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.explore import AttentionRecord
-    from heedful.explore.explain import Explanation
+    from heedful.explore.explanation import Explanation
     from heedful.tasks.predictor import Predictor
 
     Titled = tuple[str, list[AttentionRecord]]

@@ -16,8 +16,8 @@ from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError
 from heedful.explore.cells import one_row, rollout
 from heedful.explore.chart import Series
-from heedful.explore.explain import record_prediction
 from heedful.explore.neighbours import flow
+from heedful.explore.predicted import record_prediction
 from heedful.explore.record import recording
 from heedful.explore.saliency import saliency
 from heedful.tasks.predictor import Predictor

@@ -16,6 +16,8 @@ from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import html_text
 
 KIND: Final = "neighbours"
+EDGES: Final = "edges"
+"""Kinds of records: of the neighbours of a node, and of all edges around it."""
 RANKED: Final = 30
 """Neighbours that a ranking names."""
 _SIZE: Final = 640
@@ -72,7 +74,9 @@ def dense_records(records: Sequence[EdgeRecord], names: Sequence[str]) -> list[A
         weights = np.zeros((record.weights.shape[1], len(names), len(names)), np.float32)
         for head, matrix in enumerate(weights):
             np.add.at(matrix, (targets, sources), record.weights[:, head])
-        found.append(_record(record, record.kind, names, names, weights))
+        allowed = np.zeros((1, len(names), len(names)), np.bool_)
+        allowed[0, targets, sources] = True
+        found.append(replace(_record(record, EDGES, names, names, weights), mask=allowed))
     return found
 
 
