@@ -17,7 +17,12 @@ def export(
         Path, typer.Option("--out", metavar="DIR", help="New folder.", show_default=False)
     ],
     format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="onnx or torch (torch.export).")
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="onnx, onnx-int8 (matrices of 8 bits) or torch (torch.export).",
+        ),
     ] = "onnx",
     json: Json = False,
     quiet: Quiet = False,

@@ -24,10 +24,16 @@ _RUN: Final = {
 }
 
 
-def readme(predictor: Any, format_name: str) -> str:
-    """Return the text of the file."""
+def readme(predictor: Any, engine: str, format_name: str) -> str:
+    """Return the text of the file.
+
+    Args:
+        predictor: the model.
+        engine: "onnx" or "torch".
+        format_name: what was asked for.
+    """
     is_text = isinstance(predictor.answer, GeneratedText)
-    code = (_translate if is_text else _score)(predictor, format_name)
+    code = (_translate if is_text else _score)(predictor, engine)
     shown = "\n".join(code)
     return (
         f"# A model of the task {predictor.task.name}\n\n"
@@ -36,9 +42,9 @@ def readme(predictor: Any, format_name: str) -> str:
     )
 
 
-def _score(predictor: Any, format_name: str) -> list[str]:
+def _score(predictor: Any, engine: str) -> list[str]:
     """Return the code that runs a text model."""
-    head, load, run = _RUN[format_name]
+    head, load, run = _RUN[engine]
     has_characters = reads_characters(predictor)
     tokenizer = getattr(predictor.input, "tokenizer", None)
     pieces = None if tokenizer is None else tokenizer.pieces
@@ -64,7 +70,7 @@ def _score(predictor: Any, format_name: str) -> list[str]:
         ]
         values, inputs = "ids, spelled", '"words": ids, "characters": spelled'
     lines.append(load.format(name="model"))
-    if format_name == "torch":
+    if engine == "torch":
         lines.append(f"answer = model(*map(torch.from_numpy, ({values}))).numpy()[0]")
     else:
         lines.append(run.format(name="model", outputs="answer", inputs=inputs) + "[0][0]")
@@ -79,9 +85,9 @@ def _show(answer: Any) -> list[str]:
     return ['print([vocabulary["labels"][n] for n in answer.argmax(-1)])']
 
 
-def _translate(predictor: Any, format_name: str) -> list[str]:
+def _translate(predictor: Any, engine: str) -> list[str]:
     """Return the code that translates a sentence by greedy search."""
-    head, load, _ = _RUN[format_name]
+    head, load, _ = _RUN[engine]
     begin = "" if predictor.input.vocabulary.kind == "char" else SPACE_MARK
     lines = [
         f'text = "{begin}" + "a man sleeps".replace(" ", "{SPACE_MARK}")',
@@ -89,7 +95,7 @@ def _translate(predictor: Any, format_name: str) -> list[str]:
         load.format(name="encoder"),
         load.format(name="step"),
     ]
-    if format_name == "torch":
+    if engine == "torch":
         first = "scores, *state = encoder(torch.from_numpy(source))"
         later = "scores, *state = step(torch.tensor([tokens[-1]]), state)"
     else:

@@ -31,7 +31,7 @@ def export(predictor: Any, format_name: str, out: str | Path) -> list[Path]:
     if out.exists():
         raise RunError(f"{out} is there already; give another --out.")
     programs = programs_of(predictor)
-    suffix, write = FORMATS[format_name]
+    engine, suffix, write = FORMATS[format_name]
     unfinished = out.with_name(f"{out.name}.part")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -39,7 +39,7 @@ def export(predictor: Any, format_name: str, out: str | Path) -> list[Path]:
         for name, program in programs.items():
             write(program, unfinished / f"{name}{suffix}")
         _write_vocabulary(predictor, unfinished)
-        write_text(unfinished / "README.md", readme(predictor, format_name))
+        write_text(unfinished / "README.md", readme(predictor, engine, format_name))
         unfinished.rename(out)
     except OSError as error:
         raise RunError(f"{out} cannot be written: {error.strerror or error}") from None
