@@ -60,7 +60,8 @@ def translator(predictor: Any, folder: Path, suffix: str, threads: int) -> Calla
         source = np.array([predictor.input.encode([text])[0]], dtype=np.int64)
         scores, *state = encoder(source)
         tokens = [int(scores[0].argmax())]
-        while tokens[-1] != 3 and len(tokens) < most * source.shape[1]:
+        longest = int(most * source.shape[1]) + 10  # as the search of Heedful
+        while tokens[-1] != 3 and len(tokens) < longest:
             scores, *state = step(np.array([tokens[-1]]), *state)
             tokens.append(int(scores[0].argmax()))
         return predictor.answer.vocabulary.decode([each for each in tokens if each > 3])
