@@ -31,6 +31,10 @@ ALLOWED = {
         "src/heedful/cli/probe.py",
         "ENCODERS",
     ): "the encoders that are probed by default: some of them",
+    (
+        "src/heedful/export/ct2.py",
+        "ACTIVATIONS",
+    ): "those that another engine has",
 }
 
 

@@ -17,7 +17,12 @@ def export(
         Path, typer.Option("--out", metavar="DIR", help="New folder.", show_default=False)
     ],
     format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="onnx or torch (torch.export).")
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="onnx, onnx-int8 (matrices of 8 bits), torch (torch.export), or ctranslate2 (Transformers).",
+        ),
     ] = "onnx",
     json: Json = False,
     quiet: Quiet = False,
@@ -29,7 +34,7 @@ def export(
 
     Example:
         heedful export runs/mood --format onnx --out mood-onnx
-        heedful export runs/en-de --format torch --out en-de-torch
+        heedful export runs/en-de --format ctranslate2 --out en-de-ct2
     """
     from heedful import api
     from heedful.export.run import export as export_run
@@ -37,5 +42,6 @@ def export(
     output = Output(json=json, quiet=quiet)
     files = export_run(api.load(run).predictor, format, out)
     for file in files:
-        output.say(f"written: {file} ({file.stat().st_size / 1e6:.1f} MB)")
+        size = "" if file.is_dir() else f" ({file.stat().st_size / 1e6:.1f} MB)"
+        output.say(f"written: {file}{size}")
     output.result({"run": str(run), "format": format, "files": [str(file) for file in files]})

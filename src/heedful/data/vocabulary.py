@@ -216,6 +216,10 @@ class Vocabulary:
         text = json.dumps(content, ensure_ascii=False, indent=0)
         write_text(Path(path), text + "\n")
 
+    def token_names(self) -> list[str]:
+        """Return the unique name of each id in the file of `save_tokenizer`."""
+        return [str(self._tokenizer.id_to_token(each)) for each in range(len(self))]
+
     def save_tokenizer(self, path: Path) -> None:
         """Write the tokenizer as the library tokenizers reads it; it takes texts whose spaces are `SPACE_MARK`."""
         write_text(path, self._tokenizer.to_str(pretty=True) + "\n")

@@ -20,6 +20,8 @@ INSTALL: Final = (
 class Format(NamedTuple):
     """A format of programs."""
 
+    engine: str
+    """What runs it, for the README."""
     suffix: str
     write: Callable[[Program, Path], None]
     """(program, file) -> nothing."""
@@ -47,6 +49,22 @@ def write_onnx(program: Program, path: Path) -> None:
         made.save(path)
 
 
+def write_int8(program: Program, path: Path) -> None:
+    """Write a program as ONNX whose matrices are of 8-bit integers, with a scale each; inputs are rounded as they come.
+
+    Raises: OptionError as `write_onnx`, and if onnxruntime is not installed.
+    """
+    try:
+        from onnxruntime.quantization import quantize_dynamic
+    except ImportError as error:
+        raise OptionError(f"{INSTALL} ({error.name} is missing)") from None
+    whole = path.with_name(f"{path.stem}.float{path.suffix}")
+    write_onnx(program, whole)
+    with quiet():
+        quantize_dynamic(whole, path)
+    whole.unlink()
+
+
 def write_torch(program: Program, path: Path) -> None:
     """Write a program of `torch.export`, which `torch.export.load` reads without Heedful."""
     with quiet():
@@ -54,7 +72,8 @@ def write_torch(program: Program, path: Path) -> None:
 
 
 FORMATS: Final[Mapping[str, Format]] = {
-    "onnx": Format(".onnx", write_onnx),
-    "torch": Format(".pt2", write_torch),
+    "onnx": Format("onnx", ".onnx", write_onnx),
+    "onnx-int8": Format("onnx", ".onnx", write_int8),
+    "torch": Format("torch", ".pt2", write_torch),
 }
 """Name -> format."""

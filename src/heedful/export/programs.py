@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from heedful.answers.label import Label, class_probabilities
+from heedful.answers.calibration import class_probabilities
+from heedful.answers.label import Label
 from heedful.answers.number import Number
 from heedful.answers.text import GeneratedText
 from heedful.answers.token_label import PositionLabel

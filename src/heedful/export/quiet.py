@@ -11,6 +11,7 @@ from typing import Final
 _LOGGERS: Final = (
     "torch.onnx._internal.exporter._registration",  # libraries that are not installed and not needed
     "torch._export.non_strict_utils",  # axes of one
+    "root",  # onnxruntime's advice to prepare a model that is prepared already
 )
 
 

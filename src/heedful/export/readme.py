@@ -24,21 +24,35 @@ _RUN: Final = {
 }
 
 
-def readme(predictor: Any, format_name: str) -> str:
-    """Return the text of the file."""
+_IDS: Final = (
+    "\nIds: 0 padding, 1 unknown, 2 begin, 3 end. `encoder` reads `source` (batch, length), each ending with 3 and "
+    "padded with 0, and returns the log-probabilities of the first token, (batch, vocabulary), and the state; `step` "
+    "reads a `token` (batch,) and the state, and returns those of the next. For a beam, take rows of the state along "
+    "its axis of the batch, which is the second of recurrent states and the first of all others.\n"
+)
+
+
+def readme(predictor: Any, engine: str, format_name: str) -> str:
+    """Return the text of the file.
+
+    Args:
+        predictor: the model.
+        engine: "onnx" or "torch".
+        format_name: what was asked for.
+    """
     is_text = isinstance(predictor.answer, GeneratedText)
-    code = (_translate if is_text else _score)(predictor, format_name)
+    code = (_translate if is_text else _score)(predictor, engine)
     shown = "\n".join(code)
     return (
         f"# A model of the task {predictor.task.name}\n\n"
         f"Written by `heedful export --format {format_name}`. It runs without Heedful:\n\n"
-        f"```python\n{shown}\n```\n\n{_notes(predictor)}"
+        f"```python\n{shown}\n```\n\n{_notes(predictor, engine)}"
     )
 
 
-def _score(predictor: Any, format_name: str) -> list[str]:
+def _score(predictor: Any, engine: str) -> list[str]:
     """Return the code that runs a text model."""
-    head, load, run = _RUN[format_name]
+    head, load, run = _RUN[engine]
     has_characters = reads_characters(predictor)
     tokenizer = getattr(predictor.input, "tokenizer", None)
     pieces = None if tokenizer is None else tokenizer.pieces
@@ -64,7 +78,7 @@ def _score(predictor: Any, format_name: str) -> list[str]:
         ]
         values, inputs = "ids, spelled", '"words": ids, "characters": spelled'
     lines.append(load.format(name="model"))
-    if format_name == "torch":
+    if engine == "torch":
         lines.append(f"answer = model(*map(torch.from_numpy, ({values}))).numpy()[0]")
     else:
         lines.append(run.format(name="model", outputs="answer", inputs=inputs) + "[0][0]")
@@ -79,17 +93,29 @@ def _show(answer: Any) -> list[str]:
     return ['print([vocabulary["labels"][n] for n in answer.argmax(-1)])']
 
 
-def _translate(predictor: Any, format_name: str) -> list[str]:
-    """Return the code that translates a sentence by greedy search."""
-    head, load, _ = _RUN[format_name]
+def _translate(predictor: Any, engine: str) -> list[str]:
+    """Return the code that translates a sentence: by greedy search, or that of CTranslate2."""
     begin = "" if predictor.input.vocabulary.kind == "char" else SPACE_MARK
+    text = f'text = "{begin}" + "a man sleeps".replace(" ", "{SPACE_MARK}")'
+    if engine == "ctranslate2":
+        return [
+            "import ctranslate2",
+            "from tokenizers import Tokenizer",
+            "",
+            text,
+            'source = Tokenizer.from_file("source.json").encode(text).tokens',
+            'translator = ctranslate2.Translator("model")',
+            "[found] = translator.translate_batch([source], beam_size=5)",
+            f'print("".join(found.hypotheses[0]).replace("{SPACE_MARK}", " ").strip())',
+        ]
+    head, load, _ = _RUN[engine]
     lines = [
-        f'text = "{begin}" + "a man sleeps".replace(" ", "{SPACE_MARK}")',
+        text,
         'source = np.array([Tokenizer.from_file("source.json").encode(text).ids + [3]])',
         load.format(name="encoder"),
         load.format(name="step"),
     ]
-    if format_name == "torch":
+    if engine == "torch":
         first = "scores, *state = encoder(torch.from_numpy(source))"
         later = "scores, *state = step(torch.tensor([tokens[-1]]), state)"
     else:
@@ -110,17 +136,13 @@ def _translate(predictor: Any, format_name: str) -> list[str]:
     return ["import numpy as np", head, "from tokenizers import Tokenizer", "", *lines]
 
 
-def _notes(predictor: Any) -> str:
+def _notes(predictor: Any, engine: str) -> str:
     if isinstance(predictor.answer, GeneratedText):
         return (
             "`source.json` and `target.json` are tokenizers of the library tokenizers. Texts are in Unicode's form "
             "NFC, with single spaces"
             + (", in lower case.\n" if predictor.input.vocabulary.lowercase else ".\n")
-            + "\nIds: 0 padding, 1 unknown, 2 begin, 3 end. `encoder` reads `source` (batch, length), each ending "
-            "with 3 and padded with 0, and returns the log-probabilities of the first token, (batch, vocabulary), and "
-            "the state; `step` reads a `token` (batch,) and the state, and returns those of the next. For a beam, take "
-            "rows of the state along its axis of the batch, which is the second of recurrent states and the first "
-            "of all others.\n"
+            + ("" if engine == "ctranslate2" else _IDS)
         )
     tokenizer = getattr(predictor.input, "tokenizer", None)
     kind = "space" if tokenizer is None else tokenizer.kind

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from heedful.answers.text import GeneratedText
 from heedful.atomic_files import write_text
 from heedful.errors import RunError, unknown_choice
-from heedful.export.formats import FORMATS
+from heedful.export.ct2 import write_ctranslate2
+from heedful.export.formats import FORMATS, Format
 from heedful.export.programs import programs_of
 from heedful.export.readme import readme
 
@@ -19,33 +22,48 @@ def export(predictor: Any, format_name: str, out: str | Path) -> list[Path]:
 
     Args:
         predictor: the model.
-        format_name: one of `FORMATS`.
+        format_name: one of `WRITERS`.
         out: a new folder, which exists only when it is whole.
 
     Raises: OptionError for an unknown format, or a model that the format cannot express; RunError for a folder that is
         there already or cannot be written.
     """
     out = Path(out)
-    if format_name not in FORMATS:
-        raise unknown_choice("format", format_name, FORMATS)
+    if format_name not in WRITERS:
+        raise unknown_choice("format", format_name, WRITERS)
     if out.exists():
         raise RunError(f"{out} is there already; give another --out.")
-    programs = programs_of(predictor)
-    suffix, write = FORMATS[format_name]
     unfinished = out.with_name(f"{out.name}.part")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        for name, program in programs.items():
-            write(program, unfinished / f"{name}{suffix}")
+        engine = WRITERS[format_name](predictor, unfinished)
         _write_vocabulary(predictor, unfinished)
-        write_text(unfinished / "README.md", readme(predictor, format_name))
+        write_text(unfinished / "README.md", readme(predictor, engine, format_name))
         unfinished.rename(out)
     except OSError as error:
         raise RunError(f"{out} cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return sorted(out.iterdir())
+
+
+def _write_programs(form: Format, predictor: Any, folder: Path) -> str:
+    for name, program in programs_of(predictor).items():
+        form.write(program, folder / f"{name}{form.suffix}")
+    return form.engine
+
+
+def _write_translator(predictor: Any, folder: Path) -> str:
+    write_ctranslate2(predictor, folder)
+    return "ctranslate2"
+
+
+WRITERS: Final[Mapping[str, Callable[[Any, Path], str]]] = {
+    **{name: partial(_write_programs, form) for name, form in FORMATS.items()},
+    "ctranslate2": _write_translator,
+}
+"""Format -> what writes a model into a folder and returns the name of the engine, for the README."""
 
 
 def _write_vocabulary(predictor: Any, folder: Path) -> None:

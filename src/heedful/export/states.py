@@ -57,7 +57,8 @@ def _rebuilt(value: Any, tensors: Iterator[Tensor]) -> Any:
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if not is_dataclass(value):
         return value
-    made = type(value)(**{name: _rebuilt(getattr(value, name), tensors) for name in _given(value)})
+    kind: Any = type(value)
+    made = kind(**{name: _rebuilt(getattr(value, name), tensors) for name in _given(value)})
     if not isinstance(made, TransformerState):
         return made
     past = made.layers[0].self_attention

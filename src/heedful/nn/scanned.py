@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch._higher_order_ops.scan import scan
 from torch.nn import functional
 
 from heedful.nn.recurrent_steps import DIFFERENTIABLE_CELLS, Hidden
@@ -27,7 +26,8 @@ def scanned_layers(
         (layers × directions, batch, hidden).
 
     >>> layers = nn.GRU(3, 4, batch_first=True, bidirectional=True)
-    >>> states, (final,) = scanned_layers("gru", layers, torch.ones(2, 5, 3), torch.tensor([5, 2]))
+    >>> with torch.no_grad():
+    ...     states, (final,) = scanned_layers("gru", layers, torch.ones(2, 5, 3), torch.tensor([5, 2]))
     >>> states.shape, final.shape
     (torch.Size([2, 5, 8]), torch.Size([2, 2, 4]))
     """
@@ -54,6 +54,9 @@ def _direction(
     kind: str, layers: nn.RNNBase, name: str, inputs: Tensor, keep: Tensor, *, reverse: bool
 ) -> tuple[Tensor, Hidden]:
     """Run one layer in one direction over (length, batch, features)."""
+    # Imported here, as it is slow to import and only exporting needs it.
+    from torch._higher_order_ops.scan import scan
+
     read, write, read_bias, write_bias = (getattr(layers, part + name) for part in _PARTS)
     cell = DIFFERENTIABLE_CELLS[kind]
 
