@@ -43,6 +43,17 @@ class GuidedBatch(NamedTuple):
     shares: Tensor
     """(links,), 1 / number of links of the same target token."""
 
+    def moved(self, places: Tensor) -> GuidedBatch:
+        """Return the links after source tokens were moved; those of tokens that were left out are dropped.
+
+        Args:
+            places: (batch, source), the new position of each source token, -1 for those left out.
+        """
+        source = places[self.links[:, 0], self.links[:, 2]]
+        kept = source >= 0
+        links = torch.cat([self.links[:, :2], source[:, None]], dim=1)[kept]
+        return self._replace(links=links, shares=self.shares[kept])
+
 
 def guided_loss(weights: Tensor, targets: GuidedBatch) -> Tensor:
     r"""Return the summed cross-entropy of attention against the links of target tokens.
