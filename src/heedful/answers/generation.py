@@ -112,7 +112,8 @@ class Generation:
         required = _each(self.require, count)
         restrictions: list[Restriction] = []
         if self.options.sampling is not None:  # hardly probable, but drawn now and then
-            restrictions.append(NeverTokens((vocabulary.pad_id, vocabulary.begin_id)))
+            reserved = (vocabulary.pad_id, vocabulary.begin_id, vocabulary.unk_id)
+            restrictions.append(NeverTokens(reserved))
         if self.ban:
             restrictions.append(_banned(vocabulary, self.ban))
         return Guidance(
