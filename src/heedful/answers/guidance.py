@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from heedful.answers.alignment import encode_by_spaces
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.encoding import Encoding
@@ -92,7 +91,7 @@ def encode_guided(
 
     Args:
         data: the pairs.
-        alignments: of each pair in Pharaoh format, between words that spaces separate.
+        alignments: of each pair in Pharaoh format, between the words of `Vocabulary.words`.
         ids: the targets with begin and end tokens.
         source, target: the vocabularies.
 
@@ -106,8 +105,8 @@ def encode_guided(
             try:
                 found = _piece_links(
                     parse_links(links).possible,
-                    encode_by_spaces(source, text),
-                    encode_by_spaces(target, translation),
+                    source.encode(text),
+                    target.encode(translation),
                 )
             except DataError as error:
                 raise data.error(row, str(error)) from None
