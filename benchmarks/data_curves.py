@@ -18,12 +18,22 @@ from typing import Any
 
 import heedful
 from benchmarks.images import AUGMENTATION, MODELS, ROOT, TRAINING, read
+from heedful.plots import (
+    COLOURS,
+    MARKERS,
+    PANEL,
+    Curve,
+    draw_curves,
+    house_style,
+    label_curves,
+    new_figure,
+    save,
+)
 
 RESULTS = ROOT / "benchmarks" / "results" / "data_curves.json"
 NAMES = ("cnn", "hybrid", "vit")
 EXAMPLES = (100, 300, 1000, 3000, 10_000, 30_000, 60_000)
 BUDGETS = ("steps", "seconds")
-COLOURS = {"cnn": "#1764ab", "hybrid": "#3d7a2a", "vit": "#c2410c"}
 ENDLESS = 1_000_000
 """Epochs that no budget reaches."""
 EPOCHS = 20
@@ -100,32 +110,35 @@ def crossings(found: Results, budget: str, one: str, other: str) -> list[tuple[i
 
 def draw(found: Results, path: Path) -> None:
     """Draw a panel for each budget: the mean of the seeds, and a band from the least to the greatest."""
-    from matplotlib.figure import Figure
-
     budgets = [each for each in BUDGETS if any(points(found, each, name) for name in NAMES)]
-    figure = Figure(figsize=(4.6 * len(budgets), 3.8), layout="constrained")
-    panels = figure.subplots(1, len(budgets), squeeze=False, sharey=True)[0]
-    for axes, budget in zip(panels, budgets, strict=True):
-        for name in NAMES:
-            curve = points(found, budget, name)
-            sizes = [size for size, _ in curve]
-            axes.plot(
-                sizes,
-                [statistics.fmean(each) for _, each in curve],
-                "o-",
-                label=name,
-                color=COLOURS[name],
-            )
-            low, high = ([end(each) for _, each in curve] for end in (min, max))
-            axes.fill_between(sizes, low, high, alpha=0.2, color=COLOURS[name], linewidth=0)
-        axes.set_xscale("log")
-        axes.set_xlabel("training images")
-        axes.set_title(f"equal {budget}: {found[budget]:,g}")
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("accuracy on validation images")
-    panels[0].legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    with house_style():
+        figure, panels = new_figure([PANEL] * len(budgets), "Accuracy and the amount of data")
+        labels = []
+        for axes, budget in zip(panels, budgets, strict=True):
+            curves = []
+            for number, name in enumerate(NAMES):
+                curve = points(found, budget, name)
+                if curve:
+                    sizes, accuracies = zip(*curve, strict=True)
+                    curves.append(
+                        Curve(
+                            name=name,
+                            xs=sizes,
+                            ys=[statistics.fmean(each) for each in accuracies],
+                            lows=[min(each) for each in accuracies],
+                            highs=[max(each) for each in accuracies],
+                            colour=COLOURS[number],
+                            marker=MARKERS[number],
+                        )
+                    )
+            draw_curves(axes, curves)
+            axes.set_xscale("log")
+            axes.set_xlabel("training images")
+            axes.set_title(f"Validation accuracy, equal {budget}: {found[budget]:,g}")
+            labels.append((axes, curves))
+        label_curves(figure, labels)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(figure, path)
 
 
 def tell(found: Results) -> None:

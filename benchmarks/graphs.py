@@ -2,13 +2,15 @@
 
     python -m benchmarks.graphs DIR [accuracy speed links] [--seeds N] [--epochs N] [--set SETTING...]
     python -m benchmarks.graphs large --edges 10000000 --neighbours 10 5
+    python -m benchmarks.graphs tables --edges 10000000 --neighbours 10 5
 
 DIR holds nodes.tsv (node, label, split, word_indices) and edges.tsv (source, target, each edge once): Cora with the
 public split of 140, 500 and 1,000 nodes. "accuracy" trains gat and gatv2 with their default settings, once a seed; the
 epoch is chosen on the validation nodes, and the test nodes are looked at once, at its end. "speed" alternates epochs of
 both libraries: a step on the training nodes and the accuracy on the validation nodes. "links" ranks a tenth of the
 citations, held out, among 100 papers each, once a seed, which also divides them. "large" trains on a graph that it
-makes up, and reports the memory at its peak. Nothing is written but into a temporary folder.
+makes up, and reports the memory at its peak; "tables" writes such a graph as CSV first, and trains on the files, as a
+person would, in a process of its own. Nothing is written but into a temporary folder.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import argparse
 import json
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -226,6 +230,28 @@ def made_up(edges: int, folder: Path) -> NodeTable:
     )
 
 
+def settings_of(neighbours: Sequence[int], batch: int) -> dict[str, Any]:
+    """Return what a graph of millions of edges is trained with."""
+    return {
+        "training": {"epochs": 1, "batch_tokens": batch, "threads": torch.get_num_threads(), "average_epochs": 1},
+        "prediction": {"batch_tokens": batch},
+        "encoder": {"kind": "gat", "dropout": 0.1, "attention_dropout": 0.0},
+        "data": {"neighbours": list(neighbours)},
+    }  # fmt: skip
+
+
+def report_training(run: Path, seconds: float) -> None:
+    """Print speed and accuracy of a run, how long everything took, and the memory of this process at its peak."""
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    trained = next(each for each in events if each["event"] == "validated")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    say(
+        f"an epoch of {trained['tokens']:,} nodes read in {trained['training_seconds']:.1f} s "
+        f"({trained['tokens'] / trained['training_seconds']:,.0f} nodes/s, {trained['step']} steps), everything "
+        f"{seconds:.0f} s; validation accuracy {trained['scores']['accuracy']:.1%}; peak {peak:.2f} GiB"
+    )
+
+
 def measure_large(edges: int, neighbours: Sequence[int], batch: int) -> None:
     """Train an epoch on a made-up graph, and print speed, accuracy and the memory at the peak."""
     with tempfile.TemporaryDirectory() as folder:
@@ -234,27 +260,66 @@ def measure_large(edges: int, neighbours: Sequence[int], batch: int) -> None:
         say(
             f"{edges:,} edges, {len(table.graph):,} nodes, made in {time.monotonic() - began:.0f} s"
         )
-        settings: dict[str, Any] = {
-            "training": {"epochs": 1, "batch_tokens": batch, "threads": torch.get_num_threads(), "average_epochs": 1},
-            "prediction": {"batch_tokens": batch},
-            "encoder": {"kind": "gat", "dropout": 0.1, "attention_dropout": 0.0},
-            "data": {"neighbours": list(neighbours)},
-        }  # fmt: skip
         began = time.monotonic()
-        model = heedful.train("classify-nodes", train=table, out=Path(folder, "run"), **settings)
-        seconds = time.monotonic() - began
-        events = [
-            json.loads(line)
-            for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()
+        run = Path(folder, "run")
+        heedful.train("classify-nodes", train=table, out=run, **settings_of(neighbours, batch))
+        report_training(run, time.monotonic() - began)
+
+
+def write_tables(edges: int, folder: Path) -> None:
+    """Write the made-up graph as nodes.csv, with eight features, and edges.csv."""
+    table = made_up(edges, folder)
+    graph, features = table.graph, np.asarray(table.graph.columns["x"])
+    answers = dict(
+        zip(table.rows.tolist(), zip(table.labelled, table.parts, strict=True), strict=True)
+    )
+    with (folder / "nodes.csv").open("w", encoding="utf-8") as file:
+        file.write(f"id,{','.join(f'x{n}' for n in range(8))},label,split\n")
+        for node in range(len(graph)):
+            (label,), part = answers.get(node, (("",), "none"))
+            numbers = ",".join(f"{each:.3f}" for each in features[node, :8].tolist())
+            file.write(f"u{node},{numbers},{label},{part}\n")
+    with (folder / "edges.csv").open("w", encoding="utf-8") as file:
+        file.write("source,target\n")
+        for begin in range(0, edges, 2**18):
+            pairs = graph.edges[:, begin : begin + 2**18].T.tolist()
+            file.writelines(f"u{source},u{target}\n" for source, target in pairs)
+
+
+def measure_tables(edges: int, neighbours: Sequence[int], batch: int) -> None:
+    """Write a made-up graph as CSV, and train on it in a process of its own, whose memory is measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_tables(edges, Path(folder))
+        size = sum(path.stat().st_size for path in Path(folder).glob("*.csv")) / 2**20
+        say(f"{edges:,} edges, {max(edges // 10, 100):,} nodes, {size:,.0f} MiB of CSV")
+        arguments = [folder, *map(str, (batch, *neighbours))]
+        command = [
+            sys.executable,
+            "-c",
+            f"import benchmarks.graphs as b; b.train_tables({arguments!r})",
         ]
-        trained = next(each for each in events if each["event"] == "validated")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        say(
-            f"an epoch of {trained['tokens']:,} nodes read in {trained['training_seconds']:.1f} s "
-            f"({trained['tokens'] / trained['training_seconds']:,.0f} nodes/s, {trained['step']} steps), everything "
-            f"{seconds:.0f} s; validation accuracy {trained['scores']['accuracy']:.1%}; peak {peak:.2f} GiB"
-        )
-        assert model.labels
+        subprocess.run(command, check=True)
+
+
+def train_tables(arguments: Sequence[str]) -> None:
+    """Train an epoch on the tables of a folder."""
+    folder, batch, *neighbours = Path(arguments[0]), *map(int, arguments[1:])
+    torch.set_num_threads(1)
+    settings = settings_of(neighbours, batch)
+    settings["data"]["directed"] = True
+    began = time.monotonic()
+    table = CLASSIFY.reader.read([str(folder / "nodes.csv")], build(ClassifyNodesConfig, {
+        "data": {"edges": [str(folder / "edges.csv")], "directed": True}}).data, "train")  # fmt: skip
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    say(f"read in {time.monotonic() - began:.0f} s, peak {peak:.2f} GiB")
+    run = folder / "run"
+    heedful.train(
+        "classify-nodes", train=table.part("train"), valid=table.part("valid"), out=run, **settings
+    )
+    report_training(run, time.monotonic() - began)
+
+
+LARGE: Final = {"large": measure_large, "tables": measure_tables}
 
 
 def say(line: str) -> None:
@@ -265,7 +330,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.graphs", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("folder", help="the folder of Cora, or `large`")
+    parser.add_argument("folder", help="the folder of Cora, or `large` or `tables`")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--seeds", type=int, default=10, metavar="N")
     parser.add_argument("--epochs", type=int, default=1000, metavar="N")
@@ -276,8 +341,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     say(f"{describe()['processor']}, 1 thread")
-    if options.folder == "large":
-        measure_large(options.edges, options.neighbours, options.batch)
+    if options.folder in LARGE:
+        LARGE[options.folder](options.edges, options.neighbours, options.batch)
         return
     parts = options.parts or ("speed", "accuracy")
     if "speed" in parts:

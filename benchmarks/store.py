@@ -39,8 +39,8 @@ def save(measured: Measured, folder: Path) -> None:
 
 
 def load(folder: Path) -> list[Measured]:
-    """Read everything that was measured."""
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
+    """Read everything that was measured; other benchmarks keep their results beside it."""
+    return [_read(path) for path in sorted(folder.glob("*-[0-9]*.json"))]
 
 
 def done(folder: Path, job: Job) -> bool:

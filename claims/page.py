@@ -11,8 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from claims.common import RESULTS
+from heedful.plots import (
+    COLOURS,
+    MARKERS,
+    PANEL,
+    ROW,
+    Bar,
+    Curve,
+    draw_bars,
+    draw_curves,
+    house_style,
+    label_curves,
+    new_figure,
+    save,
+)
 from heedful.probe.plot import draw
-from heedful.probe.results import Curve
+from heedful.probe.results import Curve as Measured
 from heedful.probe.show import table as probe_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,10 +44,12 @@ def read(name: str) -> dict[str, Any]:
     return values
 
 
-def curves(name: str, *measures: str) -> list[Curve]:
+def curves(name: str, *measures: str) -> list[Measured]:
     """Read the curves that `heedful probe --json` wrote."""
     return [
-        Curve(c["measure"], c["encoder"], c["variant"], c["seed"], tuple(map(tuple, c["points"])))
+        Measured(
+            c["measure"], c["encoder"], c["variant"], c["seed"], tuple(map(tuple, c["points"]))
+        )
         for c in read(name)["curves"]
         if not measures or c["measure"] in measures
     ]
@@ -221,6 +237,23 @@ def frequency() -> Rows:
     return rows
 
 
+def answers() -> Rows:
+    """What the first word of an answer looks at, and what hiding words does to it."""
+    rows = [
+        ["model", "first word right", "answer right", "weight on the two words, by layer", "best head",
+         "p(first word)", "two words hidden", "two others hidden", "the two most looked at hidden"]
+    ]  # fmt: skip
+    for (name,), own in grouped(read("answers")["runs"], "model").items():
+        has_heads = "Transformer" in name
+        hidden = ("whole", "opening", "others", "looked at")
+        rows.append(
+            [name, *(spread(run[key] for run in own) for key in ("first_word", "exact")),
+             _by_layer(own, "mass"), spread(run["best_head"] for run in own) if has_heads else "–",
+             *(spread(run["probability"][key] for run in own) for key in hidden)]
+        )  # fmt: skip
+    return rows
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "saw": saw,
     "by_length": by_length,
@@ -239,6 +272,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "gold": gold,
     "gold_frequency": gold_frequency,
     "frequency": frequency,
+    "answers": answers,
     "window": lambda: probed("window", "recall"),
     "window_time": lambda: probed("window_time", "time"),
 }
@@ -267,31 +301,20 @@ def filled(text: str) -> str:
 
 def _as_curves(
     name: str, points: Iterable[tuple[str, int, list[tuple[float, float]]]]
-) -> list[Curve]:
-    return [Curve(name, encoder, "", seed, tuple(p)) for encoder, seed, p in points]
+) -> list[Measured]:
+    return [Measured(name, encoder, "", seed, tuple(p)) for encoder, seed, p in points]
 
 
 def _bars(file: str, title: str, rows: Sequence[tuple[str, float, float, float]]) -> None:
     """Draw one bar a row: label, mean, lowest, highest."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "heedful"}):
-        figure = Figure(figsize=(6.4, 0.3 * len(rows) + 1.0), layout="constrained")
-        axes = figure.subplots()
-        labels, means, lows, highs = zip(*rows[::-1], strict=True)
-        errors = [
-            [m - low for m, low in zip(means, lows, strict=True)],
-            [high - m for m, high in zip(means, highs, strict=True)],
-        ]
-        axes.barh(
-            range(len(rows)), means, xerr=errors, color="#1f4e79", ecolor="#b3261e", height=0.6
-        )
-        axes.set_yticks(range(len(rows)), labels, fontsize=8)
-        axes.set_title(title, fontsize=9)
-        axes.tick_params(axis="x", labelsize=8)
-        axes.grid(visible=True, axis="x", alpha=0.25)
-        figure.savefig(IMAGES / file, metadata={"Date": None})
+    bars = [
+        Bar(name=name, value=mean, text=f"{mean:.3f}", low=low, high=high, strong=False)
+        for name, mean, low, high in rows
+    ]
+    with house_style():
+        figure, (axes,) = new_figure([ROW * len(bars) + 0.2], title)
+        draw_bars(axes, bars)
+        save(figure, IMAGES / file)
 
 
 def _lines(
@@ -303,33 +326,28 @@ def _lines(
     log: bool,
 ) -> None:
     """Draw one line a name: at each x the mean of the seeds, and a band of their spread."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    from heedful.probe.plot import COLOURS, MARKERS
-
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "heedful"}):
-        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-        axes = figure.subplots()
-        for number, (name, points) in enumerate(series.items()):
-            xs = [x for x, _ in points]
-            colour = COLOURS[number % len(COLOURS)]
-            means = [statistics.fmean(values) for _, values in points]
-            axes.plot(xs, means, color=colour, marker=MARKERS[number], markersize=4, label=name)
-            axes.fill_between(
-                xs, [min(v) for _, v in points], [max(v) for _, v in points],
-                color=colour, alpha=0.12, linewidth=0,
-            )  # fmt: skip
+    drawn = [
+        Curve(
+            name=name,
+            xs=[x for x, _ in points],
+            ys=[statistics.fmean(values) for _, values in points],
+            lows=[min(values) for _, values in points],
+            highs=[max(values) for _, values in points],
+            colour=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+        )
+        for number, (name, points) in enumerate(series.items())
+    ]
+    with house_style():
+        figure, (axes,) = new_figure([PANEL + 0.8], title)
+        draw_curves(axes, drawn)
         if log:
             axes.set_xscale("log", base=2)
             places = sorted({x for points in series.values() for x, _ in points})
             axes.set_xticks(places, [f"{x:,.0f}" for x in places])
-        axes.set_xlabel(axis, fontsize=8)
-        axes.set_title(title, fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.grid(visible=True, alpha=0.25)
-        figure.legend(loc="outside lower center", ncols=4, fontsize=7, frameon=False)
-        figure.savefig(IMAGES / file, metadata={"Date": None})
+        axes.set_xlabel(axis)
+        label_curves(figure, [(axes, drawn)])
+        save(figure, IMAGES / file)
 
 
 def _plot_saw() -> None:
@@ -421,6 +439,17 @@ def _plot_frequency() -> None:
     _bars("claims_frequency.svg", "accuracy on SST-2 by what is done about frequent words", rows)
 
 
+def _plot_answers() -> None:
+    rows = []
+    for (name,), own in grouped(read("answers")["runs"], "model").items():
+        for key, what in (
+            ("whole", "nothing hidden"), ("others", "two others hidden"), ("opening", "the two words hidden")
+        ):  # fmt: skip
+            values = [run["probability"][key] for run in own]
+            rows.append((f"{name}: {what}", statistics.fmean(values), min(values), max(values)))
+    _bars("claims_answers.svg", "probability of the true first word of an answer", rows)
+
+
 def _plot_probe(file: str, *parts: tuple[str, str]) -> Callable[[], None]:
     def plot() -> None:
         draw([curve for name, measure in parts for curve in curves(name, measure)], IMAGES / file)
@@ -443,6 +472,7 @@ PLOTS: dict[str, Callable[[], None]] = {
     "claims_alignment.svg": _plot_alignment,
     "claims_gold.svg": _plot_gold,
     "claims_frequency.svg": _plot_frequency,
+    "claims_answers.svg": _plot_answers,
     "claims_window.svg": _plot_probe(
         "claims_window.svg", ("window", "recall"), ("window_time", "time")
     ),

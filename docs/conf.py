@@ -61,8 +61,8 @@ napoleon_use_rtype = False
 
 CONTENTS = {
     "Guides": (
-        "attention", "graphs", "python", "translating", "tagging", "classifying", "series", "images", "speech",
-        "transcribing", "molecules", "comparing", "speed", "reliability",
+        "attention", "graphs", "python", "translating", "dialogue", "tagging", "classifying", "series", "images",
+        "speech", "transcribing", "molecules", "comparing", "serving", "speed", "reliability",
     ),
     "Reference": ("api",),
     "Measurements": ("results", "claims", "benchmarks", "planning"),

@@ -1,6 +1,6 @@
 """Sort papers by subject from their words and citations: GAT on Cora, with the settings of Veličković et al. 2018.
 
-    python examples/cora_gat.py ../shared/data/cora
+    python examples/cora_gat.py corpora/cora
 
 The folder holds nodes.tsv (node, label, split, word_indices) and edges.tsv (source, target, each edge once). Training
 sees the labels of `train`, stopping and the kept epoch follow `val`, and `test` is looked at once, at the end.

@@ -1,6 +1,6 @@
 """Find the things in a picture: a small DETR (Carion et al. 2020, https://arxiv.org/abs/2005.12872) on made-up scenes.
 
-    python examples/detr.py ../shared/data/fashion_mnist --out detr
+    python examples/detr.py corpora/fashion_mnist --out detr
 
 The folder holds MNIST-like IDX files. A scene is a canvas of 64 × 64 pixels with 1 to 5 items at random places and
 sizes, over one another, among scraps of other items and noise. Training scenes are made without end from the first

@@ -1,6 +1,6 @@
 """Noun phrases and their roles as labels of spans, read off the trees of a treebank.
 
-    python examples/noun_phrases.py ../shared/data/ud_en_ewt/en_ewt-ud-dev.conllu.gz phrases-dev.conll
+    python examples/noun_phrases.py corpora/ud_en_ewt/en_ewt-ud-dev.conllu.gz phrases-dev.conll
 
 A phrase is a noun, name or pronoun with its determiners, adjectives, numbers and compounds, as far as they stand
 beside each other; its kind is what it is to the sentence: SUBJ, OBJ, OBL (in an adverbial) or NMOD (in another

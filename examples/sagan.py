@@ -1,6 +1,6 @@
 """Does self-attention help a generator of images? A small SAGAN (Zhang et al. 2019) with and without it.
 
-    python examples/sagan.py ../shared/data/fashion_mnist --out sagan
+    python examples/sagan.py corpora/fashion_mnist --out sagan
 
 The folder holds MNIST-like IDX files, gzipped: train-images, train-labels, t10k-images, t10k-labels. Both generators
 have the same number of parameters: where one has self-attention, the other has a residual block. Quality is the

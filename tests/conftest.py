@@ -26,7 +26,8 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED_DATA = ROOT.parent / "shared" / "data"
+CORPORA = Path(os.environ.get("HEEDFUL_CORPORA", ROOT / "corpora"))
+"""Folder of the real corpora that some tests read where they are there."""
 ON_ONE_THREAD = ("tests/attack/", "tests/cli/", "tests/compare/", "tests/tasks/", "tests/train/")
 
 # The same examples in every run, so that a red test is about the change at hand;
@@ -68,13 +69,15 @@ def _same_seed() -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Callable[[str], Path]:
+def corpus_folder() -> Callable[[str], Path]:
     """Find a real corpus by its folder's name, or skip the test and say which corpus was missing."""
 
     def find(name: str) -> Path:
-        folder = SHARED_DATA / name
+        folder = CORPORA / name
         if not folder.is_dir():
-            pytest.skip(f"the corpus ../shared/data/{name} is not there")
+            pytest.skip(
+                f"the corpus {name} is not in the folder {CORPORA} (HEEDFUL_CORPORA names another)"
+            )
         return folder
 
     return find

@@ -29,8 +29,8 @@ def test_threads_are_those_of_the_area_whatever_ran_before(area: str) -> None:
     assert torch.get_num_threads() == wanted
 
 
-def test_a_missing_corpus_skips_and_is_named(shared_data: Callable[[str], Path]) -> None:
+def test_a_missing_corpus_skips_and_is_named(corpus_folder: Callable[[str], Path]) -> None:
     with pytest.raises(
-        pytest.skip.Exception, match=r"\.\./shared/data/no_such_corpus is not there"
+        pytest.skip.Exception, match="the corpus no_such_corpus is not in the folder"
     ):
-        shared_data("no_such_corpus")
+        corpus_folder("no_such_corpus")

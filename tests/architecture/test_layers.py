@@ -36,15 +36,33 @@ MAY_IMPORT = {
     "tasks": BELOW_TASKS,
     "training": BELOW_TASKS | {"tasks"},
     "explore": BELOW_TASKS | {"tasks"},
+    # The style of every plot.
+    "plots": {"errors", "atomic_files"},
     # Measures what the library computes, from single calls to a model's training step.
-    "bench": {"errors", "worker_process", "ops", "nn", "models"},
+    "bench": {"errors", "worker_process", "ops", "nn", "models", "plots"},
     # Measures what encoders can and cannot do, with the clock and the number formats of bench, over
     # the features of sounds.
-    "probe": {"errors", "ops", "nn", "models", "data", "config", "bench"},
+    "probe": {"errors", "ops", "nn", "models", "data", "config", "bench", "plots"},
     # Trains each contender and draws what it came to.
     "compare": BELOW_TASKS | {"tasks", "training", "explore"},
+    # Writes trained models for other engines.
+    "export": BELOW_TASKS | {"tasks"},
+    # Answers requests over HTTP with trained models.
+    "serve": BELOW_TASKS | {"tasks", "explore"},
     "cli": BELOW_TASKS
-    | {"api", "tasks", "training", "explore", "bench", "compare", "probe", "worker_process"},
+    | {
+        "api",
+        "tasks",
+        "training",
+        "explore",
+        "bench",
+        "compare",
+        "plots",
+        "probe",
+        "serve",
+        "export",
+        "worker_process",
+    },
     # What `heedful.load` and `heedful.train` are; the command is a layer over them.
     "api": BELOW_TASKS | {"tasks", "training", "explore"},
     # Public names of the values that `attend` takes.

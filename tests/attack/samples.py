@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,6 @@ def _rows(rows: list[tuple[Any, ...]], names: tuple[str, ...], separator: str = 
 
 
 def _json_rows(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> bytes:
-    import json
-
     return "".join(
         json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n" for row in rows
     ).encode()
@@ -107,6 +106,10 @@ _GRAPHML = (
     + "".join(f'<node id="n{n}"><data key="l">{"xy"[n % 2]}</data></node>\n' for n in range(12))
     + '<edge source="n0" target="n1"/></graph></graphml>\n'
 ).encode()
+_MESSAGES = [
+    {"role": role, "content": text}
+    for role, text in (("user", "a b"), ("assistant", "c"), ("user", "d ?"), ("assistant", "雨"))
+]
 _TS = (
     b"# a comment\n@problemName x\n@univariate false\n@classLabel true a b\n"
     b"@data\n1,2,3,4:5,6,7,8:a\n2,?,4,5:6,7,8,9:b\n"
@@ -152,6 +155,21 @@ SAMPLES = {
         ("inputs.min_frequency=1", "data.target=age", 'data.edges=["e.tsv"]'),
         {"e.tsv": _EDGES.replace(b",", b"\t")}),
     "nodes graphml": Sample("classify-nodes", {"a.graphml": _GRAPHML}, _SMALL_GRAPH),
+    "nodes labels": Sample("classify-nodes", {"a.csv": b"id,age\na,1\nb,2\nc,3\n"}, (*_SMALL_GRAPH,
+        'data.edges=["e.csv"]', 'data.labels=["l.jsonl"]'), {"e.csv": b"source,target\na,b\nb,c\n",
+        "l.jsonl": _json_rows([("a", "x"), ("b", "y")], ("id", "label"))}),
+    "label columns with blanks": Sample("classify-molecules", {"a.csv": b"smiles,p,q\nC,1,\nCC,,1\nCCC,0,0\n"},
+        ('data.label_columns=["p","q"]', "data.min_examples=1")),
+    "graphs csv": Sample("classify-graphs", {"a.csv": b"graph,label\ng0,x\ng1,y\ng2,y\n"},
+        ('data.nodes=["n.csv"]', 'data.edges=["e.csv"]', *_SMALL_GRAPH),
+        {"n.csv": b"graph,id,age\ng0,a,1\ng0,b,2\ng1,a,3\ng1,c,4\ng2,d,1\n",
+         "e.csv": b"graph,source,target,weight\ng0,a,b,1\ng1,a,c,2\n"}),
     "links csv": Sample("links", {"a.csv": _EDGES}, ("data.valid_share=0.3", "data.test_share=0.3",
         "data.time=weight", "data.negatives=2", 'data.train=["a.csv"]')),
+    "messages": Sample("reply", {"a.jsonl": _json_rows([(_MESSAGES, "x"), (_MESSAGES[:2], "y")], ("messages",
+        "topic"))}, ("data.group=topic",)),
+    "conversations": Sample("rank-replies", {"a.jsonl": _json_rows([([{"from": "human", "value": "a"},
+        {"from": "gpt", "value": text}],) for text in "bcd"], ("conversations",))}, ("data.candidates=2",)),
+    "prompts": Sample("reply", {"a.csv": _rows([("a b", "c"), ("d", "e, f")], ("prompt", "reply"))}),
+    "parlai": Sample("reply", {"a.txt": b"text:a\tlabels:b|c\ntext:d\tlabels:e\tepisode_done:True\n"}),
 }  # fmt: skip

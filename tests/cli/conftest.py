@@ -134,7 +134,7 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
 
     def tiny(path: Path | None, arguments: settings.TrainArguments) -> Any:
         usual = configure(path, arguments)
-        if arguments.task != "translate":
+        if not hasattr(usual, "model"):
             size = "hidden" if hasattr(usual.encoder, "hidden") else "width"
             small = TINY_OTHERS if hasattr(usual, "vocabulary") else TINY_SERIES
             fitting = [each for each in small if has_setting(usual, each.partition("=")[0])]
@@ -167,6 +167,8 @@ def tiny_defaults(monkeypatch: pytest.MonkeyPatch, corpus: dates.Corpus) -> None
     monkeypatch.setitem(builtin.BUILTIN_SERIES, "waves", lambda seed=0: series)
     audio = builtin.tones.build(train_size=12, valid_size=6, test_size=6)
     monkeypatch.setitem(builtin.BUILTIN_AUDIO, "tones", lambda seed=0: audio)
+    talks = builtin.answers.build(train_size=30, valid_size=4, test_size=5)
+    monkeypatch.setitem(builtin.BUILTIN_DIALOGUES, "answers", lambda seed=0: talks)
     tiny_demo = {**demo.SETTINGS, "model": {"kind": "gru", "embedding": 8, "hidden": 8}}
     tiny_demo["training"] = {"epochs": 1}
     monkeypatch.setattr(demo, "SETTINGS", tiny_demo)

@@ -30,7 +30,7 @@ from tests.docs.test_commands import all_commands
 COMMANDS = [tuple(path.split()) for path, _ in all_commands(get_command(app), "")]
 TRANSLATION = (
     ("demo",), ("train", "translate"), ("evaluate",), ("predict",), ("explain",), ("score",), ("align",),
-    ("config", "translate"), ("bench",), ("probe",),
+    ("config", "translate"), ("bench",), ("probe",), ("chat",),
 )  # fmt: skip
 """Run in one folder, in this order."""
 ELSEWHERE = {("warmup",): "tests/bench/test_warmup.py, on fewer kernels: it compiles them all"}
@@ -80,7 +80,21 @@ STREET = {
         for n in range(20)
     ],
 }
+CHATS = [
+    [(("user", "assistant")[n % 2], f"turn {n} of {talk}") for n in range(48)] for talk in range(20)
+]
 FILES: dict[str, str | bytes] = {
+    "chats.jsonl": "".join(
+        json.dumps({"messages": [{"role": role, "content": text} for role, text in talk]}) + "\n"
+        for talk in CHATS
+    ),
+    "turns.tsv": "dialogue\tservice\tspeaker\ttext\n"
+    + "".join(
+        f"{talk}\t{talk % 2}\t{role}\t{text}\n"
+        for talk, turns in enumerate(CHATS)
+        for role, text in turns
+    ),
+    "faq.csv": "question,answer\n" + "".join(f"who is {n},it is {n}\n" for n in range(20)),
     "street/instances.json": json.dumps(STREET),
     **{f"street/{n}.png": png(n % 2, n) for n in range(20)},
     "train.conllu": CONLLU,
@@ -115,6 +129,14 @@ FILES: dict[str, str | bytes] = {
         for n in range(30)
     ),
     "friends.csv": "source,target\n" + "".join(f"p{n},p{(n + 2) % 30}\n" for n in range(30)),
+    "groups.csv": "graph,kind,size\n"
+    + "".join(f"g{n},{('ring', 'path')[n % 2]},{3 + n % 4}\n" for n in range(20)),
+    "members.csv": "graph,id,age\n"
+    + "".join(f"g{n},p{i},{20 + i}\n" for n in range(20) for i in range(3 + n % 4)),
+    "ties.csv": "graph,source,target\n"
+    + "".join(
+        f"g{n},p{i},p{(i + 1) % (3 + n % 4)}\n" for n in range(20) for i in range(3 + n % 4 - n % 2)
+    ),
     "encoders.toml": COMPARED,
     "rare.csv": table(",", rows("text label", *["good no"] * 4, "bad yes")),
     **PICTURES,
@@ -153,6 +175,10 @@ def test_examples_of_the_help_run(place: Path, command: tuple[str, ...]) -> None
         shutil.rmtree("runs")
     if command == ("predict",):
         runs_of_other_tasks()
+    if command == ("chat",):
+        line = "heedful train reply --train builtin:answers --model gru --out runs/answers"
+        ran = run_line(line)
+        assert ran.status == 0, failure(line, ran.stderr)
     run_examples(command)
 
 

@@ -17,8 +17,12 @@ from heedful.compare.run import run_job
 from heedful.data.audio.fbank import Framing
 from heedful.data.builtin import papers, tones, waves
 from heedful.data.dataset import Dataset
+from heedful.data.dialogue.replies import Replies
+from heedful.data.dialogue.turns import USER, Exchange, Turn
 from heedful.data.files import Pairs
+from heedful.data.graphs.graph import Graph
 from heedful.data.graphs.links import LinkTable
+from heedful.data.graphs.whole import GraphTable, joined
 from heedful.data.images.dataset import Image, Images
 from heedful.data.images.objects import Box, Scene, Scenes
 from heedful.data.images.picture import Picture
@@ -74,6 +78,13 @@ _LINKS = LinkTable(
     _PAPERS.table.graph.edges.T[:24],
     np.random.default_rng(0).integers(60, size=(24, 4)),
 )
+_RINGS = {
+    str(n): Graph("abc", {"age": list("123")}, np.array([[0, 1, 2], [1, 2, 0]])) for n in range(8)
+}
+_GRAPHS = GraphTable(
+    list(joined(_RINGS, "rings").values()),
+    [Text(str(n), (str(n % 2),)) for n in range(8)],
+)
 _IMAGES = Images(
     [
         Image(Picture.of(np.full((8, 8), 20 * n, np.uint8), str(n)), (str(n % 2),), None)
@@ -88,6 +99,13 @@ _SCENES = Scenes(
         )
         for n in range(8)
     ]
+)
+_REPLIES = Replies(
+    [
+        Exchange((Turn(USER, f"are you {w} now"),), f"yes , {w} it is", dialogue=w)
+        for w in ("free", "late", "ready", "busy", "alone", "early")
+    ],
+    candidates=3,
 )
 
 
@@ -133,6 +151,8 @@ CASES: Mapping[str, Case] = {
     "regress-molecules": case(_MOLECULES),
     "classify-nodes": case(_PAPERS.with_answers(True).take(range(24)), NODES),
     "regress-nodes": case(_PAPERS.with_answers(False).take(range(24)), NODES),
+    "classify-graphs": case(_GRAPHS, NODES),
+    "regress-graphs": case(_GRAPHS, NODES),
     "links": case(_LINKS, {**NODES, "data": {"train_negatives": 3}}),
     "classify-images": case(_IMAGES),
     "regress-images": case(_IMAGES),
@@ -141,6 +161,14 @@ CASES: Mapping[str, Case] = {
         {
             "data": {"patch": 4},
             "objects": {"queries": 3, "heads": 2, "layers": 1, "feed_forward": 4},
+        },
+    ),
+    "reply": case(_REPLIES, TRANSLATE, TRANSLATORS),
+    "rank-replies": case(
+        _REPLIES,
+        {
+            "towers": {"embedding": 8, "width": 8},
+            "vocabulary": {"kind": "word", "min_frequency": 1},
         },
     ),
     "tag-images": case(Images([Image(each.picture, each.answer * 4) for each in _IMAGES.images])),

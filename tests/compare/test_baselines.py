@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heedful.compare.baselines import BASELINES, fit_baseline
+from heedful.compare.baselines import fit_baseline
 from heedful.compare.comparison import JobFinished
 from heedful.compare.formatting import table
 from heedful.compare.plan import CompareSection, make_plan
@@ -61,7 +61,7 @@ def test_a_missing_target_is_left_out() -> None:
     assert answer.names == ("a", "b")
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", ["mean", "neighbour", "forest", "boosting"])
 @pytest.mark.parametrize("separator", ["", ","])
 def test_labels(name: str, separator: str) -> None:
     rows = [Text("C" * n, ("long" if n > 6 else "short",)) for n in range(1, 13)]

@@ -17,8 +17,9 @@ from heedful.data.files import (
     read_pairs,
 )
 from heedful.errors import DataError, OptionError
+from tests.conftest import CORPORA
 
-MULTI30K = Path("../shared/data/multi30k")
+MULTI30K = CORPORA / "multi30k"
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -240,7 +241,7 @@ def test_pairs_must_be_equally_many() -> None:
         Pairs(["a", "b"], ["c"])
 
 
-@pytest.mark.skipif(not MULTI30K.is_dir(), reason="../shared/data/multi30k is not here")
+@pytest.mark.skipif(not MULTI30K.is_dir(), reason="the corpus multi30k is not here")
 def test_multi30k_is_read_whole() -> None:
     pairs = read_pairs(MULTI30K / "train.en.gz", MULTI30K / "train.de.gz")
     assert len(pairs) == 29_000

@@ -1,9 +1,8 @@
-"""Real corpora through every part, where ../shared/data is there."""
+"""Real corpora through every part, where they are there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -11,21 +10,20 @@ from heedful.data.batching import pad_ids, token_batches
 from heedful.data.files import Pairs, read_pairs, read_table
 from heedful.data.vocabulary import Vocabulary
 from heedful.data.words import normalise
-
-SHARED = Path("../shared/data")
+from tests.conftest import CORPORA
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here"),
+    pytest.mark.skipif(not CORPORA.is_dir(), reason="the real corpora are not here"),
 ]
 
 
 def multi30k() -> Pairs:
-    return read_pairs(SHARED / "multi30k" / "train.en.gz", SHARED / "multi30k" / "train.de.gz")
+    return read_pairs(CORPORA / "multi30k" / "train.en.gz", CORPORA / "multi30k" / "train.de.gz")
 
 
 def tatoeba() -> Pairs:
-    return read_table(SHARED / "tatoeba_en_zh" / "cmn.tsv.gz", ("1", "2"))
+    return read_table(CORPORA / "tatoeba_en_zh" / "cmn.tsv.gz", ("1", "2"))
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "char"])

@@ -7,8 +7,9 @@ import pytest
 
 from heedful.data.files import Pairs, read_table
 from heedful.errors import DataError
+from tests.conftest import CORPORA
 
-TATOEBA = Path("../shared/data/tatoeba_en_zh/cmn.tsv.gz")
+TATOEBA = CORPORA / "tatoeba_en_zh" / "cmn.tsv.gz"
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -228,7 +229,7 @@ def test_a_missing_table_names_the_nearest(tmp_path: Path) -> None:
         read_table(tmp_path / "train.txt", ("en", "zh"))
 
 
-@pytest.mark.skipif(not TATOEBA.is_file(), reason="../shared/data/tatoeba_en_zh is not here")
+@pytest.mark.skipif(not TATOEBA.is_file(), reason="the corpus tatoeba_en_zh is not here")
 def test_tatoeba_is_read_whole() -> None:
     pairs = read_table(TATOEBA, ("1", "2"))
     assert len(pairs) == 28_447

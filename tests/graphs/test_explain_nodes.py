@@ -66,8 +66,10 @@ def test_the_weights_are_those_of_the_model(kind: str) -> None:
     model = predictor({**SMALL, "kind": kind}, papers.build(size=80).with_answers(True))
     node = papers.build(size=80).table.inputs[3]
     explanation = explain(model, node)
-    assert [record.layer for record in explanation.records] == [0, 1]
-    for record in explanation.records:
+    kinds = [(record.kind, record.layer) for record in explanation.records]
+    assert kinds == [("neighbours", 0), ("neighbours", 1), ("edges", 0), ("edges", 1)]
+    assert explanation.main == [explanation.records[1]]
+    for record in explanation.records[:2]:
         assert record.query_tokens == (node.name,)
         torch.testing.assert_close(torch.tensor(record.weights).sum(-1), torch.ones(2, 1))
     if kind != "graph-transformer":

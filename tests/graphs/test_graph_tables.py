@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
+from typing import Any
 
 import networkx
 import numpy as np
 import pytest
 
+from heedful.config import build
 from heedful.data.graphs.graph import Graph, NodeList, NumberedIds
 from heedful.data.graphs.graphml import read_graphml
 from heedful.data.graphs.neighbours import neighbourhood
@@ -15,6 +18,7 @@ from heedful.data.graphs.nodes import NodeTable
 from heedful.data.graphs.tables import GraphColumns, read_graph
 from heedful.data.text_rows import TextColumns
 from heedful.errors import DataError
+from heedful.tasks.nodes import CLASSIFY, ClassifyNodesConfig
 
 NODES = "id,age,label,split\na,1,x,train\nb,2,y,val\nc,3,,none\nd,4,x,test\n"
 EDGES = "source,target,weight\na,b,0.5\nb,c,2\nc,c,1\n"
@@ -80,9 +84,8 @@ def test_a_part_without_nodes(tmp_path: Path) -> None:
 def test_graphml_of_networkx_is_the_table(tmp_path: Path) -> None:
     table = read(tmp_path)
     graph = networkx.Graph()
-    for row in table.graph.rows:
-        values = {k: v for k, v in row.fields.items() if k != "id"}
-        graph.add_node(row.fields["id"], **values)
+    for row in csv.DictReader(NODES.splitlines()):
+        graph.add_node(row.pop("id"), **row)
     graph.add_edge("a", "b", weight=0.5)
     graph.add_edge("b", "c", weight=2.0)
     networkx.write_graphml(graph, tmp_path / "graph.graphml")
@@ -196,3 +199,76 @@ def test_nodes_without_objects() -> None:
     assert graph.error(3, "wrong").args[0] == "node '3' of graph: wrong"
     with pytest.raises(DataError, match="there is no node '60' in graph; did you mean"):
         graph.index("60")
+
+
+def test_rows_of_large_tables_lie_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no memory for them what is read is the same."""
+    nodes = "id,age,likes,label\n" + "".join(
+        f"n{n},{n},{'a b' if n % 2 else 'ü'},{'xy'[n % 2]}\n" for n in range(50)
+    )
+    edges = "source,target,weight\n" + "".join(f"n{n},n{n * 7 % 50},{n}\n" for n in range(50))
+    small = read(tmp_path, nodes, edges)
+    monkeypatch.setattr("heedful.data.spool.MEMORY_LIMIT", 0)
+    large = read(tmp_path, nodes, edges)
+    base: Any = large.graph.edges
+    while not isinstance(base, np.memmap):
+        base = base.base
+        assert base is not None, "the edges are in memory"
+    assert large.graph.edges.tolist() == small.graph.edges.tolist()
+    assert dict(large.graph.columns) == dict(small.graph.columns)
+    assert dict(large.graph.edge_columns) == dict(small.graph.edge_columns)
+    assert [row.raw for row in large.graph.rows] == nodes.splitlines()[1:]
+    assert (large.graph.rows[-1].line, large.graph.error(7, "x").where) == (
+        51,
+        f"{tmp_path}/nodes.csv, line 9",
+    )
+    config = build(ClassifyNodesConfig, {"inputs": {"min_frequency": 1}})
+    first, second = (CLASSIFY.learn(config, each).input for each in (small, large))
+    assert first.features == second.features
+    for one, other in zip(first.encode(small.inputs), second.encode(large.inputs), strict=True):
+        assert np.array_equal(one.graph.numbers, other.graph.numbers)
+        assert np.array_equal(one.graph.entries.columns, other.graph.entries.columns)
+        assert np.array_equal(one.graph.edge_features, other.graph.edge_features)
+
+
+LABELS = "id,label,split\nb,y,train\nd,x,val\nc,,\n"
+
+
+def read_labels(
+    folder: Path, labels: str, nodes: str = "id,age\na,1\nb,2\nc,3\nd,4\n"
+) -> NodeTable:
+    for name, text in (("nodes", nodes), ("edges", EDGES), ("labels", labels)):
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    files = [str(folder / f"{name}.csv") for name in ("nodes", "edges", "labels")]
+    return read_graph(files[:1], files[1:2], COLUMNS, labels=files[2:])
+
+
+def test_answers_in_a_table_of_their_own(tmp_path: Path) -> None:
+    table = read_labels(tmp_path, LABELS)
+    assert [node.name for node in table.inputs] == ["b", "d"]
+    assert (table.answers, table.parts) == ([("y",), ("x",)], ["train", "valid"])
+    without = read_labels(tmp_path, "id,label\nd,x\na,y\n", NODES.replace(",label", ",old"))
+    assert [node.name for node in without.inputs] == ["a", "d"]
+    assert without.parts == ["train", "test"]  # as the table of nodes says
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            LABELS + "dd,x,train\n",
+            "labels.csv, line 5: the answer is of the node 'dd', which is no node.*did you mean 'd'",
+        ),
+        (
+            LABELS + "b,x,train\n",
+            "labels.csv, line 5: the node 'b' has two answers, first in line 2; remove one",
+        ),
+        ("id,lab\nb,x\n", "labels.csv, line 1: there is no column 'label'; did you mean 'lab'"),
+        ("who,label\nb,x\n", "labels.csv, line 1: there is no column 'id'"),
+        ("id,label\nb,\n", "no node of .*nodes.csv has an answer in label"),
+        ("id,label,split\nb,x,later\n", "labels.csv, line 2: column 'split' holds 'later'"),
+    ],
+)
+def test_bad_tables_of_answers(tmp_path: Path, labels: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_labels(tmp_path, labels)

@@ -21,8 +21,8 @@ from heedful.data.graphs.objects import graph_of_object, graph_of_rows
 from heedful.data.graphs.tables import GraphColumns
 from heedful.data.text_rows import TextColumns
 from heedful.errors import DataError, OptionError, RunError
+from heedful.inputs.encoded_graphs import NODES
 from heedful.inputs.node_features import FeatureTable
-from heedful.inputs.nodes import NODES
 from heedful.tasks.nodes import CLASSIFY, ClassifyNodesConfig, RegressNodesConfig
 
 with warnings.catch_warnings():
@@ -229,6 +229,7 @@ SMALL = {"kind": "gat", "width": 16, "heads": 2}
         {**SMALL, "kind": "graph-transformer"},
         {**SMALL, "residual": True, "layers": 3},
         {**SMALL, "mean_heads": True},
+        {"kind": "gcn", "width": 16},
         {"kind": "none", "hidden": 8},
     ],
 )

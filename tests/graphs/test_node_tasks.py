@@ -226,3 +226,25 @@ def test_options_of_counts(place: Path) -> None:
     assert model.config.data.neighbours == (2, 2)
     with pytest.raises(OptionError, match="--neighbours takes whole numbers, as in 10,5"):
         heedful.train("classify-nodes", train="nodes.csv", neighbours="a", out="no", **SMALL)
+
+
+def test_labels_in_a_file_of_their_own(place: Path) -> None:
+    rows = [line.split(",") for line in Path("nodes.csv").read_text().splitlines()]
+    Path("people.csv").write_text("".join(",".join(row[:3]) + "\n" for row in rows))
+    Path("labels.csv").write_text("".join(f"{row[0]},{row[3]}\n" for row in rows[:20]))
+    write(place, "other-", size=10)
+    run_command("train", "classify-nodes", "--train", "people.csv", "--edges", "edges.csv", "--labels", "labels.csv",
+        "--out", "run", *SETS)  # fmt: skip
+    for arguments in (
+        (),
+        ("--test", "people.csv", "--labels", "labels.csv"),
+        ("--test", "other-nodes.csv", "--edges", "other-edges.csv"),
+    ):
+        ran = run_command("evaluate", "run", *(arguments or ("--test", "people.csv")))
+        assert ran.status == 0, ran.stderr
+    ran = run_command("predict", "run", "people.csv")
+    assert len(ran.stdout.splitlines()) == 25
+    Path("labels.csv").write_text("id,label\np99,red\n")
+    ran = run_command("evaluate", "run", "--test", "people.csv")
+    assert "labels.csv, line 2: the answer is of the node 'p99', which is no node" in ran.stderr
+    assert run_command("explain", "run", "p3").status == 0

@@ -245,6 +245,6 @@ def test_faithfulness_is_of_inputs_that_can_be_hidden(model: TrainedModel, tmp_p
     )
     with pytest.raises(
         OptionError,
-        match="of images, recordings or molecules; this model is of the task 'classify'",
+        match="of images, recordings, molecules or graphs; this model is of the task 'classify'",
     ):
         measure_faithfulness(other.predictor, pictures(1))

@@ -115,7 +115,7 @@ def test_rows_train_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_every_encoder_serves(kind: str, tmp_path: Path) -> None:
     write_folder(tmp_path / "train", 4)
-    has_width = ("attention", "transformer", "gat", "gatv2", "graph-transformer")
+    has_width = ("attention", "transformer", "gat", "gatv2", "graph-transformer", "gcn")
     size = {"width": 8} if kind in has_width else {"hidden": 8}
     training = {**SMALL["training"], "epochs": 1}
     model = trained(

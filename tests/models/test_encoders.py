@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gat": {"width": 8, "heads": 2},
     "gatv2": {"width": 8, "heads": 2},
     "graph-transformer": {"width": 8, "heads": 2},
+    "gcn": {"width": 8},
     "convolution+attention": {"hidden": 6, "heads": 2, "layers": 1},
 }
 VALUES: dict[str, list[Any]] = {

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from heedful import DtypeError, OptionError, ShapeError, masks
-from heedful.nn import GAT, GATv2, GraphTransformer
+from heedful.nn import GAT, GCN, GATv2, GraphTransformer
 from heedful.ops.observe import ObservedEdges, observing
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it compiles parts of itself in a way that PyTorch gives up
-    from torch_geometric.nn import GATConv, GATv2Conv, TransformerConv
+    from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, TransformerConv
 
 PAIRS = {
     "gat": (GAT, GATConv),
@@ -343,3 +343,33 @@ def test_what_is_no_adjacency() -> None:
     layer = GAT(5, 3)
     with pytest.raises(ShapeError, match="Edges was made for 9 target and 7 source nodes"):
         layer(torch.randn(NODES, 5), adjacency(torch.sparse_coo)[0])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_graph_convolution_agrees_with_pytorch_geometric(bias: bool) -> None:
+    ours, theirs = GCN(5, 3, bias).double(), GCNConv(5, 3, bias=bias).double()
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    ours.load_state_dict(theirs.state_dict())
+    index, results = edge_index(), []
+    for layer in (ours, theirs):
+        x = torch.linspace(-1, 1, NODES * 5).double().view(NODES, 5).requires_grad_()
+        output = layer(x, index)
+        wanted = {"x": x, **dict(layer.named_parameters())}
+        slopes = torch.autograd.grad(output.square().sum(), list(wanted.values()))
+        results.append([output, *slopes])
+    for got, one in zip(*results, strict=True):
+        torch.testing.assert_close(got, one, atol=1e-12, rtol=1e-10)
+    assert torch.equal(ours(x, masks.Edges(index, NODES, NODES)), ours(x, index))
+
+
+def test_graph_convolution_refuses_what_does_not_fit() -> None:
+    layer, x = GCN(5, 3), torch.randn(NODES, 5)
+    with pytest.raises(OptionError, match="out_channels is 0; it is 1 or more"):
+        GCN(5, 0)
+    with pytest.raises(ShapeError, match="source nodes have 4 channels"):
+        layer(x[:, :4], edge_index())
+    with pytest.raises(ShapeError, match="Edges was made for 4 target and 4 source nodes"):
+        layer(x, masks.Edges(torch.tensor([[0], [1]]), 4, 4))
+    with pytest.raises(DtypeError, match="source nodes: torch.float64, but the layer holds"):
+        layer(x.double(), edge_index())

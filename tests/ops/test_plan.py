@@ -144,7 +144,6 @@ def test_the_plan_is_what_runs_and_every_other_backend_is_explained(
 
 
 def test_large_calls_are_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: True)
     monkeypatch.setattr(band.Banded, "cost", band.WIDE_COST)
     x = torch.empty(1, 1, 1, 1).expand(1, 8, 4096, 16)
     sparse = plan(x, x, x, normalizer=normalizers.Sparsemax())

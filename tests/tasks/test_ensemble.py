@@ -10,7 +10,7 @@ import torch
 
 from heedful.answers.label import Labels
 from heedful.config import build
-from heedful.explore.explain import record_prediction
+from heedful.explore.predicted import record_prediction
 from heedful.models.model import Ensemble
 from heedful.tasks.base import LossModule, TrainingBatch
 from heedful.tasks.classify import TASK as CLASSIFY

@@ -18,7 +18,8 @@ from heedful.config import build
 from heedful.data.labelled import Labelled, Sentence
 from heedful.data.spans import Scheme
 from heedful.errors import DataError, ShapeError
-from heedful.explore.explain import explain, record_prediction
+from heedful.explore.explain import explain
+from heedful.explore.predicted import record_prediction
 from heedful.explore.saliency import SALIENCY
 from heedful.inputs.tokens import Tokens
 from heedful.models.encoders import ENCODERS
@@ -42,7 +43,7 @@ def configuration(encoder: str = "lstm", **training: Any) -> TaggingConfig:
     options = {
         "attention": {"width": 8, "feed_forward": 8},
         "transformer": {"width": 8, "feed_forward": 8},
-        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer")},
+        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer", "gcn")},
     }
     sizes = options.get(encoder, {"hidden": 8})
     return build(

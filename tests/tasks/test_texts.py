@@ -17,7 +17,7 @@ from heedful.answers.sequence_metrics import score_labels, score_numbers
 from heedful.config import build
 from heedful.data.texts import Text, Texts
 from heedful.errors import DataError, OptionError, ShapeError
-from heedful.explore.explain import record_prediction
+from heedful.explore.predicted import record_prediction
 from heedful.explore.saliency import SALIENCY
 from heedful.models.encoders import ENCODERS
 from heedful.models.encoders.inputs import TokenBatch
@@ -52,7 +52,7 @@ NUMBERS = Texts([Text(text, (str(value),)) for text, value in list(PRICES.items(
 def settings(encoder: str = "none", **sections: Any) -> dict[str, Any]:
     sizes = {
         **{key: {"width": 8, "feed_forward": 8} for key in ("attention", "transformer")},
-        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer")},
+        **{key: {"width": 8} for key in ("gat", "gatv2", "graph-transformer", "gcn")},
     }
     width = sizes.get(encoder, {"hidden": 8})
     training = {

@@ -30,7 +30,7 @@ Rows = list[list[str]]
 Values = dict[str, Any]
 """A prediction as a JSON object."""
 
-LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae", "wer", "cer"})
+LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae", "wer", "cer", "perplexity"})
 
 
 @dataclass(frozen=True)

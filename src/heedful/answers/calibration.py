@@ -90,7 +90,7 @@ def fit_temperature(scores: Tensor, targets: Tensor, *, multi_label: bool) -> fl
 
     Args:
         scores: (examples, labels), before softmax or sigmoid.
-        targets: (examples, labels), 1 for the labels of an example and 0 otherwise.
+        targets: (examples, labels), 1 for the labels of an example, 0 otherwise, NaN for what is not known.
         multi_label: whether each label is independent of the others.
 
     Returns: the temperature, within `TEMPERATURES`; None if the best would be lower still, as where every target has
@@ -105,7 +105,7 @@ def fit_temperature(scores: Tensor, targets: Tensor, *, multi_label: bool) -> fl
 
     def slope(beta: float) -> float:
         p = class_probabilities(scores, multi_label=multi_label, temperature=1 / beta)
-        return float(((p - targets) * scores).sum())
+        return float((p - targets).mul(scores).nan_to_num(0.0).sum())
 
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     if slope(low) >= 0:
@@ -154,7 +154,7 @@ def calibration_error(
 
     Args:
         scores: (examples, labels).
-        targets: (examples, labels), 1 for the labels of an example and 0 otherwise.
+        targets: (examples, labels), 1 for the labels of an example, 0 otherwise, NaN for what is not known.
         multi_label: as for `fit_temperature`.
         temperature: as for `class_probabilities`.
 
@@ -164,7 +164,8 @@ def calibration_error(
     """
     p = class_probabilities(scores.double(), multi_label=multi_label, temperature=temperature)
     if multi_label:
-        confidence, right = p.flatten(), targets.double().flatten()
+        known = ~targets.isnan()
+        confidence, right = p[known], targets[known].double()
     else:
         confidence, best = p.max(-1)
         right = targets.double().gather(-1, best[:, None])[:, 0]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from heedful import run_folder
+from heedful.data.indicator_columns import unknown_labels
 from heedful.errors import RunError
 from heedful.stored_files import read_json
 from heedful.strict_json import to_strict_json
@@ -77,7 +78,10 @@ def learn_weights(
     counts = [occurrences[label] for label in labels]
     if not multi_label:
         return (tuple(weigh(counts, beta)),)
-    return tuple(tuple(weigh([len(answers) - count, count], beta)) for count in counts)
+    unknown = Counter(label for each in answers for label in unknown_labels(each))
+    known = [len(answers) - unknown[label] for label in labels]
+    pairs = zip(known, counts, strict=True)
+    return tuple(tuple(weigh([number - count, count], beta)) for number, count in pairs)
 
 
 def extend_weights(

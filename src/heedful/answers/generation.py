@@ -101,8 +101,12 @@ class Generation:
             limits = limits + torch.tensor(needed, device=limits.device)
         return limits + SPARE_TOKENS
 
-    def guidance(self, vocabulary: Vocabulary, lengths: Tensor) -> Guidance:
+    def guidance(
+        self, vocabulary: Vocabulary, lengths: Tensor, *, may_be_unknown: bool = True
+    ) -> Guidance:
         """Return what is known beforehand of the outputs for sources of these lengths.
+
+        Without `may_be_unknown` no sample holds the unknown token.
 
         Raises: OptionError for a phrase without words, or with characters that the vocabulary does not have.
         """
@@ -112,8 +116,8 @@ class Generation:
         required = _each(self.require, count)
         restrictions: list[Restriction] = []
         if self.options.sampling is not None:  # hardly probable, but drawn now and then
-            reserved = (vocabulary.pad_id, vocabulary.begin_id, vocabulary.unk_id)
-            restrictions.append(NeverTokens(reserved))
+            unknown = () if may_be_unknown else (vocabulary.unk_id,)
+            restrictions.append(NeverTokens((vocabulary.pad_id, vocabulary.begin_id, *unknown)))
         if self.ban:
             restrictions.append(_banned(vocabulary, self.ban))
         return Guidance(

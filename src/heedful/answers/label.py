@@ -42,6 +42,7 @@ from heedful.answers.labels import LabelAnswer
 from heedful.answers.mixup import mix_images
 from heedful.answers.sequence_metrics import LabelScores, score_labels
 from heedful.data.dataset import Dataset
+from heedful.data.indicator_columns import unknown_labels
 from heedful.data.lexicon import Lexicon
 from heedful.errors import OptionError
 from heedful.models.encoders import Encoder
@@ -170,15 +171,16 @@ class Label(LabelAnswer[Labels]):
         )
 
     def targets(self, data: Dataset) -> list[list[float]]:
-        """Return the label index, or with `multi_label` a multi-hot vector."""
-        targets = []
-        for labels in data.answers:
-            indices = self.label_indices(labels)
-            if self.multi_label:
-                targets.append([float(index in indices) for index in range(len(self.labels))])
-            else:
-                targets.append([float(indices[0])])
-        return targets
+        """Return the label index, or with `multi_label` a multi-hot vector, NaN where it is not known."""
+        if self.multi_label:
+            return [self._multi_hot(labels) for labels in data.answers]
+        return [[float(self.label_indices(labels)[0])] for labels in data.answers]
+
+    def _multi_hot(self, labels: Sequence[str]) -> list[float]:
+        unknown = unknown_labels(labels)
+        return [
+            float("nan") if label in unknown else float(label in labels) for label in self.labels
+        ]
 
     def collate(self, targets: Sequence[list[float]]) -> Tensor:
         return torch.tensor(targets)
@@ -187,7 +189,7 @@ class Label(LabelAnswer[Labels]):
         return PooledHead(self.pooling, encoder, len(self.labels))
 
     def network_loss(self, model: Any, batch: Any, targets: Tensor) -> Tensor:
-        """Cross-entropy of the label; with `multi_label`, binary cross-entropy of each label."""
+        """Cross-entropy of the label; with `multi_label`, binary cross-entropy of each label that is known."""
         if not (self.mixup and model.training):
             scores, penalty = self.scores_and_penalty(model, batch)
             return self._loss(scores, targets, training=model.training) + penalty
@@ -199,8 +201,10 @@ class Label(LabelAnswer[Labels]):
 
     def _loss(self, scores: Tensor, targets: Tensor, *, training: bool) -> Tensor:
         """Return the summed loss of scores."""
+        known: Tensor | None = None
         if self.multi_label:
-            targets = targets.to(scores.dtype)
+            known = ~targets.isnan()
+            targets = targets.nan_to_num(0.0).to(scores.dtype)
             loss = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         else:
             targets = targets[:, 0].long()
@@ -209,7 +213,7 @@ class Label(LabelAnswer[Labels]):
         if training and self.class_weights is not None:
             weights = weights_of(self.class_weights, targets, multi_label=self.multi_label)
             loss = loss * weights.to(loss.dtype)
-        return loss.sum()
+        return loss.sum() if known is None else (loss * known).sum()
 
     def check_search(self, search: Mapping[str, Any]) -> None:
         super().check_search(search)
@@ -283,7 +287,7 @@ class Label(LabelAnswer[Labels]):
         data: Dataset,
         in_vocabulary: Sequence[Sequence[bool]] | None = None,
     ) -> LabelScores:
-        labels = [each.labels for each in predicted]
+        labels = _compared(predicted, data)
         metrics = score_labels(labels, data.answers, multi_label=self.multi_label)
         scores, targets = self._scores_and_targets(predicted, data)
         if not len(scores):
@@ -328,23 +332,16 @@ class Label(LabelAnswer[Labels]):
     ) -> tuple[Tensor, Tensor]:
         """Return scores and multi-hot targets, (examples, labels), of the examples with scores."""
         pairs = zip(predicted, data.answers, strict=True)
-        known = [
-            (each.scores, set(self.label_indices(answer))) for each, answer in pairs if each.scores
-        ]
+        known = [(each.scores, self._multi_hot(answer)) for each, answer in pairs if each.scores]
         shape = len(known), len(self.labels)
         scores = torch.tensor([row for row, _ in known]).view(shape)
-        rows = [[float(n in indices) for n in range(shape[1])] for _, indices in known]
-        return scores, torch.tensor(rows).view(shape)
+        return scores, torch.tensor([row for _, row in known]).view(shape)
 
     def statistics(self, predicted: Sequence[Labels], data: Dataset) -> Numbers:
-        """Return (correct, 1): correct is 1 if the set of labels equals the reference."""
-        return np.array(
-            [
-                (set(one.labels) == set(labels), 1)
-                for one, labels in zip(predicted, data.answers, strict=True)
-            ],
-            dtype=np.float64,
-        )
+        """Return (correct, 1): correct is 1 if the set of labels equals the reference, as far as that is known."""
+        pairs = zip(_compared(predicted, data), data.answers, strict=True)
+        rows = [(set(found) == set(labels), 1) for found, labels in pairs]
+        return np.array(rows, dtype=np.float64)
 
     def to_text(self, prediction: Labels) -> str:
         return " + ".join(prediction.labels) or "–"
@@ -374,3 +371,11 @@ class Label(LabelAnswer[Labels]):
 
     def class_values(self, prediction: Labels, output: ClassOutput) -> Values:
         return output.values(prediction.all_probabilities, prediction.top)
+
+
+def _compared(predicted: Sequence[Labels], data: Dataset) -> list[tuple[str, ...]]:
+    """Return the predicted labels of each example without those of which nothing is known."""
+    return [
+        tuple(label for label in one.labels if label not in unknown_labels(labels))
+        for one, labels in zip(predicted, data.answers, strict=True)
+    ]

@@ -128,6 +128,9 @@ class GeneratedText(TextAnswer[Generated]):
     search_options: ClassVar[frozenset[str]] = OF_A_CALL | {"copy_unknown"}
     command_options: ClassVar[frozenset[str]] = frozenset({"by_length", "alignments", "reference"})
 
+    draws_unknown: ClassVar[bool] = True
+    """Whether samples may hold the unknown token, which the source can replace."""
+
     r_drop: float = 0.0
     """Weight of R-Drop in the loss."""
     guidance: float = 0.0
@@ -235,7 +238,9 @@ class GeneratedText(TextAnswer[Generated]):
         self, model: EncoderDecoder[Any], batch: PieceBatch, **search: Any
     ) -> list[Generated]:
         generation = self._generation(search)
-        guidance = generation.guidance(self.vocabulary, batch.lengths)
+        guidance = generation.guidance(
+            self.vocabulary, batch.lengths, may_be_unknown=self.draws_unknown
+        )
         hypotheses = beam_search(
             model,
             batch.ids,

@@ -10,26 +10,30 @@ from heedful.bench.operations import OPERATIONS
 from heedful.bench.results import Result
 from heedful.bench.show import seconds, size
 from heedful.errors import OptionError
+from heedful.plots import (
+    COLOURS,
+    MARKERS,
+    PANEL,
+    ROW,
+    Bar,
+    Curve,
+    check_format,
+    draw_bars,
+    draw_curves,
+    house_style,
+    label_curves,
+    new_figure,
+    save,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg")
-_OURS = "#b3261e"
-_OTHERS = ("#1f4e79", "#2e7d32", "#8a6d00", "#6a1b9a", "#455a64", "#00838f", "#795548")
-_MARKERS = "osD^vPX*"
 PANELS = (
-    ("forward", "time, forward"),
-    ("both", "time, forward + backward"),
-    ("peak", "memory at most, forward + backward"),
+    ("forward", "Time, forward"),
+    ("both", "Time, forward and backward"),
+    ("peak", "Most memory, forward and backward"),
 )
-
-
-def check_format(path: Path) -> None:
-    """Raise OptionError for a file that is no kind of picture."""
-    if path.suffix.lower() not in FORMATS:
-        raise OptionError(f"{path} ends in {path.suffix!r}; a plot is a .png or .svg file")
 
 
 def draw(results: Sequence[Result], path: Path, title: str) -> None:
@@ -37,35 +41,29 @@ def draw(results: Sequence[Result], path: Path, title: str) -> None:
 
     Curves over the lengths where there are several, else bars. Those that have no speed are left out.
     """
-    from matplotlib import rc_context
-
     check_format(path)
     measured = [one for one in results if one.status == "measured"]
     if not measured:
         raise OptionError("nothing was measured, so there is nothing to draw")
-    panels = [panel for panel in PANELS if any(_value(one, panel[0]) for one in measured)]
-    # text as text: smaller files, and nothing in them that differs between two runs
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "heedful"}):
-        _figure(measured, panels, title).savefig(
-            path, dpi=90, metadata={"Date": None} if path.suffix.lower() == ".svg" else None
-        )
-
-
-def _figure(measured: Sequence[Result], panels: Sequence[tuple[str, str]], title: str) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.1 * len(panels), 3.6), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    lengths = {_length(one) for one in measured}
-    for one_axes, (key, label) in zip(axes, panels, strict=True):
-        (_curves if len(lengths) > 1 else _bars)(one_axes, measured, key)
-        one_axes.set_title(label, fontsize=9)
-        one_axes.tick_params(labelsize=8)
-        one_axes.grid(visible=True, which="major", alpha=0.25)
-    if len(lengths) > 1:
-        axes[0].legend(fontsize=7, frameon=False)
-    return figure
+    shown = [
+        (key, label, found)
+        for key, label in PANELS
+        if (found := [one for one in measured if _value(one, key)])
+    ]
+    is_scan = len({_length(one) for one in measured}) > 1
+    styles = _styles(measured)
+    heights = [PANEL if is_scan else 0.45 + ROW * len(found) for _, _, found in shown]
+    with house_style():
+        figure, panels = new_figure(heights, title)
+        labels = []
+        for axes, (key, label, found) in zip(panels, shown, strict=True):
+            axes.set_title(label)
+            if is_scan:
+                labels.append((axes, _curves(axes, found, key, styles)))
+            else:
+                draw_bars(axes, _bars(found, key))
+        label_curves(figure, labels)
+        save(figure, path)
 
 
 def _length(result: Result) -> int:
@@ -81,30 +79,33 @@ def _value(result: Result, key: str) -> float | None:
 
 
 def _styles(results: Sequence[Result]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each contender: ours red, the first of ours with a circle."""
-    names = dict.fromkeys(one.contender for one in results)
+    """Colour and marker of each contender in all panels: the first colour for ours, one of its own for each other."""
     ours = {one.contender for one in results if one.ours}
-    others = iter(_OTHERS * 2)
+    others = iter(COLOURS[1:] * 2)
     return {
-        name: (_OURS if name in ours else next(others), _MARKERS[number % len(_MARKERS)])
-        for number, name in enumerate(names)
+        name: (COLOURS[0] if name in ours else next(others), MARKERS[number % len(MARKERS)])
+        for number, name in enumerate(dict.fromkeys(one.contender for one in results))
     }
 
 
-def _curves(axes: Axes, results: Sequence[Result], key: str) -> None:
-    for name, (colour, marker) in _styles(results).items():
-        points = [
-            (_length(one), value)
-            for one in results
-            if one.contender == name and (value := _value(one, key))
-        ]
-        if points:
-            xs, ys = zip(*sorted(points), strict=True)
-            axes.plot(xs, ys, color=colour, marker=marker, markersize=4, linewidth=1.4, label=name)
+def _curves(
+    axes: Axes, results: Sequence[Result], key: str, styles: dict[str, tuple[str, str]]
+) -> list[Curve]:
+    curves = []
+    for name in dict.fromkeys(one.contender for one in results):
+        mine = [one for one in results if one.contender == name]
+        points = sorted((_length(one), value) for one in mine if (value := _value(one, key)))
+        xs, ys = zip(*points, strict=True)
+        colour, marker = styles[name]
+        curves.append(
+            Curve(name=name, xs=xs, ys=ys, colour=colour, marker=marker, strong=mine[0].ours)
+        )
+    draw_curves(axes, curves)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2 if key == "peak" else 10)
-    axes.set_xlabel(OPERATIONS[results[0].operation].axis, fontsize=8)
+    axes.set_xlabel(OPERATIONS[results[0].operation].axis)
     _ticks(axes, sorted({_length(one) for one in results}), key)
+    return curves
 
 
 def _ticks(axes: Axes, lengths: Sequence[int], key: str) -> None:
@@ -129,15 +130,17 @@ def _ticks(axes: Axes, lengths: Sequence[int], key: str) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
 
 
-def _bars(axes: Axes, results: Sequence[Result], key: str) -> None:
-    shown = [(one, value) for one in results if (value := _value(one, key))][::-1]
-    styles = _styles(results)
-    places = range(len(shown))
-    axes.barh(
-        places, [value for _, value in shown], color=[styles[one.contender][0] for one, _ in shown]
-    )
-    axes.set_yticks(places, [one.contender for one, _ in shown])
-    for place, (_, value) in zip(places, shown, strict=True):
-        text = size(round(value)) if key == "peak" else seconds(value)
-        axes.text(value, place, f" {text}", va="center", fontsize=7)
-    axes.margins(x=0.25)
+def _bars(results: Sequence[Result], key: str) -> list[Bar]:
+    """The bars of one panel, in the order of the results."""
+    write = (lambda value: size(round(value))) if key == "peak" else seconds
+    return [
+        Bar(
+            name=one.contender,
+            value=value,
+            text=write(value),
+            strong=one.ours,
+            colour=COLOURS[0] if one.ours else COLOURS[1],
+        )
+        for one in results
+        if (value := _value(one, key))
+    ]

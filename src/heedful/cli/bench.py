@@ -198,7 +198,7 @@ def _plot_files(out: Path | None, names: Sequence[str], *, overwrite: bool) -> d
     """Return operation -> plot file: --out for one operation, --out with the name appended for several."""
     if out is None:
         return {}
-    from heedful.bench.plot import check_format
+    from heedful.plots import check_format
 
     check_format(out)
     if len(names) == 1:

@@ -17,6 +17,7 @@ from heedful.cli.options import (
     Encoding,
     Json,
     MaxLine,
+    NodeFiles,
     Quiet,
     Run,
     Threshold,
@@ -43,6 +44,15 @@ def _evaluate(
     ] = None,
     columns: Columns = None,
     edges: EdgeFiles = None,
+    nodes: NodeFiles = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Tables of the answers of nodes, for --test that does not have them; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     encoding: Encoding = None,
     max_line: MaxLine = None,
     column: Annotated[
@@ -98,7 +108,7 @@ def _evaluate(
     task = predictor.task
     reading: dict[str, Any] = {
         "columns": columns, "tokens": tokens, "encoding": encoding, "max_line": max_line, "edges": edges,
-        "skip_bad": skip_bad,
+        "nodes": nodes, "labels": labels, "skip_bad": skip_bad,
     }  # fmt: skip
     own = {"beam": beam, "by_length": by_length, "threshold": threshold}
     search = task.check_options({**reading, **own, **search_options(decoding)})

@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heedful.cli.decoding import DECODING, TOP_K, search_options
-from heedful.cli.options import Beam, Json, Overwrite, Quiet, Run, with_options
+from heedful.cli.options import (
+    Beam,
+    EdgeFiles,
+    Json,
+    NodeFiles,
+    Overwrite,
+    Quiet,
+    Run,
+    with_options,
+)
 from heedful.cli.output import Output
 from heedful.cli.output_files import check_writable
 from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.explore import AttentionRecord
-    from heedful.explore.explain import Explanation
+    from heedful.explore.explanation import Explanation
     from heedful.tasks.predictor import Predictor
 
     Titled = tuple[str, list[AttentionRecord]]
@@ -63,6 +72,8 @@ def _explain(
         int | None,
         typer.Option(min=1, metavar="N", help="Show only head N.", show_default=False),
     ] = None,
+    edges: EdgeFiles = None,
+    nodes: NodeFiles = None,
     beam: Beam = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -83,8 +94,11 @@ def _explain(
     from heedful import api
 
     model = api.load(run)
-    options = {"reference": reference, "beam": beam, **search_options(decoding)}
+    reading: dict[str, Any] = {"edges": edges, "nodes": nodes}
+    options = {**reading, "reference": reference, "beam": beam, **search_options(decoding)}
     search = model.predictor.task.check_options(options)
+    if any(reading.values()):
+        _read_otherwise(model.predictor, reading)
     if reference and len(reference) != len(texts):
         raise OptionError(
             f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
@@ -110,6 +124,14 @@ def _explain(
         for each, records in zip(explanations, selected, strict=True)
     ]
     output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
+
+
+def _read_otherwise(predictor: Predictor, reading: dict[str, Any]) -> None:
+    """Let inputs be named by their ids in other tables than those of the training."""
+    from heedful.tasks.options import read_otherwise
+
+    data = read_otherwise(predictor.config.data, **reading)
+    predictor.config = predictor.config.model_copy(update={"data": data})
 
 
 explain = with_options(_explain, [*DECODING, TOP_K], after="beam")

@@ -11,15 +11,18 @@ import typer
 
 from heedful.cli.align import align
 from heedful.cli.bench import bench
+from heedful.cli.chat import chat
 from heedful.cli.command import HeedfulCommand
 from heedful.cli.compare import compare
 from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
+from heedful.cli.export import export
 from heedful.cli.predict import predict
 from heedful.cli.probe import probe
 from heedful.cli.replicate import replicate
 from heedful.cli.score import score
+from heedful.cli.serve import serve
 from heedful.cli.train import TrainCommand, config_command, train_command
 from heedful.cli.warmup import warmup
 from heedful.tasks.table import ENTRIES
@@ -53,10 +56,13 @@ def build_app() -> typer.Typer:
         evaluate,
         predict,
         explain,
+        chat,
         score,
         align,
         compare,
         replicate,
+        serve,
+        export,
         bench,
         probe,
         warmup,

@@ -74,6 +74,15 @@ EdgeFiles = Annotated[
         show_default="those of the training",
     ),
 ]
+NodeFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--nodes",
+        metavar="FILE",
+        help="Tables of nodes, for other graphs than those of the training; repeatable.",
+        show_default="those of the training",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(

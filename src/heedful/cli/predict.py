@@ -17,6 +17,7 @@ from heedful.cli.options import (
     Encoding,
     Json,
     MaxLine,
+    NodeFiles,
     Quiet,
     Run,
     Threshold,
@@ -136,6 +137,7 @@ def _predict(
         ),
     ] = None,
     edges: EdgeFiles = None,
+    nodes: NodeFiles = None,
     encoding: Encoding = None,
     max_line: MaxLine = None,
     text: Annotated[
@@ -202,7 +204,7 @@ def _predict(
     options: dict[str, Any] = {
         "beam": beam, **search_options(decoding), "nbest": nbest if nbest > 1 else None,
         "alignments": alignments, "ctc_weight": ctc_weight, "timestamps": timestamps and "auto", "drawn": drawn,
-        "column": column, "edges": edges, "encoding": encoding, "max_line": max_line,
+        "column": column, "edges": edges, "nodes": nodes, "encoding": encoding, "max_line": max_line,
         "probabilities": probabilities, "interval": interval, "threshold": threshold, "top_k": top_k,
     }  # fmt: skip
     search = predictor.task.check_options(options)
@@ -216,7 +218,9 @@ def _predict(
     columns, added = _columns(predictor, column, classes, json=json)
     is_typed = file == "-" and sys.stdin.isatty()
     output_format = _output_format(predictor, [*columns, *added], nbest, text, is_typed)
-    data = _data_section(predictor, skip_bad, edges=edges, encoding=encoding, max_line=max_line)
+    data = _data_section(
+        predictor, skip_bad, edges=edges, nodes=nodes, encoding=encoding, max_line=max_line
+    )
     inputs = _open_stream(file, predictor.task, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")

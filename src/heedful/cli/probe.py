@@ -131,7 +131,7 @@ def _lengths(text: str | None) -> dict[str, tuple[int, ...]]:
 
 def _check_out(out: Path | None, *, overwrite: bool) -> None:
     if out is not None:
-        from heedful.bench.plot import check_format
+        from heedful.plots import check_format
 
         check_format(out)
         check_writable(out, overwrite=overwrite)

@@ -1,107 +1,49 @@
-"""What a model has to beat: the mean, the nearest neighbour, and trees on descriptors, without attention or epochs."""
+"""What a model has to beat, without attention or epochs: the table of baselines, and how one is fitted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from heedful.answers.label import Label
 from heedful.answers.number import Number
+from heedful.compare.baseline import Baseline, Numbers, Targets, by_column
+from heedful.compare.molecule_baselines import boosting, forest, neighbour
+from heedful.compare.node_baselines import linear, propagation
 from heedful.data.dataset import Dataset
 from heedful.errors import OptionError, unknown_choice
 from heedful.inputs.molecules import Molecules
+from heedful.inputs.nodes import Nodes
 from heedful.tasks.base import Task
-
-Numbers = NDArray[np.float64]
-Columns = Callable[[Sequence[Any], Sequence[Any], Numbers, bool, int], Numbers]
-"""(training inputs, other inputs, one column of targets, whether they are labels 0 and 1, seed) -> values of the other
-inputs, numbers or probabilities."""
 
 SMALLEST: Final = 1e-6
 """Probabilities are kept from 0 and 1 by this."""
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A way to predict that learns each target by itself."""
-
-    predict: Columns
-    title: str
-    input: type[Any] | None = None
-    """The input that it reads; None: any."""
-
-
-def _mean(
-    train: Sequence[Any], others: Sequence[Any], targets: Numbers, is_label: bool, seed: int
-) -> Numbers:
+@by_column
+def _mean(train: Any, others: Any, targets: Numbers, is_label: bool, seed: int) -> Numbers:
     return np.full(len(others), targets.mean())
-
-
-def _neighbour(
-    train: Sequence[Any], others: Sequence[Any], targets: Numbers, is_label: bool, seed: int
-) -> Numbers:
-    from heedful.data.molecules.fingerprints import similarities
-
-    found = similarities(others, train)
-    is_nearest = found == found.max(axis=1, keepdims=True)
-    # The mean of those that are equally near.
-    return np.asarray((is_nearest * targets).sum(axis=1) / is_nearest.sum(axis=1))
-
-
-def _forest(
-    train: Sequence[Any], others: Sequence[Any], targets: Numbers, is_label: bool, seed: int
-) -> Numbers:
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
-    if is_label:
-        model = RandomForestClassifier(500, random_state=seed)
-    else:
-        model = RandomForestRegressor(500, max_features=1 / 3, random_state=seed)
-    return _fitted(model, train, others, targets, is_label)
-
-
-def _boosting(
-    train: Sequence[Any], others: Sequence[Any], targets: Numbers, is_label: bool, seed: int
-) -> Numbers:
-    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
-
-    kind = GradientBoostingClassifier if is_label else GradientBoostingRegressor
-    model = kind(
-        n_estimators=500, learning_rate=0.05, max_depth=4, subsample=0.5, max_features=0.3, random_state=seed
-    )  # fmt: skip
-    return _fitted(model, train, others, targets, is_label)
-
-
-def _fitted(
-    model: Any, train: Sequence[str], others: Sequence[str], targets: Numbers, is_label: bool
-) -> Numbers:
-    """Fit an estimator of scikit-learn on RDKit's descriptors and return its predictions."""
-    from heedful.data.molecules.descriptors import descriptor_names, descriptors
-
-    if is_label and len(set(targets.tolist())) == 1:
-        return np.full(len(others), targets[0])
-    names = descriptor_names()
-    limit = float(np.finfo(np.float32).max)
-    known, wanted = (
-        # Trees only ask which side of a threshold a value is on: what cannot be computed is one more value.
-        np.nan_to_num(np.clip(descriptors(each, names), -limit, limit), nan=0.0)
-        for each in (train, others)
-    )
-    model.fit(known, targets)
-    found = model.predict_proba(wanted)[:, 1] if is_label else model.predict(wanted)
-    return np.asarray(found, dtype=np.float64)
 
 
 BASELINES: Final[Mapping[str, Baseline]] = {
     "mean": Baseline(_mean, "the mean of the training targets, or the shares of the labels"),
-    "neighbour": Baseline(_neighbour, "the most similar molecule by ECFP4", Molecules),
-    "forest": Baseline(_forest, "random forest on RDKit's descriptors", Molecules),
-    "boosting": Baseline(_boosting, "gradient boosting on RDKit's descriptors", Molecules),
+    "neighbour": Baseline(neighbour, "the most similar molecule by ECFP4", Molecules, "molecules"),
+    "forest": Baseline(forest, "random forest on RDKit's descriptors", Molecules, "molecules"),
+    "boosting": Baseline(
+        boosting, "gradient boosting on RDKit's descriptors", Molecules, "molecules"
+    ),
+    "linear": Baseline(
+        linear,
+        "logistic regression on the features of a node, or ridge regression of numbers",
+        Nodes,
+        "nodes",
+    ),
+    "propagation": Baseline(
+        propagation, "label propagation: answers spread along the edges", Nodes, "nodes"
+    ),
 }
 """Name on the command line -> baseline."""
 
@@ -117,10 +59,10 @@ def check_baseline(name: str, task: Task) -> None:
         raise OptionError(
             f"the baseline {name} predicts labels and numbers of whole inputs, which {task.name} has not; leave it out"
         )
-    wanted = BASELINES[name].input
-    if wanted is not None and not issubclass(task.input, wanted):
+    baseline = BASELINES[name]
+    if baseline.input is not None and not issubclass(task.input, baseline.input):
         raise OptionError(
-            f"the baseline {name} reads molecules, which {task.name} has not; leave it out"
+            f"the baseline {name} reads {baseline.reads}, which {task.name} has not; leave it out"
         )
 
 
@@ -132,30 +74,24 @@ def fit_baseline(
     A target that is missing in a row is left out there.
     """
     answer: Any = task.answer.learn(config, train.answers)
-    targets = np.array(answer.targets(train), dtype=np.float64)
-    columns, is_label = _columns(answer, targets)
+    targets = _targets(answer, np.array(answer.targets(train), dtype=np.float64), config, seed)
 
     def predict(data: Dataset) -> list[Any]:
-        values = []
-        for column in columns.T:
-            known = np.flatnonzero(~np.isnan(column))
-            inputs = [train.inputs[row] for row in known.tolist()]
-            fit = BASELINES[name].predict
-            values.append(fit(inputs, data.inputs, column[known], is_label, seed))
-        scores = torch.from_numpy(_scores(answer, np.stack(values, axis=1)))
+        values = BASELINES[name].predict(train.inputs, data.inputs, targets)
+        scores = torch.from_numpy(_scores(answer, values))
         found: list[Any] = answer.predictions(scores, None)
         return found
 
     return answer, predict
 
 
-def _columns(answer: Any, targets: Numbers) -> tuple[Numbers, bool]:
-    """Return targets of (examples, outputs), with 0 and 1 for labels, and whether they are labels."""
+def _targets(answer: Any, targets: Numbers, config: Any, seed: int) -> Targets:
+    """Return targets of (examples, outputs), with 0 and 1 for labels."""
     if not isinstance(answer, Label):
-        return targets.reshape(len(targets), -1), False
+        return Targets(targets.reshape(len(targets), -1), "number", config, seed)
     if answer.multi_label:
-        return targets, True
-    return np.eye(len(answer.labels))[targets[:, 0].astype(int)], True
+        return Targets(targets, "labels", config, seed)
+    return Targets(np.eye(len(answer.labels))[targets[:, 0].astype(int)], "label", config, seed)
 
 
 def _scores(answer: Any, values: Numbers) -> Numbers:

@@ -29,7 +29,8 @@ class CompareSection(Section):
     )
     baselines: tuple[str, ...] = Field(
         (),
-        description="Contenders without a network: mean, and for molecules neighbour, forest and boosting.",
+        description="Contenders without a network: mean; for molecules neighbour, forest and boosting; for nodes "
+        "linear and propagation.",
     )
     seeds: int = Field(
         3, ge=1, description="Number of seeds, one training of each contender for each."

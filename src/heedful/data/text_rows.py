@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from heedful.data.decoding import UTF8
-from heedful.data.indicator_columns import labels_of_columns
+from heedful.data.indicator_columns import KnownLabels, labels_of_columns, unknown_labels
 from heedful.data.number import parse_number
 from heedful.data.opening import MAX_LINE
 from heedful.data.table_rows import TableRow, check_columns
@@ -65,6 +65,8 @@ class TextColumns:
     """Column that says to which part of the data a row belongs; empty: there is none."""
     label_columns: tuple[str, ...] = ()
     """0/1 columns, one per label, that stand in for `answer`."""
+    blanks: bool = False
+    """Whether a row may lack some of them."""
     check: Callable[[str, Callable[[str], DataError]], object] | None = None
     """(text, maker of errors): raises such an error for a text that is not of the expected form."""
 
@@ -131,8 +133,15 @@ def _labels(row: TableRow, columns: TextColumns) -> tuple[str, ...]:
     """Parse the labels of 0/1 columns, or of one field: exactly one without a separator, any number with one."""
     incomplete = partial(IncompleteRowError, path=row.path, line=row.line)
     if columns.label_columns:
-        fields = {column: _field(row, column) for column in columns.label_columns}
-        return tuple(map(canonical, labels_of_columns(fields, columns.label_columns, incomplete)))
+        names = columns.label_columns
+        fields = {
+            each: "" if columns.blanks and row.fields.get(each, "") is None else _field(row, each)
+            for each in names
+        }
+        labels = labels_of_columns(fields, names, incomplete, blanks=columns.blanks)
+        found = map(canonical, labels)
+        unknown = unknown_labels(labels)
+        return KnownLabels(found, map(canonical, unknown)) if unknown else tuple(found)
     value = row.fields.get(columns.answer)
     if isinstance(value, list) and columns.separator:
         parts = [field_text(row, each, columns.answer) for each in value]

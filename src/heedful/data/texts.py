@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 
 from heedful.data.dataset import Dataset, preferred, repeat_to_length
 from heedful.data.files import iterate_lines
+from heedful.data.indicator_columns import unknown_labels
 from heedful.data.opening import check_file
 from heedful.data.table_rows import TableRow
 from heedful.data.tables import Table
@@ -55,7 +56,7 @@ class Texts(Dataset):
         return replace(self, rows=[self.rows[row] for row in rows], skipped=())
 
     def texts(self) -> Sequence[Sequence[str]]:
-        return self.inputs, ["\n".join(answers) for answers in self.answers]
+        return self.inputs, list(map(answer_text, self.answers))
 
     def input_of_length(self, length: int) -> str:
         words = (word for text in self.inputs for word in text.split())
@@ -70,6 +71,15 @@ class Texts(Dataset):
 
     def error(self, row: int, message: str, position: int = 0) -> DataError:
         return self.rows[row].error(message)
+
+
+def answer_text(answers: Sequence[str]) -> str:
+    r"""Return answers as one string, which also says what is not known.
+
+    >>> answer_text(("a", "b"))
+    'a\nb'
+    """
+    return "\n".join([*answers, *(f"\0{each}" for each in sorted(unknown_labels(answers)))])
 
 
 def iterate_texts(

@@ -216,6 +216,10 @@ class Vocabulary:
         text = json.dumps(content, ensure_ascii=False, indent=0)
         write_text(Path(path), text + "\n")
 
+    def save_tokenizer(self, path: Path) -> None:
+        """Write the tokenizer as the library tokenizers reads it; it takes texts whose spaces are `SPACE_MARK`."""
+        write_text(path, self._tokenizer.to_str(pretty=True) + "\n")
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Load a vocabulary written by `save`.

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import html
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from heedful.answers.base import HeadAnswer
+from heedful.answers.ranked_reply import ReplyRanking
 from heedful.answers.transcript import TranscribedText
 from heedful.data.audio.clips import Clip
-from heedful.decode.evaluation_mode import evaluation_mode
-from heedful.errors import DataError
+from heedful.errors import DataError, shown
 from heedful.explore.cells import (
-    IMAGE_SUFFIXES,
     MAX_CELLS,
     ImageView,
     one_row,
     rollout,
     row_name,
 )
-from heedful.explore.html import draw_html
-from heedful.explore.record import recording
-from heedful.explore.renderers import save
-from heedful.explore.saliency import SALIENCY, explained, gradient_saliency, saliency
+from heedful.explore.explanation import Explanation
+from heedful.explore.predicted import record_prediction
+from heedful.explore.replies import record_choice
 from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
 from heedful.explore.spectrogram import draw_spectrogram
@@ -36,65 +29,6 @@ from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.ops.grid import Grid
 from heedful.tasks.predictor import Predictor
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """The attention weights, or saliency, of one prediction."""
-
-    title: str
-    input: Any
-    prediction: Any
-    target: str | None
-    """For generated text: the explained target, the model's own or a reference."""
-    records: list[AttentionRecord]
-    main: list[AttentionRecord]
-    """The records to show by default."""
-    others: str
-    """Command-line options that show the other records; empty if there are none."""
-    view: ImageView | None = None
-    """The image that is explained, if it is one."""
-    picture: str = ""
-    """HTML of what the input looks and sounds like under the weights; empty for text and numbers."""
-    structure: str | None = None
-    """The SMILES of the molecule that is explained, if it is one."""
-
-    def html(self) -> str:
-        """Return an offline, interactive HTML page of every layer and head."""
-        return draw_html(self.records, title=self.title, picture=self.picture)
-
-    def png(self) -> bytes:
-        """Return a PNG image of every layer and head.
-
-        Raises: MissingFontError if no installed font has the glyphs of some token.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "explained.png")
-            self.save(path, self.records)
-            return path.read_bytes()
-
-    def save(self, path: Path, records: Sequence[AttentionRecord]) -> None:
-        """Draw some of the records to a file: of an image as heat maps on it, of a molecule as colours of its atoms.
-
-        Raises: OptionError for an unknown ending of the name, or no records.
-        """
-        if self.structure is not None and path.suffix.lower() in IMAGE_SUFFIXES:
-            # Imported here, as RDKit's drawing is slow to import and only molecules need it.
-            from heedful.explore.molecule_picture import save_molecule
-
-            save_molecule(self.structure, records, path, self.title)
-        elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
-            save(records, path, title=self.title)
-        else:
-            # Imported here, as matplotlib is slow to import and only images need it.
-            from heedful.explore.image_picture import save_image_figure
-
-            save_image_figure(records, self.view, path, self.title)
-
-    def _repr_html_(self) -> str:
-        """Show the HTML page in a notebook, inside an iframe."""
-        page = html.escape(self.html(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:32em;border:0"></iframe>'
 
 
 def explain(
@@ -113,29 +47,53 @@ def explain(
     if prediction is None and target is None:
         [prediction] = predictor.predict([example])
     if predictor.input.is_graph:
-        return _explain_node(predictor, example, prediction)
+        # Imported here, as only graphs need it.
+        from heedful.explore.graph_explained import explain_node
+
+        return explain_node(predictor, example, prediction)
+    if predictor.input.drawn_edges(example) is not None:
+        from heedful.explore.graph_explained import explain_whole
+
+        return explain_whole(predictor, example, prediction)
     if isinstance(predictor.answer, HeadAnswer):
         return _explain_head(predictor, example, prediction)
     if isinstance(predictor.answer, TranscribedText):
         return _explain_transcript(predictor, example, prediction, target)
+    if isinstance(predictor.answer, ReplyRanking):
+        return _explain_choice(predictor, example, prediction, target)
     return _explain_text(predictor, example, prediction, target)
 
 
 def _explain_text(
-    predictor: Predictor, source: str, prediction: Any, target: str | None
+    predictor: Predictor, source: Any, prediction: Any, target: str | None
 ) -> Explanation:
+    shown_source = predictor.input.title(source)
     explained_target: str = prediction.text if target is None else target
     if not explained_target.strip():
         raise DataError(
-            f"the model's translation of {source!r} is empty; explain another target with --reference"
+            f"what the model makes of {shown(shown_source)} is empty; explain another target with --reference"
         )
     records = record_translation(predictor, source, explained_target)
     cross = select(records, kind="cross")
     layer = min(predictor.model.alignment_layer, len(cross) - 1)
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = f"the layer that aligns best; {others}" if len(records) > 1 else ""
-    title = f"{source} → {explained_target}"
+    title = f"{shown_source} → {explained_target}"
     return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
+
+
+def _explain_choice(
+    predictor: Predictor, example: Any, prediction: Any, target: str | None
+) -> Explanation:
+    """Explain the score of a chosen reply: what was attended to in the history, and what the score rests on."""
+    reply: str = prediction.text if target is None else target
+    if not reply.strip():
+        raise DataError("there is no reply to explain; give one with --reference")
+    records = record_choice(predictor, example, reply)
+    main = [record for record in records if record.kind != "encoder"]
+    hint = "--kind encoder shows the attention among tokens" if len(main) < len(records) else ""
+    title = f"{predictor.input.title(example)} → {reply}"
+    return Explanation(title, example, prediction, target, records, main, hint)
 
 
 def _explain_transcript(
@@ -156,25 +114,6 @@ def _explain_transcript(
     title = f"{predictor.input.title(clip)} → {text}"
     picture = _picture(predictor, clip, shown[0]) if cross else ""
     return Explanation(title, clip, prediction, text, records, shown, hint, picture=picture)
-
-
-def _explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
-    """Explain the answer of a node by its neighbours, ranked, and by a picture of those of a small neighbourhood."""
-    from heedful.explore.neighbours import draw_neighbourhood, ranked_records
-
-    inputs, model = predictor.input, predictor.model
-    node = inputs.explained(example)
-    batch = predictor.to_device(inputs.collate(inputs.encode([node])))
-    with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
-        model(batch)
-    edges, names = recorder.edge_records(), inputs.positions(example)
-    records = ranked_records(edges, names)
-    title = f"{predictor.answer.to_text(prediction)}: {inputs.title(example)}"
-    hint = "the last layer; --layer and --head show others, --out FILE.html all and a picture"
-    picture = draw_neighbourhood(edges[-inputs.hops :], names)
-    return Explanation(
-        title, example, prediction, None, records, records[-1:], hint, picture=picture
-    )
 
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
@@ -249,71 +188,3 @@ def _picture(predictor: Predictor, example: Any, record: AttentionRecord) -> str
     return draw_spectrogram(
         shown, weights, "attention" if record.measure == ATTENTION else "saliency"
     )
-
-
-def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> list[AttentionRecord]:
-    """Return the attention weights of an encoder with a prediction head, for one input.
-
-    Rows of the pooling are the predictions, those of object queries what each found; rows of the encoder are
-    positions, labelled with their predictions if each position has one. An encoder without attention has one record of
-    gradient × input saliency instead: |Σ_d x_jd · ∂s / ∂x_jd| for the score s of the prediction (or of each position)
-    and the features x_j of position j, each row divided by its sum (Simonyan et al. 2014,
-    https://arxiv.org/abs/1312.6034); its `measure` is `SALIENCY`. For an ensemble it is the mean over the networks.
-
-    Args:
-        predictor: a trained model whose answer is a `HeadAnswer`.
-        example: an input as the task's reader returns it.
-        prediction: the prediction that labels the rows and whose saliency is computed.
-
-    Raises: DataError for an input without tokens.
-    """
-    inputs, answer, model = predictor.input, predictor.answer, explained(predictor)
-    positions = inputs.positions(example)
-    if not positions:
-        raise DataError("the input has no tokens to explain; give one that has some.")
-    rows = answer.row_names(positions, prediction)
-    batch = predictor.to_device(inputs.collate(inputs.encode([example])))
-    with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
-        model(batch)
-    each = answer.per_position
-    if each and len(rows) > MAX_CELLS and inputs.view(example) is not None:
-        return _summed_up(predictor, batch, positions, prediction)
-    labels = {
-        "encoder": (rows if each else positions, positions),
-        "pooling": (rows, positions),
-        "cross": (rows, positions),
-        "decoder": (rows, rows),
-    }
-    tokens = {kind: labels[kind] for kind in recorder.kinds}
-    records: list[AttentionRecord] = recorder.records(tokens) if tokens else []
-    if model.members[0].encoder.has_attention:
-        return records
-    relevance = AttentionRecord(
-        module_path="",
-        kind="encoder" if each else "saliency",
-        layer=0,
-        query_tokens=rows,
-        key_tokens=positions,
-        weights=saliency(predictor, example, prediction)[None].cpu().numpy(),
-        measure=SALIENCY,
-    )
-    return [*records, relevance]
-
-
-def _summed_up(
-    predictor: Predictor, batch: Any, positions: Sequence[str], prediction: Any
-) -> list[AttentionRecord]:
-    """Return the records of an image of many cells with a label each: one row for all of them."""
-    model = predictor.model
-    with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
-        model(batch)
-    if model.members[0].encoder.has_attention:
-        tokens = dict.fromkeys(recorder.kinds, (positions, positions))
-        return [one_row(each, 0) for each in recorder.records(tokens)]
-    name = row_name(0)
-    weights = gradient_saliency(predictor, batch, [name], prediction)
-    return [
-        AttentionRecord(
-            "", "saliency", 0, [name], positions, weights[None].cpu().numpy(), measure=SALIENCY
-        )
-    ]

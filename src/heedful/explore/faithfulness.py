@@ -16,7 +16,9 @@ from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError
 from heedful.explore.cells import one_row, rollout
 from heedful.explore.chart import Series
-from heedful.explore.explain import record_prediction
+from heedful.explore.neighbours import flow
+from heedful.explore.predicted import record_prediction
+from heedful.explore.record import recording
 from heedful.explore.saliency import saliency
 from heedful.tasks.predictor import Predictor
 
@@ -71,7 +73,8 @@ def measure_faithfulness(
     """Measure rankings of positions by attention, by gradient × input and at random.
 
     What a hidden position reads is the input's matter (`Input.hide`): an image cell the mean colour, a frame the mean
-    of its features, an atom none of its features.
+    of its features, an atom or a node none of its features. Of a node its neighbours are hidden, not itself; one
+    without neighbours is left out.
 
     Args:
         predictor: a model for which `can_measure` is true.
@@ -81,15 +84,15 @@ def measure_faithfulness(
         seed: of the random ranking.
 
     Returns: way of ranking -> curves. "pooling" is the attention of the pooling, "encoder" that of the last layer
-        towards each position, "rollout" that of all layers (of images), "gradient" is gradient × input; those that
-        the model has not are left out.
+        towards each position, "rollout" that of all layers (of images and of nodes), "gradient" is gradient × input;
+        those that the model has not are left out.
 
     Raises: OptionError for another model, or no examples.
     """
     if not can_measure(predictor):
         raise OptionError(
-            "faithfulness is measured of a label or number of images, recordings or molecules; this model is of the "
-            f"task {predictor.task.name!r}"
+            "faithfulness is measured of a label or number of images, recordings, molecules or graphs; this model is "
+            f"of the task {predictor.task.name!r}"
         )
     if not examples:
         raise OptionError("faithfulness wants examples; give one or more")
@@ -99,6 +102,8 @@ def measure_faithfulness(
     predictions = list(predictor.predict(examples))
     for example, prediction in zip(examples, predictions, strict=True):
         ranks = rankings(predictor, example, prediction)
+        if not next(iter(ranks.values())).size:
+            continue  # a node without neighbours
         ranks[RANDOM] = draw.random(len(next(iter(ranks.values()))))
         [encoded] = predictor.input.encode([example])
         for name, heat in ranks.items():
@@ -128,6 +133,8 @@ def support_name(predictor: Predictor) -> str:
 
 def rankings(predictor: Predictor, example: Any, prediction: Any) -> dict[str, Numbers]:
     """Return for each way of ranking the heat of the positions, (positions,); a class token is none of them."""
+    if predictor.input.is_graph:
+        return _neighbour_rankings(predictor, example, prediction)
     view = predictor.input.view(example)
     prefix = 0 if view is None else view[1].prefix
     records = record_prediction(predictor, example, prediction)
@@ -146,6 +153,22 @@ def rankings(predictor: Predictor, example: Any, prediction: Any) -> dict[str, N
     gradient = saliency(predictor, example, prediction)
     heats["gradient"] = gradient[0, prefix:].double().cpu().numpy()
     return {name: np.asarray(heat, np.float64) for name, heat in heats.items()}
+
+
+def _neighbour_rankings(predictor: Predictor, example: Any, prediction: Any) -> dict[str, Numbers]:
+    """Return the heat of the neighbours of a node, (neighbours,), the mean over the networks of an ensemble."""
+    inputs, model, layers = predictor.input, predictor.model, predictor.config.encoder.layers
+    batch = predictor.to_device(inputs.collate(inputs.encode([example])))
+    with evaluation_mode(model), torch.no_grad(), recording(model) as recorder:
+        model(batch)
+    edges, count = recorder.edge_records(), len(inputs.positions(example))
+    networks = [edges[first : first + layers] for first in range(0, len(edges), layers)]
+    heats = {}
+    if networks:
+        heats["encoder"] = np.mean([flow(each[-1:], count) for each in networks], axis=0)
+        heats["rollout"] = np.mean([flow(each, count) for each in networks], axis=0)
+    heats["gradient"] = saliency(predictor, example, prediction)[0].double().cpu().numpy()
+    return {name: np.asarray(heat[1:], np.float64) for name, heat in heats.items()}
 
 
 def _curves(

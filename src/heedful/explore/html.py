@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from heedful.errors import OptionError
 from heedful.explore.schema import ATTENTION, DIGITS, SCHEMA, AttentionRecord
@@ -29,7 +29,8 @@ _HATCH: Final = (
 )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a style sheet or script of the page."""
     return (resources.files("heedful.explore") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -49,6 +50,19 @@ def embedded_json(values: object) -> str:
     return text
 
 
+def figure_values(records: Sequence[AttentionRecord]) -> dict[str, Any]:
+    """Return what the script of the page draws a figure from, as JSON."""
+    # Without subwords the merged and the unmerged record of an example are equal: drop the duplicate.
+    groups = group_by_kind(dict.fromkeys(records))
+    return {
+        "schema": SCHEMA,
+        "digits": DIGITS,
+        "merged_note": MERGED_NOTE,
+        "kind_names": {kind: kind_name(kind) for kind in groups},
+        "records": [record.to_dict() for members in groups.values() for record in members],
+    }
+
+
 def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
     """Return the HTML of one interactive figure over `records`; `name` must be unique in the page.
 
@@ -59,15 +73,7 @@ def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
     """
     if not records:
         raise OptionError("there are no attention records to draw; record a model first.")
-    # Without subwords the merged and the unmerged record of an example are equal: drop the duplicate.
-    groups = group_by_kind(dict.fromkeys(records))
-    values = {
-        "schema": SCHEMA,
-        "digits": DIGITS,
-        "merged_note": MERGED_NOTE,
-        "kind_names": {kind: kind_name(kind) for kind in groups},
-        "records": [record.to_dict() for members in groups.values() for record in members],
-    }
+    values = figure_values(records)
     return (
         f'<div data-records="{html_text(name)}"></div>\n'
         f'<script type="application/json" id="{html_text(name)}">{embedded_json(values)}</script>\n'
@@ -91,7 +97,7 @@ def page(title: str, body: str) -> str:
     The content security policy forbids all requests and all scripts but the page's own, so that
     no token can load or run anything. Pictures and sounds are part of the page (data:).
     """
-    script = _asset("explorer.js")
+    script = asset("explorer.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     policy += "; img-src data:; media-src data:"
@@ -99,7 +105,7 @@ def page(title: str, body: str) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html_text(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n"
+        f"<title>{html_text(title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n"
         f"<body>\n{_HATCH}\n<main>\n<h1>{html_text(title)}</h1>\n{body}</main>\n"
         "<noscript><p>The heat maps are drawn by JavaScript, which is switched off here.</p></noscript>\n"
         f"<script>{script}</script>\n</body>\n</html>\n"

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from heedful.data.images.objects import Box
 from heedful.explore.cells import ImageView
-from heedful.explore.fonts import font_families
+from heedful.explore.figure_files import write_figure
 from heedful.explore.panels import panels
-from heedful.explore.picture import SVG_FAMILIES
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import truncate_text
 
@@ -112,12 +108,5 @@ def save_image_figure(
 
     Raises: OptionError if there are no records.
     """
-    if path.suffix.lower() == ".svg":
-        figure = draw_image_figure(records, view, title, SVG_FAMILIES)
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "heedful"}):
-            FigureCanvasSVG(figure).print_svg(str(path), metadata={"Date": None, "Title": title})
-    else:
-        figure = draw_image_figure(records, view, title, font_families([title, "…"]))
-        # Limits a figure of many layers to 12,000 pixels, which viewers can open.
-        figure.set_dpi(min(150, math.floor(12000 / max(figure.get_size_inches()))))
-        FigureCanvasAgg(figure).print_png(str(path))
+    draw = partial(draw_image_figure, records, view, title)
+    write_figure(draw, path, path.suffix.lower(), title, [title, "…"])

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heedful.data.molecules.molecule import parse_smiles
 from heedful.errors import OptionError
+from heedful.explore.node_panels import Panel, Weights, along, panel_row, received, scaled
 from heedful.explore.schema import AttentionRecord
-from heedful.explore.select import kind_name
 
 SUFFIXES: Final = (".svg", ".png")
 """Of the files that show the molecule itself."""
 _SIDE: Final = 260  # pixels of a panel
 _STRONG: Final = (0.35, 0.62, 0.95)
 _MOST_PANELS: Final = 400
-
-Weights = NDArray[np.float64]
-
-
-class _Panel(NamedTuple):
-    title: str
-    atoms: Weights
-    """(atoms,), the largest is 1."""
-    bonds: Weights
-    """(bonds,), the largest is 1; none for a record that has no rows of atoms."""
 
 
 def draw_molecule(smiles: str, records: Sequence[AttentionRecord], suffix: str = ".svg") -> bytes:
@@ -54,8 +45,9 @@ def draw_molecule(smiles: str, records: Sequence[AttentionRecord], suffix: str =
             f"a molecule is drawn as {' or '.join(SUFFIXES)}, of one record or more; got {suffix!r} and {len(records)}"
         )
     molecule = parse_smiles(smiles)
-    pairs = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
-    rows = [_panels(record, pairs, records) for record in records]
+    ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
+    pairs = np.array(ends, np.int64).reshape(-1, 2).T
+    rows = [panel_row(record, records, partial(_panel, pairs)) for record in records]
     columns = max(map(len, rows))
     if columns * len(rows) > _MOST_PANELS:
         raise OptionError(
@@ -82,33 +74,11 @@ def molecule_html(smiles: str, records: Sequence[AttentionRecord]) -> str:
     return f'<div style="overflow-x:auto">{text[text.index("<svg") :]}</div>\n'
 
 
-def _panels(
-    record: AttentionRecord, pairs: Sequence[tuple[int, int]], records: Sequence[AttentionRecord]
-) -> list[_Panel]:
-    weights = np.asarray(record.weights, np.float64)
-    what = kind_name(record.kind).partition(":")[0]
-    layers = sum(other.kind == record.kind for other in records)
-    title = f"{what}, layer {record.layer + 1}" if layers > 1 else what
-    each = [_panel(f"head {n}", head, pairs) for n, head in enumerate(weights, start=1)]
-    if len(each) == 1:
-        return [each[0]._replace(title=title)]
-    return [_panel(f"{title}, mean of heads", weights.mean(axis=0), pairs), *each]
+def _panel(pairs: NDArray[np.int64], title: str, weights: Weights) -> Panel:
+    return Panel(title, scaled(received(weights)), scaled(along(weights, pairs)))
 
 
-def _panel(title: str, weights: Weights, pairs: Sequence[tuple[int, int]]) -> _Panel:
-    bonds = np.zeros(0)
-    if len(weights) == weights.shape[1] and pairs:
-        first, second = np.array(pairs).T
-        bonds = (weights[first, second] + weights[second, first]) / 2
-    return _Panel(title, _scaled(weights.mean(axis=0)), _scaled(bonds))
-
-
-def _scaled(weights: Weights) -> Weights:
-    largest = weights.max(initial=0.0)
-    return weights / largest if largest > 0 else weights
-
-
-def _draw(molecule: Any, rows: Sequence[Sequence[_Panel]], columns: int, suffix: str) -> bytes:
+def _draw(molecule: Any, rows: Sequence[Sequence[Panel]], columns: int, suffix: str) -> bytes:
     from rdkit.Chem.Draw import rdMolDraw2D
 
     kind = rdMolDraw2D.MolDraw2DSVG if suffix == ".svg" else rdMolDraw2D.MolDraw2DCairo
@@ -116,17 +86,17 @@ def _draw(molecule: Any, rows: Sequence[Sequence[_Panel]], columns: int, suffix:
     options = drawer.drawOptions()
     options.useBWAtomPalette()
     options.padding = 0.08
-    blank = _Panel("", np.zeros(0), np.zeros(0))
+    blank = Panel("", np.zeros(0), np.zeros(0))
     panels = [panel for row in rows for panel in [*row, *[blank] * (columns - len(row))]]
     # A panel for each record of fewer heads stays empty.
     empty = parse_smiles("C").__class__()
     drawer.DrawMolecules(
-        [molecule if len(panel.atoms) else empty for panel in panels],
+        [molecule if len(panel.nodes) else empty for panel in panels],
         legends=[panel.title for panel in panels],
-        highlightAtoms=[list(range(len(panel.atoms))) for panel in panels],
-        highlightAtomColors=[_colours(panel.atoms) for panel in panels],
-        highlightBonds=[list(range(len(panel.bonds))) for panel in panels],
-        highlightBondColors=[_colours(panel.bonds) for panel in panels],
+        highlightAtoms=[list(range(len(panel.nodes))) for panel in panels],
+        highlightAtomColors=[_colours(panel.nodes) for panel in panels],
+        highlightBonds=[list(range(len(panel.edges))) for panel in panels],
+        highlightBondColors=[_colours(panel.edges) for panel in panels],
     )
     drawer.FinishDrawing()
     drawn = drawer.GetDrawingText()

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heedful.explore.edge_record import EdgeRecord
+from heedful.explore.graph_layout import hops, rings
+from heedful.explore.graph_view import DRAWN
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import html_text
 
 KIND: Final = "neighbours"
+EDGES: Final = "edges"
+"""Kinds of records: of the neighbours of a node, and of all edges around it."""
 RANKED: Final = 30
 """Neighbours that a ranking names."""
-DRAWN: Final = 60
-"""Nodes of the largest neighbourhood that is laid out."""
 _SIZE: Final = 640
-_RINGS: Final = 130
-"""Pixels between the rings."""
+_EDGE: Final = 60
+"""Pixels around the rings."""
 
 
 def ranked_records(records: Sequence[EdgeRecord], names: Sequence[str]) -> list[AttentionRecord]:
@@ -41,22 +43,77 @@ def _ranked(record: EdgeRecord, names: Sequence[str]) -> AttentionRecord:
     found, place = np.unique(sources, return_inverse=True)
     sums = np.zeros((len(found), record.weights.shape[1]), np.float32)
     np.add.at(sums, place, weights)
-    order = np.argsort(-sums.mean(axis=1), kind="stable")
-    named = [names[node] for node in found[order[:RANKED]].tolist()]
-    shown = sums[order[:RANKED]]
+    named = [names[node] for node in found.tolist()]
+    if not named:
+        named, sums = [names[0]], np.zeros((1, record.weights.shape[1]), np.float32)
+    return ranked(_record(record, KIND, names[:1], named, sums.T[:, None]))
+
+
+def ranked(record: AttentionRecord) -> AttentionRecord:
+    """Return a record of one row with its keys from the largest mean weight on; beyond `RANKED` their sum.
+
+    >>> ranked(AttentionRecord("", "pooling", 0, ["a"], ["x", "y"], [[[0.25, 0.75]]])).key_tokens
+    ('y', 'x')
+    """
+    weights = record.weights[:, 0]
+    order = np.argsort(-weights.mean(axis=0), kind="stable")
+    named = [record.key_tokens[place] for place in order[:RANKED].tolist()]
+    shown = weights[:, order[:RANKED]]
     if len(order) > RANKED:
         named.append(f"{len(order) - RANKED} others")
-        shown = np.concatenate([shown, sums[order[RANKED:]].sum(axis=0, keepdims=True)])
-    if not named:
-        named, shown = [names[0]], np.zeros((1, record.weights.shape[1]), np.float32)
+        rest = weights[:, order[RANKED:]].sum(axis=1, keepdims=True)
+        shown = np.concatenate([shown, rest], axis=1)
+    return replace(record, key_tokens=named, weights=shown[:, None], mask=None)
+
+
+def dense_records(records: Sequence[EdgeRecord], names: Sequence[str]) -> list[AttentionRecord]:
+    """Return the weights among all nodes of a small neighbourhood, a matrix for each layer and head."""
+    found = []
+    for record in records:
+        sources, targets = record.edge_index
+        weights = np.zeros((record.weights.shape[1], len(names), len(names)), np.float32)
+        for head, matrix in enumerate(weights):
+            np.add.at(matrix, (targets, sources), record.weights[:, head])
+        allowed = np.zeros((1, len(names), len(names)), np.bool_)
+        allowed[0, targets, sources] = True
+        found.append(replace(_record(record, EDGES, names, names, weights), mask=allowed))
+    return found
+
+
+def received_records(records: Sequence[EdgeRecord], names: Sequence[str]) -> list[AttentionRecord]:
+    """Return the attention that each node of a large graph gets, the mean over all nodes, a row for each head."""
+    found = []
+    for record in records:
+        weights = np.stack(
+            [np.bincount(record.edge_index[0], each, len(names)) for each in record.weights.T]
+        )
+        rows = ["all nodes"]
+        found.append(_record(record, record.kind, rows, names, weights[:, None] / len(names)))
+    return found
+
+
+def flow(records: Sequence[EdgeRecord], nodes: int) -> NDArray[np.float64]:
+    """Return how much of each node reaches the first through the layers, by the mean weights of their heads.
+
+    >>> index = np.array([[1, 2], [0, 1]])
+    >>> layer = EdgeRecord("a", "encoder", 0, index, np.array([[1.0], [0.5]]), 3, 3, "")
+    >>> flow([layer, layer], 3).tolist()
+    [0.0, 0.0, 0.5]
+    """
+    found: NDArray[np.float64] = np.zeros(nodes)
+    found[0] = 1.0
+    for record in reversed(records):
+        sources, targets = record.edge_index
+        shares = found[targets] * record.weights.mean(axis=1)
+        found = np.bincount(sources, shares, nodes).astype(np.float64)
+    return found
+
+
+def _record(
+    record: EdgeRecord, kind: str, rows: Sequence[str], names: Sequence[str], weights: Any
+) -> AttentionRecord:
     return AttentionRecord(
-        record.module_path,
-        KIND,
-        record.layer,
-        names[:1],
-        named,
-        shown.T[:, None],
-        backend=record.backend,
+        record.module_path, kind, record.layer, rows, names, weights, backend=record.backend
     )
 
 
@@ -69,8 +126,11 @@ def draw_neighbourhood(records: Sequence[EdgeRecord], names: Sequence[str]) -> s
     if not records or len(names) > DRAWN:
         return ""
     index = records[-1].edge_index
-    distance = _distances(index, len(names))
-    places = _layout(index, distance)
+    distance = hops(index, len(names))
+    places = [
+        (_EDGE + (_SIZE - 2 * _EDGE) * x, _EDGE + (_SIZE - 2 * _EDGE) * y)
+        for x, y in rings(index, distance).tolist()
+    ]
     lines, titles = [], []
     for source, target in dict.fromkeys(map(tuple, index.T.tolist())):
         layer = len(records) - 1 - int(distance[target])
@@ -99,35 +159,3 @@ def draw_neighbourhood(records: Sequence[EdgeRecord], names: Sequence[str]) -> s
 def _weight(record: EdgeRecord, source: int, target: int) -> float:
     chosen = (record.edge_index[0] == source) & (record.edge_index[1] == target)
     return float(record.weights[chosen].mean(axis=1).sum()) if chosen.any() else 0.0
-
-
-def _distances(index: NDArray[np.int64], nodes: int) -> NDArray[np.int64]:
-    """Return in how many edges each node reaches the first; -1 for none that does."""
-    found = np.full(nodes, -1, np.int64)
-    found[0], hop = 0, 0
-    while True:
-        reached = index[0][found[index[1]] == hop]
-        new = np.unique(reached[found[reached] < 0])
-        if not len(new):
-            return found
-        hop += 1
-        found[new] = hop
-
-
-def _layout(index: NDArray[np.int64], distance: NDArray[np.int64]) -> list[tuple[float, float]]:
-    """Return places on rings; the nodes of a ring lie in the order of those that they point to."""
-    angle = np.zeros(len(distance))
-    places = [(_SIZE / 2, _SIZE / 2)] * len(distance)
-    rings = max(int(distance.max()), 1)
-    step = min(_RINGS, (_SIZE / 2 - 50) / rings)
-    for hop in range(1, rings + 1):
-        ring = np.flatnonzero(distance == hop)
-        near = [
-            angle[index[1][(index[0] == node) & (distance[index[1]] == hop - 1)]].min(initial=7.0)
-            for node in ring
-        ]
-        for place, node in enumerate(ring[np.argsort(near, kind="stable")].tolist()):
-            angle[node] = 2 * math.pi * place / len(ring) + 0.3 * hop
-            x, y = math.cos(angle[node]), math.sin(angle[node])
-            places[node] = (_SIZE / 2 + hop * step * x, _SIZE / 2 + hop * step * y)
-    return places

@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 from rich.cells import cell_len
 
 from heedful.errors import OptionError
+from heedful.explore.figure_files import SVG_FAMILIES
 from heedful.explore.fonts import font_families
 from heedful.explore.heat_map_axes import (
     COLOUR_MAP,
@@ -31,9 +32,6 @@ from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import group_by_kind, kind_name, overall_mean
 from heedful.explore.subword_merging import MERGED_NOTE
 from heedful.explore.tokens import truncate, truncate_text, visible
-
-SVG_FAMILIES: Final = ("DejaVu Sans", "sans-serif")
-"""The viewer of the SVG substitutes fonts for missing glyphs."""
 
 _HATCH_LINE: Final = 0.6
 _MARGIN: Final = 0.25  # inches, as every length below

@@ -21,7 +21,8 @@ from heedful.explore import (
     Series,
     report_page,
 )
-from heedful.explore.explain import Explanation, explain
+from heedful.explore.explain import explain
+from heedful.explore.explanation import Explanation
 from heedful.explore.select import OUTPUT_KINDS
 from heedful.strict_json import number_from_json
 from heedful.tasks.predictor import Predictor
@@ -99,13 +100,17 @@ def _faithfulness(predictor: Predictor, data: Dataset) -> list[Chart]:
     if not can_measure(predictor):
         return []
     inputs = data.inputs[:NUM_MEASURED]
+    curves = deletion_series(predictor, inputs)
+    if not curves:
+        return []
+    positions = "neighbours" if predictor.input.is_graph else "positions"
     return [
         Chart(
             "Are the weights faithful?",
-            deletion_series(predictor, inputs),
-            "share of the positions that are hidden",
+            curves,
+            f"share of the {positions} that are hidden",
             support_name(predictor),
-            note=f"The positions of {count(len(inputs), data.example)} are hidden in the order of their weights. The "
+            note=f"The {positions} of {count(len(inputs), data.example)} are hidden in the order of their weights. The "
             "steeper a curve falls, the more the predictions depend on what its measure names; random is any order.",
         )
     ]
@@ -136,7 +141,9 @@ def _reach(predictor: Predictor, data: Dataset) -> list[Chart]:
 def shown_records(explanation: Explanation) -> list[AttentionRecord]:
     """Return the records that a report shows: of generated text those of the attention to the source."""
     if explanation.target is None:
-        return explanation.records
+        # Of a node its neighbours, which the picture has too, without the matrices among all of them.
+        near = [record for record in explanation.records if record.kind == "neighbours"]
+        return near or explanation.records
     return [record for record in explanation.records if record.kind in OUTPUT_KINDS]
 
 
@@ -164,6 +171,8 @@ def next_commands(predictor: Predictor, run: Path, data: Dataset) -> Commands:
     train = predictor.config.data.train
     test = next((name for name in train if name.startswith("builtin:")), entry.test)
     description = f"Evaluate it on {predictor.task.examples} it has not seen in training"
+    if entry.can_chat:
+        commands.append((f"heedful chat {folder}", "Talk with it"))
     return [
         *commands,
         (f"heedful evaluate {folder} --test {test}", description),

@@ -17,6 +17,7 @@ KIND_NAMES: Final = {
     "encoder": "input × input",
     "decoder": "output × output",
     "neighbours": "node × neighbours",
+    "edges": "node × node",
     "self": "self-attention",
 }
 """Kind of attention -> its queries × keys in words; other kinds are displayed by their name."""

@@ -46,7 +46,7 @@ class Style:
         """Return one heat map cell, two terminal columns wide."""
         level = min(max(weight, 0.0), 1.0)
         if self.coloured:
-            return Text(" " * _CELL_WIDTH, style=f"on rgb({','.join(map(str, _colour(level)))})")
+            return Text(" " * _CELL_WIDTH, style=f"on rgb({','.join(map(str, colour(level)))})")
         # Round to the nearest shade; 0 stays blank.
         return Text(self.shades[round(level * (len(self.shades) - 1))] * _CELL_WIDTH)
 
@@ -180,7 +180,7 @@ def _legend(measure: str, style: Style, width: int) -> Text:
     return Text("\n").join([Text(textwrap.fill(measure, width)), bar, masked])
 
 
-def _colour(level: float) -> tuple[int, ...]:
+def colour(level: float) -> tuple[int, ...]:
     """Interpolate linearly between the colour stops, as the other renderers do."""
     part = level * (len(_COLOUR_STOPS) - 1)
     low = min(int(part), len(_COLOUR_STOPS) - 2)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from heedful.data.vocabulary import Vocabulary
 from heedful.decode.align import align
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError, unknown_choice
 from heedful.explore.record import Tokens, recording
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.subword_merging import merge_words
+from heedful.inputs.pieces import SpelledText
 from heedful.tasks.alignment import BEGIN, END, PairTensors, encode_pair
 from heedful.tasks.predictor import Predictor
 
@@ -24,7 +23,7 @@ UNITS: Final = ("auto", "words", "pieces")
 
 
 def record_translation(
-    predictor: Predictor, source: str, target: str, *, units: Units = "auto"
+    predictor: Predictor, source: Any, target: str, *, units: Units = "auto"
 ) -> list[AttentionRecord]:
     """Return the attention weights of the model for translating `source` into `target`.
 
@@ -34,8 +33,9 @@ def record_translation(
     record of gradient × input saliency instead, with the `measure` `SALIENCY`.
 
     Args:
-        predictor: a trained translation model.
-        source, target: the two texts.
+        predictor: a trained model of translation or of replies.
+        source: a text, or an exchange of a dialogue.
+        target: a text.
         units: "words" merges subwords into words, "pieces" keeps the vocabulary's pieces, "auto" merges
             unless the vocabulary is of characters.
 
@@ -45,17 +45,21 @@ def record_translation(
     """
     if units not in UNITS:
         raise unknown_choice("units", units, UNITS)
-    for name, text in (("source", source), ("target", target)):
-        if not text.strip():
+    spelled = predictor.input.spelled(source)
+    for name, words in (("source", "".join(spelled.words)), ("target", target)):
+        if not words.strip():
             raise DataError(f"the {name} has no words to explain; give a text that has some.")
     tensors = encode_pair(predictor, source, target)
     if predictor.model.has_attention:
         records = _attention(predictor, tensors)
     else:
         records = [_saliency(predictor, tensors)]
-    source_vocabulary, target_vocabulary = predictor.input.vocabulary, predictor.answer.vocabulary
-    source_axis = _word_axis(source_vocabulary, source, tensors.source_words, units)
-    target_axis = _word_axis(target_vocabulary, target, tensors.target_words, units)
+    source_kind, vocabulary = predictor.input.vocabulary.kind, predictor.answer.vocabulary
+    spelled_target = SpelledText(
+        tensors.target_pieces[1:], tensors.target_words, tuple(vocabulary.words(target))
+    )
+    source_axis = word_axis(spelled, source_kind, units)
+    target_axis = word_axis(spelled_target, vocabulary.kind, units)
     axes = {
         "encoder": (source_axis.with_end(), source_axis.with_end()),
         "decoder": (target_axis.with_begin(), target_axis.with_begin()),
@@ -91,37 +95,40 @@ def _saliency(predictor: Predictor, tensors: PairTensors) -> AttentionRecord:
 
 
 @dataclass(frozen=True)
-class _WordAxis:
+class WordAxis:
     """The words of a query or key axis, and the word index of each token."""
 
     index: tuple[int, ...]
     words: tuple[str, ...]
 
-    def with_end(self) -> _WordAxis:
+    def with_end(self) -> WordAxis:
         """Append the end token as a word of its own."""
-        return _WordAxis((*self.index, len(self.words)), (*self.words, END))
+        return WordAxis((*self.index, len(self.words)), (*self.words, END))
 
-    def with_begin(self) -> _WordAxis:
+    def with_begin(self) -> WordAxis:
         """Prepend the begin token as a word of its own."""
-        return _WordAxis((0, *(index + 1 for index in self.index)), (BEGIN, *self.words))
+        return WordAxis((0, *(index + 1 for index in self.index)), (BEGIN, *self.words))
 
 
-def _word_axis(vocabulary: Vocabulary, text: str, index: Sequence[int], units: Units) -> _WordAxis:
+def word_axis(text: SpelledText, kind: str, units: Units) -> WordAxis:
     """Return the words of a text, numbered without gaps.
 
     Words that share a piece, as in scripts without spaces, become one word.
+
+    Args:
+        text: the pieces and words.
+        kind: the kind of the vocabulary.
+        units: see `record_translation`.
     """
-    if units == "pieces" or (units == "auto" and vocabulary.kind == "char"):
-        pieces = vocabulary.encode(text).pieces
-        return _WordAxis(tuple(range(len(pieces))), tuple(pieces))
-    words = vocabulary.words(text)
-    starts = sorted(set(index))
-    ends = [*starts[1:], len(words)]
-    spans = tuple("".join(words[start:end]) for start, end in zip(starts, ends, strict=True))
-    return _WordAxis(tuple(starts.index(word) for word in index), spans)
+    if units == "pieces" or (units == "auto" and kind == "char"):
+        return WordAxis(tuple(range(len(text.pieces))), text.pieces)
+    starts = sorted(set(text.word_ids))
+    ends = [*starts[1:], len(text.words)]
+    spans = tuple("".join(text.words[start:end]) for start, end in zip(starts, ends, strict=True))
+    return WordAxis(tuple(starts.index(word) for word in text.word_ids), spans)
 
 
-def _merge_axes(record: AttentionRecord, queries: _WordAxis, keys: _WordAxis) -> AttentionRecord:
+def _merge_axes(record: AttentionRecord, queries: WordAxis, keys: WordAxis) -> AttentionRecord:
     return merge_words(
         record,
         queries=queries.index,

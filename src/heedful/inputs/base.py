@@ -152,6 +152,10 @@ class Input(abc.ABC, Generic[Example, Encoded]):
         """Whether the positions of an example are nodes, the first of which is answered, and attention is on edges."""
         return False
 
+    def drawn_edges(self, example: Example) -> NDArray[np.int64] | None:
+        """Return the edges (2, edges) between the positions of an input that is a whole graph; None of others."""
+        return None
+
     def explained(self, example: Any) -> Any:
         """Return what is shown of an example whose positions are nodes; default: the example."""
         return example

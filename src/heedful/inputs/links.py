@@ -11,7 +11,8 @@ import numpy as np
 from heedful.data.graphs.graph import Indices, Node
 from heedful.data.graphs.links import Pair
 from heedful.data.graphs.neighbours import Neighbourhood
-from heedful.inputs.nodes import EncodedGraph, EncodedNode, Nodes, Part
+from heedful.inputs.encoded_graphs import EncodedGraph, Part
+from heedful.inputs.nodes import EncodedNode, Nodes
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Links(Nodes):
 
     def encode(self, examples: Sequence[Any]) -> list[EncodedNode]:
         return [
-            EncodedNode(self._encode(each.graph), (each.source, each.target, *each.others))
+            EncodedNode(self.encode_graph(each.graph), (each.source, each.target, *each.others))
             if isinstance(each, Pair)
-            else EncodedNode(self._encode(each.graph), each.number)
+            else EncodedNode(self.encode_graph(each.graph), each.number)
             for each in examples
         ]
 

@@ -187,15 +187,16 @@ def _number_spec(name: str, matrix: NDArray[Any]) -> ColumnSpec:
 def _learn_texts(
     name: str, column: Sequence[str], categories: Sequence[str], texts: Sequence[str], minimum: int
 ) -> ColumnSpec:
-    written = [field for field in column if field.strip()]
     if name in categories:
         return _lexicon_spec(name, "category", column, minimum)
     if name in texts:
         return _lexicon_spec(name, "text", column, minimum)
-    if written and all(read_number(field) is not None for field in written):
+    # The column may be long: it is read field by field, as often as needed.
+    written = sum(1 for field in column if field.strip())
+    if written and all(read_number(field) is not None for field in column if field.strip()):
         return _number_spec(name, _parsed(name, column))
-    words = sum(len(_WORD.findall(field)) for field in written)
-    many = words > _WORDS_OF_A_TEXT * len(written)
+    words = sum(len(_WORD.findall(field)) for field in column)
+    many = words > _WORDS_OF_A_TEXT * written
     return _lexicon_spec(name, "text" if many else "category", column, minimum)
 
 

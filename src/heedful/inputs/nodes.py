@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from heedful.data.graphs.graph import Graph, Indices, Node, SparseNumbers
+from heedful.data.graphs.graph import Graph, Indices, Node
 from heedful.data.graphs.neighbours import Neighbourhood, neighbourhood
-from heedful.errors import DataError
-from heedful.inputs.base import EmbeddedInput, Lengths
-from heedful.inputs.node_features import FeatureTable, Values
+from heedful.inputs.base import Lengths
+from heedful.inputs.encoded_graphs import EncodedGraph, GraphInput, Part, hide_rows
+from heedful.inputs.node_features import FeatureTable
 from heedful.models.encoders import ENCODERS
-from heedful.models.encoders.nodes import NodeBatch, NodeFeatures, NodesConfig, PreparedEdges
+from heedful.models.encoders.nodes import NodeBatch, NodeFeatures, PreparedEdges
 from heedful.ops.masks import Edges
 
-NODES: Final = "nodes.json"
-"""File of a run folder with what is learned of the columns of nodes."""
-EDGES: Final = "edges.json"
 KEPT: Final = 4
 """Batches of a graph whose edges are kept sorted."""
 
@@ -38,107 +32,30 @@ class EncodedNode(NamedTuple):
     """Or several nodes, for one answer."""
     seed: int = 0
     """Of the sample of its neighbours."""
-
-
-class Part(NamedTuple):
-    """What a model reads to answer some nodes of one graph."""
-
-    nodes: Indices
-    edges: PreparedEdges
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedGraph:
-    """Features and edges of a graph as numbers, and the batches that were made of it last."""
-
-    graph: Graph
-    numbers: NDArray[np.float32]
-    entries: SparseNumbers
-    edge_features: NDArray[np.float32] | None
-    kept: dict[bytes, Part] = field(default_factory=dict)
-
-    def part(self, found: Neighbourhood) -> Part:
-        """Return a neighbourhood with its edges prepared."""
-        count = len(found.nodes)
-        edges = Edges(torch.from_numpy(found.edges), count, count)
-        chosen = None if self.edge_features is None else self.edge_features[found.listed]
-        features = None if chosen is None else torch.from_numpy(chosen)
-        return Part(found.nodes, PreparedEdges(edges, features))
+    hidden: tuple[int, ...] = ()
+    """Places in its neighbourhood of nodes of which the model reads no features."""
 
 
 @dataclass(frozen=True)
-class Nodes(EmbeddedInput[Node, EncodedNode]):
+class Nodes(GraphInput[Node, EncodedNode]):
     """Nodes of graphs. Of the graph no more is read than reaches the nodes through the layers of the encoder.
 
     Reads the sections inputs (`NodesConfig`), encoder and data.neighbours. An encoder that does not read edges sees
     each node alone.
     """
 
-    options: NodesConfig
-    features: FeatureTable
-    edges: FeatureTable
     hops: int
     most: tuple[int, ...] = ()
     """Neighbours of a node that are read at most, at each hop; empty: all."""
-    _encoded: WeakKeyDictionary[Graph, EncodedGraph] = field(
-        default_factory=WeakKeyDictionary, repr=False, compare=False
-    )
-
-    @classmethod
-    def learn(cls, config: Any, examples: Sequence[Node]) -> Self:
-        options: NodesConfig = config.inputs
-        graph = examples[0].graph
-        features = FeatureTable.learn(
-            _features(graph),
-            categories=options.categories,
-            texts=options.texts,
-            min_frequency=options.min_frequency,
-        )
-        if not features.numbers + features.size:
-            raise DataError(
-                f"no feature of {graph.name} has a value that occurs in inputs.min_frequency = "
-                f"{options.min_frequency} nodes; lower it, or choose other columns with --features."
-            )
-        edges = FeatureTable((), "edges")
-        if options.edge_features:
-            edges = FeatureTable.learn(
-                graph.edge_columns, of="edges", min_frequency=options.min_frequency
-            )
-        return cls._of(config, features, edges)
 
     @classmethod
     def _of(cls, config: Any, features: FeatureTable, edges: FeatureTable) -> Self:
-        hops = config.encoder.layers if ENCODERS[config.encoder.kind].reads_edges else 0  # type: ignore[attr-defined]
+        encoder: Any = ENCODERS[config.encoder.kind]
+        hops = config.encoder.layers + encoder.further_hops if encoder.reads_edges else 0
         return cls(config.inputs, features, edges, hops, tuple(config.data.neighbours))
 
-    @classmethod
-    def load(cls, config: Any, folder: Path) -> Self:
-        return cls._of(
-            config, FeatureTable.load(folder / NODES), FeatureTable.load(folder / EDGES, "edges")
-        )
-
-    def save(self, folder: Path) -> None:
-        self.features.save(folder / NODES)
-        self.edges.save(folder / EDGES)
-
     def encode(self, examples: Sequence[Node]) -> list[EncodedNode]:
-        return [EncodedNode(self._encode(node.graph), node.number) for node in examples]
-
-    def _encode(self, graph: Graph) -> EncodedGraph:
-        found = self._encoded.get(graph)
-        if found is None:
-            numbers, entries = self.features.encode(_features(graph), len(graph))
-            found = EncodedGraph(graph, numbers, entries, self._encode_edges(graph))
-            self._encoded[graph] = found
-        return found
-
-    def _encode_edges(self, graph: Graph) -> NDArray[np.float32] | None:
-        if not self.edges.columns:
-            return None
-        if not graph.edges.shape[1]:
-            return np.zeros((0, self.edges.numbers + self.edges.size), np.float32)
-        numbers, categories = self.edges.encode(graph.edge_columns, graph.edges.shape[1])
-        return np.concatenate([numbers, _one_hot(categories)], axis=1)
+        return [EncodedNode(self.encode_graph(node.graph), node.number) for node in examples]
 
     def length(self, encoded: EncodedNode) -> int:
         return 1
@@ -155,17 +72,18 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
         return lambda encoded, generator: encoded._replace(seed=int(generator.integers(2**31)))
 
     def collate(self, encoded: Sequence[EncodedNode]) -> NodeBatch:
-        graphs = {id(each.graph): each.graph for each in encoded}
-        owners = np.array([id(each.graph) for each in encoded])
+        groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        for row, each in enumerate(encoded):
+            groups.setdefault((id(each.graph), each.hidden), []).append(row)
         index = np.array([each.number for each in encoded], np.int64)
         answered, parts, first = np.zeros_like(index), [], 0
-        for key, graph in graphs.items():
-            rows = np.flatnonzero(owners == key)
+        for rows in groups.values():
+            graph, hidden = encoded[rows[0]].graph, encoded[rows[0]].hidden
             wanted = np.unique(index[rows])
-            part = self._part(graph, wanted, [encoded[row] for row in rows.tolist()])
+            part = self._part(graph, wanted, [encoded[row] for row in rows])
             answered[rows] = first + np.searchsorted(wanted, index[rows])
             first += len(part.nodes)
-            parts.append((graph, part))
+            parts.append((graph, part._replace(hidden=hidden)))
         return self._batch(parts, torch.from_numpy(answered))
 
     def _part(self, graph: EncodedGraph, wanted: Indices, asked: Sequence[EncodedNode]) -> Part:
@@ -187,6 +105,9 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
     def _batch(self, parts: Sequence[tuple[EncodedGraph, Part]], answered: Tensor) -> NodeBatch:
         numbers = np.concatenate([graph.numbers[part.nodes] for graph, part in parts])
         taken = [graph.entries.take(part.nodes) for graph, part in parts]
+        firsts = accumulate((len(part.nodes) for _, part in parts[:-1]), initial=0)
+        for (_, part), entries, first in zip(parts, taken, firsts, strict=True):
+            hide_rows(numbers[first : first + len(part.nodes)], entries, part.hidden)
         firsts = accumulate((len(each.columns) for each in taken[:-1]), initial=0)
         start = np.concatenate(
             [each.start[:-1] + first for each, first in zip(taken, firsts, strict=True)]
@@ -203,11 +124,9 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
         )
 
     def embedding(self) -> NodeFeatures:
-        width = self.edges.numbers + self.edges.size
-        return NodeFeatures(self.options, self.features.numbers, self.features.size, width)
-
-    def sizes(self) -> dict[str, int]:
-        return {"numbers": self.features.numbers, "words and categories": self.features.size}
+        return NodeFeatures(
+            self.options, self.features.numbers, self.features.size, self.edge_width
+        )
 
     def positions(self, example: Node) -> list[str]:
         graph = example.graph
@@ -218,23 +137,16 @@ class Nodes(EmbeddedInput[Node, EncodedNode]):
     def is_graph(self) -> bool:
         return self.hops > 0
 
+    @property
+    def can_hide(self) -> bool:
+        return self.is_graph
+
+    def hide(self, encoded: EncodedNode, positions: Sequence[int]) -> EncodedNode:
+        """Hide the features of neighbours, counted in the order of `positions` without the node itself."""
+        return encoded._replace(hidden=(*encoded.hidden, *(place + 1 for place in positions)))
+
     def title(self, example: Node) -> str:
         return example.name
-
-
-def _features(graph: Graph) -> Values:
-    """Return the features of the nodes; a graph without has the numbers of edges to and from each node."""
-    if graph.columns:
-        return graph.columns
-    counts = [np.bincount(ends, minlength=len(graph)) for ends in graph.edges]
-    return {"degrees": np.log1p(np.stack(counts, axis=1)).astype(np.float32)}
-
-
-def _one_hot(entries: SparseNumbers) -> NDArray[np.float32]:
-    rows = len(entries.start) - 1
-    found = np.zeros((rows, entries.width), np.float32)
-    found[np.repeat(np.arange(rows), np.diff(entries.start)), entries.columns] = entries.values
-    return found
 
 
 def _joined(parts: Sequence[Part]) -> PreparedEdges:

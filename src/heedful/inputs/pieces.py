@@ -84,6 +84,15 @@ class PieceBatch(NamedTuple):
     """(batch,), long."""
 
 
+class SpelledText(NamedTuple):
+    """The pieces that a source is read as, without the end token, and the words that they belong to."""
+
+    pieces: tuple[str, ...]
+    word_ids: tuple[int, ...]
+    """The index in `words` of the first word of each piece."""
+    words: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Pieces(Input[str, Ids]):
     """Source texts as ids, each with an end token, which attention can use when no word is relevant.
@@ -142,6 +151,15 @@ class Pieces(Input[str, Ids]):
 
     def positions(self, example: str) -> list[str]:
         return list(self.vocabulary.encode(example).pieces)
+
+    def title(self, example: str) -> str:
+        return example
+
+    def spelled(self, example: str) -> SpelledText:
+        """Return the pieces of a text, and the words they belong to."""
+        encoding = self.vocabulary.encode(example)
+        words = tuple(self.vocabulary.words(example))
+        return SpelledText(tuple(encoding.pieces), tuple(encoding.word_ids), words)
 
     def frequencies(self, texts: Sequence[str]) -> Tensor:
         """Return the relative frequency of each id in texts, (ids,); 0 for end and unknown tokens."""

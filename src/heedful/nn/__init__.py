@@ -18,6 +18,7 @@ from heedful.nn.convolution_grid import ConvolutionShape
 from heedful.nn.crf import LinearChain
 from heedful.nn.dropout import Dropout, dropout
 from heedful.nn.feed_forward import ACTIVATIONS, FeedForward
+from heedful.nn.gcn import GCN
 from heedful.nn.graph import GAT, GATv2
 from heedful.nn.graph_edges import EdgeWeights
 from heedful.nn.graph_transformer import GraphTransformer
@@ -65,6 +66,7 @@ from heedful.nn.transformer_stacks import (
 __all__ = [
     "ACTIVATIONS",
     "GAT",
+    "GCN",
     "NORMALIZER_BUILDERS",
     "NORMS",
     "POSITIONS",

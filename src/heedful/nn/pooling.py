@@ -39,7 +39,7 @@ def last_pool(values: Tensor, lengths: Tensor) -> Tensor:
     >>> last_pool(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([2])).tolist()
     [[3.0]]
     """
-    return values[torch.arange(len(lengths), device=values.device), lengths - 1]
+    return values[torch.arange(values.shape[0], device=values.device), lengths - 1]
 
 
 def first_pool(values: Tensor, lengths: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class AttentionPooling(nn.Module):
         return_weights: bool = False,
     ) -> Attended:
         parts = values.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
-        query = self.query.expand(len(values), -1, -1, -1)
+        query = self.query.expand(values.shape[0], -1, -1, -1)
         found = attend(
             query,
             parts,

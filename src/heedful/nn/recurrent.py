@@ -15,6 +15,7 @@ from heedful.nn.packed import packed_layers
 from heedful.nn.recurrent_precision import recurrent_precision
 from heedful.nn.recurrent_steps import Hidden as Hidden
 from heedful.nn.recurrent_steps import gru_cell, lstm_cell, rnn_cell
+from heedful.nn.scanned import scanned_layers
 from heedful.ops.finite import is_eager
 
 CellStep = Callable[[Tensor, Hidden, Tensor, Tensor], Hidden]
@@ -211,6 +212,9 @@ class RecurrentEncoder(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor) -> States:
         """Encode inputs (batch, length, input_width) of the given lengths (batch,)."""
         self._check(inputs, lengths)
+        if torch.compiler.is_exporting():
+            values, final = scanned_layers(self.kind, self.layers, inputs, lengths)
+            return States(values, lengths, tuple(self._side_by_side(part) for part in final))
         weight = self.layers.all_weights[0][0]
         inputs, precision = recurrent_precision(inputs, weight, self._uses_packed_layers(inputs))
         with precision:
@@ -249,7 +253,7 @@ class RecurrentEncoder(nn.Module):
         return grouped.transpose(1, 2).reshape(self.layers.num_layers, batch, self.width)
 
     def _check(self, inputs: Tensor, lengths: Tensor) -> None:
-        if inputs.dim() != 3 or inputs.shape[2] != self.input_width or not len(inputs):
+        if inputs.dim() != 3 or inputs.shape[2] != self.input_width or not inputs.shape[0]:
             wanted = f"(batch, length, {self.input_width}) with at least one sequence"
             raise ShapeError(f"inputs have shape {tuple(inputs.shape)}; wanted {wanted}.")
         if not isinstance(lengths, Tensor):
@@ -261,6 +265,8 @@ class RecurrentEncoder(nn.Module):
             raise ShapeError(f"lengths have shape {tuple(lengths.shape)}; wanted {wanted}.")
         if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
             raise DtypeError(f"lengths are {lengths.dtype}; wanted integers such as torch.long.")
+        if torch.compiler.is_exporting():
+            return  # numbers are not known yet
         if lengths.numel() and not 1 <= int(lengths.min()) <= int(lengths.max()) <= inputs.shape[1]:
             got = f"from {int(lengths.min())} to {int(lengths.max())}"
             raise ShapeError(

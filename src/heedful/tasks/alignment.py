@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -37,22 +37,22 @@ class PairTensors(NamedTuple):
     """Word index of each target piece after the begin token."""
 
 
-def encode_pair(predictor: Predictor, source: str, target: str) -> PairTensors:
-    """Encode one pair to ids, lengths and pieces."""
+def encode_pair(predictor: Predictor, source: Any, target: str) -> PairTensors:
+    """Encode a source, a text or an exchange of a dialogue, and a target to ids, lengths and pieces."""
     inputs, answer = predictor.input, predictor.answer
     source_batch = predictor.to_device(inputs.collate(inputs.encode([source])))
     [target_ids] = answer.encode([target])
     target_batch = predictor.to_device(answer.collate([target_ids[:-1]]))
-    source_encoding = inputs.vocabulary.encode(source)
+    spelled = inputs.spelled(source)
     target_encoding = answer.vocabulary.encode(target)
     return PairTensors(
         source=source_batch.ids,
         source_lengths=source_batch.lengths,
         target=target_batch.ids,
         target_lengths=target_batch.lengths,
-        source_pieces=(*source_encoding.pieces, END),
+        source_pieces=(*spelled.pieces, END),
         target_pieces=(BEGIN, *target_encoding.pieces),
-        source_words=tuple(source_encoding.word_ids),
+        source_words=spelled.word_ids,
         target_words=tuple(target_encoding.word_ids),
     )
 

@@ -150,6 +150,8 @@ class Task:
             ("data", "max_line"),
             ("data", "skip_bad"),
             ("data", "edges"),
+            ("data", "nodes"),
+            ("data", "labels"),
             ("prediction", "column"),
         ):
             field = self.configuration.model_fields.get(section)

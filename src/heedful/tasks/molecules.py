@@ -35,7 +35,7 @@ class LabelledMolecules(LabelColumns, MoleculeData):
 
     def columns(self) -> TextColumns:
         columns = self.molecule_columns(self.label, self.separator, is_label=True)
-        return replace(columns, label_columns=self.label_columns)
+        return replace(columns, label_columns=self.label_columns, blanks=True)
 
 
 class MeasuredMolecules(TargetColumn, MoleculeData):

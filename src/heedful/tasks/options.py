@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from heedful.data.decoding import canonical_name
@@ -88,6 +88,8 @@ def read_otherwise(
     max_line: int | None = None,
     skip_bad: bool = False,
     edges: Sequence[str] | None = None,
+    nodes: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Any:
     """Return the section `data` of a run with the options given for another file.
 
@@ -101,6 +103,8 @@ def read_otherwise(
         "max_line": max_line,
         "skip_bad": skip_bad,
         "edges": tuple(edges or ()),
+        "nodes": tuple(nodes or ()),
+        "labels": tuple(labels or ()),
     }
     return data.model_copy(update={name: value for name, value in chosen.items() if value})
 
@@ -109,7 +113,7 @@ def _columns(value: Sequence[str], given: GivenOptions) -> list[str]:
     return [f"data.columns={json.dumps(split_columns(value), ensure_ascii=False)}"]
 
 
-_SEVERAL_LABELS: Final = ("classify", "classify-molecules", "")
+_SEVERAL_LABELS: Final = ("classify", "classify-molecules", "classify-graphs", "")
 """Tasks whose labels may be columns of 0 and 1; empty: `compare`."""
 
 
@@ -268,6 +272,13 @@ ENCODER: Final = TaskOption(
     default="lstm",
     convert=_encoder,
 )
+
+
+def encoder(default: str) -> TaskOption:
+    """Return the option of the encoder for a task with another default."""
+    return replace(ENCODER, default=default)
+
+
 LABEL_COLUMN: Final = TaskOption(
     name="column",
     setting="data.column",
@@ -570,6 +581,15 @@ NODES: Final = (
         convert=_files("data.edges"),
     ),
     TaskOption(
+        name="labels",
+        setting="data.labels",
+        metavar="FILE",
+        help="Table of the answers: an id and its answer per row, and its part if there is a column for it.",
+        default="they are in the table of nodes",
+        many=True,
+        convert=_files("data.labels"),
+    ),
+    TaskOption(
         name="valid_edges",
         setting="data.valid_edges",
         metavar="FILE",
@@ -580,6 +600,48 @@ NODES: Final = (
     ),
     *_EDGES,
     ENCODING,
+)
+GRAPHS: Final = (
+    train_files(
+        "Table of graphs, the name of one and its answer per row: .csv, .tsv or .jsonl. May be gzipped; repeatable."
+    ),
+    valid_files(
+        "Validation table to select the best checkpoint, in the same format.",
+        default="10% of --train, or the part that --splits-column says",
+    ),
+    TaskOption(
+        name="nodes",
+        setting="data.nodes",
+        metavar="FILE",
+        help="Table of the nodes of all graphs: its graph, an id and features of each.",
+        default="the nodes are those of the edges",
+        many=True,
+        convert=_files("data.nodes"),
+    ),
+    TaskOption(
+        name="edges",
+        setting="data.edges",
+        metavar="FILE",
+        help="Table of the edges of all graphs: its graph, source and target of each, and features.",
+        many=True,
+        convert=_files("data.edges"),
+    ),
+    TaskOption(
+        name="graph",
+        setting="data.text",
+        metavar="NAME",
+        help="Column that names the graph, in all tables.",
+        default="graph",
+    ),
+    TaskOption(
+        name="splits_column",
+        setting="data.splits_column",
+        metavar="NAME",
+        help="Divide --train as a column says: train, val or test.",
+    ),
+    _EDGES[0],
+    ENCODING,
+    SKIP_BAD,
 )
 LINKS: Final = (
     train_files(
@@ -638,6 +700,77 @@ HORIZON: Final = TaskOption(
     help="Number of steps to forecast.",
     default="1",
     is_number=True,
+)
+
+DIALOGUES: Final = (
+    train_files(
+        "Training dialogues: .jsonl with messages or conversations, a table (.tsv, .csv, .jsonl) of prompts and "
+        "replies or of turns, ParlAI's .txt, or builtin:answers. May be gzipped; repeatable."
+    ),
+    valid_files(
+        "Validation dialogues to select the best checkpoint, in the same forms.",
+        default="10% of the dialogues of --train",
+    ),
+    TaskOption(
+        name="speaker",
+        setting="data.speaker",
+        metavar="NAME",
+        help="Whose turns are learned, as the files name them.",
+        default="the assistant's, or those of all but the first speaker",
+    ),
+    TaskOption(
+        name="dialogue",
+        setting="data.dialogue",
+        metavar="NAME",
+        help="Table of turns: column that identifies a dialogue.",
+        default="dialogue, conversation, thread, …",
+    ),
+    TaskOption(
+        name="by",
+        setting="data.by",
+        metavar="NAME",
+        help="Table of turns: column of the speakers.",
+        default="speaker, role, author or from",
+    ),
+    TaskOption(
+        name="text",
+        setting="data.text",
+        metavar="NAME",
+        help="Table of turns: column of the texts.",
+        default="text, utterance, content or message",
+    ),
+    TaskOption(
+        name="prompt",
+        setting="data.prompt",
+        metavar="NAME",
+        help="Table of prompts and replies: column of prompts; a number, from 1, if it has no header.",
+        default="prompt, question, input, …",
+    ),
+    TaskOption(
+        name="reply",
+        setting="data.reply",
+        metavar="NAME",
+        help="Table of prompts and replies: column of replies.",
+        default="reply, response, answer, …",
+    ),
+    TaskOption(
+        name="group",
+        setting="data.group",
+        metavar="NAME",
+        help="Column or key of the group of a dialogue, such as its topic.",
+        default="none",
+    ),
+    TaskOption(
+        name="max_turns",
+        setting="data.max_turns",
+        metavar="N",
+        help="Turns before a reply that are read; 0: none.",
+        default="8",
+        is_number=True,
+    ),
+    ENCODING,
+    MAX_LINE,
+    SKIP_BAD,
 )
 
 COMMON: Final = (

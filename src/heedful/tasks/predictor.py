@@ -110,11 +110,35 @@ class Predictor:
         Raises: OptionError for an option that the answer does not have, or a value out of range; NonFiniteError
             naming the input for which the model's output holds NaN or infinity.
         """
+        inputs, sources = (
+            itertools.tee(inputs) if self.answer.copies_unknown(search) else (inputs, ())
+        )
+        return self._predict(inputs, self.input.encode, sources, before_batch, search)
+
+    def predict_encoded(
+        self,
+        encoded: Iterable[Any],
+        sources: Iterable[Any],
+        *,
+        before_batch: Callable[[], object] | None = None,
+        **search: Any,
+    ) -> Iterator[Any]:
+        """Do as `predict` for inputs, `sources`, that `input.encode` has encoded, in one call or in several."""
+        return self._predict(encoded, list, sources, before_batch, search)
+
+    def _predict(
+        self,
+        inputs: Iterable[Any],
+        encode: Callable[[list[Any]], Sequence[Any]],
+        sources: Iterable[Any],
+        before_batch: Callable[[], object] | None,
+        search: Mapping[str, Any],
+    ) -> Iterator[Any]:
         self.answer.check_search(search)
         options, numbers = self.config.prediction, itertools.count()
 
-        def encode(examples: list[Any]) -> list[tuple[int, Any]]:
-            return [(next(numbers), each) for each in self.input.encode(examples)]
+        def numbered_of(examples: list[Any]) -> list[tuple[int, Any]]:
+            return [(next(numbers), each) for each in encode(examples)]
 
         def predict_batch(numbered: Sequence[tuple[int, Any]]) -> list[Any]:
             if before_batch is not None:
@@ -127,18 +151,16 @@ class Predictor:
             placed: list[Any] = self.answer.placed(predictions, encoded)
             return placed
 
-        copies = self.answer.copies_unknown(search)
-        inputs, sources = itertools.tee(inputs) if copies else (inputs, iter(()))
         predicted = predict_in_order(
             inputs,
-            encode=encode,
+            encode=numbered_of,
             length=lambda numbered: self.input.length(numbered[1]),
             predict=predict_batch,
             empty=self.answer.empty,
             chunk=options.chunk,
             batch_tokens=options.batch_tokens,
         )
-        if not copies:
+        if not self.answer.copies_unknown(search):
             return predicted
         return (copy_unknown(self, *pair) for pair in zip(sources, predicted, strict=False))
 

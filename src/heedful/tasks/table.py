@@ -44,6 +44,8 @@ class TaskEntry:
     """Output file of `heedful predict` in suggested commands."""
     predict_summary: str = "Predict a file"
     """What `heedful predict` does, in suggested commands."""
+    can_chat: bool = False
+    """Whether `heedful chat` talks with its runs."""
 
     @property
     def all_options(self) -> Sequence[TaskOption]:
@@ -383,7 +385,12 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "classify-molecules": TaskEntry(
         module="heedful.tasks.molecules",
         attribute="CLASSIFY",
-        options=(*options.MOLECULES, options.LABEL, options.ENCODER, options.CLASS_WEIGHTS),
+        options=(
+            *options.MOLECULES,
+            options.LABEL,
+            options.encoder("gatv2"),
+            options.CLASS_WEIGHTS,
+        ),
         summary="Train a classifier of molecules: one or several labels per SMILES.",
         description="For toxicity, activity, odour. Atoms are nodes and bonds edges of a graph; the encoders gat, "
         "gatv2 and graph-transformer attend along the bonds, all others to any atom.",
@@ -397,7 +404,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "regress-molecules": TaskEntry(
         module="heedful.tasks.molecules",
         attribute="REGRESS",
-        options=(*options.MOLECULES, options.TARGET, options.ENCODER),
+        options=(*options.MOLECULES, options.TARGET, options.encoder("gatv2")),
         summary="Train a regressor of molecules: one or several numbers per SMILES.",
         description="For solubility, binding, boiling points. With several columns (--target A,B) a molecule may lack "
         "some of the numbers.",
@@ -411,11 +418,11 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "classify-nodes": TaskEntry(
         module="heedful.tasks.nodes",
         attribute="CLASSIFY",
-        options=(*options.NODES, options.LABEL, options.ENCODER, options.CLASS_WEIGHTS),
+        options=(*options.NODES, options.LABEL, options.encoder("gat"), options.CLASS_WEIGHTS),
         summary="Train a classifier of the nodes of a graph: one label per node.",
         description="For subjects of papers, fraud, interests of people: what is known of some nodes is learned from "
         "their features and neighbours and predicted for the others. The encoders gat, gatv2 and graph-transformer "
-        "attend along the edges; all others see each node alone.",
+        "attend along the edges, gcn takes a fixed mean of them; all others see each node alone.",
         train_examples=(
             "--train people.csv --edges friends.csv --label team --out runs/teams",
             "--train builtin:papers --encoder gatv2 --out runs/papers",
@@ -425,7 +432,7 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     ),
     "links": TaskEntry(
         module="heedful.tasks.links",
-        options=(*options.LINKS, options.ENCODER),
+        options=(*options.LINKS, options.encoder("gat")),
         summary="Train a model of links between nodes: who is linked to whom, or who would like what.",
         description="For recommendations, citations, contacts. A tenth of the links each is for validation and test, "
         "the latest where --time names a column; no message passes along them. Each is ranked among others.",
@@ -436,12 +443,76 @@ ENTRIES: Final[dict[str, TaskEntry]] = {
     "regress-nodes": TaskEntry(
         module="heedful.tasks.nodes",
         attribute="REGRESS",
-        options=(*options.NODES, options.TARGET, options.ENCODER),
+        options=(*options.NODES, options.TARGET, options.encoder("gat")),
         summary="Train a regressor of the nodes of a graph: one number per node.",
         description="For a load, a price, a time: any number that depends on a node and its neighbours.",
         train_examples=("--train people.csv --edges friends.csv --target age --out runs/ages",),
         config_example=("--encoder gat", "--train people.csv --edges friends.csv --target age"),
         predict_summary="Predict the targets of the nodes of a table, in its own format",
+    ),
+    "classify-graphs": TaskEntry(
+        module="heedful.tasks.graphs",
+        attribute="CLASSIFY",
+        options=(*options.GRAPHS, options.LABEL, options.encoder("gatv2"), options.CLASS_WEIGHTS),
+        summary="Train a classifier of whole graphs: one or several labels per graph.",
+        description="For circuits, call graphs, proteins, groups of people: a table of graphs and tables of all their "
+        "nodes and edges, with a column that names the graph.",
+        train_examples=(
+            "--train groups.csv --nodes members.csv --edges ties.csv --label kind --out runs/groups",
+        ),
+        config_example=(
+            "--encoder gat",
+            "--train groups.csv --nodes members.csv --edges ties.csv --label kind",
+        ),
+        predict_summary="Classify the graphs of a table, in its own format",
+    ),
+    "regress-graphs": TaskEntry(
+        module="heedful.tasks.graphs",
+        attribute="REGRESS",
+        options=(*options.GRAPHS, options.TARGET, options.encoder("gatv2")),
+        summary="Train a regressor of whole graphs: one or several numbers per graph.",
+        description="For a cost, a run time, an energy: any number that depends on all nodes and edges.",
+        train_examples=(
+            "--train groups.csv --nodes members.csv --edges ties.csv --target size --out runs/sizes",
+        ),
+        config_example=(
+            "--encoder gcn",
+            "--train groups.csv --nodes members.csv --edges ties.csv --target size",
+        ),
+        predict_summary="Predict the targets of the graphs of a table, in its own format",
+    ),
+    "reply": TaskEntry(
+        module="heedful.tasks.reply",
+        options=(*options.DIALOGUES, options.MODEL, options.ATTENTION),
+        summary="Train a generator of replies: dialogues to what is said next.",
+        description="Learns the replies of one speaker from the turns before them. Of a few thousand dialogues a "
+        "ranker (rank-replies) makes better replies.",
+        train_examples=(
+            "--train builtin:answers --model gru --out runs/answers",
+            "--train chats.jsonl --out runs/chat",
+            "--train faq.csv --prompt question --reply answer --max-turns 1 --out runs/faq",
+        ),
+        config_example=("--model gru --set training.epochs=20", "--train builtin:answers"),
+        test="FILE.jsonl",
+        prediction_file="replies.txt",
+        predict_summary="Reply to the histories of a file",
+        can_chat=True,
+    ),
+    "rank-replies": TaskEntry(
+        module="heedful.tasks.rank_replies",
+        options=(*options.DIALOGUES, options.ENCODER),
+        summary="Train a ranker of replies: the one that suits a dialogue best.",
+        description="Learns two towers, which map histories and replies into one space, and chooses among the replies "
+        "of the training.",
+        train_examples=(
+            "--train chats.jsonl --out runs/choose",
+            "--train turns.tsv --group service --encoder gru --out runs/services",
+        ),
+        config_example=("--encoder gru --set training.epochs=10", "--train chats.jsonl"),
+        test="FILE.jsonl",
+        prediction_file="replies.txt",
+        predict_summary="Choose replies to the histories of a file",
+        can_chat=True,
     ),
 }
 """Task name, as in `heedful train NAME` -> its entry."""

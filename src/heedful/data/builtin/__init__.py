@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
-from heedful.data.builtin import dates, numbers, papers, saw, scenes, tones, waves
+from heedful.data.builtin import answers, dates, numbers, papers, saw, scenes, tones, waves
+from heedful.data.builtin.answers import DialogueCorpus
 from heedful.data.builtin.corpus import Corpus, TaggedCorpus
 from heedful.data.builtin.papers import GraphCorpus
 from heedful.data.builtin.scenes import SceneCorpus
@@ -135,6 +136,22 @@ def load_builtin_scenes(name: str, seed: int = 0) -> SceneCorpus:
     return _build("built-in corpus of images with objects", BUILTIN_SCENES, name, seed)
 
 
+BUILTIN_DIALOGUES: dict[str, Callable[[int], DialogueCorpus]] = {"answers": answers.build}
+
+
+def load_builtin_dialogues(name: str, seed: int = 0) -> DialogueCorpus:
+    """Generate a built-in corpus of dialogues in its default sizes.
+
+    Raises:
+        OptionError: the name is unknown (the nearest one is suggested).
+
+    Example:
+        >>> len(load_builtin_dialogues("answers").test)
+        300
+    """
+    return _build("built-in corpus of dialogues", BUILTIN_DIALOGUES, name, seed)
+
+
 def _build(
     what: str, table: Mapping[str, Callable[[int], _Corpus]], name: str, seed: int
 ) -> _Corpus:
@@ -146,6 +163,7 @@ def _build(
 __all__ = [
     "BUILTIN",
     "BUILTIN_AUDIO",
+    "BUILTIN_DIALOGUES",
     "BUILTIN_GRAPHS",
     "BUILTIN_SCENES",
     "BUILTIN_SERIES",
@@ -153,6 +171,7 @@ __all__ = [
     "AudioCorpus",
     "Builder",
     "Corpus",
+    "DialogueCorpus",
     "GraphCorpus",
     "SceneCorpus",
     "SeriesCorpus",
@@ -160,6 +179,7 @@ __all__ = [
     "TaggedCorpus",
     "load_builtin",
     "load_builtin_audio",
+    "load_builtin_dialogues",
     "load_builtin_graph",
     "load_builtin_scenes",
     "load_builtin_series",

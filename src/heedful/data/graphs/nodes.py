@@ -12,9 +12,6 @@ from heedful.data.dataset import Dataset
 from heedful.data.graphs.graph import Graph, Indices, Node, NodeList, SparseNumbers
 from heedful.errors import DataError
 
-PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
-    "test": "test"}  # fmt: skip
-"""What a column may say of the part of a node -> the part."""
 NO_PART = ("", "none", "unlabelled", "unlabeled", "unused")
 """What it says of a node that belongs to no part: it is a neighbour of others."""
 

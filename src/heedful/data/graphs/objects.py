@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.data.graphs.graph import Column, Graph, NumberedIds, SparseNumbers
-from heedful.data.graphs.nodes import NodeTable
+from heedful.data.graphs.nodes import NO_PART, NodeTable
 from heedful.data.graphs.tables import GraphColumns, table_of_rows
+from heedful.data.parts import PARTS
 from heedful.data.table_rows import TableRow
 from heedful.errors import DataError, listed
 
@@ -21,8 +22,10 @@ DENSE: Final = 0.1
 MASKS: Final = {"train_mask": "train", "val_mask": "valid", "test_mask": "test"}
 
 
-def graph_of_object(given: Any, columns: GraphColumns, name: str) -> NodeTable | None:
-    """Return a graph of Python as nodes with answers; None for what is no graph.
+def graph_of_object(
+    given: Any, columns: GraphColumns, name: str, *, answers: bool = True
+) -> NodeTable | None:
+    """Return a graph of Python as nodes with answers, or without any; None for what is no graph.
 
     - networkx: attributes of nodes and edges are columns;
     - `Data` of PyTorch Geometric: x, edge_index, edge_attr, y and the masks;
@@ -32,18 +35,24 @@ def graph_of_object(given: Any, columns: GraphColumns, name: str) -> NodeTable |
     Raises: DataError for parts that do not fit each other.
     """
     if hasattr(given, "nodes") and hasattr(given, "edges") and hasattr(given, "is_directed"):
-        return _of_networkx(given, columns, name)
+        return _of_networkx(given, columns, name, answers=answers)
     if hasattr(given, "edge_index") and hasattr(given, "num_nodes"):
-        return _of_pyg(given, name)
+        return _of_pyg(given, name, answers=answers)
     if isinstance(given, Mapping) and "adjacency" in given:
         return _of_adjacency(given, columns, name)
     if isinstance(given, Mapping) and {"nodes", "edges"} <= set(given):
-        return graph_of_rows(_rows(given["nodes"]), _rows(given["edges"]), columns, name)
+        nodes, edges = _rows(given["nodes"]), _rows(given["edges"])
+        return graph_of_rows(nodes, edges, columns, name, answers=answers)
     return None
 
 
 def graph_of_rows(
-    nodes: Iterable[Any], edges: Iterable[Any], columns: GraphColumns, name: str
+    nodes: Iterable[Any],
+    edges: Iterable[Any],
+    columns: GraphColumns,
+    name: str,
+    *,
+    answers: bool = True,
 ) -> NodeTable:
     """Return a graph of mappings, one a node and one an edge.
 
@@ -57,7 +66,7 @@ def graph_of_rows(
     edge_rows = (
         TableRow(Path(f"edge {n} of {name}"), None, "", fields) for n, fields in enumerate(edges, 1)
     )
-    return table_of_rows(rows, edge_rows, columns, name)
+    return table_of_rows(rows, edge_rows, columns, name, answers=answers)
 
 
 def _rows(given: Any) -> list[Mapping[str, Any]]:
@@ -68,7 +77,7 @@ def _rows(given: Any) -> list[Mapping[str, Any]]:
     return list(given)
 
 
-def _of_networkx(graph: Any, columns: GraphColumns, name: str) -> NodeTable:
+def _of_networkx(graph: Any, columns: GraphColumns, name: str, *, answers: bool) -> NodeTable:
     nodes = [(str(node), dict(data)) for node, data in graph.nodes(data=True)]
     keys = dict.fromkeys(key for _, data in nodes for key in data)
     vectors = [
@@ -87,7 +96,7 @@ def _of_networkx(graph: Any, columns: GraphColumns, name: str) -> NodeTable:
     chosen = replace(
         columns, node="id", edge=("source", "target"), directed=bool(graph.is_directed())
     )
-    table = graph_of_rows(rows, edges, chosen, name)
+    table = graph_of_rows(rows, edges, chosen, name, answers=answers)
     if not vectors:
         return table
     found: dict[str, Column | SparseNumbers] = {**table.graph.columns}
@@ -102,7 +111,7 @@ def _is_vector(value: Any) -> bool:
     return isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1
 
 
-def _of_pyg(data: Any, name: str) -> NodeTable:
+def _of_pyg(data: Any, name: str, *, answers: bool) -> NodeTable:
     count = int(data.num_nodes)
     edges = _array(data.edge_index).astype(np.int64)
     columns: dict[str, Column | SparseNumbers] = {}
@@ -112,6 +121,8 @@ def _of_pyg(data: Any, name: str) -> NodeTable:
     if getattr(data, "edge_attr", None) is not None:
         edge_columns["edge_attr"] = _matrix(data.edge_attr, "edge_attr", edges.shape[1])
     graph = _graph(count, columns, edges, edge_columns, name)
+    if not answers:
+        return _answered(graph, None, ())
     parts = [""] * count
     for mask, part in MASKS.items():
         given = getattr(data, mask, None)
@@ -153,8 +164,6 @@ def _of_adjacency(given: Mapping[str, Any], columns: GraphColumns, name: str) ->
 
 
 def _part_name(written: str) -> str:
-    from heedful.data.graphs.nodes import NO_PART, PARTS
-
     if written.lower() not in (*PARTS, *NO_PART):
         raise DataError(f"split holds {written!r:.40}; expected train, val, test or none.")
     return PARTS.get(written.lower(), "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -11,9 +11,13 @@ import numpy as np
 
 from heedful.data.decoding import UTF8
 from heedful.data.files import iterate_lines
-from heedful.data.graphs.graph import Graph
-from heedful.data.graphs.nodes import NO_PART, PARTS, NodeTable
+from heedful.data.graphs.edge_lists import EdgeListWriter
+from heedful.data.graphs.graph import Column, Graph, Indices
+from heedful.data.graphs.kept_rows import KeptRowsWriter
+from heedful.data.graphs.nodes import NO_PART, NodeTable
 from heedful.data.opening import MAX_LINE, check_file
+from heedful.data.packed_texts import PackedTexts, PackedTextsWriter
+from heedful.data.parts import PARTS
 from heedful.data.table_rows import TableRow, check_columns
 from heedful.data.tables import Table, table_format
 from heedful.data.text_rows import IncompleteRowError, TextColumns, field_text, read_answered
@@ -50,49 +54,165 @@ class GraphColumns:
 
 
 def read_graph(
-    nodes: Sequence[str], edges: Sequence[str], columns: GraphColumns, *, answers: bool = True
+    nodes: Sequence[str],
+    edges: Sequence[str],
+    columns: GraphColumns,
+    *,
+    answers: bool = True,
+    labels: Sequence[str] = (),
+    own_answers: bool = False,
 ) -> NodeTable:
     """Read a graph from tables of nodes and of edges, and those of its nodes that have an answer.
 
+    Rows are read one by one, and lie in temporary files if they are many.
+
+    Args:
+        nodes: tables of nodes.
+        edges: tables of edges.
+        columns: what their columns mean.
+        answers: whether answers are read.
+        labels: tables of ids and answers; none: the answers are in the tables of nodes.
+        own_answers: whether answers in the tables of nodes come before those of `labels`.
+
     Raises: DataError naming file and line: as `heedful.data.tables.Table.rows`, and for an id that is empty or occurs
-        twice, an edge to a node that does not exist, a part that is none.
+        twice, an edge to a node or an answer of a node that does not exist, a part that is none.
     """
-    rows = list(chain.from_iterable(_rows(Path(path), columns) for path in nodes))
-    if not rows:
+    rows = chain.from_iterable(graph_rows(path, columns) for path in nodes)
+    first = next(rows, None)
+    if first is None:
         raise DataError("the file holds no nodes.", path=nodes[0])
+    has_own = set(columns.answers.answers) <= set(first.fields)
+    label_rows = None
+    if labels and answers and not (own_answers and has_own):
+        label_rows = chain.from_iterable(graph_rows(path, columns) for path in labels)
     name = " + ".join(map(str, nodes))
-    return table_of_rows(rows, edge_rows(edges, columns), columns, name, answers=answers)
+    return table_of_rows(
+        chain([first], rows),
+        edge_rows(edges, columns),
+        columns,
+        name,
+        answers=answers,
+        label_rows=label_rows,
+    )
 
 
 def table_of_rows(
-    rows: Sequence[TableRow],
+    rows: Iterable[TableRow],
     edge_rows: Iterator[TableRow],
     columns: GraphColumns,
     name: str,
     *,
     answers: bool = True,
+    label_rows: Iterator[TableRow] | None = None,
 ) -> NodeTable:
-    """Build the graph and its nodes with answers from the rows of both tables."""
-    names = list(rows[0].fields)
+    """Build the graph and its nodes with answers from the rows of both tables, and of a table of answers."""
+    rows = iter(rows)
+    first = next(rows)
+    names = list(first.fields)
     node = columns.node or next((each for each in ID_COLUMNS if each in names), ID_COLUMNS[0])
-    check_columns(rows[0].path, names, [node, *columns.features], rows[0].line and 1)
-    numbers = _numbered(rows, node)
+    has_answers = answers and label_rows is None
+    required = [node, *columns.features, *(columns.answers.answers if has_answers else ())]
+    check_columns(first.path, names, required, first.line and 1)
     part = columns.part or (PART_COLUMN if PART_COLUMN in names else "")
     others = {node, part, *columns.answers.answers}
     features = columns.features or tuple(each for each in names if each not in others)
+    kept, numbers = KeptRowsWriter(), dict[str, int]()
+    texts = {each: PackedTextsWriter() for each in features}
+    found = _Answers(columns.answers)
+    for row in chain([first], rows):
+        number = _number(row, node, numbers, kept)
+        for each, writer in texts.items():
+            writer.append(text_of(row, each))
+        kept.append(row)
+        if answers:
+            found.read(row, number, next(reversed(numbers)), part, has_answers=has_answers)
     edges, edge_columns = _edges(edge_rows, columns, numbers, name)
     graph = Graph(
-        list(numbers),
-        {each: [text_of(row, each) for row in rows] for each in features},
+        PackedTexts.of(numbers),
+        {each: writer.finish() for each, writer in texts.items()},
         edges,
         edge_columns,
         name,
-        rows,
+        kept.finish(),
     )
-    return _labelled(graph, rows, columns, part, answers=answers)
+    if label_rows is not None:
+        _read_labels(label_rows, columns, numbers, name, found)
+    table = found.table(graph)
+    if answers and not len(table):
+        raise DataError(
+            f"no node of {graph.name} has an answer in {listed(columns.answers.answers)}."
+        )
+    return table
 
 
-def _rows(path: Path, columns: GraphColumns, required: Sequence[str] = ()) -> Iterator[TableRow]:
+class _Answers:
+    """The answers and parts of nodes, as they are read."""
+
+    def __init__(self, columns: TextColumns):
+        self.columns = columns
+        self.found: dict[int, tuple[str, ...]] = {}
+        """Number of a node -> its answers."""
+        self.parts: dict[int, str] = {}
+
+    def read(self, row: TableRow, number: int, name: str, part: str, *, has_answers: bool) -> None:
+        """Read the part of a node and, from a row that has it, its answer; a node without an answer has none."""
+        has_answer = has_answers and any(
+            text_of(row, each).strip() for each in self.columns.answers
+        )
+        if has_answer:
+            named = TableRow(row.path, row.line, row.raw, {**row.fields, NODE: name})
+            self.found[number] = read_answered(named, self.columns).answers
+        if part and (has_answer or not has_answers):
+            expected = "train, val, test, or none for a node of no part"
+            self.parts[number] = part_of(row, part, expected)
+
+    def table(self, graph: Graph) -> NodeTable:
+        """Return the nodes that have an answer, in their order."""
+        rows = sorted(self.found)
+        parts = [self.parts.get(row, "") for row in rows]
+        return NodeTable(
+            graph,
+            np.array(rows, np.int64),
+            [self.found[row] for row in rows],
+            graph.name,
+            parts if any(parts) else (),
+        )
+
+
+def _read_labels(
+    rows: Iterator[TableRow],
+    columns: GraphColumns,
+    numbers: Mapping[str, int],
+    name: str,
+    found: _Answers,
+) -> None:
+    """Read a table of ids and answers."""
+    lines: dict[int, int | None] = {}
+    node = part = ""
+    for row in rows:
+        if not node:
+            names = list(row.fields)
+            node = columns.node or next(
+                (each for each in ID_COLUMNS if each in names), ID_COLUMNS[0]
+            )
+            check_columns(row.path, names, [node, *columns.answers.answers], row.line and 1)
+            part = columns.part or PART_COLUMN
+            part = part if part in names else ""
+        number = end_of(row, node, numbers, name, "the answer is of the node")
+        if number in lines:
+            raise row.error(
+                f"the node {shown(text_of(row, node).strip())} has two answers, first in line {lines[number]}; remove "
+                "one."
+            )
+        lines[number] = row.line
+        found.read(row, number, text_of(row, node).strip(), part, has_answers=True)
+
+
+def graph_rows(
+    path: str | Path, columns: GraphColumns, required: Sequence[str] = ()
+) -> Iterator[TableRow]:
+    """Yield the rows of a table of nodes or edges, which has some columns."""
+    path = Path(path)
     check_file(path)
     lines = iterate_lines(path, columns.encoding, max_line=columns.max_line)
     return graph_table(path).rows(path, lines, required)
@@ -108,7 +228,7 @@ def graph_table(path: Path) -> Table:
 
 def edge_rows(paths: Sequence[str], columns: GraphColumns) -> Iterator[TableRow]:
     """Yield the rows of tables of edges."""
-    return chain.from_iterable(_rows(Path(path), columns, columns.edge) for path in paths)
+    return chain.from_iterable(graph_rows(path, columns, columns.edge) for path in paths)
 
 
 def text_of(row: TableRow, column: str) -> str:
@@ -119,44 +239,53 @@ def text_of(row: TableRow, column: str) -> str:
         return ""
 
 
-def _numbered(rows: Sequence[TableRow], column: str) -> dict[str, int]:
-    """Return the number of each id."""
-    numbers: dict[str, int] = {}
-    for number, row in enumerate(rows):
-        name = text_of(row, column).strip()
-        if not name:
-            raise row.error(f"the id in column {shown(column)} is empty; give each node one.")
-        if name in numbers:
-            first = rows[numbers[name]]
-            where = f"line {first.line}" if first.line else f"row {numbers[name] + 1}"
-            raise row.error(f"the id {shown(name)} occurs twice, first in {where}; rename one.")
-        numbers[name] = number
-    return numbers
+def _number(row: TableRow, column: str, numbers: dict[str, int], kept: KeptRowsWriter) -> int:
+    """Give the id of a row its number, and return it."""
+    name = text_of(row, column).strip()
+    if not name:
+        raise row.error(f"the id in column {shown(column)} is empty; give each node one.")
+    if name in numbers:
+        line = kept.line(numbers[name])
+        where = f"line {line}" if line else f"row {numbers[name] + 1}"
+        raise row.error(f"the id {shown(name)} occurs twice, first in {where}; rename one.")
+    numbers[name] = len(numbers)
+    return numbers[name]
 
 
 def _edges(
     rows: Iterator[TableRow], columns: GraphColumns, numbers: Mapping[str, int], name: str
-) -> tuple[np.ndarray, dict[str, list[str]]]:
+) -> tuple[Indices, dict[str, Column]]:
     """Return the edges, and their features by name; undirected edges come in both directions."""
-    ends: list[tuple[int, int]] = []
-    pair: tuple[str, ...] = ()
-    features: dict[str, list[str]] = {}
+    writer: EdgeListWriter | None = None
+    features: list[str] = []
+    first = second = ""
     for row in rows:
-        if not pair:
-            pair = columns.edge or pair_of(row)
-            features = {each: [] for each in row.fields if each not in pair}
-        check_columns(row.path, list(row.fields), pair, row.line)
-        source, target = (end_of(row, each, numbers, name) for each in pair)
-        ends.append((source, target))
-        for each, values in features.items():
-            values.append(text_of(row, each))
-    index = np.array(ends, dtype=np.int64).reshape(-1, 2).T
-    if columns.directed:
-        return index, features
-    # A self loop has one direction.
-    back = np.flatnonzero(index[0] != index[1])
-    both = np.concatenate([index, index[::-1, back]], axis=1)
-    return both, {each: [*values, *(values[n] for n in back)] for each, values in features.items()}
+        fields = row.fields
+        if writer is None:
+            first, second = end_columns(row, columns)
+            features = [each for each in fields if each not in (first, second)]
+            writer = EdgeListWriter(features)
+        # Millions of rows: what is right is found by two look-ups.
+        source, target = (
+            numbers.get(end) if isinstance(end, str) else None
+            for end in (fields.get(first), fields.get(second))
+        )
+        if source is None or target is None:
+            check_columns(row.path, list(fields), (first, second), row.line)
+            source, target = (
+                end_of(row, each, numbers, name, f"the edge has the {each}")
+                for each in (first, second)
+            )
+        writer.append(source, target, [text_of(row, each) for each in features])
+    return (writer or EdgeListWriter(())).finish(directed=columns.directed)
+
+
+def end_columns(row: TableRow, columns: GraphColumns) -> tuple[str, ...]:
+    """Return the columns of source and target in a row of an edge.
+
+    Raises: DataError if there are none.
+    """
+    return columns.edge or pair_of(row)
 
 
 def pair_of(row: TableRow) -> tuple[str, ...]:
@@ -175,42 +304,21 @@ def pair_of(row: TableRow) -> tuple[str, ...]:
     )
 
 
-def end_of(row: TableRow, column: str, numbers: Mapping[str, int], name: str) -> int:
-    """Return the number of an end of an edge.
+def end_of(
+    row: TableRow, column: str, numbers: Mapping[str, int], name: str, what: str = ""
+) -> int:
+    """Return the number of the node that a column names, such as an end of an edge.
 
-    Raises: DataError for a node that does not exist.
+    Raises: DataError for a node that does not exist, beginning with `what`.
     """
     end = text_of(row, column).strip()
-    if end not in numbers:
+    number = numbers.get(end)
+    if number is None:
         near = nearest(end, numbers) if len(numbers) < 10_000 else None
-        hint = f"; did you mean {shown(near)}?" if near else "; add the node or remove the edge."
-        raise row.error(f"the edge has the {column} {shown(end)}, which is no node of {name}{hint}")
-    return numbers[end]
-
-
-def _labelled(
-    graph: Graph, rows: Sequence[TableRow], columns: GraphColumns, part: str, *, answers: bool
-) -> NodeTable:
-    """Return the nodes that have an answer."""
-    found, labels, parts = [], [], []
-    if answers:
-        first = rows[0]
-        check_columns(first.path, list(first.fields), columns.answers.answers, first.line and 1)
-    for number, row in enumerate(rows):
-        if not answers or not any(text_of(row, each).strip() for each in columns.answers.answers):
-            continue
-        named = TableRow(row.path, row.line, row.raw, {**row.fields, NODE: graph.ids[number]})
-        labels.append(read_answered(named, columns.answers).answers)
-        found.append(number)
-        parts.append(part_of(row, part, "train, val, test, or none for a node of no part"))
-    table = NodeTable(
-        graph, np.array(found, np.int64), labels, graph.name, parts if any(parts) else ()
-    )
-    if answers and not found:
-        raise DataError(
-            f"no node of {graph.name} has an answer in {listed(columns.answers.answers)}."
-        )
-    return table
+        hint = f"; did you mean {shown(near)}?" if near else "; add the node or remove the row."
+        what = what or f"the edge has the {column}"
+        raise row.error(f"{what} {shown(end)}, which is no node of {name}{hint}")
+    return number
 
 
 def part_of(row: TableRow, column: str, expected: str) -> str:

@@ -123,7 +123,7 @@
       const paint = rgb(weight, scale);
       draw("rect", { x: k * size, y: q * size, width: size, height: size, fill: `rgb(${paint.join(",")})` }, null, svg);
       if (size >= 34 && weight >= 0.005) {
-        draw("text", { class: "value", x: (k + 0.5) * size, y: (q + 0.5) * size, "text-anchor": "middle", "dominant-baseline": "central", style: `fill:${inkOn(paint)}` }, weight.toFixed(2), svg);
+        draw("text", { class: "value", x: (k + 0.5) * size, y: (q + 0.5) * size, "text-anchor": "middle", "dominant-baseline": "central" }, weight.toFixed(2), svg).style.fill = inkOn(paint);
       }
     }));
     for (const [q, first, last] of maskedRuns(shown)) {
@@ -345,4 +345,6 @@
     dark.addEventListener("change", redraw);
   }
   document.querySelectorAll("[data-records]").forEach(mount);
+  // A page that comes to its records later asks for each figure by this event.
+  document.addEventListener("heedful:figure", (event) => mount(event.target));
 })();

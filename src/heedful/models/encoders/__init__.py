@@ -11,6 +11,7 @@ from heedful.errors import OptionError
 from heedful.models.encoders.attention import AttentionEncoder, TransformerStates
 from heedful.models.encoders.base import Encoder, EncoderConfig, GraphEdges, States
 from heedful.models.encoders.convolution import ConvolutionAttention, ConvolutionEncoder
+from heedful.models.encoders.gcn import GCNEncoder
 from heedful.models.encoders.graph import GraphEncoder
 from heedful.models.encoders.local import NoContextEncoder, WindowEncoder
 from heedful.models.encoders.ngrams import NGramsEncoder
@@ -29,6 +30,7 @@ _CLASSES: tuple[type[Encoder], ...] = (
     RecurrentAttention,
     ConvolutionAttention,
     GraphEncoder,
+    GCNEncoder,
 )
 
 

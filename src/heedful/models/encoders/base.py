@@ -77,6 +77,9 @@ class Encoder(nn.Module, abc.ABC):
     """Whether the constructor takes `grid`, the `Grid` of inputs that are the cells of an image, or None."""
     reads_edges: ClassVar[bool] = False
     """Whether the constructor takes `edge_width`, the features of an edge of a graph or 0, and calls take edges."""
+    further_hops: ClassVar[int] = 0
+    """Edges beyond its layers that states depend on, of an encoder with `reads_edges`; 1 for one that counts the
+    neighbours of neighbours."""
     grid: Grid | None = None
     """The grid that the constructor was given: its inputs are whole images, without padding."""
     whole_width: int = 0

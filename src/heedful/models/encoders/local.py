@@ -20,7 +20,11 @@ class NoContextConfig(EncoderConfig):
 
     kind: Literal["none"] = Field("none", description="The encoder.")
     hidden: int = Field(256, ge=1, description="Features of hidden layers and states.")
-    layers: int = Field(2, ge=1, description="Layers of the feed-forward network.")
+    layers: int = Field(
+        2,
+        ge=0,
+        description="Layers of the feed-forward network; 0: the states are the embeddings, whatever hidden is.",
+    )
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of hidden layers.")
 
 
@@ -74,7 +78,7 @@ class WindowEncoder(Encoder):
 
 
 class NoContextEncoder(WindowEncoder):
-    """A feed-forward network over each token alone: a window of size 0.
+    """A feed-forward network over each token alone: a window of size 0; without layers the token as it is.
 
     >>> encoder = NoContextEncoder(NoContextConfig(hidden=4), 3).eval()
     >>> values = encoder(torch.tensor([[[1.0, 2, 3], [7, 7, 7], [1, 2, 3]]]), torch.tensor([3])).values
@@ -85,7 +89,12 @@ class NoContextEncoder(WindowEncoder):
     configuration = NoContextConfig
 
     def __init__(self, config: NoContextConfig, input_width: int):
-        window = WindowConfig(
-            size=0, hidden=config.hidden, layers=config.layers, dropout=config.dropout
+        # As a copy, since a window has at least one layer.
+        window = WindowConfig(hidden=config.hidden, dropout=config.dropout).model_copy(
+            update={
+                "size": 0,
+                "layers": config.layers,
+                "hidden": config.hidden if config.layers else input_width,
+            }
         )
         super().__init__(window, input_width)

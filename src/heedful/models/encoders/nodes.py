@@ -71,8 +71,8 @@ class NodeBatch(NamedTuple):
     edges: PreparedEdges
 
 
-class NodeFeatures(nn.Module):
-    r"""A `NodeBatch` -> (graphs, nodes, width).
+class RowFeatures(nn.Module):
+    r"""Numbers, words and categories of nodes -> (nodes, width).
 
     .. math:: x_i = W n_i + \sum_k v_{ik} E[c_{ik}]
 
@@ -85,14 +85,6 @@ class NodeFeatures(nn.Module):
         numbers: how many numbers a node has.
         entries: how many words and categories there are.
         edge_width: features of an edge.
-
-    >>> features = NodeFeatures(NodesConfig(width=4), 2, 5, 0)
-    >>> zero = torch.zeros(0, dtype=torch.long)
-    >>> edges = PreparedEdges(Edges(torch.tensor([[0], [1]]), 3, 3))
-    >>> batch = NodeBatch(torch.ones(3, 2), zero.new_zeros(3), zero, torch.zeros(0), torch.tensor([3]),
-    ...     torch.tensor([1]), edges)
-    >>> features(batch).shape
-    torch.Size([1, 3, 4])
     """
 
     def __init__(self, config: NodesConfig, numbers: int, entries: int, edge_width: int):
@@ -104,8 +96,9 @@ class NodeFeatures(nn.Module):
             nn.init.xavier_uniform_(self.table)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, batch: NodeBatch) -> Tensor:
-        total = batch.numbers.new_zeros(1)
+    def rows(self, batch: Any) -> Tensor:
+        """Return the features of each node of a batch, which has numbers, start, entries and values."""
+        total: Tensor = batch.numbers.new_zeros(1)
         if self.numbers is not None:
             total = total + self.numbers(batch.numbers)
         if self.table is not None:
@@ -113,11 +106,27 @@ class NodeFeatures(nn.Module):
             total = total + F.embedding_bag(
                 batch.entries, self.table, batch.start, mode="sum", per_sample_weights=weights
             )
-        return total.view(len(batch.lengths), -1, self.width)
+        return total
 
-    def edges(self, batch: NodeBatch) -> GraphEdges:
+    def edges(self, batch: Any) -> GraphEdges:
         """Return the edges of the batch."""
         return GraphEdges(batch.edges.edges, batch.edges.features)
+
+
+class NodeFeatures(RowFeatures):
+    r"""A `NodeBatch` -> (graphs, nodes, width); arguments as for `RowFeatures`.
+
+    >>> features = NodeFeatures(NodesConfig(width=4), 2, 5, 0)
+    >>> zero = torch.zeros(0, dtype=torch.long)
+    >>> edges = PreparedEdges(Edges(torch.tensor([[0], [1]]), 3, 3))
+    >>> batch = NodeBatch(torch.ones(3, 2), zero.new_zeros(3), zero, torch.zeros(0), torch.tensor([3]),
+    ...     torch.tensor([1]), edges)
+    >>> features(batch).shape
+    torch.Size([1, 3, 4])
+    """
+
+    def forward(self, batch: NodeBatch) -> Tensor:
+        return self.rows(batch).view(len(batch.lengths), -1, self.width)
 
     def answered(self, states: States, batch: NodeBatch) -> States:
         """Return the states of the nodes to be answered, a sequence for each answer."""

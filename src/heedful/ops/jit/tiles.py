@@ -1,12 +1,13 @@
 # mypy: disallow-untyped-decorators=false, disallow-untyped-calls=false
-"""Intrinsics for kernels: a register tile of a matrix product, and the transpose of a 16 x 16 block. Needs Numba.
+"""Intrinsics for kernels: a tile of a matrix product, and the transpose of a 16 x 16 block. Needs Numba.
 
-They are written as LLVM instructions, so that all accumulators stay in vector registers through the loop.
+They are written as LLVM instructions, so that all accumulators stay in vector registers through the loop. A product
+tile is computed in rectangles whose accumulators fit the registers of the processor that is compiled for.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba.core import types
@@ -18,7 +19,7 @@ from heedful.ops.jit.vectors import COUNT
 intrinsic: Any = typed_intrinsic
 WORD, HALF_WORD = ir.IntType(64), ir.IntType(32)
 ROWS, VECTORS = 8, 2
-"""A register tile of 8 rows x 2 vectors: its accumulators take 16 of the 32 registers of 16 lanes."""
+"""A product tile of 8 rows x 2 vectors of 16 lanes. Float32 accumulators take 16 of the 32 registers of AVX-512."""
 FLAGS = ("contract", "nsz", "reassoc")
 ALIGN = 4
 """Alignment of loads and stores in bytes: only that of one float32 is known."""
@@ -37,20 +38,68 @@ class _Matrix:
             offset = self.builder.add(offset, self.builder.mul(index, stride))
         return self.builder.gep(self.data, [offset], inbounds=True)
 
+    def shifted(self, columns: Any) -> _Matrix:
+        """The matrix from a column on."""
+        return _Matrix(
+            self.builder, self.data, self.builder.add(self.begin, columns), *self.strides
+        )
 
-def _vector(builder: Any, pointer: Any, index: int) -> Any:
-    """A pointer to the vector of 16 elements number `index` from `pointer` on."""
-    kind = ir.VectorType(pointer.type.pointee, COUNT)
-    address = builder.gep(pointer, [ir.Constant(WORD, index * COUNT)], inbounds=True)
+
+class RegisterFile(NamedTuple):
+    """The vector registers of a processor."""
+
+    number: int
+    bits: int
+
+    @classmethod
+    def of(cls, triple: str, cpu: str, features: str) -> RegisterFile:
+        """The registers of an LLVM target.
+
+        >>> RegisterFile.of("x86_64-unknown-linux-gnu", "znver3", "+avx2,+fma,-avx512f")
+        RegisterFile(number=16, bits=256)
+        """
+        if triple.startswith(("aarch64", "arm64")):
+            return cls(32, 128)
+        enabled = features.split(",")
+        if "+avx512f" in enabled or cpu in WIDE_NAMES:
+            return cls(32, 512)
+        if "+avx" in enabled or "+avx2" in enabled or cpu in AVX_NAMES:
+            return cls(16, 256)
+        return cls(16, 128)
+
+    def rectangle(self, rows: int, lanes: int, element_bits: int) -> tuple[int, int]:
+        """Rows and lanes of the largest part of a `rows` x `lanes` tile whose accumulators stay in registers.
+
+        Half of the registers hold accumulators: enough independent chains to hide the latency of a multiply-add on each
+        of these processors. The rest holds the operands.
+
+        >>> RegisterFile(16, 256).rectangle(8, 32, 32), RegisterFile(32, 512).rectangle(8, 32, 32)
+        ((4, 16), (8, 32))
+        """
+        accumulators = self.number // 2
+        height = min(rows, accumulators // 2)
+        across = 1 << (accumulators // height).bit_length() - 1  # a power of two divides the lanes
+        return height, min(lanes, across * self.bits // element_bits)
+
+
+WIDE_NAMES = {"x86-64-v4", "skylake-avx512"}
+AVX_NAMES = {"x86-64-v3", "haswell", "broadwell", "skylake"}
+"""Processors named without a list of features, as `NUMBA_CPU_NAME` allows."""
+
+
+def _vector(builder: Any, pointer: Any, index: int, lanes: int = COUNT) -> Any:
+    """A pointer to the vector of `lanes` elements number `index` from `pointer` on."""
+    kind = ir.VectorType(pointer.type.pointee, lanes)
+    address = builder.gep(pointer, [ir.Constant(WORD, index * lanes)], inbounds=True)
     return builder.bitcast(address, kind.as_pointer())
 
 
-def _broadcast(builder: Any, number: Any) -> Any:
+def _broadcast(builder: Any, number: Any, lanes: int) -> Any:
     """A scalar in all lanes of a vector."""
-    undefined = ir.Constant(ir.VectorType(number.type, COUNT), ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(HALF_WORD, 0))
     return builder.shuffle_vector(
-        first, undefined, ir.Constant(ir.VectorType(HALF_WORD, COUNT), [0] * COUNT)
+        first, undefined, ir.Constant(ir.VectorType(HALF_WORD, lanes), [0] * lanes)
     )
 
 
@@ -72,7 +121,8 @@ def _tile(rows: int, vectors: int) -> Any:
                 array, *numbers = (builder.extract_value(value, i) for i in range(len(kind)))
                 data = make_array(kind[0])(context, builder, array).data
                 matrices.append(_Matrix(builder, data, *numbers))
-            _emit_product(builder, matrices, given[3:], rows, vectors)
+            registers = RegisterFile.of(*context.codegen().magic_tuple())
+            _emit_tile(builder, matrices, given[3:], (rows, vectors * COUNT), registers)
             return context.get_dummy_value()
 
         return types.void(left, right, result, types.int64, types.int64, types.boolean), build
@@ -80,19 +130,42 @@ def _tile(rows: int, vectors: int) -> Any:
     return product_tile
 
 
-def _emit_product(
-    builder: Any, matrices: list[_Matrix], given: Any, rows: int, vectors: int
+def _emit_tile(
+    builder: Any,
+    matrices: list[_Matrix],
+    given: Any,
+    size: tuple[int, int],
+    registers: RegisterFile,
 ) -> None:
-    """Emit the tile's code: initialize the accumulators, loop over the inner axis, store the result."""
-    left, right, result = matrices
+    """Emit the code of a tile, one rectangle after the other, leaving out those without any of the `count` rows."""
     depth, count, fresh = given
+    left, right, result = matrices
+    bits = 32 if left.data.type.pointee == ir.FloatType() else 64
+    height, lanes = registers.rectangle(*size, bits)
+    for row in range(0, size[0], height):
+        rows = [_limited(builder, row + i, count) for i in range(min(height, size[0] - row))]
+        with builder.if_then(builder.icmp_signed("<", ir.Constant(WORD, row), count)):
+            for column in range(0, size[1], lanes):
+                part = ir.Constant(WORD, column)
+                _emit_rectangle(
+                    builder, left, right.shifted(part), result.shifted(part), (depth, fresh), rows, lanes
+                )  # fmt: skip
+
+
+def _limited(builder: Any, row: int, count: Any) -> Any:
+    """The number of a row, or of the last of `count` rows if there are fewer."""
+    number, last = ir.Constant(WORD, row), builder.sub(count, ir.Constant(WORD, 1))
+    return builder.select(builder.icmp_signed("<", number, last), number, last)
+
+
+def _emit_rectangle(
+    builder: Any, left: _Matrix, right: _Matrix, result: _Matrix, given: Any, rows: Any, lanes: int
+) -> None:
+    """Emit a rectangle's code: initialize the accumulators, loop over the inner axis, store the result."""
+    depth, fresh = given
     one, zero = ir.Constant(WORD, 1), ir.Constant(WORD, 0)
-    last, indices = builder.sub(count, one), []
-    for row in range(rows):
-        number = ir.Constant(WORD, row)
-        indices.append(builder.select(builder.icmp_signed("<", number, last), number, last))
-    starts = [left.at(index, zero) for index in indices]
-    targets = [_vector(builder, result.at(index), v) for index in indices for v in range(vectors)]
+    starts = [left.at(row, zero) for row in rows]
+    targets = [_vector(builder, result.at(row), 0, lanes) for row in rows]
     initial = _emit_initial(builder, targets, fresh)
     before, body = builder.block, builder.append_basic_block("product")
     after = builder.append_basic_block("product.end")
@@ -124,7 +197,7 @@ def _emit_initial(builder: Any, targets: list[Any], fresh: Any) -> list[Any]:
         with otherwise:
             loaded = [builder.load(target, align=ALIGN) for target in targets]
             from_otherwise = builder.block
-    zeros = ir.Constant(loaded[0].type, [0.0] * COUNT)
+    zeros = ir.Constant(loaded[0].type, [0.0] * loaded[0].type.count)
     return [_phi(builder, (zeros, from_then), (one, from_otherwise)) for one in loaded]
 
 
@@ -132,16 +205,13 @@ def _emit_step(
     builder: Any, left: _Matrix, right: _Matrix, starts: list[Any], step: Any, sums: list[Any]
 ) -> list[Any]:
     """The accumulators after one step of the inner axis: the outer product of a column and a row is added."""
-    vectors = len(sums) // len(starts)
-    source, updated = right.at(step), []
-    loaded = [builder.load(_vector(builder, source, v), align=ALIGN) for v in range(vectors)]
+    lanes, updated = sums[0].type.count, []
+    loaded = builder.load(_vector(builder, right.at(step), 0, lanes), align=ALIGN)
     offset = builder.mul(step, left.strides[1])
-    for row, start in enumerate(starts):
+    for start, total in zip(starts, sums, strict=True):
         number = builder.load(builder.gep(start, [offset], inbounds=True))
-        factor = _broadcast(builder, number)
-        for v, lanes in enumerate(loaded):
-            term = builder.fmul(factor, lanes, flags=FLAGS)
-            updated.append(builder.fadd(sums[row * vectors + v], term, flags=FLAGS))
+        term = builder.fmul(_broadcast(builder, number, lanes), loaded, flags=FLAGS)
+        updated.append(builder.fadd(total, term, flags=FLAGS))
     return updated
 
 

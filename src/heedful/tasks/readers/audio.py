@@ -18,6 +18,7 @@ from heedful.data.audio.segments import BACKGROUND, merge_frames
 from heedful.data.audio.tables import list_rows, read_audio
 from heedful.data.table_rows import TableRow
 from heedful.data.validation_split import validation_rows
+from heedful.errors import DataError
 from heedful.tasks.readers.base import (
     InputFile,
     OutputFormat,
@@ -116,6 +117,7 @@ class AudioReader(Reader):
     reads_lines = False
     reads_folders = True
     skips_inputs = True
+    takes_files = True
     train_hint = "--train FOLDER, FILE.csv, or --train builtin:tones"
     test_hint = "a folder or a table"
     input_hint = "the name of a recording, or an array of samples"
@@ -164,6 +166,13 @@ class AudioReader(Reader):
         if isinstance(given, Mapping | Clip):
             return super().to_input(given, data, name)
         return clip_of_samples(given, data.rate, data.columns("none"), data.framing(), name)
+
+    def from_json(self, given: Any, data: Any, name: str) -> Any:
+        """Return the recording of samples, which JSON cannot tell the width of: numbers from -1 to 1."""
+        clip = super().from_json(_as_floats(given), data, name)
+        if isinstance(clip, Clip) and clip.wave is not None and abs(clip.wave).max() > 1:
+            raise DataError(f"{name} has samples beyond 1; divide them by the largest value.")
+        return clip
 
     def check_input(self, given: Any, name: str) -> Clip:
         if isinstance(given, Clip):
@@ -259,6 +268,22 @@ class _NBestStream(_AudioStream):
             f"{_listed(item)}\t{each['score']:.4f}\t{each['text']}\n"
             for each in values["transcripts"]
         )
+
+
+def _as_floats(given: Any) -> Any:
+    """Return JSON with its whole numbers as floats, which are not taken for samples of 64 bits."""
+    if isinstance(given, list):
+        return [_as_floats(each) for each in given]
+    if isinstance(given, Mapping):
+        return {
+            **given,
+            **{
+                key: _as_floats(each)
+                for key, each in given.items()
+                if isinstance(each, list | Mapping)
+            },
+        }
+    return float(given) if type(given) is int else given
 
 
 def _listed(clip: Clip) -> str:

@@ -151,6 +151,8 @@ class Reader(abc.ABC):
     """Whether `stream` also takes a folder."""
     skips_inputs: ClassVar[bool] = False
     """Whether `stream` leaves inputs out that cannot be read, with the setting data.skip_bad."""
+    takes_files: ClassVar[bool] = False
+    """Whether a string that is given as an input is the name of a file, as of images."""
     reads_text: ClassVar[bool] = False
     """Whether `stream` also reads plain text, and therefore supports `OutputFormat.text`."""
     train_hint: ClassVar[str]
@@ -258,6 +260,18 @@ class Reader(abc.ABC):
             return self.input_of_row(given, data, name)
         return self.check_input(given, name)
 
+    def from_json(self, given: Any, data: Any, name: str) -> Any:
+        """Return the input that a stranger gave as JSON; where `to_input` would open files, strings are refused.
+
+        Raises: DataError naming the input, as `to_input`.
+        """
+        if self.takes_files and _holds_string(given):
+            raise DataError(
+                f"{name} holds a string, which would name a file of the server; upload the file, or give its content "
+                "as numbers."
+            )
+        return self.to_input(given, data, name)
+
     @abc.abstractmethod
     def input_of_row(self, row: Mapping[str, Any], data: Any, name: str) -> Any:
         """Return the input of a mapping from column to value, which may lack the answer.
@@ -297,6 +311,20 @@ class Reader(abc.ABC):
 
         Raises: DataError for an unknown file extension.
         """
+
+
+def _holds_string(given: Any) -> bool:
+    """Return whether there is a string among the values of JSON, at any depth."""
+    waiting = [given]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            return True
+        if isinstance(each, Mapping):
+            waiting.extend(each.values())
+        elif isinstance(each, list | tuple):
+            waiting.extend(each)
+    return False
 
 
 def text_of_row(row: Mapping[str, Any], column: str, name: str) -> str:

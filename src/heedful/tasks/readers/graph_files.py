@@ -23,21 +23,29 @@ GRAPHML: Final = ".graphml"
 
 
 def read_nodes(
-    paths: Sequence[str], edges: Sequence[str], data: Any, *, answers: bool = True
+    paths: Sequence[str],
+    edges: Sequence[str],
+    data: Any,
+    *,
+    answers: bool = True,
+    labels: Sequence[str] = (),
+    own_answers: bool = False,
 ) -> NodeTable:
-    """Read a graph of files.
+    """Read a graph of files, as `read_graph`.
 
-    Raises: DataError as `read_graph` and `read_graphml`; OptionError for edges beside a file that has them.
+    Raises: DataError as `read_graph` and `read_graphml`; OptionError for edges or labels beside a file that has them.
     """
     if any(extension(Path(path)) == GRAPHML for path in paths):
-        if len(paths) > 1 or edges:
+        if len(paths) > 1 or edges or labels:
             raise OptionError(
-                f"{paths[0]} is a whole graph; give it alone, without other files and --edges"
+                f"{paths[0]} is a whole graph; give it alone, without other files, --edges and --labels"
             )
         return read_graphml(Path(paths[0]), data.columns(), answers=answers)
-    for path in (*paths, *edges):
+    for path in (*paths, *edges, *labels):
         table_format(Path(path))
-    return read_graph(paths, edges, data.columns(), answers=answers)
+    return read_graph(
+        paths, edges, data.columns(), answers=answers, labels=labels, own_answers=own_answers
+    )
 
 
 def training_graph(data: Any) -> Graph:

@@ -42,6 +42,7 @@ class ImageReader(Reader):
     reads_lines = False
     reads_folders = True
     skips_inputs = True
+    takes_files = True
     train_hint = "--train FOLDER, with a folder for each class"
     test_hint = "a folder of images"
     input_hint = "the name of an image file, or an array of pixels from 0 to 255"
@@ -120,6 +121,11 @@ class ImageReader(Reader):
             picture = self._picture(_pixels_of(fields, data, str(row.path)), files, str(row.path))
             images.append(Image(picture, answer, row.path))
         return Images(images, name)
+
+    def from_json(self, given: Any, data: Any, name: str) -> Any:
+        if isinstance(given, list):
+            given = {data.image: given}
+        return super().from_json(given, data, name)
 
     def input_of_row(self, row: Mapping[str, Any], data: Any, name: str) -> Picture:
         return self._picture(_pixels_of(row, data, name), data.files_of(self.kind), name)

@@ -68,10 +68,10 @@ class LinkData(NodeData):
                 "validation links are a part of the training table, since all are of one graph; leave --valid out, and "
                 "name a column of parts or of times"
             )
-        if self.edges or self.valid_edges:
+        if self.edges or self.valid_edges or self.labels:
             raise OptionError(
-                "the links are the edges of the graph; leave data.edges and data.valid_edges out, and name the tables "
-                "of nodes with --nodes"
+                "the links are the edges of the graph; leave data.edges, data.valid_edges and data.labels out, and "
+                "name the tables of nodes with --nodes"
             )
         return self
 

@@ -13,6 +13,7 @@ from heedful.data.dataset import Dataset
 from heedful.data.molecules.molecule import parse_smiles
 from heedful.data.molecules.splits import SPLITS, Split, load_splits, split_molecules
 from heedful.data.molecules.table import MoleculeTable
+from heedful.data.parts import check_filled, rows_by_part
 from heedful.data.texts import TextColumns, Texts
 from heedful.errors import DataError, OptionError
 from heedful.models.config import OneOf
@@ -129,7 +130,7 @@ class MoleculeReader(TextReader):
         if data.splits_file:
             return self._listed(table, data)
         if data.splits_column:
-            return self._by_column(table, data)
+            return Split(**rows_by_part(table.rows, data.splits_column, "molecules"))
         return split_molecules(
             table.inputs, data.split, sizes=data.split_sizes, seed=data.split_seed
         )
@@ -146,33 +147,8 @@ class MoleculeReader(TextReader):
         index_of = {row.row: index for index, row in enumerate(table.rows)}
         parts = splits[data.split_index]
         found = Split(*(tuple(index_of[row] for row in part if row in index_of) for part in parts))
-        return _filled(found, str(path))
-
-    @staticmethod
-    def _by_column(table: Texts, data: Any) -> Split:
-        rows: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
-        for index, row in enumerate(table.rows):
-            name = _PARTS.get(row.part.lower())
-            if name is None:
-                raise row.error(
-                    f"column {data.splits_column!r} holds {row.part[:40]!r}; expected train, val or test."
-                )
-            rows[name].append(index)
-        found = Split(*(tuple(each) for each in rows.values()))
-        return _filled(found, f"column {data.splits_column!r}")
-
-
-_PARTS = {name: name for name in Split._fields} | {
-    "training": "train", "val": "valid", "validation": "valid", "dev": "valid",
-}  # fmt: skip
-
-
-def _filled(split: Split, where: str) -> Split:
-    """Raise OptionError unless there is something to train and to validate on."""
-    for name in ("train", "valid"):
-        if not getattr(split, name):
-            raise OptionError(f"{where} leaves nothing for {name}; give each part some molecules")
-    return split
+        check_filled(found._asdict(), str(path), "molecules")
+        return found
 
 
 def _take(table: Texts, rows: Sequence[int], what: str) -> MoleculeTable:

@@ -46,6 +46,11 @@ class NodeData(TextFiles, abc.ABC):
     edges: tuple[str, ...] = Field(
         (), description="Tables of edges: a source and a target per row, and features of the edge."
     )
+    labels: tuple[str, ...] = Field(
+        (),
+        description="Tables of the answers of nodes: an id and its answer per row, and its part. None: the answers are "
+        "in the tables of nodes.",
+    )
     valid_edges: tuple[str, ...] = Field(
         (), description="Tables of edges of the validation graph; none: those of `edges`."
     )
@@ -123,7 +128,8 @@ class NodeReader(Reader):
 
     def read_files(self, paths: Sequence[str], data: Any, part: Part) -> NodeTable:
         edges = data.valid_edges if part == "valid" and data.valid_edges else data.edges
-        table = read_nodes(paths, edges, data)
+        # Those of other graphs may be in their own tables.
+        table = read_nodes(paths, edges, data, labels=data.labels, own_answers=part != "train")
         if part != "train" and part in table.parts:
             return table.part(part)
         return table
@@ -171,7 +177,7 @@ class NodeReader(Reader):
             return super().read_test(values, data)
         if not data.train:
             raise OptionError(f"--test is missing; give {self.test_hint} not used in training")
-        table = read_nodes(data.train, data.edges, data)
+        table = read_nodes(data.train, data.edges, data, labels=data.labels)
         if "test" not in table.parts:
             raise OptionError(
                 f"--test is missing, and {table.name} has no column that says which nodes are for the test; give "

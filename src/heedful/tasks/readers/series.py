@@ -97,6 +97,7 @@ class SeriesReader(Reader):
     """
 
     reads_lines = False
+    takes_files = True
     train_hint = "--train FILE.csv, FILE.ts, or --train builtin:waves"
     input_hint = "an array or a list of numbers, or of rows of numbers, or the name of a file"
 

@@ -103,16 +103,20 @@ class TextReader(Reader):
 
     def stream(self, source: InputFile, data: TextData, output: OutputFormat) -> Stream:
         columns = data.columns()
-        is_text = output.text
-        if is_text is None:
-            is_text = source.own_name and is_text_file(source.name)
-        if is_text:
-            plain = PlainLines(columns.separator, tabs=bool(output.text))
-            return _Table(plain, source, columns, output)
-        return _Table(columns.table(source.name), source, columns, output)
+        return TextTable(table_of(source, columns, output), source, columns, output)
 
 
-class _Table(TableStream):
+def table_of(source: InputFile, columns: TextColumns, output: OutputFormat) -> Table:
+    """Return the format of a file of inputs: a table, or plain text with an input per line."""
+    is_text = output.text
+    if is_text is None:
+        is_text = source.own_name and is_text_file(source.name)
+    if is_text:
+        return PlainLines(columns.separator, tabs=bool(output.text))
+    return columns.table(source.name)
+
+
+class TextTable(TableStream):
     """Rows of a table, or plain text with one text per line, whose empty lines stay empty."""
 
     unit = "texts"

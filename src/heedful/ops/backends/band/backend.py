@@ -20,6 +20,11 @@ from heedful.ops.backends.band.blocks import (
 )
 from heedful.ops.backends.band.forward import ROWS, WIDTH
 from heedful.ops.backends.band.fused import fused_attention
+from heedful.ops.backends.band.global_positions import (
+    GlobalLayout,
+    GlobalMask,
+    attend_with_globals,
+)
 from heedful.ops.backends.band.layout import BandLayout
 from heedful.ops.backends.band.window import Band, band_of, whole_band
 from heedful.ops.backends.base import (
@@ -33,9 +38,9 @@ from heedful.ops.backends.base import (
 from heedful.ops.backends.chunked import Chunked
 from heedful.ops.backends.reference import prepare, token_bytes
 from heedful.ops.call import Attended, Call, bias_tensors
-from heedful.ops.finite import in_jit_trace, in_torch_func
+from heedful.ops.finite import in_jit_trace, in_torch_func, is_eager
 from heedful.ops.jit.kernel import unavailable
-from heedful.ops.jit.processor import has_wide_vectors
+from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.normalizers import SinkSoftmax, Softmax
 from heedful.ops.scores.base import PRODUCT_KINDS
 
@@ -59,10 +64,10 @@ WIDE_COST = Cost(
 NARROW_COST = Cost(
     call=63e-6,
     backward_call=160e-6,
-    multiply_add=0.0268e-9,
+    multiply_add=0.0190e-9,
     cell=0.3e-9,
     transcendental=6.6e-9,
-    backward=2.6,
+    backward=2.5,
 )
 
 
@@ -91,7 +96,7 @@ class Banded(Backend):
             return "its recomputation cannot be traced by torch.func, torch.jit or torch.compile"
         if forward_ad._current_level >= 0 and kernels:
             return "its compiled kernels have no forward-mode derivative"
-        if band_of(call) is None and not serves_open_sides(call):
+        if band_of(call) is None and not serves_open_sides(call) and global_mask(call) is None:
             return OPEN
         return None
 
@@ -112,6 +117,10 @@ class Banded(Backend):
         return uses_kernels(call)
 
     def seconds(self, call: Call) -> float:
+        mask = global_mask(call)
+        if mask is not None:
+            more = 2 * (self.cost.call + (self.cost.backward_call if call.needs_gradient else 0))
+            return self.seconds_for(call, mask.cells(call)) + more
         if band_of(call) is None and (not serves_open_sides(call) or _is_short(call)):
             return float("inf")
         cells = self.cells(call)
@@ -161,6 +170,9 @@ class Banded(Backend):
         return self.bind(call)(call)
 
     def bind(self, call: Call) -> Callable[[Call], Attended]:
+        mask = global_mask(call)
+        if mask is not None:
+            return partial(attend_with_globals, layout=GlobalLayout.of(call, mask))
         layout = prepare_static(call)
         if isinstance(layout, BandLayout):
             return partial(fused_attention, layout=layout)
@@ -206,6 +218,16 @@ def uses_kernels(call: Call) -> bool:
     return not any(tensor.requires_grad for tensor in bias_tensors(call.bias))
 
 
+def global_mask(call: Call) -> GlobalMask | None:
+    """The window with global positions that is the call's mask, where the kernels serve it; else None."""
+    if call.bias is not None or call.return_weights or isinstance(call.normalizer, SinkSoftmax):
+        return None
+    if not uses_kernels(call) or not is_eager() or needs_dispatch():
+        return None
+    mask = GlobalMask.of(call)
+    return mask if mask is not None and mask.parts(call) else None
+
+
 def serves_open_sides(call: Call) -> bool:
     """Whether the compiled kernels serve a call whose mask leaves a side unbounded."""
     # A compiled or exported program keeps an operator that other tools know.
@@ -217,11 +239,11 @@ def serves_open_sides(call: Call) -> bool:
 def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
     """Whether a call without a window is left to PyTorch's kernel: few queries, or little work.
 
-    PyTorch's starts sooner. With vectors as narrow as AVX2's it is also faster, so there every call is short.
+    PyTorch's starts sooner.
     """
     copied = features % WIDTH or values % WIDTH
     least = (SHORT_COPIED if copied else SHORT) * threads()
-    return queries < ROWS or pairs * (features + values) < least or not has_wide_vectors()
+    return queries < ROWS or pairs * (features + values) < least
 
 
 def _is_plain(call: Call) -> bool:

@@ -49,18 +49,23 @@ Pieces = Callable[[], Iterable[Piece | range]]
 
 def fused_attention(call: Call, layout: BandLayout) -> Attended:
     """Output and weights of a call by the compiled kernels; `layout` is that of any call of the same signature."""
-    query, key = _prepared(call) if layout.prepares else (call.query, call.key_features)
+    operands = kernel_operands(call, layout)
     with without_autocast(call.query.device):
-        return _attend(call, layout, query, key)
+        return _attend(call, layout, operands)
 
 
-def _attend(call: Call, layout: BandLayout, query: Tensor, key: Tensor) -> Attended:
-    operands = (
+def kernel_operands(call: Call, layout: BandLayout) -> Operands:
+    """Query, key, value and sinks of a call as the kernels read them."""
+    query, key = _prepared(call) if layout.prepares else (call.query, call.key_features)
+    return (
         layout.kernel_operand(query, call.lead),
         layout.kernel_operand(key, layout.key_lead),
         layout.kernel_operand(call.value, layout.key_lead),
         layout.sinks(call),
     )
+
+
+def _attend(call: Call, layout: BandLayout, operands: Operands) -> Attended:
     spec = layout.spec
     if spec is None:
         spec = band_spec(call, layout.band, layout.split, layout.scale, layout.cap, layout.dtype)
@@ -76,6 +81,11 @@ def _attend(call: Call, layout: BandLayout, query: Tensor, key: Tensor) -> Atten
             replace(spec, key_limits=limits), tiles.pieces, call.return_weights
         )
         output, weights = _BandedByPieces.apply(*operands, arguments, *tiles.tensors())  # type: ignore[no-untyped-call]
+    return as_asked(call, output, weights)
+
+
+def as_asked(call: Call, output: Tensor, weights: Tensor | None) -> Attended:
+    """Results of the kernels with the features, leading axes and dtype of the call."""
     if output.shape[-1] > call.value_features:
         output = output[..., : call.value_features]
     if len(call.lead) != 2:

@@ -1,0 +1,1 @@
+"""Readers of dialogues, whatever form a person has them in."""

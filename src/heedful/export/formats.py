@@ -1,0 +1,60 @@
+"""The formats of exported programs, each a function that writes one file of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+
+from heedful.errors import OptionError
+from heedful.export.programs import Program
+from heedful.export.quiet import quiet
+
+INSTALL: Final = (
+    'exporting to ONNX needs packages that are not installed: pip install "heedful[onnx]"'
+)
+
+
+class Format(NamedTuple):
+    """A format of programs."""
+
+    suffix: str
+    write: Callable[[Program, Path], None]
+    """(program, file) -> nothing."""
+
+
+def write_onnx(program: Program, path: Path) -> None:
+    """Write a program as ONNX, with its weights inside.
+
+    Raises: OptionError if onnx or onnxscript is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise OptionError(f"{INSTALL} ({error.name} is missing)") from None
+    with quiet():
+        made = torch.onnx.export(
+            program.program,
+            dynamo=True,
+            verbose=False,
+            input_names=list(program.inputs),
+            output_names=list(program.outputs),
+        )
+        assert made is not None
+        made.save(path)
+
+
+def write_torch(program: Program, path: Path) -> None:
+    """Write a program of `torch.export`, which `torch.export.load` reads without Heedful."""
+    with quiet():
+        torch.export.save(program.program, path)
+
+
+FORMATS: Final[Mapping[str, Format]] = {
+    "onnx": Format(".onnx", write_onnx),
+    "torch": Format(".pt2", write_torch),
+}
+"""Name -> format."""

@@ -1,0 +1,1 @@
+"""Trained models behind HTTP: one application, with the limits that keep it up."""
