@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heedful.answers.alignment import word_numbers
 from heedful.answers.alignment_metrics import best_links, score_links
 from heedful.data.links import Links, parse_links, read_links
 from heedful.errors import DataError
@@ -100,8 +99,10 @@ def test_each_head_aligns(kind: str) -> None:
 
 def test_words_are_what_spaces_separate() -> None:
     predictor = untrained(kind="char")
-    vocabulary = predictor.input.vocabulary
-    assert word_numbers(vocabulary, "我喜 欢你。") == [0, 0, 1, 1, 1]
-    assert align_by_head(predictor, "我喜 欢你。", "I like you.").shape[2:] == (3, 2)
+    weights = align_by_head(predictor, "我喜 欢你。", "I like you.")
+    assert weights.shape[2:] == (3, 2)
+    whole = align_by_head(predictor, "我喜欢你。", "I like you.")
+    assert whole.shape[2:] == (3, 5)  # without spaces each character is a word
+    assert (weights > 0).all()
     with pytest.raises(DataError, match="the target has no words to align"):
         align_by_head(predictor, "a", " ")

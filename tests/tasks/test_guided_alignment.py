@@ -135,5 +135,12 @@ def test_wrong_alignments_are_refused() -> None:
     settings = {"data": {"alignments": "x"}, "model": {"kind": "gru", "attention": "none"}}
     with pytest.raises(OptionError, match="data.alignments needs attention"):
         build(TranslationConfig, settings)
-    with pytest.raises(OptionError, match="data.alignments needs all source tokens"):
-        build(TranslationConfig, {"data": {"alignments": "x"}, "frequency": {"subsample": 0.1}})
+
+
+def test_links_follow_tokens_that_move() -> None:
+    """Of three source tokens the first is left out."""
+    links = torch.tensor([[0, 0, 0], [0, 1, 1], [0, 1, 2]])
+    batch = GuidedBatch(torch.zeros(1), torch.zeros(1), links, torch.tensor([1.0, 0.5, 0.5]))
+    moved = batch.moved(torch.tensor([[-1, 0, 1]]))
+    assert moved.links.tolist() == [[0, 1, 0], [0, 1, 1]]
+    assert moved.shares.tolist() == [0.5, 0.5]

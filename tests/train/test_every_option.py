@@ -89,6 +89,7 @@ VALUES: dict[str, list[Any]] = {
     "training.progress_steps": [1, 2],
     "training.seed": [0, 1],
     "training.threads": [0, 1, 2],
+    "training.r_drop": [0.0, 2.0],
     "alignment.weight": [0.0, 0.3],
     "decoding.beam": [1, 5],
     "decoding.length_penalty": [0.0, 1.0],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from heedful.data.encoding import Encoding
-from heedful.data.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -63,34 +62,3 @@ def merge_pieces(
         by_word[first : last + 1] += merged[row]
         pieces[first : last + 1] += 1
     return by_word / pieces
-
-
-def encode_by_spaces(vocabulary: Vocabulary, text: str) -> Encoding:
-    """Encode a text with the numbers of its words as spaces separate them.
-
-    >>> encode_by_spaces(Vocabulary.train(["你好 吗"], kind="char"), "你好 吗").word_ids
-    [0, 0, 1, 1]
-    """
-    encoding = vocabulary.encode(text)
-    numbers = word_numbers(vocabulary, text)
-    last = len(numbers) - 1
-    return replace(
-        encoding,
-        word_ids=[numbers[min(each, last)] for each in encoding.word_ids],
-        last_word_ids=[numbers[min(each, last)] for each in encoding.last_word_ids],
-    )
-
-
-def word_numbers(vocabulary: Vocabulary, text: str) -> list[int]:
-    """Return for each word of the vocabulary's the number of the word, as spaces separate them, that it is a part of.
-
-    They differ in scripts without spaces, of which each character is a word.
-
-    >>> vocabulary = Vocabulary.train(["你好 吗"], kind="char")
-    >>> word_numbers(vocabulary, "你好 吗")
-    [0, 0, 1]
-    """
-    numbers = []
-    for number, word in enumerate(text.split()):
-        numbers += [number] * len(vocabulary.words(word))
-    return numbers

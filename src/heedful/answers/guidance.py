@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from heedful.answers.alignment import encode_by_spaces
 from heedful.data.batching import pad_ids
 from heedful.data.dataset import Dataset
 from heedful.data.encoding import Encoding
@@ -42,6 +41,17 @@ class GuidedBatch(NamedTuple):
     """(links, 3), long: row of the batch, target token (0 is the one after the begin token), source token."""
     shares: Tensor
     """(links,), 1 / number of links of the same target token."""
+
+    def moved(self, places: Tensor) -> GuidedBatch:
+        """Return the links after source tokens were moved; those of tokens that were left out are dropped.
+
+        Args:
+            places: (batch, source), the new position of each source token, -1 for those left out.
+        """
+        source = places[self.links[:, 0], self.links[:, 2]]
+        kept = source >= 0
+        links = torch.cat([self.links[:, :2], source[:, None]], dim=1)[kept]
+        return self._replace(links=links, shares=self.shares[kept])
 
 
 def guided_loss(weights: Tensor, targets: GuidedBatch) -> Tensor:
@@ -81,7 +91,7 @@ def encode_guided(
 
     Args:
         data: the pairs.
-        alignments: of each pair in Pharaoh format, between words that spaces separate.
+        alignments: of each pair in Pharaoh format, between the words of `Vocabulary.words`.
         ids: the targets with begin and end tokens.
         source, target: the vocabularies.
 
@@ -95,8 +105,8 @@ def encode_guided(
             try:
                 found = _piece_links(
                     parse_links(links).possible,
-                    encode_by_spaces(source, text),
-                    encode_by_spaces(target, translation),
+                    source.encode(text),
+                    target.encode(translation),
                 )
             except DataError as error:
                 raise data.error(row, str(error)) from None

@@ -131,6 +131,8 @@ class GeneratedText(TextAnswer[Generated]):
     draws_unknown: ClassVar[bool] = True
     """Whether samples may hold the unknown token, which the source can replace."""
 
+    r_drop: float = 0.0
+    """Weight of R-Drop in the loss."""
     guidance: float = 0.0
     """Weight of given alignments in the loss."""
     source: Vocabulary | None = None
@@ -140,6 +142,7 @@ class GeneratedText(TextAnswer[Generated]):
     def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
         section = getattr(config, "alignment", None)
         answer = super().of(config, vocabulary)
+        answer = replace(answer, r_drop=getattr(config.training, "r_drop", 0.0))
         return answer if section is None else replace(answer, guidance=section.weight)
 
     @classmethod
@@ -174,10 +177,24 @@ class GeneratedText(TextAnswer[Generated]):
     ) -> Tensor:
         """Return the summed cross-entropy of the target tokens.
 
-        In training also of attention against given alignments, and the penalty of the model's `frequency`.
+        In training also of attention against given alignments, the penalty of the model's `frequency`, and R-Drop.
         """
+        if not (model.training and self.r_drop):
+            return self._pass_loss(model, batch, targets)[0]
+        first, states = self._pass_loss(model, batch, targets)
+        second, others = self._pass_loss(model, batch, targets)
+        kept = predicted_positions(targets)
+        apart = divergence(model.output(states[kept]), model.output(others[kept]))
+        return (first + second) / 2 + self.r_drop / 2 * apart
+
+    def _pass_loss(
+        self, model: EncoderDecoder[Any], batch: PieceBatch, targets: TargetBatch | GuidedBatch
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss without R-Drop, and the decoder's states (batch, target, width)."""
         decoder_inputs = targets.ids[:, :-1]
-        source, source_lengths = _subsampled(model, batch)
+        source, source_lengths, places = _subsampled(model, batch)
+        if places is not None and isinstance(targets, GuidedBatch):
+            targets = targets.moved(places)
         options, training = model.frequency, model.training
         is_aligned = isinstance(targets, GuidedBatch)
         needs_weights = training and (bool(options.penalty) or is_aligned)
@@ -192,7 +209,7 @@ class GeneratedText(TextAnswer[Generated]):
             frequencies = model.source_frequencies[source]
             frequent = attention_to_frequent(weights, frequencies, options.smoothing)
             loss = loss + options.penalty * frequent[predicted_positions(targets)].sum()
-        return loss
+        return loss, states
 
     def check_search(self, search: Mapping[str, Any]) -> None:
         Answer.check_search(self, search)
@@ -295,11 +312,33 @@ class GeneratedText(TextAnswer[Generated]):
         return {"translations": [{"text": each.text, "score": each.score} for each in prediction]}
 
 
-def _subsampled(model: EncoderDecoder[Any], batch: PieceBatch) -> tuple[Tensor, Tensor]:
-    """Return source ids and lengths; in training, after subsampling of frequent tokens."""
+def divergence(logits: Tensor, others: Tensor) -> Tensor:
+    r"""Return the summed mean of both Kullback-Leibler divergences of two distributions a row: (rows, tokens) twice.
+
+    .. math:: \tfrac12 (D(p \| q) + D(q \| p)) = \tfrac12 \sum (p - q)(\log p - \log q)
+
+    R-Drop adds it to the loss, for two passes of a batch under different dropout (Liang et al. 2021,
+    https://arxiv.org/abs/2106.14448).
+
+    >>> divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
+    tensor(0.)
+    """
+    one, other = torch.log_softmax(logits.float(), -1), torch.log_softmax(others.float(), -1)
+    return 0.5 * ((one.exp() - other.exp()) * (one - other)).sum()
+
+
+def _subsampled(
+    model: EncoderDecoder[Any], batch: PieceBatch
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return source ids and lengths; in training, after subsampling of frequent tokens.
+
+    Then also the new position of each token, (batch, source), -1 for those left out.
+    """
     threshold = model.frequency.subsample
     if not (model.training and threshold):
-        return batch.ids, batch.lengths
+        return batch.ids, batch.lengths, None
     keep = keep_probability(model.source_frequencies, threshold)
     order, padding, lengths = sample_positions(batch.ids, batch.lengths, keep)
-    return batch.ids.gather(1, order).masked_fill(padding, PADDING), lengths
+    new = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    places = torch.full_like(batch.ids, -1).scatter(1, order, new.masked_fill(padding, -1))
+    return batch.ids.gather(1, order).masked_fill(padding, PADDING), lengths, places

@@ -105,20 +105,13 @@ def _evaluate(
 
     output = Output(json=json, quiet=quiet)
     predictor = api.load(run).predictor
-    task, config = predictor.task, predictor.config
+    task = predictor.task
     reading: dict[str, Any] = {
         "columns": columns, "tokens": tokens, "encoding": encoding, "max_line": max_line, "edges": edges,
         "nodes": nodes, "labels": labels, "skip_bad": skip_bad,
     }  # fmt: skip
-    search = task.check_options(
-        {
-            **reading,
-            "beam": beam,
-            "by_length": by_length,
-            "threshold": threshold,
-            **search_options(decoding),
-        }
-    )
+    own = {"beam": beam, "by_length": by_length, "threshold": threshold}
+    search = task.check_options({**reading, **own, **search_options(decoding)})
     data = _read_test(predictor, test, {**reading, "column": column})
     say_skipped(data, output)
     start = time.monotonic()
@@ -141,13 +134,20 @@ def _evaluate(
     values = {
         "seconds": seconds, f"{unit}_per_second": speed, **asdict(metrics), **groups, **skipped
     }  # fmt: skip
-    if "beam" in task.answer.search_options:
-        values["beam"] = config.prediction.beam if beam is None else beam
-    values |= {} if threshold is None else {"threshold": threshold}
+    values |= _searched(predictor, search)
     output.result({"run": str(run), **counts, **values, "warnings": warnings})
 
 
 evaluate = with_options(_evaluate, [*DECODING, TOP_K, *PER_LINE], after="beam")
+
+
+def _searched(predictor: Predictor, search: dict[str, Any]) -> dict[str, Any]:
+    """Return what the predictions were made with, as JSON values: the beam, and what else was given."""
+    beam = {}
+    if "beam" in predictor.answer.search_options:
+        beam = {"beam": predictor.config.prediction.beam}
+    given = {name: value for name, value in search.items() if not isinstance(value, list)}
+    return {**beam, **given}
 
 
 def _warnings(predictor: Predictor, predictions: Sequence[Any], data: Dataset) -> list[str]:

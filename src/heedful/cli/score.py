@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heedful.cli.options import Columns, Encoding, Json, MaxLine, Quiet, Run
 from heedful.cli.output import Output, duration, write_json
+
+if TYPE_CHECKING:
+    from heedful.tasks.scoring import TextScore
 
 
 def score(
@@ -56,19 +59,9 @@ def score(
     for number, each in enumerate(score_texts(predictor, pairs), start=1):
         found.append(each)
         if json:
-            values: dict[str, Any] = {"line": number, "log_probability": each.log_probability}
-            values |= {"tokens": len(each.tokens), "perplexity": each.perplexity}
-            if tokens:
-                values["token_log_probabilities"] = list(
-                    zip(each.tokens, each.log_probabilities, strict=True)
-                )
-            write_json(values)
+            write_json(_values(number, each, tokens))
         else:
-            parts = [f"{each.log_probability:.4f}", str(len(each.tokens)), f"{each.perplexity:.4f}"]
-            if tokens:
-                several = zip(each.tokens, each.log_probabilities, strict=True)
-                parts += [f"{token} {value:.4f}" for token, value in several]
-            typer.echo("\t".join(parts))
+            typer.echo(_line(each, tokens))
     seconds = time.monotonic() - start
     total = sum(len(each.tokens) for each in found)
     output.say(
@@ -82,3 +75,22 @@ def score(
             "seconds": seconds,
         }
     )
+
+
+def _values(number: int, score: TextScore, tokens: bool) -> dict[str, Any]:
+    """Return the score of a pair as JSON values."""
+    values: dict[str, Any] = {"line": number, "log_probability": score.log_probability}
+    values |= {"tokens": len(score.tokens), "perplexity": score.perplexity}
+    if tokens:
+        pairs = zip(score.tokens, score.log_probabilities, strict=True)
+        values["token_log_probabilities"] = list(pairs)
+    return values
+
+
+def _line(score: TextScore, tokens: bool) -> str:
+    """Return the score of a pair as fields between tabs."""
+    parts = [f"{score.log_probability:.4f}", str(len(score.tokens)), f"{score.perplexity:.4f}"]
+    if tokens:
+        pairs = zip(score.tokens, score.log_probabilities, strict=True)
+        parts += [f"{token} {value:.4f}" for token, value in pairs]
+    return "\t".join(parts)

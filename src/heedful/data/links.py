@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from heedful.data.files import iterate_lines
+from heedful.data.words import words
 from heedful.errors import DataError, shown
 
 Link = tuple[int, int]
@@ -55,7 +56,7 @@ def parse_links(text: str, *, first: int = 0) -> Links:
 def read_links(
     path: str | Path, source: Sequence[str], target: Sequence[str], *, first: int = 0
 ) -> list[Links]:
-    """Read a file of alignments, a line for each pair; words are what spaces separate.
+    """Read a file of alignments, a line for each pair, between the words of `heedful.data.words.words`.
 
     Raises: DataError naming file and line for what is no link, a word that the text does not have, or another number
         of lines than pairs.
@@ -68,7 +69,7 @@ def read_links(
             links = parse_links(line, first=first)
         except DataError as error:
             raise DataError(str(error), path=Path(path), line=number) from None
-        sizes = len(source[number - 1].split()), len(target[number - 1].split())
+        sizes = len(words(source[number - 1])), len(words(target[number - 1]))
         for link in links.possible:
             if link[0] >= sizes[0] or link[1] >= sizes[1]:
                 shown_link = f"{link[0] + first}-{link[1] + first}"

@@ -19,7 +19,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     >>> model[0].training
     True
     """
-    training = [module for module in model.modules() if module.training]
+    training = list(_in_training(model))
     for module in training:
         module.training = False
     try:
@@ -27,3 +27,11 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _in_training(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules in training mode; `modules` also builds their names, which takes several times as long."""
+    if module.training:
+        yield module
+    for child in module.children():
+        yield from _in_training(child)

@@ -36,6 +36,7 @@ class NoRepeatedNgrams:
     size: int
 
     def exclude(self, logits: Tensor, hypotheses: ActiveHypotheses) -> None:
+        """Do as `Restriction.exclude`."""
         tokens = hypotheses.tokens
         if tokens.shape[1] < self.size:
             return
@@ -67,6 +68,7 @@ class NoLoops:
     limit: int
 
     def exclude(self, logits: Tensor, hypotheses: ActiveHypotheses) -> None:
+        """Do as `Restriction.exclude`."""
         if hypotheses.length < self.limit:
             return
         last = hypotheses.tokens[:, -self.limit :]
@@ -85,6 +87,7 @@ class MinimumLength:
     end: int
 
     def exclude(self, logits: Tensor, hypotheses: ActiveHypotheses) -> None:
+        """Do as `Restriction.exclude`."""
         short = hypotheses.length < self.lengths[hypotheses.sentence]
         logits[short, self.end] = -math.inf
 
@@ -110,6 +113,7 @@ class ForcedPrefix:
         )
 
     def exclude(self, logits: Tensor, hypotheses: ActiveHypotheses) -> None:
+        """Do as `Restriction.exclude`."""
         place, sentence = hypotheses.length, hypotheses.sentence
         rows = (place < self.lengths[sentence]).nonzero()[:, 0]
         if not len(rows):
@@ -127,4 +131,5 @@ class NeverTokens:
     tokens: tuple[int, ...]
 
     def exclude(self, logits: Tensor, hypotheses: ActiveHypotheses) -> None:
+        """Do as `Restriction.exclude`."""
         logits[:, list(self.tokens)] = -math.inf

@@ -130,6 +130,8 @@ class BeamSelection:
             sentences, parents (rows), tokens and scores of the extensions, (chosen,) each.
         """
         best, choice = extensions.best(self.beam)
+        if self.beam == 1:
+            return _only(rows, best[:, 0], choice[:, 0])
         width = best.shape[1]
         present, group = torch.unique_consecutive(rows.sentence, return_inverse=True)
         table = best.new_full((present.shape[0], self.beam, width), -math.inf)
@@ -144,3 +146,13 @@ class BeamSelection:
         keep = (ranks < torch.tensor(free, device=scores.device).unsqueeze(1)) & scores.isfinite()
         sentences = present.unsqueeze(1).expand_as(keep)
         return sentences[keep], parents[keep], tokens[keep], scores[keep]
+
+
+def _only(rows: ActiveHypotheses, values: Tensor, tokens: Tensor) -> tuple[Tensor, ...]:
+    """Return the best extension of each hypothesis, which is the only one of its sentence."""
+    scores = rows.scores + values
+    parents = torch.arange(len(tokens), device=tokens.device)
+    keep = scores.isfinite()
+    if bool(keep.all()):
+        return rows.sentence, parents, tokens, scores
+    return rows.sentence[keep], parents[keep], tokens[keep], scores[keep]

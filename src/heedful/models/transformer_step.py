@@ -55,7 +55,7 @@ class _Map:
 
 def _norm(module: nn.LayerNorm) -> Callable[[Tensor], Tensor]:
     shape, weight, bias, eps = module.normalized_shape, module.weight, module.bias, module.eps
-    return lambda inputs: F.layer_norm(inputs, shape, weight, bias, eps)
+    return lambda inputs: torch.layer_norm(inputs, shape, weight, bias, eps)
 
 
 class _Layer:

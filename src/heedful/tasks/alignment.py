@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from heedful.answers.alignment import Alignment, encode_by_spaces, merge_pieces
+from heedful.answers.alignment import Alignment, merge_pieces
 from heedful.decode.align import align
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import DataError
@@ -58,7 +58,7 @@ def encode_pair(predictor: Predictor, source: Any, target: str) -> PairTensors:
 
 
 def align_by_head(predictor: Predictor, source: str, target: str) -> NDArray[np.float64]:
-    """Return the cross-attention from each target word, as spaces separate them, to each source word.
+    """Return the cross-attention from each target word to each source word; words are those of `Vocabulary.words`.
 
     Of a model without attention there is one layer with one head, of gradient × input.
 
@@ -75,10 +75,9 @@ def align_by_head(predictor: Predictor, source: str, target: str) -> NDArray[np.
     else:
         weights = align(model, *inputs).weights[0][None, None]
     vocabularies = predictor.input.vocabulary, predictor.answer.vocabulary
-    encodings = [
-        encode_by_spaces(v, text) for v, text in zip(vocabularies, (source, target), strict=True)
-    ]
-    sizes = [len(text.split()) for text in (source, target)]
+    texts = list(zip(vocabularies, (source, target), strict=True))
+    encodings = [vocabulary.encode(text) for vocabulary, text in texts]
+    sizes = [len(vocabulary.words(text)) for vocabulary, text in texts]
     merged = [
         [
             merge_pieces(head.float().cpu(), encodings[0], sizes[0], encodings[1], sizes[1])

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from heedful.answers.text_base import Candidate, Generated
 from heedful.decode.align import align
-from heedful.tasks.predictor import Predictor
 
 
-def copy_unknown(predictor: Predictor, source: str, generated: Generated) -> Generated:
+def copy_unknown(predictor: Any, source: str, generated: Generated) -> Generated:
     """Put in the place of each unknown token the piece of the source that it attends to most.
 
     Luong et al. 2015, "Addressing the Rare Word Problem in Neural Machine Translation", and Jean et al. 2015, section
     3.3; of a model without attention by gradient × input (`heedful.decode.align`).
 
     Args:
-        predictor: a trained model.
+        predictor: a `heedful.tasks.predictor.Predictor`, whose module imports this one.
         source: the text that was read.
         generated: what was generated from it.
     """
@@ -27,7 +27,7 @@ def copy_unknown(predictor: Predictor, source: str, generated: Generated) -> Gen
     )
 
 
-def _copy(predictor: Predictor, source: str, candidate: Candidate) -> Candidate:
+def _copy(predictor: Any, source: str, candidate: Candidate) -> Candidate:
     vocabulary = predictor.answer.vocabulary
     places = [n for n, token in enumerate(candidate.tokens) if token == vocabulary.unk_id]
     if not places:

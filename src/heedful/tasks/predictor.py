@@ -20,6 +20,7 @@ from heedful.errors import NonFiniteError, RunError, unquoted
 from heedful.inputs.base import Input
 from heedful.stored_files import read_json
 from heedful.strict_json import to_strict_json
+from heedful.tasks.copying import copy_unknown
 from heedful.tasks.streaming import predict_in_order
 from heedful.tasks.upgrade import upgrade_weights
 
@@ -161,8 +162,6 @@ class Predictor:
         )
         if not self.answer.copies_unknown(search):
             return predicted
-        from heedful.tasks.copying import copy_unknown  # that module imports this one
-
         return (copy_unknown(self, *pair) for pair in zip(sources, predicted, strict=False))
 
     def predict_data(self, data: Dataset, **options: Any) -> Iterator[Any]:
