@@ -2,6 +2,8 @@
 
 from heedful.explore.chart import Series
 from heedful.explore.edge_record import EdgeRecord
+from heedful.explore.first_shown import first_shown
+from heedful.explore.gold import GoldAlignment
 from heedful.explore.html import draw_html
 from heedful.explore.record import Recorder, record, recording
 from heedful.explore.renderers import RENDERERS, save
@@ -25,12 +27,14 @@ __all__ = [
     "Chart",
     "Code",
     "EdgeRecord",
+    "GoldAlignment",
     "Maps",
     "MetricTable",
     "Paragraph",
     "Recorder",
     "Series",
     "draw_html",
+    "first_shown",
     "heat_map",
     "merge_words",
     "overall_mean",

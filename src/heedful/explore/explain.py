@@ -25,6 +25,8 @@ from heedful.explore.cells import (
     rollout,
     row_name,
 )
+from heedful.explore.first_shown import first_shown, shown_first
+from heedful.explore.gold import GoldAlignment
 from heedful.explore.html import draw_html
 from heedful.explore.record import recording
 from heedful.explore.renderers import save
@@ -48,8 +50,6 @@ class Explanation:
     target: str | None
     """For generated text: the explained target, the model's own or a reference."""
     records: list[AttentionRecord]
-    main: list[AttentionRecord]
-    """The records to show by default."""
     others: str
     """Command-line options that show the other records; empty if there are none."""
     view: ImageView | None = None
@@ -58,10 +58,17 @@ class Explanation:
     """HTML of what the input looks and sounds like under the weights; empty for text and numbers."""
     structure: str | None = None
     """The SMILES of the molecule that is explained, if it is one."""
+    gold: GoldAlignment | None = None
+    """Gold links between the words of source and target, drawn over the weights."""
+
+    @property
+    def main(self) -> list[AttentionRecord]:
+        """The record to show by default."""
+        return [first_shown(self.records)]
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        return draw_html(self.records, title=self.title, picture=self.picture)
+        return draw_html(self.records, title=self.title, picture=self.picture, gold=self.gold)
 
     def png(self) -> bytes:
         """Return a PNG image of every layer and head.
@@ -135,7 +142,8 @@ def _explain_text(
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = f"the layer that aligns best; {others}" if len(records) > 1 else ""
     title = f"{source} → {explained_target}"
-    return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
+    records = shown_first(records, cross[layer])
+    return Explanation(title, source, prediction, explained_target, records, hint)
 
 
 def _explain_transcript(
@@ -148,14 +156,14 @@ def _explain_transcript(
         )
     records = record_transcript(predictor, clip, text)
     cross = [record for record in records if record.kind == "cross"]
-    shown = [record for record in records if record.kind == "ctc"]
     if cross:
-        shown = [cross[min(predictor.model.decoder.alignment_layer, len(cross) - 1)]]
+        chosen = cross[min(predictor.model.decoder.alignment_layer, len(cross) - 1)]
+        records = shown_first(records, chosen)
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = others if len(records) > 1 else ""
     title = f"{predictor.input.title(clip)} → {text}"
-    picture = _picture(predictor, clip, shown[0]) if cross else ""
-    return Explanation(title, clip, prediction, text, records, shown, hint, picture=picture)
+    picture = _picture(predictor, clip, first_shown(records)) if cross else ""
+    return Explanation(title, clip, prediction, text, records, hint, picture=picture)
 
 
 def _explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
@@ -172,9 +180,7 @@ def _explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explan
     title = f"{predictor.answer.to_text(prediction)}: {inputs.title(example)}"
     hint = "the last layer; --layer and --head show others, --out FILE.html all and a picture"
     picture = draw_neighbourhood(edges[-inputs.hops :], names)
-    return Explanation(
-        title, example, prediction, None, records, records[-1:], hint, picture=picture
-    )
+    return Explanation(title, example, prediction, None, records, hint, picture=picture)
 
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
@@ -193,12 +199,12 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         records = _image_records(records, grid, name)
     if predictor.answer.per_position:
         hint = "the last layer; --layer and --head show others, --out FILE.html all"
-        title, main = predictor.input.title(example), records[-1:]
+        title = predictor.input.title(example)
     else:
         hint = "--kind encoder shows the attention among tokens, --out FILE.html everything"
         title = f"{predictor.answer.to_text(prediction)}: {predictor.input.title(example)}"
-        main = _main_records(records)
-    if len(main) == len(records):
+    main = first_shown(records)
+    if len(records) == 1:
         hint = ""
     structure = predictor.input.structure(example)
     if view is not None:
@@ -206,28 +212,18 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
 
         picture = draw_image_heat(records, view)
     elif structure is None:
-        picture = _picture(predictor, example, main[0])
+        picture = _picture(predictor, example, main)
     else:
         from heedful.explore.molecule_picture import molecule_html
 
         # The same records as are shown by default, and the last layer of the encoder.
-        picture = molecule_html(structure, list(dict.fromkeys([*main, *_last_layer(records)])))
-    return Explanation(
-        title, example, prediction, None, records, main, hint, view, picture, structure
-    )
+        picture = molecule_html(structure, list(dict.fromkeys([main, *_last_layer(records)])))
+    return Explanation(title, example, prediction, None, records, hint, view, picture, structure)
 
 
 def _last_layer(records: Sequence[AttentionRecord]) -> list[AttentionRecord]:
     """Return the record of the last layer of the encoder, if there is one."""
     return [record for record in records if record.kind == "encoder"][-1:]
-
-
-def _main_records(records: list[AttentionRecord]) -> list[AttentionRecord]:
-    """Return what the prediction looked at: of object queries in the last layer."""
-    cross = [record for record in records if record.kind == "cross"]
-    if cross:
-        return cross[-1:]
-    return [record for record in records if record.kind != "encoder"] or records[-1:]
 
 
 def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> list[AttentionRecord]:

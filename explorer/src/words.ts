@@ -1,0 +1,126 @@
+// The text itself, each word in the colour of its weight: what one position looked at, or who looked at it.
+import { css, inkOn } from "./colour";
+import { draw, fitted, make, number, percent, quoted, visible } from "./dom";
+import type { Scene } from "./scene";
+
+type Choose = (query: number | null, key: number | null, by: "query" | "key") => void;
+
+export class Words {
+  readonly box = make("section", { class: "words", "aria-label": "the text, coloured by the weights" });
+  private readonly heading = make("p", { class: "lead" }, null, this.box);
+  private readonly top = make("p", { class: "note" }, null, this.box);
+  private readonly paragraphs: { [by in "query" | "key"]: HTMLParagraphElement };
+  private spans: { [by in "query" | "key"]: HTMLElement[] } = { query: [], key: [] };
+  private shown: [string[], string[]] | null = null;
+  private scene: Scene | null = null;
+
+  constructor(private readonly choose: Choose) {
+    this.paragraphs = {
+      query: make("p", { class: "text queries" }, null, this.box),
+      key: make("p", { class: "text keys" }, null, this.box),
+    };
+    for (const by of ["query", "key"] as const) {
+      this.paragraphs[by].addEventListener("click", (event) => {
+        const index = this.spans[by].indexOf(event.target as HTMLElement);
+        if (index >= 0) this.pick(by, index);
+      });
+    }
+  }
+
+  private pick(by: "query" | "key", index: number): void {
+    const state = this.scene!.state;
+    // Of self-attention there is one text, whose words are queries first.
+    if (by === "query" || this.isOneText()) this.choose(index, state.key, "query");
+    else if (this.scene!.queries.length > 1) this.choose(state.query, index, "key");
+  }
+
+  private isOneText(): boolean {
+    const { queries, keys } = this.scene as Scene;
+    return queries === keys || (queries.length === keys.length && queries.every((token, i) => token === keys[i]));
+  }
+
+  show(scene: Scene, large: boolean): void {
+    this.scene = scene;
+    this.box.classList.toggle("large", large);
+    const one = scene.queries.length === 1;
+    if (!this.shown || this.shown[0] !== scene.queries || this.shown[1] !== scene.keys) this.write(scene);
+    this.paragraphs.query.hidden = one || this.isOneText();
+    const { by } = scene.state;
+    const at = by === "key" && scene.state.key !== null ? scene.state.key : (scene.state.query ?? scene.firstQuery);
+    const axis = by === "key" && scene.state.key !== null && !one ? "key" : "query";
+    this.say(scene, axis, at);
+    this.paint(scene, axis, at);
+  }
+
+  private write(scene: Scene): void {
+    this.shown = [scene.queries, scene.keys];
+    for (const [by, tokens] of [
+      ["query", scene.queries],
+      ["key", scene.keys],
+    ] as const) {
+      const parent = this.paragraphs[by];
+      parent.replaceChildren();
+      this.spans[by] = tokens.map((token) => {
+        const span = make("span", {}, visible(token), parent);
+        parent.append(" ");
+        return span;
+      });
+    }
+  }
+
+  private say(scene: Scene, axis: "query" | "key", at: number): void {
+    const ranked = scene.ranked(axis, at, 3).filter(({ weight }) => weight !== 0);
+    const tokens = axis === "query" ? scene.keys : scene.queries;
+    const best = ranked.map(({ index, weight }) => `${quoted(tokens[index].slice(0, 40))} ${weight < 0 ? number(weight) : percent(weight)}`);
+    const name = quoted((axis === "query" ? scene.queries : scene.keys)[at].slice(0, 80));
+    this.heading.textContent = axis === "query" ? `${name} looked at` : `${name} was looked at by`;
+    this.top.textContent = best.length ? `most: ${best.join(", ")}` : "nothing: every weight is 0";
+  }
+
+  private paint(scene: Scene, axis: "query" | "key", at: number): void {
+    const coloured = axis === "query" ? "key" : "query";
+    const one = this.isOneText() ? "key" : coloured;
+    for (const by of ["query", "key"] as const) {
+      this.spans[by].forEach((span, i) => {
+        const chosen = (by === axis || this.isOneText()) && i === at;
+        span.classList.toggle("chosen", chosen);
+        if (by !== one) {
+          span.style.background = span.style.color = "";
+          span.title = "";
+          return;
+        }
+        const [query, key] = axis === "query" ? [at, i] : [i, at];
+        const may = scene.may(query, key);
+        const colour = scene.colour(query, key);
+        span.style.background = may ? css(colour) : "";
+        span.style.color = may ? inkOn(colour) : "";
+        span.classList.toggle("masked", !may);
+        span.title = scene.shown(query, key);
+      });
+    }
+  }
+
+  // The coloured text as SVG, for export.
+  svg(): { content: SVGElement; width: number; height: number } {
+    const group = draw("g");
+    const size = 15;
+    const width = 720;
+    let [x, y] = [8, 20];
+    draw("text", { x, y, style: `font-size:${size}px;fill:${getComputedStyle(document.body).color}` }, this.heading.textContent, group);
+    y += 26;
+    const line = (spans: HTMLElement[]) => {
+      for (const span of spans) {
+        const fit = fitted(span.textContent as string, width - 20, size);
+        if (x + fit.width > width - 8) [x, y] = [8, y + 26];
+        const style = getComputedStyle(span);
+        draw("rect", { x: x - 2, y: y - 16, width: fit.width + 4, height: 22, rx: 3, style: `fill:${style.backgroundColor}` }, null, group);
+        draw("text", { x, y, style: `font-size:${size}px;fill:${style.color}` }, fit.text, group);
+        x += fit.width + 7;
+      }
+      [x, y] = [8, y + 34];
+    };
+    if (!this.paragraphs.query.hidden) line(this.spans.query);
+    line(this.spans.key);
+    return { content: group, width, height: y };
+  }
+}

@@ -1,0 +1,115 @@
+"""What a page embeds of attention records: a description as JSON, and the weights of each layer as packed bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.explore.first_shown import first_shown
+from heedful.explore.gold import GoldAlignment
+from heedful.explore.schema import AttentionRecord
+from heedful.explore.select import group_by_kind, kind_name
+from heedful.explore.subword_merging import MERGED_NOTE
+from heedful.explore.weight_codes import code_weights, packed, row_statistics
+
+PAGE_SCHEMA: Final = "heedful.explorer/1"
+EXACT_CELLS: Final = 2**17
+"""Up to so many weights in a figure are embedded as float32 numbers; of more, one byte each."""
+
+
+@dataclass(frozen=True)
+class PageData:
+    """The description of a figure, and name -> base64 of what it refers to."""
+
+    description: Mapping[str, Any]
+    parts: Mapping[str, str]
+
+
+def page_data(
+    records: Sequence[AttentionRecord], *, name: str, gold: GoldAlignment | None = None
+) -> PageData:
+    """Return what a page embeds of the records of one example; `name` begins the name of each part.
+
+    Equal tokens and equal masks are embedded once. Each record has three parts: weights, either float32 (`exact`) or
+    the codes of `code_weights`, (heads, queries, keys); the statistics of its rows (`row_statistics`); and its mask,
+    as packed bits (mask_heads, queries, keys).
+
+    >>> record = AttentionRecord("a", "cross", 0, ("Haus",), ("house",), [[[1.0]]])
+    >>> data = page_data([record], name="one")
+    >>> data.description["records"][0]["weights"], sorted(data.parts)
+    ('one-0', ['one-0', 'one-1'])
+    """
+    # Without sub-words the merged and the unmerged record of an example are equal: drop the duplicate.
+    groups = group_by_kind(dict.fromkeys(records))
+    shown = [record for members in groups.values() for record in members]
+    exact = sum(record.weights.size for record in shown) <= EXACT_CELLS
+    parts = _Parts(name)
+    tokens: dict[tuple[str, ...], int] = {}
+    values = [_describe(record, tokens, parts, exact=exact) for record in shown]
+    description = {
+        "schema": PAGE_SCHEMA,
+        "merged_note": MERGED_NOTE,
+        "kind_names": {kind: kind_name(kind) for kind in groups},
+        "tokens": [list(each) for each in tokens],
+        "first": shown.index(first_shown(shown)),
+        "records": values,
+        "gold": None if gold is None else gold.to_dict(),
+    }
+    return PageData(description, parts.texts)
+
+
+class _Parts:
+    """Packed arrays by name, equal ones once."""
+
+    def __init__(self, name: str):
+        self._name, self._known = name, dict[bytes, str]()
+        self.texts: dict[str, str] = {}
+
+    def add(self, values: NDArray[Any]) -> str:
+        values = np.ascontiguousarray(values)
+        digest = hashlib.sha256(values.data).digest()
+        if digest not in self._known:
+            self._known[digest] = f"{self._name}-{len(self.texts)}"
+            self.texts[self._known[digest]] = packed(values)
+        return self._known[digest]
+
+
+def _describe(
+    record: AttentionRecord, tokens: dict[tuple[str, ...], int], parts: _Parts, *, exact: bool
+) -> dict[str, Any]:
+    weights: NDArray[np.float32] = record.weights
+    if exact:
+        embedded: NDArray[Any] = weights.astype("<f4")
+        signed = bool((weights < 0).any())
+        largest = float(np.abs(weights).max())
+        top = 1.0 if largest <= 1.0 and not signed else largest or 1.0
+    else:
+        embedded, top, signed = code_weights(weights)
+    queries, keys = (
+        tokens.setdefault(tuple(each), len(tokens))
+        for each in (record.query_tokens, record.key_tokens)
+    )
+    return {
+        "module_path": record.module_path,
+        "kind": record.kind,
+        "layer": record.layer,
+        "heads": record.heads,
+        "queries": queries,
+        "keys": keys,
+        "mask": None if record.mask is None else parts.add(np.packbits(record.mask)),
+        "mask_heads": 0 if record.mask is None else len(record.mask),
+        "backend": record.backend,
+        "merged": record.merged,
+        "measure": record.measure,
+        "exact": exact,
+        "top": top,
+        "signed": signed,
+        "weights": parts.add(embedded),
+        "rows": parts.add(row_statistics(weights).astype("<f4")),
+        "note": record.note,
+    }
