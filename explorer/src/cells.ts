@@ -2,6 +2,9 @@
 import { hatching } from "./hatch";
 import type { Scene } from "./scene";
 
+const small = document.createElement("canvas");
+const smallContext = small.getContext("2d", { willReadFrequently: true }) as CanvasRenderingContext2D;
+
 export interface Window {
   left: number; // first pixel of the whole map that is drawn
   top: number;
@@ -76,10 +79,8 @@ export function drawCells(context: CanvasRenderingContext2D, scene: Scene, size:
   const image = new ImageData(width, height);
   const into = new Uint32Array(image.data.buffer);
   for (let i = 0; i < found.length; i++) into[i] = found[i] < 0 ? 0 : colour[found[i]];
-  const small = document.createElement("canvas");
-  small.width = width;
-  small.height = height;
-  (small.getContext("2d") as CanvasRenderingContext2D).putImageData(image, 0, 0);
+  if (small.width !== width || small.height !== height) [small.width, small.height] = [width, height];
+  smallContext.putImageData(image, 0, 0);
   context.setTransform(fine, 0, 0, fine, 0, 0);
   context.imageSmoothingEnabled = false;
   const at: [number, number, number, number] = [

@@ -46,6 +46,12 @@ export interface Plane {
   allowed: Uint8Array | null;
   largest: number;
   rowLargest: Float32Array;
+  sink: Sink | null; // the key that most of the mass lies on, if one has so much
+}
+
+export interface Sink {
+  key: number;
+  share: number;
 }
 
 function decoded(text: string): Uint8Array {
@@ -62,6 +68,14 @@ async function unpacked(name: string): Promise<ArrayBuffer> {
   if (!script) throw new Error(`the page lacks the part ${name}`);
   const packed = new Blob([decoded((script.textContent as string).trim()) as BlobPart]);
   return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+}
+
+// Numbers whose first bytes come first, then all second ones: so they are packed smaller.
+function floats(buffer: ArrayBuffer): Float32Array {
+  const planes = new Uint8Array(buffer);
+  const bytes = new Uint8Array(planes.length);
+  for (let byte = 0, at = 0; byte < 4; byte++) for (let i = byte; i < bytes.length; i += 4, at++) bytes[i] = planes[at];
+  return new Float32Array(bytes.buffer);
 }
 
 const masks = new Map<string, Promise<Uint8Array>>();
@@ -117,11 +131,11 @@ export class Layer {
   private async read(): Promise<void> {
     const [weights, rows, mask] = await Promise.all([
       unpacked(this.meta.weights),
-      this.stats ? this.stats.buffer : unpacked(this.meta.rows),
+      this.stats ?? unpacked(this.meta.rows).then(floats),
       this.meta.mask ? maskCells(this.meta.mask, this.meta.mask_heads * this.cells) : null,
     ]);
-    this.content = this.meta.exact ? new Float32Array(weights) : new Uint8Array(weights);
-    this.stats = new Float32Array(rows as ArrayBuffer);
+    this.content = this.meta.exact ? floats(weights) : new Uint8Array(weights);
+    this.stats = rows;
     this.mask = mask;
     this.keep();
   }
@@ -179,12 +193,15 @@ export class Layer {
     const found = new Float32Array(cells);
     const heads = head === "mean" ? this.meta.heads : 1;
     const first = head === "mean" ? 0 : head;
-    for (let h = first; h < first + heads; h++) {
-      const start = h * cells;
-      if (content instanceof Float32Array) for (let i = 0; i < cells; i++) found[i] += content[start + i];
-      else for (let i = 0; i < cells; i++) found[i] += table[content[start + i]];
+    if (content instanceof Float32Array) {
+      if (heads === 1) return content.slice(first * cells, (first + 1) * cells);
+      for (let h = 0; h < heads; h++) for (let i = 0, at = h * cells; i < cells; i++, at++) found[i] += content[at];
+    } else {
+      const share = table.map((weight) => weight / heads);
+      for (let h = first; h < first + heads; h++) for (let i = 0, at = h * cells; i < cells; i++, at++) found[i] += share[content[at]];
+      return found;
     }
-    if (heads > 1) for (let i = 0; i < cells; i++) found[i] /= heads;
+    for (let i = 0; i < cells; i++) found[i] /= heads;
     return found;
   }
 
@@ -197,16 +214,11 @@ export class Layer {
     const columns = this.keys.length;
     const values = this.raw(head);
     if (without !== null) leaveOut(values, columns, without);
-    const rowLargest = new Float32Array(rows);
-    let largest = 0;
-    for (let q = 0; q < rows; q++) {
-      let top = 0;
-      for (let i = q * columns; i < (q + 1) * columns; i++) if (Math.abs(values[i]) > top) top = Math.abs(values[i]);
-      rowLargest[q] = top;
-      if (top > largest) largest = top;
+    const plane = { rows, columns, values, allowed: this.headMask(head), ...summed(values, rows, columns) };
+    if (this.planes.size > 3) {
+      // The mean is over all heads, and so the one that takes long.
+      for (const key of this.planes.keys()) if (key !== "mean null") this.planes.delete(key);
     }
-    const plane = { rows, columns, values, allowed: this.headMask(head), largest, rowLargest };
-    if (this.planes.size > 3) this.planes.clear();
     this.planes.set(name, plane);
     return plane;
   }
@@ -245,16 +257,31 @@ function leaveOut(values: Float32Array, columns: number, key: number): void {
   }
 }
 
-// The key that most of the mass lies on, and its share; null if no key has so much.
-export function sink(plane: Plane, least = 0.4): { key: number; share: number } | null {
-  if (plane.rows < 4 || plane.columns < 4) return null;
-  const mass = new Float64Array(plane.columns);
-  let total = 0;
-  for (let i = 0; i < plane.values.length; i++) {
-    if (plane.values[i] < 0) return null;
-    mass[i % plane.columns] += plane.values[i];
-    total += plane.values[i];
+const LEAST_SINK = 0.4; // share of the mass
+
+function summed(values: Float32Array, rows: number, columns: number): Pick<Plane, "largest" | "rowLargest" | "sink"> {
+  const rowLargest = new Float32Array(rows);
+  const mass = new Float64Array(columns);
+  let [largest, total, signed] = [0, 0, false];
+  for (let q = 0, i = 0; q < rows; q++) {
+    let top = 0;
+    for (let k = 0; k < columns; k++, i++) {
+      const value = values[i];
+      mass[k] += value;
+      if (value > top) top = value;
+      else if (value < 0) {
+        signed = true;
+        if (-value > top) top = -value;
+      }
+    }
+    rowLargest[q] = top;
+    if (top > largest) largest = top;
   }
-  const key = mass.indexOf(Math.max(...mass));
-  return total > 0 && mass[key] / total >= least ? { key, share: mass[key] / total } : null;
+  let key = 0;
+  for (let k = 0; k < columns; k++) {
+    total += mass[k];
+    if (mass[k] > mass[key]) key = k;
+  }
+  const found = !signed && rows >= 4 && columns >= 4 && total > 0 && mass[key] / total >= LEAST_SINK;
+  return { largest, rowLargest, sink: found ? { key, share: mass[key] / total } : null };
 }

@@ -1,6 +1,6 @@
 // One figure: its menus, and the parts that show the chosen layer and head of one example.
-import { PALETTES, SCALES, onTheme, type Palette, type Scale } from "./colour";
-import { Layer, sink, type FigureData, type Head } from "./data";
+import { PALETTES, SCALES, isDark, onTheme, type Palette, type Scale } from "./colour";
+import { Layer, type FigureData, type Head, type Sink } from "./data";
 import { clamp, make, number, percent, quoted } from "./dom";
 import { errorRate } from "./gold";
 import { Grid } from "./grid";
@@ -38,6 +38,8 @@ export class Figure {
   private drawing: () => Drawing = () => this.words.svg();
   private scene: Scene | null = null;
   private room = 0;
+  private sideWidth = 0;
+  private bar: { name: string; box: HTMLElement } | null = null;
   private zooms: HTMLButtonElement[] = [];
 
   constructor(
@@ -131,11 +133,13 @@ export class Figure {
 
   // Everything anew: of another kind, size or colours.
   async relayout(): Promise<void> {
-    const room = this.host.clientWidth || 900;
+    this.room = this.host.clientWidth || 900;
+    const { room } = this;
     const same = this.same();
     this.grid.lay(same, room >= 900 ? Math.min(440, room * 0.36) : room);
     this.side.hidden = this.grid.box.hidden;
     this.host.classList.toggle("wide-screen", room >= 900 && !this.side.hidden);
+    this.sideWidth = this.side.offsetWidth;
     await this.redraw();
     performance.mark(`${this.name} first`);
     this.host.dataset.state = "first";
@@ -149,11 +153,11 @@ export class Figure {
   }
 
   private async redraw(): Promise<void> {
-    const { layer } = this;
+    const { layer, state } = this;
     if (!layer.isLoaded) await layer.load();
     if (layer !== this.layer) return;
     const whole = layer.plane(this.head);
-    const found = sink(whole);
+    const found = whole.sink;
     const without = this.state.sink && found ? found.key : null;
     const plane = without === null ? whole : layer.plane(this.head, without);
     this.clampSelection(plane.rows, plane.columns);
@@ -161,7 +165,10 @@ export class Figure {
     const scene = new Scene(layer, this.head, plane, { ...this.state, sink: without !== null }, gold);
     this.scene = scene;
     this.menu();
-    this.lead.replaceChildren(legend(scene).box, ...this.sinkNote(found, layer));
+    const bar = JSON.stringify([layer.meta.measure, layer.meta.top, layer.meta.signed, layer.meta.mask, state.scale, state.palette, isDark(), state.scale === "maximum" && plane.largest]);
+    if (this.bar?.name !== bar) this.bar = { name: bar, box: legend(scene).box };
+    const note = this.sinkNote(found, layer);
+    if (note.length || this.lead.children.length !== 1 || this.lead.firstChild !== this.bar.box) this.lead.replaceChildren(this.bar.box, ...note);
     this.show(scene);
     this.words.show(scene, this.state.view === "text");
     this.grid.mark(this.same().indexOf(layer), this.head);
@@ -205,9 +212,9 @@ export class Figure {
   }
 
   private stageRoom(): number {
-    const room = this.host.clientWidth || 900;
+    const room = this.room || 900;
     if (this.side.hidden || room < 900) return room;
-    return room - this.side.offsetWidth - 24;
+    return room - this.sideWidth - 24;
   }
 
   private hover(at: [number, number] | null, event: PointerEvent | null): void {
@@ -233,7 +240,7 @@ export class Figure {
     this.readout.textContent = [pair, row].filter(Boolean).join("; ") || hint;
   }
 
-  private sinkNote(found: { key: number; share: number } | null, layer: Layer): HTMLElement[] {
+  private sinkNote(found: Sink | null, layer: Layer): HTMLElement[] {
     if (!found) return [];
     const place = found.key === 0 ? "the first position" : found.key === layer.keys.length - 1 ? "the last position" : `position ${found.key + 1}`;
     const note = make("p", { class: "note" }, `${percent(found.share)} of the mass is on ${place}, ${quoted(layer.keys[found.key].slice(0, 40))}. `);

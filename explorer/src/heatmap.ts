@@ -152,9 +152,12 @@ export class HeatMap {
     const fine = window.devicePixelRatio || 1;
     const [width, height] = [parseFloat(this.canvas.style.width), parseFloat(this.canvas.style.height)];
     const view = { left: this.pan.scrollLeft, top: this.pan.scrollTop, width, height };
-    this.canvas.width = Math.ceil(width * fine);
-    this.canvas.height = Math.ceil(height * fine);
+    const [across, down] = [Math.ceil(width * fine), Math.ceil(height * fine)];
+    // A canvas that keeps its size is cleared faster than a new one is made.
+    if (this.canvas.width !== across || this.canvas.height !== down) [this.canvas.width, this.canvas.height] = [across, down];
     const context = this.canvas.getContext("2d") as CanvasRenderingContext2D;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, across, down);
     drawCells(context, scene, size, view, fine);
     if (size >= 34) this.numbers(context, scene, view);
     if (scene.gold && size >= 3) this.goldMarks(context, scene, view);

@@ -1,11 +1,12 @@
 // One matrix with its tokens and colours: what every view draws.
-import { colours, level, type RGB, type Scale } from "./colour";
+import { colours, isDark, level, type RGB, type Scale } from "./colour";
 import type { Gold, Head, Layer, Plane } from "./data";
 import { number, quoted } from "./dom";
 import type { State } from "./state";
 
 export class Scene {
   readonly palette: RGB[];
+  readonly look: number; // a number for the colours: other palettes give others
   readonly queries: string[];
   readonly keys: string[];
 
@@ -17,6 +18,8 @@ export class Scene {
     readonly gold: Gold | null,
   ) {
     this.palette = colours(state.palette, layer.meta.signed);
+    const shade = state.palette === "blue" ? 1 : state.palette === "grey" ? 2 : 3;
+    this.look = shade + (isDark() ? 3 : 0) + (layer.meta.signed ? 6 : 0);
     this.queries = layer.queries;
     this.keys = layer.keys;
   }
@@ -72,7 +75,7 @@ export class Scene {
   sayRow(query: number): string {
     if (this.state.sink) return "";
     const { sum, largest, spread } = this.layer.row(this.head, query);
-    return `row: sum ${number(sum)}, largest ${number(largest)}, as if spread evenly over ${number(spread)} positions`;
+    return `row: sum ${number(sum)}, largest ${number(largest)}, as if spread evenly over ${Number(spread.toPrecision(3))} positions`;
   }
 
   // The keys of a row, or the queries of a column, largest weight first.

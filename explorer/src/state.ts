@@ -34,8 +34,19 @@ const SHORT: { [name in keyof State]: string } = {
   size: "size",
 };
 
-// Only what differs from where the figure began stands in the address.
+const waiting = new Map<string, number>();
+
+// Writes the state into the address soon: browsers take milliseconds for it.
 export function remember(name: string, state: State, initial: State): void {
+  clearTimeout(waiting.get(name));
+  waiting.set(
+    name,
+    window.setTimeout(() => write(name, state, initial), 100),
+  );
+}
+
+// Only what differs from where the figure began stands in the address.
+function write(name: string, state: State, initial: State): void {
   const parts: string[] = [];
   for (const field of Object.keys(SHORT) as (keyof State)[]) {
     if (state[field] !== initial[field]) parts.push(`${SHORT[field]}~${encodeURIComponent(String(state[field]))}`);

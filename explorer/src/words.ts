@@ -11,6 +11,8 @@ export class Words {
   private readonly top = make("p", { class: "note" }, null, this.box);
   private readonly paragraphs: { [by in "query" | "key"]: HTMLParagraphElement };
   private spans: { [by in "query" | "key"]: HTMLElement[] } = { query: [], key: [] };
+  private signs: { [by in "query" | "key"]: Int32Array } = { query: new Int32Array(), key: new Int32Array() };
+  private told: (by: "query" | "key", index: number) => string = () => "";
   private shown: [string[], string[]] | null = null;
   private scene: Scene | null = null;
 
@@ -23,6 +25,11 @@ export class Words {
       this.paragraphs[by].addEventListener("click", (event) => {
         const index = this.spans[by].indexOf(event.target as HTMLElement);
         if (index >= 0) this.pick(by, index);
+      });
+      // The number of a word is told when it is pointed at.
+      this.paragraphs[by].addEventListener("pointerover", (event) => {
+        const index = this.spans[by].indexOf(event.target as HTMLElement);
+        if (index >= 0) this.spans[by][index].title = this.told(by, index);
       });
     }
   }
@@ -60,6 +67,7 @@ export class Words {
     ] as const) {
       const parent = this.paragraphs[by];
       parent.replaceChildren();
+      this.signs[by] = new Int32Array(tokens.length).fill(-9);
       this.spans[by] = tokens.map((token) => {
         const span = make("span", {}, visible(token), parent);
         parent.append(" ");
@@ -78,26 +86,25 @@ export class Words {
   }
 
   private paint(scene: Scene, axis: "query" | "key", at: number): void {
-    const coloured = axis === "query" ? "key" : "query";
-    const one = this.isOneText() ? "key" : coloured;
+    const coloured = this.isOneText() || axis === "query" ? "key" : "query";
     for (const by of ["query", "key"] as const) {
+      const signs = this.signs[by];
+      const chosen = by === axis || this.isOneText() ? at : -1;
       this.spans[by].forEach((span, i) => {
-        const chosen = (by === axis || this.isOneText()) && i === at;
-        span.classList.toggle("chosen", chosen);
-        if (by !== one) {
-          span.style.background = span.style.color = "";
-          span.title = "";
-          return;
-        }
         const [query, key] = axis === "query" ? [at, i] : [i, at];
-        const may = scene.may(query, key);
-        const colour = scene.colour(query, key);
-        span.style.background = may ? css(colour) : "";
-        span.style.color = may ? inkOn(colour) : "";
-        span.classList.toggle("masked", !may);
-        span.title = scene.shown(query, key);
+        const may = by === coloured && scene.may(query, key);
+        // What is the same as before is left alone: of a long text that is most.
+        const level = by !== coloured ? -1 : may ? scene.level(query, key) : -2;
+        const sign = 2 * level + Number(i === chosen) + 1000 * scene.look;
+        if (signs[i] === sign) return;
+        signs[i] = sign;
+        const colour = may ? scene.palette[level] : null;
+        span.style.background = colour ? css(colour) : "";
+        span.style.color = colour ? inkOn(colour) : "";
+        span.className = `${i === chosen ? "chosen" : ""} ${level === -2 ? "masked" : ""}`;
       });
     }
+    this.told = (by, i) => (by !== coloured ? "" : axis === "query" ? scene.shown(at, i) : scene.shown(i, at));
   }
 
   // The coloured text as SVG, for export.

@@ -76,7 +76,9 @@ class Page(HTMLParser):
         shape = (values["heads"], len(queries), len(keys))
         raw = self.part(values["weights"])
         if values["exact"]:
-            weights = np.frombuffer(raw, "<f4").reshape(shape)
+            weights = (
+                np.frombuffer(raw, np.uint8).reshape(4, -1).T.copy().view("<f4").reshape(shape)
+            )
         else:
             codes = np.frombuffer(raw, np.uint8).reshape(shape)
             weights = CodedWeights(codes, values["top"], values["signed"]).decoded()

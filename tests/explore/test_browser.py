@@ -47,6 +47,7 @@ def test_a_person_moves_through_the_page(
         assert page.input_value('[data-menu="Head"]') == "1"
         page.select_option('[data-menu="Scale"]', "linear")
         assert "attention weights, linear scale" in page.inner_text(".legend")
+        page.wait_for_timeout(250)
         address = page.evaluate("location.hash")
     assert failures == []
     with browsing(text, tmp_path, place=address.removeprefix("#")) as (page, failures):

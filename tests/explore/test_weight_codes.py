@@ -77,7 +77,7 @@ def test_statistics_of_rows_are_exact_and_have_the_mean_of_heads_last() -> None:
     np.testing.assert_allclose(sums, 1, rtol=1e-6)
     np.testing.assert_allclose(largest[3], weights.mean(axis=0).max(axis=-1), rtol=1e-6)
     entropy = -(weights * np.log(weights)).sum(axis=-1)
-    np.testing.assert_allclose(spread[:3], np.exp(entropy), rtol=1e-5)
+    np.testing.assert_allclose(spread[:3], np.exp(entropy), rtol=5e-4)
 
 
 def test_a_page_of_many_weights_holds_codes_and_one_mask_for_all_layers() -> None:

@@ -15,7 +15,7 @@ from heedful.explore.gold import GoldAlignment
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import group_by_kind, kind_name
 from heedful.explore.subword_merging import MERGED_NOTE
-from heedful.explore.weight_codes import code_weights, packed, row_statistics
+from heedful.explore.weight_codes import byte_planes, code_weights, packed, row_statistics
 
 PAGE_SCHEMA: Final = "heedful.explorer/1"
 EXACT_CELLS: Final = 2**17
@@ -37,7 +37,7 @@ def page_data(
 
     Equal tokens and equal masks are embedded once. Each record has three parts: weights, either float32 (`exact`) or
     the codes of `code_weights`, (heads, queries, keys); the statistics of its rows (`row_statistics`); and its mask,
-    as packed bits (mask_heads, queries, keys).
+    as packed bits (mask_heads, queries, keys). What is float32 stands as `byte_planes`.
 
     >>> record = AttentionRecord("a", "cross", 0, ("Haus",), ("house",), [[[1.0]]])
     >>> data = page_data([record], name="one")
@@ -84,7 +84,7 @@ def _describe(
 ) -> dict[str, Any]:
     weights: NDArray[np.float32] = record.weights
     if exact:
-        embedded: NDArray[Any] = weights.astype("<f4")
+        embedded: NDArray[Any] = byte_planes(weights)
         signed = bool((weights < 0).any())
         largest = float(np.abs(weights).max())
         top = 1.0 if largest <= 1.0 and not signed else largest or 1.0
@@ -110,6 +110,6 @@ def _describe(
         "top": top,
         "signed": signed,
         "weights": parts.add(embedded),
-        "rows": parts.add(row_statistics(weights).astype("<f4")),
+        "rows": parts.add(byte_planes(row_statistics(weights))),
         "note": record.note,
     }

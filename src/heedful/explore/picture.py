@@ -51,7 +51,7 @@ _LETTER_WIDTH: Final = 0.075
 def draw_figure(
     records: Sequence[AttentionRecord], *, title: str, families: Sequence[str]
 ) -> Figure:
-    """Return a figure with one section per kind: the layer that is shown first, as the mean over heads, and small multiples of each head.
+    """Return a figure with one section per kind: a large mean over heads of the layer shown first, and each head small.
 
     Raises:
         OptionError: there are no records.
