@@ -14,6 +14,7 @@ from torch import nn
 from heedful.errors import OptionError, ShapeError, unknown_choice
 from heedful.explore.call_sites import CallSite, RecordedCall, concatenate_calls, group_by_layer
 from heedful.explore.edge_record import EdgeRecord
+from heedful.explore.other_libraries import observe_other_libraries
 from heedful.explore.schema import AttentionRecord
 from heedful.ops.observe import Observed, ObservedEdges, observing
 
@@ -51,21 +52,21 @@ class Recorder:
         self._stack.pop()
         self._call_counts.pop()
 
-    def _observe(self, observed: Observed | ObservedEdges) -> None:
+    def _observe(self, observed: Observed | ObservedEdges, kind: str | None = None) -> None:
         owner = observed.owner if isinstance(observed, Observed) else None
         if isinstance(owner, nn.Module):
             self._enter(self._paths.get(owner, ""), owner)
-            self._add(observed)
+            self._add(observed, kind)
             self._leave()
         else:
-            self._add(observed)
+            self._add(observed, kind)
 
-    def _add(self, observed: Observed | ObservedEdges) -> None:
+    def _add(self, observed: Observed | ObservedEdges, kind: str | None) -> None:
         path = self._stack[-1][0] if self._stack else ""
         number = self._call_counts[-1]
         self._call_counts[-1] += 1
         name = path if number == 0 else f"{path}#{number + 1}"
-        kind = self._kinds.setdefault(name, self._kind())
+        kind = self._kinds.setdefault(name, kind or self._kind())
         if isinstance(observed, ObservedEdges):
             edges = self._edge_record(observed, name, kind)
             self._edges.append(edges)
@@ -155,8 +156,9 @@ class Recorder:
             raise OptionError(
                 f"{'; '.join(notes)}; read its weights with edge_records()."
                 if notes
-                else "there are no attention weights to show: the model did not call heedful.attend; "
-                "record a model that has attention."
+                else "there are no attention weights to show: the model did not call heedful.attend "
+                "or another attention that can be recorded; record a model that has attention, and one of Hugging "
+                "Face's with record_transformer."
             )
         for note in notes:
             warnings.warn(f"{note}; read its weights with edge_records().", stacklevel=2)
@@ -205,10 +207,12 @@ def layer_number(path: str) -> int | None:
 def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]:
     """Record the attention weights that `model` computes inside the `with` block.
 
-    Outputs are the same as without recording, and all hooks are removed at the end, also after an exception.
+    Outputs are the same as without recording, and all hooks are removed at the end, also after an exception. Only
+    `torch.nn.MultiheadAttention` computes differently when its weights are asked for: equal up to rounding.
 
     Args:
-        model: any module that calls `heedful.attend` or contains graph attention layers.
+        model: any module that calls `heedful.attend`, or contains graph attention layers of Heedful or PyTorch
+            Geometric, or `torch.nn.MultiheadAttention` (and so `torch.nn.Transformer`).
         row: index of the example to record; required for a batch of several.
     """
     paths = {module: path for path, module in model.named_modules()}
@@ -224,6 +228,7 @@ def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]
     try:
         for module, path in paths.items():
             handles.append(module.register_forward_pre_hook(enter_hook(path)))
+            handles += observe_other_libraries(module, recorder._observe)
             # always_call: a forward that raises must pop the stack too.
             handles.append(module.register_forward_hook(leave_hook, always_call=True))
         with observing(recorder._observe):
