@@ -45,7 +45,11 @@ COLUMNS = {
 """What is measured -> what is wanted at 12 × 12 × 512 × 512."""
 
 SWITCH = """async () => {
-  const next = () => new Promise((done) => { const c = new MessageChannel(); c.port1.onmessage = done; c.port2.postMessage(0); });
+  const next = () => new Promise((done) => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = done;
+    channel.port2.postMessage(0);
+  });
   const times = [];
   for (const name of ['Layer', 'Head']) {
     const count = document.querySelector(`[data-menu="${name}"]`).options.length;

@@ -38,7 +38,9 @@ def test_multi_head_attention_is_recorded_and_its_caller_notices_nothing(
         assert seen[1] is None
     [found] = recorder.records()
     assert (found.kind, found.backend) == ("cross", "torch")
-    torch.testing.assert_close(torch.tensor(found.weights).double(), wanted[0].detach(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        torch.tensor(found.weights).double(), wanted[0].detach(), atol=1e-6, rtol=0
+    )
     assert (found.allowed == ~padding.numpy()[:, None]).all()
 
 
@@ -62,7 +64,9 @@ def test_a_whole_transformer_has_its_layers_and_masks(causal: str) -> None:
         ("self", 0), ("self", 1), ("self", 0), ("cross", 0), ("self", 1), ("cross", 1)
     ]  # fmt: skip
     for one in found:
-        torch.testing.assert_close(torch.tensor(one.weights.sum(-1)), torch.ones(one.weights.shape[:-1]))
+        torch.testing.assert_close(
+            torch.tensor(one.weights.sum(-1)), torch.ones(one.weights.shape[:-1])
+        )
         decoder = one.kind == "self" and len(one.query_tokens) == 4
         assert (one.mask is not None) == decoder
         if decoder:

@@ -28,7 +28,9 @@ def bert() -> Any:
 
 def gpt2() -> Any:
     return transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)
+        transformers.GPT2Config(
+            vocab_size=50, n_embd=16, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2
+        )
     )
 
 
@@ -46,7 +48,13 @@ def mistral() -> Any:
 
 def t5() -> Any:
     config = transformers.T5Config(
-        vocab_size=50, d_model=16, d_kv=4, d_ff=32, num_layers=2, num_heads=4, decoder_start_token_id=0
+        vocab_size=50,
+        d_model=16,
+        d_kv=4,
+        d_ff=32,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
     )
     return transformers.T5ForConditionalGeneration(config)
 
@@ -141,7 +149,9 @@ def test_chosen_layers_and_tokens() -> None:
     model, given = build("gpt2"), inputs("gpt2")
     [one] = record_transformer(model, given, layers=[1], tokens="abcdefg")
     assert (one.layer, one.query_tokens) == (1, tuple("abcdefg"))
-    with pytest.raises(OptionError, match="there is no layer 7; layers count from 0, and there are 2"):
+    with pytest.raises(
+        OptionError, match="there is no layer 7; layers count from 0, and there are 2"
+    ):
         record_transformer(model, given, layers=[7])
 
 
@@ -165,7 +175,9 @@ def test_what_cannot_be_recomputed_is_refused_and_the_model_is_left_as_it_was() 
 
 
 def test_models_without_attention_and_batches_are_refused() -> None:
-    config = transformers.MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, state_size=4)
+    config = transformers.MambaConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=1, state_size=4
+    )
     mamba = transformers.MambaForCausalLM(config).eval()
     with pytest.raises(OptionError, match="no attention was seen"):
         record_transformer(mamba, inputs("gpt2"))
@@ -191,3 +203,58 @@ def test_a_folder_is_loaded_without_a_network(tmp_path: Path) -> None:
         load_transformer(tmp_path / "nothing")
     with pytest.raises(OptionError, match="no class 'GPTX'"):
         load_transformer(tmp_path, model_class="GPTX")
+
+
+def saved(folder: Path, model: Any) -> Path:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    words = {"[UNK]": 0, "</s>": 1, "the": 3, "cat": 4, "sleeps": 5, "die": 6, "Katze": 7}
+    words |= {f"w{i}": i for i in range(8, 50)} | {"<pad>": 2}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    if model.config.is_encoder_decoder:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A </s>", special_tokens=[("</s>", 1)]
+        )
+    options = {"unk_token": "[UNK]", "eos_token": "</s>", "pad_token": "<pad>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options).save_pretrained(
+        folder
+    )
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_the_command_explains_a_folder(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from heedful.cli.main import app
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["explain", *arguments], prog_name="heedful")
+
+    folder = saved(tmp_path / "gpt2", build("gpt2"))
+    shown = run(str(folder), "the cat sleeps")
+    assert shown.exit_code == 0
+    assert "decoder: output × output, layer 2, mean over 4 heads" in shown.stdout
+    page = tmp_path / "page.html"
+    assert run(str(folder), "the cat sleeps", "--out", str(page)).exit_code == 0
+    assert "the logits differ by up to" in page.read_text(encoding="utf-8")
+    refused = run(str(folder), "the cat", "--reference", "die Katze")
+    assert refused.exit_code == 1
+    assert "has no decoder of its own" in str(refused.exception or refused.stderr)
+
+
+def test_an_encoder_decoder_is_explained_for_a_target_or_its_own_text(tmp_path: Path) -> None:
+    from heedful.explore.transformers_explain import explain_transformer, is_transformer
+
+    folder = saved(tmp_path / "t5", build("t5"))
+    assert is_transformer(folder)
+    assert not is_transformer(tmp_path)
+    [given] = explain_transformer(folder, ["the cat sleeps"], ["die Katze"])
+    [main] = given.main
+    assert (main.kind, main.layer) == ("cross", 1)
+    assert main.query_tokens == ("die", "Katze", "<end>")
+    assert main.key_tokens == ("the", "cat", "sleeps", "</s>")
+    [own] = explain_transformer(folder, ["the cat sleeps"], [None])
+    assert own.target is not None
+    assert len(own.main[0].query_tokens) >= 1

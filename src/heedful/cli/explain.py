@@ -72,26 +72,38 @@ def explain(
     Rows are output tokens, columns input tokens. A transformer has weights for each layer and head of its encoder,
     decoder and cross-attention. For an encoder without attention, gradient × input saliency is shown.
 
+    RUN may also be the folder of a Hugging Face model, as save_pretrained writes it (extra hf).
+
     Example:
         heedful explain runs/en-de "A man sleeps." "Two dogs play."
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
     """
-    from heedful import api
+    from heedful.explore.transformers_explain import explain_transformer, is_transformer
 
-    model = api.load(run)
-    search = model.predictor.task.check_options({"reference": reference, "beam": beam})
     if reference and len(reference) != len(texts):
         raise OptionError(
             f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
         )
-    files = _output_files(texts, out, overwrite=overwrite)
-    output = Output(json=json, quiet=quiet)
     targets: Sequence[str | None] = reference or [None] * len(texts)
-    explanations = [
-        model.explain(text, reference=target, **search)
-        for text, target in zip(texts, targets, strict=True)
-    ]
+    predictor: Predictor | None = None
+    if is_transformer(run):
+        if beam is not None:
+            raise OptionError("--beam does not go with a Hugging Face model; leave it out")
+        files = _output_files(texts, out, overwrite=overwrite)
+        explanations = explain_transformer(run, texts, targets)
+    else:
+        from heedful import api
+
+        model = api.load(run)
+        predictor = model.predictor
+        search = predictor.task.check_options({"reference": reference, "beam": beam})
+        files = _output_files(texts, out, overwrite=overwrite)
+        explanations = [
+            model.explain(text, reference=target, **search)
+            for text, target in zip(texts, targets, strict=True)
+        ]
+    output = Output(json=json, quiet=quiet)
     has_selection = (kind, layer, head) != (None, None, None)
     selected = [_select(each.records, kind, layer, head) for each in explanations]
     if files:
@@ -102,22 +114,28 @@ def explain(
         if not has_selection and explanations[0].others:
             output.say(explanations[0].others)
     values = [
-        _to_json(model.predictor, each, records, with_records=not files)
+        _to_json(predictor, each, records, with_records=not files)
         for each, records in zip(explanations, selected, strict=True)
     ]
     output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
 
 
 def _to_json(
-    predictor: Predictor, each: Explanation, records: list[AttentionRecord], *, with_records: bool
+    predictor: Predictor | None,
+    each: Explanation,
+    records: list[AttentionRecord],
+    *,
+    with_records: bool,
 ) -> dict[str, Any]:
     """Return an explanation as JSON values."""
-    if each.target is None:
+    prediction: dict[str, Any] = {}
+    if predictor is not None and each.target is None:
         prediction = predictor.answer.to_json(each.prediction)
-    else:
+    elif each.target is not None:
         prediction = {"target": each.target}
+    given = {"text": each.input} if predictor is None else predictor.task.reader.to_json(each.input)
     return {
-        **predictor.task.reader.to_json(each.input),
+        **given,
         **prediction,
         "attention": [{"kind": r.kind, "layer": r.layer, "heads": r.heads} for r in records],
         **({"records": [record.to_dict() for record in records]} if with_records else {}),

@@ -19,6 +19,11 @@ from heedful.explore.schema import AttentionRecord, records_from_json, records_t
 from heedful.explore.select import overall_mean, select
 from heedful.explore.subword_merging import merge_words
 from heedful.explore.terminal import heat_map
+from heedful.explore.transformers_record import (
+    load_transformer,
+    record_generation,
+    record_transformer,
+)
 from heedful.explore.translation import record_translation
 
 __all__ = [
@@ -36,9 +41,12 @@ __all__ = [
     "draw_html",
     "first_shown",
     "heat_map",
+    "load_transformer",
     "merge_words",
     "overall_mean",
     "record",
+    "record_generation",
+    "record_transformer",
     "record_translation",
     "recording",
     "records_from_json",

@@ -62,7 +62,7 @@ def _observe_multi_head(module: nn.MultiheadAttention, observe: Observe) -> list
 def _allowed(
     module: nn.MultiheadAttention, given: dict[str, Any], weights: Tensor
 ) -> Tensor | None:
-    """Return what the masks of a call allow, (*batch, heads, query, key) or broadcast to it; PyTorch's True is masked."""
+    """Return what masks allow, (*batch, heads, query, key) or broadcast to it; PyTorch's True is masked."""
     allowed: Tensor | None = None
     mask, padding = given["attn_mask"], given["key_padding_mask"]
     if mask is not None:

@@ -14,14 +14,19 @@ from heedful.explore.call_sites import CallSite, RecordedCall
 
 EAGER: Final = "eager_attention_forward"
 """What every model of transformers calls its plain attention, in the file that defines it."""
-_CROSS: Final = ("crossattention", "cross_attn", "cross_attention", "encdecattention", "encoder_attn")
+_CROSS: Final = (
+    "crossattention",
+    "cross_attn",
+    "cross_attention",
+    "encdecattention",
+    "encoder_attn",
+)
 _MASKED: Final = -1e4
 """Masks are added to the scores; what is below this is masked in any precision."""
 
 
 class EagerCalls:
     """The calls of attention in the layers that are wanted, by place, each copied to the CPU at once."""
-
 
     def __init__(self, model: nn.Module, layers: Collection[int] | None) -> None:
         self._paths = {module: path for path, module in model.named_modules()}

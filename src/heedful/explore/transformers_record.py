@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from heedful.explore.call_sites import concatenate_calls
 from heedful.explore.first_shown import first_shown, shown_first
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.transformer_calls import EagerCalls, watching
+from heedful.tasks.alignment import END
 
 MAX_DIFFERENCE: Final = {torch.float32: 1e-3, torch.float64: 1e-6}
 """Largest difference of the logits, as a share of their largest, with which a rerun counts as the same."""
@@ -45,6 +47,25 @@ def load_transformer(folder: str | Path, *, model_class: str | None = None) -> t
             f"{path} is no folder of a Hugging Face model: it has no config.json; give one that save_pretrained wrote."
         )
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    with _without_progress(transformers.utils.logging):
+        return _load(transformers, path, model_class, options)
+
+
+@contextmanager
+def _without_progress(logging: Any) -> Iterator[None]:
+    """Hide the bars of transformers for small models, which nobody waits for."""
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
+
+
+def _load(
+    transformers: Any, path: Path, model_class: str | None, options: dict[str, Any]
+) -> tuple[Any, Any]:
     try:
         config = transformers.AutoConfig.from_pretrained(path, **options)
         name = model_class or next(iter(config.architectures or []), "AutoModel")
@@ -76,7 +97,8 @@ def record_transformer(
         model: a `transformers.PreTrainedModel`.
         inputs: what it is called with, such as a tokenizer returns: `input_ids` (1, length) and so on.
         tokens: the tokens of `input_ids`; default: their numbers.
-        target_tokens: those of `decoder_input_ids`, of encoder–decoders.
+        target_tokens: those of `decoder_input_ids`, of encoder–decoders. A row of cross-attention has the name of the
+            token that it predicts, the next one.
         layers: numbers of the layers to record, from 0; default: all.
 
     Raises:
@@ -126,8 +148,8 @@ def record_generation(
             found = model.generate(**inputs, **options)[0].tolist()
     if plain != found:
         raise HeedfulError(
-            f"with eager attention the model generates other tokens ({found}) than as it is ({plain}), so the weights are "
-            "not those of its own generation; load it with float32 weights."
+            f"with eager attention the model generates other tokens ({found}) than as it is ({plain}), so the weights "
+            "are not those of its own generation; load it with float32 weights."
         )
     name = _names(tokenizer)
     note = "generated twice, as the model is and with eager attention: the same tokens"
@@ -145,10 +167,10 @@ def _names(tokenizer: Any) -> Any:
 
 
 def token_text(token: str) -> str:
-    """Return a token as text: without the marks of spaces that byte-level BPE and SentencePiece use.
+    r"""Return a token as text: without the marks of spaces that byte-level BPE and SentencePiece use.
 
     >>> token_text("Ġcat"), token_text("▁cat"), token_text("Ċ")
-    (' cat', ' cat', '\\n')
+    (' cat', ' cat', '\n')
     """
     if any(mark in token for mark in "ĠĊ"):
         token = token.replace("Ġ", " ").replace("Ċ", "\n")
@@ -183,9 +205,7 @@ def _difference_note(model: Any, plain: Tensor, eager: Tensor) -> str:
             f"with eager attention the logits of {type(model).__name__} differ by up to {difference:.3g}, more than "
             f"rounding ({most * scale:.3g}): its weights cannot be recomputed exactly, so none are shown."
         )
-    return (
-        f"recomputed with eager attention; the logits differ by up to {difference:.2g} from those of the model as it is"
-    )
+    return f"recomputed with eager attention; the logits differ by up to {difference:.2g} from those of the model"
 
 
 def _records(
@@ -207,7 +227,8 @@ def _records(
             f"{max(calls.count(kind) for kind in ('encoder', 'decoder', 'cross'))}."
         )
     target = target_tokens if target_tokens is not None else tokens
-    axes = {"encoder": (tokens, tokens), "decoder": (target, target), "cross": (target, tokens)}
+    predicted = None if target is None else (*target[1:], END)
+    axes = {"encoder": (tokens, tokens), "decoder": (target, target), "cross": (predicted, tokens)}
     found = []
     for site in calls.sites.values():
         names = axes[site.kind]
