@@ -62,7 +62,7 @@ napoleon_use_rtype = False
 CONTENTS = {
     "Guides": (
         "attention", "graphs", "python", "translating", "tagging", "classifying", "series", "images", "speech",
-        "transcribing", "molecules", "comparing", "speed", "reliability",
+        "transcribing", "molecules", "explorer", "comparing", "speed", "reliability",
     ),
     "Reference": ("api",),
     "Measurements": ("results", "claims", "benchmarks", "planning"),

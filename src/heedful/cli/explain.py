@@ -37,6 +37,15 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Gold links of words, source-target from 0, such as '0-0 1-2 2?1' (? is possible), drawn "
+            "over the page of one TEXT.",
+            metavar="LINKS",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +94,8 @@ def explain(
         raise OptionError(
             f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
         )
+    if gold and (len(gold) != len(texts) or len(texts) > 1):
+        raise OptionError(f"--gold goes with one TEXT; got {len(gold)} for {len(texts)}")
     targets: Sequence[str | None] = reference or [None] * len(texts)
     predictor: Predictor | None = None
     if is_transformer(run):
@@ -104,6 +115,8 @@ def explain(
             for text, target in zip(texts, targets, strict=True)
         ]
     output = Output(json=json, quiet=quiet)
+    if gold:
+        explanations = [each.with_gold(links) for each, links in zip(explanations, gold, strict=True)]
     has_selection = (kind, layer, head) != (None, None, None)
     selected = [_select(each.records, kind, layer, head) for each in explanations]
     if files:

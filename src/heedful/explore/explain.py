@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from heedful.answers.base import HeadAnswer
 from heedful.answers.transcript import TranscribedText
 from heedful.data.audio.clips import Clip
 from heedful.decode.evaluation_mode import evaluation_mode
-from heedful.errors import DataError
+from heedful.errors import DataError, OptionError
 from heedful.explore.cells import (
     IMAGE_SUFFIXES,
     MAX_CELLS,
@@ -37,6 +37,7 @@ from heedful.explore.spectrogram import draw_spectrogram
 from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.ops.grid import Grid
+from heedful.tasks.alignment import END
 from heedful.tasks.predictor import Predictor
 
 
@@ -60,6 +61,20 @@ class Explanation:
     """The SMILES of the molecule that is explained, if it is one."""
     gold: GoldAlignment | None = None
     """Gold links between the words of source and target, drawn over the weights."""
+
+    def with_gold(self, links: str) -> Explanation:
+        """Return the explanation with gold links, as `GoldAlignment.parse` reads them, over its cross-attention.
+
+        Raises: OptionError if something is no link, a word does not exist, or nothing has a row for each target word.
+        """
+        cross = [record for record in self.records if record.kind == "cross"]
+        if not cross:
+            raise OptionError("gold links need attention from a target to its source; this has none.")
+        names = cross[0].query_tokens
+        skipped = [query for query, token in enumerate(names) if token == END]
+        gold = GoldAlignment.parse(links, skipped=skipped)
+        gold.check(cross[0])
+        return replace(self, gold=gold)
 
     @property
     def main(self) -> list[AttentionRecord]:
@@ -90,6 +105,8 @@ class Explanation:
             from heedful.explore.molecule_picture import save_molecule
 
             save_molecule(self.structure, records, path, self.title)
+        elif self.gold is not None and path.suffix.lower() == ".html":
+            path.write_text(draw_html(records, title=self.title, gold=self.gold), encoding="utf-8")
         elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
             save(records, path, title=self.title)
         else:
