@@ -1,5 +1,7 @@
 // Records as the page embeds them: the weights of a layer are a packed script that never runs, unpacked on demand.
 
+import type { StepsData } from "./steps";
+
 export type Head = number | "mean";
 
 export interface RecordData {
@@ -36,6 +38,7 @@ export interface FigureData {
   first: number;
   records: RecordData[];
   gold: Gold | null;
+  steps: StepsData[];
 }
 
 // One matrix: values[q * columns + k], and what may be attended to.
@@ -78,10 +81,19 @@ function floats(buffer: ArrayBuffer): Float32Array {
   return new Float32Array(bytes.buffer);
 }
 
+const known = new Map<string, Promise<Float32Array>>();
+
+// An array of float32 numbers that the page embeds.
+export function numbers(name: string): Promise<Float32Array> {
+  const found = known.get(name) ?? unpacked(name).then(floats);
+  known.set(name, found);
+  return found;
+}
+
 const masks = new Map<string, Promise<Uint8Array>>();
 
 // Cells as 0 and 1 from packed bits.
-function maskCells(name: string, cells: number): Promise<Uint8Array> {
+export function maskCells(name: string, cells: number): Promise<Uint8Array> {
   let found = masks.get(name);
   if (!found) {
     found = unpacked(name).then((buffer) => {

@@ -10,6 +10,7 @@ import { alignmentView, headView, linesNote } from "./lines";
 import { saveCsv, savePng, saveSvg, type Drawing } from "./save";
 import { Scene } from "./scene";
 import { recalled, remember, type State, type View } from "./state";
+import { StepByStep } from "./steps";
 import { Numbers } from "./table";
 import { Words } from "./words";
 
@@ -35,6 +36,7 @@ export class Figure {
   private readonly words: Words;
   private readonly grid: Grid;
   private readonly numbers = new Numbers();
+  private readonly steps = new StepByStep();
   private drawing: () => Drawing = () => this.words.svg();
   private scene: Scene | null = null;
   private room = 0;
@@ -65,6 +67,7 @@ export class Figure {
     const first = this.layers[this.data.first];
     const state: State = {
       kind: first.meta.kind,
+      measure: first.meta.measure,
       words: first.meta.merged,
       layer: 0,
       head: "mean",
@@ -81,11 +84,14 @@ export class Figure {
     return state;
   }
 
-  // The layers of the chosen kind, of words or of sub-words.
+  // The layers of the chosen kind and measure, of words or of sub-words.
   private same(state: State = this.state): Layer[] {
     const kind = this.layers.filter((layer) => layer.meta.kind === state.kind);
-    const unit = kind.filter((layer) => layer.meta.merged === state.words);
-    return unit.length ? unit : kind.length ? kind : this.layers;
+    const known = kind.length ? kind : this.layers;
+    const unit = known.filter((layer) => layer.meta.merged === state.words);
+    const some = unit.length ? unit : known;
+    const measured = some.filter((layer) => layer.meta.measure === state.measure);
+    return measured.length ? measured : some.filter((layer) => layer.meta.measure === some[0].meta.measure);
   }
 
   private get layer(): Layer {
@@ -105,7 +111,7 @@ export class Figure {
     const panes = make("div", { class: "panes" });
     panes.append(main, this.side);
     this.side.append(this.grid.box);
-    this.host.append(this.controls, this.lead, panes, this.facts, this.numbers.box);
+    this.host.append(this.controls, this.lead, panes, this.facts, this.steps.box, this.numbers.box);
     document.body.append(this.tip);
     new ResizeObserver(() => {
       if (Math.abs(this.host.clientWidth - this.room) < 8) return;
@@ -124,9 +130,9 @@ export class Figure {
     Object.assign(this.state, change);
     this.state.layer = clamp(0, this.state.layer, this.same().length - 1);
     remember(this.name, this.state, this.initial);
-    const kept = before.kind === this.state.kind && before.words === this.state.words;
+    const kept = before.kind === this.state.kind && before.measure === this.state.measure && before.words === this.state.words;
     if (!kept || before.view !== this.state.view) this.state.size = 0;
-    if (!kept) Object.assign(this.state, { query: null, key: null });
+    if (before.kind !== this.state.kind || before.words !== this.state.words) Object.assign(this.state, { query: null, key: null });
     if (!kept || before.palette !== this.state.palette || before.scale !== this.state.scale) await this.relayout();
     else await this.redraw();
   }
@@ -173,8 +179,17 @@ export class Figure {
     this.words.show(scene, this.state.view === "text");
     this.grid.mark(this.same().indexOf(layer), this.head);
     this.numbers.show(scene);
+    this.stepByStep(scene);
     this.say();
     this.describe(scene);
+  }
+
+  // The steps are those of sub-words; only of whole words is the selected query the same.
+  private stepByStep(scene: Scene): void {
+    const { meta } = scene.layer;
+    const data = this.data.steps.find((one) => one.module_path === meta.module_path && one.kind === meta.kind && one.layer === meta.layer);
+    const same = data !== undefined && this.data.tokens[data.queries].length === scene.queries.length;
+    this.steps.show(data, this.data.tokens, this.head, same ? this.state.query : null);
   }
 
   private clampSelection(rows: number, columns: number): void {
@@ -275,8 +290,11 @@ export class Figure {
     const many = new Set(same.map((one) => one.meta.layer)).size < same.length;
     const kinds = Object.keys(this.data.kind_names);
     const units = new Set(this.layers.filter((one) => one.meta.kind === this.state.kind).map((one) => one.meta.merged));
+    const ofKind = this.layers.filter((one) => one.meta.kind === layer.meta.kind);
+    const measures = Array.from(new Set(ofKind.map((one) => one.meta.measure)));
     const options: [string, [string, string][], string, (value: string) => Partial<State>][] = [
       ["Kind", kinds.map((kind) => [kind, this.data.kind_names[kind]]), layer.meta.kind, (kind) => ({ kind, layer: Infinity, head: "mean", view: this.viewOf(kind) })],
+      ["Measure", measures.map((measure) => [measure, measure]), layer.meta.measure, (measure) => ({ measure, layer: this.state.layer })],
       ["Tokens", units.size > 1 ? [["true", "words"], ["false", "sub-words"]] : [], String(this.state.words), (value) => ({ words: value === "true" })],
       ["Layer", same.map((one, i) => [String(i), `layer ${one.meta.layer + 1}${many ? ` (${one.meta.module_path})` : ""}`]), String(same.indexOf(layer)), (value) => ({ layer: Number(value) })],
       ["Head", layer.meta.heads < 2 ? [] : [["mean", "mean over heads"], ...Array.from({ length: layer.meta.heads }, (_, h): [string, string] => [String(h), `head ${h + 1}`])], String(this.head), (value) => ({ head: value === "mean" ? "mean" : Number(value) })],

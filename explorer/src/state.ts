@@ -6,6 +6,7 @@ export type View = "map" | "lines" | "alignment" | "text";
 
 export interface State {
   kind: string;
+  measure: string;
   words: boolean;
   layer: number; // index among the records of the kind
   head: Head;
@@ -21,6 +22,7 @@ export interface State {
 
 const SHORT: { [name in keyof State]: string } = {
   kind: "kind",
+  measure: "measure",
   words: "words",
   layer: "layer",
   head: "head",

@@ -79,7 +79,9 @@ export class Words {
   private say(scene: Scene, axis: "query" | "key", at: number): void {
     const ranked = scene.ranked(axis, at, 3).filter(({ weight }) => weight !== 0);
     const tokens = axis === "query" ? scene.keys : scene.queries;
-    const best = ranked.map(({ index, weight }) => `${quoted(tokens[index].slice(0, 40))} ${weight < 0 ? number(weight) : percent(weight)}`);
+    // Only of what sums to 1 are the weights shares.
+    const share = axis === "query" && (scene.state.sink || Math.abs(scene.layer.row(scene.head, at).sum - 1) < 0.02);
+    const best = ranked.map(({ index, weight }) => `${quoted(tokens[index].slice(0, 40))} ${share ? percent(weight) : number(weight)}`);
     const name = quoted((axis === "query" ? scene.queries : scene.keys)[at].slice(0, 80));
     this.heading.textContent = axis === "query" ? `${name} looked at` : `${name} was looked at by`;
     this.top.textContent = best.length ? `most: ${best.join(", ")}` : "nothing: every weight is 0";

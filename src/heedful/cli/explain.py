@@ -46,6 +46,20 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    measures: Annotated[
+        bool,
+        typer.Option(
+            "--measures",
+            help="Put other measures on the page too: norms, contributions, rollout, gradient × attention.",
+        ),
+    ] = False,
+    steps: Annotated[
+        bool,
+        typer.Option(
+            "--steps",
+            help="Put attention step by step on the page too: the numbers of one query from q·k to the output.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -96,11 +110,17 @@ def explain(
         )
     if gold and (len(gold) != len(texts) or len(texts) > 1):
         raise OptionError(f"--gold goes with one TEXT; got {len(gold)} for {len(texts)}")
+    if (measures or steps) and (out is None or out.suffix.lower() != ".html" or len(texts) > 1):
+        raise OptionError(
+            "--measures and --steps are for the page of one TEXT; add --out FILE.html"
+        )
     targets: Sequence[str | None] = reference or [None] * len(texts)
     predictor: Predictor | None = None
     if is_transformer(run):
-        if beam is not None:
-            raise OptionError("--beam does not go with a Hugging Face model; leave it out")
+        if beam is not None or measures or steps:
+            raise OptionError(
+                "--beam, --measures and --steps do not go with a Hugging Face model; leave them out"
+            )
         files = _output_files(texts, out, overwrite=overwrite)
         explanations = explain_transformer(run, texts, targets)
     else:
@@ -111,14 +131,18 @@ def explain(
         search = predictor.task.check_options({"reference": reference, "beam": beam})
         files = _output_files(texts, out, overwrite=overwrite)
         explanations = [
-            model.explain(text, reference=target, **search)
+            model.explain(text, reference=target, measures=measures, steps=steps, **search)
             for text, target in zip(texts, targets, strict=True)
         ]
     output = Output(json=json, quiet=quiet)
     if gold:
-        explanations = [each.with_gold(links) for each, links in zip(explanations, gold, strict=True)]
+        explanations = [
+            each.with_gold(links) for each, links in zip(explanations, gold, strict=True)
+        ]
     has_selection = (kind, layer, head) != (None, None, None)
-    selected = [_select(each.records, kind, layer, head) for each in explanations]
+    selected = [
+        _select([*each.records, *each.measures], kind, layer, head) for each in explanations
+    ]
     if files:
         _save(explanations, selected, files, output)
     elif not json:
@@ -197,9 +221,8 @@ def _save(
     """Save one page of all texts, or an image of each."""
     from heedful.explore import Maps, report_page
 
-    pictures = [each.picture for each in explanations]
-    has_pictures = any(pictures) and files[0].suffix.lower() == ".html"
-    if len(files) < len(explanations) or has_pictures:
+    if len(files) < len(explanations):
+        pictures = [each.picture for each in explanations]
         titled = [
             (each.title, records) for each, records in zip(explanations, selected, strict=True)
         ]

@@ -34,6 +34,7 @@ from heedful.explore.saliency import SALIENCY, explained, gradient_saliency, sal
 from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
 from heedful.explore.spectrogram import draw_spectrogram
+from heedful.explore.steps import Steps
 from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.ops.grid import Grid
@@ -61,6 +62,10 @@ class Explanation:
     """The SMILES of the molecule that is explained, if it is one."""
     gold: GoldAlignment | None = None
     """Gold links between the words of source and target, drawn over the weights."""
+    measures: tuple[AttentionRecord, ...] = ()
+    """Records of other measures, which the page shows beside the weights."""
+    steps: tuple[Steps, ...] = ()
+    """What the weights were computed from, which the page shows step by step."""
 
     def with_gold(self, links: str) -> Explanation:
         """Return the explanation with gold links, as `GoldAlignment.parse` reads them, over its cross-attention.
@@ -69,7 +74,9 @@ class Explanation:
         """
         cross = [record for record in self.records if record.kind == "cross"]
         if not cross:
-            raise OptionError("gold links need attention from a target to its source; this has none.")
+            raise OptionError(
+                "gold links need attention from a target to its source; this has none."
+            )
         names = cross[0].query_tokens
         skipped = [query for query, token in enumerate(names) if token == END]
         gold = GoldAlignment.parse(links, skipped=skipped)
@@ -83,7 +90,10 @@ class Explanation:
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        return draw_html(self.records, title=self.title, picture=self.picture, gold=self.gold)
+        records = [*self.records, *self.measures]
+        return draw_html(
+            records, title=self.title, picture=self.picture, gold=self.gold, steps=self.steps
+        )
 
     def png(self) -> bytes:
         """Return a PNG image of every layer and head.
@@ -105,8 +115,15 @@ class Explanation:
             from heedful.explore.molecule_picture import save_molecule
 
             save_molecule(self.structure, records, path, self.title)
-        elif self.gold is not None and path.suffix.lower() == ".html":
-            path.write_text(draw_html(records, title=self.title, gold=self.gold), encoding="utf-8")
+        elif path.suffix.lower() == ".html":
+            text = draw_html(
+                records,
+                title=self.title,
+                picture=self.picture,
+                gold=self.gold,
+                steps=self.steps,
+            )
+            path.write_text(text, encoding="utf-8")
         elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
             save(records, path, title=self.title)
         else:
@@ -291,12 +308,7 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
     each = answer.per_position
     if each and len(rows) > MAX_CELLS and inputs.view(example) is not None:
         return _summed_up(predictor, batch, positions, prediction)
-    labels = {
-        "encoder": (rows if each else positions, positions),
-        "pooling": (rows, positions),
-        "cross": (rows, positions),
-        "decoder": (rows, rows),
-    }
+    labels = prediction_labels(positions, rows, each=each)
     tokens = {kind: labels[kind] for kind in recorder.kinds}
     records: list[AttentionRecord] = recorder.records(tokens) if tokens else []
     if model.members[0].encoder.has_attention:
@@ -311,6 +323,18 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
         measure=SALIENCY,
     )
     return [*records, relevance]
+
+
+def prediction_labels(
+    positions: Sequence[str], rows: Sequence[str], *, each: bool
+) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+    """Return kind -> (query labels, key labels); `each`: whether each position has an answer."""
+    return {
+        "encoder": (rows if each else positions, positions),
+        "pooling": (rows, positions),
+        "cross": (rows, positions),
+        "decoder": (rows, rows),
+    }
 
 
 def _summed_up(

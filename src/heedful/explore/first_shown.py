@@ -15,7 +15,7 @@ def first_shown(records: Sequence[AttentionRecord]) -> AttentionRecord:
 
     It is the one marked `shown_first`, such as the layer from which a translator's alignments are read. Without a
     mark it is the last layer of the first kind in `select.KIND_NAMES`: what an answer looked at before what positions
-    looked at. Of records of words and of sub-words, those of words.
+    looked at. Of records of words and of sub-words, those of words; of several measures, the first.
 
     Raises:
         OptionError: there are no records.
@@ -31,7 +31,8 @@ def first_shown(records: Sequence[AttentionRecord]) -> AttentionRecord:
     marked = [record for record in words if record.shown_first]
     if marked:
         return marked[0]
-    return next(iter(group_by_kind(words).values()))[-1]
+    kind = next(iter(group_by_kind(words).values()))
+    return [record for record in kind if record.measure == kind[0].measure][-1]
 
 
 def shown_first(

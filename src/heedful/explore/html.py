@@ -14,6 +14,7 @@ from heedful.errors import OptionError
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.page_data import page_data
 from heedful.explore.schema import ATTENTION, AttentionRecord
+from heedful.explore.steps import Steps
 from heedful.explore.tokens import html_text
 
 CAUTION: Final = (
@@ -50,7 +51,11 @@ def embedded_json(values: object) -> str:
 
 
 def figure(
-    records: Sequence[AttentionRecord], *, name: str, gold: GoldAlignment | None = None
+    records: Sequence[AttentionRecord],
+    *,
+    name: str,
+    gold: GoldAlignment | None = None,
+    steps: Sequence[Steps] = (),
 ) -> str:
     """Return the HTML of one interactive figure over `records`; `name` must be unique in the page.
 
@@ -65,7 +70,7 @@ def figure(
     for record in records:
         if gold is not None and record.kind == "cross":
             gold.check(record)
-    data = page_data(records, name=name, gold=gold)
+    data = page_data(records, name=name, gold=gold, steps=steps)
     parts = "".join(
         f'<script type="application/octet-stream" id="{html_text(part)}">{text}</script>\n'
         for part, text in data.parts.items()
@@ -85,7 +90,7 @@ def introduction(records: Iterable[AttentionRecord]) -> str:
     """
     measures = list(dict.fromkeys(record.measure for record in records))
     shown = f"Shown: {', '.join(measures)}."
-    return f"{shown} {CAUTION}" if measures == [ATTENTION] else shown
+    return f"{shown} {CAUTION}" if ATTENTION in measures else shown
 
 
 def page(title: str, body: str) -> str:
@@ -115,10 +120,12 @@ def draw_html(
     title: str = "Attention weights",
     picture: str = "",
     gold: GoldAlignment | None = None,
+    steps: Sequence[Steps] = (),
 ) -> str:
     """Return a complete HTML page with the heat maps of the records, after the HTML `picture`.
 
     It opens with the record that `first_shown` names. Gold alignments are drawn over records of kind "cross".
+    `steps` are shown step by step, for one query at a time.
 
     Raises:
         OptionError: there are no records, or a gold link is outside of them.
@@ -127,10 +134,8 @@ def draw_html(
     >>> draw_html([record]).startswith("<!DOCTYPE html>")
     True
     """
-    return page(
-        title,
-        f"<p>{html_text(introduction(records))}</p>\n{picture}{figure(records, name='records-1', gold=gold)}",
-    )
+    drawn = figure(records, name="records-1", gold=gold, steps=steps)
+    return page(title, f"<p>{html_text(introduction(records))}</p>\n{picture}{drawn}")
 
 
 def save_html(

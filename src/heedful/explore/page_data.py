@@ -14,8 +14,15 @@ from heedful.explore.first_shown import first_shown
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import group_by_kind, kind_name
+from heedful.explore.steps import Steps
 from heedful.explore.subword_merging import MERGED_NOTE
-from heedful.explore.weight_codes import byte_planes, code_weights, packed, row_statistics
+from heedful.explore.weight_codes import (
+    byte_planes,
+    code_weights,
+    largest_of,
+    packed,
+    row_statistics,
+)
 
 PAGE_SCHEMA: Final = "heedful.explorer/1"
 EXACT_CELLS: Final = 2**17
@@ -31,7 +38,11 @@ class PageData:
 
 
 def page_data(
-    records: Sequence[AttentionRecord], *, name: str, gold: GoldAlignment | None = None
+    records: Sequence[AttentionRecord],
+    *,
+    name: str,
+    gold: GoldAlignment | None = None,
+    steps: Sequence[Steps] = (),
 ) -> PageData:
     """Return what a page embeds of the records of one example; `name` begins the name of each part.
 
@@ -50,7 +61,11 @@ def page_data(
     exact = sum(record.weights.size for record in shown) <= EXACT_CELLS
     parts = _Parts(name)
     tokens: dict[tuple[str, ...], int] = {}
-    values = [_describe(record, tokens, parts, exact=exact) for record in shown]
+    ranges = _ranges(shown)
+    values = [
+        _describe(record, tokens, parts, ranges[record.measure], exact=exact) for record in shown
+    ]
+    described = [_describe_steps(each, tokens, parts) for each in steps]
     description = {
         "schema": PAGE_SCHEMA,
         "merged_note": MERGED_NOTE,
@@ -59,6 +74,7 @@ def page_data(
         "first": shown.index(first_shown(shown)),
         "records": values,
         "gold": None if gold is None else gold.to_dict(),
+        "steps": described,
     }
     return PageData(description, parts.texts)
 
@@ -79,21 +95,36 @@ class _Parts:
         return self._known[digest]
 
 
+def _ranges(records: Sequence[AttentionRecord]) -> dict[str, tuple[float, bool]]:
+    """Return measure -> (largest value of its colour scale, whether it has negative values), for all its records."""
+    found: dict[str, tuple[float, bool]] = {}
+    for measure in dict.fromkeys(record.measure for record in records):
+        weights = [record.weights for record in records if record.measure == measure]
+        signed = any(bool((each < 0).any()) for each in weights)
+        found[measure] = largest_of(weights, signed=signed), signed
+    return found
+
+
+def _axes(
+    tokens: dict[tuple[str, ...], int], queries: Sequence[str], keys: Sequence[str]
+) -> list[int]:
+    return [tokens.setdefault(tuple(each), len(tokens)) for each in (queries, keys)]
+
+
 def _describe(
-    record: AttentionRecord, tokens: dict[tuple[str, ...], int], parts: _Parts, *, exact: bool
+    record: AttentionRecord,
+    tokens: dict[tuple[str, ...], int],
+    parts: _Parts,
+    range_: tuple[float, bool],
+    *,
+    exact: bool,
 ) -> dict[str, Any]:
     weights: NDArray[np.float32] = record.weights
-    if exact:
-        embedded: NDArray[Any] = byte_planes(weights)
-        signed = bool((weights < 0).any())
-        largest = float(np.abs(weights).max())
-        top = 1.0 if largest <= 1.0 and not signed else largest or 1.0
-    else:
-        embedded, top, signed = code_weights(weights)
-    queries, keys = (
-        tokens.setdefault(tuple(each), len(tokens))
-        for each in (record.query_tokens, record.key_tokens)
-    )
+    top, signed = range_
+    embedded: NDArray[Any] = byte_planes(weights)
+    if not exact:
+        embedded = code_weights(weights, top=top, signed=signed).codes
+    queries, keys = _axes(tokens, record.query_tokens, record.key_tokens)
     return {
         "module_path": record.module_path,
         "kind": record.kind,
@@ -112,4 +143,37 @@ def _describe(
         "weights": parts.add(embedded),
         "rows": parts.add(byte_planes(row_statistics(weights))),
         "note": record.note,
+    }
+
+
+def _describe_steps(
+    steps: Steps, tokens: dict[tuple[str, ...], int], parts: _Parts
+) -> dict[str, Any]:
+    queries, keys = _axes(tokens, steps.query_tokens, steps.key_tokens)
+    detail = steps.detail
+    arrays = {
+        "query": detail.query,
+        "key": detail.key,
+        "scores": detail.scores,
+        "bias": detail.bias,
+        "weights": detail.weights,
+        "value": detail.value,
+        "output": detail.output,
+    }
+    return {
+        "kind": steps.kind,
+        "layer": steps.layer,
+        "module_path": steps.module_path,
+        "queries": queries,
+        "keys": keys,
+        "heads": len(detail.weights),
+        "score": detail.score,
+        "scale": detail.scale,
+        "is_product": detail.is_product,
+        "normalizer": detail.normalizer,
+        "allowed": parts.add(np.packbits(detail.allowed.numpy())),
+        **{
+            name: None if tensor is None else parts.add(byte_planes(tensor.float().numpy()))
+            for name, tensor in arrays.items()
+        },
     }

@@ -53,6 +53,18 @@ def record_translation(
         records = _attention(predictor, tensors)
     else:
         records = [_saliency(predictor, tensors)]
+    return merge_pair(records, predictor, source, target, units)
+
+
+def merge_pair(
+    records: Sequence[AttentionRecord],
+    predictor: Predictor,
+    source: str,
+    target: str,
+    units: Units = "auto",
+) -> list[AttentionRecord]:
+    """Merge records of the pieces of a pair into words, as `record_translation` does."""
+    tensors = encode_pair(predictor, source, target)
     source_vocabulary, target_vocabulary = predictor.input.vocabulary, predictor.answer.vocabulary
     source_axis = _word_axis(source_vocabulary, source, tensors.source_words, units)
     target_axis = _word_axis(target_vocabulary, target, tensors.target_words, units)
@@ -68,13 +80,18 @@ def _attention(predictor: Predictor, tensors: PairTensors) -> list[AttentionReco
     inputs = (tensors.source, tensors.source_lengths, tensors.target)
     with evaluation_mode(predictor.model), recording(predictor.model) as recorder:
         predictor.model(*inputs)
+    tokens = pair_tokens(tensors)
+    return recorder.records({kind: tokens[kind] for kind in recorder.kinds})
+
+
+def pair_tokens(tensors: PairTensors) -> Tokens:
+    """Return kind -> (query pieces, key pieces) of an encoded pair."""
     predicted = (*tensors.target_pieces[1:], END)
-    tokens: Tokens = {
+    return {
         "encoder": (tensors.source_pieces, tensors.source_pieces),
         "decoder": (tensors.target_pieces, tensors.target_pieces),
         "cross": (predicted, tensors.source_pieces),
     }
-    return recorder.records({kind: tokens[kind] for kind in recorder.kinds})
 
 
 def _saliency(predictor: Predictor, tensors: PairTensors) -> AttentionRecord:

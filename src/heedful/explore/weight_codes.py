@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -32,20 +33,28 @@ class CodedWeights(NamedTuple):
         return table[self.codes]
 
 
-def code_weights(weights: NDArray[Any]) -> CodedWeights:
+def largest_of(weights: Sequence[NDArray[Any]], *, signed: bool) -> float:
+    """Return the weight that the largest code stands for: 1 for weights from 0 to 1, else the largest absolute one."""
+    largest = max((float(np.abs(each).max(initial=0.0)) for each in weights), default=0.0)
+    return 1.0 if largest <= 1.0 and not signed else largest or 1.0
+
+
+def code_weights(
+    weights: NDArray[Any], *, top: float | None = None, signed: bool | None = None
+) -> CodedWeights:
     """Return codes of weights (..., keys): each off by less than top / 255, each row sum by about 1 % at most.
 
-    `top` is 1 for weights between 0 and 1, else the largest absolute weight. A weight is rounded to the nearest code.
-    Where that adds up to more than `MAX_SUM_ERROR` in a row, such as 1,000 equal weights, small ones are rounded up
-    or down so that the error does not grow along the row. With a sign, weights have half as many levels.
+    `top` and `signed` are found from the weights unless they are given, as for several arrays of one scale. A weight is
+    rounded to the nearest code. Where that adds up to more than `MAX_SUM_ERROR` in a row, such as 1,000 equal weights,
+    small ones are rounded up or down so that the error does not grow along the row. With a sign, weights have half as
+    many levels.
 
     >>> coded = code_weights(np.array([[0.25, 0.75]]))
     >>> coded.codes.tolist(), (coded.decoded() * 255**2).round().tolist()
     ([[128, 221]], [[16384.0, 48841.0]])
     """
-    signed = bool((weights < 0).any())
-    largest = float(np.abs(weights).max(initial=0.0))
-    top = 1.0 if largest <= 1.0 and not signed else largest or 1.0
+    signed = bool((weights < 0).any()) if signed is None else signed
+    top = largest_of([weights], signed=signed) if top is None else top
     share = np.asarray(weights, np.float32) / np.float32(top)
     if signed:
         roots = np.sign(share) * np.sqrt(np.abs(share))
