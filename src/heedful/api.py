@@ -14,8 +14,8 @@ from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
 from heedful.data.preparation import reporting_preparation
 from heedful.errors import DataError, OptionError, StoppedError, nearest, unknown_choice
-from heedful.explore.explain import Explanation
 from heedful.explore.explain import explain as explain_prediction
+from heedful.explore.explanation import Explanation
 from heedful.explore.measured import with_measures
 from heedful.explore.run_report import write_report
 from heedful.tasks.alignment import align_words

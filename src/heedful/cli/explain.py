@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ from heedful.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from heedful.explore import AttentionRecord
-    from heedful.explore.explain import Explanation
+    from heedful.explore.explanation import Explanation
     from heedful.tasks.predictor import Predictor
 
     Titled = tuple[str, list[AttentionRecord]]
@@ -102,43 +102,17 @@ def explain(
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
     """
-    from heedful.explore.transformers_explain import explain_transformer, is_transformer
-
-    if reference and len(reference) != len(texts):
-        raise OptionError(
-            f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
-        )
-    if gold and (len(gold) != len(texts) or len(texts) > 1):
-        raise OptionError(f"--gold goes with one TEXT; got {len(gold)} for {len(texts)}")
-    if (measures or steps) and (out is None or out.suffix.lower() != ".html" or len(texts) > 1):
-        raise OptionError(
-            "--measures and --steps are for the page of one TEXT; add --out FILE.html"
-        )
+    _check_counts(texts, reference, gold, out if measures or steps else None)
     targets: Sequence[str | None] = reference or [None] * len(texts)
-    predictor: Predictor | None = None
-    if is_transformer(run):
-        if beam is not None or measures or steps:
-            raise OptionError(
-                "--beam, --measures and --steps do not go with a Hugging Face model; leave them out"
-            )
-        files = _output_files(texts, out, overwrite=overwrite)
-        explanations = explain_transformer(run, texts, targets)
-    else:
-        from heedful import api
-
-        model = api.load(run)
-        predictor = model.predictor
-        search = predictor.task.check_options({"reference": reference, "beam": beam})
-        files = _output_files(texts, out, overwrite=overwrite)
-        explanations = [
-            model.explain(text, reference=target, measures=measures, steps=steps, **search)
-            for text, target in zip(texts, targets, strict=True)
-        ]
+    extras = {"measures": measures, "steps": steps}
+    predictor, explain_all = _explainer(run, texts, targets, reference, beam, extras)
+    files = _output_files(texts, out, overwrite=overwrite)
+    if (measures or steps) and (not files or files[0].suffix.lower() != ".html"):
+        raise OptionError("--measures and --steps are for a page; add --out FILE.html")
+    explanations = explain_all()
     output = Output(json=json, quiet=quiet)
     if gold:
-        explanations = [
-            each.with_gold(links) for each, links in zip(explanations, gold, strict=True)
-        ]
+        explanations = [explanations[0].with_gold(gold[0])]
     has_selection = (kind, layer, head) != (None, None, None)
     selected = [
         _select([*each.records, *each.measures], kind, layer, head) for each in explanations
@@ -155,6 +129,50 @@ def explain(
         for each, records in zip(explanations, selected, strict=True)
     ]
     output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
+
+
+def _check_counts(
+    texts: Sequence[str],
+    reference: Sequence[str] | None,
+    gold: Sequence[str] | None,
+    page: Path | None,
+) -> None:
+    """Raise OptionError for options that do not fit the number of texts; `page`: of measures and steps."""
+    if reference and len(reference) != len(texts):
+        raise OptionError(
+            f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
+        )
+    if gold and (len(gold), len(texts)) != (1, 1):
+        raise OptionError(f"--gold goes with one TEXT; got {len(gold)} for {len(texts)}")
+    if page is not None and len(texts) > 1:
+        raise OptionError(f"--measures and --steps go with one TEXT; got {len(texts)}")
+
+
+def _explainer(
+    run: Path,
+    texts: Sequence[str],
+    targets: Sequence[str | None],
+    reference: Sequence[str] | None,
+    beam: int | None,
+    extras: dict[str, bool],
+) -> tuple[Predictor | None, Callable[[], list[Explanation]]]:
+    """Load a run, or the folder of a Hugging Face model, and return its predictor and what explains the texts."""
+    from heedful.explore.transformers_explain import explain_transformer, is_transformer
+
+    if is_transformer(run):
+        if beam is not None or any(extras.values()):
+            raise OptionError(
+                "--beam, --measures and --steps do not go with a Hugging Face model; leave them out"
+            )
+        return None, lambda: explain_transformer(run, texts, targets)
+    from heedful import api
+
+    model = api.load(run)
+    search = model.predictor.task.check_options({"reference": reference, "beam": beam})
+    return model.predictor, lambda: [
+        model.explain(text, reference=target, **extras, **search)
+        for text, target in zip(texts, targets, strict=True)
+    ]
 
 
 def _to_json(

@@ -65,15 +65,8 @@ def call_detail(
         key = repeat_heads(call.prepared_key, call.groups).float()
         scores = call.score.pair(query, key)
         scores = scores.expand(*call.lead, *scores.shape[-2:])
-        keep = torch.ones(scores.shape, dtype=torch.bool, device=scores.device)
-        if observed.mask is not None:
-            keep = observed.mask.expand(scores.shape)
-        bias = None
-        biased = scores
-        if call.bias is not None:
-            bias = bias_at(call.bias, call.rows).to(scores.dtype).expand(scores.shape)
-            biased = scores + bias
-            keep = keep & (bias != -torch.inf)
+        bias, keep = _bias_and_mask(call, observed.mask, scores)
+        biased = scores if bias is None else scores + bias
         recomputed = call.normalizer.weights(biased, keep)
         value = repeat_heads(call.value, call.groups).float()
 
@@ -103,6 +96,17 @@ def call_detail(
         source=observed.output,
         projection=_projection(module),
     )
+
+
+def _bias_and_mask(call: Call, mask: Tensor | None, scores: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Return what is added to the scores, and which keys may be attended to; minus infinity in a bias masks."""
+    keep = torch.ones(scores.shape, dtype=torch.bool, device=scores.device)
+    if mask is not None:
+        keep = mask.expand(scores.shape)
+    if call.bias is None:
+        return None, keep
+    bias = bias_at(call.bias, call.rows).to(scores.dtype).expand(scores.shape)
+    return bias, keep & (bias != -torch.inf)
 
 
 def _one_axis(

@@ -15,7 +15,8 @@ from heedful.answers.transcript import TranscribedText
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError
 from heedful.explore.call_detail import CallDetail
-from heedful.explore.explain import Explanation, prediction_labels
+from heedful.explore.explain import prediction_labels
+from heedful.explore.explanation import Explanation
 from heedful.explore.measures import other_measures
 from heedful.explore.record import Recorder, Tokens, recording
 from heedful.explore.saliency import explained

@@ -21,7 +21,8 @@ from heedful.explore import (
     Series,
     report_page,
 )
-from heedful.explore.explain import Explanation, explain
+from heedful.explore.explain import explain
+from heedful.explore.explanation import Explanation
 from heedful.explore.select import OUTPUT_KINDS
 from heedful.strict_json import number_from_json
 from heedful.tasks.predictor import Predictor

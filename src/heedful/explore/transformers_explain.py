@@ -10,7 +10,7 @@ import torch
 
 from heedful import run_folder
 from heedful.errors import OptionError
-from heedful.explore.explain import Explanation
+from heedful.explore.explanation import Explanation
 from heedful.explore.transformers_record import (
     load_transformer,
     record_generation,
