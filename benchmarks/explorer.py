@@ -24,11 +24,14 @@ class Case(NamedTuple):
     heads: int
     length: int
     causal: bool
+    sink: float = 0.0
+    """Added to the logits of the first key."""
 
 
 CASES = (
     Case("12 × 12 × 512 × 512, causal", 12, 12, 512, True),
     Case("12 × 12 × 512 × 512, bidirectional", 12, 12, 512, False),
+    Case("12 × 12 × 512 × 512, causal, with a sink", 12, 12, 512, True, 8.0),
     Case("4 × 4 × 440 × 440, bidirectional", 4, 4, 440, False),
     Case("4 × 4 × 2,000 × 2,000, causal", 4, 4, 2000, True),
 )
@@ -89,6 +92,7 @@ def records(case: Case, seed: int = 0) -> list[AttentionRecord]:
 
 def _weights(rng: np.random.Generator, case: Case, allowed: Any) -> Any:
     scores = rng.normal(0, SPREAD, (case.heads, case.length, case.length)).astype(np.float32)
+    scores[..., 0] += case.sink
     if allowed is not None:
         scores = np.where(allowed, scores, -np.inf)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))

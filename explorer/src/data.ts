@@ -154,6 +154,7 @@ export class Layer {
 
   // The layers of a very long input are dropped again, least recently used first.
   private keep(): void {
+    if (this.cells > 2 ** 20) for (const other of Layer.kept) if (other !== this) other.planes.clear();
     Layer.kept = [...Layer.kept.filter((each) => each !== this), this];
     const size = () => Layer.kept.reduce((sum, each) => sum + (each.content?.byteLength ?? 0), 0);
     while (Layer.kept.length > 1 && size() > MAX_BYTES) {
@@ -227,9 +228,9 @@ export class Layer {
     const values = this.raw(head);
     if (without !== null) leaveOut(values, columns, without);
     const plane = { rows, columns, values, allowed: this.headMask(head), ...summed(values, rows, columns) };
-    if (this.planes.size > 3) {
+    if (this.planes.size > (this.cells > 2 ** 20 ? 0 : 3)) {
       // The mean is over all heads, and so the one that takes long.
-      for (const key of this.planes.keys()) if (key !== "mean null") this.planes.delete(key);
+      for (const key of this.planes.keys()) if (key !== "mean null" || this.cells > 2 ** 20) this.planes.delete(key);
     }
     this.planes.set(name, plane);
     return plane;

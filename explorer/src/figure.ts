@@ -144,6 +144,7 @@ export class Figure {
     const same = this.same();
     this.grid.lay(same, room >= 900 ? Math.min(440, room * 0.36) : room);
     this.side.hidden = this.grid.box.hidden;
+    this.host.classList.toggle("narrow", room < 600);
     this.host.classList.toggle("wide-screen", room >= 900 && !this.side.hidden);
     this.sideWidth = this.side.offsetWidth;
     await this.redraw();

@@ -19,7 +19,7 @@ export function legend(scene: Scene): { box: HTMLElement; svg: SVGSVGElement } {
   for (let i = 0; i < WIDTH; i++) {
     draw("rect", { x: 8 + i, y: 16, width: 1.5, height: 13, fill: css(scene.palette[Math.round((255 * i) / (WIDTH - 1))]) }, null, svg);
   }
-  const ticks = scale === "root" ? [0, 0.05, 0.25, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
+  const ticks = signed ? [0, 0.25, 1] : scale === "root" ? [0, 0.05, 0.25, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
   for (const tick of ticks) {
     const part = scale === "root" ? Math.sqrt(tick) : tick;
     const value = largest === null ? (tick === 1 ? "row's largest" : tick ? "" : "0") : number(tick * largest);

@@ -60,6 +60,14 @@ def explain(
             help="Put attention step by step on the page too: the numbers of one query from q·k to the output.",
         ),
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Put a second model beside on the page, and the difference of both on one scale.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -102,13 +110,14 @@ def explain(
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
     """
-    _check_counts(texts, reference, gold, out if measures or steps else None)
+    needs_page = measures or steps or against is not None
+    _check_counts(texts, reference, gold, needs_page=needs_page)
     targets: Sequence[str | None] = reference or [None] * len(texts)
     extras = {"measures": measures, "steps": steps}
     predictor, explain_all = _explainer(run, texts, targets, reference, beam, extras)
     files = _output_files(texts, out, overwrite=overwrite)
-    if (measures or steps) and (not files or files[0].suffix.lower() != ".html"):
-        raise OptionError("--measures and --steps are for a page; add --out FILE.html")
+    if needs_page and (not files or files[0].suffix.lower() != ".html"):
+        raise OptionError("--measures, --steps and --against are for a page; add --out FILE.html")
     explanations = explain_all()
     output = Output(json=json, quiet=quiet)
     if gold:
@@ -117,7 +126,9 @@ def explain(
     selected = [
         _select([*each.records, *each.measures], kind, layer, head) for each in explanations
     ]
-    if files:
+    if against is not None:
+        _save_comparison((run, against), texts[0], explanations[0], files[0], output)
+    elif files:
         _save(explanations, selected, files, output)
     elif not json:
         shown = selected if has_selection else [each.main for each in explanations]
@@ -135,17 +146,18 @@ def _check_counts(
     texts: Sequence[str],
     reference: Sequence[str] | None,
     gold: Sequence[str] | None,
-    page: Path | None,
+    *,
+    needs_page: bool,
 ) -> None:
-    """Raise OptionError for options that do not fit the number of texts; `page`: of measures and steps."""
+    """Raise OptionError for options that do not fit the number of texts."""
     if reference and len(reference) != len(texts):
         raise OptionError(
             f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
         )
     if gold and (len(gold), len(texts)) != (1, 1):
         raise OptionError(f"--gold goes with one TEXT; got {len(gold)} for {len(texts)}")
-    if page is not None and len(texts) > 1:
-        raise OptionError(f"--measures and --steps go with one TEXT; got {len(texts)}")
+    if needs_page and len(texts) > 1:
+        raise OptionError(f"--measures, --steps and --against go with one TEXT; got {len(texts)}")
 
 
 def _explainer(
@@ -251,6 +263,28 @@ def _save(
             each.save(file, records)
     for file in files:
         output.say(f"written: {file}")
+
+
+def _save_comparison(
+    runs: tuple[Path, Path], text: str, first: Explanation, file: Path, output: Output
+) -> None:
+    """Save a page of two models on one text, and their difference; a target is that of the first."""
+    from heedful.explore import Maps, report_page
+    from heedful.explore.difference import differences
+
+    target = first.target
+    _, explain_all = _explainer(
+        runs[1], [text], [target], None if target is None else [target], None, {}
+    )
+    [second] = explain_all()
+    examples = [
+        (f"{run}: {each.title}", each.records)
+        for run, each in zip(runs, (first, second), strict=True)
+    ]
+    examples.append((f"{runs[1]} − {runs[0]}", differences(first.records, second.records)))
+    page = report_page("Attention of two models", [Maps("", examples)])
+    file.write_text(page, encoding="utf-8")
+    output.say(f"written: {file}")
 
 
 def _show(titled: Sequence[Titled], output: Output) -> None:

@@ -1,6 +1,7 @@
 """Record, select, merge and draw attention weights: the record schema, recorders and renderers."""
 
 from heedful.explore.chart import Series
+from heedful.explore.difference import differences
 from heedful.explore.edge_record import EdgeRecord
 from heedful.explore.first_shown import first_shown
 from heedful.explore.gold import GoldAlignment
@@ -38,6 +39,7 @@ __all__ = [
     "Paragraph",
     "Recorder",
     "Series",
+    "differences",
     "draw_html",
     "first_shown",
     "heat_map",

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.explore.difference import DIFFERENCE
 from heedful.explore.first_shown import first_shown
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.schema import AttentionRecord
@@ -102,6 +103,8 @@ def _ranges(records: Sequence[AttentionRecord]) -> dict[str, tuple[float, bool]]
         weights = [record.weights for record in records if record.measure == measure]
         signed = any(bool((each < 0).any()) for each in weights)
         found[measure] = largest_of(weights, signed=signed), signed
+        if measure == DIFFERENCE:
+            found[measure] = 1.0, True
     return found
 
 
