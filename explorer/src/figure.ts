@@ -253,7 +253,7 @@ export class Figure {
     const pair = query !== null && key !== null ? scene.say(query, key) : "";
     const row = query !== null ? scene.sayRow(query) : "";
     const hint = "Rows are the positions that look, columns those looked at. Choose a cell or a word, or move with the arrow keys.";
-    this.readout.textContent = [pair, row].filter(Boolean).join("; ") || hint;
+    this.readout.textContent = [pair, row].filter(Boolean).join("; ") || (this.state.view === "text" ? "" : hint);
   }
 
   private sinkNote(found: Sink | null, layer: Layer): HTMLElement[] {

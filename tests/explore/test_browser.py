@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from heedful.explore import AttentionRecord, draw_html
+from heedful.explore.explanation import Explanation
 from heedful.explore.gold import GoldAlignment
 from tests.explore.browser import BROWSER, browsing
 
@@ -176,6 +177,10 @@ def test_axe_finds_nothing_serious(
     text = draw_html([cross, causal, replace(cross, layer=1)], title="A title")
     place = f"records-1=view~{view}"
     with browsing(text, tmp_path, width=width, scheme=scheme, place=place) as (page, failures):
+        page.evaluate(
+            "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+        )
+        page.wait_for_selector(".numbers td")
         page.evaluate(axe().read_text(encoding="utf-8"))
         found = page.evaluate("axe.run().then((result) => result.violations)")
         serious = [
@@ -184,4 +189,18 @@ def test_axe_finds_nothing_serious(
             if each["impact"] in ("serious", "critical")
         ]
     assert serious == []
+    assert failures == []
+
+
+def test_a_notebook_shows_it_in_a_frame_that_reaches_nothing(
+    cross: AttentionRecord, tmp_path: Path
+) -> None:
+    frame = Explanation("a title", "", None, None, [cross], "")._repr_html_()
+    notebook = f'<!DOCTYPE html><body><p data-state="all">cell</p>{frame}</body>'
+    with browsing(notebook, tmp_path) as (page, failures):
+        inner = page.frame_locator("iframe")
+        inner.locator('[data-state="all"]').wait_for()
+        inner.locator("select[data-menu=View]").select_option("lines")
+        assert inner.locator("svg.lines").count() == 1
+        page.wait_for_timeout(200)
     assert failures == []

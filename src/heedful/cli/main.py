@@ -19,6 +19,7 @@ from heedful.cli.predict import predict
 from heedful.cli.probe import probe
 from heedful.cli.replicate import replicate
 from heedful.cli.train import TrainCommand, config_command, train_command
+from heedful.cli.view import view
 from heedful.cli.warmup import warmup
 from heedful.tasks.table import ENTRIES
 
@@ -47,7 +48,7 @@ def build_app() -> typer.Typer:
     config = _group("Print all settings of a task as TOML.")
     app.command(cls=HeedfulCommand)(demo)
     app.add_typer(train, name="train")
-    for command in (evaluate, predict, explain, compare, replicate, bench, probe, warmup):
+    for command in (evaluate, predict, explain, view, compare, replicate, bench, probe, warmup):
         app.command(cls=HeedfulCommand)(command)
     app.add_typer(config, name="config")
     for name, entry in ENTRIES.items():

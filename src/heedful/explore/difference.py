@@ -86,9 +86,7 @@ def _rows(first: Sequence[str], second: Sequence[str]) -> tuple[list[int], list[
     """As `common_parts`; rows that are as many and named by predictions, which may differ, have both names."""
     if len(first) != len(second):
         return common_parts(first, second)
-    names = [
-        one if one == two else f"{one}|{two}" for one, two in zip(first, second, strict=True)
-    ]
+    names = [one if one == two else f"{one}|{two}" for one, two in zip(first, second, strict=True)]
     every = list(range(len(names)))
     return every, every, names
 

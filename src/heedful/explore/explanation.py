@@ -113,4 +113,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         """Show the HTML page in a notebook, inside an iframe."""
         page = html.escape(self.html(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:32em;border:0"></iframe>'
+        # Sandboxed: a document of its own, which reaches nothing of the notebook.
+        sandbox = "allow-scripts allow-downloads"
+        style = "width:100%;height:40em;border:0"
+        return f'<iframe srcdoc="{page}" sandbox="{sandbox}" style="{style}"></iframe>'

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from heedful import run_folder
-from heedful.errors import OptionError
+from heedful.errors import DataError, OptionError
 from heedful.explore.explanation import Explanation
 from heedful.explore.transformers_record import (
     load_transformer,
@@ -35,20 +35,24 @@ def explain_transformer(
     An encoder–decoder is explained for the targets, or for what it generates; other models read the text once.
 
     Raises:
+        DataError: a text has no tokens.
         OptionError: the folder cannot be loaded, a target is given to a model without a decoder, or the model has no
             attention that can be recorded.
         HeedfulError: the weights cannot be recomputed exactly.
     """
     model, tokenizer = load_transformer(folder)
     return [
-        _explain(model, tokenizer, text, target)
+        explain_loaded(model, tokenizer, text, target)
         for text, target in zip(texts, targets, strict=True)
     ]
 
 
-def _explain(model: Any, tokenizer: Any, text: str, target: str | None) -> Explanation:
+def explain_loaded(model: Any, tokenizer: Any, text: str, target: str | None = None) -> Explanation:
+    """As `explain_transformer`, by a model that is loaded."""
     encoded = tokenizer(text, return_tensors="pt")
     inputs = {name: encoded[name] for name in ("input_ids", "attention_mask") if name in encoded}
+    if not inputs["input_ids"].numel():
+        raise DataError(f"the tokenizer makes no tokens of {text!r}; give a text that has some")
     tokens = _tokens(tokenizer, inputs["input_ids"])
     others = "--kind, --layer and --head show others, --out FILE.html all"
     if not model.config.is_encoder_decoder:
