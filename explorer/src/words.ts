@@ -15,8 +15,16 @@ export class Words {
   private told: (by: "query" | "key", index: number) => string = () => "";
   private shown: [string[], string[]] | null = null;
   private scene: Scene | null = null;
+  private waiting: (() => void) | null = null;
+  private isSeen = false;
 
   constructor(private readonly choose: Choose) {
+    // The colours of a long text take as long as the map: they wait until the text is in sight.
+    new IntersectionObserver((entries) => {
+      this.isSeen = entries[entries.length - 1].isIntersecting;
+      if (this.isSeen) this.flush();
+    }).observe(this.box);
+    window.addEventListener("beforeprint", () => this.flush());
     this.paragraphs = {
       query: make("p", { class: "text queries" }, null, this.box),
       key: make("p", { class: "text keys" }, null, this.box),
@@ -32,6 +40,11 @@ export class Words {
         if (index >= 0) this.spans[by][index].title = this.told(by, index);
       });
     }
+  }
+
+  private flush(): void {
+    this.waiting?.();
+    this.waiting = null;
   }
 
   private pick(by: "query" | "key", index: number): void {
@@ -56,7 +69,8 @@ export class Words {
     const at = by === "key" && scene.state.key !== null ? scene.state.key : (scene.state.query ?? scene.firstQuery);
     const axis = by === "key" && scene.state.key !== null && !one ? "key" : "query";
     this.say(scene, axis, at);
-    this.paint(scene, axis, at);
+    this.waiting = () => this.paint(scene, axis, at);
+    if (this.isSeen) this.flush();
   }
 
   private write(scene: Scene): void {
@@ -111,6 +125,7 @@ export class Words {
 
   // The coloured text as SVG, for export.
   svg(): { content: SVGElement; width: number; height: number } {
+    this.flush();
     const group = draw("g");
     const size = 15;
     const width = 720;
