@@ -1,5 +1,5 @@
 // Files of what is shown: SVG and PNG of the view with its title and colour bar, CSV of its numbers.
-import { draw } from "./dom";
+import { draw, fitted } from "./dom";
 import { legend } from "./legend";
 import type { Scene } from "./scene";
 
@@ -30,7 +30,7 @@ export function picture(scene: Scene, drawing: Drawing, title: string): { text: 
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "font-family": body.fontFamily, "font-size": 13 });
   draw("title", {}, title, svg);
   draw("rect", { width, height, fill: style.getPropertyValue("--paper") }, null, svg);
-  draw("text", { x: PAD, y: PAD + 10, fill: body.color }, title.length > 110 ? `${title.slice(0, 109)}\u2026` : title, svg);
+  draw("text", { x: PAD, y: PAD + 10, fill: body.color }, fitted(title, width - 2 * PAD).text.replaceAll("\u2423", " "), svg);
   const main = draw("g", { transform: `translate(${PAD} ${top})`, fill: body.color, class: "lines" }, null, svg);
   main.append(drawing.content);
   const below = draw("g", { transform: `translate(${PAD} ${top + drawing.height + 8})`, fill: body.color, "font-size": 11 }, null, svg);
