@@ -16,6 +16,7 @@ from heedful.data.preparation import reporting_preparation
 from heedful.errors import DataError, OptionError, StoppedError, nearest, unknown_choice
 from heedful.explore.explain import explain as explain_prediction
 from heedful.explore.explanation import Explanation
+from heedful.explore.measured import with_measures
 from heedful.explore.run_report import write_report
 from heedful.tasks.alignment import align_words
 from heedful.tasks.base import Task
@@ -113,12 +114,22 @@ class TrainedModel:
         alignment = align_words(self.predictor, source, generated.text)
         return dataclasses.replace(generated, alignment=alignment)
 
-    def explain(self, one: Any, *, reference: str | None = None, **search: Any) -> Explanation:
+    def explain(
+        self,
+        one: Any,
+        *,
+        reference: str | None = None,
+        measures: bool = False,
+        steps: bool = False,
+        **search: Any,
+    ) -> Explanation:
         """Return the attention weights for one input, with `records`, `html()`, `png()` and notebook display.
 
         Args:
             one: an input, as for `predict`.
             reference: for generated text, a target to explain instead of the model's output.
+            measures: also measure norms, contributions, rollout and gradient × attention; for texts, tokens and series.
+            steps: also keep what each weight was computed from, which `html()` shows step by step.
             search: as for `predict`.
 
         Raises: DataError for an input that is empty or of a wrong type, or an empty target; OptionError for an
@@ -127,9 +138,13 @@ class TrainedModel:
         self.predictor.task.check_options({"reference": reference, **search})
         example = self._parse(one, "the input")
         if reference is not None:
-            return explain_prediction(self.predictor, example, target=reference)
-        [prediction] = self.predictor.predict([example], **search)
-        return explain_prediction(self.predictor, example, prediction)
+            found = explain_prediction(self.predictor, example, target=reference)
+        else:
+            [prediction] = self.predictor.predict([example], **search)
+            found = explain_prediction(self.predictor, example, prediction)
+        if steps:
+            found = with_measures(self.predictor, found, steps=True)
+        return with_measures(self.predictor, found) if measures else found
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[TextScore]:
         """Return the log-probability of each target text for its source, by token and in all.

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +15,9 @@ from heedful.explore import AttentionRecord, draw_html
 from heedful.explore.html import embedded_json, page
 from heedful.explore.report import MetricTable, Paragraph, report_page
 from heedful.explore.tokens import html_text
+from tests.explore.browser import BROWSER, browsing
+from tests.explore.pages import DATA, Page
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=30000",
-    "--dump-dom",
-)
 HOSTILE = (
     "\\",
     '"',
@@ -71,31 +57,6 @@ ANY_TEXT = st.one_of(
 )
 
 
-class Scripts(HTMLParser):
-    """The names of the elements of a page, and the text of each script by its type."""
-
-    def __init__(self, text: str):
-        super().__init__(convert_charrefs=True)
-        self.names: list[str] = []
-        self.scripts: list[tuple[str, str]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.append(tag)
-        if tag == "script":
-            self.scripts.append((dict(attrs).get("type") or "", ""))
-
-    def handle_data(self, data: str) -> None:
-        if self.names and self.names[-1] == "script" and data.strip():
-            kind, text = self.scripts[-1]
-            self.scripts[-1] = (kind, text + data)
-
-    def embedded(self) -> Any:
-        [found] = [text for kind, text in self.scripts if kind == "application/json"]
-        return json.loads(found)
-
-
 def record_of(tokens: tuple[str, ...]) -> AttentionRecord:
     return AttentionRecord("", "cross", 0, tokens, ("x",), [[[1.0]] * len(tokens)])
 
@@ -111,25 +72,25 @@ def test_embedded_json_is_read_back_from_a_page(values: Any) -> None:
     text = embedded_json(values)
     assert text.isascii()
     assert not set("<>&") & set(text)
-    whole = f'<p></p><script type="application/json">{text}</script><p id="after">'
-    assert Scripts(whole).embedded() == values
-    assert Scripts(whole).names == ["p", "script", "p"]
+    read = Page(f'<p></p><script type="{DATA}">{text}</script><p id="after">')
+    assert read.data() == values
+    assert read.names() == ["p", "script", "p"]
 
 
 def test_the_check_of_embedded_json_finds_an_escape_too_many() -> None:
     """What a token that ends in a backslash became when the quote after it was taken for an escaped one."""
     broken = json.dumps(["\\"]).replace('\\"', "\\u0022")
     with pytest.raises(ValueError, match="Unterminated"):
-        Scripts(f'<script type="application/json">{broken}</script>').embedded()
+        Page(f'<script type="{DATA}">{broken}</script>').data()
 
 
 @given(st.lists(ANY_TEXT, min_size=1, max_size=5))
 @settings(max_examples=50, deadline=None)
 def test_the_tokens_of_a_page_are_those_of_its_records(tokens: list[str]) -> None:
-    found = Scripts(draw_html([record_of(tuple(tokens))], title=tokens[0]))
-    [record] = found.embedded()["records"]
-    assert record["query_tokens"] == tokens
-    assert found.names == Scripts(draw_html([record_of(("harmless",))])).names
+    found = Page(draw_html([record_of(tuple(tokens))], title=tokens[0]))
+    [record] = found.records()
+    assert list(record.query_tokens) == tokens
+    assert found.names() == Page(draw_html([record_of(("harmless",))])).names()
 
 
 @given(ANY_TEXT)
@@ -137,32 +98,20 @@ def test_the_tokens_of_a_page_are_those_of_its_records(tokens: list[str]) -> Non
 def test_text_of_a_page_can_be_written_and_turns_nothing_around(text: str) -> None:
     escaped = html_text(text)
     assert not re.search("[<>\"'\0\u2028-\u202e\u2066-\u2069\ud800-\udfff\x1b]", escaped)
-    plain = Scripts(page("", "<p></p>")).names
-    assert Scripts(page(text, "<p></p>")).names == plain
+    plain = Page(page("", "<p></p>")).names()
+    assert Page(page(text, "<p></p>")).names() == plain
     sections = [Paragraph(text, text), MetricTable(text, [text, text], [[text, text]])]
     report_page(text, sections).encode()
 
 
-REPORT = """<script>
-const seen = document.createElement('pre');
-seen.id = 'seen';
-const waiting = setInterval(() => {
-  if (!document.querySelector('.map')) return;
-  clearInterval(waiting);
-  const data = JSON.parse(document.querySelector('script[type="application/json"]').textContent);
+SEEN = """() => {
   const units = (text) => Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+  const data = JSON.parse(document.querySelector('script[type="application/json"]').textContent);
   const shown = Array.from(document.querySelectorAll('svg.rows text'), (one) => one.textContent);
   const turned = /[\\u202a-\\u202e\\u2066-\\u2069\\0]/;
-  const tokens = data.records[0].query_tokens.map(units);
-  seen.textContent = JSON.stringify([tokens, shown.length, shown.some((one) => turned.test(one)), failures]);
-  document.body.append(seen);
-}, 100);
-</script></body>"""
-BEFORE = """<head><script>
-window.failures = []; window.onerror = (message) => { window.failures.push(message); };
-window.requestAnimationFrame = (draw) => setTimeout(draw, 0);
-window.ResizeObserver = class { constructor(tell) { this.tell = tell; } observe() { setTimeout(this.tell, 0); } };
-</script>"""
+  const tokens = data.tokens[data.records[0].queries].map(units);
+  return [tokens, shown.length, shown.some((one) => turned.test(one))];
+}"""
 
 
 def units(text: str) -> list[int]:
@@ -171,26 +120,10 @@ def units(text: str) -> list[int]:
     return [raw[at] + 256 * raw[at + 1] for at in range(0, len(raw), 2)]
 
 
-def browse(text: str, folder: Path) -> Any:
-    """What a browser shows of a page: its tokens, how many rows are drawn, whether one is turned around, failures."""
-    text = re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", REPORT)
-    (folder / "page.html").write_text(text.replace("<head>", BEFORE, 1), encoding="utf-8")
-    command = [
-        str(BROWSER),
-        *FLAGS,
-        f"--user-data-dir={folder / 'profile'}",
-        (folder / "page.html").as_uri(),
-    ]
-    result = subprocess.run(
-        command, capture_output=True, check=False, encoding="utf-8", timeout=300
-    )
-    found = re.search(r'<pre id="seen">(.*?)</pre>', result.stdout, re.DOTALL)
-    assert found, result.stderr[-2000:]
-    return json.loads(found[1])
-
-
 @pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium)")
 def test_a_browser_draws_hostile_tokens(tmp_path: Path) -> None:
-    [tokens, rows, turned, failures] = browse(draw_html([record_of(HOSTILE)], title="\\"), tmp_path)
+    text = draw_html([record_of(HOSTILE)], title="\\")
+    with browsing(text, tmp_path) as (page, failures):
+        [tokens, rows, turned] = page.evaluate(SEEN)
     assert tokens == [units(token) for token in HOSTILE]
     assert (rows, turned, failures) == (len(HOSTILE), False, [])

@@ -260,14 +260,14 @@ def test_explain_in_the_terminal(place: Path) -> None:
     assert ran.status == 0, ran.stderr
     assert "4 Mar 2026 → x" in ran.stdout
     assert "2021年7月1日 → y" in ran.stdout
-    assert ran.stdout.count("attention weights 0") == 2
+    assert ran.stdout.count("attention weights, square-root scale 0") == 2
 
 
 def test_explain_a_transformer(place: Path, untrained: Callable[..., str]) -> None:
     run = untrained("model.width=8", "model.heads=2", "model.feed_forward=8")
     args = ("explain", run, "4 Mar 2026", "--reference", "2026-03-04")
     shown = run_command(*args)
-    assert shown.stdout.count("attention weights 0") == 1
+    assert shown.stdout.count("attention weights, square-root scale 0") == 1
     assert "--kind, --layer and --head show others" in shown.stdout
     assert "encoder: input" in run_command(*args, "--kind", "encoder", "--layer", "1").stdout
     [text] = last_json(run_command(*args, "--json").stdout)["texts"]
@@ -307,7 +307,7 @@ def test_demo(place: Path, tiny_defaults: None) -> None:
     assert "On the test dates" in report
     shown = run_command("demo")
     assert "test dates are exactly right" in shown.stdout
-    assert "attention weights 0" in shown.stdout
+    assert "attention weights, square-root scale 0" in shown.stdout
     assert "heedful explain heedful-demo-2" in shown.stdout
     assert Path("heedful-demo-2/report.html").exists()
     measured = run_command("evaluate", "heedful-demo", "--json")

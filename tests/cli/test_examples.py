@@ -33,7 +33,10 @@ TRANSLATION = (
     ("config", "translate"), ("bench",), ("probe",), ("chat",),
 )  # fmt: skip
 """Run in one folder, in this order."""
-ELSEWHERE = {("warmup",): "tests/bench/test_warmup.py, on fewer kernels: it compiles them all"}
+ELSEWHERE = {
+    ("warmup",): "tests/bench/test_warmup.py, on fewer kernels: it compiles them all",
+    ("view",): "tests/explore/test_view.py: it answers until it is interrupted",
+}
 OTHERS = [each for each in COMMANDS if each not in TRANSLATION and each not in ELSEWHERE]
 
 

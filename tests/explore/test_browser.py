@@ -2,108 +2,205 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
+import csv
+import io
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from heedful.explore import AttentionRecord, draw_html
+from heedful.explore.explanation import Explanation
+from heedful.explore.gold import GoldAlignment
+from tests.explore.browser import BROWSER, browsing
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,1000",
-    "--virtual-time-budget=30000",
-    "--dump-dom",
-]
-# A headless browser that writes a page out may draw no frame before: sizes and frames come by timers instead.
-FRAMES = """<script>
-window.requestAnimationFrame = (draw) => setTimeout(draw, 0);
-window.ResizeObserver = class { constructor(tell) { this.tell = tell; } observe() { setTimeout(this.tell, 0); } };
-</script>"""
-# What a person does, and what is to be seen after each step.
-PLAY = """<script>
-window.alerts = 0; window.alert = () => { window.alerts += 1; };
-window.failures = []; window.onerror = (message) => { window.failures.push(message); };
-const waiting = setInterval(() => {
-  if (!document.querySelector('.map')) return;
-  clearInterval(waiting);
-  const seen = [];
-  const press = (key) => {
-    document.querySelector('.map').dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
-    seen.push(document.querySelector('.readout').textContent);
-  };
-  const choose = (name, value) => {
-    const menu = document.querySelector(`[data-menu="${name}"]`);
-    menu.value = value;
-    menu.dispatchEvent(new Event('change'));
-  };
-  const menus = () => Array.from(document.querySelectorAll('select'), (one) => one.value).join(' ');
-  press('ArrowRight'); press('ArrowDown');
-  choose('Kind', 'decoder');
-  seen.push(menus());
-  press('ArrowRight'); press('ArrowRight');
-  seen.push(`masked shapes: ${document.querySelectorAll('rect.masked').length}`);
-  choose('Kind', 'cross');
-  document.querySelectorAll('.overview button')[3].click();
-  seen.push(menus());
-  choose('Colours', 'root');
-  seen.push(menus());
-  seen.push(`images: ${document.images.length}, alerts: ${window.alerts}`);
-  seen.push(`legend: ${Array.from(document.querySelectorAll('.legend text'), (one) => one.textContent).join(' ')}`);
-  seen.push(`failures: ${window.failures.join('; ')}`);
-  const note = document.createElement('pre');
-  note.id = 'seen';
-  note.textContent = seen.join('\\n');
-  document.body.append(note);
-}, 100);
-</script></body>"""
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium)")
+
+EVIL = "</script><img src=x onerror=alert(1)>"
 
 
-@pytest.mark.long
-@pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium)")
+def readout(page: Any) -> str:
+    return str(page.inner_text(".readout"))
+
+
 def test_a_person_moves_through_the_page(
     cross: AttentionRecord, causal: AttentionRecord, tmp_path: Path
 ) -> None:
-    evil = "</script><img src=x onerror=alert(1)>"
-    named = replace(cross, query_tokens=(evil, "Hund", "läuft"))
+    named = replace(cross, query_tokens=(EVIL, "Hund", "läuft"))
     text = draw_html([named, replace(named, layer=1), causal])
-    # The page forbids every script but its own, this one too: so the policy is taken out.
-    text = re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", PLAY)
-    text = text.replace("<head>", "<head>" + FRAMES, 1)
-    assert FRAMES in text
-    (tmp_path / "page.html").write_text(text, encoding="utf-8")
-    command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}"]
-    result = subprocess.run(
-        [*command, (tmp_path / "page.html").as_uri()],
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        timeout=300,
-    )
-    found = re.search(r'<pre id="seen">(.*?)</pre>', result.stdout, re.DOTALL)
-    assert found, result.stderr[-2000:]
-    assert unescape(found[1]).splitlines() == [
-        f"“{evil.replace(' ', '␣')}” → “a”: 0.4",
-        "“Hund” → “a”: 0",
-        "decoder linear",
-        "“<begin>” → “<begin>”: 1",
-        "“<begin>” → “ein”: masked, may not attend",
-        "masked shapes: 2",
-        "cross 1 1 linear",
-        "cross 1 1 root",
-        "images: 0, alerts: 0",
-        "legend: 0 0.05 0.25 0.5 1",
-        "failures: ",
-    ]
+    with browsing(text, tmp_path) as (page, failures):
+        map_ = page.locator(".cells")
+        map_.focus()
+        page.keyboard.press("ArrowRight")
+        assert readout(page).startswith(f"“{EVIL.replace(' ', '␣')}” → “a”: 0.4; row: sum 1,")
+        page.keyboard.press("ArrowDown")
+        assert readout(page).startswith("“Hund” → “a”: 0;")
+        page.select_option('[data-menu="Kind"]', "decoder")
+        map_.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        assert readout(page).startswith("“<begin>” → “ein”: masked, may not attend")
+        page.select_option('[data-menu="Kind"]', "cross")
+        page.locator('.overview button[aria-label="layer 1, head 2"]').click()
+        assert page.input_value('[data-menu="Layer"]') == "0"
+        assert page.input_value('[data-menu="Head"]') == "1"
+        page.select_option('[data-menu="Scale"]', "linear")
+        assert "attention weights, linear scale" in page.inner_text(".legend")
+        page.wait_for_timeout(250)
+        address = page.evaluate("location.hash")
+    assert failures == []
+    with browsing(text, tmp_path, place=address.removeprefix("#")) as (page, failures):
+        assert page.input_value('[data-menu="Scale"]') == "linear"
+        assert page.input_value('[data-menu="Head"]') == "1"
+        assert page.locator("img").count() == 0
+    assert failures == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_cells_have_the_colours_of_their_weights_and_nothing_runs_over_the_page(
+    cross: AttentionRecord, tmp_path: Path, width: int, scheme: str
+) -> None:
+    with browsing(draw_html([cross]), tmp_path, width=width, scheme=scheme) as (page, failures):
+        colours = page.evaluate(
+            """() => {
+              const canvas = document.querySelector('.map canvas');
+              const pen = canvas.getContext('2d');
+              const at = (q, k) => pen.getImageData(
+                (k + 0.08) * canvas.width / 4, (q + 0.08) * canvas.height / 3, 1, 1).data;
+              return [0, 1, 2].map((q) => [0, 1, 2, 3].map((k) => at(q, k).slice(0, 3).reduce((a, b) => a + b) / 3));
+            }"""
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert failures == []
+    weights = cross.mean().weights[0].ravel()
+    order, light = np.argsort(weights), np.array(colours).ravel()
+    differences = np.diff(light[order]) * (1 if scheme == "dark" else -1)
+    assert (differences >= -0.5).all()
+    assert abs(light[order[-1]] - light[order[0]]) > 80
+
+
+def test_a_label_opens_as_coloured_words_and_a_long_text_as_a_whole_map(tmp_path: Path) -> None:
+    words = tuple(f"word{i}" for i in range(300))
+    weights = np.random.default_rng(0).dirichlet(np.ones(300), (2, 300))
+    low = AttentionRecord("a", "encoder", 0, words, words, weights)
+    pooled = AttentionRecord("b", "pooling", 0, ("good",), words, weights[:1, :1])
+    with browsing(draw_html([low, pooled]), tmp_path, width=390) as (page, failures):
+        assert page.locator(".words.large .keys span").count() == 300
+        best = int(weights[0, 0].argmax())
+        assert f"“word{best}”" in page.inner_text(".words .note")
+        page.select_option('[data-menu="Kind"]', "encoder")
+        box = page.locator(".map canvas").bounding_box()
+        assert box["width"] <= 390
+        assert box["height"] >= 240
+        page.evaluate("document.querySelector('.more').open = true")
+        for _ in range(8):
+            page.click('button[aria-label="larger cells"]')
+        assert 5 < page.locator("svg.rows text").count() < 100
+        page.locator(".cells").evaluate("node => node.scrollTo(0, 1e9)")
+        page.wait_for_timeout(100)
+        assert "word299" in page.locator("svg.rows").text_content()
+    assert failures == []
+
+
+def test_lines_alignment_and_gold_links(cross: AttentionRecord, tmp_path: Path) -> None:
+    gold = GoldAlignment.parse("0-0 1-1 3?2")
+    text = draw_html([cross], gold=gold)
+    with browsing(text, tmp_path) as (page, failures):
+        assert f"gold links: {gold.error_rate(cross):.4g} " in page.inner_text(".facts")
+        for view in ("lines", "alignment"):
+            page.select_option('[data-menu="View"]', view)
+            assert page.locator("svg.lines path.gold").count() == 3
+            every = page.locator("svg.lines path:not(.gold)").count()
+            page.locator("svg.lines text", has_text="Hund").click()
+            assert 0 < page.locator("svg.lines path:not(.gold)").count() < every
+            page.locator("svg.lines text", has_text="Hund").click()
+    assert failures == []
+
+
+def test_the_view_can_be_saved(cross: AttentionRecord, tmp_path: Path) -> None:
+    with browsing(draw_html([cross]), tmp_path) as (page, failures):
+        files = {}
+        for kind in ("PNG", "SVG", "CSV"):
+            with page.expect_download() as waiting:
+                page.locator(".buttons button", has_text=kind).click()
+            files[kind] = Path(waiting.value.path()).read_bytes()
+    assert failures == []
+    assert files["PNG"].startswith(b"\x89PNG")
+    assert b"square-root scale" in files["SVG"]
+    assert b"var(" not in files["SVG"]
+    rows = list(csv.reader(io.StringIO(files["CSV"].decode("utf-8-sig"))))
+    assert rows[0] == ["", *cross.key_tokens]
+    assert [row[0] for row in rows[1:]] == list(cross.query_tokens)
+    read = np.array([[float(cell) for cell in row[1:]] for row in rows[1:]])
+    np.testing.assert_allclose(read, cross.mean().weights[0], rtol=1e-5)
+
+
+def test_a_sink_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    words = tuple("abcdef")
+    weights = np.full((1, 6, 6), 0.06)
+    weights[:, :, 0] = 0.7
+    record = AttentionRecord("a", "encoder", 0, words, words, weights)
+    with browsing(draw_html([record]), tmp_path) as (page, failures):
+        assert "70 % of the mass is on the first position, “a”." in page.inner_text(".figure")
+        page.check(".toggle input")
+        assert "“a” looked at" in page.inner_text(".words")
+        assert "20 %" in page.inner_text(".words .note")
+    assert failures == []
+
+
+def test_the_numbers_are_a_table(causal: AttentionRecord, tmp_path: Path) -> None:
+    with browsing(draw_html([causal]), tmp_path) as (page, failures):
+        page.locator("summary", has_text="numbers").click()
+        page.wait_for_selector(".numbers tbody tr")
+        cells = page.locator(".numbers tbody tr").first.locator("td").all_inner_texts()
+        assert cells == ["1", "masked", "masked"]
+    assert failures == []
+
+
+def axe() -> Path:
+    return Path(__file__).parents[2] / "explorer" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.skipif(not axe().exists(), reason="axe-core is not there: npm ci in explorer/")
+@pytest.mark.parametrize("view", ["map", "lines", "alignment", "text"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious(
+    cross: AttentionRecord,
+    causal: AttentionRecord,
+    tmp_path: Path,
+    view: str,
+    width: int,
+    scheme: str,
+) -> None:
+    text = draw_html([cross, causal, replace(cross, layer=1)], title="A title")
+    place = f"records-1=view~{view}"
+    with browsing(text, tmp_path, width=width, scheme=scheme, place=place) as (page, failures):
+        page.evaluate(
+            "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+        )
+        page.wait_for_selector(".numbers td")
+        page.evaluate(axe().read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run().then((result) => result.violations)")
+        serious = [
+            (each["id"], [node["html"] for node in each["nodes"]])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+    assert serious == []
+    assert failures == []
+
+
+def test_a_notebook_shows_it_in_a_frame_that_reaches_nothing(
+    cross: AttentionRecord, tmp_path: Path
+) -> None:
+    frame = Explanation("a title", "", None, None, [cross], "")._repr_html_()
+    notebook = f'<!DOCTYPE html><body><p data-state="all">cell</p>{frame}</body>'
+    with browsing(notebook, tmp_path) as (page, failures):
+        inner = page.frame_locator("iframe")
+        inner.locator('[data-state="all"]').wait_for()
+        inner.locator("select[data-menu=View]").select_option("lines")
+        assert inner.locator("svg.lines").count() == 1
+        page.wait_for_timeout(200)
+    assert failures == []

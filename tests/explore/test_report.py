@@ -64,7 +64,9 @@ def test_every_text_is_escaped(hostile: AttentionRecord) -> None:
         ],
     )
     assert EVIL not in text
-    assert text.count("<script") == 2  # one of data, one of the page
+    types = re.findall(r'<script type="([^"]*)"', text)
+    assert types == ["application/json", *["application/octet-stream"] * 2, "module"]
+    assert text.count("<script") == len(types)
 
 
 def test_a_report_without_maps_needs_none() -> None:

@@ -30,7 +30,7 @@ def rows(text: str, queries: int) -> list[str]:
 
 def test_shades_grow_with_the_weight() -> None:
     keys = ("a", "b", "c", "d", "e")
-    one = AttentionRecord("", "cross", 0, ("q",), keys, [[[0.0, 0.25, 0.5, 0.75, 1.0]]])
+    one = AttentionRecord("", "cross", 0, ("q",), keys, [[[0.0, 0.0625, 0.25, 0.5625, 1.0]]])
     [row] = rows(heat_map(one, style="shades").plain, 1)
     assert row == "q    ░░▒▒▓▓██"
     [row] = rows(heat_map(one, style="ascii").plain, 1)
@@ -50,7 +50,7 @@ def test_colours_grow_darker_and_masked_cells_are_hatched(causal: AttentionRecor
 @pytest.mark.parametrize("style", STYLES)
 def test_the_legend_goes_from_0_to_1(cross: AttentionRecord, style: str) -> None:
     legend = heat_map(cross, style=style).plain.splitlines()[-1]
-    assert legend.startswith("attention weights 0 ")
+    assert legend.startswith("attention weights, square-root scale 0 ")
     assert " 1 " in legend
     assert legend.endswith("masked " + STYLES[style].masked * 2)
 

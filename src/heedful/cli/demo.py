@@ -117,7 +117,7 @@ def show_examples(translator: Predictor, pairs: Pairs, output: Output) -> None:
     """Print some dates with their predictions, and the attention weights of the first."""
     from heedful.data.files import diverse_pairs
     from heedful.explore import heat_map
-    from heedful.explore.run_report import NUM_EXAMPLES, example_explanations, shown_records
+    from heedful.explore.run_report import NUM_EXAMPLES, example_explanations
     from heedful.explore.terminal import style_for
 
     examples = diverse_pairs(pairs, NUM_EXAMPLES)
@@ -127,6 +127,6 @@ def show_examples(translator: Predictor, pairs: Pairs, output: Output) -> None:
         output.say(f"    {source}  →  {best.text}{verdict}")
     console = output.console
     for explanation in example_explanations(translator, sources[:1]):
-        for record in shown_records(explanation):
+        for record in explanation.main:
             output.say("")
             output.say(heat_map(record, width=console.width, style=style_for(console)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +47,37 @@ def _explain(
             show_default=False,
         ),
     ] = None,
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Gold links of words, source-target from 0, such as '0-0 1-2 2?1' (? is possible), drawn "
+            "over the page of one TEXT.",
+            metavar="LINKS",
+            show_default=False,
+        ),
+    ] = None,
+    measures: Annotated[
+        bool,
+        typer.Option(
+            "--measures",
+            help="Put other measures on the page too: norms, contributions, rollout, gradient × attention.",
+        ),
+    ] = False,
+    steps: Annotated[
+        bool,
+        typer.Option(
+            "--steps",
+            help="Put attention step by step on the page too: the numbers of one query from q·k to the output.",
+        ),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Put a second model beside on the page, and the difference of both on one scale.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -85,34 +116,35 @@ def _explain(
     Rows are output tokens, columns input tokens. A transformer has weights for each layer and head of its encoder,
     decoder and cross-attention. For an encoder without attention, gradient × input saliency is shown.
 
+    RUN may also be the folder of a Hugging Face model, as save_pretrained writes it (extra hf).
+
     Example:
         heedful explain runs/en-de "A man sleeps." "Two dogs play."
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
         heedful explain runs/en-de "A man sleeps." --prefix "ein Mann"
     """
-    from heedful import api
-
-    model = api.load(run)
-    reading: dict[str, Any] = {"edges": edges, "nodes": nodes}
-    options = {**reading, "reference": reference, "beam": beam, **search_options(decoding)}
-    search = model.predictor.task.check_options(options)
-    if any(reading.values()):
-        _read_otherwise(model.predictor, reading)
-    if reference and len(reference) != len(texts):
-        raise OptionError(
-            f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
-        )
-    files = _output_files(texts, out, overwrite=overwrite)
-    output = Output(json=json, quiet=quiet)
+    needs_page = measures or steps or against is not None
+    _check_counts(texts, reference, gold, needs_page=needs_page)
     targets: Sequence[str | None] = reference or [None] * len(texts)
-    explanations = [
-        model.explain(text, reference=target, **search)
-        for text, target in zip(texts, targets, strict=True)
-    ]
+    extras = {"measures": measures, "steps": steps}
+    options = {"reference": reference, "beam": beam, **search_options(decoding)}
+    reading = {"edges": edges, "nodes": nodes}
+    predictor, explain_all = _explainer(run, texts, targets, options, reading, extras)
+    files = _output_files(texts, out, overwrite=overwrite)
+    if needs_page and (not files or files[0].suffix.lower() != ".html"):
+        raise OptionError("--measures, --steps and --against are for a page; add --out FILE.html")
+    explanations = explain_all()
+    output = Output(json=json, quiet=quiet)
+    if gold:
+        explanations = [explanations[0].with_gold(gold[0])]
     has_selection = (kind, layer, head) != (None, None, None)
-    selected = [_select(each.records, kind, layer, head) for each in explanations]
-    if files:
+    selected = [
+        _select([*each.records, *each.measures], kind, layer, head) for each in explanations
+    ]
+    if against is not None:
+        _save_comparison((run, against), texts[0], explanations[0], files[0], output)
+    elif files:
         _save(explanations, selected, files, output)
     elif not json:
         shown = selected if has_selection else [each.main for each in explanations]
@@ -120,7 +152,7 @@ def _explain(
         if not has_selection and explanations[0].others:
             output.say(explanations[0].others)
     values = [
-        _to_json(model.predictor, each, records, with_records=not files)
+        _to_json(predictor, each, records, with_records=not files)
         for each, records in zip(explanations, selected, strict=True)
     ]
     output.result({"run": str(run), "files": [str(file) for file in files], "texts": values})
@@ -137,16 +169,78 @@ def _read_otherwise(predictor: Predictor, reading: dict[str, Any]) -> None:
 explain = with_options(_explain, [*DECODING, TOP_K], after="beam")
 
 
+def _check_counts(
+    texts: Sequence[str],
+    reference: Sequence[str] | None,
+    gold: Sequence[str] | None,
+    *,
+    needs_page: bool,
+) -> None:
+    """Raise OptionError for options that do not fit the number of texts."""
+    if reference and len(reference) != len(texts):
+        raise OptionError(
+            f"give --reference once for each TEXT; got {len(reference)} for {len(texts)}"
+        )
+    if gold and (len(gold), len(texts)) != (1, 1):
+        raise OptionError(f"--gold goes with one TEXT; got {len(gold)} for {len(texts)}")
+    if needs_page and len(texts) > 1:
+        raise OptionError(f"--measures, --steps and --against go with one TEXT; got {len(texts)}")
+
+
+def _explainer(
+    run: Path,
+    texts: Sequence[str],
+    targets: Sequence[str | None],
+    options: dict[str, Any],
+    reading: dict[str, Any],
+    extras: dict[str, bool],
+) -> tuple[Predictor | None, Callable[[], list[Explanation]]]:
+    """Load a run, or the folder of a Hugging Face model, and return its predictor and what explains the texts.
+
+    Args:
+        run, texts, targets: what is explained.
+        options: of the prediction.
+        reading: which tables inputs are named in.
+        extras: what else `TrainedModel.explain` is asked for.
+    """
+    from heedful.explore.transformers_explain import explain_transformer, is_transformer
+
+    if is_transformer(run):
+        others = {name: value for name, value in options.items() if name != "reference"}
+        if any((*others.values(), *reading.values(), *extras.values())):
+            raise OptionError(
+                "a Hugging Face model is explained with --reference, --gold and --against alone; leave the other "
+                "options out"
+            )
+        return None, lambda: explain_transformer(run, texts, targets)
+    from heedful import api
+
+    model = api.load(run)
+    search = model.predictor.task.check_options({**reading, **options})
+    if any(reading.values()):
+        _read_otherwise(model.predictor, reading)
+    return model.predictor, lambda: [
+        model.explain(text, reference=target, **extras, **search)
+        for text, target in zip(texts, targets, strict=True)
+    ]
+
+
 def _to_json(
-    predictor: Predictor, each: Explanation, records: list[AttentionRecord], *, with_records: bool
+    predictor: Predictor | None,
+    each: Explanation,
+    records: list[AttentionRecord],
+    *,
+    with_records: bool,
 ) -> dict[str, Any]:
     """Return an explanation as JSON values."""
-    if each.target is None:
+    prediction: dict[str, Any] = {}
+    if predictor is not None and each.target is None:
         prediction = predictor.answer.to_json(each.prediction)
-    else:
+    elif each.target is not None:
         prediction = {"target": each.target}
+    given = {"text": each.input} if predictor is None else predictor.task.reader.to_json(each.input)
     return {
-        **predictor.task.reader.to_json(each.input),
+        **given,
         **prediction,
         "attention": [{"kind": r.kind, "layer": r.layer, "heads": r.heads} for r in records],
         **({"records": [record.to_dict() for record in records]} if with_records else {}),
@@ -195,9 +289,8 @@ def _save(
     """Save one page of all texts, or an image of each."""
     from heedful.explore import Maps, report_page
 
-    pictures = [each.picture for each in explanations]
-    has_pictures = any(pictures) and files[0].suffix.lower() == ".html"
-    if len(files) < len(explanations) or has_pictures:
+    if len(files) < len(explanations):
+        pictures = [each.picture for each in explanations]
         titled = [
             (each.title, records) for each, records in zip(explanations, selected, strict=True)
         ]
@@ -208,6 +301,27 @@ def _save(
             each.save(file, records)
     for file in files:
         output.say(f"written: {file}")
+
+
+def _save_comparison(
+    runs: tuple[Path, Path], text: str, first: Explanation, file: Path, output: Output
+) -> None:
+    """Save a page of two models on one text, and their difference; a target is that of the first."""
+    from heedful.explore import Maps, report_page
+    from heedful.explore.difference import differences
+
+    target = first.target
+    options = {} if target is None else {"reference": [target]}
+    _, explain_all = _explainer(runs[1], [text], [target], options, {}, {})
+    [second] = explain_all()
+    examples = [
+        (f"{run}: {each.title}", each.records)
+        for run, each in zip(runs, (first, second), strict=True)
+    ]
+    examples.append((f"{runs[1]} − {runs[0]}", differences(first.records, second.records)))
+    page = report_page("Attention of two models", [Maps("", examples)])
+    file.write_text(page, encoding="utf-8")
+    output.say(f"written: {file}")
 
 
 def _show(titled: Sequence[Titled], output: Output) -> None:

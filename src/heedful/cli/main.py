@@ -24,6 +24,7 @@ from heedful.cli.replicate import replicate
 from heedful.cli.score import score
 from heedful.cli.serve import serve
 from heedful.cli.train import TrainCommand, config_command, train_command
+from heedful.cli.view import view
 from heedful.cli.warmup import warmup
 from heedful.tasks.table import ENTRIES
 
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
         evaluate,
         predict,
         explain,
+        view,
         chat,
         score,
         align,

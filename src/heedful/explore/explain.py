@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from heedful.answers.base import HeadAnswer
-from heedful.answers.ranked_reply import ReplyRanking
+from heedful.answers.text_base import TextAnswer
 from heedful.answers.transcript import TranscribedText
 from heedful.data.audio.clips import Clip
 from heedful.errors import DataError, shown
@@ -20,8 +20,8 @@ from heedful.explore.cells import (
     row_name,
 )
 from heedful.explore.explanation import Explanation
+from heedful.explore.first_shown import first_shown, shown_first
 from heedful.explore.predicted import record_prediction
-from heedful.explore.replies import record_choice
 from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.select import select
 from heedful.explore.spectrogram import draw_spectrogram
@@ -59,7 +59,7 @@ def explain(
         return _explain_head(predictor, example, prediction)
     if isinstance(predictor.answer, TranscribedText):
         return _explain_transcript(predictor, example, prediction, target)
-    if isinstance(predictor.answer, ReplyRanking):
+    if not isinstance(predictor.answer, TextAnswer):
         return _explain_choice(predictor, example, prediction, target)
     return _explain_text(predictor, example, prediction, target)
 
@@ -79,21 +79,25 @@ def _explain_text(
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = f"the layer that aligns best; {others}" if len(records) > 1 else ""
     title = f"{shown_source} → {explained_target}"
-    return Explanation(title, source, prediction, explained_target, records, [cross[layer]], hint)
+    records = shown_first(records, cross[layer])
+    return Explanation(title, source, prediction, explained_target, records, hint)
 
 
 def _explain_choice(
     predictor: Predictor, example: Any, prediction: Any, target: str | None
 ) -> Explanation:
     """Explain the score of a chosen reply: what was attended to in the history, and what the score rests on."""
+    # Imported here, as only rankers of replies need it.
+    from heedful.explore.replies import record_choice
+
     reply: str = prediction.text if target is None else target
     if not reply.strip():
         raise DataError("there is no reply to explain; give one with --reference")
     records = record_choice(predictor, example, reply)
-    main = [record for record in records if record.kind != "encoder"]
-    hint = "--kind encoder shows the attention among tokens" if len(main) < len(records) else ""
+    kinds = {record.kind for record in records}
+    hint = "--kind encoder shows the attention among tokens" if "encoder" in kinds else ""
     title = f"{predictor.input.title(example)} → {reply}"
-    return Explanation(title, example, prediction, target, records, main, hint)
+    return Explanation(title, example, prediction, target, records, hint)
 
 
 def _explain_transcript(
@@ -106,14 +110,14 @@ def _explain_transcript(
         )
     records = record_transcript(predictor, clip, text)
     cross = [record for record in records if record.kind == "cross"]
-    shown = [record for record in records if record.kind == "ctc"]
     if cross:
-        shown = [cross[min(predictor.model.decoder.alignment_layer, len(cross) - 1)]]
+        chosen = cross[min(predictor.model.decoder.alignment_layer, len(cross) - 1)]
+        records = shown_first(records, chosen)
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = others if len(records) > 1 else ""
     title = f"{predictor.input.title(clip)} → {text}"
-    picture = _picture(predictor, clip, shown[0]) if cross else ""
-    return Explanation(title, clip, prediction, text, records, shown, hint, picture=picture)
+    picture = _picture(predictor, clip, first_shown(records)) if cross else ""
+    return Explanation(title, clip, prediction, text, records, hint, picture=picture)
 
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
@@ -132,12 +136,12 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         records = _image_records(records, grid, name)
     if predictor.answer.per_position:
         hint = "the last layer; --layer and --head show others, --out FILE.html all"
-        title, main = predictor.input.title(example), records[-1:]
+        title = predictor.input.title(example)
     else:
         hint = "--kind encoder shows the attention among tokens, --out FILE.html everything"
         title = f"{predictor.answer.to_text(prediction)}: {predictor.input.title(example)}"
-        main = _main_records(records)
-    if len(main) == len(records):
+    main = first_shown(records)
+    if len(records) == 1:
         hint = ""
     structure = predictor.input.structure(example)
     if view is not None:
@@ -145,28 +149,18 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
 
         picture = draw_image_heat(records, view)
     elif structure is None:
-        picture = _picture(predictor, example, main[0])
+        picture = _picture(predictor, example, main)
     else:
         from heedful.explore.molecule_picture import molecule_html
 
         # The same records as are shown by default, and the last layer of the encoder.
-        picture = molecule_html(structure, list(dict.fromkeys([*main, *_last_layer(records)])))
-    return Explanation(
-        title, example, prediction, None, records, main, hint, view, picture, structure
-    )
+        picture = molecule_html(structure, list(dict.fromkeys([main, *_last_layer(records)])))
+    return Explanation(title, example, prediction, None, records, hint, view, picture, structure)
 
 
 def _last_layer(records: Sequence[AttentionRecord]) -> list[AttentionRecord]:
     """Return the record of the last layer of the encoder, if there is one."""
     return [record for record in records if record.kind == "encoder"][-1:]
-
-
-def _main_records(records: list[AttentionRecord]) -> list[AttentionRecord]:
-    """Return what the prediction looked at: of object queries in the last layer."""
-    cross = [record for record in records if record.kind == "cross"]
-    if cross:
-        return cross[-1:]
-    return [record for record in records if record.kind != "encoder"] or records[-1:]
 
 
 def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> list[AttentionRecord]:

@@ -1,18 +1,23 @@
-"""What an explanation is: the records of one prediction, what they mean, and how they are drawn."""
+"""The explanation of one prediction: its records, and how they are shown and saved."""
 
 from __future__ import annotations
 
 import html
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heedful.errors import OptionError
 from heedful.explore.cells import IMAGE_SUFFIXES, ImageView
+from heedful.explore.first_shown import first_shown
+from heedful.explore.gold import GoldAlignment
 from heedful.explore.html import draw_html
 from heedful.explore.renderers import save
 from heedful.explore.schema import AttentionRecord
+from heedful.explore.steps import Steps
+from heedful.tasks.alignment import END
 
 if TYPE_CHECKING:
     from heedful.explore.graph_view import GraphView
@@ -28,8 +33,6 @@ class Explanation:
     target: str | None
     """For generated text: the explained target, the model's own or a reference."""
     records: list[AttentionRecord]
-    main: list[AttentionRecord]
-    """The records to show by default."""
     others: str
     """Command-line options that show the other records; empty if there are none."""
     view: ImageView | None = None
@@ -40,10 +43,40 @@ class Explanation:
     """The SMILES of the molecule that is explained, if it is one."""
     graph: GraphView | None = None
     """The laid-out graph that is explained, if it is a small one."""
+    gold: GoldAlignment | None = None
+    """Gold links between the words of source and target, drawn over the weights."""
+    measures: tuple[AttentionRecord, ...] = ()
+    """Records of other measures, which the page shows beside the weights."""
+    steps: tuple[Steps, ...] = ()
+    """What the weights were computed from, which the page shows step by step."""
+
+    def with_gold(self, links: str) -> Explanation:
+        """Return the explanation with gold links, as `GoldAlignment.parse` reads them, over its cross-attention.
+
+        Raises: OptionError if something is no link, a word does not exist, or nothing has a row for each target word.
+        """
+        cross = [record for record in self.records if record.kind == "cross"]
+        if not cross:
+            raise OptionError(
+                "gold links need attention from a target to its source; this has none."
+            )
+        names = cross[0].query_tokens
+        skipped = [query for query, token in enumerate(names) if token == END]
+        gold = GoldAlignment.parse(links, skipped=skipped)
+        gold.check(cross[0])
+        return replace(self, gold=gold)
+
+    @property
+    def main(self) -> list[AttentionRecord]:
+        """The record to show by default."""
+        return [first_shown(self.records)]
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        return draw_html(self.records, title=self.title, picture=self.picture)
+        records = [*self.records, *self.measures]
+        return draw_html(
+            records, title=self.title, picture=self.picture, gold=self.gold, steps=self.steps
+        )
 
     def png(self) -> bytes:
         """Return a PNG image of every layer and head.
@@ -74,6 +107,15 @@ class Explanation:
             from heedful.explore.graph_picture import save_graph
 
             save_graph(self.graph, records, path, self.title)
+        elif path.suffix.lower() == ".html":
+            text = draw_html(
+                records,
+                title=self.title,
+                picture=self.picture,
+                gold=self.gold,
+                steps=self.steps,
+            )
+            path.write_text(text, encoding="utf-8")
         elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
             save(records, path, title=self.title)
         else:
@@ -85,4 +127,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         """Show the HTML page in a notebook, inside an iframe."""
         page = html.escape(self.html(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:32em;border:0"></iframe>'
+        # Sandboxed: a document of its own, which reaches nothing of the notebook.
+        sandbox = "allow-scripts allow-downloads"
+        style = "width:100%;height:40em;border:0"
+        return f'<iframe srcdoc="{page}" sandbox="{sandbox}" style="{style}"></iframe>'

@@ -9,6 +9,7 @@ import torch
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.explore.cells import one_row
 from heedful.explore.explanation import Explanation
+from heedful.explore.first_shown import first_shown, shown_first
 from heedful.explore.graph_view import DRAWN, GraphView
 from heedful.explore.neighbours import (
     dense_records,
@@ -34,7 +35,7 @@ def explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explana
     if not edges:
         relevance = saliency_record(predictor, example, prediction, names, "neighbours")
         records = [ranked(relevance)]
-        return Explanation(title, example, prediction, None, records, records, "")
+        return Explanation(title, example, prediction, None, records, "")
     records = ranked_records(edges, names)
     hint = "the last layer; --layer and --head show others, --out FILE.html all and a picture"
     graph = None
@@ -42,9 +43,9 @@ def explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explana
         records = [*records, *dense_records(edges[-layers:], names)]
         graph = GraphView.of_neighbourhood(names, edges[-1].edge_index, layers)
     picture = draw_neighbourhood(edges[-layers:], names)
-    main = [records[len(edges) - 1]]
+    records = shown_first(records, records[len(edges) - 1])
     return Explanation(
-        title, example, prediction, None, records, main, hint, picture=picture, graph=graph
+        title, example, prediction, None, records, hint, picture=picture, graph=graph
     )
 
 
@@ -55,7 +56,7 @@ def explain_whole(predictor: Predictor, example: Any, prediction: Any) -> Explan
     records = record_prediction(predictor, example, prediction)
     if len(positions) > DRAWN:
         records = [ranked(one_row(each, 0)) for each in records]
-    main = [record for record in records if record.kind != "encoder"] or records[-1:]
+    main = first_shown(records)
     title = f"{predictor.answer.to_text(prediction)}: {inputs.title(example)}"
     hint = "--kind encoder shows the attention among nodes, --out FILE.html everything"
     view, picture = None, ""
@@ -65,8 +66,8 @@ def explain_whole(predictor: Predictor, example: Any, prediction: Any) -> Explan
 
         view = GraphView.of_whole(positions, edges)
         last = [record for record in records if record.kind == "encoder"][-1:]
-        picture = graph_html(view, list(dict.fromkeys([*main, *last])), title)
+        picture = graph_html(view, list(dict.fromkeys([main, *last])), title)
     return Explanation(
-        title, example, prediction, None, records, main, hint if len(main) < len(records) else "",
+        title, example, prediction, None, records, hint if len(records) > 1 else "",
         picture=picture, graph=view,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import truncate
 
 COLOUR_STOPS: Final = ("#f7fbff", "#cfe1f2", "#93c4de", "#4a97c9", "#1764ab", "#08306b")
-"""Sequential colour map, light to dark, safe for colour-blind readers. `explorer.js` has the same stops."""
+"""Sequential colour map, light to dark, safe for colour-blind readers. explorer/src/colour.ts has the same stops."""
 
 COLOUR_MAP: Final = LinearSegmentedColormap.from_list("heedful", COLOUR_STOPS)
-WEIGHT_NORM: Final = Normalize(0.0, 1.0)
+WEIGHT_NORM: Final = PowerNorm(0.5, 0.0, 1.0, clip=True)
+"""Square roots, as on every picture of attention: small weights stay visible."""
+SCALE_NOTE: Final = "square-root scale"
 HATCH_COLOUR: Final = "#8c96a0"
 LABEL_SIZE: Final = 9.0
 """Points."""
@@ -52,7 +54,7 @@ def annotate_weights(axes: Axes, record: AttentionRecord) -> None:
     """Write each weight that does not round to 0.00 into its cell."""
     for query, key in numpy.argwhere(record.allowed[0] & (record.weights[0] >= 0.005)):
         weight = float(record.weights[0, query, key])
-        colour = "white" if weight > 0.5 else "#10151c"
+        colour = "white" if weight > 0.25 else "#10151c"
         axes.text(
             key + 0.5,
             query + 0.5,

@@ -8,12 +8,13 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from heedful.errors import OptionError
-from heedful.explore.schema import ATTENTION, DIGITS, SCHEMA, AttentionRecord
-from heedful.explore.select import group_by_kind, kind_name
-from heedful.explore.subword_merging import MERGED_NOTE
+from heedful.explore.gold import GoldAlignment
+from heedful.explore.page_data import page_data
+from heedful.explore.schema import ATTENTION, AttentionRecord
+from heedful.explore.steps import Steps
 from heedful.explore.tokens import html_text
 
 CAUTION: Final = (
@@ -50,33 +51,35 @@ def embedded_json(values: object) -> str:
     return text
 
 
-def figure_values(records: Sequence[AttentionRecord]) -> dict[str, Any]:
-    """Return what the script of the page draws a figure from, as JSON."""
-    # Without subwords the merged and the unmerged record of an example are equal: drop the duplicate.
-    groups = group_by_kind(dict.fromkeys(records))
-    return {
-        "schema": SCHEMA,
-        "digits": DIGITS,
-        "merged_note": MERGED_NOTE,
-        "kind_names": {kind: kind_name(kind) for kind in groups},
-        "records": [record.to_dict() for members in groups.values() for record in members],
-    }
-
-
-def figure(records: Sequence[AttentionRecord], *, name: str) -> str:
+def figure(
+    records: Sequence[AttentionRecord],
+    *,
+    name: str,
+    gold: GoldAlignment | None = None,
+    steps: Sequence[Steps] = (),
+) -> str:
     """Return the HTML of one interactive figure over `records`; `name` must be unique in the page.
 
-    If there are records of words and of subwords, the figure has a switch between them.
+    If there are records of words and of subwords, the figure has a switch between them. Gold alignments are drawn over
+    records of kind "cross".
 
     Raises:
-        OptionError: there are no records.
+        OptionError: there are no records, or a gold link is outside of them.
     """
     if not records:
         raise OptionError("there are no attention records to draw; record a model first.")
-    values = figure_values(records)
+    for record in records:
+        if gold is not None and record.kind == "cross":
+            gold.check(record)
+    data = page_data(records, name=name, gold=gold, steps=steps)
+    parts = "".join(
+        f'<script type="application/octet-stream" id="{html_text(part)}">{text}</script>\n'
+        for part, text in data.parts.items()
+    )
     return (
-        f'<div data-records="{html_text(name)}"></div>\n'
-        f'<script type="application/json" id="{html_text(name)}">{embedded_json(values)}</script>\n'
+        f'<div class="figure" data-records="{html_text(name)}"></div>\n'
+        f'<script type="application/json" id="{html_text(name)}">{embedded_json(data.description)}</script>\n'
+        f"{parts}"
     )
 
 
@@ -88,7 +91,7 @@ def introduction(records: Iterable[AttentionRecord]) -> str:
     """
     measures = list(dict.fromkeys(record.measure for record in records))
     shown = f"Shown: {', '.join(measures)}."
-    return f"{shown} {CAUTION}" if measures == [ATTENTION] else shown
+    return f"{shown} {CAUTION}" if ATTENTION in measures else shown
 
 
 def page(title: str, body: str) -> str:
@@ -108,26 +111,32 @@ def page(title: str, body: str) -> str:
         f"<title>{html_text(title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n"
         f"<body>\n{_HATCH}\n<main>\n<h1>{html_text(title)}</h1>\n{body}</main>\n"
         "<noscript><p>The heat maps are drawn by JavaScript, which is switched off here.</p></noscript>\n"
-        f"<script>{script}</script>\n</body>\n</html>\n"
+        f'<script type="module">{script}</script>\n</body>\n</html>\n'
     )
 
 
 def draw_html(
-    records: Sequence[AttentionRecord], *, title: str = "Attention weights", picture: str = ""
+    records: Sequence[AttentionRecord],
+    *,
+    title: str = "Attention weights",
+    picture: str = "",
+    gold: GoldAlignment | None = None,
+    steps: Sequence[Steps] = (),
 ) -> str:
     """Return a complete HTML page with the heat maps of the records, after the HTML `picture`.
 
+    It opens with the record that `first_shown` names. Gold alignments are drawn over records of kind "cross".
+    `steps` are shown step by step, for one query at a time.
+
     Raises:
-        OptionError: there are no records.
+        OptionError: there are no records, or a gold link is outside of them.
 
     >>> record = AttentionRecord("cross", "cross", 0, ("Haus",), ("house",), [[[1.0]]])
     >>> draw_html([record]).startswith("<!DOCTYPE html>")
     True
     """
-    return page(
-        title,
-        f"<p>{html_text(introduction(records))}</p>\n{picture}{figure(records, name='records-1')}",
-    )
+    drawn = figure(records, name="records-1", gold=gold, steps=steps)
+    return page(title, f"<p>{html_text(introduction(records))}</p>\n{picture}{drawn}")
 
 
 def save_html(

@@ -19,17 +19,19 @@ from rich.cells import cell_len
 
 from heedful.errors import OptionError
 from heedful.explore.figure_files import SVG_FAMILIES
+from heedful.explore.first_shown import first_shown
 from heedful.explore.fonts import font_families
 from heedful.explore.heat_map_axes import (
     COLOUR_MAP,
     HATCH_COLOUR,
+    SCALE_NOTE,
     WEIGHT_NORM,
     annotate_weights,
     draw_weights,
     label_tokens,
 )
 from heedful.explore.schema import AttentionRecord
-from heedful.explore.select import group_by_kind, kind_name, overall_mean
+from heedful.explore.select import group_by_kind, kind_name
 from heedful.explore.subword_merging import MERGED_NOTE
 from heedful.explore.tokens import truncate, truncate_text, visible
 
@@ -47,7 +49,7 @@ _LETTER_WIDTH: Final = 0.075
 def draw_figure(
     records: Sequence[AttentionRecord], *, title: str, families: Sequence[str]
 ) -> Figure:
-    """Return a figure with one section per kind: a large mean over layers and heads, and small multiples of each head.
+    """Return a figure with one section per kind: a large mean over heads of the layer shown first, and each head small.
 
     Raises:
         OptionError: there are no records.
@@ -106,8 +108,7 @@ class _Section:
 
     def __init__(self, records: list[AttentionRecord]) -> None:
         self.records = records
-        same_tokens = len({(record.query_tokens, record.key_tokens) for record in records}) == 1
-        self.large = overall_mean(records) if same_tokens else records[-1].mean()
+        self.large = first_shown(records).mean()
         self.heads = max(record.heads for record in records)
         self.has_grid = sum(record.heads for record in records) > 1
         queries, keys = self.large.query_tokens, self.large.key_tokens
@@ -133,14 +134,11 @@ class _Section:
     def draw(self, layout: _InchLayout, top: float) -> None:
         """Draw the section below `top`."""
         heading = kind_name(self.large.kind)
+        heading += f", layer {self.large.layer + 1}"
         if self.has_grid:
-            layers, heads = _plural(len(self.records), "layer"), _plural(self.heads, "head")
-            note = (
-                f"large: mean over {layers} × {heads}; small: each head, tokens in the same order"
-            )
+            heads = f"mean over {_plural(self.heads, 'head')}" if self.heads > 1 else "one head"
+            note = f"large: layer {self.large.layer + 1}, {heads}; small: each head, tokens in the same order"
             layout.text(_MARGIN, top + 0.3, note, size=8)
-        else:
-            heading += f", layer {self.large.layer + 1}"
         layout.text(_MARGIN, top + 0.1, heading, size=11)
         below = top + self.heading_height
         axes = layout.axes(_MARGIN + self.label_width, below, self.map_width, self.map_height)
@@ -180,13 +178,13 @@ def _colour_bar(layout: _InchLayout, records: Sequence[AttentionRecord], top: fl
         ScalarMappable(WEIGHT_NORM, COLOUR_MAP),
         cax=axes,
         orientation="horizontal",
-        ticks=[0, 0.25, 0.5, 0.75, 1],
+        ticks=[0, 0.05, 0.25, 0.5, 1],
     )
-    bar.ax.set_xticklabels(["0", "0.25", "0.5", "0.75", "1"])
+    bar.ax.set_xticklabels(["0", "0.05", "0.25", "0.5", "1"])
     bar.ax.tick_params(labelsize=8, length=2)
     bar.outline.set(linewidth=0.5, edgecolor="#b4bcc4")
     measures = ", ".join(dict.fromkeys(record.measure for record in records))
-    layout.text(_MARGIN + 0.05, top + 0.1, measures, size=8)
+    layout.text(_MARGIN + 0.05, top + 0.1, f"{measures}, {SCALE_NOTE}", size=8)
     key = Patch(
         facecolor="white",
         edgecolor=HATCH_COLOUR,

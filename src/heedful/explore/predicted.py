@@ -44,18 +44,25 @@ def record_prediction(predictor: Predictor, example: Any, prediction: Any) -> li
     each = answer.per_position
     if each and len(rows) > MAX_CELLS and inputs.view(example) is not None:
         return _summed_up(predictor, batch, positions, prediction)
-    labels = {
-        "encoder": (rows if each else positions, positions),
-        "pooling": (rows, positions),
-        "cross": (rows, positions),
-        "decoder": (rows, rows),
-    }
+    labels = prediction_labels(positions, rows, each=each)
     tokens = {kind: labels[kind] for kind in recorder.kinds}
     records = _drawn_records(recorder, tokens, positions)
     if model.members[0].encoder.has_attention:
         return records
     kind = "encoder" if each else "saliency"
     return [*records, saliency_record(predictor, example, prediction, rows, kind)]
+
+
+def prediction_labels(
+    positions: Sequence[str], rows: Sequence[str], *, each: bool
+) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+    """Return kind -> (query labels, key labels); `each`: whether each position has an answer."""
+    return {
+        "encoder": (rows if each else positions, positions),
+        "pooling": (rows, positions),
+        "cross": (rows, positions),
+        "decoder": (rows, rows),
+    }
 
 
 def _drawn_records(

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from heedful.errors import OptionError, ShapeError, unknown_choice
+from heedful.explore.call_detail import CallDetail, call_detail
 from heedful.explore.call_sites import CallSite, RecordedCall, concatenate_calls, group_by_layer
 from heedful.explore.edge_record import EdgeRecord
+from heedful.explore.other_libraries import observe_other_libraries
 from heedful.explore.schema import AttentionRecord
 from heedful.ops.observe import Observed, ObservedEdges, observing
 
@@ -31,12 +33,18 @@ class Recorder:
     """
 
     def __init__(
-        self, *, row: int | None = None, paths: Mapping[nn.Module, str] | None = None
+        self,
+        *,
+        row: int | None = None,
+        paths: Mapping[nn.Module, str] | None = None,
+        details: bool = False,
     ) -> None:
         self._row = row
         self._paths = paths or {}
         self._sites: dict[tuple[str, int], CallSite] = {}
         self._edges: list[EdgeRecord] = []
+        self._keeps_details = details
+        self._details: dict[str, list[CallDetail]] = {}
         self._kinds: dict[str, str] = {}
         self._stack: list[tuple[str, nn.Module]] = []
         # Number of attend calls in the current forward of each module on the stack: two calls in one
@@ -51,21 +59,21 @@ class Recorder:
         self._stack.pop()
         self._call_counts.pop()
 
-    def _observe(self, observed: Observed | ObservedEdges) -> None:
+    def _observe(self, observed: Observed | ObservedEdges, kind: str | None = None) -> None:
         owner = observed.owner if isinstance(observed, Observed) else None
         if isinstance(owner, nn.Module):
             self._enter(self._paths.get(owner, ""), owner)
-            self._add(observed)
+            self._add(observed, kind)
             self._leave()
         else:
-            self._add(observed)
+            self._add(observed, kind)
 
-    def _add(self, observed: Observed | ObservedEdges) -> None:
+    def _add(self, observed: Observed | ObservedEdges, kind: str | None) -> None:
         path = self._stack[-1][0] if self._stack else ""
         number = self._call_counts[-1]
         self._call_counts[-1] += 1
         name = path if number == 0 else f"{path}#{number + 1}"
-        kind = self._kinds.setdefault(name, self._kind())
+        kind = self._kinds.setdefault(name, kind or self._kind())
         if isinstance(observed, ObservedEdges):
             edges = self._edge_record(observed, name, kind)
             self._edges.append(edges)
@@ -75,6 +83,10 @@ class Recorder:
         if (path, number) not in self._sites:
             self._sites[path, number] = CallSite(name, kind)
         self._sites[path, number].calls.append(self._one_example(observed))
+        if self._keeps_details and observed.call is not None:
+            module = self._stack[-1][1] if self._stack else None
+            detail = call_detail(observed, module, self._example_of)
+            self._details.setdefault(name, []).append(detail)
 
     def _edge_record(self, observed: ObservedEdges, path: str, kind: str) -> EdgeRecord:
         """Take one example of the batch; `edge_records` sets the layer once all paths are known."""
@@ -155,8 +167,9 @@ class Recorder:
             raise OptionError(
                 f"{'; '.join(notes)}; read its weights with edge_records()."
                 if notes
-                else "there are no attention weights to show: the model did not call heedful.attend; "
-                "record a model that has attention."
+                else "there are no attention weights to show: the model did not call heedful.attend "
+                "or another attention that can be recorded; record a model that has attention, and one of Hugging "
+                "Face's with record_transformer."
             )
         for note in notes:
             warnings.warn(f"{note}; read its weights with edge_records().", stacklevel=2)
@@ -171,6 +184,13 @@ class Recorder:
             for repeat, calls in enumerate(group_by_layer(site.calls, labels)):
                 records.append(concatenate_calls(site, calls, layer + repeat, labels))
         return records
+
+    def details(self) -> dict[str, CallDetail]:
+        """Return path -> what its attention was computed from, of places that called `attend` once.
+
+        Nothing is kept unless `recording` was asked for details.
+        """
+        return {path: calls[0] for path, calls in self._details.items() if len(calls) == 1}
 
     def edge_records(self) -> list[EdgeRecord]:
         """Return one record for each attention layer on a graph, of any size, in the order of the forward pass."""
@@ -202,17 +222,22 @@ def layer_number(path: str) -> int | None:
 
 
 @contextlib.contextmanager
-def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]:
+def recording(
+    model: nn.Module, *, row: int | None = None, details: bool = False
+) -> Iterator[Recorder]:
     """Record the attention weights that `model` computes inside the `with` block.
 
-    Outputs are the same as without recording, and all hooks are removed at the end, also after an exception.
+    Outputs are the same as without recording, and all hooks are removed at the end, also after an exception. Only
+    `torch.nn.MultiheadAttention` computes differently when its weights are asked for: equal up to rounding.
 
     Args:
-        model: any module that calls `heedful.attend` or contains graph attention layers.
+        model: any module that calls `heedful.attend`, or contains graph attention layers of Heedful or PyTorch
+            Geometric, or `torch.nn.MultiheadAttention` (and so `torch.nn.Transformer`).
         row: index of the example to record; required for a batch of several.
+        details: also keep queries, keys, values and outputs, with their gradients.
     """
     paths = {module: path for path, module in model.named_modules()}
-    recorder = Recorder(row=row, paths=paths)
+    recorder = Recorder(row=row, paths=paths, details=details)
     handles = []
 
     def enter_hook(path: str) -> Callable[[nn.Module, Any], None]:
@@ -224,6 +249,7 @@ def recording(model: nn.Module, *, row: int | None = None) -> Iterator[Recorder]
     try:
         for module, path in paths.items():
             handles.append(module.register_forward_pre_hook(enter_hook(path)))
+            handles += observe_other_libraries(module, recorder._observe)
             # always_call: a forward that raises must pop the stack too.
             handles.append(module.register_forward_hook(leave_hook, always_call=True))
         with observing(recorder._observe):

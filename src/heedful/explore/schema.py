@@ -50,6 +50,10 @@ class AttentionRecord:
     merged: bool = False
     """Whether subwords were merged into words (summed over keys, averaged over queries)."""
     measure: str = ATTENTION
+    shown_first: bool = False
+    """Whether it is shown before the other records of the example; at most one of them is."""
+    note: str = ""
+    """What else a reader has to know of these weights, such as by how much a rerun differs."""
 
     def __post_init__(self) -> None:
         weights = numpy.array(self.weights, dtype=numpy.float32)
@@ -105,7 +109,7 @@ class AttentionRecord:
         """Every field that is not an array."""
         tokens = (self.query_tokens, self.key_tokens)
         head = (self.module_path, self.kind, self.layer, self.backend, self.merged, self.measure)
-        return (*head, *tokens)
+        return (*head, self.shown_first, self.note, *tokens)
 
     @property
     def heads(self) -> int:
@@ -163,6 +167,8 @@ class AttentionRecord:
             "backend": self.backend,
             "merged": self.merged,
             "measure": self.measure,
+            "shown_first": self.shown_first,
+            "note": self.note,
         }
 
     @classmethod
@@ -173,7 +179,8 @@ class AttentionRecord:
             DataError: a field is missing, unknown or of the wrong type.
         """
         expected = set(cls.__dataclass_fields__) | {"heads"}
-        if not isinstance(values, dict) or set(values) != expected:
+        # Records of older versions lack these.
+        if not isinstance(values, dict) or set(values) | {"shown_first", "note"} != expected:
             got = sorted(values) if isinstance(values, dict) else type(values).__name__
             raise DataError(f"an attention record has the fields {sorted(expected)}; got {got}.")
         fields = {name: value for name, value in values.items() if name != "heads"}

@@ -14,13 +14,16 @@ from heedful.explore.schema import AttentionRecord
 KIND_NAMES: Final = {
     "cross": "output × input",
     "ctc": "output × input",
+    "pooling": "answer × input",
+    "saliency": "answer × input",
+    "rollout": "answer × input",
     "encoder": "input × input",
     "decoder": "output × output",
     "neighbours": "node × neighbours",
     "edges": "node × node",
     "self": "self-attention",
 }
-"""Kind of attention -> its queries × keys in words; other kinds are displayed by their name."""
+"""Kind of attention -> its queries × keys in words, in display order; others are displayed by their name."""
 
 
 OUTPUT_KINDS: Final = ("cross", "ctc")

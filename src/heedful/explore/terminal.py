@@ -43,8 +43,8 @@ class Style:
     coloured: bool = False
 
     def cell(self, weight: float) -> Text:
-        """Return one heat map cell, two terminal columns wide."""
-        level = min(max(weight, 0.0), 1.0)
+        """Return one heat map cell, two terminal columns wide, on a square-root scale."""
+        level = min(max(weight, 0.0), 1.0) ** 0.5
         if self.coloured:
             return Text(" " * _CELL_WIDTH, style=f"on rgb({','.join(map(str, colour(level)))})")
         # Round to the nearest shade; 0 stays blank.
@@ -91,7 +91,7 @@ def heat_map(record: AttentionRecord, *, width: int = 80, style: str = "color") 
           h s
           e e
     Haus    @@
-    attention weights 0   ..::--==++**##%%@@ 1   masked //
+    attention weights, square-root scale 0   ..::--==++**##%%@@ 1   masked //
     """
     if style not in STYLES:
         raise unknown_choice("terminal style", style, STYLES)
@@ -171,9 +171,10 @@ def _legend(measure: str, style: Style, width: int) -> Text:
     steps = 11 if style.coloured else len(style.shades)
     bar = Text("0 ")
     for step in range(steps):
-        bar.append_text(style.cell(step / (steps - 1)))
+        bar.append_text(style.cell((step / (steps - 1)) ** 2))
     bar.append(" 1")
     masked = Text("masked ").append_text(style.masked_cell())
+    measure = f"{measure}, square-root scale"
     legend = Text(" ").join([Text(measure), bar, Text(" "), masked])
     if legend.cell_len <= width:
         return legend

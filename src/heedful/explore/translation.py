@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -54,11 +55,23 @@ def record_translation(
         records = _attention(predictor, tensors)
     else:
         records = [_saliency(predictor, tensors)]
-    source_kind, vocabulary = predictor.input.vocabulary.kind, predictor.answer.vocabulary
+    return merge_pair(records, predictor, source, target, units)
+
+
+def merge_pair(
+    records: Sequence[AttentionRecord],
+    predictor: Predictor,
+    source: Any,
+    target: str,
+    units: Units = "auto",
+) -> list[AttentionRecord]:
+    """Merge records of the pieces of a pair into words, as `record_translation` does."""
+    tensors = encode_pair(predictor, source, target)
+    spelled, vocabulary = predictor.input.spelled(source), predictor.answer.vocabulary
     spelled_target = SpelledText(
         tensors.target_pieces[1:], tensors.target_words, tuple(vocabulary.words(target))
     )
-    source_axis = word_axis(spelled, source_kind, units)
+    source_axis = word_axis(spelled, predictor.input.vocabulary.kind, units)
     target_axis = word_axis(spelled_target, vocabulary.kind, units)
     axes = {
         "encoder": (source_axis.with_end(), source_axis.with_end()),
@@ -72,13 +85,18 @@ def _attention(predictor: Predictor, tensors: PairTensors) -> list[AttentionReco
     inputs = (tensors.source, tensors.source_lengths, tensors.target)
     with evaluation_mode(predictor.model), recording(predictor.model) as recorder:
         predictor.model(*inputs)
+    tokens = pair_tokens(tensors)
+    return recorder.records({kind: tokens[kind] for kind in recorder.kinds})
+
+
+def pair_tokens(tensors: PairTensors) -> Tokens:
+    """Return kind -> (query pieces, key pieces) of an encoded pair."""
     predicted = (*tensors.target_pieces[1:], END)
-    tokens: Tokens = {
+    return {
         "encoder": (tensors.source_pieces, tensors.source_pieces),
         "decoder": (tensors.target_pieces, tensors.target_pieces),
         "cross": (predicted, tensors.source_pieces),
     }
-    return recorder.records({kind: tokens[kind] for kind in recorder.kinds})
 
 
 def _saliency(predictor: Predictor, tensors: PairTensors) -> AttentionRecord:

@@ -102,4 +102,5 @@ def notify(observer: Observer, call: Call, attended: Attended, backend: str) -> 
     assert attended.weights is not None
     with torch.no_grad():
         mask = None if call.mask is None else call.mask.tile(call.rows).expand(call.rows.shape)
-        observer(Observed(mask, attended.weights.detach(), backend))
+        weights = attended.weights.detach()
+    observer(Observed(mask, weights, backend, call=call, output=attended.output))

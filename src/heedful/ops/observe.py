@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,10 @@ class Observed:
     backend: str
     owner: object = None
     """The module that computed the attention, if it is not the innermost module running."""
+    call: Any = None
+    """The `Call` of `attend`, with its queries, keys and values; None if the steps were computed together."""
+    output: Tensor | None = None
+    """(*lead, query, value), with its gradient; None without a call."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,59 @@
+"""A page in Debian's Chromium by Playwright, with the network blocked and its own policy in force."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextmanager
+def browsing(
+    text: str, folder: Path, *, width: int = 1280, scheme: str = "light", place: str = ""
+) -> Iterator[tuple[Any, list[str]]]:
+    """Open a page that is drawn whole; `place` is the address after #. Gives it and what failed on it so far."""
+    (folder / "page.html").write_text(text, encoding="utf-8")
+    failures: list[str] = []
+    context = _browser().new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        offline=True,
+        has_touch=width < 500,
+        accept_downloads=True,
+    )
+    try:
+        page = context.new_page()
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on("dialog", lambda dialog: failures.append(f"dialog: {dialog.message}"))
+        page.on(
+            "console", lambda line: failures.append(line.text) if line.type == "error" else None
+        )
+        page.on("request", lambda asked: _count(asked.url, failures))
+        page.goto((folder / "page.html").as_uri() + (f"#{place}" if place else ""))
+        page.wait_for_selector('[data-state="all"]', timeout=60_000)
+        yield page, failures
+    finally:
+        context.close()
+
+
+@functools.cache
+def _browser() -> Any:
+    """One browser for all tests of this process; it starts in a second, a page of it in a tenth."""
+    from playwright.sync_api import sync_playwright
+
+    running = sync_playwright().start()
+    browser = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+    atexit.register(running.stop)
+    atexit.register(browser.close)
+    return browser
+
+
+def _count(url: str, failures: list[str]) -> None:
+    if not url.startswith(("file:", "data:", "blob:")):
+        failures.append(f"request: {url}")

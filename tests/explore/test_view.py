@@ -1,0 +1,34 @@
+"""The command `heedful view`, as a process that is interrupted at the end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import heedful
+from tests.explore.pages import Page
+
+ROWS = [{"text": "a good film", "label": "good"}, {"text": "a bad film", "label": "bad"}] * 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to one process is POSIX")
+def test_it_answers_until_it_is_interrupted(tmp_path: Path) -> None:
+    run = tmp_path / "mood"
+    heedful.train("classify", train=ROWS, valid=ROWS, out=run, training={"epochs": 1})
+    command = [sys.executable, "-m", "heedful", "view", str(run), "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            with urllib.request.urlopen(f"{address}?text=a+good+day", timeout=60) as answer:
+                [*_, record] = Page(answer.read().decode()).records()
+            assert record.key_tokens == ("a", "good", "day")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
