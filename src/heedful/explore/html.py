@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from heedful.errors import OptionError
 from heedful.explore.gold import GoldAlignment
@@ -30,7 +30,8 @@ _HATCH: Final = (
 )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a style sheet or script of the page."""
     return (resources.files("heedful.explore") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -82,6 +83,26 @@ def figure(
     )
 
 
+def figure_values(records: Sequence[AttentionRecord]) -> dict[str, Any]:
+    """Return a figure as JSON values, with its parts, for a page that comes to its records later.
+
+    The page puts them into a JSON script, names it in the attribute `data-records` of an element of class `figure`, and
+    dispatches the event `heedful:figure` at that element.
+
+    Raises:
+        OptionError: there are no records.
+    """
+    if not records:
+        raise OptionError("there are no attention records to draw; record a model first.")
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(repr(record.query_tokens + record.key_tokens).encode("utf-8", "replace"))
+        digest.update(record.weights.tobytes())
+    # Parts are kept by name: of other records they have other names.
+    data = page_data(records, name=f"later-{digest.hexdigest()[:16]}")
+    return {**data.description, "parts": dict(data.parts)}
+
+
 def introduction(records: Iterable[AttentionRecord]) -> str:
     """Return the line above the heat maps: what they measure, and a caution about attention weights.
 
@@ -99,7 +120,7 @@ def page(title: str, body: str) -> str:
     The content security policy forbids all requests and all scripts but the page's own, so that
     no token can load or run anything. Pictures and sounds are part of the page (data:).
     """
-    script = _asset("explorer.js")
+    script = asset("explorer.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     policy += "; img-src data:; media-src data:"
@@ -107,7 +128,7 @@ def page(title: str, body: str) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html_text(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n"
+        f"<title>{html_text(title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n"
         f"<body>\n{_HATCH}\n<main>\n<h1>{html_text(title)}</h1>\n{body}</main>\n"
         "<noscript><p>The heat maps are drawn by JavaScript, which is switched off here.</p></noscript>\n"
         f'<script type="module">{script}</script>\n</body>\n</html>\n'
