@@ -96,7 +96,8 @@ def figure_values(records: Sequence[AttentionRecord]) -> dict[str, Any]:
         raise OptionError("there are no attention records to draw; record a model first.")
     digest = hashlib.sha256()
     for record in records:
-        digest.update(repr(record.query_tokens + record.key_tokens).encode("utf-8", "replace"))
+        tokens = (*record.query_tokens, *record.key_tokens)
+        digest.update(repr(tokens).encode("utf-8", "replace"))
         digest.update(record.weights.tobytes())
     # Parts are kept by name: of other records they have other names.
     data = page_data(records, name=f"later-{digest.hexdigest()[:16]}")
