@@ -39,6 +39,14 @@ export interface FigureData {
   records: RecordData[];
   gold: Gold | null;
   steps: StepsData[];
+  parts?: { [name: string]: string }; // of a figure that comes to the page later
+}
+
+const later = new Map<string, string>();
+
+// Keeps the parts of a figure whose data came without scripts of their own.
+export function keepParts(parts: { [name: string]: string }): void {
+  for (const [name, text] of Object.entries(parts)) later.set(name, text);
 }
 
 // One matrix: values[q * columns + k], and what may be attended to.
@@ -67,9 +75,9 @@ function decoded(text: string): Uint8Array {
 }
 
 async function unpacked(name: string): Promise<ArrayBuffer> {
-  const script = document.getElementById(name);
-  if (!script) throw new Error(`the page lacks the part ${name}`);
-  const packed = new Blob([decoded((script.textContent as string).trim()) as BlobPart]);
+  const text = later.get(name) ?? document.getElementById(name)?.textContent;
+  if (!text) throw new Error(`the page lacks the part ${name}`);
+  const packed = new Blob([decoded(text.trim()) as BlobPart]);
   return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
 }
 

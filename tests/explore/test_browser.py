@@ -14,6 +14,7 @@ import pytest
 from heedful.explore import AttentionRecord, draw_html
 from heedful.explore.explanation import Explanation
 from heedful.explore.gold import GoldAlignment
+from heedful.explore.html import figure_values
 from tests.explore.browser import BROWSER, browsing
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium)")
@@ -203,4 +204,24 @@ def test_a_notebook_shows_it_in_a_frame_that_reaches_nothing(
         inner.locator("select[data-menu=View]").select_option("lines")
         assert inner.locator("svg.lines").count() == 1
         page.wait_for_timeout(200)
+    assert failures == []
+
+
+def test_a_figure_that_comes_later_is_drawn_by_an_event(
+    cross: AttentionRecord, causal: AttentionRecord, tmp_path: Path
+) -> None:
+    with browsing(draw_html([cross]), tmp_path) as (page, failures):
+        for record in (causal, cross):
+            page.evaluate(
+                """(values) => {
+                  const figure = document.querySelector('.figure');
+                  figure.dataset.state = '';
+                  document.getElementById('records-1').textContent = JSON.stringify(values);
+                  figure.dispatchEvent(new Event('heedful:figure', { bubbles: true }));
+                }""",
+                figure_values([record]),
+            )
+            page.wait_for_selector('[data-state="all"]')
+            assert record.module_path in page.inner_text(".facts")
+            assert page.locator(".map").count() == 1
     assert failures == []

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from heedful.errors import OptionError
 from heedful.explore.gold import GoldAlignment
@@ -81,6 +81,27 @@ def figure(
         f'<script type="application/json" id="{html_text(name)}">{embedded_json(data.description)}</script>\n'
         f"{parts}"
     )
+
+
+def figure_values(records: Sequence[AttentionRecord]) -> dict[str, Any]:
+    """Return a figure as JSON values, with its parts, for a page that comes to its records later.
+
+    The page puts them into a JSON script, names it in the attribute `data-records` of an element of class `figure`, and
+    dispatches the event `heedful:figure` at that element.
+
+    Raises:
+        OptionError: there are no records.
+    """
+    if not records:
+        raise OptionError("there are no attention records to draw; record a model first.")
+    digest = hashlib.sha256()
+    for record in records:
+        tokens = (*record.query_tokens, *record.key_tokens)
+        digest.update(repr(tokens).encode("utf-8", "replace"))
+        digest.update(record.weights.tobytes())
+    # Parts are kept by name: of other records they have other names.
+    data = page_data(records, name=f"later-{digest.hexdigest()[:16]}")
+    return {**data.description, "parts": dict(data.parts)}
 
 
 def introduction(records: Iterable[AttentionRecord]) -> str:
