@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heedful import run_folder
 from heedful.answers.text_base import Generated
@@ -23,7 +23,6 @@ from heedful.tasks.base import Task
 from heedful.tasks.options import GivenOptions
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
-from heedful.tasks.scoring import TextScore, score_texts
 from heedful.tasks.table import ENTRIES, TASKS
 from heedful.training.events import Event, Finished, Started, Stopped
 from heedful.training.loop import never, train_model
@@ -31,6 +30,9 @@ from heedful.training.report_again import finish_again, lacks_only_report
 from heedful.training.staging import recover
 from heedful.training.state import FEATURES
 from heedful.training.write_errors import explain_write_errors
+
+if TYPE_CHECKING:
+    from heedful.tasks.scoring import TextScore
 
 Data = Any
 """A path, several paths, rows (one mapping per example), a DataFrame, or a `Dataset`."""
@@ -156,6 +158,9 @@ class TrainedModel:
             raise OptionError(
                 f"got {len(sources):,} sources but {len(targets):,} targets; give one target for each."
             )
+        # Imported here, as only generated text needs it.
+        from heedful.tasks.scoring import score_texts
+
         return list(score_texts(self.predictor, zip(sources, targets, strict=True)))
 
     def evaluate(self, data: Data, **search: Any) -> Any:

@@ -2,7 +2,7 @@
 
 It computes what `PositionedDecoder` computes for one token of each hypothesis: keys and values of the past are appended
 in place, projections of one input are one product, and attention is PyTorch's fused one. It serves the scaled inner
-product under softmax without rotary positions or biases, outside training; `fused_state` returns None for the others.
+product under softmax without rotary positions or biases, in inference mode; `fused_state` returns None for the others.
 """
 
 from __future__ import annotations
@@ -274,6 +274,6 @@ def _is_fused(decoder: PositionedDecoder, config: TransformerDecoderConfig) -> b
         and not decoder.inputs.every_layer
         and all(layer.self_attention.rotary is None for layer in decoder.layers)  # type: ignore[union-attr]
         and not decoder.training
-        and not torch.is_grad_enabled()
+        and torch.is_inference_mode_enabled()  # programs to export are traced without it
         and current_observer() is None
     )
