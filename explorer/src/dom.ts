@@ -24,7 +24,11 @@ export function draw<K extends keyof SVGElementTagNameMap>(
 }
 
 function finish<T extends Element>(node: T, attributes: Attributes, text: string | null, parent: ParentNode | null): T {
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
+  for (const [key, value] of Object.entries(attributes)) {
+    // A page may forbid style attributes (style-src-attr), and not this.
+    if (key === "style") (node as unknown as ElementCSSInlineStyle).style.cssText = String(value);
+    else node.setAttribute(key, String(value));
+  }
   if (text !== null) node.textContent = text;
   if (parent) parent.append(node);
   return node;

@@ -24,19 +24,19 @@ document.addEventListener("securitypolicyviolation", (event) => { window.failure
     await until(() => at("answers").childElementCount || at("status").classList.contains("error"));
     await until(() => !at("send").disabled);
   };
-  const answers = () => Array.from(document.querySelectorAll(".answer .main"), (one) => one.textContent);
+  const answers = () => Array.from(document.querySelectorAll(".answer > .main"), (one) => one.textContent);
   const play = async () => {
     await until(() => at("model") && at("model").options.length);
     seen.models = Array.from(at("model").options, (one) => one.textContent);
     seen.token = getComputedStyle(at("token-field")).display;
     choose("words");
     at("text").value = '<img src=x onerror="alert(1)"> saw\n\nI saw';
-    check("attention");
+    check("figure");
     await send();
     seen.words = answers();
-    await until(() => document.querySelectorAll(".map").length === 2);
+    await until(() => document.querySelectorAll('.answer [data-state="all"]').length === 2);
     seen.rows = Array.from(document.querySelectorAll("svg.rows")[1].querySelectorAll("text"), (one) => one.firstChild.textContent);
-    seen.cells = document.querySelectorAll("svg.cells")[1].querySelectorAll("rect").length;
+    seen.cells = document.querySelectorAll(".answer .map canvas").length;
     choose("mood");
     at("text").value = "a good film";
     document.querySelector('[data-option="threshold"]').value = "7";

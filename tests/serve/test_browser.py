@@ -75,7 +75,7 @@ def test_a_person_tries_the_models(
     assert len(seen["words"]) == 2
     assert seen["words"][0].startswith("<img/")
     assert [row.split("/")[0] for row in seen["rows"]] == ["I", "saw"]
-    assert seen["cells"] >= 4
+    assert seen["cells"] == 2
     assert "threshold" in seen["error"]
     assert seen["fields"] == [True, False]
     assert seen["file"] == "drawn.png"

@@ -43,8 +43,13 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "probabilities": Option("boolean", "The probability of every label."),
     "interval": Option("number", "The interval that holds the number with this probability."),
     "attention": Option("boolean", "The attention weights of every layer and head."),
+    "figure": Option("boolean", "The same, packed as the explorer's script draws it."),
 }
-"""Name -> option; those of `heedful predict` of the same name, and attention."""
+"""Name -> option; those of `heedful predict` of the same name, and attention, as numbers or to be drawn."""
+
+
+ATTENTION: Final = frozenset({"attention", "figure"})
+"""Options that every task has."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Asked:
     classes: ClassOutput
     alignments: bool = False
     attention: bool = False
+    figure: bool = False
 
     @property
     def key(self) -> Hashable:
@@ -65,7 +71,7 @@ class Asked:
 
 def options_of(task: Task) -> dict[str, Option]:
     """Return the options that a task has."""
-    supported = task.answer.search_options | task.answer.command_options | {"attention"}
+    supported = task.answer.search_options | task.answer.command_options | ATTENTION
     return {name: option for name, option in OPTIONS.items() if name in supported}
 
 
@@ -86,7 +92,7 @@ def read_options(given: Mapping[str, Any], predictor: Any, limits: Limits) -> As
         raise RefusedError(
             400, f"beam is {given['beam']}; this server takes at most {limits.beam}."
         )
-    chosen = {name: value for name, value in given.items() if name != "attention"}
+    chosen = {name: value for name, value in given.items() if name not in ATTENTION}
     if chosen.get("timestamps"):
         chosen["timestamps"] = "auto"
     search = predictor.task.check_options(chosen)
@@ -97,4 +103,5 @@ def read_options(given: Mapping[str, Any], predictor: Any, limits: Limits) -> As
         interval=given.get("interval"),
     )
     predictor.answer.check_classes(classes, json=True)
-    return Asked(search, classes, given.get("alignments", False), given.get("attention", False))
+    switches = (given.get(name, False) for name in ("alignments", "attention", "figure"))
+    return Asked(search, classes, *switches)

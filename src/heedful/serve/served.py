@@ -12,6 +12,7 @@ from typing import Any
 from heedful.errors import DataError, HeedfulError, NonFiniteError
 from heedful.explore.explain import explain
 from heedful.explore.html import figure_values
+from heedful.explore.schema import SCHEMA, AttentionRecord
 from heedful.serve.batcher import Outcome, Work
 from heedful.serve.limits import Limits, length_limit
 from heedful.serve.uploads import Upload
@@ -163,16 +164,20 @@ class Served:
         }
         if asked.alignments:
             values |= self._alignment(each.example, prediction)
-        if asked.attention:
-            values["attention"] = self._attention(each, prediction)
+        if asked.attention or asked.figure:
+            records = self._records(each, prediction)
+            if asked.attention:
+                values["attention"] = _attention(records)
+            if asked.figure:
+                values["figure"] = figure_values(records) if records else None
         return values
 
-    def _attention(self, each: Prepared, prediction: Any) -> dict[str, Any] | None:
-        """Return the records of a prediction; None for an empty input or text, which has none."""
+    def _records(self, each: Prepared, prediction: Any) -> list[AttentionRecord]:
+        """Return the records of a prediction; none for an empty input or text."""
         try:
-            return figure_values(explain(self.predictor, each.example, prediction).records)
+            return explain(self.predictor, each.example, prediction).records
         except DataError:
-            return None
+            return []
 
     def _alignment(self, source: str, prediction: Any) -> dict[str, Any]:
         """Return the links in Pharaoh format, and the words that they count."""
@@ -184,6 +189,13 @@ class Served:
             "source_words": found.source_words,
             "target_words": found.target_words,
         }
+
+
+def _attention(records: Sequence[AttentionRecord]) -> dict[str, Any] | None:
+    """Return records as JSON; None without any."""
+    if not records:
+        return None
+    return {"schema": SCHEMA, "records": [record.to_dict() for record in records]}
 
 
 @contextlib.contextmanager

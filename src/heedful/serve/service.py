@@ -81,7 +81,7 @@ class Service:
         """
         self._check_inputs(inputs)
         asked = read_options(options, model.predictor, self.limits)
-        if asked.attention and len(inputs) > self.limits.explained:
+        if (asked.attention or asked.figure) and len(inputs) > self.limits.explained:
             raise RefusedError(
                 400,
                 f"attention is returned for at most {self.limits.explained} inputs of a request.",

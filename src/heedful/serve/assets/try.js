@@ -50,6 +50,7 @@
     at("about").textContent = model.labels.length ? `Labels: ${model.labels.slice(0, 20).join(", ")}${model.labels.length > 20 ? ", …" : ""}` : "";
     at("options").textContent = "";
     for (const [name, option] of Object.entries(model.options)) {
+      if (name === "attention") continue; // the page draws the figure
       const check = option.type === "boolean";
       const label = make("label", check ? { class: "check", title: option.description } : { title: option.description }, null, at("options"));
       const kind = check ? { type: "checkbox" } : { type: "number", step: option.type === "integer" ? "1" : "any" };
@@ -81,15 +82,15 @@
   }
   function draw(values) {
     const box = make("div", { class: "answer" }, null, at("answers"));
-    const { attention, ...rest } = values;
+    const { figure: drawn, ...rest } = values;
     make("p", { class: "main" }, headline(rest), box);
     const details = make("details", {}, null, box);
     make("summary", {}, "As JSON", details);
     make("pre", {}, JSON.stringify(rest, null, 1), details);
-    if (!attention) return;
+    if (!drawn) return;
     figures += 1;
     const name = `records-${figures}`;
-    make("script", { type: "application/json", id: name }, JSON.stringify(attention), box);
+    make("script", { type: "application/json", id: name }, JSON.stringify(drawn), box);
     const figure = make("div", { "data-records": name }, null, box);
     figure.dispatchEvent(new Event("heedful:figure", { bubbles: true }));
   }
