@@ -254,6 +254,20 @@ def answers() -> Rows:
     return rows
 
 
+def speech() -> Rows:
+    """Word error rates of recognizers of tones, and what they take to train."""
+    rows = [
+        ["model", "parameters", "WER", "WER, four recordings joined", "training, CPU seconds"]
+    ]
+    for (name,), own in grouped(read("speech")["runs"], "model").items():
+        rows.append(
+            [name, f"{own[0]['parameters']:,}",
+             *(spread(run[key] for run in own) for key in ("wer", "wer_joined")),
+             f"{statistics.fmean(run['training_seconds'] for run in own):.0f}"]
+        )  # fmt: skip
+    return rows
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "saw": saw,
     "by_length": by_length,
@@ -273,6 +287,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "gold_frequency": gold_frequency,
     "frequency": frequency,
     "answers": answers,
+    "speech": speech,
     "window": lambda: probed("window", "recall"),
     "window_time": lambda: probed("window_time", "time"),
 }
@@ -450,6 +465,14 @@ def _plot_answers() -> None:
     _bars("claims_answers.svg", "probability of the true first word of an answer", rows)
 
 
+def _plot_speech() -> None:
+    rows = []
+    for (name,), own in grouped(read("speech")["runs"], "model").items():
+        values = [run["wer_joined"] for run in own]
+        rows.append((name, statistics.fmean(values), min(values), max(values)))
+    _bars("claims_speech.svg", "word error rate, four recordings joined", rows)
+
+
 def _plot_probe(file: str, *parts: tuple[str, str]) -> Callable[[], None]:
     def plot() -> None:
         draw([curve for name, measure in parts for curve in curves(name, measure)], IMAGES / file)
@@ -473,6 +496,7 @@ PLOTS: dict[str, Callable[[], None]] = {
     "claims_gold.svg": _plot_gold,
     "claims_frequency.svg": _plot_frequency,
     "claims_answers.svg": _plot_answers,
+    "claims_speech.svg": _plot_speech,
     "claims_window.svg": _plot_probe(
         "claims_window.svg", ("window", "recall"), ("window_time", "time")
     ),
