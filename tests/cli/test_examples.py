@@ -36,6 +36,8 @@ TRANSLATION = (
 ELSEWHERE = {
     ("warmup",): "tests/bench/test_warmup.py, on fewer kernels: it compiles them all",
     ("view",): "tests/explore/test_view.py: it answers until it is interrupted",
+    ("serve",): "tests/serve/test_process.py: it answers until it is stopped",
+    ("export",): "tests/export: each format needs a run of its own",
 }
 OTHERS = [each for each in COMMANDS if each not in TRANSLATION and each not in ELSEWHERE]
 

@@ -210,8 +210,9 @@ def test_predict_of_a_table_without_rows_is_its_header(place: Path) -> None:
 
 def test_explain(place: Path) -> None:
     shown = run_command("explain", "labels", "a good film").stdout
-    assert "pooling, layer 1" in shown
-    assert "gradient × input saliency" in shown
+    assert "pooling: answer × input, layer 1, mean over 4 heads" in shown
+    every = run_command("explain", "labels", "a good film", "--kind", "saliency").stdout
+    assert "gradient × input saliency" in every
     ran = run_command("explain", "numbers", "one", "two", "--out", "seen.html", "--overwrite")
     assert "written: seen.html" in ran.stdout
     values = json.loads(run_command("explain", "labels", "good", "--json").stdout)

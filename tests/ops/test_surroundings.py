@@ -155,8 +155,7 @@ def test_training_under_a_mask_and_bias_made_while_predicting() -> None:
         assert operands[0].grad is not None
 
 
-def test_no_long_mask_of_the_future_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: False)
+def test_no_long_mask_of_the_future_is_kept() -> None:
     for length, is_kept in ((512, True), (513, False)):
         operands = draw(length)
         mask = masks.Causal() & masks.Padding(torch.tensor([length, 3]))

@@ -124,7 +124,7 @@ READ_BY_THE_COMMAND = {
 
 FIELDS = {
     f"{section}.{name}": field
-    for section in ("data", "vocabulary", "frequency", "training", "decoding")
+    for section in ("data", "vocabulary", "frequency", "training", "alignment", "decoding")
     for name, field in type(getattr(TranslationConfig(), section)).model_fields.items()
 }
 

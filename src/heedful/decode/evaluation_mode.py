@@ -25,6 +25,9 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
+        # The block may itself train parts: oneDNN's LSTM has a backward pass in training mode only.
+        for module in list(_in_training(model)):
+            module.training = False
         for module in training:
             module.training = True
 

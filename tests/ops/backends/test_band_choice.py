@@ -17,19 +17,16 @@ from tests.ops.backends.test_band_whole import MASKS, D
 
 @pytest.fixture(autouse=True)
 def _wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: True)
     monkeypatch.setattr(band.Banded, "cost", band.WIDE_COST)
 
 
-def test_narrow_vectors_leave_all_calls_without_a_window_to_pytorch(
+def test_narrow_vectors_take_the_kernels_for_long_calls_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("heedful.ops.backends.band.backend.has_wide_vectors", lambda: False)
+    monkeypatch.setattr(band.Banded, "cost", band.NARROW_COST)
     operands = sizes(1000)
-    for mask in (None, masks.Causal(), masks.Padding(torch.tensor([9]))):
-        assert plan(*operands, mask=mask).backend != "band"
-        assert plan(*operands, mask=mask, backend="band").backend == "band"
-    assert plan(*operands, mask=masks.Window(5, 5)).backend == "band"
+    for mask in (None, masks.Causal(), masks.Padding(torch.tensor([9])), masks.Window(5, 5)):
+        assert plan(*operands, mask=mask).backend == "band"
 
 
 def sizes(length: int) -> tuple[Tensor, Tensor, Tensor]:

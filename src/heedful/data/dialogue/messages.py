@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 from heedful.data.dialogue.turns import Dialogue, Said
 from heedful.errors import DataError, shown
 from heedful.stored_files import JsonError, parse_json
+from heedful.strict_json import to_strict_json
 
 FIELDS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "messages": (("role", "content"), ("from", "value")),
@@ -67,7 +67,7 @@ def _said(message: Any, key: str, number: int, path: Path | None, line: int | No
                     return Said(name, content, line)
     (speaker, text), _ = spellings
     wanted = f'{{"{speaker}": "user", "{text}": "…"}}'
-    got = json.dumps(message, ensure_ascii=False)
+    got = to_strict_json(message, ensure_ascii=False)
     advice = (
         " A call of a tool has no text: leave it out, or write it as text."
         if isinstance(message, dict) and message.get(text, "") is None
@@ -128,9 +128,9 @@ def read_json_file(path: Path, text: str, group: str) -> Iterator[Dialogue]:
         )
     for number, fields in enumerate(found, start=1):
         if not isinstance(fields, dict) or messages_key(fields) is None:
+            got = shown(to_strict_json(fields, ensure_ascii=False), 80)
             raise DataError(
-                f"dialogue {number}: got {shown(json.dumps(fields, ensure_ascii=False), 80)}; expected an object with "
-                f"one of {', '.join(FIELDS)}.",
+                f"dialogue {number}: got {got}; expected an object with one of {', '.join(FIELDS)}.",
                 path=path,
             )
         try:
