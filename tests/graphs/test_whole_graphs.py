@@ -127,7 +127,7 @@ def test_lists_of_networkx(place: Path) -> None:
         model.predict([bare, 3])
     with pytest.raises(DataError, match="the input is 3 .int.; expected a graph of networkx"):
         model.explain(3)
-    with pytest.raises(OptionError, match="the tables of the graphs are missing; give --nodes"):
+    with pytest.raises(OptionError, match="the tables of the edges are missing; give --edges"):
         model.predict(["g1"])
 
 
@@ -252,7 +252,14 @@ def test_bad_tables(place: Path, name: str, old: str, new: str, message: str) ->
 def test_bad_options(place: Path) -> None:
     config = build(
         RegressGraphsConfig,
-        {"data": {"splits_column": "part", "target": "size", "nodes": ["members.csv"]}},
+        {
+            "data": {
+                "splits_column": "part",
+                "target": "size",
+                "nodes": ["members.csv"],
+                "edges": ["ties.csv"],
+            }
+        },
     )
     reader = CLASSIFY.reader
     text = Path("groups.csv").read_text()

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from heedful.data.builtin import load_builtin_dialogues
+from heedful.data.dialogue.replies import read_replies
+from heedful.serve.limits import Limits
 from heedful.serve.options import OPTIONS
 from heedful.tasks.predictor import Predictor
-from tests.serve.conftest import Running
+from heedful.tasks.table import TASKS
+from tests.serve.conftest import Running, run_server
 
 INPUTS: dict[str, list[Any]] = {
     "de-en": ["ein Hund", "ein Mann rennt", "ein"],
@@ -99,12 +103,13 @@ def test_many_clients_at_once_get_each_their_own_answers(server: Running) -> Non
 
 WRONG = [
     ({"inputs": "a film"}, 400, "inputs is 'a film'; expected a list"),
+    ({"input": ["a"]}, 400, "inputs is missing"),
     ({"inputs": ["a", 3]}, 400, "input 2 is 3"),
     ({"inputs": ["a"], "tresh": 1}, 400, "did you mean 'threshold'"),
     ({"inputs": ["a"], "threshold": "0.5"}, 400, "expected a number"),
     ({"inputs": ["a"], "threshold": True}, 400, "expected a number"),
     ({"inputs": ["a"], "threshold": 7}, 400, "threshold"),
-    ({"inputs": ["a"], "top_k": 1.5}, 400, "expected a integer"),
+    ({"inputs": ["a"], "top_k": 1.5}, 400, "expected an integer"),
     ({"inputs": ["a"], "beam": 3}, 400, "unknown option 'beam'"),
     ({"inputs": ["a"] * 257}, 413, "more than the 256"),
     ({"inputs": ["a"] * 9, "attention": True}, 400, "at most 8 inputs"),
@@ -307,3 +312,39 @@ def test_the_inference_protocol_says_what_is_wrong(
     reply = server.ask("POST", "/v2/models/mood/infer", values)
     assert reply.status == 400
     assert message in reply.values["error"]
+
+
+def test_json_that_curl_calls_a_form_is_read(server: Running) -> None:
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    reply = server.ask("POST", "/models/mood/predict", b' {"inputs": ["a film"]}', kind)
+    assert reply.status == 200
+    assert len(reply.values["predictions"]) == 1
+
+
+def test_a_model_of_replies_is_served_and_is_no_translator() -> None:
+    task = TASKS["reply"]
+    config = task.configuration.model_validate(
+        {
+            "data": {"train": ("builtin:answers",)},
+            "model": {"kind": "gru", "embedding": 4, "hidden": 4},
+        }
+    )
+    dialogues = load_builtin_dialogues("answers").valid
+    predictor = task.learn(config, read_replies(dialogues, "answers", max_turns=4))
+    with run_server({"talk": predictor}, Limits()) as server:
+        assert server.predict("talk", ["are you free"]).status == 200
+        assert server.ask("GET", "/languages").values == []
+        reply = server.ask("POST", "/translate", {"q": "a", "source": "de", "target": "en"})
+        assert reply.status == 404
+        assert "no translator" in reply.values["error"]
+
+
+def test_samples_of_a_translator_follow_their_seed(server: Running) -> None:
+    def drawn(seed: int) -> Any:
+        options = {"sample": True, "top_k": 5, "temperature": 2.0, "seed": seed}
+        reply = server.predict("de-en", ["ein Hund rennt ein Mann"], **options)
+        assert reply.status == 200, reply.body
+        return reply.values["predictions"]
+
+    assert drawn(1) == drawn(1)
+    assert len({str(drawn(seed)) for seed in range(5)}) > 1

@@ -94,8 +94,9 @@ class ReplyRanking(Answer[RankedReply]):
             )
         if not (valid.drawn[:, 0] >= 0).any():
             raise OptionError(
-                f"{valid.name} has {len(set(valid.answers))} distinct replies, too few for data.candidates = "
-                f"{valid.candidates}; set it lower, or give more."
+                f"{valid.name} has {len(set(valid.answers))} distinct replies, too few to choose among "
+                f"{valid.candidates}; give more with --valid, or cut off more with --set data.valid_share=0.5, or "
+                "choose among fewer with --set data.candidates=5."
             )
 
     @classmethod

@@ -73,11 +73,13 @@ def align(
     from heedful.data.links import read_links
     from heedful.tasks.alignment import align_by_head
     from heedful.tasks.options import read_otherwise
+    from heedful.tasks.runs import check_translates
 
     predictor = api.load(run).predictor
     writes_lines = gold is None and out is None
     output = Output(json=json, quiet=quiet, data=writes_lines)
     reading: dict[str, Any] = {"columns": columns, "encoding": encoding, "max_line": max_line}
+    check_translates(predictor.task, run)
     predictor.task.check_options({**reading, "alignments": True})
     check_writable(out, overwrite=overwrite)
     data = predictor.task.reader.read_test(files, read_otherwise(predictor.config.data, **reading))

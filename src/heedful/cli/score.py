@@ -46,10 +46,12 @@ def score(
     """
     from heedful import api
     from heedful.tasks.options import read_otherwise
+    from heedful.tasks.runs import check_translates
     from heedful.tasks.scoring import perplexity, score_texts
 
     predictor = api.load(run).predictor
     task, output = predictor.task, Output(json=json, quiet=quiet, data=True)
+    check_translates(task, run)
     reading: dict[str, Any] = {"columns": columns, "encoding": encoding, "max_line": max_line}
     task.check_options(reading)
     data = task.reader.read_test(files, read_otherwise(predictor.config.data, **reading))

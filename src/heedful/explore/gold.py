@@ -51,7 +51,10 @@ class GoldAlignment:
 
     def check(self, record: AttentionRecord) -> None:
         """Raise OptionError for a link to a word that the record does not have."""
-        queries, keys = len(record.query_tokens), len(record.key_tokens)
+        ends = len(self.skipped)
+        queries, keys = len(record.query_tokens) - ends, len(record.key_tokens)
+        if record.key_tokens[-1:] == record.query_tokens[-1:] and ends:
+            keys -= 1  # the end of the source, as that of the target
         for query, key in sorted(self.sure | self.possible):
             if query >= queries or key >= keys:
                 raise OptionError(

@@ -54,7 +54,9 @@ def annotate_weights(axes: Axes, record: AttentionRecord) -> None:
     """Write each weight that does not round to 0.00 into its cell."""
     for query, key in numpy.argwhere(record.allowed[0] & (record.weights[0] >= 0.005)):
         weight = float(record.weights[0, query, key])
-        colour = "white" if weight > 0.25 else "#10151c"
+        red, green, blue, _ = COLOUR_MAP(WEIGHT_NORM(weight))
+        is_dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        colour = "white" if is_dark else "#10151c"
         axes.text(
             key + 0.5,
             query + 0.5,

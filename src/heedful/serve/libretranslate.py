@@ -32,7 +32,8 @@ class LibreTranslate:
         self.service, self.token = service, token
         self.translators: dict[LanguagePair, Served] = {}
         for name, model in service.models.items():
-            if isinstance(model.predictor.answer, GeneratedText):
+            # Replies are generated text, too, and no translation.
+            if type(model.predictor.answer) is GeneratedText:
                 pair = language_pair(model.predictor.config.data, name)
                 self.translators.setdefault(pair, model)
 
@@ -86,10 +87,13 @@ class LibreTranslate:
         for pair, model in self.translators.items():
             if target == pair.target and source in (AUTO, pair.source):
                 return model
+        if not self.translators:
+            raise RefusedError(404, "this server has no translator; /models lists what it has.")
         pairs = listed(f"{pair.source} to {pair.target}" for pair in self.translators)
+        got = "is missing" if target is None else f"is {shown(target, 40)}"
         raise RefusedError(
             400,
-            f"source is {shown(source, 40)} and target is {shown(target, 40)}; this server translates {pairs}.",
+            f"source is {shown(source, 40)} and target {got}; this server translates {pairs}.",
         )
 
 

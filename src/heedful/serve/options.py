@@ -39,11 +39,17 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "timestamps": Option("boolean", "Words with their times."),
     "alignments": Option("boolean", "Which word of the input each word comes from."),
     "threshold": Option("number", "Least probability of a predicted label."),
-    "top_k": Option("integer", "So many of the most probable labels."),
+    "top_k": Option(
+        "integer", "So many of the most probable labels; of texts, tokens to sample among."
+    ),
     "probabilities": Option("boolean", "The probability of every label."),
     "interval": Option("number", "The interval that holds the number with this probability."),
     "attention": Option("boolean", "The attention weights of every layer and head."),
-    "figure": Option("boolean", "The same, packed as the explorer's script draws it."),
+    "figure": Option("boolean", "What the model looked at, as the explorer's script draws it."),
+    "sample": Option("boolean", "Draw the text instead of searching for the best one."),
+    "temperature": Option("number", "Of sampling: below 1 likely tokens are likelier."),
+    "top_p": Option("number", "Sample among the likeliest tokens that together have this share."),
+    "seed": Option("integer", "Of the random numbers of sampling."),
 }
 """Name -> option; those of `heedful predict` of the same name, and attention, as numbers or to be drawn."""
 
@@ -85,9 +91,9 @@ def read_options(given: Mapping[str, Any], predictor: Any, limits: Limits) -> As
         if name not in options:
             raise RefusedError(400, str(unknown_choice("option", name, ["inputs", *options])))
         if not options[name].accepts(value):
-            raise RefusedError(
-                400, f"{name} is {shown(value, 60)}; expected a {options[name].kind}."
-            )
+            kind = options[name].kind
+            article = "an" if kind == "integer" else "a"
+            raise RefusedError(400, f"{name} is {shown(value, 60)}; expected {article} {kind}.")
     if given.get("beam", 1) > limits.beam:
         raise RefusedError(
             400, f"beam is {given['beam']}; this server takes at most {limits.beam}."
@@ -99,7 +105,7 @@ def read_options(given: Mapping[str, Any], predictor: Any, limits: Limits) -> As
     predictor.answer.check_search(search)
     classes = ClassOutput(
         probabilities=given.get("probabilities", False),
-        top_k=given.get("top_k", 0),
+        top_k=0 if "sample" in predictor.answer.search_options else given.get("top_k", 0),
         interval=given.get("interval"),
     )
     predictor.answer.check_classes(classes, json=True)

@@ -92,6 +92,10 @@ class Service:
         return await self._wait(request, self.batchers[model.name], work)
 
     def _check_inputs(self, inputs: Any) -> None:
+        if inputs is None:
+            raise RefusedError(
+                400, 'inputs is missing; expected a list, as in {"inputs": ["a text", "another"]}.'
+            )
         if not isinstance(inputs, list):
             raise RefusedError(400, f"inputs is {shown(inputs, 60)}; expected a list.")
         if len(inputs) > self.limits.inputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from heedful.errors import RunError, shown
+from heedful.errors import OptionError, RunError, shown
 from heedful.run_folder import read_task
 from heedful.tasks.base import Task
 from heedful.tasks.table import TASKS
@@ -25,3 +25,9 @@ def task_of(run: str | Path) -> Task:
             f"{run} is a run of the unknown task {shown(name)}; the tasks are {', '.join(TASKS)}"
         )
     return TASKS[name]
+
+
+def check_translates(task: Task, run: str | Path) -> None:
+    """Raise OptionError for a run of a task that does not read a text and write another."""
+    if not (task.answer.search_options and "alignments" in task.answer.command_options):
+        raise OptionError(f"this command needs a run of translate; {run} is of {shown(task.name)}")

@@ -54,9 +54,11 @@
       const check = option.type === "boolean";
       const label = make("label", check ? { class: "check", title: option.description } : { title: option.description }, null, at("options"));
       const kind = check ? { type: "checkbox" } : { type: "number", step: option.type === "integer" ? "1" : "any" };
-      if (!check) label.append(name.replaceAll("_", " "));
-      make("input", { ...kind, "data-option": name }, null, label);
-      if (check) label.append(name.replaceAll("_", " "));
+      const shown = name === "figure" ? "attention" : name.replaceAll("_", " ");
+      if (!check) label.append(shown);
+      const input = make("input", { ...kind, "data-option": name }, null, label);
+      input.checked = name === "figure";
+      if (check) label.append(shown);
     }
   }
   function options() {
@@ -80,8 +82,9 @@
     }
     return JSON.stringify(values.answer ?? values.forecast ?? values.objects ?? values);
   }
-  function draw(values) {
+  function draw(values, given) {
     const box = make("div", { class: "answer" }, null, at("answers"));
+    make("p", { class: "given" }, given, box);
     const { figure: drawn, ...rest } = values;
     make("p", { class: "main" }, headline(rest), box);
     const details = make("details", {}, null, box);
@@ -98,14 +101,14 @@
     const wanted = options();
     if (model.takes !== "files") {
       const lines = at("text").value.split("\n").filter((line) => line.trim());
-      return { headers: { "content-type": "application/json" }, body: JSON.stringify({ inputs: lines, ...wanted }) };
+      return { lines, headers: { "content-type": "application/json" }, body: JSON.stringify({ inputs: lines, ...wanted }) };
     }
     const form = new FormData();
     const file = dropped || at("file").files[0];
     if (!file) throw new Error("choose a file first");
     form.append("file", file);
     for (const [name, value] of Object.entries(wanted)) form.append(name, JSON.stringify(value));
-    return { body: form };
+    return { lines: [file.name], body: form };
   }
   async function send(event) {
     event.preventDefault();
@@ -117,9 +120,10 @@
     try {
       const began = performance.now();
       const path = `/models/${encodeURIComponent(model.name)}/predict`;
-      const { predictions } = await ask(path, { method: "POST", ...request(model) });
+      const { lines, ...sent } = request(model);
+      const { predictions } = await ask(path, { method: "POST", ...sent });
       say(`${Math.round(performance.now() - began)} ms`, false);
-      predictions.forEach(draw);
+      predictions.forEach((values, i) => draw(values, lines[i]));
     } catch (error) {
       say(error.message, true);
     }

@@ -209,10 +209,10 @@ def stored_graphs(data: Any) -> Mapping[str, WholeGraph]:
 
     Raises: OptionError without tables; DataError as `read_whole_graphs`.
     """
-    if not data.nodes and not data.edges:
+    if not data.edges:
         raise OptionError(
-            "the tables of the graphs are missing; give --nodes NODES.csv and --edges EDGES.csv (in Python nodes= and "
-            "edges=, or the graphs themselves)"
+            "the tables of the edges are missing; give --edges EDGES.csv, and --nodes NODES.csv for features of nodes "
+            "(in Python edges= and nodes=, or the graphs themselves); a graph without edges has no row there"
         )
     return _read_stored(data, tuple(map(modified, (*data.nodes, *data.edges))))
 
