@@ -131,7 +131,9 @@ def test_what_is_refused(talks: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="all replies are the same"):
         heedful.train("rank-replies", train=same, out=tmp_path / "b")
     few = [{"prompt": f"hi {n}", "reply": f"hello {n}"} for n in range(30)]
-    with pytest.raises(OptionError, match="3 distinct replies, too few to choose among 20; give more with --valid"):
+    with pytest.raises(
+        OptionError, match="3 distinct replies, too few to choose among 20; give more with --valid"
+    ):
         heedful.train("rank-replies", train=few, out=tmp_path / "c")
     ran = run_command("predict", str(talks / "reply"), train, "--probabilities")
     assert ran.status == 2

@@ -118,6 +118,7 @@ def test_recordings_come_as_files_and_numbers(
     halves = server.predict("audio", [[1.0, 0.0, -1.0, 0.0] * 800]).values["predictions"]
     assert whole == halves
     assert "beyond 1" in server.predict("audio", [[300, -300] * 800]).values["error"]
+    assert "too short for a frame" in server.predict("audio", [[0.1, 0.2, 0.3]]).values["error"]
 
 
 def test_series_come_as_files_and_numbers(server: Running, models: dict[str, Predictor]) -> None:

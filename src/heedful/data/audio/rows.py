@@ -103,7 +103,7 @@ def check_length(clip: Clip, columns: AudioColumns, row: TableRow) -> None:
         framing = clip.framing
         raise bad_row(
             row,
-            f"{clip.name} has {clip.seconds * 1000:.0f} ms, too short for a frame of {framing.window:g} ms; remove it.",
+            f"{clip.name} has {clip.seconds * 1000:.3g} ms, too short for a frame of {framing.window:g} ms; remove it.",
         )
 
 

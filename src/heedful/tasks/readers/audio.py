@@ -172,6 +172,10 @@ class AudioReader(Reader):
         clip = super().from_json(_as_floats(given), data, name)
         if isinstance(clip, Clip) and clip.wave is not None and abs(clip.wave).max() > 1:
             raise DataError(f"{name} has samples beyond 1; divide them by the largest value.")
+        if isinstance(clip, Clip) and not clip.frames:
+            raise DataError(
+                f"{name} has {clip.seconds * 1000:.3g} ms, too short for a frame of {data.window:g} ms; give more."
+            )
         return clip
 
     def check_input(self, given: Any, name: str) -> Clip:
