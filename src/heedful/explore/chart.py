@@ -155,8 +155,11 @@ def line_chart(
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {frame.height}" role="img" aria-label="{words}">'
     ]
     parts += _axes(frame, x_label, y_label)
-    for number, one in enumerate(curves):
-        parts += [*_legend_entry(number, one.name, len(curves)), *_curve(frame, number, one)]
+    # A curve has the style of its place among all, so that it looks the same in every chart of a page.
+    drawn = [(number, one) for number, one in enumerate(curves) if one.points]
+    for place, (number, one) in enumerate(drawn):
+        parts += _legend_entry(place, number, one.name, len(drawn))
+        parts += _curve(frame, number, one)
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -176,7 +179,8 @@ def _frame(curves: Sequence[Series], *, log_x: bool, log_y: bool, from_zero: boo
     xs += [x for one in curves for x, _ in one.points]
     ys = [y for one in curves for _, y in one.points]
     ys += [end for one in curves for ends in one.spread for end in ends if end > 0 or not log_y]
-    lines = 0 if len(curves) <= _MAX_INLINE_KEYS else math.ceil(len(curves) / _keys_per_line())
+    count = sum(bool(one.points) for one in curves)
+    lines = 0 if count <= _MAX_INLINE_KEYS else math.ceil(count / _keys_per_line())
     top, height = _TOP + _LEGEND_HEIGHT * lines, _HEIGHT + _LEGEND_HEIGHT * lines
     return _Frame(
         _Axis(xs, (_LEFT, _WIDTH - _RIGHT), log=log_x, ticks_at_values=True),
@@ -221,12 +225,12 @@ def _tick_label(value: float) -> str:
     return f"{value:,.0f}" if whole else f"{value:g}"
 
 
-def _legend_entry(number: int, name: str, count: int) -> list[str]:
-    """Return the legend entry of a curve: a piece of its line and its name."""
+def _legend_entry(place: int, number: int, name: str, count: int) -> list[str]:
+    """Return the legend entry of a curve, the one at `place` of `count`: a piece of its line and its name."""
     if count <= _MAX_INLINE_KEYS:
-        left, y = _WIDTH - _RIGHT - 130 * (number + 1), 12
+        left, y = _WIDTH - _RIGHT - 130 * (place + 1), 12
     else:
-        line, column = divmod(number, _keys_per_line())
+        line, column = divmod(place, _keys_per_line())
         left, y = 8 + _LEGEND_WIDTH * column, 12 + _LEGEND_HEIGHT * (line + 1)
     return [
         f'<line {_line_style(number)} stroke-width="2" x1="{left}" x2="{left + 24}" y1="{y}" y2="{y}"/>'
@@ -236,7 +240,8 @@ def _legend_entry(number: int, name: str, count: int) -> list[str]:
 
 def _line_style(number: int) -> str:
     style = f"stroke:var(--curve-{number % _NUM_COLOURS + 1})"
-    return f'style="{style}" stroke-dasharray="{_DASHES[number % len(_DASHES)]}"'
+    dash = _DASHES[(number + number // len(_DASHES)) % len(_DASHES)]  # near colours differ in it
+    return f'style="{style}" stroke-dasharray="{dash}"'
 
 
 def _curve(frame: _Frame, number: int, one: Series) -> list[str]:
