@@ -256,9 +256,7 @@ def answers() -> Rows:
 
 def speech() -> Rows:
     """Word error rates of recognizers of tones, and what they take to train."""
-    rows = [
-        ["model", "parameters", "WER", "WER, four recordings joined", "training, CPU seconds"]
-    ]
+    rows = [["model", "parameters", "WER", "WER, four recordings joined", "training, CPU seconds"]]
     for (name,), own in grouped(read("speech")["runs"], "model").items():
         rows.append(
             [name, f"{own[0]['parameters']:,}",
