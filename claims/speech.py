@@ -1,4 +1,4 @@
-"""Claim 11: recognition of tones by CTC over full and truncated attention and over recurrence, by attention, by both."""
+"""Claim 11: recognition of tones by CTC over full and truncated attention and recurrence, by attention, by both."""
 
 from __future__ import annotations
 
