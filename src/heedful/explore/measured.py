@@ -23,7 +23,7 @@ from heedful.explore.record import Recorder, Tokens, recording
 from heedful.explore.saliency import explained
 from heedful.explore.steps import steps_of
 from heedful.explore.translation import merge_pair, pair_tokens
-from heedful.tasks.alignment import encode_pair
+from heedful.tasks.alignment import PairTensors, encode_pair
 from heedful.tasks.predictor import Predictor
 
 
@@ -48,10 +48,10 @@ def with_measures(
         raise OptionError(
             "other measures are there for texts, tokens, molecules and series; leave measures out for this input."
         )
+    pair = None
     if explanation.target is not None:
-        recorder, labels, total = _translation_pass(
-            predictor, explanation.input, explanation.target
-        )
+        pair = encode_pair(predictor, explanation.input, explanation.target)
+        recorder, labels, total = _translation_pass(predictor, pair)
     else:
         assert isinstance(predictor.answer, HeadAnswer)
         recorder, labels, total = _prediction_pass(predictor, explanation)
@@ -62,8 +62,8 @@ def with_measures(
     if steps:
         return replace(explanation, steps=steps_of(records, details))
     measured = other_measures(records, details, _gradients(details, total))
-    if explanation.target is not None:
-        measured = merge_pair(measured, predictor, explanation.input, explanation.target)
+    if explanation.target is not None and pair is not None:
+        measured = merge_pair(measured, predictor, explanation.input, explanation.target, pair)
     return replace(explanation, measures=tuple(measured))
 
 
@@ -85,10 +85,9 @@ def _prediction_pass(
 
 
 def _translation_pass(
-    predictor: Predictor, source: Any, target: str
+    predictor: Predictor, tensors: PairTensors
 ) -> tuple[Recorder, Tokens, Tensor]:
     model = predictor.model
-    tensors = encode_pair(predictor, source, target)
     inputs = (tensors.source, tensors.source_lengths, tensors.target)
     with _with_gradients(model), recording(model, details=True) as recorder:
         logits = model.output(model(*inputs).states)

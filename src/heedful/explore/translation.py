@@ -55,7 +55,7 @@ def record_translation(
         records = _attention(predictor, tensors)
     else:
         records = [_saliency(predictor, tensors)]
-    return merge_pair(records, predictor, source, target, units)
+    return merge_pair(records, predictor, source, target, tensors, units)
 
 
 def merge_pair(
@@ -63,10 +63,10 @@ def merge_pair(
     predictor: Predictor,
     source: Any,
     target: str,
+    tensors: PairTensors,
     units: Units = "auto",
 ) -> list[AttentionRecord]:
-    """Merge records of the pieces of a pair into words, as `record_translation` does."""
-    tensors = encode_pair(predictor, source, target)
+    """Merge records of the pieces of a pair, encoded as `tensors`, into words, as `record_translation` does."""
     spelled, vocabulary = predictor.input.spelled(source), predictor.answer.vocabulary
     spelled_target = SpelledText(
         tensors.target_pieces[1:], tensors.target_words, tuple(vocabulary.words(target))

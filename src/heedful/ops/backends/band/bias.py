@@ -129,7 +129,7 @@ def band_spec(
     """Window and distance bias of a call, without key limits; `band` is fitted."""
     bias = call.bias if _follows_distance(call.bias) else None
     parts, watched = masks_at(call.mask, split.distance), needs_dispatch()
-    if bias is None and all(map(_is_interval, parts)) and not watched:
+    if bias is None and all(map(is_interval, parts)) and not watched:
         return interval(band.left, band.right, scale, dtype, call.is_masked, cap)
     # Made in inference mode, autograd could not save it for a later backward pass.
     with nullcontext() if watched else torch.inference_mode(False):
@@ -154,10 +154,10 @@ def interval(
     return BandSpec(left, right, scale, bias, None, masked, cap)
 
 
-def _is_interval(mask: Mask) -> bool:
+def is_interval(mask: Mask) -> bool:
     """Whether a mask keeps every distance within its bounds."""
     if type(mask) is And:
-        return _is_interval(mask.left) and _is_interval(mask.right)
+        return is_interval(mask.left) and is_interval(mask.right)
     return type(mask) is Window or type(mask) is Causal
 
 

@@ -12,14 +12,22 @@ each band adds its part of the gradients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.band.bias import Path, interval, key_limits
+from heedful.ops.backends.band.bias import (
+    Path,
+    interval,
+    is_interval,
+    key_limits,
+    masks_at,
+    split_mask,
+)
 from heedful.ops.backends.band.forward import ROWS
 from heedful.ops.backends.band.fused import as_asked, kernel_operands
 from heedful.ops.backends.band.launch import (
@@ -38,8 +46,8 @@ from heedful.ops.backends.reference import zero_nonfinite
 from heedful.ops.call import Attended, Call, repeat_heads
 from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.finite import all_finite, is_batched
-from heedful.ops.masks import Causal, Global, Mask, Padding, Window
-from heedful.ops.masks.base import And, Or
+from heedful.ops.masks import Global, Window
+from heedful.ops.masks.base import Or
 from heedful.ops.masks.bounds import UNBOUNDED, Bounds
 from heedful.ops.normalizers import Softmax
 
@@ -65,26 +73,17 @@ class GlobalMask(NamedTuple):
 
         Served are conjunctions of one `Window | Global`, any `Window` and `Causal`, and any `Padding`.
         """
-        outer, found, paddings = UNBOUNDED, None, []
-        for path, mask in _conjuncts(call.mask):
-            kind = type(mask)
-            if kind is Padding:
-                paddings.append(path)
-            elif kind is Window or kind is Causal:
-                outer = outer & mask.bounds(call.rows)
-            elif kind is Or and found is None:
-                found = _window_and_global(mask)
-                if found is None:
-                    return None
-            else:
-                return None
-        if found is None:
+        split = split_mask(call.mask)
+        intervals = masks_at(call.mask, split.distance)
+        found = [_window_and_global(mask) for mask in masks_at(call.mask, split.others)]
+        if len(found) != 1 or found[0] is None or not all(map(is_interval, intervals)):
             return None
-        window, positions = found
+        outer = reduce(and_, (mask.bounds(call.rows) for mask in intervals), UNBOUNDED)
+        window, positions = found[0]
         near = window.bounds(call.rows) & outer
         keys = positions.count if positions.keys is None else positions.keys
         sizes = min(positions.count, call.num_queries), min(keys, call.num_keys)
-        return cls(near, outer, *sizes, tuple(paddings))
+        return cls(near, outer, *sizes, split.paddings)
 
     def cells(self, call: Call) -> int:
         """Number of pairs that the kernels compute, in whole blocks of queries."""
@@ -105,16 +104,9 @@ class GlobalMask(NamedTuple):
         return tuple(part for part in found if part is not None)
 
 
-def _conjuncts(mask: Mask | None, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """The masks that a conjunction is made of, and the paths to them."""
-    if type(mask) is And:
-        yield from _conjuncts(mask.left, (*path, "left"))
-        yield from _conjuncts(mask.right, (*path, "right"))
-    else:
-        yield path, mask
-
-
 def _window_and_global(mask: Any) -> tuple[Window, Global] | None:
+    if type(mask) is not Or:
+        return None
     for one, other in ((mask.left, mask.right), (mask.right, mask.left)):
         if type(one) is Window and type(other) is Global:
             return one, other
