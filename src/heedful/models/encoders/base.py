@@ -28,6 +28,11 @@ class GraphEdges(NamedTuple):
     features: Tensor | None = None
     """(edges, edge features)."""
 
+    def among(self, nodes: int) -> Edges:
+        """Return the edges among so many nodes, which all layers share, so that they are sorted once."""
+        index = self.edge_index
+        return index if isinstance(index, Edges) else Edges(index, nodes, nodes)
+
 
 class EncoderConfig(Section):
     """Base class of encoder configurations. A subclass narrows `kind` to a Literal of the encoder's names."""

@@ -13,7 +13,6 @@ from heedful.models.encoders.graph import chain_edges
 from heedful.nn.dropout import Dropout
 from heedful.nn.gcn import GCN
 from heedful.nn.linear import Linear
-from heedful.ops.masks import Edges
 
 
 class GCNConfig(EncoderConfig):
@@ -71,9 +70,7 @@ class GCNEncoder(Encoder):
 
     def encode_graphs(self, inputs: Tensor, edges: GraphEdges) -> Tensor:
         nodes = self.widen(inputs).flatten(0, 1)
-        index = edges.edge_index
-        if not isinstance(index, Edges):
-            index = Edges(index, num_queries=len(nodes), num_keys=len(nodes))
+        index = edges.among(len(nodes))
         for number, layer in enumerate(self.layers):
             nodes = layer(self.dropout(F.relu(nodes)) if number else nodes, index)
         output: Tensor = nodes.unflatten(0, inputs.shape[:2])

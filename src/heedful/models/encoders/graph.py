@@ -18,7 +18,6 @@ from heedful.nn.graph import GAT, GATv2
 from heedful.nn.graph_layer import GraphLayer
 from heedful.nn.graph_transformer import GraphTransformer
 from heedful.nn.linear import Linear
-from heedful.ops.masks import Edges
 
 LAYERS: Final[dict[str, Callable[..., GraphLayer]]] = {
     "gat": GAT,
@@ -108,10 +107,7 @@ class GraphEncoder(Encoder):
 
     def encode_graphs(self, inputs: Tensor, edges: GraphEdges) -> Tensor:
         nodes = self.widen(inputs).flatten(0, 1)
-        # Made once, so that the edges are sorted once for all layers.
-        index = edges.edge_index
-        if not isinstance(index, Edges):
-            index = Edges(index, num_queries=len(nodes), num_keys=len(nodes))
+        index = edges.among(len(nodes))
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=False)):
             if self.residual:
                 attended = F.elu(layer(norm(nodes), index, edges.features))
