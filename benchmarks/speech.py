@@ -1,10 +1,12 @@
 """Spoken digits and their speakers, on the Free Spoken Digit Dataset: accuracy over seeds, and speed of the features.
 
     python -m benchmarks.speech RECORDINGS [digits speakers unheard features] [--seeds N] [--out FOLDER]
+                                [--spoken words.csv] [--speakers NAME...]
 
 RECORDINGS is the folder of files named DIGIT_SPEAKER_TAKE.wav. Takes 0 to 4 are the official test. "digits" and
 "speakers" train on takes 5 to 49, once a seed; "unheard" trains on all takes of all speakers but one and tests on that
-one, each in turn. The configurations are those of examples/; nothing is chosen by the test.
+one, each in turn, or those of --speakers; with --spoken also on the synthetic recordings of a table that
+examples/spoken_words.py wrote. The configurations are those of examples/; nothing is chosen by the test.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from heedful.data.audio.tables import read_audio
 from heedful.inputs.frames import FeaturesConfig, features_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-TEST_TAKES, VALID_TAKES = range(5), range(5, 10)
+TEST_TAKES, VALID_TAKES, SYNTHETIC = range(5), range(5, 10), -1
 PARTS: Final = ("digits", "speakers", "unheard", "features")
 
 
@@ -53,6 +55,15 @@ def takes(folder: Path) -> list[Take]:
     if not found:
         raise SystemExit(f"{folder}: no files named DIGIT_SPEAKER_TAKE.wav")
     return found
+
+
+def spoken(table: Path) -> list[Take]:
+    """Return the synthetic recordings of a table of examples/spoken_words.py."""
+    with table.open(encoding="utf-8", newline="") as file:
+        return [
+            Take(table.parent / row["audio"], row["label"], row["voice"], SYNTHETIC)
+            for row in csv.DictReader(file)
+        ]
 
 
 def write_table(path: Path, rows: Sequence[Take]) -> str:
@@ -105,13 +116,13 @@ def official(name: str, example: str, rows: Sequence[Take]) -> Trial:
     return Trial(name, example, train, valid, [e for e in rows if e.number in TEST_TAKES])
 
 
-def unheard(speaker: str, rows: Sequence[Take]) -> Trial:
-    """Train on all other speakers, of whose takes 5 to 9 are the validation."""
+def unheard(speaker: str, rows: Sequence[Take], synthetic: Sequence[Take]) -> Trial:
+    """Train on all other speakers, of whose takes 5 to 9 are the validation, and on synthetic recordings."""
     others = [each for each in rows if each.speaker != speaker]
     return Trial(
         f"unheard-{speaker}",
         "fsdd_unheard.toml",
-        others,
+        [*others, *synthetic],
         [each for each in others if each.number in VALID_TAKES],
         [each for each in rows if each.speaker == speaker],
     )
@@ -149,6 +160,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("runs/speech"))
+    parser.add_argument("--spoken", type=Path, metavar="TABLE")
+    parser.add_argument("--speakers", nargs="+", metavar="NAME")
     options = parser.parse_args()
     rows, results = takes(options.recordings), {}
 
@@ -159,8 +172,8 @@ def main() -> None:
         if part == "features":
             say(f"features: {feature_speed(rows):.0f} times real time on one core")
         elif part == "unheard":
-            for speaker in sorted({each.speaker for each in rows}):
-                trial = unheard(speaker, rows)
+            for speaker in options.speakers or sorted({each.speaker for each in rows}):
+                trial = unheard(speaker, rows, spoken(options.spoken) if options.spoken else [])
                 results[trial.name] = over_seeds(trial, options.seeds, options.out, say)
             means = [statistics.mean(found) for found in results.values() if found]
             say(f"unheard: mean {statistics.mean(means):.4f}, worst {min(means):.4f}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speech import ROOT, feature_speed, official, takes, unheard, write_table
+from benchmarks.speech import ROOT, feature_speed, official, spoken, takes, unheard, write_table
 from heedful.config import build, read_toml
 from heedful.tasks.table import TASKS
 from tests.audio.sounds import tone, write
@@ -37,11 +37,16 @@ def test_parts_of_the_takes(tmp_path: Path) -> None:
     assert {each.number for each in trial.test} == {0, 4}
     assert {each.number for each in trial.train} == {5, 12}
     assert {each.number for each in trial.valid} == {5}
-    held_out = unheard("bob", rows)
+    held_out = unheard("bob", rows, [])
     assert {each.speaker for each in held_out.test} == {"bob"}
     assert {each.speaker for each in [*held_out.train, *held_out.valid]} == {"ann"}
     table = Path(write_table(tmp_path / "t.csv", trial.test)).read_text(encoding="utf-8")
     assert table.splitlines()[0] == "audio,digit,speaker"
     assert feature_speed(rows) > 1
+    (tmp_path / "words.csv").write_text("audio,label,voice\none_robot_0.wav,1,robot\n")
+    added = unheard("bob", rows, spoken(tmp_path / "words.csv"))
+    assert [each for each in added.train if each.speaker == "robot"] == added.train[-1:]
+    assert added.train[-1].path == tmp_path / "one_robot_0.wav"
+    assert len(added.valid) == len(held_out.valid)
     with pytest.raises(SystemExit, match="no files named"):
         takes(tmp_path / "nothing")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,17 +28,18 @@ from heedful.data.audio.augment import (
     warp,
 )
 from heedful.data.audio.cache import Features
-from heedful.data.audio.clips import Clip
+from heedful.data.audio.clips import Clip, Voice
 from heedful.data.audio.fbank import fbank, mel_centres
 from heedful.data.audio.normalize import (
     band_statistics,
     normalize,
     normalize_sliding,
     raise_floor,
+    speech,
 )
 from heedful.data.audio.spectrogram import Spectrogram
 from heedful.data.standardize import Standardizer
-from heedful.errors import count
+from heedful.errors import OptionError, count
 from heedful.inputs.base import EmbeddedInput
 from heedful.inputs.frames_config import (
     FRAMES,
@@ -67,6 +69,8 @@ class EncodedFrames(NamedTuple):
     """What is hidden, after normalization."""
     first: int = 0
     """Frames that trimming cut off at the beginning."""
+    voice: Standardizer | None = None
+    """Of the speaker's loud frames, a band each, with the normalization "speaker"."""
 
 
 class FrameFeatures(nn.Module):
@@ -134,10 +138,17 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     """Samples a second."""
     standardizer: Standardizer | None = None
     """Of the training frames, a band each, with the normalization "global"."""
+    voices: WeakKeyDictionary[Voice, Standardizer] = field(default_factory=WeakKeyDictionary)
+    """The statistics of the speakers met, with the normalization "speaker"."""
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[Clip]) -> Self:
         inputs = cls(config.features, config.augment, config.inputs, config.data.rate)
+        if config.features.normalize == "speaker" and not config.data.speaker:
+            raise OptionError(
+                'features.normalize = "speaker" needs the column of who speaks: set data.speaker, or normalize by '
+                '"utterance".'
+            )
         if config.features.normalize != "global":
             return inputs
         return replace(
@@ -171,7 +182,28 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
 
         Raises: BadRecordingError for a recording that is damaged or gone.
         """
-        return [self._trimmed(values) for values in self._features(examples)]
+        encoded = [self._trimmed(values) for values in self._features(examples)]
+        if self.features.normalize != "speaker":
+            return encoded
+        voices = [
+            self._voice(clip, each.values) for clip, each in zip(examples, encoded, strict=True)
+        ]
+        return [each._replace(voice=voice) for each, voice in zip(encoded, voices, strict=True)]
+
+    def _voice(self, clip: Clip, values: Features) -> Standardizer:
+        """Return the statistics of the speaker of a clip, which without others are its own."""
+        if clip.voice is None:
+            return band_statistics([speech(self._with_floor(values))])
+        if clip.voice not in self.voices:
+            clips = [replace(each, cache=clip.cache) for each in clip.voice.clips]
+            self.voices[clip.voice] = band_statistics(
+                [
+                    speech(self._with_floor(self._trimmed(each).values))
+                    for each in self._features(clips)
+                    if len(each)
+                ]
+            )
+        return self.voices[clip.voice]
 
     def _features(self, examples: Sequence[Clip]) -> list[Features]:
         options = self.features.options()
@@ -234,13 +266,13 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             draw_masks(rng, frames, options.time_masks, longest),
             draw_masks(rng, bands, options.band_masks, options.band_width),
         )
-        return EncodedFrames(values, masks, encoded.first)
+        return encoded._replace(values=values, masks=masks)
 
     def collate(self, encoded: Sequence[EncodedFrames]) -> FramesBatch:
         lengths = torch.tensor([len(each.values) for each in encoded])
         values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].values.shape[1])
         for row, each in zip(values, encoded, strict=True):
-            row[: len(each.values)] = torch.from_numpy(self._normalized(each.values))
+            row[: len(each.values)] = torch.from_numpy(self._normalized(each.values, each.voice))
             for first, number in each.masks.frames:
                 row[first : first + number] = 0
             for first, number in each.masks.bands:
@@ -252,7 +284,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             return values
         return raise_floor(values, self.features.floor)
 
-    def _normalized(self, values: Features) -> Features:
+    def _normalized(self, values: Features, voice: Standardizer | None) -> Features:
         values = self._with_floor(values)
         kind, variance = self.features.normalize, self.features.variance
         if kind == "none":
@@ -261,9 +293,10 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             return normalize(values, variance=variance)
         if kind == "sliding":
             return normalize_sliding(values, self.features.sliding, variance=variance)
-        assert self.standardizer is not None
-        scale = self.standardizer.scale if variance else 1.0
-        found: Features = ((values - self.standardizer.mean) / scale).astype(np.float32)
+        statistics = voice if kind == "speaker" else self.standardizer
+        assert statistics is not None
+        scale = statistics.scale if variance else 1.0
+        found: Features = ((values - statistics.mean) / scale).astype(np.float32)
         return found
 
     def embedding(self) -> FrameFeatures:

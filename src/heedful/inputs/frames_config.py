@@ -10,7 +10,7 @@ from heedful.data.audio.fbank import WINDOWS, MelOptions
 from heedful.errors import OptionError
 from heedful.models.config import OneOf, Section
 
-Normalization = Literal["none", "utterance", "sliding", "global"]
+Normalization = Literal["none", "utterance", "sliding", "speaker", "global"]
 
 
 class FeaturesConfig(Section):
@@ -36,8 +36,9 @@ class FeaturesConfig(Section):
     normalize: Normalization = Field(
         "utterance",
         description="Mean and deviation of each band: none; of the recording (utterance), which also removes the "
-        "microphone; of the surrounding data.sliding frames (sliding); of the training data (global), which keeps what "
-        "distinguishes speakers and microphones.",
+        "microphone; of the surrounding features.sliding frames (sliding); of all recordings of the speaker (speaker, "
+        "with the column data.speaker), which keeps the word and removes voice and microphone; of the training data "
+        "(global), which keeps what distinguishes speakers and microphones.",
     )
     variance: bool = Field(
         False, description="Divide by the deviation, too, rather than only take the mean off."

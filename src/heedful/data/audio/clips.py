@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,8 @@ class Clip:
     """Where features of this recording are kept."""
     label: str = ""
     """What a recording without a file is called."""
+    voice: Voice | None = field(default=None, repr=False)
+    """Who speaks, where recordings are normalized by speaker."""
 
     @classmethod
     def of(cls, samples: Any, rate: int, framing: Framing, label: str = "samples") -> Clip:
@@ -102,6 +104,29 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
+class Voice:
+    """A speaker: all recordings of one person in a list."""
+
+    clips: list[Clip] = field(default_factory=list)
+
+
+def with_voices(clips: Iterable[tuple[Clip, object]]) -> list[Clip]:
+    """Return clips that know the others of their speaker, from clips with the names of their speakers.
+
+    >>> one, two = (Clip.of(np.zeros(800), 8000, Framing(rate=8000)) for _ in range(2))
+    >>> [len(clip.voice.clips) for clip in with_voices([(one, "ann"), (two, "ann")])]
+    [2, 2]
+    """
+    voices: dict[object, Voice] = {}
+    found = []
+    for clip, speaker in clips:
+        voice = voices.setdefault(speaker, Voice())
+        found.append(replace(clip, voice=voice))
+        voice.clips.append(clip)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
 class Recording:
     """A clip with its answer and where it is listed."""
 
@@ -115,6 +140,14 @@ class Recording:
     def error(self, message: str) -> DataError:
         """Return an error about this recording."""
         return DataError(f"{self.clip.name}: {message}", path=self.path, line=self.line)
+
+
+def recordings_with_voices(
+    rows: Sequence[Recording], speakers: Sequence[object]
+) -> list[Recording]:
+    """Return recordings whose clips know the others of their speaker."""
+    clips = with_voices(zip([each.clip for each in rows], speakers, strict=True))
+    return [replace(each, clip=clip) for each, clip in zip(rows, clips, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class AudioColumns:
     offset: str = ""
     duration: str = ""
     """Seconds, of recordings that are a part of a file; of NeMo manifests by themselves."""
+    speaker: str = ""
+    """Who speaks; tables without this column hold recordings of one person."""
     begin: str = "start"
     end: str = "end"
     """Seconds, of the segments of `kind` "frames"."""

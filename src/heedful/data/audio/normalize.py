@@ -12,6 +12,8 @@ from heedful.data.audio.cache import Features
 from heedful.data.standardize import Standardizer
 from heedful.errors import DataError
 
+SPEECH: Final = 15.0
+"""Frames that are more decibels below the loudest are taken to be silence."""
 _TINY: Final = 1e-5
 """Least deviation: a band that is constant is not divided by 0."""
 
@@ -59,6 +61,17 @@ def normalize_sliding(values: Features, window: int, *, variance: bool = True) -
         power = (squares[first + window] - squares[first]) / window - mean**2
         result /= np.sqrt(np.maximum(power, _TINY**2))
     found: Features = result.astype(np.float32)
+    return found
+
+
+def speech(values: Features) -> Features:
+    """Return the loud frames of a recording, (loud, bands): those not more than 15 dB below the loudest.
+
+    >>> speech(np.array([[0.0], [-9.0], [-1.0]], np.float32))[:, 0].tolist()
+    [0.0, -1.0]
+    """
+    level = np.logaddexp.reduce(values, axis=1)
+    found: Features = values[level >= level.max() - SPEECH * DECIBEL]
     return found
 
 

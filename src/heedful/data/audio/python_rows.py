@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.data.audio.clips import Clip, Recording, Recordings
+from heedful.data.audio.clips import Clip, Recording, Recordings, recordings_with_voices
 from heedful.data.audio.columns import AudioColumns
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.files import BadRecordingError, mixed
@@ -30,7 +30,7 @@ def recordings_of_rows(
 
     Raises: DataError naming the example.
     """
-    made, skipped = [], []
+    made, speakers, skipped = [], [], []
     for number, fields in enumerate(rows, start=1):
         row = TableRow(Path(f"example {number} of {name}"), None, "", fields)
         try:
@@ -40,6 +40,10 @@ def recordings_of_rows(
             if not columns.skip_bad:
                 raise
             skipped.append(str(error))
+        else:
+            speakers.append(fields.get(columns.speaker))
+    if columns.speaker:
+        made = recordings_with_voices(made, speakers)
     return Recordings(made, name, skipped)
 
 

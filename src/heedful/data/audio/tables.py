@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from heedful.data.audio.clips import Recording, Recordings
+from heedful.data.audio.clips import Recording, Recordings, recordings_with_voices
 from heedful.data.audio.columns import AUDIO_COLUMNS, AudioColumns
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.files import SUFFIXES, AudioInfo, BadRecordingError
@@ -32,6 +32,7 @@ def read_audio(paths: Sequence[str], columns: AudioColumns, framing: Framing) ->
         recording that cannot be used.
     """
     rows: list[Recording] = []
+    speakers: list[object] = []
     skipped: list[str] = []
     infos: dict[Path, AudioInfo] = {}
     for path in map(Path, paths):
@@ -43,9 +44,13 @@ def read_audio(paths: Sequence[str], columns: AudioColumns, framing: Framing) ->
                 if not columns.skip_bad:
                     raise
                 skipped.append(str(error))
+            else:
+                speakers.append(listed[0].fields.get(columns.speaker))
         if len(rows) == before:
             left_out = " that can be used" if skipped else ""
             raise DataError(f"there are no recordings{left_out}.", path=path)
+    if columns.speaker:
+        rows = recordings_with_voices(rows, speakers)
     return Recordings(rows, " + ".join(map(str, paths)), skipped)
 
 

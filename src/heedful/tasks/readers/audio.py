@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from heedful.data.audio.clips import Clip, Recordings
+from heedful.data.audio.clips import Clip, Recordings, with_voices
 from heedful.data.audio.columns import AudioColumns, Kind
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.files import BadRecordingError
@@ -57,6 +57,11 @@ class AudioData(TextFiles):
         description="Column of the seconds at which a recording begins in its file; of NeMo manifests offset.",
     )
     duration: str = Field("", description="Column of its seconds; of NeMo manifests duration.")
+    speaker: str = Field(
+        "",
+        description='Column of who speaks, for features.normalize = "speaker"; of Kaldi folders spk. Recordings in '
+        "a folder, or in a table without this column, count as one person's.",
+    )
     rate: int = Field(
         16_000, ge=1_000, le=192_000, description="Samples per second; others are resampled to it."
     )
@@ -98,6 +103,7 @@ class AudioData(TextFiles):
             separator=getattr(self, "separator", ""),
             offset=self.offset,
             duration=self.duration,
+            speaker=self.speaker,
             begin=getattr(self, "begin", "start"),
             end=getattr(self, "end", "end"),
             background=getattr(self, "background", BACKGROUND),
@@ -218,6 +224,13 @@ class _AudioStream(Stream):
         self.skipped: list[str] = []
 
     def items(self) -> Iterator[Clip]:
+        if not self.columns.speaker:
+            yield from (clip for clip, _ in self._clips())
+        else:  # how a speaker sounds is known when all recordings are
+            yield from with_voices(self._clips())
+
+    def _clips(self) -> Iterator[tuple[Clip, object]]:
+        """Yield the recordings with their speakers."""
         for row in list_rows(self.path, self.columns):
             try:
                 clip = clip_of_row(row, self.columns, self.framing)
@@ -226,7 +239,7 @@ class _AudioStream(Stream):
                     raise
                 self.skipped.append(str(error))
             else:
-                yield clip
+                yield clip, row.fields.get(self.columns.speaker)
 
     def input(self, item: Clip) -> Clip:
         return item

@@ -1,0 +1,134 @@
+"""Normalization by speaker: the statistics of all recordings of a person, from every form of list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import heedful
+from heedful.data.audio.cache import FeatureCache
+from heedful.data.audio.clips import Clip
+from heedful.data.audio.columns import AudioColumns
+from heedful.data.audio.fbank import Framing
+from heedful.data.audio.normalize import speech
+from heedful.data.audio.tables import read_audio
+from heedful.errors import OptionError
+from heedful.inputs.frames import FramesInput, features_of
+from heedful.inputs.frames_config import AugmentConfig, FeaturesConfig, FrameInputsConfig
+from tests.audio.sounds import RATE, tone, write, write_table
+from tests.cli.conftest import run_command
+
+FRAMING = Framing(rate=RATE)
+LOUDNESS = {"ann": 1.0, "bob": 0.1}
+PITCHES = (400, 700, 1100, 1500)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Eight tones; those of bob are 20 dB quieter."""
+    rows = []
+    for speaker, loudness in LOUDNESS.items():
+        for pitch in PITCHES:
+            write(tmp_path / f"{speaker}{pitch}.wav", loudness * tone(pitch))
+            rows.append([f"{speaker}{pitch}.wav", "low" if pitch < 1000 else "high", speaker])
+    return write_table(tmp_path / "tones.csv", ["audio", "label", "speaker"], rows)
+
+
+def frames(**changes: Any) -> FramesInput:
+    features = FeaturesConfig(bands=12, normalize="speaker", **changes)
+    return FramesInput(features, AugmentConfig(), FrameInputsConfig(), RATE)
+
+
+def clips(table: Path, speaker: str = "speaker") -> list[Clip]:
+    return read_audio([str(table)], AudioColumns(answer="label", speaker=speaker), FRAMING).inputs
+
+
+@pytest.mark.parametrize("variance", [False, True])
+def test_recordings_have_the_mean_of_their_speaker_taken_off(table: Path, variance: bool) -> None:
+    inputs, listed = frames(variance=variance), clips(table)
+    values = inputs.collate(inputs.encode(listed)).values
+    options = inputs.features.options()
+    for first in (0, 4):
+        own = [features_of(clip, options) for clip in listed[first : first + 4]]
+        loud = np.concatenate([speech(each) for each in own]).astype(np.float64)
+        scale = loud.std(axis=0) if variance else 1.0
+        for found, each in zip(values[first : first + 4], own, strict=True):
+            wanted = (each - loud.mean(axis=0)) / scale
+            np.testing.assert_allclose(found[: len(each)], wanted, atol=1e-4)
+    np.testing.assert_allclose(values[:4], values[4:], atol=0.5)
+
+
+def test_the_statistics_do_not_depend_on_the_batch_or_the_cache(
+    table: Path, tmp_path: Path
+) -> None:
+    listed = clips(table)
+    together = frames().encode(listed)
+    alone = frames().encode([listed[2]])
+    read = read_audio([str(table)], AudioColumns(answer="label", speaker="speaker"), FRAMING)
+    cached = frames().encode(read.cached_in(tmp_path / "cache").inputs)
+    assert isinstance(read.cached_in(tmp_path / "cache").inputs[0].cache, FeatureCache)
+    for each in (alone[0], cached[2]):
+        assert together[2].voice is not None
+        assert each.voice is not None
+        np.testing.assert_allclose(each.voice.mean, together[2].voice.mean, rtol=1e-12)
+
+
+def test_recordings_without_the_column_are_of_one_person(table: Path) -> None:
+    inputs = frames()
+    voices = {id(each.voice) for each in inputs.encode(clips(table, speaker="nobody"))}
+    assert len(voices) == 1
+    assert len({id(each.voice) for each in inputs.encode(clips(table))}) == 2
+
+
+def test_a_clip_alone_is_normalized_by_itself() -> None:
+    clip = Clip.of(tone(500), RATE, FRAMING)
+    inputs = frames()
+    [values] = inputs.collate(inputs.encode([clip])).values
+    loud = speech(features_of(clip, inputs.features.options()))
+    np.testing.assert_allclose(
+        values[: clip.frames],
+        features_of(clip, inputs.features.options()) - loud.mean(axis=0),
+        atol=1e-4,
+    )
+
+
+def test_a_model_recognizes_a_quieter_speaker_from_a_table(table: Path, tmp_path: Path) -> None:
+    rows = [row.split(",") for row in table.read_text().split()[1:]]
+    train = write_table(
+        tmp_path / "ann.csv",
+        ["audio", "label", "speaker"],
+        [row for row in rows if row[2] == "ann"],
+    )
+    test = write_table(
+        tmp_path / "bob.csv",
+        ["audio", "label", "speaker"],
+        [row for row in rows if row[2] == "bob"],
+    )
+    small: dict[str, Any] = {
+        "data": {"rate": RATE, "speaker": "speaker", "valid_share": 0},
+        "features": {"bands": 12, "normalize": "speaker"},
+        "augment": {"tempo": [1.0, 1.0], "time_masks": 0, "band_masks": 0},
+        "inputs": {"width": 12},
+        "encoder": {"kind": "convolution", "hidden": 12},
+        "training": {"epochs": 25, "threads": 1, "keep_freed_memory": False, "batch_tokens": 500},
+    }
+    model = heedful.train("classify-audio", train=str(train), out=tmp_path / "run", **small)
+    assert model.evaluate(str(test)).accuracy == 1.0
+    shown = run_command("predict", str(tmp_path / "run"), str(test))
+    assert [line.split("\t")[1] for line in shown.stdout.splitlines()[1:]] == [
+        "low", "low", "high", "high",
+    ]  # fmt: skip
+
+
+def test_without_a_column_there_is_no_speaker(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"set data\.speaker"):
+        heedful.train(
+            "classify-audio",
+            train=str(table),
+            out=tmp_path / "run",
+            data={"rate": RATE, "valid_share": 0},
+            features={"normalize": "speaker"},
+        )
