@@ -29,7 +29,8 @@ from heedful.data.audio.clips import Recordings
 from heedful.data.audio.columns import AudioColumns
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.tables import read_audio
-from heedful.inputs.frames import FeaturesConfig, features_of
+from heedful.inputs.frames import features_of
+from heedful.inputs.frames_config import FeaturesConfig
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TEST_TAKES, VALID_TAKES, SYNTHETIC = range(5), range(5, 10), -1
