@@ -274,3 +274,11 @@ def test_a_ring_is_learned(place: Path) -> None:
 def test_files_that_links_do_not_read_are_refused(setting: dict[str, Any], reason: str) -> None:
     with pytest.raises(OptionError, match=reason):
         build(LinksConfig, {"data": {"train": ["links.csv"], **setting}})
+
+
+def test_the_edges_of_another_graph_are_refused(place: Path) -> None:
+    train = run_command("train", "links", "--train", "links.csv", "--out", "run", *SETS)
+    assert train.status == 0
+    ran = run_command("evaluate", "run", "--test", "links.csv", "--edges", "links.csv")
+    assert ran.status == 2
+    assert "the links are the edges of the graph" in ran.stderr

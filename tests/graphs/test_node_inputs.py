@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from heedful.data.graphs.objects import graph_of_object, graph_of_rows
 from heedful.data.graphs.tables import GraphColumns
 from heedful.data.text_rows import TextColumns
 from heedful.errors import DataError, OptionError, RunError
-from heedful.inputs.encoded_graphs import NODES
+from heedful.inputs.encoded_graphs import KEPT_GRAPHS, NODES
 from heedful.inputs.node_features import FeatureTable
 from heedful.tasks.nodes import CLASSIFY, ClassifyNodesConfig, RegressNodesConfig
 
@@ -343,3 +345,19 @@ def test_layers_without_projections_attend_to_states_as_they_are() -> None:
         f"layers.{n}.{name}" for n in (0, 1) for name in ("att_src", "att_dst", "bias")
     }
     assert isinstance(NodeList(table.graph, np.arange(2))[0], Node)
+
+
+def test_only_the_last_graphs_are_kept_as_numbers() -> None:
+    config = build(ClassifyNodesConfig, {"inputs": {"min_frequency": 1}})
+    first = Graph(["a", "b"], {"x": np.eye(2, dtype=np.float32)}, np.array([[0], [1]]))
+    learned = CLASSIFY.input.learn(config, [Node(first, 0)])
+    [kept] = learned.encode([Node(first, 0)])
+    assert learned.encode([Node(first, 1)])[0].graph is kept.graph
+    gone = []
+    for _ in range(KEPT_GRAPHS + 2):
+        other = Graph(["a", "b"], {"x": np.eye(2, dtype=np.float32)}, np.array([[0], [1]]))
+        learned.encode([Node(other, 0)])
+        gone.append(weakref.ref(other))
+        del other
+    gc.collect()
+    assert [each() is None for each in gone] == [True] * 2 + [False] * KEPT_GRAPHS

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -24,6 +23,8 @@ from heedful.ops.masks import Edges
 NODES: Final = "nodes.json"
 """File of a run folder with what is learned of the columns of nodes."""
 EDGES: Final = "edges.json"
+KEPT_GRAPHS: Final = 4
+"""Graphs whose numbers are kept: those of training, validation and test, and one more."""
 
 
 class Part(NamedTuple):
@@ -64,9 +65,10 @@ class GraphInput(EmbeddedInput[Example, Encoded]):
     options: NodesConfig
     features: FeatureTable
     edges: FeatureTable
-    _encoded: WeakKeyDictionary[Graph, EncodedGraph] = field(
-        default_factory=WeakKeyDictionary, repr=False, compare=False, kw_only=True
+    _encoded: dict[Graph, EncodedGraph] = field(
+        default_factory=dict, repr=False, compare=False, kw_only=True
     )
+    """Of the graphs that were read last; a service meets any number."""
 
     @classmethod
     @abc.abstractmethod
@@ -112,12 +114,14 @@ class GraphInput(EmbeddedInput[Example, Encoded]):
         self.edges.save(folder / EDGES)
 
     def encode_graph(self, graph: Graph) -> EncodedGraph:
-        """Return a graph as numbers; computed once."""
-        found = self._encoded.get(graph)
+        """Return a graph as numbers; those of the last few graphs are kept."""
+        found = self._encoded.pop(graph, None)
         if found is None:
             numbers, entries = self.features.encode(node_values(graph), len(graph))
             found = EncodedGraph(graph, numbers, entries, self._encode_edges(graph))
-            self._encoded[graph] = found
+        self._encoded[graph] = found  # at the end: used last
+        if len(self._encoded) > KEPT_GRAPHS:
+            del self._encoded[next(iter(self._encoded))]
         return found
 
     def _encode_edges(self, graph: Graph) -> NDArray[np.float32] | None:

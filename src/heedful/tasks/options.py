@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+from heedful.config import build
 from heedful.data.decoding import canonical_name
 from heedful.errors import OptionError, unknown_choice
 
@@ -93,7 +94,8 @@ def read_otherwise(
 ) -> Any:
     """Return the section `data` of a run with the options given for another file.
 
-    Raises: OptionError for an unknown encoding, or columns that are not two.
+    Raises: OptionError for an unknown encoding, columns that are not two, and an option that says nothing about these
+        data.
     """
     chosen = {
         "columns": split_columns(columns),
@@ -106,7 +108,14 @@ def read_otherwise(
         "nodes": tuple(nodes or ()),
         "labels": tuple(labels or ()),
     }
-    return data.model_copy(update={name: value for name, value in chosen.items() if value})
+    changes = {name: value for name, value in chosen.items() if value}
+    for name in changes:
+        if name not in type(data).model_fields:
+            option = f"--{name.replace('_', '-')}"
+            raise OptionError(
+                f"{option} says nothing about the data of this run, which have no setting data.{name}; leave it out"
+            )
+    return build(type(data), {**dict(data), **changes})
 
 
 def _columns(value: Sequence[str], given: GivenOptions) -> list[str]:
