@@ -31,6 +31,7 @@ from heedful.data.audio.clips import Clip
 from heedful.data.audio.fbank import fbank, mel_centres
 from heedful.data.audio.normalize import (
     band_statistics,
+    loud_part,
     normalize,
     normalize_sliding,
     raise_floor,
@@ -143,7 +144,10 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
         return replace(
             inputs,
             standardizer=band_statistics(
-                [inputs._with_floor(each.values) for each in inputs.encode(examples)]
+                [
+                    inputs._with_floor(torch.from_numpy(np.array(each.values))).numpy()
+                    for each in inputs.encode(examples)
+                ]
             ),
         )
 
@@ -189,10 +193,8 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     def _trimmed(self, values: Features) -> EncodedFrames:
         if not self.features.trim or not len(values):
             return EncodedFrames(values)
-        level = np.logaddexp.reduce(values, axis=1)
-        loud = np.flatnonzero(level >= level.max() - self.features.trim * DECIBEL)
-        first, last = int(loud[0]), int(loud[-1])
-        return EncodedFrames(values[first : last + 1], first=first)
+        kept = loud_part(torch.from_numpy(np.array(values)), self.features.trim).numpy()
+        return EncodedFrames(values[kept], first=int(kept.argmax()))
 
     def length(self, encoded: EncodedFrames) -> int:
         return len(encoded.values)
@@ -240,31 +242,30 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
         lengths = torch.tensor([len(each.values) for each in encoded])
         values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].values.shape[1])
         for row, each in zip(values, encoded, strict=True):
-            row[: len(each.values)] = torch.from_numpy(self._normalized(each.values))
+            row[: len(each.values)] = self.normalized(torch.from_numpy(np.array(each.values)))
             for first, number in each.masks.frames:
                 row[first : first + number] = 0
             for first, number in each.masks.bands:
                 row[:, first : first + number] = 0
         return FramesBatch(values, lengths)
 
-    def _with_floor(self, values: Features) -> Features:
-        if not self.features.floor or not len(values):
-            return values
-        return raise_floor(values, self.features.floor)
+    def _with_floor(self, values: Tensor) -> Tensor:
+        return raise_floor(values, self.features.floor) if self.features.floor else values
 
-    def _normalized(self, values: Features) -> Features:
+    def normalized(self, values: Tensor) -> Tensor:
+        """Return the log-mel features of at least one frame, (frames, bands), as the model reads them."""
         values = self._with_floor(values)
         kind, variance = self.features.normalize, self.features.variance
         if kind == "none":
-            return np.array(values)
+            return values
         if kind == "utterance":
             return normalize(values, variance=variance)
         if kind == "sliding":
             return normalize_sliding(values, self.features.sliding, variance=variance)
         assert self.standardizer is not None
-        scale = self.standardizer.scale if variance else 1.0
-        found: Features = ((values - self.standardizer.mean) / scale).astype(np.float32)
-        return found
+        mean, scale = map(torch.from_numpy, (self.standardizer.mean, self.standardizer.scale))
+        centred = values - mean
+        return (centred / scale if variance else centred).float()
 
     def embedding(self) -> FrameFeatures:
         return FrameFeatures(self.options, self.features.bands)
