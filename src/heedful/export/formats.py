@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import torch
 
 from heedful.errors import OptionError
-from heedful.export.programs import Program
+from heedful.export.program import Program
 from heedful.export.quiet import quiet
 
 INSTALL: Final = (
