@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.exported_arrays import Run
 from heedful.export.formats import FORMATS
 from heedful.export.quiet import quiet
-from tests.export.arrays import Run
 
 
 def loaded(folder: Path, format_name: str) -> Callable[[str], Run]:

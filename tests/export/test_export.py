@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.exported_arrays import Run, arrays_of
 from heedful.data.files import Pairs
 from heedful.errors import OptionError, RunError
+from heedful.export.formats import write_onnx
+from heedful.export.program import Given, traced
 from heedful.export.run import export
 from heedful.models.encoders import ENCODERS
 from heedful.nn.recurrent import CELLS, RecurrentEncoder
 from heedful.nn.scanned import scanned_layers
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
-from tests.export.arrays import Run, arrays_of
 from tests.export.programs import loaded
 
 pytest.importorskip("onnxruntime")
@@ -181,6 +183,13 @@ def test_without_the_extra_one_line_says_what_to_install(
     ):
         export(predictor, "onnx", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_onnx_lacks_is_named(tmp_path: Path) -> None:
+    given = Given("numbers", ("length",), torch.arange(5))
+    program = traced(torch.nn.Module(), lambda x: x.sort(stable=True)[0], [given], ["sorted"])
+    with pytest.raises(OptionError, match=r"uses the operation aten\.sort.*--format torch"):
+        write_onnx(program, tmp_path / "sorted.onnx")
 
 
 @pytest.mark.parametrize("kind", CELLS)

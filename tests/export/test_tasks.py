@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.exported_arrays import Run, arrays_of, in_memory
 from heedful.answers.boxes import Boxes
 from heedful.answers.forecast import Forecast
 from heedful.answers.label import Label
@@ -21,7 +22,6 @@ from heedful.export.run import export
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
 from tests.compare.conftest import CASES
-from tests.export.arrays import Run, arrays_of, in_memory
 from tests.export.programs import loaded
 
 EXAMPLES = 4

@@ -72,7 +72,7 @@ def _show_positions(predictor: Any) -> list[str]:
     return [
         'chain = {name: np.array(each) for name, each in json.load(open("chain.json")).items()}',
         'reached, before = chain["first"] + scores[0, 0], []',
-        "for emitted in scores[0, 1 : lengths[0]]:",
+        "for emitted in scores[0, 1 : positions[0]]:",
         '    through = reached[:, None] + chain["transitions"]',
         "    before.append(through.argmax(0))",
         "    reached = through.max(0) + emitted",
@@ -105,11 +105,11 @@ ANSWERINGS: Final[dict[type[Any], Answering]] = {
         "`values` (batch, targets), in the units of the training data.",
     ),
     PositionLabel: Answering(
-        ("scores", "lengths"),
+        ("scores", "positions"),
         _positions,
         _show_positions,
-        "`scores` (batch, positions, labels), of which the largest is the label, and `lengths` (batch,), the positions "
-        "of each input.",
+        "`scores` (batch, positions, labels), of which the largest is the label, and `positions` (batch,), how many "
+        "each input has.",
     ),
     Forecast: Answering(
         ("forecast",),
