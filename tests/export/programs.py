@@ -19,7 +19,7 @@ def loaded(folder: Path, format_name: str) -> Callable[[str], Run]:
 
     def open_program(name: str) -> Run:
         path = folder / f"{name}{FORMATS[format_name].suffix}"
-        if format_name == "onnx":
+        if path.suffix == ".onnx":
             import onnxruntime
 
             session = onnxruntime.InferenceSession(path)

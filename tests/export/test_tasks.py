@@ -19,6 +19,7 @@ from heedful.answers.number import Number
 from heedful.answers.token_label import PositionLabel
 from heedful.export.programs import programs_of
 from heedful.export.run import export
+from heedful.models.two_towers import TokenSequence
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
 from tests.compare.conftest import CASES
@@ -192,3 +193,92 @@ def test_onnxruntime_answers_as_heedful(
     predictor = predictor_of(task, **sections)
     export(predictor, "onnx", tmp_path / "out")
     check(predictor, loaded(tmp_path / "out", "onnx"), examples_of(task))
+
+
+@pytest.mark.long
+def test_the_features_of_recordings_are_not_rounded(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    predictor = predictor_of("classify-audio")
+    export(predictor, "onnx-int8", tmp_path / "out")
+    features = loaded(tmp_path / "out", "onnx-int8")("features")
+    for clip in examples_of("classify-audio"):
+        [found] = features(clip.read())
+        wanted = predictor.input.collate(predictor.input.encode([clip])).values[0]
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+SPOKEN = {
+    "gru": {"embedding": 4, "hidden": 4},
+    "none": {},
+    "transformer": {"width": 8, "heads": 2, "feed_forward": 8},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ctc", "on_disk"),
+    [
+        pytest.param("none", 1.0, True, marks=pytest.mark.long),
+        pytest.param("gru", 0.3, True, marks=pytest.mark.long),
+        ("transformer", 0.3, False),
+        pytest.param("transformer", 0.0, True, marks=pytest.mark.long),
+    ],
+)
+def test_transcribers(tmp_path: Path, kind: str, ctc: float, on_disk: bool) -> None:
+    """CTC's log-probabilities, and those of the tokens of random texts, are those of the model."""
+    sections = {"decoder": {"kind": kind, **SPOKEN[kind]}, "ctc": {"weight": ctc}}
+    predictor = predictor_of("transcribe", **sections)
+    if on_disk:
+        pytest.importorskip("onnxruntime")
+        export(predictor, "onnx", tmp_path / "out")
+    open_program = (
+        loaded(tmp_path / "out", "onnx") if on_disk else in_memory(programs_of(predictor))
+    )
+    inputs = list(CASES["transcribe"].data.inputs)[:EXAMPLES]
+    clips = [
+        type(each).of(each.read()[: 900 + 700 * n], each.rate, each.framing)
+        for n, each in enumerate(inputs)
+    ]
+    model = predictor.model
+    with torch.no_grad():
+        states = model.states(predictor.input.collate(predictor.input.encode(clips)))
+        positions, *found = open_program("encoder")(*arrays_of(predictor, clips, open_program))
+        assert positions.tolist() == states.lengths.tolist()
+        if model.has_ctc:
+            wanted = model.ctc_log_probabilities(states)
+            for row, theirs, length in zip(found.pop(0), wanted, positions, strict=True):
+                np.testing.assert_allclose(row[:length], theirs[:length], atol=2e-5)
+        if model.decoder is None:
+            return
+        target = torch.randint(4, len(predictor.answer.vocabulary), (len(clips), 5))
+        target[:, 0] = 2
+        decoded = model.decoder.decode(model.memory(states), target).states
+        wanted = model.decoder.output(decoded).log_softmax(-1)
+    step = open_program("step")
+    for place in range(target.shape[1]):
+        scores, *found = step(target[:, place].numpy(), *found)
+        np.testing.assert_allclose(scores, wanted[:, place], atol=2e-5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("encoder", [{"kind": "none", "layers": 0}, SMALL])
+def test_rankers(tmp_path: Path, encoder: dict[str, Any]) -> None:
+    """The vectors of both towers are those of the model, whatever the length."""
+    pytest.importorskip("onnxruntime")
+    predictor = predictor_of("rank-replies", encoder=encoder)
+    export(predictor, "onnx", tmp_path / "out")
+    open_program = loaded(tmp_path / "out", "onnx")
+    exchanges = list(CASES["rank-replies"].data.inputs)[:EXAMPLES]
+    batch = predictor.input.collate(predictor.input.encode(exchanges))
+    model = predictor.model
+    for rows in (slice(0, 1), slice(None)):
+        ids, ages = batch.ids[rows], batch.ages[rows]
+        with torch.no_grad():
+            wanted = model.histories(TokenSequence(ids, batch.lengths[rows], ages))
+            replies = model.replies(TokenSequence(ids, batch.lengths[rows]))
+        [found] = open_program("history")(ids.numpy(), ages.numpy())
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+        [found] = open_program("reply")(ids.numpy())
+        np.testing.assert_allclose(found, replies, atol=1e-5)
+    with torch.no_grad():
+        one = model.replies(TokenSequence(torch.tensor([[5]]), torch.tensor([1])))
+    np.testing.assert_allclose(open_program("reply")(np.array([[5]]))[0], one, atol=1e-5)

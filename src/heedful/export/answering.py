@@ -45,8 +45,9 @@ def _values(predictor: Any, batch: Any, scores: Tensor) -> Tensor:
 
 def _forecast(predictor: Any, batch: Any, scores: Tensor) -> Tensor:
     horizon = predictor.answer.horizon
-    steps = scores.unflatten(1, (horizon, -1))
-    return batch.levels[:, None] + _values(predictor, batch, steps)
+    steps = _values(predictor, batch, scores.unflatten(1, (horizon, -1)))
+    found: Tensor = batch.levels[:, None] + steps
+    return found
 
 
 def _positions(predictor: Any, batch: Any, scores: Tensor) -> Any:

@@ -71,11 +71,13 @@ def write_int8(program: Program, path: Path) -> None:
         from onnxruntime.quantization import quantize_dynamic
     except ImportError as error:
         raise OptionError(f"{INSTALL} ({error.name} is missing)") from None
+    if program.is_exact:
+        return write_onnx(program, path)
     whole = path.with_name(f"{path.stem}.float{path.suffix}")
     write_onnx(program, whole)
     with quiet():
         quantize_dynamic(whole, path)
-    whole.unlink()
+    return whole.unlink()
 
 
 def write_torch(program: Program, path: Path) -> None:

@@ -36,6 +36,8 @@ class Program(NamedTuple):
     program: torch.export.ExportedProgram
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    is_exact: bool = False
+    """Whether its matrices are not learned, and must not be rounded to 8 bits."""
 
 
 class Answerer(nn.Module):

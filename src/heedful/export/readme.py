@@ -109,13 +109,10 @@ def _answered(predictor: Any, engine: Engine) -> Text:
 
 def _read(reading: Any, engine: Engine) -> list[str]:
     """Return the lines that make an example of an input, with the programs that come before the model."""
-    lines: list[str] = []
-    for line in reading.code().lines:
-        if line != "{features}":
-            lines.append(line)
-            continue
-        lines += [engine.opened("features"), engine.called("features", ["samples"], ["values"])]
-    return lines
+    code, first = reading.code(), reading.first
+    if first is None:
+        return list(code.lines)
+    return [*code.lines, engine.opened(first.name), engine.called(*first), *code.later]
 
 
 def _imports(engine: Engine, others: Sequence[str], lines: Sequence[str]) -> list[str]:

@@ -23,7 +23,8 @@ def tower_programs(predictor: Any) -> Mapping[str, Program]:
     model, padding = predictor.model, predictor.answer.vocabulary.pad_id
 
     def lengths(ids: Tensor) -> Tensor:
-        return (ids != padding).sum(1)
+        found: Tensor = (ids != padding).sum(1)
+        return found
 
     ids = torch.ones(BATCH, LENGTH).long()
     source = Given("source", ("batch", "length"), ids)

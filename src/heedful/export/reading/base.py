@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from torch import Tensor
 
@@ -21,10 +21,22 @@ class Code(NamedTuple):
 
     imports: Sequence[str]
     lines: Sequence[str]
+    later: Sequence[str] = ()
+    """Lines that follow the program that comes before the model."""
+
+
+class FirstProgram(NamedTuple):
+    """The program that comes before the model, if there is one."""
+
+    name: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
 
 
 class Reading(abc.ABC):
     """How programs read one kind of input, and how the README of an export makes that of an example."""
+
+    first: ClassVar[FirstProgram | None] = None
 
     def __init__(self, predictor: Any):
         self.predictor = predictor
@@ -49,7 +61,7 @@ class Reading(abc.ABC):
         """What else to know of the inputs."""
 
     def programs(self) -> Mapping[str, Program]:
-        """Return programs that come before the model: by default none."""
+        """Return the program `first`, if there is one."""
         return {}
 
     def save(self, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from heedful.data.audio.fbank import INT16, Framing, cut, log_energies
 from heedful.data.audio.normalize import loud_part
 from heedful.export.program import Given, Program, traced
-from heedful.export.reading.base import BATCH, Code, Reading
+from heedful.export.reading.base import BATCH, Code, FirstProgram, Reading
 from heedful.inputs.frames import FramesBatch
 
 FRAMES: Final = 29
@@ -22,6 +22,8 @@ class FramesReading(Reading):
     """`values` (batch, frames, bands), normalized log-mel features with anything at padding, as the program `features`
     makes them of the samples of one recording; `lengths` (batch,), the frames of each.
     """
+
+    first: ClassVar[FirstProgram | None] = FirstProgram("features", ("samples",), ("values",))
 
     @property
     def given(self) -> Sequence[Given]:
@@ -41,7 +43,8 @@ class FramesReading(Reading):
         given = Given("samples", ("samples",), torch.zeros(rate // 2 + 3))
         # Windows and filters are made once, and must not be made of what the trace works with.
         self.features(given.example)
-        return {"features": traced(nn.Module(), self.features, [given], ["values"])}
+        program = traced(nn.Module(), self.features, [given], ["values"])
+        return {"features": program._replace(is_exact=True)}
 
     def features(self, samples: Tensor) -> Tensor:
         """Return what the model reads of the samples of one recording, (samples,) in [-1, 1] -> (frames, bands)."""
@@ -58,7 +61,8 @@ class FramesReading(Reading):
             [],
             [
                 f"samples = np.sin(np.arange({self.input.rate}) / 5).astype(np.float32)  # a second, in [-1, 1]",
-                "{features}",
+            ],
+            [
                 "values, lengths = values[None], np.array([len(values)])",
             ],
         )

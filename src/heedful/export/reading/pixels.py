@@ -12,7 +12,7 @@ from heedful.export.program import Given
 from heedful.export.reading.base import BATCH, Code, Reading
 from heedful.inputs.patches import PatchInput
 from heedful.inputs.scenes import SceneInput
-from heedful.models.encoders.patches import PatchBatch
+from heedful.models.encoders.patches import PatchBatch, grid_of
 
 _MODES: Final = {1: "L", 3: "RGB"}
 """Channels -> what Pillow calls such images."""
@@ -44,8 +44,9 @@ class PixelsReading(Reading):
 
     def batch(self, *tensors: Tensor) -> Any:
         [pixels] = tensors
-        length = self.patches.length(pixels)
-        return PatchBatch(pixels, torch.full((pixels.shape[0],), length))
+        prefix = int(self.patches.options.class_token)
+        grid = grid_of(self.size[:3], self.patches.patch, prefix=prefix)
+        return PatchBatch(pixels, torch.full((pixels.shape[0],), grid.length))
 
     def code(self) -> Code:
         frames, height, width, channels = self.size
