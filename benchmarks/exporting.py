@@ -104,7 +104,8 @@ def writing(predictor: Any, open_program: Callable[[str], Run]) -> Answer:
         else:
             ids = [list(each) for each in predictor.input.encode(examples)]
             positions, longest = np.array(list(map(len, ids))), max(map(len, ids))
-            state = encoder(np.array([row + [0] * (longest - len(row)) for row in ids]))
+            padded = [row + [0] * (longest - len(row)) for row in ids]
+            state = encoder(np.array(padded, dtype=np.int64))
         if not has_step:
             paths = state[0].argmax(-1)
             return [
@@ -211,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exporting", description=__doc__)
     parser.add_argument("run")
     parser.add_argument("test", nargs="+")
-    parser.add_argument("--formats", default="onnx,onnx-int8,torch,ctranslate2,ctranslate2-int8")
+    parser.add_argument("--formats", default="ctranslate2,ctranslate2-int8,onnx,onnx-int8,torch")
     parser.add_argument("--batch", default="1,32")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.exported_arrays import Run, arrays_of
+from benchmarks.exported_arrays import Run, arrays_of, in_memory
 from heedful.data.files import Pairs
 from heedful.errors import OptionError, RunError
 from heedful.export.formats import write_onnx
 from heedful.export.program import Given, traced
+from heedful.export.programs import programs_of
 from heedful.export.run import export
 from heedful.models.encoders import ENCODERS
 from heedful.nn.recurrent import CELLS, RecurrentEncoder
@@ -148,7 +149,8 @@ GRU = {"kind": "gru", "embedding": 8, "hidden": 8}
 @pytest.mark.parametrize(
     ("model", "format_name"),
     [
-        (TRANSFORMER, "onnx"),
+        (TRANSFORMER, ""),
+        long(TRANSFORMER, "onnx"),
         long(GRU, "onnx"),
         long({**TRANSFORMER, "positions": "rotary"}, "onnx"),
         long({**TRANSFORMER, "positions": "learned"}, "torch"),
@@ -159,6 +161,9 @@ GRU = {"kind": "gru", "embedding": 8, "hidden": 8}
 )
 def test_translators(tmp_path: Path, model: dict[str, Any], format_name: str) -> None:
     predictor = translator(model)
+    if not format_name:
+        check_translator(predictor, in_memory(programs_of(predictor)))
+        return
     export(predictor, format_name, tmp_path / "out")
     check_translator(predictor, loaded(tmp_path / "out", format_name))
 
@@ -177,7 +182,7 @@ def test_without_the_extra_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    predictor = text_predictor("classify", SMALL)
+    predictor = text_predictor("classify", {"kind": "none", "hidden": 4})
     with pytest.raises(
         OptionError, match=r'pip install "heedful\[onnx\]" \(onnxscript is missing\)'
     ):

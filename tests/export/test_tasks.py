@@ -17,7 +17,9 @@ from heedful.answers.label import Label
 from heedful.answers.link import Link
 from heedful.answers.number import Number
 from heedful.answers.token_label import PositionLabel
-from heedful.export.programs import programs_of
+from heedful.export.answering import ANSWERINGS
+from heedful.export.programs import WRITERS, programs_of
+from heedful.export.reading import READINGS
 from heedful.export.run import export
 from heedful.models.two_towers import TokenSequence
 from heedful.tasks.predictor import Predictor
@@ -140,14 +142,19 @@ def examples_of(task: str, *, frames: int = 1) -> list[Any]:
     return inputs
 
 
-QUICK = [
-    ("tag-series", {"encoder": SMALL}),
-    ("classify-audio", {"encoder": {"kind": "window", "hidden": 8}}),
-    ("detect", {"encoder": {"kind": "none", "hidden": 8}}),
-    ("classify-molecules", {"encoder": GRAPH}),
-    ("links", {"encoder": GRAPH}),
-    ("regress-graphs", {"encoder": {"kind": "gcn", "width": 8}}),
-]
+SERIES = ("tag-series", {"encoder": SMALL})
+AUDIO = ("classify-audio", {"encoder": {"kind": "none", "hidden": 8}})
+DETECTOR = ("detect", {"encoder": {"kind": "none", "hidden": 8}})
+MOLECULES = ("classify-molecules", {"encoder": GRAPH})
+QUICK = [SERIES, AUDIO, DETECTOR, MOLECULES]
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_every_task_is_exported(task: str) -> None:
+    """A task of a new kind of input or answer needs a line in a table of `heedful.export`."""
+    inputs, answers = (set(kind.__mro__) for kind in (TASKS[task].input, TASKS[task].answer))
+    assert inputs & READINGS.keys() or answers & WRITERS.keys()
+    assert answers & (ANSWERINGS.keys() | WRITERS.keys())
 
 
 @pytest.mark.parametrize(("task", "sections"), QUICK)
@@ -180,6 +187,8 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("regress-nodes", {"encoder": {"kind": "gcn", "width": 8}}),
     ("classify-graphs", {"encoder": {"kind": "gat", "width": 8, "heads": 2}}),
     ("links", {"encoder": {"kind": "none", "hidden": 4}}),
+    ("links", {"encoder": GRAPH}),
+    ("regress-graphs", {"encoder": {"kind": "gcn", "width": 8}}),
     ("tag", {"labels": {"chain": True}}),
 ]
 

@@ -23,7 +23,7 @@ def programs_of(predictor: Any) -> Mapping[str, Program]:
     Raises: OptionError for a model that cannot be exported.
     """
     predictor.model.eval().requires_grad_(False)
-    for kind, build in _OTHERS.items():
+    for kind, build in WRITERS.items():
         if isinstance(predictor.answer, kind):
             return build(predictor)
     return _answer_programs(predictor, answering_of(predictor))
@@ -40,9 +40,9 @@ def _answer_programs(predictor: Any, answering: Answering) -> Mapping[str, Progr
     return {**reading.programs(), "model": model}
 
 
-_OTHERS: Final[Mapping[type[Any], Callable[[Any], Mapping[str, Program]]]] = {
+WRITERS: Final[Mapping[type[Any], Callable[[Any], Mapping[str, Program]]]] = {
     GeneratedText: writing_programs,
     TranscribedText: writing_programs,
     ReplyRanking: tower_programs,
 }
-"""Kinds of answers that are more than one function of the input -> what builds their programs."""
+"""Kind of answer that is more than one function of the input -> what builds its programs."""
