@@ -53,7 +53,9 @@ def _lengths(rows: Sequence[Any]) -> np.ndarray:
 def _words(predictor: Any, examples: Sequence[Any], open_program: Any) -> Arrays:
     inputs = getattr(predictor.input, "tokens", predictor.input)
     rows = [predictor.input.positions(each) for each in examples]
-    words = _padded([np.array(inputs.words.ids(row)) for row in rows], 0)
+    lower = inputs.options.lowercase
+    known = [[word.lower() if lower else word for word in row] for row in rows]
+    words = _padded([np.array(inputs.words.ids(row)) for row in known], 0)
     longest = max(len(word) for row in rows for word in row)
     letters = np.zeros((*words.shape, longest), np.int64)
     for number, row in enumerate(rows):

@@ -83,8 +83,13 @@ class WordsReading(Reading):
         }.get(kind, "Tokens are sub-words of `tokenizer.json`.")
         return (
             f"{split} Texts are in Unicode's form NFC. Ids: 0 padding, 1 unknown. `words` is padded with 0 at the end; "
-            "`characters`, if the model reads them, are those of each word."
+            f"`characters`, if the model reads them, are those of each word.{self._longest}"
         )
+
+    @property
+    def _longest(self) -> str:
+        longest = getattr(self.input, "max_length", None)
+        return f" Of a text of more than {longest} tokens leave out the middle." if longest else ""
 
     def save(self, folder: Path) -> None:
         super().save(folder)
