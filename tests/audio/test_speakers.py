@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import heedful
+from heedful.data.audio import normalize as normalization
 from heedful.data.audio.cache import FeatureCache
 from heedful.data.audio.clips import Clip
 from heedful.data.audio.columns import AudioColumns
 from heedful.data.audio.fbank import Framing
-from heedful.data.audio.normalize import speech
 from heedful.data.audio.tables import read_audio
 from heedful.errors import OptionError
 from heedful.inputs.frames import FramesInput, features_of
@@ -35,6 +36,10 @@ def table(tmp_path: Path) -> Path:
             write(tmp_path / f"{speaker}{pitch}.wav", loudness * tone(pitch))
             rows.append([f"{speaker}{pitch}.wav", "low" if pitch < 1000 else "high", speaker])
     return write_table(tmp_path / "tones.csv", ["audio", "label", "speaker"], rows)
+
+
+def speech(values: Any) -> Any:
+    return normalization.speech(torch.from_numpy(np.array(values))).numpy()
 
 
 def frames(**changes: Any) -> FramesInput:

@@ -27,14 +27,15 @@ def export(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a trained model for another engine, with its vocabulary and a README of ten lines that run it.
+    """Write a trained model for another engine, with all that it needs and a README of about ten lines that run it.
 
-    Classifiers, regressors and taggers of text are one program, translators two: an encoder, and a step of the decoder.
-    Batches and lengths may have any size.
+    Models of every task, whatever they read. Those that write text are two programs: an encoder, and a step of the
+    decoder. Recordings have a program for their features, which reads samples. Batches and lengths may have any size.
 
     Example:
         heedful export runs/mood --format onnx --out mood-onnx
         heedful export runs/en-de --format ctranslate2 --out en-de-ct2
+        heedful export runs/spoken --format onnx --out spoken-onnx
     """
     from heedful import api
     from heedful.export.run import export as export_run

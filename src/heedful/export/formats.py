@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -9,7 +10,7 @@ from typing import Final, NamedTuple
 import torch
 
 from heedful.errors import OptionError
-from heedful.export.programs import Program
+from heedful.export.program import Program
 from heedful.export.quiet import quiet
 
 INSTALL: Final = (
@@ -30,7 +31,7 @@ class Format(NamedTuple):
 def write_onnx(program: Program, path: Path) -> None:
     """Write a program as ONNX, with its weights inside.
 
-    Raises: OptionError if onnx or onnxscript is not installed.
+    Raises: OptionError if onnx or onnxscript is not installed, or for an operation that ONNX lacks.
     """
     try:
         import onnx  # noqa: F401
@@ -38,15 +39,27 @@ def write_onnx(program: Program, path: Path) -> None:
     except ImportError as error:
         raise OptionError(f"{INSTALL} ({error.name} is missing)") from None
     with quiet():
-        made = torch.onnx.export(
-            program.program,
-            dynamo=True,
-            verbose=False,
-            input_names=list(program.inputs),
-            output_names=list(program.outputs),
-        )
+        try:
+            made = torch.onnx.export(
+                program.program,
+                dynamo=True,
+                verbose=False,
+                input_names=list(program.inputs),
+                output_names=list(program.outputs),
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise OptionError(
+                f"the model uses {_operation(error)}, which PyTorch cannot write as ONNX; export it with --format "
+                "torch, or train with other settings of the model."
+            ) from None
         assert made is not None
         made.save(path)
+
+
+def _operation(error: Exception) -> str:
+    """Return the operation that an exporter's error names."""
+    found = re.findall(r"op='([\w.:]+)'", str(error))
+    return f"the operation {found[-1]}" if found else "an operation"
 
 
 def write_int8(program: Program, path: Path) -> None:
@@ -58,11 +71,13 @@ def write_int8(program: Program, path: Path) -> None:
         from onnxruntime.quantization import quantize_dynamic
     except ImportError as error:
         raise OptionError(f"{INSTALL} ({error.name} is missing)") from None
+    if program.is_exact:
+        return write_onnx(program, path)
     whole = path.with_name(f"{path.stem}.float{path.suffix}")
     write_onnx(program, whole)
     with quiet():
         quantize_dynamic(whole, path)
-    whole.unlink()
+    return whole.unlink()
 
 
 def write_torch(program: Program, path: Path) -> None:

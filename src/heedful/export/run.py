@@ -8,13 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from heedful.answers.ranked_reply import ReplyRanking
 from heedful.answers.text import GeneratedText
+from heedful.answers.token_label import PositionLabel
+from heedful.answers.transcript import TranscribedText
 from heedful.atomic_files import write_text
 from heedful.errors import RunError, unknown_choice
 from heedful.export.ct2 import write_ctranslate2
 from heedful.export.formats import FORMATS, Format
 from heedful.export.programs import programs_of
+from heedful.export.reading import reading_of
 from heedful.export.readme import readme
+from heedful.export.towers import save_bank
+from heedful.strict_json import to_strict_json
 
 
 def export(predictor: Any, format_name: str, out: str | Path) -> list[Path]:
@@ -67,13 +73,28 @@ WRITERS: Final[Mapping[str, Callable[[Any, Path], str]]] = {
 
 
 def _write_vocabulary(predictor: Any, folder: Path) -> None:
-    """Write what turns texts to ids, and ids to answers."""
-    if isinstance(predictor.answer, GeneratedText):
+    """Write what turns examples to numbers, and numbers to answers."""
+    answer = predictor.answer
+    if isinstance(answer, GeneratedText):
         predictor.input.vocabulary.save_tokenizer(folder / "source.json")
-        predictor.answer.vocabulary.save_tokenizer(folder / "target.json")
+        answer.vocabulary.save_tokenizer(folder / "target.json")
         return
-    predictor.input.save(folder)
-    predictor.answer.save(folder)
-    tokenizer = getattr(predictor.input, "tokenizer", None)
-    if tokenizer is not None and tokenizer.pieces is not None:
-        tokenizer.pieces.save_tokenizer(folder / "tokenizer.json")
+    if isinstance(answer, ReplyRanking):
+        answer.vocabulary.save_tokenizer(folder / "source.json")
+        answer.save(folder)
+        save_bank(predictor, folder)
+        return
+    reading_of(predictor).save(folder)
+    if isinstance(answer, TranscribedText):
+        answer.vocabulary.save_tokenizer(folder / "target.json")
+        return
+    answer.save(folder)
+    if isinstance(answer, PositionLabel) and answer.options.chain:
+        save_chain(predictor.model, folder)
+
+
+def save_chain(model: Any, folder: Path) -> None:
+    """Write the scores of a chain of labels: of the first and the last one, and of each that follows another."""
+    chain = model.head.chain
+    told = {name: getattr(chain, name).tolist() for name in ("first", "last", "transitions")}
+    write_text(folder / "chain.json", to_strict_json(told) + "\n")

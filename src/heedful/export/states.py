@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from heedful.models.transformer_text import TransformerState
+from heedful.nn.cache import KeyValueCache
 
 
 def tensors_of(state: Any) -> list[Tensor]:
@@ -35,6 +36,31 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 def _given(value: Any) -> list[str]:
     """Return the fields that a value is made of; others hold what was computed from these."""
     return [field.name for field in fields(value) if field.init]
+
+
+def begun(state: Any, example: Any) -> Any:
+    """Return a state before the first token with as many tensors as later ones have, a Transformer's with empty pasts.
+
+    Args:
+        state: the first state.
+        example: a later one, for the sizes.
+    """
+    if not isinstance(state, TransformerState):
+        return state
+    rows = state.memory_mask.keep.shape[0]
+    layers = []
+    for layer, later in zip(state.layers, example.layers, strict=True):
+        past = later.self_attention
+        assert past is not None
+        features = _without_past(past.key.features, rows)
+        empty = KeyValueCache(past.key.with_features(features), _without_past(past.value, rows))
+        layers.append(replace(layer, self_attention=empty))
+    return replace(state, layers=tuple(layers))
+
+
+def _without_past(values: Tensor, rows: int) -> Tensor:
+    """(batch, heads, past, features) -> (rows, heads, 0, features)."""
+    return values.new_zeros(rows, values.shape[1], 0, values.shape[3])
 
 
 def rebuilt(state: Any, tensors: Sequence[Tensor]) -> Any:

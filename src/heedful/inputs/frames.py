@@ -32,6 +32,7 @@ from heedful.data.audio.clips import Clip, Voice
 from heedful.data.audio.fbank import fbank, mel_centres
 from heedful.data.audio.normalize import (
     band_statistics,
+    loud_part,
     normalize,
     normalize_sliding,
     raise_floor,
@@ -154,7 +155,10 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
         return replace(
             inputs,
             standardizer=band_statistics(
-                [inputs._with_floor(each.values) for each in inputs.encode(examples)]
+                [
+                    inputs._with_floor(torch.from_numpy(np.array(each.values))).numpy()
+                    for each in inputs.encode(examples)
+                ]
             ),
         )
 
@@ -185,25 +189,22 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
         encoded = [self._trimmed(values) for values in self._features(examples)]
         if self.features.normalize != "speaker":
             return encoded
-        voices = [
-            self._voice(clip, each.values) for clip, each in zip(examples, encoded, strict=True)
+        return [
+            each._replace(voice=None if clip.voice is None else self._statistics(clip.voice, clip))
+            for clip, each in zip(examples, encoded, strict=True)
         ]
-        return [each._replace(voice=voice) for each, voice in zip(encoded, voices, strict=True)]
 
-    def _voice(self, clip: Clip, values: Features) -> Standardizer:
-        """Return the statistics of the speaker of a clip, which without others are its own."""
-        if clip.voice is None:
-            return band_statistics([speech(self._with_floor(values))])
-        if clip.voice not in self.voices:
-            clips = [replace(each, cache=clip.cache) for each in clip.voice.clips]
-            self.voices[clip.voice] = band_statistics(
-                [
-                    speech(self._with_floor(self._trimmed(each).values))
-                    for each in self._features(clips)
-                    if len(each)
-                ]
-            )
-        return self.voices[clip.voice]
+    def _statistics(self, voice: Voice, clip: Clip) -> Standardizer:
+        """Return the statistics of the loud frames of a speaker, one of whose clips is `clip`."""
+        if voice not in self.voices:
+            clips = [replace(each, cache=clip.cache) for each in voice.clips]
+            loud = [
+                speech(self._with_floor(torch.from_numpy(np.array(self._trimmed(each).values))))
+                for each in self._features(clips)
+                if len(each)
+            ]
+            self.voices[voice] = band_statistics([each.numpy() for each in loud])
+        return self.voices[voice]
 
     def _features(self, examples: Sequence[Clip]) -> list[Features]:
         options = self.features.options()
@@ -221,10 +222,8 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     def _trimmed(self, values: Features) -> EncodedFrames:
         if not self.features.trim or not len(values):
             return EncodedFrames(values)
-        level = np.logaddexp.reduce(values, axis=1)
-        loud = np.flatnonzero(level >= level.max() - self.features.trim * DECIBEL)
-        first, last = int(loud[0]), int(loud[-1])
-        return EncodedFrames(values[first : last + 1], first=first)
+        kept = loud_part(torch.from_numpy(np.array(values)), self.features.trim).numpy()
+        return EncodedFrames(values[kept], first=int(kept.argmax()))
 
     def length(self, encoded: EncodedFrames) -> int:
         return len(encoded.values)
@@ -272,32 +271,37 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
         lengths = torch.tensor([len(each.values) for each in encoded])
         values = torch.zeros(len(encoded), int(lengths.max()), encoded[0].values.shape[1])
         for row, each in zip(values, encoded, strict=True):
-            row[: len(each.values)] = torch.from_numpy(self._normalized(each.values, each.voice))
+            values_read = self.normalized(torch.from_numpy(np.array(each.values)), each.voice)
+            row[: len(each.values)] = values_read
             for first, number in each.masks.frames:
                 row[first : first + number] = 0
             for first, number in each.masks.bands:
                 row[:, first : first + number] = 0
         return FramesBatch(values, lengths)
 
-    def _with_floor(self, values: Features) -> Features:
-        if not self.features.floor or not len(values):
-            return values
-        return raise_floor(values, self.features.floor)
+    def _with_floor(self, values: Tensor) -> Tensor:
+        return raise_floor(values, self.features.floor) if self.features.floor else values
 
-    def _normalized(self, values: Features, voice: Standardizer | None) -> Features:
+    def normalized(self, values: Tensor, voice: Standardizer | None = None) -> Tensor:
+        """Return the log-mel features of at least one frame, (frames, bands), as the model reads them.
+
+        `voice` are the statistics of the speaker, with the normalization "speaker"; None: those of the recording.
+        """
         values = self._with_floor(values)
         kind, variance = self.features.normalize, self.features.variance
         if kind == "none":
-            return np.array(values)
+            return values
         if kind == "utterance":
             return normalize(values, variance=variance)
         if kind == "sliding":
             return normalize_sliding(values, self.features.sliding, variance=variance)
-        statistics = voice if kind == "speaker" else self.standardizer
+        if kind == "speaker" and voice is None:
+            return normalize(values, by=speech(values), variance=variance)
+        statistics = voice or self.standardizer
         assert statistics is not None
-        scale = statistics.scale if variance else 1.0
-        found: Features = ((values - statistics.mean) / scale).astype(np.float32)
-        return found
+        mean, scale = map(torch.as_tensor, (statistics.mean, statistics.scale))
+        centred = values - mean
+        return (centred / scale if variance else centred).float()
 
     def embedding(self) -> FrameFeatures:
         return FrameFeatures(self.options, self.features.bands)

@@ -140,8 +140,8 @@ class QueryHead(nn.Module):
         if self.state_place is not None:
             memory = memory + self.state_place(waves(self.places).to(memory.dtype))
         count = len(self.queries) if self.training else self.count
-        output = self.queries[:count].expand(len(memory), -1, -1)
-        reference = self.reference[:count].expand(len(memory), -1, -1)
+        output = self.queries[:count].expand(memory.shape[0], -1, -1)
+        reference = self.reference[:count].expand(memory.shape[0], -1, -1)
         mask, weights, outputs = Padding(states.lengths), None, []
         group = torch.arange(count, device=memory.device) // self.count
         own = None if count == self.count else group[:, None] == group

@@ -84,6 +84,6 @@ class GCN(nn.Module):
         listed, _ = listed_edge_index(edge_index, None, None)
         parameters = next((each.dtype for each in self.parameters()), x.dtype)
         check_features((x, x), self.in_channels, None, parameters)
-        rows, _ = sorted_edges(listed, None, (len(x), len(x)), None, 0.0)
+        rows, _ = sorted_edges(listed, None, (x.shape[0],) * 2, None, 0.0)
         mean = graph_mean(self.lin(x), rows)
         return mean if self.bias is None else mean + self.bias

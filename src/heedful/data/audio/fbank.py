@@ -97,16 +97,14 @@ def fbank(samples: Tensor, framing: Framing, options: MelOptions | None = None) 
     frames = cut(samples.float() * INT16, framing)
     if not len(frames):
         return samples.new_zeros(0, options.bands)
+    return torch.cat([log_energies(part, framing, options) for part in frames.split(_BLOCK)])
+
+
+def log_energies(frames: Tensor, framing: Framing, options: MelOptions) -> Tensor:
+    """Return the log-mel filter banks of frames that `cut` has cut: (frames, window) -> (frames, bands)."""
     width = 1 << (framing.window_samples - 1).bit_length()
     filters = mel_filters(options, framing.rate, width)
     window = window_shape(options.window, framing.window_samples)
-    parts = [_energies(part, options, window, filters, width) for part in frames.split(_BLOCK)]
-    return torch.cat(parts)
-
-
-def _energies(
-    frames: Tensor, options: MelOptions, window: Tensor, filters: Tensor, width: int
-) -> Tensor:
     if options.remove_mean:
         frames = frames - frames.mean(1, keepdim=True)
     if options.pre_emphasis:
@@ -121,7 +119,7 @@ def _energies(
 def cut(samples: Tensor, framing: Framing) -> Tensor:
     """Return the frames of samples: (samples,) -> (frames, window), a view where no edge is reflected."""
     count, window, shift = (
-        framing.frames(len(samples)),
+        framing.frames(samples.shape[0]),
         framing.window_samples,
         framing.shift_samples,
     )
@@ -131,8 +129,9 @@ def cut(samples: Tensor, framing: Framing) -> Tensor:
         return samples.unfold(0, window, shift)
     first = shift // 2 - window // 2
     indices = torch.arange(first, first + (count - 1) * shift + window)
-    period = indices.remainder(2 * len(samples))
-    reflected = torch.minimum(period, 2 * len(samples) - 1 - period)
+    twice = 2 * samples.shape[0]
+    period = indices.remainder(twice)
+    reflected = torch.minimum(period, twice - 1 - period)
     return samples[reflected].unfold(0, window, shift)
 
 

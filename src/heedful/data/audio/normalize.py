@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from heedful.data.audio.augment import DECIBEL
 from heedful.data.audio.cache import Features
@@ -18,61 +20,77 @@ _TINY: Final = 1e-5
 """Least deviation: a band that is constant is not divided by 0."""
 
 
-def raise_floor(values: Features, decibels: float) -> Features:
+def loud_part(values: Tensor, decibels: float) -> Tensor:
+    """Return which frames, (frames,), bool, lie between the first and the last that is loud.
+
+    Loud is a frame at most `decibels` below the loudest; values are log power, (frames, bands).
+
+    >>> loud_part(torch.tensor([[-90.0], [0.0], [-90.0], [-1.0], [-90.0]]), 30.0).tolist()
+    [False, True, True, True, False]
+    """
+    level = values.logsumexp(1)
+    loud = (level >= level.max() - decibels * DECIBEL).long()
+    return (loud.cumsum(0) > 0) & (loud.flip(0).cumsum(0).flip(0) > 0)
+
+
+def raise_floor(values: Tensor, decibels: float) -> Tensor:
     """Add background to all log power, `decibels` below the loudest band: silence of all recordings is then alike.
 
-    >>> raise_floor(np.array([[0.0], [-90.0]], np.float32), 30.0).round(2)[:, 0].tolist()
-    [0.0, -6.909999847412109]
+    >>> [round(each, 2) for each in raise_floor(torch.tensor([[0.0], [-90.0]]), 30.0)[:, 0].tolist()]
+    [0.0, -6.91]
     """
-    found: Features = np.logaddexp(values, values.max() - decibels * DECIBEL).astype(np.float32)
-    return found
+    return torch.logaddexp(values, values.max() - decibels * DECIBEL)
 
 
-def normalize(values: Features, *, variance: bool = True) -> Features:
-    """Take its mean off each band, (frames, bands), and divide by its deviation.
+def normalize(values: Tensor, *, by: Tensor | None = None, variance: bool = True) -> Tensor:
+    """Take its mean off each band, (frames, bands), and divide by its deviation; both are those of the frames `by`.
 
-    >>> normalize(np.array([[1.0], [3.0]], np.float32)).tolist()
+    >>> normalize(torch.tensor([[1.0], [3.0]])).tolist()
     [[-1.0], [1.0]]
     """
-    centred = values - values.mean(axis=0, dtype=np.float64)
+    frames = values.double() if by is None else by.double()
+    mean = frames.mean(0)
+    centred = values.double() - mean
     if variance:
-        centred /= np.maximum(np.sqrt(np.mean(centred**2, axis=0)), _TINY)
-    found: Features = centred.astype(np.float32)
-    return found
+        centred = centred / (frames - mean).square().mean(0).sqrt().clamp(min=_TINY)
+    return centred.float()
 
 
-def normalize_sliding(values: Features, window: int, *, variance: bool = True) -> Features:
+def normalize_sliding(values: Tensor, window: int, *, variance: bool = True) -> Tensor:
     """Normalize each frame by the `window` frames around it; at the edges the window is moved inside, as in Kaldi.
 
-    >>> normalize_sliding(np.array([[1.0], [3.0], [9.0]], np.float32), 5).astype(float).round(2)[:, 0].tolist()
+    >>> [round(each, 2) for each in normalize_sliding(torch.tensor([[1.0], [3.0], [9.0]]), 5)[:, 0].tolist()]
     [-0.98, -0.39, 1.37]
     """
-    frames = len(values)
-    window = min(window, frames)
-    first = np.clip(np.arange(frames) - window // 2, 0, frames - window)
-    zero = np.zeros((1, values.shape[1]))
+    frames = values.shape[0]
+    # Not min(): in an exported program the number of frames is a variable.
+    window = torch.sym_min(window, frames)
+    first = (torch.arange(frames) - window // 2).clamp(min=0).clamp(max=frames - window)
     # Sums are taken of centred values, so that the difference of two is exact enough.
-    centred = values - values.mean(axis=0, dtype=np.float64)
-    sums = np.concatenate([zero, centred.cumsum(axis=0)])
-    mean = (sums[first + window] - sums[first]) / window
+    centred = values.double()
+    centred = centred - centred.mean(0)
+    mean = _window_sums(centred, first, window) / window
     result = centred - mean
     if variance:
-        squares = np.concatenate([zero, (centred**2).cumsum(axis=0)])
-        power = (squares[first + window] - squares[first]) / window - mean**2
-        result /= np.sqrt(np.maximum(power, _TINY**2))
-    found: Features = result.astype(np.float32)
-    return found
+        power = _window_sums(centred.square(), first, window) / window - mean.square()
+        result = result / power.clamp(min=_TINY**2).sqrt()
+    return result.float()
 
 
-def speech(values: Features) -> Features:
+def _window_sums(values: Tensor, first: Tensor, window: int) -> Tensor:
+    """Return the sum of the `window` rows from each of `first` on."""
+    sums = torch.cat([values.new_zeros(1, values.shape[1]), values.cumsum(0)])
+    return sums[first + window] - sums[first]
+
+
+def speech(values: Tensor) -> Tensor:
     """Return the loud frames of a recording, (loud, bands): those not more than 15 dB below the loudest.
 
-    >>> speech(np.array([[0.0], [-9.0], [-1.0]], np.float32))[:, 0].tolist()
+    >>> speech(torch.tensor([[0.0], [-9.0], [-1.0]]))[:, 0].tolist()
     [0.0, -1.0]
     """
-    level = np.logaddexp.reduce(values, axis=1)
-    found: Features = values[level >= level.max() - SPEECH * DECIBEL]
-    return found
+    level = values.logsumexp(1)
+    return values[level >= level.max() - SPEECH * DECIBEL]
 
 
 def band_statistics(recordings: Sequence[Features]) -> Standardizer:

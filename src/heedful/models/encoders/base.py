@@ -142,8 +142,9 @@ class Encoder(nn.Module, abc.ABC):
 
 
 def check_whole(inputs: Tensor, lengths: Tensor, grid: Grid) -> None:
-    """Raise ShapeError unless every sequence is a whole grid; lengths on an accelerator are not read."""
-    if inputs.shape[1] != grid.length or (lengths.is_cpu and int(lengths.min()) < grid.length):
+    """Raise ShapeError unless every sequence is a whole grid; lengths on an accelerator, or traced, are not read."""
+    can_read = lengths.is_cpu and not torch.compiler.is_exporting()
+    if inputs.shape[1] != grid.length or (can_read and int(lengths.min()) < grid.length):
         raise ShapeError(
             f"inputs have {inputs.shape[1]} positions and lengths {lengths.tolist()[:5]}; expected {grid.length}, "
             f"those of {grid}."

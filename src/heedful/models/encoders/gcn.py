@@ -70,7 +70,7 @@ class GCNEncoder(Encoder):
 
     def encode_graphs(self, inputs: Tensor, edges: GraphEdges) -> Tensor:
         nodes = self.widen(inputs).flatten(0, 1)
-        index = edges.among(len(nodes))
+        index = edges.among(nodes.shape[0])
         for number, layer in enumerate(self.layers):
             nodes = layer(self.dropout(F.relu(nodes)) if number else nodes, index)
         output: Tensor = nodes.unflatten(0, inputs.shape[:2])

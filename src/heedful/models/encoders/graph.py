@@ -107,7 +107,7 @@ class GraphEncoder(Encoder):
 
     def encode_graphs(self, inputs: Tensor, edges: GraphEdges) -> Tensor:
         nodes = self.widen(inputs).flatten(0, 1)
-        index = edges.among(len(nodes))
+        index = edges.among(nodes.shape[0])
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=False)):
             if self.residual:
                 attended = F.elu(layer(norm(nodes), index, edges.features))

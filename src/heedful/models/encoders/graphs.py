@@ -46,4 +46,4 @@ class GraphFeatures(RowFeatures):
         rows = self.rows(batch)
         size = batch.edges.edges.num_queries
         padded = rows.new_zeros(size, self.width).index_copy(0, batch.places, rows)
-        return padded.view(len(batch.lengths), -1, self.width)
+        return padded.view(batch.lengths.shape[0], -1, self.width)

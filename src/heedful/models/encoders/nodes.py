@@ -126,11 +126,11 @@ class NodeFeatures(RowFeatures):
     """
 
     def forward(self, batch: NodeBatch) -> Tensor:
-        return self.rows(batch).view(len(batch.lengths), -1, self.width)
+        return self.rows(batch).view(batch.lengths.shape[0], -1, self.width)
 
     def answered(self, states: States, batch: NodeBatch) -> States:
         """Return the states of the nodes to be answered, a sequence for each answer."""
-        places = batch.answered.view(len(batch.answered), -1)
+        places = batch.answered.view(batch.answered.shape[0], -1)
         chosen = states.values.flatten(0, 1)[places]
         lengths = torch.full_like(places[:, 0], places.shape[1])
         return States(chosen, lengths, (chosen[:, 0][None],))

@@ -101,9 +101,9 @@ class PatchFeatures(nn.Module):
     def forward(self, batch: PatchBatch) -> Tensor:
         pixels = (batch.pixels.to(self.mean.dtype) - self.mean) / self.scale
         cells = self.stem(pixels.flatten(0, 1))
-        cells = cells.view(len(pixels), self.grid.cells, self.width)
+        cells = cells.view(pixels.shape[0], self.grid.cells, self.width)
         if self.class_token is not None:
-            token = self.class_token.to(cells.dtype).expand(len(cells), 1, -1)
+            token = self.class_token.to(cells.dtype).expand(cells.shape[0], 1, -1)
             cells = torch.cat([token, cells], dim=1)
         output: Tensor = self.dropout(cells)
         return output
