@@ -23,7 +23,7 @@ from heedful.errors import DataError, OptionError
 from heedful.explore.cells import ImageView
 from heedful.explore.image_html import draw_image_heat
 from heedful.explore.panels import panels
-from heedful.inputs.scenes import SceneInput, SceneTarget
+from heedful.inputs.scenes import SceneBatch, SceneInput, SceneTarget
 from heedful.models.query_head import ObjectsConfig
 from heedful.ops.grid import Grid
 from heedful.tasks.detect import TASK, DetectConfig
@@ -323,10 +323,11 @@ def test_predictions_by_hand() -> None:
     scores[0, 1, 2] = 20.0  # no object
     scores[0, :, -4:] = torch.tensor([0.5, 0.5, 0.5, 1.0])
 
-    class Batch:
-        sizes = torch.tensor([[10, 40]])
-
-    [found] = answer("cat", "dog").predictions(scores, Batch())
+    batch = SceneBatch(
+        torch.zeros(1, 1, 8, 8, 1, dtype=torch.uint8), torch.tensor([4]), torch.tensor([[10, 40]]),
+        torch.tensor([[0.0, 0.0, 1.0, 1.0]]),
+    )  # fmt: skip
+    [found] = answer("cat", "dog").predictions(scores, batch)
     assert found.boxes == found.candidates == (Box("cat", 10.0, 0.0, 20.0, 10.0, 1.0),)
     assert found.queries == (0,)
     assert answer("cat").to_text(answer("cat").empty()) == "nothing"
