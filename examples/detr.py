@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {
         "kind": "transformer", "width": 96, "feed_forward": 192, "layers": 2, "dropout": 0.0,
         "activation": "gelu",
     },
-    "objects": {"queries": 10, "layers": 3, "feed_forward": 192, "groups": 1},
+    "objects": {"queries": 10, "layers": 3, "feed_forward": 192, "label_cost": 2.0},
 }  # fmt: skip
 
 
@@ -96,8 +96,9 @@ def train(made: dict[str, SceneMaker], options: argparse.Namespace) -> TrainedMo
         overwrite=not options.resume,
         progress=tell,
         training={
-            "epochs": options.epochs, "batch_tokens": 64 * options.batch, "threads": 1, "learning_rate": options.rate,
-            "average_epochs": 3, "seed": options.seed,
+            "epochs": options.epochs, "max_seconds": options.seconds, "batch_tokens": 64 * options.batch,
+            "threads": 1, "learning_rate": options.rate,
+            "average_epochs": 3, "seed": options.seed, "precision": options.precision,
         },
         **SETTINGS,
     )  # fmt: skip
@@ -110,11 +111,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("detr"))
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=0, help="stop earlier, after so many")
     parser.add_argument("--scenes", type=int, default=6400, help="scenes of an epoch")
     parser.add_argument("--valid", type=int, default=400, help="held-out scenes")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--precision", default="32-true", help="bf16-mixed: faster on some processors"
+    )
     parser.add_argument("--test", action="store_true", help="at the end, scenes of the test items")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted training")
     options = parser.parse_args()

@@ -23,7 +23,12 @@ pytest.importorskip("scipy")
 
 BRIGHT = Box("square", 12.0, 6.0, 16.0, 8.0)
 """What is bright in every picture, as it is seen: after the turn that EXIF notes."""
-TURNS = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}  # fmt: skip
+TURNS = {
+    1: None,
+    3: Image.Transpose.ROTATE_180,
+    6: Image.Transpose.ROTATE_90,
+    8: Image.Transpose.ROTATE_270,
+}
 """EXIF orientation -> what was done to the pixels that are stored."""
 
 
