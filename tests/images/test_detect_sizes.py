@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from heedful.config import build
 from heedful.data.images.objects import Box, Scenes
 from heedful.explore.objects import image_view
 from heedful.inputs.scenes import SceneInput
+from heedful.models.query_head import ObjectsConfig, ObjectSets
 from heedful.tasks.detect import TASK, DetectConfig
 
 pytest.importorskip("scipy")
@@ -139,3 +141,30 @@ def test_the_command_pads_and_answers_in_pixels_of_the_picture(tmp_path: Path) -
         left, top, across, down = each["bbox"]
         assert -0.01 <= left <= left + across <= 40.01
         assert -0.01 <= top <= top + down <= 80.01
+
+
+@pytest.mark.parametrize("start", ["learned", "cells"])
+def test_what_is_learned_lies_where_the_picture_does(tmp_path: Path, start: str) -> None:
+    data, images, answer = read(write(tmp_path / "of", 80, 40, 6), "pad")
+    batch = images.collate(images.encode(data.inputs))
+    targets = answer.collate(answer.targets(data))
+    # The rectangle of 12 to 28 × 6 to 14 pixels of 40 × 80, which became 24 × 48 of 48 × 48 pixels.
+    right = torch.tensor([[(12 + 20 * 0.6) / 48, 10 * 0.6 / 48, 16 * 0.6 / 48, 8 * 0.6 / 48]])
+    scores = scores_of(right.expand(4, 4)).clone()
+    scores[0, 1:, :2] = torch.tensor([-20.0, 20.0])  # the others find nothing
+
+    class Head:
+        def find(self, states: Any) -> ObjectSets:
+            cells = scores_of(right.expand(4, 4)) if start == "cells" else None
+            return ObjectSets(scores[None], cells, None)
+
+    class Network:
+        head = Head()
+
+        def states(self, batch: Any) -> None:
+            return None
+
+    answer = replace(answer, objects=ObjectsConfig.model_validate({"queries": 4, "start": start}))
+    assert float(answer.network_loss(Network(), batch, targets)) == pytest.approx(0, abs=1e-4)
+    wrong = batch._replace(frames=torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
+    assert float(answer.network_loss(Network(), wrong, targets)) > 1
