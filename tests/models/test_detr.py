@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
+from heedful.answers.boxes import FoundObjects
+from heedful.data.images.objects import Box, Scene, Scenes
+from heedful.data.images.picture import Picture
 from tests.examples import load_example, write_idx
 
 pytest.importorskip("scipy")
@@ -62,5 +65,28 @@ def test_runs_from_images_to_results(
     results = json.loads((out / "results.json").read_text())
     for part in ("valid", "test"):
         assert 0 <= results[part]["ap"] <= results[part]["ap50"] <= 1
+    assert set(results["errors"]) == {"right labels", "right boxes"}
     assert (out / "scene-1.png").stat().st_size > 1000
     assert (out / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("found", "right_labels", "right_boxes"),
+    [
+        (Box("bag", 10, 10, 20, 20, 0.9), 1.0, 0.0),  # the right place, the wrong label
+        (Box("boot", 14, 12, 20, 20, 0.9), 0.2, 1.0),  # overlaps by .56
+        (Box("boot", 40, 40, 20, 20, 0.9), 0.0, 0.0),
+    ],
+)
+def test_errors_are_of_labels_or_of_boxes(
+    detr: ModuleType, found: Box, right_labels: float, right_boxes: float
+) -> None:
+    scene = Scene(
+        Picture.of(np.zeros((64, 64), np.uint8), "a scene"), (Box("boot", 10, 10, 20, 20),)
+    )
+    prediction = FoundObjects((found,), (0,), (found,))
+    predictor = SimpleNamespace(predict_data=lambda data: [prediction] * len(data))
+    model = SimpleNamespace(predictor=predictor, labels=("bag", "boot"))
+    errors = detr.show_errors(model, Scenes([scene]))
+    assert errors["right labels"] == pytest.approx(right_labels)
+    assert errors["right boxes"] == pytest.approx(right_boxes)

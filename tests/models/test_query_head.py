@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from heedful.errors import OptionError
-from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS, Encoder
+from heedful.models.encoders import ENCODER_CONFIGS, ENCODERS, Encoder, build_encoder
 from heedful.models.query_head import ObjectsConfig, QueryHead
 from heedful.models.set_loss import set_loss
+from heedful.ops.grid import Grid
 
 CONFIG = ObjectsConfig(queries=5, heads=2, feed_forward=8, groups=4)
 
@@ -133,16 +134,92 @@ def test_groups_of_queries_do_not_see_each_other() -> None:
     torch.testing.assert_close(together[:, :, :5], head.eval()(states).scores)
 
 
+def grid_encoder(rows: int, columns: int) -> Encoder:
+    config = ENCODER_CONFIGS["transformer"](kind="transformer", width=8, heads=2)
+    return build_encoder(config, 4, Grid(rows, columns)).eval()
+
+
+def test_queries_start_at_the_most_promising_cells() -> None:
+    torch.manual_seed(0)
+    of = grid_encoder(4, 6)
+    head = QueryHead(CONFIG, of, 3).eval()
+    with torch.no_grad():
+        # Without what the decoder moves, a query has the box of the cell where it started.
+        assert head.cells is not None
+        head.cells.box[-1].bias.copy_(torch.tensor([0.1, -0.1, 0.3, 0.2]))
+        head.cells.box[-1].weight.normal_()
+        found = head.find(of(torch.randn(2, 24, 4), torch.tensor([24, 24])))
+    assert found.cells is not None
+    assert found.cells.shape == (2, 24, 3 + 1 + 4)
+    nothing = found.cells[..., :-4].softmax(-1)[..., -1]
+    for image in range(2):
+        best = nothing[image].argsort()[:5]
+        torch.testing.assert_close(found.scores[0, image, :, -4:], found.cells[image, best, -4:])
+
+
+def test_a_cell_predicts_a_box_from_its_own_place() -> None:
+    torch.manual_seed(0)
+    of = grid_encoder(2, 3)
+    found = QueryHead(CONFIG, of, 3).eval().find(of(torch.randn(1, 6, 4), torch.tensor([6])))
+    assert found.cells is not None
+    centers = [((column + 0.5) / 3, (row + 0.5) / 2) for row in range(2) for column in range(3)]
+    wanted = torch.tensor([[x, y, 1 / 3, 1 / 3] for x, y in centers])
+    torch.testing.assert_close(found.cells[0, :, -4:], wanted)
+
+
+def test_the_start_of_queries_reaches_every_parameter_and_groups_share_it() -> None:
+    torch.manual_seed(0)
+    of = grid_encoder(4, 4)
+    head, states = QueryHead(CONFIG, of, 3).train(), of(torch.randn(3, 16, 4), torch.full((3,), 16))
+    for prediction in (head.prediction, head.cells):
+        assert prediction is not None
+        torch.nn.init.normal_(prediction.box[-1].weight, std=0.1)
+    found = head.find(states)
+    assert found.scores.shape[2] == 5 * CONFIG.groups
+    alone = head.eval().find(states)
+    torch.testing.assert_close(found.scores[:, :, :5], alone.scores)
+    assert found.cells is not None
+    torch.testing.assert_close(found.cells, alone.cells)
+    torch.testing.assert_close(head(states).scores, alone.scores)
+    boxes = [box.float() for box in TARGETS[1]]
+    losses = [set_loss(layer[:, :5], TARGETS[0], boxes, CONFIG) for layer in found.scores]
+    losses.append(set_loss(found.cells, TARGETS[0], boxes, CONFIG, matches=2))
+    torch.stack(losses).sum().backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+        assert name == "queries" or bool(parameter.grad.any()), name
+
+
+def test_an_image_of_fewer_cells_than_queries() -> None:
+    with pytest.raises(
+        OptionError, match=r"objects.queries is 5, but the image has 4 cells.*learned"
+    ):
+        QueryHead(CONFIG, grid_encoder(2, 2), 3)
+    learned = CONFIG.model_copy(update={"start": "learned"})
+    assert QueryHead(learned, grid_encoder(2, 2), 3).cells is None
+    assert QueryHead(CONFIG, encoder(), 3).cells is None
+
+
+def test_several_predictions_are_matched_with_an_object() -> None:
+    labels, boxes = TARGETS
+    scores = perfect_scores(labels, boxes, queries=5, count=3)
+    for image in range(3):  # every object twice
+        count = len(labels[image])
+        scores[image, :count] = scores[image, 5 - count :].flip(0)
+    assert float(set_loss(scores, labels, boxes, CONFIG, matches=2)) == pytest.approx(0, abs=1e-6)
+    assert float(set_loss(scores, labels, boxes, CONFIG)) > 1
+    # Not as many as asked for where there are too few.
+    few = float(set_loss(scores, labels, boxes, CONFIG, matches=9))
+    assert few == pytest.approx(float(set_loss(scores, labels, boxes, CONFIG, matches=2)))
+
+
 def test_a_box_begins_at_its_reference_and_a_head_attends_near_it() -> None:
-    from heedful.models.encoders import build_encoder
     from heedful.models.query_head import reference_boxes
-    from heedful.ops.grid import Grid
 
     torch.manual_seed(0)
-    of = build_encoder(
-        ENCODER_CONFIGS["transformer"](kind="transformer", width=8, heads=2), 4, Grid(8, 8)
-    )
-    head = QueryHead(CONFIG, of, 3).eval()
+    of = grid_encoder(8, 8)
+    head = QueryHead(CONFIG.model_copy(update={"start": "learned"}), of, 3).eval()
     scores = head(of(torch.randn(1, 64, 4), torch.tensor([64]))).scores
     boxes = scores[0, 0, :, -4:]
     torch.testing.assert_close(boxes, reference_boxes(5))

@@ -67,3 +67,12 @@ def test_runs_from_images_to_results(
     assert {path.name for path in out.glob("*.png")} == {
         "attention-0.png", "residual-0.png", "looked-at-0.png",
     }  # fmt: skip
+
+
+def test_the_average_forgets_the_initial_weights(sagan: ModuleType) -> None:
+    average, current = torch.zeros(2), torch.ones(2)
+    for step in range(1, 100):
+        sagan.move_average([average], [current], torch.tensor(step))
+    assert bool((average > 0.999).all())
+    sagan.move_average([average.zero_()], [current], torch.tensor(10**6))
+    torch.testing.assert_close(average, torch.full((2,), 0.001))

@@ -23,7 +23,7 @@ from heedful.inputs.scenes import SceneTarget
 from heedful.models.boxes import corners_from_centers
 from heedful.models.encoders import Encoder
 from heedful.models.model import Batch, Model
-from heedful.models.query_head import ObjectsConfig, QueryHead
+from heedful.models.query_head import ObjectsConfig, ObjectSets, QueryHead
 from heedful.models.set_loss import set_loss
 
 LEAST: Final = 0.01
@@ -147,15 +147,23 @@ class Boxes(LabelAnswer[FoundObjects]):
         return len(targets.counts)
 
     def network_loss(self, model: Any, batch: Any, targets: BoxTargets) -> Tensor:
-        """The loss of the set after each layer of the decoder, summed; of several groups of queries their mean."""
-        scores, penalty = self.scores_and_penalty(model, batch)
+        """The loss of the set after each layer of the decoder, summed; of several groups of queries their mean.
+
+        If queries start at cells, with the loss of what the cells predict.
+        """
+        found: ObjectSets = model.head.find(model.states(batch))
         counts = targets.counts.tolist()
-        labels, boxes = targets.labels.split(counts), targets.boxes.split(counts)
-        groups = scores.split(self.objects.queries, dim=2)
+        labels = targets.labels.split(counts)
+        boxes = batch.to_model(targets.boxes, targets.counts).split(counts)
+        groups = found.scores.split(self.objects.queries, dim=2)
         losses = [
             set_loss(layer, labels, boxes, self.objects) for group in groups for layer in group
         ]
-        return torch.stack(losses).sum() / len(groups) + penalty
+        loss = torch.stack(losses).sum() / len(groups)
+        if found.cells is None:
+            return loss
+        matches = self.objects.cell_matches
+        return loss + set_loss(found.cells, labels, boxes, self.objects, matches=matches)
 
     def final_scores(self, model: Any, batch: Batch) -> Tensor:
         scores: Tensor = model(batch)[-1]
@@ -186,7 +194,8 @@ class Boxes(LabelAnswer[FoundObjects]):
     ) -> list[FoundObjects]:
         probabilities = scores[..., :-4].float().softmax(-1)[..., :-1].cpu().numpy()
         sizes = batch.sizes.flip(-1).repeat(1, 2)[:, None]
-        corners = corners_from_centers(scores[..., -4:].float()).clamp(0, 1) * sizes
+        boxes = batch.from_model(scores[..., -4:].float())
+        corners = corners_from_centers(boxes).clamp(0, 1) * sizes
         shown = self.threshold if threshold is None else threshold
         least = LEAST if threshold is None else threshold
         return [

@@ -128,7 +128,7 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
         from heedful.explore.objects import image_view, records_of_objects
 
         pixels, grid = shown
-        view = image_view(pixels, grid, example, prediction)
+        view = image_view(predictor.input, pixels, grid, example, prediction)
         records = records_of_objects(records, prediction)
         # A row for all cells, where each has an answer.
         each = predictor.answer.per_position

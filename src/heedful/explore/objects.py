@@ -29,16 +29,17 @@ def _rows(record: AttentionRecord, chosen: Sequence[int]) -> AttentionRecord:
     return replace(record, query_tokens=names, weights=record.weights[:, list(chosen)], mask=None)
 
 
-def image_view(pixels: Any, grid: Grid, example: Any, prediction: Any) -> ImageView:
+def image_view(inputs: Any, pixels: Any, grid: Grid, example: Any, prediction: Any) -> ImageView:
     """Return what the explanation of an image is drawn on, with the boxes of found objects."""
     if not isinstance(prediction, FoundObjects):
         return ImageView(pixels, grid)
-    across, down = pixels.shape[2] / example.size[1], pixels.shape[1] / example.size[0]
+    place = inputs.place(example)
+    across, down = place.width / example.size[1], place.height / example.size[0]
     boxes = [
         Box(
             each.label,
-            each.left * across,
-            each.top * down,
+            each.left * across + place.left,
+            each.top * down + place.top,
             each.width * across,
             each.height * down,
             each.score,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from heedful.errors import OptionError
 from heedful.models.config import Section, check_divides
 from heedful.models.encoders import Encoder, States
 from heedful.models.heads import HeadOutput
@@ -27,6 +28,15 @@ class ObjectsConfig(Section):
 
     queries: int = Field(
         12, ge=1, description="Object queries: the most objects that an image can have."
+    )
+    start: Literal["cells", "learned"] = Field(
+        "cells",
+        description="Where the queries start. cells: at what the most promising cells of the image predict, which are "
+        "trained too; learned: each at a learned place of its own, as always where the encoder knows no rows and "
+        "columns.",
+    )
+    cell_matches: int = Field(
+        4, ge=1, description="Cells that learn from each object, for start = cells."
     )
     groups: int = Field(
         1,
@@ -52,6 +62,17 @@ class ObjectsConfig(Section):
     )
 
 
+class ObjectSets(NamedTuple):
+    """What a `QueryHead` predicts."""
+
+    scores: Tensor
+    """(layers, batch, queries, labels + 1 + 4): after each layer of the decoder, the last one last."""
+    cells: Tensor | None
+    """(batch, length, labels + 1 + 4): of each cell, if the queries start at cells."""
+    weights: Tensor | None
+    """(batch, heads, queries, length) of the last layer, if requested."""
+
+
 class QueryHead(nn.Module):
     r"""Labels and boxes of a fixed number of object queries (Carion et al. 2020, https://arxiv.org/abs/2005.12872).
 
@@ -66,6 +87,10 @@ class QueryHead(nn.Module):
     without a gradient through :math:`b_{l-1}` (Zhu et al. 2021, https://arxiv.org/abs/2010.04159). The coordinates of
     that box are added to the query, and those of its cell to each state, as sines and cosines under a linear map, so
     that a query can attend by place (Liu et al. 2022, https://arxiv.org/abs/2201.12329).
+
+    If queries start at cells, each cell predicts a label and a box from its state; the reference boxes are those of the
+    most probable cells, and a linear map of their states is added to the learned queries (the "two-stage" variant of
+    Zhu et al. 2021).
 
     With a grid a head attends more to what lies near the center of that box, measured in its width and height: to the
     scores it adds
@@ -105,8 +130,6 @@ class QueryHead(nn.Module):
         self.count, self.groups = config.queries, config.groups
         in_all = config.queries * config.groups
         self.queries = nn.Parameter(torch.randn(in_all, width) * 0.1)
-        reference = reference_boxes(config.queries).repeat(config.groups, 1)
-        self.reference = nn.Parameter(torch.logit(reference))
         self.query_place = Linear(2 * FREQUENCIES * 4, width)
         self.state_place: Linear | None = None
         if encoder.grid is not None:
@@ -121,27 +144,41 @@ class QueryHead(nn.Module):
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(width)
-        # Apart, so that the weights of more labels begin with those of fewer.
-        self.label, self.nothing = Linear(width, labels), Linear(width, 1)
-        self.box = nn.Sequential(
-            Linear(width, width), nn.ReLU(), Linear(width, width), nn.ReLU(), Linear(width, 4)
-        )
-        last = self.box[-1]
-        assert isinstance(last, Linear)
-        # A box begins at its reference.
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.prediction = ObjectPrediction(width, labels)
+        self.cells: ObjectPrediction | None = None
+        if config.start == "cells" and encoder.grid is not None:
+            if encoder.grid.length < config.queries:
+                raise OptionError(
+                    f"objects.queries is {config.queries}, but the image has {encoder.grid.length} cells to start at; "
+                    "set fewer queries, a smaller patch (--patch), or objects.start=learned"
+                )
+            self.cells = ObjectPrediction(width, labels)
+            self.from_cell = Linear(width, width)
+        else:
+            reference = reference_boxes(config.queries).repeat(config.groups, 1)
+            self.reference = nn.Parameter(torch.logit(reference))
 
     def forward(
         self, states: States, *, key_bias: Tensor | None = None, return_weights: bool = False
     ) -> HeadOutput:
         """Predict the objects of each image; `key_bias` (batch, length) is added to the scores of the states."""
+        found = self.find(states, key_bias=key_bias, return_weights=return_weights)
+        return HeadOutput(found.scores, found.weights)
+
+    def find(
+        self, states: States, *, key_bias: Tensor | None = None, return_weights: bool = False
+    ) -> ObjectSets:
+        """As `forward`, with what the cells predict."""
         memory = states.values
         if self.state_place is not None:
             memory = memory + self.state_place(waves(self.places).to(memory.dtype))
         count = len(self.queries) if self.training else self.count
         output = self.queries[:count].expand(memory.shape[0], -1, -1)
-        reference = self.reference[:count].expand(memory.shape[0], -1, -1)
+        if self.cells is None:
+            cells, reference = None, self.reference[:count].expand(memory.shape[0], -1, -1)
+        else:
+            cells, content, reference = self._start(self.cells, states.values, count)
+            output = output + content
         mask, weights, outputs = Padding(states.lengths), None, []
         group = torch.arange(count, device=memory.device) // self.count
         own = None if count == self.count else group[:, None] == group
@@ -157,12 +194,22 @@ class QueryHead(nn.Module):
                 return_weights=return_weights,
             )
             normed = self.norm(output)
-            moved = reference + self.box(normed)
-            outputs.append(
-                torch.cat([self.label(normed), self.nothing(normed), moved.sigmoid()], dim=-1)
-            )
+            scores, moved = self.prediction(normed, reference)
+            outputs.append(scores)
             reference = moved.detach()
-        return HeadOutput(torch.stack(outputs), weights)
+        return ObjectSets(torch.stack(outputs), cells, weights)
+
+    def _start(
+        self, predict: ObjectPrediction, states: Tensor, count: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the cells predict, and content and reference of `count` queries from the most probable ones."""
+        sizes = torch.full_like(self.places, 1 / 3)
+        reference = torch.logit(torch.cat([self.places, sizes], dim=-1)).to(states.dtype)
+        scores, boxes = predict(states, reference)
+        nothing = scores[..., :-4].float().softmax(-1)[..., -1]
+        best = nothing.topk(self.count, largest=False).indices.repeat(1, count // self.count)
+        rows = torch.arange(len(best), device=best.device)[:, None]
+        return scores, self.from_cell(states[rows, best]), boxes[rows, best].detach()
 
     def _near(self, layer: int, box: Tensor, bias: Tensor | None) -> Tensor | None:
         """Return what is added to the scores of a layer: the bias, and what is less far from the box."""
@@ -172,6 +219,33 @@ class QueryHead(nn.Module):
         far = offset.square().sum(-1).clamp(max=1e4)[:, None]  # (batch, 1, queries, length)
         near = -F.softplus(self.nearness[layer])[:, None, None] * far
         return near if bias is None else near + bias
+
+
+class ObjectPrediction(nn.Module):
+    """Label and box of each state: (..., width) and reference boxes as logits -> scores, and the box as logits.
+
+    >>> scores, box = ObjectPrediction(8, 3)(torch.ones(2, 5, 8), torch.zeros(5, 4))
+    >>> scores.shape, bool((box == 0).all())
+    (torch.Size([2, 5, 8]), True)
+    """
+
+    def __init__(self, width: int, labels: int):
+        super().__init__()
+        # Apart, so that the weights of more labels begin with those of fewer.
+        self.label, self.nothing = Linear(width, labels), Linear(width, 1)
+        self.box = nn.Sequential(
+            Linear(width, width), nn.ReLU(), Linear(width, width), nn.ReLU(), Linear(width, 4)
+        )
+        last = self.box[-1]
+        assert isinstance(last, Linear)
+        # A box begins at its reference.
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, states: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        box = reference + self.box(states)
+        scores = torch.cat([self.label(states), self.nothing(states), box.sigmoid()], dim=-1)
+        return scores, box
 
 
 def reference_boxes(count: int) -> Tensor:

@@ -14,14 +14,19 @@ from heedful.models.set_matching import MatchingCost, match_batch
 
 
 def set_loss(
-    scores: Tensor, labels: Sequence[Tensor], boxes: Sequence[Tensor], config: ObjectsConfig
+    scores: Tensor,
+    labels: Sequence[Tensor],
+    boxes: Sequence[Tensor],
+    config: ObjectsConfig,
+    *,
+    matches: int = 1,
 ) -> Tensor:
     r"""Return the loss of the objects predicted after one layer, summed over the images.
 
     .. math:: \lambda_l \, \mathrm{CE} + \frac{1}{n} \sum_{\text{matched}}
         (\lambda_d \|b - \hat b\|_1 + \lambda_o (1 - \mathrm{GIoU}(b, \hat b)))
 
-    per image, where n is the mean number of objects of an image, and CE the mean cross-entropy of the queries, in which
+    per image, where n is the mean number of matches of an image, and CE the mean cross-entropy of the queries, in which
     those without an object count `no_object` each.
 
     Args:
@@ -29,10 +34,15 @@ def set_loss(
         labels: for each image, (objects,), long.
         boxes: for each image, (objects, 4), centers and sizes in shares of the image.
         config: the weights.
+        matches: predictions that are matched with each object; fewer if there are not as many.
 
     Raises: OptionError for an image of more objects than queries.
     """
     logits, predicted = scores[..., :-4], scores[..., -4:]
+    most = max(map(len, labels), default=0)
+    matches = max(1, min(matches, scores.shape[1] // max(most, 1)))
+    labels = [each.repeat(matches) for each in labels]
+    boxes = [each.repeat(matches, 1) for each in boxes]
     costs = MatchingCost(config.label_cost, config.distance_cost, config.overlap_cost)
     found = match_batch(logits, predicted, labels, boxes, costs)
     nothing = logits.shape[-1] - 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from heedful.errors import OptionError
 from heedful.models.boxes import corners_from_centers, overlap
@@ -35,19 +36,20 @@ def matching_cost(
     Carion et al. 2020 (https://arxiv.org/abs/2005.12872).
 
     Args:
-        scores: (queries, labels + 1), logits; the last is that of "no object".
-        boxes: (queries, 4), centers and sizes.
-        labels: (objects,), long.
-        wanted: (objects, 4), centers and sizes.
+        scores: (*batch, queries, labels + 1), logits; the last is that of "no object".
+        boxes: (*batch, queries, 4), centers and sizes.
+        labels: (*batch, objects), long.
+        wanted: (*batch, objects, 4), centers and sizes.
         weights: of the parts.
 
-    Returns: (queries, objects), float32.
+    Returns: (*batch, queries, objects), float32.
     """
     with torch.no_grad():
-        probability = scores.float().softmax(-1)[:, labels]
+        chosen = labels[..., None, :].expand(*scores.shape[:-1], -1)
+        probability = scores.float().softmax(-1).gather(-1, chosen)
         distance = torch.cdist(boxes.float(), wanted.float(), p=1)
         one, other = corners_from_centers(boxes.float()), corners_from_centers(wanted.float())
-        generalized = overlap(one[:, None], other).generalized
+        generalized = overlap(one[..., None, :], other[..., None, :, :]).generalized
         return (
             weights.distance * distance
             - weights.label * probability
@@ -108,19 +110,18 @@ def match_batch(
     Raises: OptionError as `match`.
     """
     counts = [len(each) for each in labels]
-    # Costs of all pairs of the batch at once: most are of different images, and still it is faster than one by one.
     cost = matching_cost(
-        scores.flatten(0, 1),
-        boxes.flatten(0, 1),
-        torch.cat(list(labels)),
-        torch.cat(list(wanted)),
+        scores,
+        boxes,
+        pad_sequence(list(labels), batch_first=True),
+        pad_sequence(list(wanted), batch_first=True),
         weights,
-    ).view(*scores.shape[:2], -1)
+    )
     # A prediction that is not finite is matched with anything: the loss is then not finite, which training reports.
     cost = cost.nan_to_num(nan=0.0)
     images, queries, targets, start = [], [], [], 0
     for number, (costs, count) in enumerate(zip(cost.cpu(), counts, strict=True)):
-        rows, columns = match(costs[:, start : start + count])
+        rows, columns = match(costs[:, :count])
         images.append(torch.full_like(rows, number))
         queries.append(rows)
         targets.append(columns + start)

@@ -90,5 +90,5 @@ class FeedForward(nn.Module):
                 f"with embed_dim={inputs.shape[-1]}, or project the inputs first."
             )
         hidden = ACTIVATIONS[self.activation](self.widen(inputs))
-        output: Tensor = self.narrow(self.dropout(hidden))
+        output: Tensor = self.narrow(self.dropout(hidden) if self.training else hidden)
         return output

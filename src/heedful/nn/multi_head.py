@@ -149,7 +149,7 @@ class MultiHeadAttention(nn.Module):
         (projected_key, projected_value) = self._project(
             (self.key_projection, self.value_projection), (key, key if value is None else value)
         )
-        return self._prepared(projected_key, projected_value, 0)
+        return KeyValueCache(self._score(0).prepare_key(projected_key), projected_value)
 
     def forward(
         self,
@@ -185,6 +185,7 @@ class MultiHeadAttention(nn.Module):
         start: int | Tensor = 0 if cache is None or key is None else cache.length
         if positions is not None:
             start = positions
+        score = self._score(start)
         if key is None and cache is not None:
             if value is not None:
                 raise OptionError(
@@ -197,13 +198,13 @@ class MultiHeadAttention(nn.Module):
                 (self.query_projection, self.key_projection, self.value_projection),
                 (query, key, key if value is None else value),
             )
-            new = self._prepared(new_key, new_value, start)
+            new = KeyValueCache(score.prepare_key(new_key), new_value)
             cache = new if cache is None else cache.append(new)
         output, weights = attend(
             projected_query,
             cache.key,
             cache.value,
-            score=self._score(start),
+            score=score,
             mask=mask,
             bias=bias,
             normalizer=normalizer_value(self.normalizer),
@@ -220,21 +221,24 @@ class MultiHeadAttention(nn.Module):
             return score
         return rotated(score, self.rotary, query_start=start, key_start=start)
 
-    def _prepared(self, key: Tensor, value: Tensor, start: int | Tensor) -> KeyValueCache:
-        return KeyValueCache(self._score(start).prepare_key(key), value)
-
     def _project(
         self, projections: tuple[nn.Linear, ...], inputs: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        """Project each input and split it into heads; if all inputs are one tensor, with one multiplication."""
+        """Project each input and split it into heads.
+
+        For gradients one tensor is projected by one multiplication, since the backward pass then has one too. Without
+        them that saves less than it takes to copy the weights into one.
+        """
         for projection, given, what in zip(projections, inputs, _names(projections), strict=True):
             _check_features(what, given, projection.in_features)
         first = inputs[0]
-        if len(inputs) > 1 and all(given is first for given in inputs):
+        if len(inputs) > 1 and torch.is_grad_enabled() and all(given is first for given in inputs):
             return self._project_jointly(projections, first)
         return tuple(
-            self._into_heads(projection(given))
-            for projection, given in zip(projections, inputs, strict=True)
+            [
+                self._into_heads(linear(given, projection.weight, projection.bias))
+                for projection, given in zip(projections, inputs, strict=True)
+            ]
         )
 
     def _project_jointly(

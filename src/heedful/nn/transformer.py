@@ -33,11 +33,11 @@ class _Layer(nn.Module):
     def _residual(
         self, inputs: Tensor, norm: nn.LayerNorm, part: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        if self.norm == "pre":
-            output: Tensor = inputs + self.dropout(part(norm(inputs)))
-        else:
-            output = norm(inputs + self.dropout(part(inputs)))
-        return output
+        is_pre = self.norm == "pre"
+        output = part(norm(inputs) if is_pre else inputs)
+        # Not called where it does nothing: a call takes as long as a small operator.
+        added: Tensor = inputs + (self.dropout(output) if self.training else output)
+        return added if is_pre else norm(added)
 
 
 class TransformerEncoderLayer(_Layer):

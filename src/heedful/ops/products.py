@@ -104,7 +104,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     # Tested before comparing sizes: a comparison would add a guard on the dynamic sizes of an exported program.
     if torch.compiler.is_compiling():
         return F.linear(inputs, weight, bias)
-    if inputs.numel() * len(weight) < LEAST_WORK or not _can_use_onednn(inputs, weight, bias):
+    if inputs.numel() * weight.shape[0] < LEAST_WORK or not _can_use_onednn(inputs, weight, bias):
         return F.linear(inputs, weight, bias)
     result: Tensor = _Linear.apply(inputs, weight, bias)  # type: ignore[no-untyped-call]
     return result

@@ -30,6 +30,30 @@ class Form(NamedTuple):
     fit: Fit = "stretch"
 
 
+class Place(NamedTuple):
+    """Where an image lies in a form, in pixels of the form; what is cropped lies outside."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def place_in(form: Form, size: tuple[int, int]) -> Place:
+    """Return where an image of (height, width) lies in a form.
+
+    >>> place_in(Form(8, 8, "pad"), (4, 2)), place_in(Form(8, 8), (4, 2))
+    (Place(left=2, top=0, width=4, height=8), Place(left=0, top=0, width=8, height=8))
+    """
+    height, width = size
+    if size == form[:2] or form.fit == "stretch":
+        return Place(0, 0, form.width, form.height)
+    ratios = form.height / height, form.width / width
+    ratio = max(ratios) if form.fit == "crop" else min(ratios)
+    across, down = max(1, round(width * ratio)), max(1, round(height * ratio))
+    return Place(-((across - form.width) // 2), -((down - form.height) // 2), across, down)
+
+
 def common_form(sizes: Sequence[tuple[int, int]], side: int, fit: Fit) -> Form:
     """Return the form of images of the sizes (height, width).
 
@@ -59,15 +83,11 @@ def resize(pixels: Pixels, form: Form, *, nearest: bool = False) -> Pixels:
 
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     method = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-    if form.fit == "stretch":
-        resized = image.resize((form.width, form.height), method)
-    else:
-        ratios = form.height / height, form.width / width
-        ratio = max(ratios) if form.fit == "crop" else min(ratios)
-        scaled = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-        left, top = (scaled[0] - form.width) // 2, (scaled[1] - form.height) // 2
-        box = (left, top, left + form.width, top + form.height)
-        resized = image.resize(scaled, method).crop(box)
+    place = place_in(form, (height, width))
+    resized = image.resize((place.width, place.height), method)
+    if place != (0, 0, form.width, form.height):
+        left, top = -place.left, -place.top
+        resized = resized.crop((left, top, left + form.width, top + form.height))
     return np.array(resized).reshape(form.height, form.width, channels)
 
 

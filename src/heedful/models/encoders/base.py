@@ -137,6 +137,8 @@ class Encoder(nn.Module, abc.ABC):
 
     def summarize(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Return the mean over each sequence, as one layer."""
+        if self.grid is not None:  # without padding
+            return (values.mean(dim=1)[None],)
         mean = values.sum(dim=1) / lengths[:, None].to(values.dtype)
         return (mean[None],)
 

@@ -38,9 +38,10 @@ class SceneData(ImageData):
         "file_name",
         description="Column of a table that names the file of each image, for prediction.",
     )
-    fit: Literal["stretch"] = Field(
+    fit: Literal["stretch", "pad"] = Field(
         "stretch",
-        description="How images are brought to the size: height and width are scaled separately.",
+        description="How images are brought to the size: stretch scales height and width separately, pad keeps the "
+        "shape and adds black.",
     )
     frames: int = Field(0, ge=0, le=0, description="Objects are found in images, not in videos.")
     patch: int = Field(
