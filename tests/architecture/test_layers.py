@@ -65,6 +65,8 @@ MAY_IMPORT = {
     },
     # What `heedful.load` and `heedful.train` are; the command is a layer over them.
     "api": BELOW_TASKS | {"tasks", "training", "explore"},
+    # `attend` in models of transformers.
+    "hf": {"errors", "ops"},
     # Public names of the values that `attend` takes.
     "masks": {"ops"},
     "normalizers": {"ops"},
@@ -77,6 +79,7 @@ MAY_IMPORT = {
         "ops",
         "nn",
         "models",
+        "hf",
         "masks",
         "normalizers",
         "positions",
