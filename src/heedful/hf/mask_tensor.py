@@ -38,7 +38,7 @@ class MaskTensor(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run an operator on the boolean tensor."""
@@ -60,5 +60,5 @@ class MaskTensor(Tensor):
             self.mask = Dense(found)
         return found
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]
         return f"MaskTensor({self.mask}, {tuple(self.shape)})"

@@ -28,7 +28,8 @@ def attention_mask(**call: Any) -> Tensor | None:
     """
     known = _known_mask(call)
     if known is None:
-        return masking_utils.sdpa_mask(**{**call, "allow_is_causal_skip": False})
+        dense: Tensor = masking_utils.sdpa_mask(**{**call, "allow_is_causal_skip": False})
+        return dense
     if not known and call.get("allow_is_bidirectional_skip", False):
         return None
     shape = (call["batch_size"], 1, call["q_length"], call["kv_length"])
@@ -60,7 +61,7 @@ def _known_mask(call: Mapping[str, Any]) -> list[Mask] | None:
 
 
 def _is_traced() -> bool:
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _alignment(call: Mapping[str, Any]) -> Align | None:
