@@ -32,6 +32,7 @@ def stream_events(
     environment: Mapping[str, str],
     *,
     killed: str = "it was killed, probably because it ran out of memory",
+    directory: str | None = None,
 ) -> Generator[dict[str, Any], None, None]:
     """Run `command`, which calls `serve`, with a job, and yield its events.
 
@@ -43,6 +44,7 @@ def stream_events(
         job: the job, as values for JSON.
         environment: the environment variables of the process.
         killed: what to say of a process that was killed.
+        directory: the working directory of the process; default: that of this one.
 
     Raises:
         RunError: the exit status of the process is not 0.
@@ -56,6 +58,7 @@ def stream_events(
             text=True,
             encoding="utf-8",
             env=dict(environment),
+            cwd=directory,
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -21,8 +21,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="onnx, onnx-int8 (matrices of 8 bits), torch (torch.export), ctranslate2 (Transformers), or hf (a folder "
-            "for the Hugging Face hub, of any task).",
+            help="onnx, onnx-int8 (matrices of 8 bits), torch (torch.export), ctranslate2 (Transformers), or hf "
+            "(a folder for the Hugging Face hub, of any task).",
         ),
     ] = "onnx",
     json: Json = False,

@@ -1,0 +1,54 @@
+"""Worker processes of `heedful.worker_process` on the machines of a cluster."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from heedful.errors import RunError
+from heedful.worker_process import stream_events
+
+PASSING = ("progress",)
+"""Kinds of events that are of use only while they happen."""
+
+
+def run_worker(
+    module: str, job: Mapping[str, Any], directory: str, shared: str
+) -> list[dict[str, Any]]:
+    """Run a job in a worker process on this machine, and return its events.
+
+    Called again after this process was lost, the job goes on from what is in its folder.
+
+    Args:
+        module: what calls `heedful.worker_process.serve`.
+        job: the job.
+        directory: the working directory, from which relative names of data files are read.
+        shared: a file of the folder that the job writes to; it must be visible on every machine.
+    """
+    if not Path(shared).is_file() or not Path(directory).is_dir():
+        missing = shared if Path(directory).is_dir() else directory
+        return [_failed(
+            f"{missing} is not on {platform.node()}; the data and the folder --out have to be in a file system that "
+            "all machines of the cluster share"
+        )]  # fmt: skip
+    package = Path(__file__).parents[2]
+    known = os.environ.get("PYTHONPATH", "")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(package), known]))}
+    found = []
+    try:
+        with closing(
+            stream_events([sys.executable, "-m", module], job, environment, directory=directory)
+        ) as events:
+            found += [event for event in events if event["kind"] not in PASSING]
+    except RunError as error:
+        found.append(_failed(str(error)))
+    return found
+
+
+def _failed(message: str) -> dict[str, Any]:
+    return {"kind": "failed", "value": message}
