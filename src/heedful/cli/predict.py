@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from heedful.tasks.predictor import Predictor
     from heedful.tasks.readers.base import InputFile, OutputFormat, Stream
 
-Place = Callable[[Iterator[tuple[Any, Mapping[str, Any]]]], Iterator[Iterable[Any]]]
-"""(inputs and options of the search of each shard) -> the predictions of each, in order."""
+Place = Callable[
+    [Iterator[tuple[Any, Mapping[str, Any]]]], Iterator[Iterable[Any] | NonFiniteError]
+]
+"""(inputs and options of the search of each shard) -> the predictions of each, in order, or an error of the model."""
 
 
 def _predict(
@@ -217,7 +219,9 @@ def _predict(
     }  # fmt: skip
     search = predictor.task.check_options(options)
     if stream and on is not None:
-        raise OptionError("--on has no effect with --stream, which answers sound as it comes; leave it out")
+        raise OptionError(
+            "--on has no effect with --stream, which answers sound as it comes; leave it out"
+        )
     if stream:
         predict_stream(predictor, file, search, output)
         return

@@ -34,7 +34,7 @@ class SharedModel:
         self.files = [cluster.share(files)]
 
     def predict(
-        self, shards: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]
+        self, shards: Iterable[tuple[Iterable[Any], Mapping[str, Any]]]
     ) -> Iterator[list[Any] | NonFiniteError]:
         """Yield the predictions of each shard, in order.
 
