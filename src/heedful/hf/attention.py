@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers.utils import output_capturing
 
 from heedful.hf.mask_tensor import MaskTensor
 from heedful.ops.attend import attend
@@ -15,8 +14,10 @@ from heedful.ops.masks import Causal, Dense, Mask
 from heedful.ops.normalizers import Normalizer, SinkSoftmax, Softmax
 from heedful.ops.scores import ScaledDot, Score, SoftCapped
 
-_collector: Final = getattr(output_capturing, "_active_collector", None)
-"""Of the outputs of layers that the running call returns; a detail of transformers, not to be relied on."""
+try:
+    from transformers.utils.output_capturing import _active_collector as _collector
+except ImportError:  # a detail of transformers, which older versions do not have
+    _collector = None
 
 
 def attention_forward(

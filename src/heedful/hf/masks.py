@@ -90,10 +90,7 @@ def _of_function(function: Function, align: Align) -> list[Mask] | None:
 def _of_all(inner: Mapping[str, Any], align: Align) -> list[Mask] | None:
     """Of `and_masks`."""
     functions = list(inner["mask_functions"])
-    packed = [
-        each for each in functions if _has_code(each, masking_utils.packed_sequence_mask_function)
-    ]
-    if packed:
+    if any(_is_made_by(each, "packed_sequence_mask_function") for each in functions):
         # Inside one of the packed sequences positions count from its begin, and so distances are the same.
         functions = [_unmapped(each) for each in functions]
     parts = [_of_function(each, align) for each in functions]
@@ -103,7 +100,7 @@ def _of_all(inner: Mapping[str, Any], align: Align) -> list[Mask] | None:
 
 def _unmapped(function: Function) -> Function:
     """Return what `remap_positions_for_packed_sequence` was given."""
-    if not _has_code(function, masking_utils.remap_positions_for_packed_sequence):
+    if not _is_made_by(function, "remap_positions_for_packed_sequence"):
         return function
     inner: Function = inspect.getclosurevars(function).nonlocals["mask_function"]
     return inner
@@ -133,22 +130,28 @@ def _code(maker: Any) -> Any:
     return inner[0] if inner else maker.__code__
 
 
-def _has_code(function: Function, maker: Any) -> bool:
-    return getattr(function, "__code__", None) is _code(maker)
+def _is_made_by(function: Function, name: str) -> bool:
+    maker = getattr(masking_utils, name, None)
+    return maker is not None and getattr(function, "__code__", None) is _code(maker)
 
 
-_FUNCTIONS: Final[Mapping[Any, Callable[[Mapping[str, Any], Align], list[Mask] | None]]] = {
-    _code(masking_utils.causal_mask_function): lambda _, align: [masks.Causal(align)],
-    _code(masking_utils.bidirectional_mask_function): lambda _, align: [],
-    _code(masking_utils.and_masks): _of_all,
-    _code(masking_utils.sliding_window_overlay): lambda inner, align: [
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Align], list[Mask] | None]]] = {
+    "causal_mask_function": lambda _, align: [masks.Causal(align)],
+    "bidirectional_mask_function": lambda _, align: [],
+    "and_masks": _of_all,
+    "sliding_window_overlay": lambda inner, align: [
         masks.Window(inner["sliding_window"] - 1, None, align)
     ],
-    _code(masking_utils.sliding_window_bidirectional_overlay): lambda inner, align: [
+    "sliding_window_bidirectional_overlay": lambda inner, align: [
         masks.Window(inner["sliding_window"], inner["sliding_window"], align)
     ],
-    _code(masking_utils.packed_sequence_mask_function): lambda inner, align: [
+    "packed_sequence_mask_function": lambda inner, align: [
         masks.Segments(inner["packed_sequence_mask"], inner["packed_sequence_mask"])
     ],
 }
-"""Code of a function of transformers -> (what it closes over, alignment) -> masks."""
+"""Function of `transformers.masking_utils` -> (what it closes over, alignment) -> masks."""
+_FUNCTIONS: Final = {
+    _code(getattr(masking_utils, name)): read
+    for name, read in _READERS.items()
+    if hasattr(masking_utils, name)  # older versions have fewer
+}
