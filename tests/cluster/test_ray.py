@@ -198,7 +198,7 @@ def kill_a_worker() -> list[int]:
 @pytest.mark.usefixtures("cluster_of_two")
 def test_calls_that_still_run_at_the_end_are_ended() -> None:
     with connected("ray") as cluster:
-        call = cluster.submit(time.sleep, 300)
+        call = cluster.submit(asleep)
         cluster.cancel()
         with pytest.raises(HeedfulError, match="ended early"):
             cluster.result(call)
@@ -252,6 +252,10 @@ def test_a_shard_whose_worker_is_killed(tmp_path: Path, cluster_of_two: Any) -> 
         found = list(cluster.ordered(squared, ((n, str(killed)) for n in range(30))))
     assert killed.exists()
     assert found == [n * n for n in range(30)]
+
+
+def asleep() -> None:
+    time.sleep(300)
 
 
 def squared(number: int, killed: str) -> int:

@@ -17,6 +17,7 @@ from heedful.errors import OptionError, RunError
 from heedful.export.hugging_face import TARGET
 from heedful.export.run import export
 from heedful.tasks.table import TASKS
+from tests.compare.conftest import case_of, plan_of
 
 transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 
@@ -167,6 +168,23 @@ def test_regression_of_texts_too(tmp_path: Path) -> None:
     assert tokenizer("d b z")["input_ids"] == list(ours.words)
     pair = [next(iter(one.predict(["d b a"]))).value for one in (original, predictor)]
     assert pair[0] == pair[1]
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_runs_of_every_task_are_written(name: str, tmp_path: Path) -> None:
+    plan, data = plan_of(name), case_of(name).data
+    original = plan.task.learn(next(iter(plan.contenders.values())), data)
+    original.model.eval()
+    folder, predictor = folder_of(original, tmp_path)
+    assert json.loads((folder / "config.json").read_text())["task"] == name
+    for some, theirs in zip(
+        original.model.state_dict().values(), predictor.model.state_dict().values(), strict=True
+    ):
+        assert some.equal(theirs[: len(some)] if some.ndim else theirs)
+    wanted, got = (
+        [str(each) for each in one.predict(list(data.inputs)[:2])] for one in (original, predictor)
+    )
+    assert got == wanted
 
 
 def test_what_the_folder_holds(tmp_path: Path) -> None:
