@@ -29,7 +29,7 @@ Write = Callable[[Mapping[str, Any]], None]
 def stream_events(
     command: Sequence[str],
     job: Mapping[str, Any],
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None,
     *,
     killed: str = "it was killed, probably because it ran out of memory",
     directory: str | None = None,
@@ -42,7 +42,7 @@ def stream_events(
     Args:
         command: the program and its arguments.
         job: the job, as values for JSON.
-        environment: the environment variables of the process.
+        environment: the environment variables of the process; None: those of this one.
         killed: what to say of a process that was killed.
         directory: the working directory of the process; default: that of this one.
 
@@ -57,7 +57,7 @@ def stream_events(
             stderr=stderr_file,
             text=True,
             encoding="utf-8",
-            env=dict(environment),
+            env=None if environment is None else dict(environment),
             cwd=directory,
         )
         assert process.stdin is not None

@@ -46,7 +46,7 @@ def test_the_documented_lines(
         for text in texts * 5:
             [answer] = _answers([text])
             [wanted] = model.predict([text])
-            assert answer["label"] == wanted.label
+            assert answer["labels"] == list(wanted.labels)
         assert sorted(found) == sorted(_answers(["a"])[0])
         for path, wanted in (("/ready", "ready"), ("/openapi.json", "openapi")):
             with urllib.request.urlopen(f"http://127.0.0.1:8000{path}") as response:
@@ -54,7 +54,7 @@ def test_the_documented_lines(
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen("http://127.0.0.1:8000/models/none/predict", b"{}")
         exec(compile(ask.code, "clusters.md", "exec"), names)
-        assert names["found"]["label"] == model.predict(["what a good film"])[0].label
+        assert names["found"]["labels"] == list(model.predict(["what a good film"])[0].labels)
     finally:
         serve.shutdown()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -64,15 +63,13 @@ def connected(on: str) -> Iterator[Cluster]:
 
 
 def _connect(ray: Any, on: str) -> None:
-    # Ray says on standard error what its processes print; the messages of trainings come back as events.
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if on == RAY and "RAY_ADDRESS" not in os.environ:
-        options["include_dashboard"] = False
+    # What trainings say comes back as events.
+    options = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     try:
         ray.init(None if on == RAY else on, **options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError, ImportError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        where = os.environ.get("RAY_ADDRESS", "this machine") if on == RAY else on
+        where = "this machine or RAY_ADDRESS" if on == RAY else on
         raise RunError(f"no Ray cluster answers at {where}: {first}") from None
 
 
@@ -162,9 +159,11 @@ class Cluster:
             raise problem
 
     def cancel(self) -> None:
-        """Ask calls that still run to end, and wait for them."""
+        """Ask calls that still run to end, and wait for them; those that do not are killed."""
         calls, self.running = self.running, []
         for call in calls:
             self.ray.cancel(call)
         if calls:
-            self.ray.wait(calls, num_returns=len(calls), timeout=END_SECONDS)
+            _, late = self.ray.wait(calls, num_returns=len(calls), timeout=END_SECONDS)
+            for call in late:
+                self.ray.cancel(call, force=True)

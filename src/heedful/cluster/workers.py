@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from heedful.errors import RunError
 from heedful.worker_process import stream_events
 
 PASSING = ("progress",)
 """Kinds of events that are of use only while they happen."""
+_RUN: Final = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+)
+"""Runs a module of the Heedful that this process has, wherever that is installed."""
 
 
 def run_worker(
@@ -36,14 +40,11 @@ def run_worker(
             f"{missing} is not on {platform.node()}; the data and the folder --out have to be in a file system that "
             "all machines of the cluster share"
         )]  # fmt: skip
-    package = Path(__file__).parents[2]
-    known = os.environ.get("PYTHONPATH", "")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(package), known]))}
+    package = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", _RUN, package, module]
     found = []
     try:
-        with closing(
-            stream_events([sys.executable, "-m", module], job, environment, directory=directory)
-        ) as events:
+        with closing(stream_events(command, job, None, directory=directory)) as events:
             found += [event for event in events if event["kind"] not in PASSING]
     except RunError as error:
         found.append(_failed(str(error)))
