@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,6 @@ class Threads:
     """Ray's functions as far as `Cluster` uses them, in this process."""
 
     class exceptions:  # noqa: N801
-        class RayTaskError(Exception):
-            cause: Exception
-
         class RayError(Exception):
             pass
 
@@ -155,25 +153,51 @@ def test_a_comparison_is_that_of_local_processes(place: Path) -> None:
 def test_a_comparison_whose_worker_is_killed(place: Path, cluster_of_two: Any) -> None:
     budget = ("--budget", "epochs=40", "--seeds", "1")
     killed: list[int] = []
-
-    def kill_one() -> None:
-        """Kill the process of the first training that has begun."""
-        deadline = time.monotonic() + 120
-        while not killed and time.monotonic() < deadline:
-            for metrics in place.glob("far/runs/*/metrics.jsonl"):
-                if '"validated"' in metrics.read_text():
-                    killed.extend(kill_a_worker())
-                    return
-            time.sleep(0.02)
-
-    thread = threading.Thread(target=kill_one)
-    thread.start()
-    ran = run_command(*COMPARE, *budget, "--on", "ray", "--out", "far")
-    thread.join()
+    with once_validated(place / "far", lambda: killed.extend(kill_a_worker())):
+        ran = run_command(*COMPARE, *budget, "--on", "ray", "--out", "far")
     assert len(killed) == 1
     assert ran.status == 0, ran.stderr
     assert run_command(*COMPARE, *budget, "--out", "near").status == 0
     assert results(place / "far") == results(place / "near")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("cluster_of_two")
+def test_a_comparison_that_is_interrupted_goes_on_here(place: Path) -> None:
+    budget = ("--budget", "epochs=40", "--seeds", "1")
+    with once_validated(place / "far", lambda: os.kill(os.getpid(), signal.SIGINT)):
+        ran = run_command(*COMPARE, *budget, "--on", "ray", "--out", "far")
+    assert ran.status == 130, ran.stderr
+    assert "run the same command to resume" in ran.stderr
+    trained = [
+        len(each.read_text().splitlines()) for each in place.glob("far/runs/*/metrics.jsonl")
+    ]
+    assert trained
+    ran = run_command(*COMPARE, *budget, "--out", "far")
+    assert ran.status == 0, ran.stderr
+    assert run_command(*COMPARE, *budget, "--out", "near").status == 0
+    assert results(place / "far") == results(place / "near")
+
+
+@contextlib.contextmanager
+def once_validated(out: Path, act: Callable[[], object]) -> Iterator[None]:
+    """Do something as soon as some training of a comparison has been validated once."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.02):
+            for metrics in out.glob("runs/*/metrics.jsonl"):
+                if '"validated"' in metrics.read_text():
+                    act()
+                    return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def kill_a_worker() -> list[int]:
@@ -200,7 +224,7 @@ def test_calls_that_still_run_at_the_end_are_ended() -> None:
     with connected("ray") as cluster:
         call = cluster.submit(asleep)
         cluster.cancel()
-        with pytest.raises(HeedfulError, match="cancelled"):
+        with pytest.raises(HeedfulError, match="it was asked to end"):
             cluster.result(call)
 
 

@@ -189,6 +189,8 @@ def _predict(
     A recognizer of speech writes the transcript of each recording of a table, folder or file; with --timestamps the
     words with their times.
 
+    With --on, a large file is predicted by the processes of a Ray cluster, in the same order.
+
     With --nbest N, each input line gives up to N lines of three tab-separated fields: input line number, score
     (larger is better) and text. With --json, each input gives one JSON object, and the last line is a summary.
 
@@ -201,7 +203,6 @@ def _predict(
         heedful predict runs/speech talk.wav --timestamps srt > talk.srt
         heedful predict runs/stars new.csv --interval 0.9 > stars.csv
         heedful predict runs/topics new.csv --probabilities --threshold 0.8 > topics.csv
-        heedful predict runs/en-de new.en.gz --on ray > new.de
         echo "A man sleeps." | heedful predict runs/en-de
         echo "Angela Merkel met Tom Hanks in Berlin." | heedful predict runs/entities - --text
     """

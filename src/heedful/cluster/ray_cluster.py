@@ -118,13 +118,16 @@ class Cluster:
 
         Raises: RunError if its process was lost too often; what the function raised.
         """
+        problems = self.ray.exceptions
         try:
             return self.ray.get(call)
-        except self.ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise cause if isinstance(cause, HeedfulError) else RunError(str(cause)) from None
-        except self.ray.exceptions.RayError as error:
-            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        except problems.RayError as error:
+            cause = error.cause if isinstance(error, problems.RayTaskError) else error
+            if isinstance(cause, HeedfulError):
+                raise cause from None
+            if isinstance(cause, problems.TaskCancelledError):
+                raise RunError("it was asked to end") from None
+            first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
             raise RunError(f"its process on the cluster ended early: {first}") from None
         finally:
             self.running = [each for each in self.running if each != call]
