@@ -218,7 +218,16 @@ def kill_a_worker() -> list[int]:
     return []
 
 
-@pytest.mark.long
+@pytest.mark.usefixtures("cluster_of_two")
+def test_results_come_in_the_order_of_the_calls(tmp_path: Path) -> None:
+    with connected("ray") as cluster:
+        assert cluster.cpus == cluster.most_cpus == 2
+        calls = ((n, str(tmp_path)) for n in range(12))  # which is there, so that nothing is killed
+        assert list(cluster.ordered(squared, calls)) == [n * n for n in range(12)]
+        with pytest.raises(RunError, match="division by zero"):
+            cluster.result(cluster.submit(inverse, 0))
+
+
 @pytest.mark.usefixtures("cluster_of_two")
 def test_calls_that_still_run_at_the_end_are_ended() -> None:
     with connected("ray") as cluster:
@@ -276,6 +285,10 @@ def test_a_shard_whose_worker_is_killed(tmp_path: Path, cluster_of_two: Any) -> 
         found = list(cluster.ordered(squared, ((n, str(killed)) for n in range(30))))
     assert killed.exists()
     assert found == [n * n for n in range(30)]
+
+
+def inverse(number: int) -> float:
+    return 1 / number
 
 
 def asleep() -> None:
