@@ -26,7 +26,7 @@ from heedful.errors import (
 )
 
 if TYPE_CHECKING:
-    from heedful import masks, models, nn, normalizers, positions, scores
+    from heedful import hf, masks, models, nn, normalizers, positions, scores
     from heedful.api import TrainedModel, load, train
     from heedful.ops.attend import attend
     from heedful.ops.band_weights import BandWeights, band_weights
@@ -53,6 +53,7 @@ __all__ = [
     "WriteError",
     "attend",
     "band_weights",
+    "hf",
     "load",
     "masks",
     "models",
@@ -65,7 +66,7 @@ __all__ = [
 ]
 
 # Imported at first use: importing PyTorch takes seconds, which `heedful --help` should not wait for.
-_MODULES = {"masks", "models", "nn", "normalizers", "positions", "scores"}
+_MODULES = {"hf", "masks", "models", "nn", "normalizers", "positions", "scores"}
 _PLACES = {
     "Attended": "heedful.ops.call",
     "BandWeights": "heedful.ops.band_weights",

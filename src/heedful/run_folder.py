@@ -23,7 +23,14 @@ from heedful.atomic_files import is_partial, write_bytes
 from heedful.atomic_files import write_text as write_text
 from heedful.errors import RunError, shown
 from heedful.run_lock import LOCK
-from heedful.stored_files import JsonError, check_stored, parse_json, read_json_lines, read_stored
+from heedful.stored_files import (
+    JsonError,
+    check_stored,
+    lacks,
+    parse_json,
+    read_json_lines,
+    read_stored,
+)
 
 MARKER = "heedful.json"
 CONFIGURATION = "config.toml"
@@ -135,10 +142,10 @@ def _read_marker(folder: str | Path) -> tuple[str, int]:
     if not folder.is_dir():
         raise RunError(f"run folder {str(folder)!r} does not exist")
     marker = folder / MARKER
+    if marker.is_symlink() and not marker.exists():
+        raise RunError(lacks(marker))
     if not marker.exists():
-        raise RunError(
-            f"{folder} is not a run folder: it has no {MARKER}; give the folder that training wrote to (--out)"
-        )
+        raise RunError(f"{folder} is not a run folder: it has no {MARKER}; {_run_inside(folder)}")
     try:
         content = parse_json(read_stored(marker, MARKER_BYTES))
         task, format_number = str(content["task"]), content["format"]
@@ -150,6 +157,15 @@ def _read_marker(folder: str | Path) -> tuple[str, int]:
             "use the version that wrote it"
         )
     return task, format_number
+
+
+def _run_inside(folder: Path) -> str:
+    """Return which folder to give instead of one that is no run."""
+    marked = folder.glob(f"snapshots/*/{MARKER}")  # as huggingface_hub stores a repository
+    newest = max(marked, key=lambda each: each.lstat().st_mtime, default=None)
+    if newest is not None:
+        return f"give the snapshot in it, {newest.parent}"
+    return "give the folder that training wrote to (--out)"
 
 
 def write_skipped(folder: Path, rows: Sequence[str]) -> None:
@@ -174,7 +190,7 @@ def configuration_file(folder: Path) -> Path:
     """
     path = folder / CONFIGURATION
     if not path.exists():
-        raise RunError(f"{path} is missing; copy the run folder again or retrain")
+        raise RunError(f"{lacks(path)}; copy the run folder again or retrain")
     check_stored(path)
     return path
 
@@ -242,7 +258,7 @@ def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 @contextlib.contextmanager
 def _reading(path: Path, advice: str) -> Iterator[None]:
     if not path.exists():
-        raise RunError(f"{path} is missing{advice}")
+        raise RunError(f"{lacks(path)}{advice}")
     check_stored(path)
     try:
         yield

@@ -26,6 +26,10 @@ DEPTH: Final = 64
 DIGITS: Final = 300
 """Maximum digits of a whole number in JSON, so that it has a value as a floating-point number."""
 
+POINTER: Final = b"version https://git-lfs.github.com/spec/"
+"""What a file begins with that Git LFS has put in the place of a large one."""
+POINTER_BYTES: Final = 1024
+"""Maximum size of such a file."""
 _DOTTED_KEY: Final = re.compile(
     rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\\\n]*+"|'[^'\n]*+')[ \t]*\.[ \t]*){{{DEPTH}}}"""
 )
@@ -35,14 +39,44 @@ _DOTTED_KEY: Final = re.compile(
 def check_stored(path: Path) -> None:
     """Check that a path is a file that may be opened: a regular one, and no link out of its folder.
 
-    Raises: RunError for a pipe, device or folder, and for a link out of the folder; FileNotFoundError.
+    Files of a snapshot of the Hugging Face hub may be links into its folder of blobs.
+
+    Raises: RunError for a pipe, device or folder, for a link out of the folder, and for a pointer of Git LFS in the
+        place of a file; FileNotFoundError.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise RunError(f"{unquoted(path)} is not a regular file; copy the folder again")
-    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+    if path.is_symlink() and not any(
+        path.resolve().is_relative_to(folder) for folder in (path.parent.resolve(), *_blobs(path))
+    ):
         raise RunError(
             f"{unquoted(path)} is a link out of its folder; put a copy of the file in its place"
         )
+    if status.st_size <= POINTER_BYTES:
+        with path.open("rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise RunError(
+                    f"{unquoted(path)} is a Git LFS pointer, which stands for the file; run `git lfs pull` in its "
+                    "folder, or download it by huggingface_hub"
+                )
+
+
+def _blobs(path: Path) -> list[Path]:
+    """Return the folder that the files of a snapshot of the Hugging Face hub are links into.
+
+    REPOSITORY/snapshots/REVISION/FILE is a link to REPOSITORY/blobs/DIGEST.
+    """
+    above = path.absolute().parents
+    found = [each.parent.resolve() / "blobs" for each in above if each.name == "snapshots"]
+    return found[:1]
+
+
+def lacks(path: Path) -> str:
+    """Say that a file is missing, or what it was to be a link to; the end of a message says what to do."""
+    if path.is_symlink():
+        return f"{unquoted(path)} is missing: it is a link to a file that is not there; download it again"
+    return f"{unquoted(path)} is missing"
 
 
 def open_stored(path: Path) -> BinaryIO:
@@ -87,9 +121,7 @@ def read_json(path: Path, limit: int = JSON_BYTES) -> Any:
     try:
         return parse_json(read_stored(path, limit))
     except FileNotFoundError:
-        raise RunError(
-            f"{unquoted(path)} is missing; copy the run folder again or retrain"
-        ) from None
+        raise RunError(f"{lacks(path)}; copy the run folder again or retrain") from None
     except OSError as error:
         raise RunError(f"{unquoted(path)} cannot be read: {error.strerror}") from None
     except JsonError as error:
@@ -106,9 +138,7 @@ def read_json_lines(path: Path, limit: int = JSON_BYTES) -> Iterator[dict[str, A
     try:
         lines = read_stored(path, limit).split("\n")
     except FileNotFoundError:
-        raise RunError(
-            f"{unquoted(path)} is missing; copy the run folder again or retrain"
-        ) from None
+        raise RunError(f"{lacks(path)}; copy the run folder again or retrain") from None
     except OSError as error:
         raise RunError(f"{unquoted(path)} cannot be read: {error.strerror}") from None
     for number, line in enumerate(lines, start=1):

@@ -29,9 +29,10 @@ Write = Callable[[Mapping[str, Any]], None]
 def stream_events(
     command: Sequence[str],
     job: Mapping[str, Any],
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None,
     *,
     killed: str = "it was killed, probably because it ran out of memory",
+    directory: str | None = None,
 ) -> Generator[dict[str, Any], None, None]:
     """Run `command`, which calls `serve`, with a job, and yield its events.
 
@@ -41,8 +42,9 @@ def stream_events(
     Args:
         command: the program and its arguments.
         job: the job, as values for JSON.
-        environment: the environment variables of the process.
+        environment: the environment variables of the process; None: those of this one.
         killed: what to say of a process that was killed.
+        directory: the working directory of the process; default: that of this one.
 
     Raises:
         RunError: the exit status of the process is not 0.
@@ -55,7 +57,8 @@ def stream_events(
             stderr=stderr_file,
             text=True,
             encoding="utf-8",
-            env=dict(environment),
+            env=None if environment is None else dict(environment),
+            cwd=directory,
         )
         assert process.stdin is not None
         assert process.stdout is not None

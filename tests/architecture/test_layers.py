@@ -45,6 +45,8 @@ MAY_IMPORT = {
     "probe": {"errors", "ops", "nn", "models", "data", "config", "bench", "plots"},
     # Trains each contender and draws what it came to.
     "compare": BELOW_TASKS | {"tasks", "training", "explore"},
+    # Runs worker processes and predictions on other machines.
+    "cluster": BELOW_TASKS | {"tasks", "worker_process"},
     # Writes trained models for other engines.
     "export": BELOW_TASKS | {"tasks"},
     # Answers requests over HTTP with trained models.
@@ -56,6 +58,7 @@ MAY_IMPORT = {
         "training",
         "explore",
         "bench",
+        "cluster",
         "compare",
         "plots",
         "probe",
@@ -65,6 +68,8 @@ MAY_IMPORT = {
     },
     # What `heedful.load` and `heedful.train` are; the command is a layer over them.
     "api": BELOW_TASKS | {"tasks", "training", "explore"},
+    # `attend` in models of transformers.
+    "hf": {"errors", "ops"},
     # Public names of the values that `attend` takes.
     "masks": {"ops"},
     "normalizers": {"ops"},
@@ -77,6 +82,7 @@ MAY_IMPORT = {
         "ops",
         "nn",
         "models",
+        "hf",
         "masks",
         "normalizers",
         "positions",

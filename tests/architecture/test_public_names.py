@@ -14,7 +14,7 @@ from heedful import errors
 
 LIBRARY = {
     "attend", "plan", "band_weights", "Attended", "BandWeights", "Plan", "scores", "masks", "normalizers",
-    "positions", "nn", "models", "load", "train", "TrainedModel",
+    "positions", "hf", "nn", "models", "load", "train", "TrainedModel",
 }  # fmt: skip
 ERRORS = {
     name

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heedful.cli.options import Json, Quiet, Sets, with_task_options
+from heedful.cli.options import Json, On, Quiet, Sets, with_task_options
 from heedful.cli.output import Output
 from heedful.tasks.table import data_options
 
@@ -96,6 +96,7 @@ def _compare(
             show_default="the best quality that all contenders reach",
         ),
     ] = None,
+    on: On = None,
     set_: Sets = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -107,7 +108,8 @@ def _compare(
     (an offline page): quality with its standard deviation and a significance test, parameters, speed, time to a
     quality, memory, latency by input length, and quality by the amount of training data. Each training is an ordinary
     run in DIR/runs. If one fails, diverges or runs out of memory, the others continue, it is listed with its error, and
-    the exit status is 1. After an interruption, run the same command to resume.
+    the exit status is 1. After an interruption, run the same command to resume. With --on, trainings run side by side
+    on a Ray cluster.
 
     Example:
         heedful compare tag --train builtin:saw --encoders none,window --seeds 2 --budget steps=60 --out reports/saw
@@ -131,7 +133,7 @@ def _compare(
         quality=quality,
         sets=set_ or (),
     )
-    run_comparison(source, arguments, out, Output(json=json, quiet=quiet))
+    run_comparison(source, arguments, out, Output(json=json, quiet=quiet), on)
 
 
 compare = with_task_options(_compare, data_options(), after="out")

@@ -6,10 +6,10 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -19,14 +19,18 @@ from heedful.cli.compare_worker import EVENT_TYPES, job_to_dict
 from heedful.cli.output import Output, duration
 from heedful.cli.progress import LINE_INTERVAL, status_bar
 from heedful.cli.signals import StopSignals
+from heedful.cluster.ray_cluster import Cluster, check_address, connected
+from heedful.cluster.workers import run_worker
 from heedful.compare.comparison import (
     PAGE,
     RESULTS,
     JobFinished,
     JobStarted,
+    Runner,
     check_folder,
     data_digest,
     run_all,
+    unfinished,
     write_results,
 )
 from heedful.compare.formatting import seeds_note, table
@@ -39,11 +43,20 @@ from heedful.run_folder import write_text
 from heedful.training.events import Event, Progress, Started, Validated
 from heedful.worker_process import stream_events
 
+WORKER: Final = "heedful.cli.compare_worker"
+"""The module that a worker process runs."""
+
 
 def run_comparison(
-    source: str, arguments: CompareArguments, out: Path | None, output: Output
+    source: str,
+    arguments: CompareArguments,
+    out: Path | None,
+    output: Output,
+    on: str | None = None,
 ) -> None:
-    """Run `heedful compare`."""
+    """Run `heedful compare`; `on` is the address of a cluster."""
+    if on is not None:
+        check_address(on)
     if out is None:
         raise OptionError("--out is missing: name the report's folder, as in --out reports/first")
     plan = build_plan(CompareSource(source), arguments)
@@ -58,18 +71,19 @@ def run_comparison(
         f"{len(plan.jobs)} trainings of {len(data[0]):,} {plan.task.examples}, "
         f"validated on {len(data[1]):,}"
     )
-    outcomes = _run(plan, out, digest, output)
+    with runner_on(on, plan, out) as runner:
+        outcomes = _run(plan, out, digest, output, runner)
     _report(plan, out, digest, outcomes, output)
 
 
-def _run(plan: Plan, out: Path, digest: str, output: Output) -> list[Outcome]:
+def _run(plan: Plan, out: Path, digest: str, output: Output, runner: Runner) -> list[Outcome]:
     """Run the unfinished trainings; after a signal print how to resume, and exit once the worker has saved."""
     outcomes = []
     with StopSignals() as signals:
         try:
             with (
                 _ComparisonProgress(plan, output) as progress,
-                closing(run_all(plan, out, digest, subprocess_runner(plan))) as events,
+                closing(run_all(plan, out, digest, runner)) as events,
             ):
                 for event in events:
                     progress.show(event)
@@ -83,22 +97,66 @@ def _run(plan: Plan, out: Path, digest: str, output: Output) -> list[Outcome]:
     return outcomes
 
 
+@contextlib.contextmanager
+def runner_on(on: str | None, plan: Plan, out: Path) -> Iterator[Runner]:
+    """Provide the function that runs a job: in a process of this machine, or on a cluster at the address `on`."""
+    if on is None:
+        yield subprocess_runner(plan)
+        return
+    with connected(on) as cluster:
+        yield cluster_runner(plan, out, cluster)
+
+
 def subprocess_runner(plan: Plan) -> Any:
     """Return a function that runs a job in a process of its own and yields its events."""
 
     def run(job: Job, folder: Path) -> Iterator[Event | Outcome]:
-        command = [sys.executable, "-m", "heedful.cli.compare_worker"]
+        command = [sys.executable, "-m", WORKER]
         values = job_to_dict(plan.task.name, job, folder, plan.lengths)
         with closing(stream_events(command, values, os.environ)) as events:
-            for event in events:
-                if event["kind"] == "failed":
-                    raise RunError(event["value"])
-                if event["kind"] == "outcome":
-                    yield outcome_from_dict(event["value"])
-                else:
-                    yield EVENT_TYPES[event["kind"]](**event["value"])
+            yield from read_events(events)
 
     return run
+
+
+def cluster_runner(plan: Plan, out: Path, cluster: Cluster) -> Runner:
+    """Return a function that starts all unfinished jobs of a comparison at its first call, and waits for one at each.
+
+    A job is a worker process as of `subprocess_runner`, on a machine of the cluster, for which as many processors are
+    kept free as it has threads.
+    """
+    calls: dict[str, Any] = {}
+    place = out.resolve()
+
+    def run(job: Job, folder: Path) -> Iterator[Event | Outcome]:
+        if not calls:
+            for each, run_folder in unfinished(plan, place):
+                values = job_to_dict(plan.task.name, each, run_folder, plan.lengths)
+                calls[each.name] = cluster.submit(
+                    run_worker,
+                    WORKER,
+                    values,
+                    os.getcwd(),
+                    str(place / RESULTS),
+                    cpus=max(1, each.config.training.threads),
+                )
+        yield from read_events(cluster.result(calls[job.name]))
+
+    return run
+
+
+def read_events(events: Iterable[dict[str, Any]]) -> Iterator[Event | Outcome]:
+    """Yield what a worker wrote as events.
+
+    Raises: RunError for a training that failed.
+    """
+    for event in events:
+        if event["kind"] == "failed":
+            raise RunError(event["value"])
+        if event["kind"] == "outcome":
+            yield outcome_from_dict(event["value"])
+        else:
+            yield EVENT_TYPES[event["kind"]](**event["value"])
 
 
 def _report(

@@ -21,7 +21,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="onnx, onnx-int8 (matrices of 8 bits), torch (torch.export), or ctranslate2 (Transformers).",
+            help="onnx, onnx-int8 (matrices of 8 bits), torch (torch.export), ctranslate2 (Transformers), or hf "
+            "(a folder for the Hugging Face hub, of any task).",
         ),
     ] = "onnx",
     json: Json = False,
@@ -36,6 +37,7 @@ def export(
         heedful export runs/mood --format onnx --out mood-onnx
         heedful export runs/en-de --format ctranslate2 --out en-de-ct2
         heedful export runs/spoken --format onnx --out spoken-onnx
+        heedful export runs/mood --format hf --out mood-hf
     """
     from heedful import api
     from heedful.export.run import export as export_run

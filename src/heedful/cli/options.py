@@ -22,6 +22,15 @@ Json = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only results and errors.")]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="ray[://HOST:PORT]",
+        help="Run on a Ray cluster: ray is the one that runs here, or this machine; ray://HOST:PORT that of a head.",
+        show_default="in processes of this machine",
+    ),
+]
 Columns = Annotated[
     list[str] | None,
     typer.Option(

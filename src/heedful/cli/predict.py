@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +20,7 @@ from heedful.cli.options import (
     Json,
     MaxLine,
     NodeFiles,
+    On,
     Quiet,
     Run,
     Threshold,
@@ -33,6 +36,11 @@ if TYPE_CHECKING:
     from heedful.tasks.base import Task
     from heedful.tasks.predictor import Predictor
     from heedful.tasks.readers.base import InputFile, OutputFormat, Stream
+
+Place = Callable[
+    [Iterator[tuple[Any, Mapping[str, Any]]]], Iterator[Iterable[Any] | NonFiniteError]
+]
+"""(inputs and options of the search of each shard) -> the predictions of each, in order, or an error of the model."""
 
 
 def _predict(
@@ -156,6 +164,7 @@ def _predict(
             help="Leave out images, recordings and SMILES that cannot be read, and count them.",
         ),
     ] = False,
+    on: On = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the --alignments file if it exists.")
     ] = False,
@@ -179,6 +188,8 @@ def _predict(
 
     A recognizer of speech writes the transcript of each recording of a table, folder or file; with --timestamps the
     words with their times.
+
+    With --on, a large file is predicted by the processes of a Ray cluster, in the same order.
 
     With --nbest N, each input line gives up to N lines of three tab-separated fields: input line number, score
     (larger is better) and text. With --json, each input gives one JSON object, and the last line is a summary.
@@ -208,6 +219,10 @@ def _predict(
         "probabilities": probabilities, "interval": interval, "threshold": threshold, "top_k": top_k,
     }  # fmt: skip
     search = predictor.task.check_options(options)
+    if stream and on is not None:
+        raise OptionError(
+            "--on has no effect with --stream, which answers sound as it comes; leave it out"
+        )
     if stream:
         predict_stream(predictor, file, search, output)
         return
@@ -224,9 +239,25 @@ def _predict(
     inputs = _open_stream(file, predictor.task, data, output_format)
     if is_typed:
         output.say("type one text per line; end with Ctrl-D")
-    writer = _PredictionWriter(predictor, inputs, columns, classes, times, drawn, json=json)
-    seconds = writer.write_all(search, output, alignments)
+    with _place(on, predictor, run) as place:
+        writer = _PredictionWriter(
+            predictor, inputs, columns, classes, times, drawn, place=place, json=json
+        )
+        seconds = writer.write_all(search, output, alignments)
     _summarize(output, inputs, writer.count, seconds, alignments)
+
+
+@contextlib.contextmanager
+def _place(on: str | None, predictor: Predictor, run: Path) -> Iterator[Place]:
+    """Provide what predicts shards: this process, or a cluster at the address `on`."""
+    if on is None:
+        yield lambda shards: (predictor.predict(inputs, **own) for inputs, own in shards)
+        return
+    from heedful.cluster.ray_cluster import connected
+    from heedful.cluster.shards import SharedModel
+
+    with connected(on) as cluster:
+        yield SharedModel(cluster, run).predict
 
 
 predict = with_options(_predict, [*DECODING, *PER_LINE], after="nbest")
@@ -377,10 +408,11 @@ class _PredictionWriter:
         times: Timestamps | None = None,
         drawn: Path | None = None,
         *,
+        place: Place,
         json: bool,
     ):
         self.predictor, self.stream, self.columns = predictor, stream, columns
-        self.classes, self.times, self.json = classes, times, json
+        self.classes, self.times, self.json, self.place = classes, times, json, place
         self.drawn = None
         if drawn is not None:
             from heedful.cli.drawn import DrawnBoxes
@@ -422,15 +454,29 @@ class _PredictionWriter:
 
         # reports invalid options before any input is read
         self.predictor.answer.check_search(search)
+        chunks, shards = tee(
+            available_chunks(self.stream.items(), self.predictor.config.prediction.chunk)
+        )
         before = 0
-        for chunk in available_chunks(self.stream.items(), self.predictor.config.prediction.chunk):
-            inputs = (self.stream.input(item) for item in chunk)
-            own = self.predictor.answer.of_rows(search, range(before, before + len(chunk)))
+        predicted = self.place(self._shards(shards, search))
+        for chunk, found in zip(chunks, predicted, strict=True):
             try:
-                yield from zip(chunk, self.predictor.predict(inputs, **own), strict=True)
+                if isinstance(found, NonFiniteError):
+                    raise found
+                yield from zip(chunk, found, strict=True)
             except NonFiniteError as error:
                 where = self.stream.location(chunk[error.row], before + error.row + 1)
                 raise NonFiniteError(before + error.row, where) from None
+            before += len(chunk)
+
+    def _shards(
+        self, chunks: Iterator[list[Any]], search: dict[str, Any]
+    ) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Yield the inputs of each chunk with the options of its search."""
+        before = 0
+        for chunk in chunks:
+            own = self.predictor.answer.of_rows(search, range(before, before + len(chunk)))
+            yield (self.stream.input(item) for item in chunk), dict(own)
             before += len(chunk)
 
     def _write_header_once(self) -> None:

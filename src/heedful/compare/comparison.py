@@ -132,6 +132,22 @@ def run_all(plan: Plan, folder: Path, data: str, runner: Runner) -> Generator[An
         ) from error
 
 
+def unfinished(plan: Plan, folder: Path) -> list[tuple[Job, Path]]:
+    """Return the jobs without a result in the folder of a comparison, each with its run folder."""
+    outcomes = {job.name: _measured(folder, job) for job in plan.jobs}
+    return [
+        (job, folder / RUNS / job.name) for job in plan.jobs if not _is_done(outcomes[job.name])
+    ]
+
+
+def _measured(folder: Path, job: Job) -> Outcome | None:
+    return load_outcome(folder / MEASURED / f"{job.name}.json")
+
+
+def _is_done(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.error is None
+
+
 def _run_locked(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator[Any]:
     if not _check_contents(plan, folder, data):
         write_results(folder, {"task": plan.task.name, "data": data, "runs": []})
@@ -141,13 +157,12 @@ def _run_locked(plan: Plan, folder: Path, data: str, runner: Runner) -> Iterator
     for each in (folder, folder / MEASURED):
         remove_partial_files(each)
     for number, job in enumerate(plan.jobs, start=1):
-        file = folder / MEASURED / f"{job.name}.json"
-        outcome = load_outcome(file)
-        reused = outcome is not None and outcome.error is None
+        outcome = _measured(folder, job)
+        reused = _is_done(outcome)
         if not reused:
             yield JobStarted(job, number, len(plan.jobs))
             outcome = yield from _run(job, folder / RUNS / job.name, runner)
-            outcome.save(file)
+            outcome.save(folder / MEASURED / f"{job.name}.json")
         assert outcome is not None
         yield JobFinished(job, number, len(plan.jobs), outcome, reused)
 

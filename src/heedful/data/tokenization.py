@@ -34,10 +34,9 @@ _JOINER = (
     r"['’.\-\u2010\u2011]|(?![:\uff1a\ufe13\ufe55])\p{WB=MidLetter}"
     rf'|(?<=\p{{Nd}})\p{{WB=MidNum}}(?=\p{{Nd}})|(?<={_HEBREW}{EXTENDERS}*)"(?={_HEBREW})'
 )
-_WORDS = regex.compile(
-    rf"{UNSPACED_START}\X|['’]?(?:{LETTER})+(?:(?:{_JOINER}){EXTENDERS}*(?:{LETTER})+)*|(?!\s)(\X)\1*"
-)
-_ZERO_WIDTH_SPACE = "\u200b"
+WORD_PATTERN: Final = rf"{UNSPACED_START}\X|['’]?(?:{LETTER})+(?:(?:{_JOINER}){EXTENDERS}*(?:{LETTER})+)*|(?!\s)(\X)\1*"
+_WORDS = regex.compile(WORD_PATTERN)
+ZERO_WIDTH_SPACE: Final = "\u200b"
 
 # Version 1: `\w` is no combining mark, so words of many scripts fall apart.
 _OLD_UNSPACED = (
@@ -109,7 +108,7 @@ class TextTokenizer:
         if self.kind == CHARACTER:
             return [graphemes(normalise(text).replace(" ", SPACE_MARK)) for text in texts]
         # Khmer and others mark the ends of words by it
-        normalised = [normalise(text.replace(_ZERO_WIDTH_SPACE, " ")) for text in texts]
+        normalised = [normalise(text.replace(ZERO_WIDTH_SPACE, " ")) for text in texts]
         if self.kind == SPACE:
             return [text.split() for text in normalised]
         return [[match.group() for match in _WORDS.finditer(text)] for text in normalised]

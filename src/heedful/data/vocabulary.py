@@ -222,7 +222,11 @@ class Vocabulary:
 
     def save_tokenizer(self, path: Path) -> None:
         """Write the tokenizer as the library tokenizers reads it; it takes texts whose spaces are `SPACE_MARK`."""
-        write_text(path, self._tokenizer.to_str(pretty=True) + "\n")
+        write_text(path, self.tokenizer_json() + "\n")
+
+    def tokenizer_json(self) -> str:
+        """Return the tokenizer as JSON of the library tokenizers."""
+        return self._tokenizer.to_str(pretty=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -37,9 +37,9 @@ LETTER = (
 """Pattern of one letter or digit of a script with spaces, with what belongs to it."""
 
 # Soft hyphen, zero-width space, word joiner, byte-order mark, and the marks of the direction of writing.
-_INVISIBLE = regex.compile(
-    "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"
-)
+INVISIBLE: Final = "\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+"""As the content of a character class."""
+_INVISIBLE = regex.compile(f"[{INVISIBLE}]")
 _SPACED = regex.compile("[^ \t\n\r\f\v]+")
 _UNSPACED = regex.compile(UNSPACED_START)
 _CLUSTER = regex.compile(r"\X")

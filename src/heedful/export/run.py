@@ -16,6 +16,7 @@ from heedful.atomic_files import write_text
 from heedful.errors import RunError, unknown_choice
 from heedful.export.ct2 import write_ctranslate2
 from heedful.export.formats import FORMATS, Format
+from heedful.export.hugging_face import write_hub_folder
 from heedful.export.programs import programs_of
 from heedful.export.reading import reading_of
 from heedful.export.readme import readme
@@ -43,9 +44,7 @@ def export(predictor: Any, format_name: str, out: str | Path) -> list[Path]:
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        engine = WRITERS[format_name](predictor, unfinished)
-        _write_vocabulary(predictor, unfinished)
-        write_text(unfinished / "README.md", readme(predictor, engine, format_name))
+        WRITERS[format_name](predictor, unfinished, format_name)
         unfinished.rename(out)
     except OSError as error:
         raise RunError(f"{out} cannot be written: {error.strerror or error}") from None
@@ -54,22 +53,33 @@ def export(predictor: Any, format_name: str, out: str | Path) -> list[Path]:
     return sorted(out.iterdir())
 
 
-def _write_programs(form: Format, predictor: Any, folder: Path) -> str:
-    for name, program in programs_of(predictor).items():
-        form.write(program, folder / f"{name}{form.suffix}")
-    return form.engine
+def _write_programs(form: Format, predictor: Any, folder: Path, name: str) -> None:
+    for part, program in programs_of(predictor).items():
+        form.write(program, folder / f"{part}{form.suffix}")
+    _write_rest(predictor, folder, form.engine, name)
 
 
-def _write_translator(predictor: Any, folder: Path) -> str:
+def _write_translator(predictor: Any, folder: Path, name: str) -> None:
     write_ctranslate2(predictor, folder)
-    return "ctranslate2"
+    _write_rest(predictor, folder, "ctranslate2", name)
 
 
-WRITERS: Final[Mapping[str, Callable[[Any, Path], str]]] = {
+def _write_hub_folder(predictor: Any, folder: Path, name: str) -> None:
+    write_hub_folder(predictor, folder)
+
+
+WRITERS: Final[Mapping[str, Callable[[Any, Path, str], None]]] = {
     **{name: partial(_write_programs, form) for name, form in FORMATS.items()},
     "ctranslate2": _write_translator,
+    "hf": _write_hub_folder,
 }
-"""Format -> what writes a model into a folder and returns the name of the engine, for the README."""
+"""Format -> what writes a model into a folder: (predictor, folder, format)."""
+
+
+def _write_rest(predictor: Any, folder: Path, engine: str, name: str) -> None:
+    """Write the vocabulary, and the README of the engine."""
+    _write_vocabulary(predictor, folder)
+    write_text(folder / "README.md", readme(predictor, engine, name))
 
 
 def _write_vocabulary(predictor: Any, folder: Path) -> None:

@@ -208,7 +208,7 @@ class QueryHead(nn.Module):
         scores, boxes = predict(states, reference)
         nothing = scores[..., :-4].float().softmax(-1)[..., -1]
         best = nothing.topk(self.count, largest=False).indices.repeat(1, count // self.count)
-        rows = torch.arange(len(best), device=best.device)[:, None]
+        rows = torch.arange(best.shape[0], device=best.device)[:, None]
         return scores, self.from_cell(states[rows, best]), boxes[rows, best].detach()
 
     def _near(self, layer: int, box: Tensor, bias: Tensor | None) -> Tensor | None:
