@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heedful.bench.operations.additive import ADDITIVE
+from heedful.bench.operations.cache import CACHE
 from heedful.bench.operations.graph import GAT, GATV2, GRAPH_TRANSFORMER
 from heedful.bench.operations.served import SERVED, SERVED_CAUSAL, SERVED_PADDED
 from heedful.bench.operations.sparse import ENTMAX, SPARSEMAX
@@ -25,6 +26,7 @@ OPERATIONS: dict[str, Operation] = {
         SERVED,
         SERVED_CAUSAL,
         SERVED_PADDED,
+        CACHE,
         DECODER,
         TRAINING,
     )

@@ -159,6 +159,13 @@ product_tile, product_row = Provided("product_tile"), Provided("product_row")
 `count` (at most 8) rows of 32 columns with inner size `depth`, and `product_row` one row of 64 columns. `fresh` writes
 the result, otherwise it is accumulated. Each matrix is a tuple (1-D array, offset, row stride), and `left` has its
 column stride as a fourth item."""
+product_1x16, product_2x16 = Provided("product_1x16"), Provided("product_2x16")
+product_2x64, product_4x16 = Provided("product_2x64"), Provided("product_4x16")
+product_4x64, product_8x16 = Provided("product_4x64"), Provided("product_8x16")
+"""In a kernel: `product_tile` for other numbers of rows and columns."""
+dots_1, dots_2, dots_4, dots_8 = (Provided(f"dots_{rows}") for rows in (1, 2, 4, 8))
+"""In a kernel: `dots_4(source, queries, result, features, count)` computes sixteen inner products of 4 queries with 4
+of `count` rows of `source`, both as they lie in memory: `heedful.ops.jit.dots`."""
 transpose_block = Provided("transpose_block")
 """In a kernel: `transpose_block(source, begin, stride, target, to, to_stride)` transposes a 16 x 16 block. `begin` and
 `to` are offsets, `stride` and `to_stride` row strides."""
@@ -256,8 +263,14 @@ def _reraise(kernel: Compiled, part: int, parts: int, arguments: tuple[Argument,
     """
     from heedful.ops.jit.numba_entry import dispatcher
 
-    given = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
+    given = [_as_array(a) if isinstance(a, Tensor) else a for a in arguments]
     dispatcher(kernel, is_called=True)(part, parts, *given)
     raise RuntimeError(
         f"part {part} of {parts} of the kernel {kernel.name} failed, but ran without error when repeated"
     )
+
+
+def _as_array(tensor: Tensor) -> Any:
+    """A tensor as the array that a kernel gets: numbers of 16 bits as integers."""
+    integers = {torch.bfloat16: torch.int16, torch.float16: torch.uint16}.get(tensor.dtype)
+    return (tensor.detach() if integers is None else tensor.detach().view(integers)).numpy()

@@ -181,8 +181,8 @@ def _kernel_arguments(
     return (
         piece.first, piece.count, table.view(-1), query.shape[2], key.shape[2], query.shape[3], value.shape[3],
         tile_keys(spec.left, spec.right), query.stride(2), key.stride(2), value.stride(2), spec.left, spec.right,
-        spec.scale, spec.base, spec.cap, *_storage(query, key, value), spec.distance_bias.view(-1),
-        query.new_empty(0) if tiles is None else _storage(tiles)[0],
+        spec.scale, spec.base, spec.cap, *flat_storage(query, key, value), spec.distance_bias.view(-1),
+        query.new_empty(0) if tiles is None else flat_storage(tiles)[0],
     )  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def _head_table(
     return torch.stack([column.expand(batch, heads) for column in columns], -1)
 
 
-def _storage(*tensors: Tensor) -> list[Tensor]:
+def flat_storage(*tensors: Tensor) -> list[Tensor]:
     """For each view all memory between its first and its last number, as one axis."""
     found = []
     for tensor in tensors:
