@@ -142,4 +142,4 @@ def reduce_together(builder: Any, vectors: list[Any]) -> Any:
     return vectors[0]
 
 
-PROVIDED = {f"dots_{rows}": _dots(rows) for rows in (1, 2, 4, 8)}
+PROVIDED = {f"dots_{rows}": _dots(rows) for rows in (1, 4, 8)}

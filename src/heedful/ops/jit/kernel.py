@@ -159,11 +159,9 @@ product_tile, product_row = Provided("product_tile"), Provided("product_row")
 `count` (at most 8) rows of 32 columns with inner size `depth`, and `product_row` one row of 64 columns. `fresh` writes
 the result, otherwise it is accumulated. Each matrix is a tuple (1-D array, offset, row stride), and `left` has its
 column stride as a fourth item."""
-product_1x16, product_2x16 = Provided("product_1x16"), Provided("product_2x16")
-product_2x64, product_4x16 = Provided("product_2x64"), Provided("product_4x16")
 product_4x64, product_8x16 = Provided("product_4x64"), Provided("product_8x16")
 """In a kernel: `product_tile` for other numbers of rows and columns."""
-dots_1, dots_2, dots_4, dots_8 = (Provided(f"dots_{rows}") for rows in (1, 2, 4, 8))
+dots_1, dots_4, dots_8 = Provided("dots_1"), Provided("dots_4"), Provided("dots_8")
 """In a kernel: `dots_4(source, queries, result, features, count)` computes sixteen inner products of 4 queries with 4
 of `count` rows of `source`, both as they lie in memory: `heedful.ops.jit.dots`."""
 transpose_block = Provided("transpose_block")

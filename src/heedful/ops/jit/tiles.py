@@ -271,11 +271,7 @@ def _exchange(builder: Any, rows: list[Any], distance: int) -> list[Any]:
 PROVIDED = {
     "product_tile": _tile(ROWS, VECTORS),
     "product_row": _tile(1, 4),
-    "product_1x16": _tile(1, 1),
-    "product_2x64": _tile(2, 4),
-    "product_2x16": _tile(2, 1),
     "product_4x64": _tile(4, 4),
-    "product_4x16": _tile(4, 1),
     "product_8x16": _tile(8, 1),
     "transpose_block": _transpose,
 }

@@ -82,7 +82,7 @@ class Decode(Backend):
         rows, features = call.num_queries * call.groups, call.pair_features + call.value_features
         heads = call.lead_size // call.groups
         read = read_seconds(heads * call.num_keys * features * call.value.element_size())
-        computed = min(CHUNK, 1 << (rows - 1).bit_length())
+        computed = 1 if rows == 1 else 4 if rows <= 4 else CHUNK
         chunk = (
             features * (KEY_FEATURE + computed * self.cost.multiply_add) + computed * self.cost.cell
         )

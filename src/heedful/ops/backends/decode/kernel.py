@@ -19,7 +19,6 @@ import numpy as np
 from heedful.ops.backends.band.forward import soft_capped
 from heedful.ops.jit.kernel import (
     dots_1,
-    dots_2,
     dots_4,
     dots_8,
     exp_or_zero,
@@ -28,10 +27,6 @@ from heedful.ops.jit.kernel import (
     load,
     maximum,
     offset_view,
-    product_1x16,
-    product_2x16,
-    product_2x64,
-    product_4x16,
     product_4x64,
     product_8x16,
     product_row,
@@ -117,7 +112,7 @@ def attend_split(item, sizes, strides, scale, cap, operands, limits, results, sc
             sums = offset_view(own, CHUNK * width)
             state = offset_view(sums, CHUNK * value_width)
             number = min(CHUNK, rows - chunk * CHUNK)
-            rounded = power_of_two(number)
+            rounded = computed_rows(number)
             multiply_keys(
                 operands[1], key_at + at * strides[5], strides[5], count, own, width, rounded, features, scores
             )  # fmt: skip
@@ -151,9 +146,9 @@ def rounded_up(size):
 
 
 @inlined(no_refcount=True)
-def power_of_two(rows):
-    """The number of rows that are computed for so many: 1, 2, 4 or 8."""
-    return 1 if rows == 1 else (2 if rows == 2 else (4 if rows <= 4 else 8))
+def computed_rows(rows):
+    """The number of rows that are computed for so many: 1, 4 or 8."""
+    return 1 if rows == 1 else (4 if rows <= 4 else 8)
 
 
 @inlined(no_refcount=True)
@@ -208,14 +203,11 @@ def start_at_sinks(sinks, head, queries, first, count, state):
 
 @inlined(no_refcount=True)
 def multiply_keys(key, at, step, count, rows, width, number, features, scores):
-    """scores[k, r] = Σ_f key[k, f] rows[r, f] for 1, 2, 4 or 8 rows."""
+    """scores[k, r] = Σ_f key[k, f] rows[r, f] for 1, 4 or 8 rows."""
     queries = rows, 0, width
     if number == 1:
         for k in range(0, count, 16):
             dots_1((key, at + k * step, step), queries, (scores, k), features, count - k)
-    elif number == 2:
-        for k in range(0, count, 8):
-            dots_2((key, at + k * step, step), queries, (scores, 2 * k), features, count - k)
     elif number == 4:
         for k in range(0, count, 4):
             dots_4((key, at + k * step, step), queries, (scores, 4 * k), features, count - k)
@@ -317,31 +309,19 @@ def rescale(sums, width, rows, factors):
 def add_values(weights, value, at, step, count, number, values, width, sums):
     """sums[r, v] += Σ_k weights[k, r] value[k, v]; the last vector of a row ends with the value's last feature."""
     wide = values // 64 * 64 if number < 8 else values // 32 * 32
-    left = (weights, 0, 1, number)
+    left = weights, 0, 1, number
     if number == 1:
         for v in range(0, wide, 64):
             product_row(left, (value, at + v, step), (sums, v, width), count, 1, False)
-        for v in range(wide, width, LANES):
-            right = (value, at + min(v, values - LANES), step)
-            product_1x16(left, right, (sums, v, width), count, 1, False)
-    elif number == 2:
-        for v in range(0, wide, 64):
-            product_2x64(left, (value, at + v, step), (sums, v, width), count, 2, False)
-        for v in range(wide, width, LANES):
-            right = (value, at + min(v, values - LANES), step)
-            product_2x16(left, right, (sums, v, width), count, 2, False)
     elif number == 4:
         for v in range(0, wide, 64):
             product_4x64(left, (value, at + v, step), (sums, v, width), count, 4, False)
-        for v in range(wide, width, LANES):
-            right = (value, at + min(v, values - LANES), step)
-            product_4x16(left, right, (sums, v, width), count, 4, False)
     else:
         for v in range(0, wide, 32):
             product_tile(left, (value, at + v, step), (sums, v, width), count, 8, False)
-        for v in range(wide, width, LANES):
-            right = (value, at + min(v, values - LANES), step)
-            product_8x16(left, right, (sums, v, width), count, 8, False)
+    for v in range(wide, width, LANES):
+        right = value, at + min(v, values - LANES), step
+        product_8x16(left, right, (sums, v, width), count, number, False)
 
 
 @inlined(no_refcount=True)
