@@ -45,12 +45,22 @@ def padding(lead: tuple[int, ...], length: int) -> masks.Padding:
     return masks.Padding(torch.randint(length // 2, length + 1, lead[:1]))
 
 
+def segments(length: int) -> masks.Segments:
+    ids = torch.arange(length) * 4 // length
+    return masks.Segments(ids, ids)
+
+
 KINDS: dict[str, Callable[[tuple[int, ...], int], Options]] = {
     "unmasked": lambda lead, n: {},
     "causal": lambda lead, n: {"mask": masks.Causal()},
     "padding": lambda lead, n: {"mask": padding(lead, n)},
     "dense": lambda lead, n: {"mask": (torch.rand(n, n) > 0.3).fill_diagonal_(True)},
     "bias": lambda lead, n: {"bias": torch.randn(1, lead[1], n, n)},
+    "bias of all": lambda lead, n: {"bias": torch.randn(*lead, n, n)},
+    "segments": lambda lead, n: {"mask": segments(n)},
+    "causal & segments": lambda lead, n: {"mask": masks.Causal() & segments(n)},
+    "causal & padding": lambda lead, n: {"mask": masks.Causal() & padding(lead, n)},
+    "left padding": lambda lead, n: {"mask": masks.LeftPadding(torch.arange(lead[0]) * n // 8)},
     "window 16": lambda lead, n: {"mask": masks.Window(16, 16)},
     "window 128": lambda lead, n: {"mask": masks.Window(128, 128)},
     "window & padding": lambda lead, n: {"mask": masks.Window(16, 16) & padding(lead, n)},

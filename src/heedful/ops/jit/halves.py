@@ -42,6 +42,14 @@ def load_numbers(builder: Any, dtype: Any, pointer: Any, lanes: int) -> Any:
     return loaded
 
 
+def load_number(builder: Any, dtype: Any, pointer: Any) -> Any:
+    """A floating-point number from a pointer to an element of an array of `dtype`."""
+    if dtype not in (BFLOAT16, FLOAT16):
+        return builder.load(pointer)
+    one = load_numbers(builder, dtype, pointer, 1)
+    return builder.extract_element(one, ir.Constant(ir.IntType(32), 0))
+
+
 def store_numbers(builder: Any, dtype: Any, value: Any, pointer: Any) -> None:
     """Write a vector of floating-point numbers to an array of `dtype`, rounded to the nearest, ties to even."""
     lanes = value.type.count

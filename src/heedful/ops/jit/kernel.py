@@ -153,6 +153,8 @@ reduce_sum, reduce_max = Provided("reduce_sum"), Provided("reduce_max")
 """In a kernel: horizontal reductions of a vector to a scalar, by sum and by maximum; the maximum ignores NaN."""
 select_positive = Provided("select_positive")
 """In a kernel: `select_positive(x, a, b)` selects per lane a where x > 0, else b; a and b are vectors or scalars."""
+keep_lanes = Provided("keep_lanes")
+"""In a kernel: `keep_lanes(x, bits)` is x where the bit of a lane is set in the integer, else minus infinity."""
 
 product_tile, product_row = Provided("product_tile"), Provided("product_row")
 """In a kernel: `product_tile(left, right, result, depth, count, fresh)` computes a register tile of a matrix product,

@@ -14,7 +14,7 @@ from numba.core import types
 from numba.extending import intrinsic as typed_intrinsic
 from numba.np.arrayobj import make_array
 
-from heedful.ops.jit.halves import load_numbers
+from heedful.ops.jit.halves import load_number, load_numbers
 from heedful.ops.jit.vectors import COUNT
 
 intrinsic: Any = typed_intrinsic
@@ -144,7 +144,7 @@ def _emit_tile(
     """Emit the code of a tile, one rectangle after the other, leaving out those without any of the `count` rows."""
     depth, count, fresh = given
     left, right, result = matrices
-    bits = 32 if left.data.type.pointee == ir.FloatType() else 64
+    bits = 32 if result.data.type.pointee == ir.FloatType() else 64
     height, lanes = registers.rectangle(*size, bits)
     for row in range(0, size[0], height):
         rows = [_limited(builder, row + i, count) for i in range(min(height, size[0] - row))]
@@ -213,7 +213,7 @@ def _emit_step(
     loaded = load_numbers(builder, right.dtype, right.at(step), lanes)
     offset = builder.mul(step, left.strides[1])
     for start, total in zip(starts, sums, strict=True):
-        number = builder.load(builder.gep(start, [offset], inbounds=True))
+        number = load_number(builder, left.dtype, builder.gep(start, [offset], inbounds=True))
         term = builder.fmul(_broadcast(builder, number, lanes), loaded, flags=FLAGS)
         updated.append(builder.fadd(total, term, flags=FLAGS))
     return updated
@@ -241,7 +241,8 @@ def _transpose(
         block = _Matrix(builder, arrays[0], *given[1:3])
         transposed = _Matrix(builder, arrays[1], *given[4:])
         numbers = [ir.Constant(WORD, i) for i in range(COUNT)]
-        rows = [builder.load(_vector(builder, block.at(i), 0), align=ALIGN) for i in numbers]
+        dtype = signature.args[0].dtype
+        rows = [load_numbers(builder, dtype, block.at(i), COUNT) for i in numbers]
         distance = COUNT // 2
         while distance:
             rows = _exchange(builder, rows, distance)

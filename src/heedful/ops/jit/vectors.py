@@ -99,6 +99,19 @@ def _select_positive(typing: Any, lanes: Any, above: Any, below: Any) -> Any:
     return lanes(lanes, above, below), build
 
 
+@intrinsic
+def _keep_lanes(typing: Any, lanes: Any, bits: Any) -> Any:
+    """Per lane: the number where the bit of the lane is set, else minus infinity."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        narrow = builder.trunc(given[1], ir.IntType(COUNT))
+        keep = builder.bitcast(narrow, ir.VectorType(ir.IntType(1), COUNT))
+        hidden = ir.Constant(given[0].type, [float("-inf")] * COUNT)
+        return builder.select(keep, given[0], hidden)
+
+    return lanes(lanes, bits), build
+
+
 def _reduce(builder: Any, name: str, lanes: Any, *start: Any, flags: tuple[str, ...]) -> Any:
     """Call LLVM's reduction `name` of a vector to a scalar."""
     element = lanes.type.element
@@ -170,4 +183,5 @@ PROVIDED = {
     "reduce_sum": _reduce_sum,
     "reduce_max": _reduce_max,
     "select_positive": _select_positive,
+    "keep_lanes": _keep_lanes,
 }

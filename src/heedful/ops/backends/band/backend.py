@@ -12,13 +12,13 @@ from torch.autograd import forward_ad
 
 from heedful.ops.backends.additive.scores import fast_pair
 from heedful.ops.backends.band.bias import needs_tiles
+from heedful.ops.backends.band.bias_cost import added_seconds
 from heedful.ops.backends.band.blocks import (
     BlockedCall,
     WeightsLayout,
     attend_blocks,
     block_rows,
 )
-from heedful.ops.backends.band.forward import ROWS, WIDTH
 from heedful.ops.backends.band.fused import fused_attention
 from heedful.ops.backends.band.global_positions import (
     GlobalLayout,
@@ -26,6 +26,7 @@ from heedful.ops.backends.band.global_positions import (
     attend_with_globals,
 )
 from heedful.ops.backends.band.layout import BandLayout
+from heedful.ops.backends.band.shape import ROWS, WIDTH
 from heedful.ops.backends.band.window import Band, band_of, whole_band
 from heedful.ops.backends.base import (
     Backend,
@@ -47,8 +48,6 @@ from heedful.ops.scores.base import PRODUCT_KINDS
 OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
 BLOCK_CALL, BLOCK_BACKWARD_CALL = 250e-6, 980e-6
 """Seconds of a block of a call block by block, however small: forward and backward."""
-TILES_CALL, TILE_CELL = 65e-6, 1.2e-9
-"""Seconds that masks and biases cost which depend on more than distance and key lengths: per call and per pair."""
 SHORT, SHORT_COPIED = 2**23, 2**25
 """Multiply-adds per thread below which a call without a window is short; the second where features are padded, which
 copies query, key and value."""
@@ -130,9 +129,7 @@ class Banded(Backend):
         seconds = self.seconds_for(call, cells)
         seconds += padding * (1 + self.cost.backward if call.needs_gradient else 1)
         if needs_tiles(call):
-            heads = call.lead[-1] if call.lead else 1
-            tiles = TILES_CALL + TILE_CELL * (cells // max(1, heads))
-            seconds += tiles * (2 if call.needs_gradient else 1)
+            seconds += added_seconds(call, cells) * (3 if call.needs_gradient else 1)
         return seconds
 
     def cells(self, call: Call) -> int:
@@ -203,8 +200,15 @@ def prepare_static(call: Call) -> BandLayout | Band:
     band = band_of(call) or whole_band(call)
     # The sides that exist may leave nothing, where those that the mask names do not.
     if uses_kernels(call) and band.fitted().width:
-        return BandLayout.of(call, band.fitted())
+        return BandLayout.of(call, band.fitted(), keeps_half=_keeps_half(call))
     return band
+
+
+def _keeps_half(call: Call) -> bool:
+    """Whether the kernels read half precision as it is: without a backward pass, which adds up in float32."""
+    if call.needs_gradient or not is_eager() or needs_dispatch(call.query):
+        return False
+    return call.query.dtype == call.key_features.dtype == call.value.dtype
 
 
 def uses_kernels(call: Call) -> bool:
@@ -231,9 +235,7 @@ def global_mask(call: Call) -> GlobalMask | None:
 def serves_open_sides(call: Call) -> bool:
     """Whether the compiled kernels serve a call whose mask leaves a side unbounded."""
     # A compiled or exported program keeps an operator that other tools know.
-    if torch.compiler.is_compiling() or not uses_kernels(call):
-        return False
-    return not needs_tiles(call) or not _is_plain(call)
+    return not torch.compiler.is_compiling() and uses_kernels(call)
 
 
 def is_short(queries: int, pairs: int, features: int, values: int) -> bool:

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.ops.backends.band.bias import BiasTiles, band_spec, key_limits
-from heedful.ops.backends.band.forward import ROWS
 from heedful.ops.backends.band.launch import (
     BandGradients,
     BandSpec,
@@ -27,6 +26,8 @@ from heedful.ops.backends.band.launch import (
     tile_keys,
 )
 from heedful.ops.backends.band.layout import BandLayout
+from heedful.ops.backends.band.packing import unpacked
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.backends.base import without_autocast
 from heedful.ops.backends.reference import repeat_bad, zero_nonfinite
 from heedful.ops.call import Attended, Call, repeat_heads
@@ -197,6 +198,12 @@ def _biases(
                     at = first - (start - spec.left)
                     tile = piece.tiles[:, :, block - piece.first, at : at + last - first]
                     bias = bias + tile[..., : stop - start].mT
+                if piece.bias is not None:
+                    rows = slice(None) if piece.bias.shape[2] == 1 else slice(start, stop)
+                    bias = bias + piece.bias[:, :, rows, first:last]
+                if piece.words is not None:
+                    keep = unpacked(piece.words[:, :, block - piece.first, : last - first])
+                    bias = torch.where(keep[..., : stop - start].mT, bias, -torch.inf)
             if spec.key_limits is not None:
                 bias = torch.where(column < spec.key_limits[:, :, None, None], bias, -torch.inf)
             yield start, stop, first, last, bias
@@ -223,10 +230,9 @@ class BandArguments:
     def forward(self, query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None) -> Results:
         """Attend to all blocks."""
         shape = query.shape[:3]
-        output, logsumexp = query.new_empty(*shape, value.shape[3]), query.new_empty(shape)
-        weights = (
-            query.new_zeros(*shape, key.shape[2]) if self.needs_weights else query.new_empty(0)
-        )
+        like = self.spec.distance_bias  # in the dtype that the kernels compute in
+        output, logsumexp = like.new_empty(*shape, value.shape[3]), like.new_empty(shape)
+        weights = like.new_zeros(*shape, key.shape[2]) if self.needs_weights else like.new_empty(0)
         results, is_finite = (output, logsumexp, weights), True
         for piece in self.pieces():
             if isinstance(piece, range):
@@ -245,6 +251,8 @@ class BandArguments:
 
     def _plain(self, operands: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
         """Output and weights by plain mathematics; (0,) for weights that are not wanted."""
+        dtype = self.spec.distance_bias.dtype
+        operands = [None if one is None else one.to(dtype) for one in operands]
         assert operands[1] is not None
         keys = operands[1].shape[2]
         outputs, weights = [], []
