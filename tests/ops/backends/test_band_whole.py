@@ -191,7 +191,6 @@ def test_what_the_kernels_do_not_compute_is_refused() -> None:
     query, key, value = tensors(40, 40)
     for options in (
         {"bias": torch.randn(40, 40, dtype=torch.float64, requires_grad=True)},
-        {"dropout_p": 0.1},
         {"score": scores.Additive(*(torch.randn(D, 4, dtype=torch.float64) for _ in "qk"), torch.randn(4).double())},
     ):  # fmt: skip
         told = plan(query, key, value, **options)  # type: ignore[arg-type]

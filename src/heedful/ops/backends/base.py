@@ -105,6 +105,10 @@ class Backend(abc.ABC):
         """Seconds of masking for one score."""
         return call.normalizer.mask_cell_seconds
 
+    def dropout_cell_seconds(self, call: Call) -> float:
+        """Seconds of dropout for one weight."""
+        return DROPOUT_CELL
+
     def cells(self, call: Call) -> int:
         """Number of query-key pairs computed: all, unless the backend skips some (outside a band, without an edge)."""
         return call.cells
@@ -124,7 +128,7 @@ class Backend(abc.ABC):
         if call.score.pair_kind == "capped_dot":
             cell += CAP_CELL
         if call.dropout_p:
-            cell += DROPOUT_CELL
+            cell += self.dropout_cell_seconds(call)
         work = cells * cell / threads()
         if call.needs_gradient:
             backward = cost.backward * call.normalizer.backward_factor

@@ -155,6 +155,9 @@ select_positive = Provided("select_positive")
 """In a kernel: `select_positive(x, a, b)` selects per lane a where x > 0, else b; a and b are vectors or scalars."""
 keep_lanes = Provided("keep_lanes")
 """In a kernel: `keep_lanes(x, bits)` is x where the bit of a lane is set in the integer, else minus infinity."""
+random_word, drop_lanes = Provided("random_word"), Provided("drop_lanes")
+"""In a kernel: `random_word(seed, position, limit)` is 32 random bits that follow from seed and position, each 0 with
+probability limit / 2³²; `drop_lanes(x, bits)` is x where the bit of a lane is set, else 0."""
 
 product_tile, product_row = Provided("product_tile"), Provided("product_row")
 """In a kernel: `product_tile(left, right, result, depth, count, fresh)` computes a register tile of a matrix product,

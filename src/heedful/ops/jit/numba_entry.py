@@ -22,6 +22,7 @@ from heedful.ops.jit.deferred import DeferredCompiler
 from heedful.ops.jit.dots import PROVIDED as DOTS
 from heedful.ops.jit.halves import BFLOAT16, FLOAT16
 from heedful.ops.jit.linking import Made
+from heedful.ops.jit.random_bits import PROVIDED as RANDOM_BITS
 from heedful.ops.jit.source import Compiled, Provided
 from heedful.ops.jit.tiles import PROVIDED as TILES
 from heedful.ops.jit.vector_math import PROVIDED as LANE_MATH
@@ -235,6 +236,7 @@ PROVIDED = {
     **LANE_MATH,
     **TILES,
     **DOTS,
+    **RANDOM_BITS,
 }
 
 

@@ -51,6 +51,8 @@ BLOCK_CALL, BLOCK_BACKWARD_CALL = 250e-6, 980e-6
 SHORT, SHORT_COPIED = 2**23, 2**25
 """Multiply-adds per thread below which a call without a window is short; the second where features are padded, which
 copies query, key and value."""
+DROPPED_CELL = 0.3e-9
+"""Seconds of the random bit of one score."""
 CHUNKED = Chunked()
 WIDE_COST = Cost(
     call=63e-6,
@@ -110,6 +112,9 @@ class Banded(Backend):
         return replace(
             by_block, call=blocks * BLOCK_CALL, backward_call=blocks * BLOCK_BACKWARD_CALL
         )
+
+    def dropout_cell_seconds(self, call: Call) -> float:
+        return DROPPED_CELL if uses_kernels(call) else super().dropout_cell_seconds(call)
 
     def is_fused(self, call: Call) -> bool:
         """Whether the compiled kernels compute it, which never store their scores."""
@@ -217,14 +222,18 @@ def uses_kernels(call: Call) -> bool:
         return False
     if not isinstance(call.normalizer, Softmax | SinkSoftmax):
         return False
-    if not call.query.is_cpu or call.dropout_p or unavailable() is not None:
+    if not call.query.is_cpu or unavailable() is not None:
         return False
+    if call.dropout_p and (not is_eager() or needs_dispatch(call.query)):
+        return False  # the operator that is traced has no dropout
     return not any(tensor.requires_grad for tensor in bias_tensors(call.bias))
 
 
 def global_mask(call: Call) -> GlobalMask | None:
     """The window with global positions that is the call's mask, where the kernels serve it; else None."""
-    if call.bias is not None or call.return_weights or isinstance(call.normalizer, SinkSoftmax):
+    if call.dropout_p or call.bias is not None or call.return_weights:
+        return None
+    if isinstance(call.normalizer, SinkSoftmax):
         return None
     if not uses_kernels(call) or not is_eager() or needs_dispatch():
         return None
@@ -249,8 +258,12 @@ def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
 
 
 def _is_plain(call: Call) -> bool:
-    """Whether PyTorch's kernel computes the scores and normalizes them: no soft cap and no sink."""
-    return call.score.pair_kind == "dot" and isinstance(call.normalizer, Softmax)
+    """Whether PyTorch's kernel computes scores and weights: no soft cap, no sink and no dropout."""
+    return (
+        not call.dropout_p
+        and call.score.pair_kind == "dot"
+        and isinstance(call.normalizer, Softmax)
+    )
 
 
 def _is_short(call: Call) -> bool:

@@ -7,6 +7,7 @@ the forward kernel kept.
 
 from __future__ import annotations
 
+from heedful.ops.backends.band.dropout import drop_pairs, place_of_block
 from heedful.ops.backends.band.forward import (
     COLUMNS,
     add_distance_bias,
@@ -46,6 +47,7 @@ def backward_space(features: int, values: int) -> int:
 def band_backward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
     query_step, key_step, value_step, bias_step, left, right, scale, base, cap,
+    seed, limit, kept_scale,
     query, key, value, distance_bias, tiles, words, pair_bias, output, logsumexp, output_gradient,
     query_gradient, key_gradient, value_gradient, scratch,
 ):  # fmt: skip
@@ -66,6 +68,7 @@ def band_backward(
         backward_block(
             offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps,
             (left, right, base), (query.dtype.type(scale), query.dtype.type(cap)),
+            (seed, limit, kept_scale),
             (query, key, value, distance_bias, tiles, words, pair_bias),
             (output, logsumexp, output_gradient),
             (query_gradient, key_gradient[copy], value_gradient[copy]),
@@ -75,7 +78,7 @@ def band_backward(
 
 @inlined(no_refcount=True)
 def backward_block(
-    head, block, tile, sizes, steps, band, factors, inputs, results, gradients, scratch
+    head, block, tile, sizes, steps, band, factors, dropout, inputs, results, gradients, scratch
 ):
     """Write the gradient of one block's queries and add to the gradients of its keys and values."""
     features, values, scale, cap = sizes[2], sizes[3], factors[0], factors[1]
@@ -93,6 +96,7 @@ def backward_block(
     clear(sums, ROWS * features)
     start, stop = keys_of_block(first, head[7], band)
     words, word_at = inputs[5], words_of_block(head[8], tile, first, sizes, band)
+    place = place_of_block(head[5], block, sizes[0], sizes[1])
     begin = start
     while begin < stop:
         count = min(SPAN, stop - begin)
@@ -112,7 +116,9 @@ def backward_block(
             hide_by_words(scores, count, words, word_at + begin)
         value_at, key_at = head[2] + begin * steps[2], head[1] + begin * steps[1]
         multiply_rows(inputs[2], value_at, steps[2], count, upstream, values, slopes)
+        drop_pairs(slopes, count, place + begin, dropout)
         differentiate(scores, slopes, count, state, scale)
+        drop_pairs(scores, count, place + begin, dropout)
         multiply_each(slopes, bends, count, cap)
         at = head[6] * sizes[1] + begin
         key_gradient, value_gradient = (

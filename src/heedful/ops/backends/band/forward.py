@@ -17,6 +17,7 @@ import math
 
 import numpy as np
 
+from heedful.ops.backends.band.dropout import drop_pairs, place_of_block
 from heedful.ops.backends.band.pair_bias import SPACE, add_pair_bias
 from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
 from heedful.ops.backends.band.words import hide_by_words, hide_weights, next_span
@@ -59,6 +60,7 @@ def widening_space(features: int) -> int:
 def band_forward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
     query_step, key_step, value_step, bias_step, left, right, scale, base, cap,
+    seed, limit, kept_scale,
     query, key, value, distance_bias, tiles, words, pair_bias, sinks, output, logsumexp, weights, checks, scratch, room,
 ):  # fmt: skip
     """Attend for one part of the blocks of all heads.
@@ -77,8 +79,8 @@ def band_forward(
         head, tile = item // blocks, item % blocks
         check = check + forward_block(
             offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps, (left, right, base),
-            number(scale), number(cap), (query, key, value, distance_bias, tiles, sinks),
-            (words, pair_bias), (output, logsumexp, weights),
+            number(scale), number(cap), (query, key, value, distance_bias, tiles, sinks), (words, pair_bias),
+            (seed, limit, kept_scale), (output, logsumexp, weights),
             offset_view(scratch, part * (scratch.shape[0] // parts)),
             offset_view(room, part * (room.shape[0] // parts)),
         )  # fmt: skip
@@ -94,7 +96,20 @@ def keys_of_block(first, keys, band):
 
 @inlined(no_refcount=True)
 def forward_block(
-    head, block, tile, sizes, steps, band, scale, cap, inputs, masks, results, scratch, room
+    head,
+    block,
+    tile,
+    sizes,
+    steps,
+    band,
+    scale,
+    cap,
+    inputs,
+    masks,
+    dropout,
+    results,
+    scratch,
+    room,
 ):
     """Compute one block of one head; returns the sum of the numbers written, by lane."""
     query, key, value, distance_bias, tiles, sinks = inputs
@@ -119,6 +134,7 @@ def forward_block(
     row = head[5] * sizes[0] + first
     row_weights = offset_view(weights, row * sizes[1] + start)
     word_at = words_of_block(head[8], tile, first, sizes, band)
+    place = place_of_block(head[5], block, sizes[0], sizes[1])
     begin, done = start, start
     while begin < stop:
         count = min(size, stop - begin)
@@ -148,6 +164,7 @@ def forward_block(
         if weights.shape[0] > 0:
             write_scores(scores, count, rows, offset_view(row_weights, begin - start), sizes[1])
         update_softmax(scores, count, state)
+        drop_pairs(scores, count, place + begin, dropout)
         if begin > start:
             rescale(sums, values, offset_view(state, 2 * ROWS))
         add_weighted_values(

@@ -26,9 +26,10 @@ from heedful.ops.backends.band.launch import (
     tile_keys,
 )
 from heedful.ops.backends.band.layout import BandLayout
-from heedful.ops.backends.band.packing import unpacked
+from heedful.ops.backends.band.packing import block_factors, unpacked
 from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.backends.base import without_autocast
+from heedful.ops.backends.edges.dropout import draw_dropout
 from heedful.ops.backends.reference import repeat_bad, zero_nonfinite
 from heedful.ops.call import Attended, Call, repeat_heads
 from heedful.ops.double_backward import differentiable_gradients
@@ -74,14 +75,17 @@ def _attend(call: Call, layout: BandLayout, operands: Operands) -> Attended:
     tiles = (
         BiasTiles.of(call, layout.band, layout.split, layout.dtype) if layout.has_tiles else None
     )
-    if tiles is None or needs_dispatch(*operands):
+    if call.dropout_p:
+        spec = replace(spec, dropout=draw_dropout(call.dropout_p))
+    if needs_dispatch(*operands) or (tiles is None and not call.dropout_p):
         added = None if tiles is None else tiles.whole()
         output, weights = banded(operands, spec, limits, added, call.return_weights)
     else:
-        arguments = BandArguments(
-            replace(spec, key_limits=limits), tiles.pieces, call.return_weights
-        )
-        output, weights = _BandedByPieces.apply(*operands, arguments, *tiles.tensors())  # type: ignore[no-untyped-call]
+        whole = (Piece(0, num_blocks(call.num_queries), None),)
+        pieces = whole.__iter__ if tiles is None else tiles.pieces
+        arguments = BandArguments(replace(spec, key_limits=limits), pieces, call.return_weights)
+        held = () if tiles is None else tiles.tensors()
+        output, weights = _BandedByPieces.apply(*operands, arguments, *held)  # type: ignore[no-untyped-call]
     return as_asked(call, output, weights)
 
 
@@ -170,7 +174,12 @@ def plain_blocks(
             scores = spec.cap * (scores / spec.cap).tanh()
         scores = scores + torch.where(keep, bias, 0.0)
         weights = normalizer.weights(scores, keep.expand(scores.shape))
-        output = weights @ value[:, :, first:last]
+        kept = weights
+        if spec.dropout.probability:
+            kept = weights * block_factors(
+                spec.dropout, scores, query.shape[2], key.shape[2], start, first
+            )
+        output = kept @ value[:, :, first:last]
         bad = bad_query[:, :, start:stop, None] | bad_key[:, :, None, first:last]
         bad_row = (keep & bad).any(-1, keepdim=True)
         output = torch.where(bad_row, torch.nan, output)

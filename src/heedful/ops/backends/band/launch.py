@@ -17,6 +17,7 @@ from heedful.ops.backends.band.forward import (
     widening_space,
 )
 from heedful.ops.backends.band.shape import LANES, ROWS
+from heedful.ops.backends.edges.dropout import NO_DROPOUT, EdgeDropout
 from heedful.ops.jit.kernel import launch, parts_for
 
 FEATURE_NANOSECONDS, CELL_NANOSECONDS = 0.0105, 0.3
@@ -55,6 +56,8 @@ class BandSpec:
     """Whether a mask or bias may hide pairs. Without one, NaN and infinity follow IEEE arithmetic."""
     cap: float = 0.0
     """Soft cap of the scaled inner products, before biases; 0: none."""
+    dropout: EdgeDropout = NO_DROPOUT
+    """Of the weights, after normalizing."""
 
     @property
     def base(self) -> int:
@@ -205,11 +208,19 @@ def _kernel_arguments(
         piece.first, piece.count, table.view(-1), query.shape[2], key.shape[2], query.shape[3], value.shape[3],
         tile_keys(spec.left, spec.right), query.stride(2), key.stride(2), value.stride(2),
         0 if bias is None or bias.shape[2] == 1 else bias.stride(2), spec.left, spec.right,
-        spec.scale, spec.base, spec.cap, *flat_storage(query, key, value), spec.distance_bias.view(-1),
+        spec.scale, spec.base, spec.cap,
+        *_dropout_arguments(spec.dropout), *flat_storage(query, key, value), spec.distance_bias.view(-1),
         _EMPTY[spec.distance_bias.dtype] if tiles is None else flat_storage(tiles)[0],
         _EMPTY[torch.int32] if words is None else flat_storage(words)[0],
         _EMPTY[spec.distance_bias.dtype] if bias is None else flat_storage(bias)[0],
     )  # fmt: skip
+
+
+def _dropout_arguments(dropout: EdgeDropout) -> tuple[int, int, float]:
+    """Seed, limit and scale for the kernels; the scale is 0 where everything is dropped."""
+    if dropout.seed is None:
+        return 0, 0, 1.0
+    return int(dropout.seed), dropout.limit, dropout.scale
 
 
 @lru_cache(256)

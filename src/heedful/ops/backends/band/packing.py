@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from heedful.ops.backends.band.launch import word_keys
-from heedful.ops.backends.band.shape import ROWS
+from heedful.ops.backends.band.shape import LANES, ROWS
 from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.band.words import pack_mask, pack_segments
+from heedful.ops.backends.edges.dropout import WORDS, EdgeDropout, split_mix
 from heedful.ops.call import Call
 from heedful.ops.jit.kernel import launch
 from heedful.ops.masks import Mask, Segments
@@ -32,6 +33,27 @@ def unpacked(words: Tensor) -> Tensor:
     """The mask in words: (...) -> (..., ROWS), boolean."""
     bits = torch.arange(ROWS, dtype=torch.int32, device=words.device)
     return (words[..., None] >> bits & 1).bool()
+
+
+def block_factors(
+    dropout: EdgeDropout, scores: Tensor, queries: int, keys: int, start: int, first: int
+) -> Tensor:
+    """By what the kernels multiply the weights of one block, as `scores`: 0, or the factor of those that are kept.
+
+    Args:
+        dropout: probability and seed.
+        scores: (batch, heads, rows, keys), of the queries from `start` and the keys from `first` on.
+        queries, keys: those of the whole call.
+    """
+    assert dropout.seed is not None
+    batch, heads, rows, width = scores.shape
+    head = torch.arange(batch * heads).view(batch, heads, 1, 1)
+    row, key = torch.arange(rows)[:, None], torch.arange(first, first + width)
+    place = (head * -(-queries // ROWS) + start // ROWS) * keys + key
+    bits = split_mix(dropout.seed, place * LANES + row % LANES)
+    bits = torch.where(row < LANES, bits, bits >> 32) & (WORDS - 1)
+    kept: Tensor = bits >= dropout.limit
+    return kept.to(scores.dtype).mul_(dropout.scale)
 
 
 def _pack_tiles(mask: Mask, call: Call, band: Band, first: int, stop: int) -> Tensor:
