@@ -28,8 +28,8 @@ def expected(sizes: Sizes, inputs: Inputs, rows: Tensor | None) -> Tensor:
     key, value = inputs["key"], inputs["value"]
     query = inputs["query"].unflatten(1, (sizes["key_heads"], -1)).flatten(2, 3)
     scores = query @ key.transpose(-2, -1) / math.sqrt(sizes["features"])
-    rows: Tensor = torch.softmax(scores, -1) @ value
-    return rows.reshape(sizes["batch"], sizes["heads"], 1, sizes["features"])
+    mixed = torch.softmax(scores, -1) @ value
+    return mixed.reshape(sizes["batch"], sizes["heads"], 1, sizes["features"])
 
 
 def _ours(sizes: Sizes, inputs: Inputs) -> Run:

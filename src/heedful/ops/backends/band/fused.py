@@ -175,7 +175,7 @@ def plain_blocks(
         scores = scores + torch.where(keep, bias, 0.0)
         weights = normalizer.weights(scores, keep.expand(scores.shape))
         kept = weights
-        if spec.dropout.probability:
+        if spec.dropout is not None:
             kept = weights * block_factors(
                 spec.dropout, scores, query.shape[2], key.shape[2], start, first
             )

@@ -17,7 +17,7 @@ from heedful.ops.backends.band.forward import (
     widening_space,
 )
 from heedful.ops.backends.band.shape import LANES, ROWS
-from heedful.ops.backends.edges.dropout import NO_DROPOUT, EdgeDropout
+from heedful.ops.backends.edges.dropout import EdgeDropout
 from heedful.ops.jit.kernel import launch, parts_for
 
 FEATURE_NANOSECONDS, CELL_NANOSECONDS = 0.0105, 0.3
@@ -56,7 +56,7 @@ class BandSpec:
     """Whether a mask or bias may hide pairs. Without one, NaN and infinity follow IEEE arithmetic."""
     cap: float = 0.0
     """Soft cap of the scaled inner products, before biases; 0: none."""
-    dropout: EdgeDropout = NO_DROPOUT
+    dropout: EdgeDropout | None = None
     """Of the weights, after normalizing."""
 
     @property
@@ -216,9 +216,9 @@ def _kernel_arguments(
     )  # fmt: skip
 
 
-def _dropout_arguments(dropout: EdgeDropout) -> tuple[int, int, float]:
+def _dropout_arguments(dropout: EdgeDropout | None) -> tuple[int, int, float]:
     """Seed, limit and scale for the kernels; the scale is 0 where everything is dropped."""
-    if dropout.seed is None:
+    if dropout is None or dropout.seed is None:
         return 0, 0, 1.0
     return int(dropout.seed), dropout.limit, dropout.scale
 

@@ -24,7 +24,7 @@ MOST_QUERIES = 16
 """Above it a key that is read once serves so many queries that kernels for blocks of queries are ahead."""
 MOST_ROWS = 128
 """Rows of a key head whose sums stay in the caches."""
-KEY_FEATURE = 0.030e-9
+KEY_FEATURE = 0.045e-9
 """Seconds of a feature of a key or value for each chunk of rows that meets it, beside its multiply-adds."""
 ADDED_CELL = 1.5e-9
 """Seconds of a mask or bias that is no interval of keys, for one score."""
