@@ -1,6 +1,6 @@
 """Whether the planner takes the fastest backend: every backend that serves a call is timed, in one interleaved run.
 
-python -m benchmarks.crossovers [--threads N] [--lengths N ...] [--seconds S] [KIND ...]
+python -m benchmarks.crossovers [--threads N] [--lengths N ...] [--queries N] [--seconds S] [KIND ...]
 
 A line a call: the backend that `auto` takes, the fastest one, how many times as long the former takes, and of each
 backend the microseconds measured and, in brackets, expected. For processors without AVX-512, limit PyTorch's, oneDNN's
@@ -28,6 +28,8 @@ HIDDEN = 64
 LEADS = ((1, 4), (4, 8))
 LENGTHS = (16, 64, 256, 1024)
 MOST_CELLS = 2**23
+SHARING = 4
+"""Query heads that share a key head, under "shared heads"."""
 HOPELESS = 6.0
 """Backends that are expected to take so many times as long as the one chosen are not timed."""
 
@@ -45,12 +47,22 @@ def padding(lead: tuple[int, ...], length: int) -> masks.Padding:
     return masks.Padding(torch.randint(length // 2, length + 1, lead[:1]))
 
 
+def segments(length: int) -> masks.Segments:
+    ids = torch.arange(length) * 4 // length
+    return masks.Segments(ids, ids)
+
+
 KINDS: dict[str, Callable[[tuple[int, ...], int], Options]] = {
     "unmasked": lambda lead, n: {},
     "causal": lambda lead, n: {"mask": masks.Causal()},
     "padding": lambda lead, n: {"mask": padding(lead, n)},
     "dense": lambda lead, n: {"mask": (torch.rand(n, n) > 0.3).fill_diagonal_(True)},
     "bias": lambda lead, n: {"bias": torch.randn(1, lead[1], n, n)},
+    "bias of all": lambda lead, n: {"bias": torch.randn(*lead, n, n)},
+    "segments": lambda lead, n: {"mask": segments(n)},
+    "causal & segments": lambda lead, n: {"mask": masks.Causal() & segments(n)},
+    "causal & padding": lambda lead, n: {"mask": masks.Causal() & padding(lead, n)},
+    "left padding": lambda lead, n: {"mask": masks.LeftPadding(torch.arange(lead[0]) * n // 8)},
     "window 16": lambda lead, n: {"mask": masks.Window(16, 16)},
     "window 128": lambda lead, n: {"mask": masks.Window(128, 128)},
     "window & padding": lambda lead, n: {"mask": masks.Window(16, 16) & padding(lead, n)},
@@ -66,6 +78,7 @@ KINDS: dict[str, Callable[[tuple[int, ...], int], Options]] = {
     "sparsemax": lambda lead, n: {"normalizer": normalizers.Sparsemax()},
     "dropout": lambda lead, n: {"dropout_p": 0.1},
     "edges": lambda lead, n: {"mask": edges(n)},
+    "shared heads": lambda lead, n: {"enable_gqa": True},
 }
 
 
@@ -79,9 +92,11 @@ def measured(
         "bias": None,
         "normalizer": normalizers.Softmax(),
     }
-    given |= {name: value for name, value in options.items() if name != "dropout_p"}
+    given |= {
+        name: value for name, value in options.items() if name not in ("dropout_p", "enable_gqa")
+    }
     call = validated(
-        *inputs, *given.values(), options.get("dropout_p", 0.0), False, False
+        *inputs, *given.values(), options.get("dropout_p", 0.0), options.get("enable_gqa", False), False
     )  # type: ignore[arg-type] # fmt: skip
     chosen = choose(call, "auto").name
     serving = [one for one in BACKENDS.values() if one.supports(call) is None]
@@ -106,6 +121,7 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
+    parser.add_argument("--queries", type=int, help="as many as keys by default")
     parser.add_argument("--seconds", type=float, default=0.4, help="for each call")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -114,10 +130,14 @@ def main() -> None:
     for kind, lead, length, learns in product(
         options.kinds or KINDS, LEADS, options.lengths, (False, True)
     ):
-        if lead[0] * lead[1] * length * length > MOST_CELLS:
+        if lead[0] * lead[1] * (options.queries or length) * length > MOST_CELLS:
             continue
         torch.manual_seed(0)
-        inputs = tuple(torch.randn(*lead, length, 64, requires_grad=learns) for _ in range(3))
+        key_lead = (lead[0], lead[1] // SHARING) if kind == "shared heads" else lead
+        inputs = (
+            torch.randn(*lead, options.queries or length, 64, requires_grad=learns),
+            *(torch.randn(*key_lead, length, 64, requires_grad=learns) for _ in "kv"),
+        )
         if kind == "wide values":
             inputs = (*inputs[:2], torch.randn(*lead, length, 128, requires_grad=learns))
         chosen, took, expected = measured(inputs, KINDS[kind](lead, length), options.seconds)

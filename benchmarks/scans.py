@@ -56,6 +56,9 @@ SCANS = {
     "dot": _SERVED,
     "dot-causal": _SERVED,
     "dot-padded": _SERVED,
+    "dot-packed": _SERVED,
+    "dot-boolean": _SERVED,
+    "cache": Scan((256, 1024, 4096, 32768), quick=(256, 1024)),
     "bahdanau-decoder": Scan((8, 16, 32), quick=(8,)),
     "bahdanau-training": Scan((8, 16, 32), quick=(8,)),
 }

@@ -130,6 +130,7 @@ OPS_LEVELS: tuple[tuple[str, ...], ...] = (
     ("backends.plain", "backends.torch_kernels"),
     ("backends.edges", "backends.sdpa"),
     ("backends.band", "backends.flex"),
+    ("backends.decode",),
     ("backends.additive.backend",),
     ("backends",),
     ("plan",),

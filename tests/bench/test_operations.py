@@ -16,7 +16,7 @@ from heedful.errors import OptionError
 
 SMALL = {
     "batch": 2, "heads": 2, "queries": 5, "keys": 7, "length": 20, "features": 4, "hidden": 8, "window": 3,
-    "nodes": 12, "degree": 3, "vocabulary": 20,
+    "nodes": 12, "degree": 3, "vocabulary": 20, "key_heads": 1,
 }  # fmt: skip
 PAIRS = [
     pytest.param(name, contender, id=f"{name}, {contender.name}")

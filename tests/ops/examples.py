@@ -103,6 +103,8 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     "additive": lambda score, normalizer: (
         SCORES[score].pair_kind == "additive" and normalizer == "softmax"
     ),
+    # Without gradients; test_decode.py tests it.
+    "decode": lambda score, normalizer: False,
     # For CUDA; test_flex.py runs its plain form.
     "flex": lambda score, normalizer: False,
 }

@@ -187,17 +187,10 @@ def test_weights(name: str) -> None:
     assert_same(found.weights.detach(), wanted.weights.detach())
 
 
-def test_what_tells_more_than_distance_and_lengths_is_refused() -> None:
+def test_what_the_kernels_do_not_compute_is_refused() -> None:
     query, key, value = tensors(40, 40)
-    keep = torch.rand(40, 40) > 0.3
     for options in (
-        {"mask": keep},
-        {"mask": masks.Causal() & masks.Dense(keep)},
-        {"mask": masks.Segments(torch.zeros(40).long(), torch.zeros(40).long())},
-        {"mask": ~masks.Padding(torch.tensor([3, 4]))},
-        {"mask": masks.Padding(torch.tensor([3, 4])) | masks.Window(1, 1)},
-        {"bias": torch.randn(40, 40, dtype=torch.float64)},
-        {"dropout_p": 0.1},
+        {"bias": torch.randn(40, 40, dtype=torch.float64, requires_grad=True)},
         {"score": scores.Additive(*(torch.randn(D, 4, dtype=torch.float64) for _ in "qk"), torch.randn(4).double())},
     ):  # fmt: skip
         told = plan(query, key, value, **options)  # type: ignore[arg-type]

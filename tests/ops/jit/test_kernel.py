@@ -195,7 +195,7 @@ def test_a_failure_that_does_not_come_back_is_not_lost() -> None:
 @pytest.mark.parametrize(
     ("argument", "found"),
     [
-        (torch.zeros(3, dtype=torch.bfloat16), "torch.bfloat16 on cpu"),
+        (torch.zeros(3, dtype=torch.complex64), "torch.complex64 on cpu"),
         (torch.zeros(3, device="meta"), "torch.float32 on meta"),
         ("text", "a str"),
     ],

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from heedful.bench.operations.additive import ADDITIVE
+from heedful.bench.operations.cache import CACHE
 from heedful.bench.operations.graph import GAT, GATV2, GRAPH_TRANSFORMER
-from heedful.bench.operations.served import SERVED, SERVED_CAUSAL, SERVED_PADDED
+from heedful.bench.operations.served import (
+    SERVED,
+    SERVED_BOOLEAN,
+    SERVED_CAUSAL,
+    SERVED_PACKED,
+    SERVED_PADDED,
+)
 from heedful.bench.operations.sparse import ENTMAX, SPARSEMAX
 from heedful.bench.operations.step import STEP
 from heedful.bench.operations.training import DECODER, TRAINING
@@ -25,6 +32,9 @@ OPERATIONS: dict[str, Operation] = {
         SERVED,
         SERVED_CAUSAL,
         SERVED_PADDED,
+        SERVED_PACKED,
+        SERVED_BOOLEAN,
+        CACHE,
         DECODER,
         TRAINING,
     )

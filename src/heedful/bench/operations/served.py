@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from heedful.bench.values import Contender, Inputs, Operation, Run, Sizes
 from heedful.ops.attend import attend
-from heedful.ops.masks import Causal, Mask, Padding
+from heedful.ops.masks import Causal, Dense, Mask, Padding, Segments
 
 SIZES = {"batch": 4, "heads": 8, "length": 512, "features": 64}
 
@@ -41,11 +41,22 @@ def padding_mask(sizes: Sizes, inputs: Inputs) -> Tensor:
     return (places < inputs["lengths"][:, None])[:, None, None, :]
 
 
+def documents(sizes: Sizes) -> Tensor:
+    """The number of the document that each token belongs to, (length): eight documents packed in one row."""
+    return torch.arange(sizes["length"]) * 8 // sizes["length"]
+
+
+def documents_mask(sizes: Sizes, inputs: Inputs) -> Tensor:
+    """The tokens of one document."""
+    ids = documents(sizes)
+    return ids[:, None] == ids
+
+
 def operation(
     name: str,
     title: str,
     keep: Callable[[Sizes, Inputs], Tensor],
-    ours: Callable[[Inputs], Mask | None],
+    ours: Callable[[Sizes, Inputs], Mask | None],
 ) -> Operation:
     """Make the operation of one kind of mask: as a boolean tensor, and as `attend` takes it."""
 
@@ -59,7 +70,7 @@ def operation(
 
     def build_ours(sizes: Sizes, inputs: Inputs) -> Run:
         query, key, value = inputs["query"], inputs["key"], inputs["value"]
-        mask = ours(inputs)
+        mask = ours(sizes, inputs)
         return lambda: attend(query, key, value, mask=mask).output
 
     def build_direct(sizes: Sizes, inputs: Inputs) -> Run:
@@ -88,10 +99,34 @@ def operation(
     )
 
 
-SERVED = operation("dot", "Dot attention, no mask", no_mask, lambda inputs: None)
+SERVED = operation("dot", "Dot attention, no mask", no_mask, lambda sizes, inputs: None)
 SERVED_CAUSAL = operation(
-    "dot-causal", "Dot attention, causal", causal_mask, lambda inputs: Causal()
+    "dot-causal", "Dot attention, causal", causal_mask, lambda sizes, inputs: Causal()
 )
 SERVED_PADDED = operation(
-    "dot-padded", "Dot attention, padded", padding_mask, lambda inputs: Padding(inputs["lengths"])
+    "dot-padded",
+    "Dot attention, padded",
+    padding_mask,
+    lambda sizes, inputs: Padding(inputs["lengths"]),
+)
+SERVED_PACKED = operation(
+    "dot-packed",
+    "Dot attention, eight documents packed in one row",
+    documents_mask,
+    lambda sizes, inputs: Segments(documents(sizes), documents(sizes)),
+)
+
+
+def dropped_mask(sizes: Sizes, inputs: Inputs) -> Tensor:
+    """A boolean tensor without any order, that hides three keys of ten."""
+    length = sizes["length"]
+    rows, columns = torch.arange(length)[:, None], torch.arange(length)
+    return (rows * 7919 + columns * 104729) % 10 > 2
+
+
+SERVED_BOOLEAN = operation(
+    "dot-boolean",
+    "Dot attention, a boolean mask",
+    dropped_mask,
+    lambda sizes, inputs: Dense(dropped_mask(sizes, inputs)),
 )

@@ -6,6 +6,7 @@ from heedful.ops.backends.additive.backend import AdditiveBackend
 from heedful.ops.backends.band.backend import Banded
 from heedful.ops.backends.base import Backend
 from heedful.ops.backends.chunked import Chunked
+from heedful.ops.backends.decode.backend import Decode
 from heedful.ops.backends.edges.backend import EdgeByEdge
 from heedful.ops.backends.flex import Flex
 from heedful.ops.backends.reference import Reference
@@ -17,6 +18,7 @@ BACKENDS: dict[str, Backend] = {
         SDPA(),
         Flex(),
         Banded(),
+        Decode(),
         EdgeByEdge(),
         AdditiveBackend(),
         Chunked(),

@@ -27,6 +27,14 @@ CAP_CELL = 1e-9
 LARGE_BYTES, LARGE_CELL = 8 * 2**20, 2.5e-9
 """Scores of more bytes exceed the last-level cache between operations, which costs `LARGE_CELL` seconds a score."""
 
+CACHED_BYTES, READ_BYTE = 2 * 2**20, 0.035e-9
+"""Keys and values of more bytes come from the outer caches or from memory, which takes `READ_BYTE` seconds a byte. It
+shows where few queries meet each key."""
+FEW_QUERIES, READ_NUMBER = 16, 0.04e-9
+"""Below so many queries a product with keys or values takes the time of reading them, seconds a number."""
+COPY_BYTE, FRESH_BYTE = 0.05e-9, 0.5e-9
+"""Seconds to copy a byte within the caches, and into more than `LARGE_BYTES`, which the system fills with zeros."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -97,6 +105,10 @@ class Backend(abc.ABC):
         """Seconds of masking for one score."""
         return call.normalizer.mask_cell_seconds
 
+    def dropout_cell_seconds(self, call: Call) -> float:
+        """Seconds of dropout for one weight."""
+        return DROPOUT_CELL
+
     def cells(self, call: Call) -> int:
         """Number of query-key pairs computed: all, unless the backend skips some (outside a band, without an edge)."""
         return call.cells
@@ -116,7 +128,7 @@ class Backend(abc.ABC):
         if call.score.pair_kind == "capped_dot":
             cell += CAP_CELL
         if call.dropout_p:
-            cell += DROPOUT_CELL
+            cell += self.dropout_cell_seconds(call)
         work = cells * cell / threads()
         if call.needs_gradient:
             backward = cost.backward * call.normalizer.backward_factor
@@ -155,6 +167,34 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
 def threads() -> int:
     """Number of threads for cost estimates; 1 under torch.compile, which cannot trace `get_num_threads`."""
     return 1 if torch.compiler.is_compiling() else torch.get_num_threads()
+
+
+def read_seconds(size: int) -> float:
+    """Seconds of reading so many bytes beyond those that the caches hold."""
+    return max(0, size - CACHED_BYTES) * READ_BYTE
+
+
+def key_seconds(call: Call) -> float:
+    """Seconds in which plain products read keys and values, where queries are too few to hide it."""
+    if call.num_queries >= FEW_QUERIES:
+        return 0.0
+    numbers = call.lead_size * call.num_keys * (call.pair_features + call.value_features)
+    size = numbers * wide_dtype(call.query.dtype).itemsize
+    return (numbers * READ_NUMBER + read_seconds(size)) / threads()
+
+
+def copy_seconds(size: int) -> float:
+    """Seconds of copies of so many bytes."""
+    return size * (FRESH_BYTE if size > LARGE_BYTES else COPY_BYTE)
+
+
+def copied_bytes(call: Call) -> int:
+    """Bytes of keys and values that plain mathematics copies: those in half precision, and those that heads share."""
+    wide = wide_dtype(call.query.dtype)
+    if call.groups == 1 and call.query.dtype == wide:
+        return 0
+    numbers = call.lead_size * call.num_keys * (call.pair_features + call.value_features)
+    return numbers * wide.itemsize
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:

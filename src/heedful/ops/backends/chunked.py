@@ -13,7 +13,10 @@ from heedful.ops.backends.additive.scores import fast_pair, has_fast_pair
 from heedful.ops.backends.base import (
     Backend,
     Cost,
+    copied_bytes,
+    copy_seconds,
     for_vectors,
+    key_seconds,
     score_bytes,
     wide_dtype,
     without_autocast,
@@ -73,6 +76,9 @@ class Chunked(Backend):
 
     def cost_of(self, call: Call) -> Cost:
         return FAST_COST if is_fast(call) else GENERAL_COST
+
+    def seconds(self, call: Call) -> float:
+        return super().seconds(call) + key_seconds(call) + copy_seconds(copied_bytes(call))
 
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:

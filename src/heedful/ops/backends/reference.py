@@ -9,7 +9,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.base import Backend, Cost, tensor_bytes, wide_dtype, without_autocast
+from heedful.ops.backends.base import (
+    Backend,
+    Cost,
+    copied_bytes,
+    copy_seconds,
+    key_seconds,
+    tensor_bytes,
+    wide_dtype,
+    without_autocast,
+)
 from heedful.ops.call import Attended, Call, bias_at, repeat_heads
 from heedful.ops.rows import Rows
 from heedful.ops.scores import Score
@@ -57,6 +66,9 @@ class Reference(Backend):
 
     def supports(self, call: Call) -> str | None:
         return None
+
+    def seconds(self, call: Call) -> float:
+        return super().seconds(call) + key_seconds(call) + copy_seconds(copied_bytes(call))
 
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:

@@ -153,12 +153,22 @@ reduce_sum, reduce_max = Provided("reduce_sum"), Provided("reduce_max")
 """In a kernel: horizontal reductions of a vector to a scalar, by sum and by maximum; the maximum ignores NaN."""
 select_positive = Provided("select_positive")
 """In a kernel: `select_positive(x, a, b)` selects per lane a where x > 0, else b; a and b are vectors or scalars."""
+keep_lanes = Provided("keep_lanes")
+"""In a kernel: `keep_lanes(x, bits)` is x where the bit of a lane is set in the integer, else minus infinity."""
+random_word, drop_lanes = Provided("random_word"), Provided("drop_lanes")
+"""In a kernel: `random_word(seed, position, limit)` is 32 random bits that follow from seed and position, each 0 with
+probability limit / 2³²; `drop_lanes(x, bits)` is x where the bit of a lane is set, else 0."""
 
 product_tile, product_row = Provided("product_tile"), Provided("product_row")
 """In a kernel: `product_tile(left, right, result, depth, count, fresh)` computes a register tile of a matrix product,
 `count` (at most 8) rows of 32 columns with inner size `depth`, and `product_row` one row of 64 columns. `fresh` writes
 the result, otherwise it is accumulated. Each matrix is a tuple (1-D array, offset, row stride), and `left` has its
 column stride as a fourth item."""
+product_4x64, product_8x16 = Provided("product_4x64"), Provided("product_8x16")
+"""In a kernel: `product_tile` for other numbers of rows and columns."""
+dots_1, dots_4, dots_8 = Provided("dots_1"), Provided("dots_4"), Provided("dots_8")
+"""In a kernel: `dots_4(source, queries, result, features, count)` computes sixteen inner products of 4 queries with 4
+of `count` rows of `source`, both as they lie in memory: `heedful.ops.jit.dots`."""
 transpose_block = Provided("transpose_block")
 """In a kernel: `transpose_block(source, begin, stride, target, to, to_stride)` transposes a 16 x 16 block. `begin` and
 `to` are offsets, `stride` and `to_stride` row strides."""
@@ -256,8 +266,14 @@ def _reraise(kernel: Compiled, part: int, parts: int, arguments: tuple[Argument,
     """
     from heedful.ops.jit.numba_entry import dispatcher
 
-    given = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
+    given = [_as_array(a) if isinstance(a, Tensor) else a for a in arguments]
     dispatcher(kernel, is_called=True)(part, parts, *given)
     raise RuntimeError(
         f"part {part} of {parts} of the kernel {kernel.name} failed, but ran without error when repeated"
     )
+
+
+def _as_array(tensor: Tensor) -> Any:
+    """A tensor as the array that a kernel gets: numbers of 16 bits as integers."""
+    integers = {torch.bfloat16: torch.int16, torch.float16: torch.uint16}.get(tensor.dtype)
+    return (tensor.detach() if integers is None else tensor.detach().view(integers)).numpy()

@@ -19,7 +19,10 @@ from numba.extending import intrinsic as typed_intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from heedful.ops.jit.deferred import DeferredCompiler
+from heedful.ops.jit.dots import PROVIDED as DOTS
+from heedful.ops.jit.halves import BFLOAT16, FLOAT16
 from heedful.ops.jit.linking import Made
+from heedful.ops.jit.random_bits import PROVIDED as RANDOM_BITS
 from heedful.ops.jit.source import Compiled, Provided
 from heedful.ops.jit.tiles import PROVIDED as TILES
 from heedful.ops.jit.vector_math import PROVIDED as LANE_MATH
@@ -29,6 +32,8 @@ from heedful.ops.jit.vectors import PROVIDED as LANES
 intrinsic: Any = typed_intrinsic
 njit: Any = numba.njit
 WORD = ir.IntType(64)
+ELEMENT_TYPES = {"bool": types.boolean, "bfloat16": BFLOAT16, "float16": FLOAT16}
+"""Elements of tensors that Numba calls otherwise, or does not have."""
 _dispatchers: dict[tuple[Compiled, bool], Any] = {}
 
 
@@ -119,7 +124,7 @@ def _numba_type(word: str) -> Any:
             "float": types.float64,
             "bool": types.boolean,
         }[word]
-    dtype: Any = types.boolean if element == "bool" else getattr(types, element)
+    dtype: Any = ELEMENT_TYPES.get(element) or getattr(types, element)
     return types.Array(dtype, int(axes[:-1]), "C" if axes[-1] == "C" else "A")
 
 
@@ -230,6 +235,8 @@ PROVIDED = {
     **LANES,
     **LANE_MATH,
     **TILES,
+    **DOTS,
+    **RANDOM_BITS,
 }
 
 

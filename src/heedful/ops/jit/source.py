@@ -19,6 +19,8 @@ KEEPS_NAN = frozenset({"contract", "reassoc", "nsz", "arcp"})
 ELEMENTS = {
     torch.float32: "float32",
     torch.float64: "float64",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
     torch.int64: "int64",
     torch.int32: "int32",
     torch.int16: "int16",

@@ -14,6 +14,7 @@ from numba.core import types
 from numba.extending import intrinsic as typed_intrinsic
 from numba.np.arrayobj import make_array
 
+from heedful.ops.jit.halves import load_number, load_numbers
 from heedful.ops.jit.vectors import COUNT
 
 intrinsic: Any = typed_intrinsic
@@ -28,8 +29,12 @@ ALIGN = 4
 class _Matrix:
     """A matrix stored in a 1-D array: base pointer, offset of its first element, and strides in elements."""
 
-    def __init__(self, builder: Any, data: Any, begin: Any, *strides: Any) -> None:
+    def __init__(
+        self, builder: Any, data: Any, begin: Any, *strides: Any, dtype: Any = None
+    ) -> None:
         self.builder, self.data, self.begin, self.strides = builder, data, begin, strides
+        self.dtype = dtype
+        """The elements' type, where it is not that of `data`: numbers of 16 bits."""
 
     def at(self, *indices: Any) -> Any:
         """The address of an element; an index for each stride."""
@@ -40,9 +45,8 @@ class _Matrix:
 
     def shifted(self, columns: Any) -> _Matrix:
         """The matrix from a column on."""
-        return _Matrix(
-            self.builder, self.data, self.builder.add(self.begin, columns), *self.strides
-        )
+        begin = self.builder.add(self.begin, columns)
+        return _Matrix(self.builder, self.data, begin, *self.strides, dtype=self.dtype)
 
 
 class RegisterFile(NamedTuple):
@@ -120,7 +124,7 @@ def _tile(rows: int, vectors: int) -> Any:
             for value, kind in zip(given[:3], signature.args, strict=False):
                 array, *numbers = (builder.extract_value(value, i) for i in range(len(kind)))
                 data = make_array(kind[0])(context, builder, array).data
-                matrices.append(_Matrix(builder, data, *numbers))
+                matrices.append(_Matrix(builder, data, *numbers, dtype=kind[0].dtype))
             registers = RegisterFile.of(*context.codegen().magic_tuple())
             _emit_tile(builder, matrices, given[3:], (rows, vectors * COUNT), registers)
             return context.get_dummy_value()
@@ -140,7 +144,7 @@ def _emit_tile(
     """Emit the code of a tile, one rectangle after the other, leaving out those without any of the `count` rows."""
     depth, count, fresh = given
     left, right, result = matrices
-    bits = 32 if left.data.type.pointee == ir.FloatType() else 64
+    bits = 32 if result.data.type.pointee == ir.FloatType() else 64
     height, lanes = registers.rectangle(*size, bits)
     for row in range(0, size[0], height):
         rows = [_limited(builder, row + i, count) for i in range(min(height, size[0] - row))]
@@ -206,10 +210,10 @@ def _emit_step(
 ) -> list[Any]:
     """The accumulators after one step of the inner axis: the outer product of a column and a row is added."""
     lanes, updated = sums[0].type.count, []
-    loaded = builder.load(_vector(builder, right.at(step), 0, lanes), align=ALIGN)
+    loaded = load_numbers(builder, right.dtype, right.at(step), lanes)
     offset = builder.mul(step, left.strides[1])
     for start, total in zip(starts, sums, strict=True):
-        number = builder.load(builder.gep(start, [offset], inbounds=True))
+        number = load_number(builder, left.dtype, builder.gep(start, [offset], inbounds=True))
         term = builder.fmul(_broadcast(builder, number, lanes), loaded, flags=FLAGS)
         updated.append(builder.fadd(total, term, flags=FLAGS))
     return updated
@@ -237,7 +241,8 @@ def _transpose(
         block = _Matrix(builder, arrays[0], *given[1:3])
         transposed = _Matrix(builder, arrays[1], *given[4:])
         numbers = [ir.Constant(WORD, i) for i in range(COUNT)]
-        rows = [builder.load(_vector(builder, block.at(i), 0), align=ALIGN) for i in numbers]
+        dtype = signature.args[0].dtype
+        rows = [load_numbers(builder, dtype, block.at(i), COUNT) for i in numbers]
         distance = COUNT // 2
         while distance:
             rows = _exchange(builder, rows, distance)
@@ -267,5 +272,7 @@ def _exchange(builder: Any, rows: list[Any], distance: int) -> list[Any]:
 PROVIDED = {
     "product_tile": _tile(ROWS, VECTORS),
     "product_row": _tile(1, 4),
+    "product_4x64": _tile(4, 4),
+    "product_8x16": _tile(8, 1),
     "transpose_block": _transpose,
 }

@@ -18,6 +18,8 @@ from numba.extending import intrinsic as typed_intrinsic
 from numba.extending import lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
+from heedful.ops.jit.halves import load_numbers, number_type, store_numbers
+
 intrinsic: Any = typed_intrinsic
 COUNT = 16
 """Lanes of a vector."""
@@ -41,26 +43,24 @@ class LanesModel(models.PrimitiveModel):
 
 
 def _address(context: Any, builder: Any, kind: Any, array: Any, begin: Any) -> Any:
-    """A pointer to the vector that begins at an element of a 1-D array."""
-    data = make_array(kind)(context, builder, array).data
-    vector = ir.VectorType(data.type.pointee, COUNT)
-    return builder.bitcast(builder.gep(data, [begin]), vector.as_pointer())
+    """A pointer to an element of a 1-D array."""
+    return builder.gep(make_array(kind)(context, builder, array).data, [begin])
 
 
 @intrinsic
 def _load(typing: Any, array: Any, begin: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         address = _address(context, builder, signature.args[0], *given)
-        return builder.load(address, align=array.dtype.bitwidth // 8)
+        return load_numbers(builder, array.dtype, address, COUNT)
 
-    return Lanes(array.dtype)(array, begin), build
+    return Lanes(number_type(array.dtype))(array, begin), build
 
 
 @intrinsic
 def _store(typing: Any, array: Any, begin: Any, value: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         address = _address(context, builder, signature.args[0], *given[:2])
-        builder.store(given[2], address, align=array.dtype.bitwidth // 8)
+        store_numbers(builder, array.dtype, given[2], address)
         return context.get_dummy_value()
 
     return types.void(array, begin, value), build
@@ -97,6 +97,19 @@ def _select_positive(typing: Any, lanes: Any, above: Any, below: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", given[0], zero), *choice)
 
     return lanes(lanes, above, below), build
+
+
+@intrinsic
+def _keep_lanes(typing: Any, lanes: Any, bits: Any) -> Any:
+    """Per lane: the number where the bit of the lane is set, else minus infinity."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        narrow = builder.trunc(given[1], ir.IntType(COUNT))
+        keep = builder.bitcast(narrow, ir.VectorType(ir.IntType(1), COUNT))
+        hidden = ir.Constant(given[0].type, [float("-inf")] * COUNT)
+        return builder.select(keep, given[0], hidden)
+
+    return lanes(lanes, bits), build
 
 
 def _reduce(builder: Any, name: str, lanes: Any, *start: Any, flags: tuple[str, ...]) -> Any:
@@ -170,4 +183,5 @@ PROVIDED = {
     "reduce_sum": _reduce_sum,
     "reduce_max": _reduce_max,
     "select_positive": _select_positive,
+    "keep_lanes": _keep_lanes,
 }

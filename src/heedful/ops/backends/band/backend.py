@@ -12,13 +12,13 @@ from torch.autograd import forward_ad
 
 from heedful.ops.backends.additive.scores import fast_pair
 from heedful.ops.backends.band.bias import needs_tiles
+from heedful.ops.backends.band.bias_cost import added_seconds
 from heedful.ops.backends.band.blocks import (
     BlockedCall,
     WeightsLayout,
     attend_blocks,
     block_rows,
 )
-from heedful.ops.backends.band.forward import ROWS, WIDTH
 from heedful.ops.backends.band.fused import fused_attention
 from heedful.ops.backends.band.global_positions import (
     GlobalLayout,
@@ -26,6 +26,7 @@ from heedful.ops.backends.band.global_positions import (
     attend_with_globals,
 )
 from heedful.ops.backends.band.layout import BandLayout
+from heedful.ops.backends.band.shape import ROWS, WIDTH
 from heedful.ops.backends.band.window import Band, band_of, whole_band
 from heedful.ops.backends.base import (
     Backend,
@@ -47,11 +48,11 @@ from heedful.ops.scores.base import PRODUCT_KINDS
 OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
 BLOCK_CALL, BLOCK_BACKWARD_CALL = 250e-6, 980e-6
 """Seconds of a block of a call block by block, however small: forward and backward."""
-TILES_CALL, TILE_CELL = 65e-6, 1.2e-9
-"""Seconds that masks and biases cost which depend on more than distance and key lengths: per call and per pair."""
 SHORT, SHORT_COPIED = 2**23, 2**25
 """Multiply-adds per thread below which a call without a window is short; the second where features are padded, which
 copies query, key and value."""
+DROPPED_CELL = 0.3e-9
+"""Seconds of the random bit of one score."""
 CHUNKED = Chunked()
 WIDE_COST = Cost(
     call=63e-6,
@@ -112,6 +113,9 @@ class Banded(Backend):
             by_block, call=blocks * BLOCK_CALL, backward_call=blocks * BLOCK_BACKWARD_CALL
         )
 
+    def dropout_cell_seconds(self, call: Call) -> float:
+        return DROPPED_CELL if uses_kernels(call) else super().dropout_cell_seconds(call)
+
     def is_fused(self, call: Call) -> bool:
         """Whether the compiled kernels compute it, which never store their scores."""
         return uses_kernels(call)
@@ -130,9 +134,7 @@ class Banded(Backend):
         seconds = self.seconds_for(call, cells)
         seconds += padding * (1 + self.cost.backward if call.needs_gradient else 1)
         if needs_tiles(call):
-            heads = call.lead[-1] if call.lead else 1
-            tiles = TILES_CALL + TILE_CELL * (cells // max(1, heads))
-            seconds += tiles * (2 if call.needs_gradient else 1)
+            seconds += added_seconds(call, cells) * (3 if call.needs_gradient else 1)
         return seconds
 
     def cells(self, call: Call) -> int:
@@ -203,8 +205,15 @@ def prepare_static(call: Call) -> BandLayout | Band:
     band = band_of(call) or whole_band(call)
     # The sides that exist may leave nothing, where those that the mask names do not.
     if uses_kernels(call) and band.fitted().width:
-        return BandLayout.of(call, band.fitted())
+        return BandLayout.of(call, band.fitted(), keeps_half=_keeps_half(call))
     return band
+
+
+def _keeps_half(call: Call) -> bool:
+    """Whether the kernels read half precision as it is: without a backward pass, which adds up in float32."""
+    if call.needs_gradient or not is_eager() or needs_dispatch(call.query):
+        return False
+    return call.query.dtype == call.key_features.dtype == call.value.dtype
 
 
 def uses_kernels(call: Call) -> bool:
@@ -213,14 +222,18 @@ def uses_kernels(call: Call) -> bool:
         return False
     if not isinstance(call.normalizer, Softmax | SinkSoftmax):
         return False
-    if not call.query.is_cpu or call.dropout_p or unavailable() is not None:
+    if not call.query.is_cpu or unavailable() is not None:
         return False
+    if call.dropout_p and (not is_eager() or needs_dispatch(call.query)):
+        return False  # the operator that is traced has no dropout
     return not any(tensor.requires_grad for tensor in bias_tensors(call.bias))
 
 
 def global_mask(call: Call) -> GlobalMask | None:
     """The window with global positions that is the call's mask, where the kernels serve it; else None."""
-    if call.bias is not None or call.return_weights or isinstance(call.normalizer, SinkSoftmax):
+    if call.dropout_p or call.bias is not None or call.return_weights:
+        return None
+    if isinstance(call.normalizer, SinkSoftmax):
         return None
     if not uses_kernels(call) or not is_eager() or needs_dispatch():
         return None
@@ -231,9 +244,7 @@ def global_mask(call: Call) -> GlobalMask | None:
 def serves_open_sides(call: Call) -> bool:
     """Whether the compiled kernels serve a call whose mask leaves a side unbounded."""
     # A compiled or exported program keeps an operator that other tools know.
-    if torch.compiler.is_compiling() or not uses_kernels(call):
-        return False
-    return not needs_tiles(call) or not _is_plain(call)
+    return not torch.compiler.is_compiling() and uses_kernels(call)
 
 
 def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
@@ -247,8 +258,12 @@ def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
 
 
 def _is_plain(call: Call) -> bool:
-    """Whether PyTorch's kernel computes the scores and normalizes them: no soft cap and no sink."""
-    return call.score.pair_kind == "dot" and isinstance(call.normalizer, Softmax)
+    """Whether PyTorch's kernel computes scores and weights: no soft cap, no sink and no dropout."""
+    return (
+        not call.dropout_p
+        and call.score.pair_kind == "dot"
+        and isinstance(call.normalizer, Softmax)
+    )
 
 
 def _is_short(call: Call) -> bool:

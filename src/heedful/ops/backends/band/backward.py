@@ -7,12 +7,9 @@ the forward kernel kept.
 
 from __future__ import annotations
 
+from heedful.ops.backends.band.dropout import drop_pairs, place_of_block
 from heedful.ops.backends.band.forward import (
     COLUMNS,
-    GROUP,
-    LANES,
-    ROWS,
-    WIDTH,
     add_distance_bias,
     add_tile,
     add_weighted_values,
@@ -21,7 +18,11 @@ from heedful.ops.backends.band.forward import (
     keys_of_block,
     multiply_rows,
     transpose_rows,
+    words_of_block,
 )
+from heedful.ops.backends.band.pair_bias import SPACE, add_pair_bias
+from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
+from heedful.ops.backends.band.words import hide_by_words, next_span
 from heedful.ops.jit.kernel import (
     exp_or_zero,
     inlined,
@@ -39,18 +40,23 @@ SPAN = 160
 
 def backward_space(features: int, values: int) -> int:
     """Scratch numbers that each part of the work needs."""
-    return ROWS * (2 * features + values + 3 * SPAN + 2)
+    return ROWS * (2 * features + values + 3 * SPAN + 2) + SPACE
 
 
 @kernel(no_refcount=True)
 def band_backward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
-    query_step, key_step, value_step, left, right, scale, base, cap,
-    query, key, value, distance_bias, tiles, output, logsumexp, output_gradient,
+    query_step, key_step, value_step, bias_step, left, right, scale, base, cap,
+    seed, limit, kept_scale,
+    query, key, value, distance_bias, tiles, words, pair_bias, output, logsumexp, output_gradient,
     query_gradient, key_gradient, value_gradient, scratch,
 ):  # fmt: skip
-    """Add up gradients for one part of the blocks of all heads. `tiles` is empty where there are none."""
-    sizes, steps = (queries, keys, features, values, tile_keys), (query_step, key_step, value_step)
+    """Add up gradients for one part of the blocks of all heads.
+
+    `tiles`, `words` and `pair_bias` are empty where there are none.
+    """
+    sizes = queries, keys, features, values, tile_keys
+    steps = query_step, key_step, value_step, bias_step
     heads = head_table.shape[0] // COLUMNS
     total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
@@ -62,15 +68,17 @@ def band_backward(
         backward_block(
             offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps,
             (left, right, base), (query.dtype.type(scale), query.dtype.type(cap)),
-            (query, key, value, distance_bias, tiles),
-            (output, logsumexp, output_gradient), (query_gradient, key_gradient[copy], value_gradient[copy]),
+            (seed, limit, kept_scale),
+            (query, key, value, distance_bias, tiles, words, pair_bias),
+            (output, logsumexp, output_gradient),
+            (query_gradient, key_gradient[copy], value_gradient[copy]),
             part_scratch,
         )  # fmt: skip
 
 
 @inlined(no_refcount=True)
 def backward_block(
-    head, block, tile, sizes, steps, band, factors, inputs, results, gradients, scratch
+    head, block, tile, sizes, steps, band, factors, dropout, inputs, results, gradients, scratch
 ):
     """Write the gradient of one block's queries and add to the gradients of its keys and values."""
     features, values, scale, cap = sizes[2], sizes[3], factors[0], factors[1]
@@ -87,16 +95,30 @@ def backward_block(
     prepare_state(row, rows, values, results[0], results[1], results[2], state)
     clear(sums, ROWS * features)
     start, stop = keys_of_block(first, head[7], band)
-    for begin in range(start, stop, SPAN):
+    words, word_at = inputs[5], words_of_block(head[8], tile, first, sizes, band)
+    place = place_of_block(head[5], block, sizes[0], sizes[1])
+    begin = start
+    while begin < stop:
         count = min(SPAN, stop - begin)
+        if words.shape[0] > 0:
+            begin, count = next_span(words, word_at, begin, stop, SPAN)
+        if count == 0:
+            break
         tile_at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
         bias_at = head[3] + first - begin + band[2]
         recompute_scores(
             head, begin, count, bias_at, tile_at, features, steps[1], cap, inputs, transposed, scores, bends
         )  # fmt: skip
+        if inputs[6].shape[0] > 0:
+            bias_rows = offset_view(inputs[6], head[9] + first * steps[3] + begin)
+            add_pair_bias(scores, count, rows, bias_rows, steps[3], offset_view(bends, ROWS * SPAN))
+        if words.shape[0] > 0:
+            hide_by_words(scores, count, words, word_at + begin)
         value_at, key_at = head[2] + begin * steps[2], head[1] + begin * steps[1]
         multiply_rows(inputs[2], value_at, steps[2], count, upstream, values, slopes)
+        drop_pairs(slopes, count, place + begin, dropout)
         differentiate(scores, slopes, count, state, scale)
+        drop_pairs(scores, count, place + begin, dropout)
         multiply_each(slopes, bends, count, cap)
         at = head[6] * sizes[1] + begin
         key_gradient, value_gradient = (
@@ -110,6 +132,7 @@ def backward_block(
             slopes, count, inputs[0], query_at, steps[0], rows, features, key_gradient
         )
         add_weighted_values(slopes, count, inputs[1], key_at, steps[1], features, sums)
+        begin += count
     write_query_gradient(rows, features, sums, offset_view(gradients[0], row * features))
 
 

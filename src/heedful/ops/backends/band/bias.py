@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.band.forward import ROWS
 from heedful.ops.backends.band.launch import (
     MARGIN,
     BandSpec,
@@ -26,12 +25,15 @@ from heedful.ops.backends.band.launch import (
     num_blocks,
     tile_keys,
 )
+from heedful.ops.backends.band.packing import folded, pack
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.backends.band.window import Band
+from heedful.ops.backends.base import wide_dtype
 from heedful.ops.call import Call, bias_at, bias_tensors
 from heedful.ops.cells import Pairs
 from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.masks import Causal, Mask, Padding, Window
-from heedful.ops.masks.base import And
+from heedful.ops.masks.base import And, conjuncts
 from heedful.ops.positions import PositionBias
 
 PIECE_BYTES = 4 * 2**20
@@ -82,6 +84,17 @@ def needs_tiles(call: Call) -> bool:
 def has_pair_bias(call: Call) -> bool:
     """Whether there is a bias that depends on more than distance."""
     return call.bias is not None and not _follows_distance(call.bias)
+
+
+def is_read_in_place(bias: Tensor | PositionBias | None, call: Call) -> bool:
+    """Whether the kernels read a bias where it lies: a tensor with one number a key, keys beside each other."""
+    return (
+        isinstance(bias, Tensor)
+        and bias.dtype == wide_dtype(call.query.dtype)
+        and bias.shape[-1] == call.num_keys
+        and bias.stride(-1) == 1
+        and not bias.is_neg()
+    )
 
 
 def has_distance_tensors(call: Call, split: MaskSplit) -> bool:
@@ -209,22 +222,36 @@ class BiasTiles:
         lead = self.call.lead_size
         heads = (*self.call.lead, 1)[len(self.call.lead) - 1]
         entries = lead if isinstance(self.bias, Tensor) else lead // max(1, heads)
-        one = tile_keys(self.band.left, self.band.right) * ROWS * self.dtype.itemsize
-        step = max(1, PIECE_BYTES // max(1, one * entries))
+        one = entries * tile_keys(self.band.left, self.band.right)
+        # A number a pair where a bias is evaluated, else a bit.
+        is_read = self.bias is None or self._whole_bias() is not None
+        one *= 4 if is_read else ROWS * self.dtype.itemsize
+        step = max(1, PIECE_BYTES // max(1, one))
         for first in range(0, count, step):
             yield self._piece(first, min(first + step, count))
 
     def _piece(self, first: int, stop: int) -> Piece | range:
-        cells = self._cells(first, stop)
-        keep = None if self.mask is None else self.mask.keeps(cells)
-        if keep is not None and bool(keep.all()):
-            # Frequent: most blocks lie within one sequence or segment.
-            keep = None
-        elif keep is not None and not bool(keep.any()):
+        words = self._words(first, stop)
+        if words is not None and not bool(words.any()):
             return range(first, stop)
-        if keep is None and self.bias is None:
-            return Piece(first, stop - first, None)
-        return Piece(first, stop - first, self._tiles(cells, keep))
+        bias = self._whole_bias()
+        if bias is not None or self.bias is None:
+            return Piece(first, stop - first, None, words, bias)
+        return Piece(first, stop - first, self._tiles(self._cells(first, stop), None), words)
+
+    def _whole_bias(self) -> Tensor | None:
+        """`Piece.bias`: a tensor that the kernels read where it lies; None for any other bias."""
+        if not isinstance(self.bias, Tensor) or not is_read_in_place(self.bias, self.call):
+            return None
+        return folded(self.bias, self.call.lead, 2)
+
+    def _words(self, first: int, stop: int) -> Tensor | None:
+        """`Piece.words` of all masks; None where there are none."""
+        words: Tensor | None = None
+        for part in conjuncts(self.mask):
+            packed = pack(part, self.call, self.band, first, stop)
+            words = packed if words is None else words & packed
+        return words
 
     def whole(self) -> Tensor:
         """`Piece.tiles` of all blocks. Reads no values, so it can be traced."""

@@ -17,6 +17,10 @@ import math
 
 import numpy as np
 
+from heedful.ops.backends.band.dropout import drop_pairs, place_of_block
+from heedful.ops.backends.band.pair_bias import SPACE, add_pair_bias
+from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
+from heedful.ops.backends.band.words import hide_by_words, hide_weights, next_span
 from heedful.ops.jit.kernel import (
     exp_or_zero,
     inlined,
@@ -31,48 +35,54 @@ from heedful.ops.jit.kernel import (
     transpose_block,
 )
 
-LANES = 16
-"""Numbers in a vector."""
-ROWS = 32
-"""Queries of a block: two vectors."""
-GROUP, WIDTH = 8, 32
-"""Rows and columns of a product tile whose sums stay in registers. Features are padded to a multiple of WIDTH."""
 SPAN = 320
 """Largest number of keys in a span: its scores stay in the inner caches."""
 P0, P1, P2 = -9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3
 Q0, Q1, Q2 = 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3
 """The rational approximation of tanh for small numbers."""
-COLUMNS = 8
+COLUMNS = 10
 """Columns of the head table, one row for each query head of each batch entry: offsets of its query, key, value,
 distance bias and bias tiles; its index among the query heads; the index of its key head; the number of keys it may
-attend to."""
+attend to; the offsets of its words and of its pair bias."""
 
 
 def forward_space(features: int, values: int) -> int:
     """Scratch numbers that each part of the work needs."""
-    return ROWS * (features + SPAN + values + 4)
+    return ROWS * (features + SPAN + values + 4) + SPACE
+
+
+def widening_space(features: int) -> int:
+    """Float32 numbers that each part of the work needs to widen queries and keys."""
+    return SPAN * features
 
 
 @kernel(no_refcount=True)
 def band_forward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
-    query_step, key_step, value_step, left, right, scale, base, cap,
-    query, key, value, distance_bias, tiles, sinks, output, logsumexp, weights, checks, scratch,
+    query_step, key_step, value_step, bias_step, left, right, scale, base, cap,
+    seed, limit, kept_scale,
+    query, key, value, distance_bias, tiles, words, pair_bias, sinks, output, logsumexp, weights, checks, scratch, room,
 ):  # fmt: skip
-    """Attend for one part of the blocks of all heads. `tiles`, `sinks` and `weights` are empty where there are none."""
-    sizes, steps = (queries, keys, features, values, tile_keys), (query_step, key_step, value_step)
+    """Attend for one part of the blocks of all heads.
+
+    `tiles`, `words`, `pair_bias`, `sinks` and `weights` are empty where there are none, and `room` unless query, key
+    and value are in half precision: queries and keys are widened into it, a span at a time, values as they are read.
+    """
+    sizes = queries, keys, features, values, tile_keys
+    steps = query_step, key_step, value_step, bias_step
     heads = head_table.shape[0] // COLUMNS
     total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
-    zero = query.dtype.type(0)
-    check = splat(zero)
+    number = output.dtype.type
+    check = splat(number(0))
     for item in range(begin, end):
         head, tile = item // blocks, item % blocks
         check = check + forward_block(
             offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps, (left, right, base),
-            query.dtype.type(scale), query.dtype.type(cap), (query, key, value, distance_bias, tiles, sinks),
-            (output, logsumexp, weights),
+            number(scale), number(cap), (query, key, value, distance_bias, tiles, sinks), (words, pair_bias),
+            (seed, limit, kept_scale), (output, logsumexp, weights),
             offset_view(scratch, part * (scratch.shape[0] // parts)),
+            offset_view(room, part * (room.shape[0] // parts)),
         )  # fmt: skip
     store(checks, part * LANES, check)
 
@@ -85,41 +95,83 @@ def keys_of_block(first, keys, band):
 
 
 @inlined(no_refcount=True)
-def forward_block(head, block, tile, sizes, steps, band, scale, cap, inputs, results, scratch):
+def forward_block(
+    head,
+    block,
+    tile,
+    sizes,
+    steps,
+    band,
+    scale,
+    cap,
+    inputs,
+    masks,
+    dropout,
+    results,
+    scratch,
+    room,
+):
     """Compute one block of one head; returns the sum of the numbers written, by lane."""
     query, key, value, distance_bias, tiles, sinks = inputs
     output, logsumexp, weights = results
+    words, pair_bias = masks
     features, values = sizes[2], sizes[3]
     first = block * ROWS
     rows = min(ROWS, sizes[0] - first)
     transposed, scores = scratch, offset_view(scratch, ROWS * features)
     sums, state = offset_view(scores, ROWS * SPAN), offset_view(scores, ROWS * (SPAN + values))
-    transpose_rows(query, head[0] + first * steps[0], steps[0], rows, features, scale, transposed)
-    start_state(state, sinks[head[5]] if sinks.shape[0] > 0 else query.dtype.type(-np.inf))
+    if room.shape[0] == 0:
+        at = head[0] + first * steps[0]
+        transpose_rows(query, at, steps[0], rows, features, scale, transposed)
+    else:
+        widen_rows(query, head[0] + first * steps[0], steps[0], rows, features, room)
+        transpose_rows(room, 0, features, rows, features, scale, transposed)
+    start_state(state, sinks[head[5]] if sinks.shape[0] > 0 else output.dtype.type(-np.inf))
     start, stop = keys_of_block(first, head[7], band)
     spans = (stop - start + SPAN - 1) // SPAN
     size = 1 if spans == 0 else ((stop - start + spans - 1) // spans + GROUP - 1) // GROUP * GROUP
     clear(sums, ROWS * values)
     row = head[5] * sizes[0] + first
     row_weights = offset_view(weights, row * sizes[1] + start)
-    for begin in range(start, stop, size):
+    word_at = words_of_block(head[8], tile, first, sizes, band)
+    place = place_of_block(head[5], block, sizes[0], sizes[1])
+    begin, done = start, start
+    while begin < stop:
         count = min(size, stop - begin)
-        multiply_rows(
-            key, head[1] + begin * steps[1], steps[1], count, transposed, features, scores
-        )
+        if words.shape[0] > 0:
+            begin, count = next_span(words, word_at, begin, stop, size)
+            if weights.shape[0] > 0:
+                hide_weights(row_weights, rows, sizes[1], done - start, begin - start)
+        if count == 0:
+            done = begin
+            break
+        key_at = head[1] + begin * steps[1]
+        if room.shape[0] == 0:
+            multiply_rows(key, key_at, steps[1], count, transposed, features, scores)
+        else:
+            widen_rows(key, key_at, steps[1], count, features, room)
+            multiply_rows(room, 0, features, count, transposed, features, scores)
         cap_scores(scores, count, cap)
         add_distance_bias(scores, count, distance_bias, head[3] + first - begin + band[2])
         if tiles.shape[0] > 0:
             at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
             add_tile(scores, count, offset_view(tiles, at))
+        if pair_bias.shape[0] > 0:
+            bias_rows = offset_view(pair_bias, head[9] + first * steps[3] + begin)
+            add_pair_bias(scores, count, rows, bias_rows, steps[3], offset_view(state, 4 * ROWS))
+        if words.shape[0] > 0:
+            hide_by_words(scores, count, words, word_at + begin)
         if weights.shape[0] > 0:
             write_scores(scores, count, rows, offset_view(row_weights, begin - start), sizes[1])
         update_softmax(scores, count, state)
+        drop_pairs(scores, count, place + begin, dropout)
         if begin > start:
             rescale(sums, values, offset_view(state, 2 * ROWS))
         add_weighted_values(
             scores, count, value, head[2] + begin * steps[2], steps[2], values, sums
         )
+        begin += count
+        done = begin
     row_logsumexp = offset_view(logsumexp, row)
     check = write_rows(rows, values, state, sums, offset_view(output, row * values), row_logsumexp)
     if weights.shape[0] > 0:
@@ -127,6 +179,12 @@ def forward_block(head, block, tile, sizes, steps, band, scale, cap, inputs, res
             row_weights, rows, stop - start, sizes[1], row_logsumexp, state
         )
     return check  # fmt: skip
+
+
+@inlined(no_refcount=True)
+def words_of_block(at, tile, first, sizes, band):
+    """The place in the words of a head, which begin at `at`, where key 0 of a block's words would lie."""
+    return at + tile * min(sizes[1], sizes[4]) - max(0, first - band[0])
 
 
 @inlined(no_refcount=True)
@@ -144,6 +202,14 @@ def transpose_rows(source, at, step, rows, features, scale, transposed):
             from_row, to_column = offset_view(source, at + row * step), offset_view(transposed, row)
             for f in range(features):
                 to_column[f * ROWS] = from_row[f] * scale
+
+
+@inlined(no_refcount=True)
+def widen_rows(source, at, step, count, features, room):
+    """Copy rows in half precision into float32, without gaps."""
+    for k in range(count):
+        for f in range(0, features, LANES):
+            store(room, k * features + f, load(source, at + k * step + f))
 
 
 @inlined(no_refcount=True)

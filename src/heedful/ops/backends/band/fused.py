@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.ops.backends.band.bias import BiasTiles, band_spec, key_limits
-from heedful.ops.backends.band.forward import ROWS
 from heedful.ops.backends.band.launch import (
     BandGradients,
     BandSpec,
@@ -27,7 +26,10 @@ from heedful.ops.backends.band.launch import (
     tile_keys,
 )
 from heedful.ops.backends.band.layout import BandLayout
+from heedful.ops.backends.band.packing import block_factors, unpacked
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.backends.base import without_autocast
+from heedful.ops.backends.edges.dropout import draw_dropout
 from heedful.ops.backends.reference import repeat_bad, zero_nonfinite
 from heedful.ops.call import Attended, Call, repeat_heads
 from heedful.ops.double_backward import differentiable_gradients
@@ -73,14 +75,17 @@ def _attend(call: Call, layout: BandLayout, operands: Operands) -> Attended:
     tiles = (
         BiasTiles.of(call, layout.band, layout.split, layout.dtype) if layout.has_tiles else None
     )
-    if tiles is None or needs_dispatch(*operands):
+    if call.dropout_p:
+        spec = replace(spec, dropout=draw_dropout(call.dropout_p))
+    if needs_dispatch(*operands) or (tiles is None and not call.dropout_p):
         added = None if tiles is None else tiles.whole()
         output, weights = banded(operands, spec, limits, added, call.return_weights)
     else:
-        arguments = BandArguments(
-            replace(spec, key_limits=limits), tiles.pieces, call.return_weights
-        )
-        output, weights = _BandedByPieces.apply(*operands, arguments, *tiles.tensors())  # type: ignore[no-untyped-call]
+        whole = (Piece(0, num_blocks(call.num_queries), None),)
+        pieces = whole.__iter__ if tiles is None else tiles.pieces
+        arguments = BandArguments(replace(spec, key_limits=limits), pieces, call.return_weights)
+        held = () if tiles is None else tiles.tensors()
+        output, weights = _BandedByPieces.apply(*operands, arguments, *held)  # type: ignore[no-untyped-call]
     return as_asked(call, output, weights)
 
 
@@ -169,7 +174,12 @@ def plain_blocks(
             scores = spec.cap * (scores / spec.cap).tanh()
         scores = scores + torch.where(keep, bias, 0.0)
         weights = normalizer.weights(scores, keep.expand(scores.shape))
-        output = weights @ value[:, :, first:last]
+        kept = weights
+        if spec.dropout is not None:
+            kept = weights * block_factors(
+                spec.dropout, scores, query.shape[2], key.shape[2], start, first
+            )
+        output = kept @ value[:, :, first:last]
         bad = bad_query[:, :, start:stop, None] | bad_key[:, :, None, first:last]
         bad_row = (keep & bad).any(-1, keepdim=True)
         output = torch.where(bad_row, torch.nan, output)
@@ -197,6 +207,12 @@ def _biases(
                     at = first - (start - spec.left)
                     tile = piece.tiles[:, :, block - piece.first, at : at + last - first]
                     bias = bias + tile[..., : stop - start].mT
+                if piece.bias is not None:
+                    rows = slice(None) if piece.bias.shape[2] == 1 else slice(start, stop)
+                    bias = bias + piece.bias[:, :, rows, first:last]
+                if piece.words is not None:
+                    keep = unpacked(piece.words[:, :, block - piece.first, : last - first])
+                    bias = torch.where(keep[..., : stop - start].mT, bias, -torch.inf)
             if spec.key_limits is not None:
                 bias = torch.where(column < spec.key_limits[:, :, None, None], bias, -torch.inf)
             yield start, stop, first, last, bias
@@ -223,10 +239,9 @@ class BandArguments:
     def forward(self, query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None) -> Results:
         """Attend to all blocks."""
         shape = query.shape[:3]
-        output, logsumexp = query.new_empty(*shape, value.shape[3]), query.new_empty(shape)
-        weights = (
-            query.new_zeros(*shape, key.shape[2]) if self.needs_weights else query.new_empty(0)
-        )
+        like = self.spec.distance_bias  # in the dtype that the kernels compute in
+        output, logsumexp = like.new_empty(*shape, value.shape[3]), like.new_empty(shape)
+        weights = like.new_zeros(*shape, key.shape[2]) if self.needs_weights else like.new_empty(0)
         results, is_finite = (output, logsumexp, weights), True
         for piece in self.pieces():
             if isinstance(piece, range):
@@ -245,6 +260,8 @@ class BandArguments:
 
     def _plain(self, operands: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
         """Output and weights by plain mathematics; (0,) for weights that are not wanted."""
+        dtype = self.spec.distance_bias.dtype
+        operands = [None if one is None else one.to(dtype) for one in operands]
         assert operands[1] is not None
         keys = operands[1].shape[2]
         outputs, weights = [], []

@@ -28,7 +28,6 @@ from heedful.ops.backends.band.bias import (
     masks_at,
     split_mask,
 )
-from heedful.ops.backends.band.forward import ROWS
 from heedful.ops.backends.band.fused import as_asked, kernel_operands
 from heedful.ops.backends.band.launch import (
     BandGradients,
@@ -39,6 +38,7 @@ from heedful.ops.backends.band.launch import (
     run_forward,
 )
 from heedful.ops.backends.band.layout import BandLayout
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.base import without_autocast
 from heedful.ops.backends.chunked import Chunked

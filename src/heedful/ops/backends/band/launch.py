@@ -12,11 +12,12 @@ from torch import Tensor
 from heedful.ops.backends.band.backward import backward_space, band_backward
 from heedful.ops.backends.band.forward import (
     COLUMNS,
-    LANES,
-    ROWS,
     band_forward,
     forward_space,
+    widening_space,
 )
+from heedful.ops.backends.band.shape import LANES, ROWS
+from heedful.ops.backends.edges.dropout import EdgeDropout
 from heedful.ops.jit.kernel import launch, parts_for
 
 FEATURE_NANOSECONDS, CELL_NANOSECONDS = 0.0105, 0.3
@@ -25,6 +26,15 @@ BACKWARD = 2.4
 """Backward time divided by forward time."""
 MARGIN = ROWS
 """Distances on either side of the window that a block of queries and its keys can reach."""
+_EMPTY = {
+    dtype: torch.empty(0, dtype=dtype, device="cpu")
+    for dtype in (torch.float32, torch.float64, torch.int32)
+}
+"""What the kernels get where there is none."""
+Layout = tuple[tuple[int, ...], tuple[int, ...]]
+"""Shape and strides of a tensor."""
+LIMIT = 7
+"""Column of the head table that holds the number of keys a head may attend to."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,6 +56,8 @@ class BandSpec:
     """Whether a mask or bias may hide pairs. Without one, NaN and infinity follow IEEE arithmetic."""
     cap: float = 0.0
     """Soft cap of the scaled inner products, before biases; 0: none."""
+    dropout: EdgeDropout | None = None
+    """Of the weights, after normalizing."""
 
     @property
     def base(self) -> int:
@@ -61,6 +73,10 @@ class Piece:
     count: int
     tiles: Tensor | None
     """(batch or 1, heads or 1, blocks, `tile_keys`, ROWS), the last three contiguous; minus infinity hides a pair."""
+    words: Tensor | None = None
+    """(batch or 1, heads or 1, blocks, `word_keys`), the last two contiguous: `heedful.ops.backends.band.words`."""
+    bias: Tensor | None = None
+    """(batch or 1, heads or 1, queries, keys) of the whole call, keys beside each other: added to the scores."""
 
     @property
     def blocks(self) -> range:
@@ -72,7 +88,8 @@ class Piece:
         for start in range(0, self.count, size):
             stop = min(start + size, self.count)
             tiles = None if self.tiles is None else self.tiles[:, :, start:stop]
-            yield Piece(self.first + start, stop - start, tiles)
+            words = None if self.words is None else self.words[:, :, start:stop]
+            yield Piece(self.first + start, stop - start, tiles, words, self.bias)
 
 
 def distance_bias_size(left: int, right: int) -> int:
@@ -83,6 +100,11 @@ def distance_bias_size(left: int, right: int) -> int:
 def tile_keys(left: int, right: int) -> int:
     """Number of keys in a tile of `Piece.tiles`: the window of a block."""
     return ROWS + left + right
+
+
+def word_keys(left: int, right: int, keys: int) -> int:
+    """Number of keys in `Piece.words` of a block: those of its window that exist."""
+    return min(keys, tile_keys(left, right))
 
 
 def num_blocks(queries: int) -> int:
@@ -96,20 +118,22 @@ def run_forward(
 ) -> Tensor:  # fmt: skip
     """Fill output (batch, heads, query, value), logsumexp (batch, heads, query) and weights of the piece's blocks.
 
-    Query, key and value are (batch, heads, length, features), features contiguous and a multiple of WIDTH, and `sinks`
-    (batch, heads). Weights are
-    (batch, heads, query, key) and zero, or (0,) where they are not wanted: computing them leaves the other results as
-    they are. Returns sums of all numbers written, which are finite only where those are.
+    Query, key and value are (batch, heads, length, features), features contiguous and a multiple of WIDTH, in the dtype
+    of the output or in half precision, and `sinks` (batch, heads). Weights are (batch, heads, query, key) and zero, or
+    (0,) where they are not wanted: computing them leaves the other results as they are. Returns sums of all numbers
+    written, which are finite only where those are.
     """
     output, logsumexp, weights = results
     work = _work(query, key, value, spec, piece)
     parts = parts_for(work)
     checks = output.new_empty(parts * LANES)
+    is_half = query.dtype != output.dtype
+    room = output.new_empty(parts * widening_space(query.shape[3]) if is_half else 0)
     scratch = output.new_empty(parts * forward_space(query.shape[3], value.shape[3]))
     launch(
         band_forward, 1, *_kernel_arguments(query, key, value, spec, piece),
-        query.new_empty(0) if sinks is None else sinks.detach().contiguous().view(-1),
-        output.view(-1), logsumexp.view(-1), weights.view(-1), checks, scratch, work=work, parts=parts,
+        _EMPTY[output.dtype] if sinks is None else sinks.detach().contiguous().view(-1),
+        output.view(-1), logsumexp.view(-1), weights.view(-1), checks, scratch, room, work=work, parts=parts,
     )  # fmt: skip
     return checks
 
@@ -169,37 +193,53 @@ def run_backward(
 def _kernel_arguments(
     query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece
 ) -> tuple[Tensor | int | float, ...]:
-    """The arguments that both kernels share, from `first_block` to `tiles`."""
-    tiles = piece.tiles
+    """The arguments that both kernels share, from `first_block` to `pair_bias`."""
+    tiles, words, bias = piece.tiles, piece.words, piece.bias
     table = _head_table(
         query.shape, query.stride(), key.shape, key.stride(), value.stride(), spec.distance_bias.shape,
         None if tiles is None else (tiles.shape, tiles.stride()),
+        None if words is None else (words.shape, words.stride()),
+        None if bias is None else (bias.shape, bias.stride()),
     )  # fmt: skip
     if spec.key_limits is not None:
         table = table.clone()
-        table[:, :, COLUMNS - 1] = spec.key_limits.clamp(0, key.shape[2])
+        table[:, :, LIMIT] = spec.key_limits.clamp(0, key.shape[2])
     return (
         piece.first, piece.count, table.view(-1), query.shape[2], key.shape[2], query.shape[3], value.shape[3],
-        tile_keys(spec.left, spec.right), query.stride(2), key.stride(2), value.stride(2), spec.left, spec.right,
-        spec.scale, spec.base, spec.cap, *_storage(query, key, value), spec.distance_bias.view(-1),
-        query.new_empty(0) if tiles is None else _storage(tiles)[0],
+        tile_keys(spec.left, spec.right), query.stride(2), key.stride(2), value.stride(2),
+        0 if bias is None or bias.shape[2] == 1 else bias.stride(2), spec.left, spec.right,
+        spec.scale, spec.base, spec.cap,
+        *_dropout_arguments(spec.dropout), *flat_storage(query, key, value), spec.distance_bias.view(-1),
+        _EMPTY[spec.distance_bias.dtype] if tiles is None else flat_storage(tiles)[0],
+        _EMPTY[torch.int32] if words is None else flat_storage(words)[0],
+        _EMPTY[spec.distance_bias.dtype] if bias is None else flat_storage(bias)[0],
     )  # fmt: skip
+
+
+def _dropout_arguments(dropout: EdgeDropout | None) -> tuple[int, int, float]:
+    """Seed, limit and scale for the kernels; the scale is 0 where everything is dropped."""
+    if dropout is None or dropout.seed is None:
+        return 0, 0, 1.0
+    return int(dropout.seed), dropout.limit, dropout.scale
 
 
 @lru_cache(256)
 def _head_table(
     query_shape: tuple[int, ...], query_stride: tuple[int, ...],
     key_shape: tuple[int, ...], key_stride: tuple[int, ...], value_stride: tuple[int, ...],
-    bias_shape: tuple[int, ...], tiles: tuple[tuple[int, ...], tuple[int, ...]] | None,
+    bias_shape: tuple[int, ...], tiles: Layout | None, words: Layout | None, bias: Layout | None,
 ) -> Tensor:  # fmt: skip
     """The head table (batch, heads, COLUMNS), without key limits."""
     batch, heads, key_heads = query_shape[0], query_shape[1], key_shape[1]
     entry = torch.arange(batch, device="cpu")[:, None]
     head = torch.arange(heads, device="cpu")[None, :]
     key_head = head // (heads // key_heads)
-    tile_stride = [0, 0]
-    if tiles is not None:
-        tile_stride = [step if size > 1 else 0 for size, step in zip(*tiles, strict=True)]
+    tile_stride, word_stride, bias_stride = (
+        [0, 0]
+        if one is None
+        else [step if size > 1 else 0 for size, step in zip(*one, strict=True)]
+        for one in (tiles, words, bias)
+    )
     columns = [
         entry * query_stride[0] + head * query_stride[1],
         entry * key_stride[0] + key_head * key_stride[1],
@@ -209,11 +249,14 @@ def _head_table(
         entry * heads + head,
         entry * key_heads + key_head,
         torch.tensor(key_shape[2], device="cpu"),
+        entry * word_stride[0] + head * word_stride[1],
+        entry * bias_stride[0] + head * bias_stride[1],
     ]
+    assert len(columns) == COLUMNS
     return torch.stack([column.expand(batch, heads) for column in columns], -1)
 
 
-def _storage(*tensors: Tensor) -> list[Tensor]:
+def flat_storage(*tensors: Tensor) -> list[Tensor]:
     """For each view all memory between its first and its last number, as one axis."""
     found = []
     for tensor in tensors:

@@ -16,8 +16,8 @@ from heedful.ops.backends.band.bias import (
     has_pair_bias,
     split_mask,
 )
-from heedful.ops.backends.band.forward import WIDTH
 from heedful.ops.backends.band.launch import BandSpec
+from heedful.ops.backends.band.shape import WIDTH
 from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.call import Call
@@ -45,6 +45,8 @@ class BandLayout:
     """Whether the score changes query or key before the inner product."""
     dtype: torch.dtype
     """In which the kernels compute: float32 or wider."""
+    keeps_half: bool
+    """Whether query, key and value stay in half precision, for the kernels to widen as they read them."""
     key_lead: tuple[int, ...]
     """Leading axes of key and value, (*batch, key heads)."""
     batch: int
@@ -55,19 +57,21 @@ class BandLayout:
     """Whether mask or bias depend on more than distance and key lengths."""
 
     @classmethod
-    def of(cls, call: Call, band: Band) -> BandLayout:
-        """The layout of a call under a nonempty band."""
+    def of(cls, call: Call, band: Band, *, keeps_half: bool = False) -> BandLayout:
+        """The layout of a call under a nonempty band; `keeps_half` where tensors in half precision may stay so."""
         (score, cap), lead = uncapped(call.score), call.lead
         scale = score.scale_for(call.query.shape[-1]) if type(score) is ScaledDot else 1.0
         band, split, dtype = band.fitted(), split_mask(call.mask), wide_dtype(call.query.dtype)
+        prepares = type(score) is not ScaledDot and type(score) is not Dot
         dynamic = has_distance_tensors(call, split)
         return cls(
             band=band,
             split=split,
             scale=scale,
             cap=cap,
-            prepares=type(score) is not ScaledDot and type(score) is not Dot,
+            prepares=prepares,
             dtype=dtype,
+            keeps_half=keeps_half and not prepares and call.query.dtype != dtype,
             key_lead=(*lead[:-1], lead[-1] // call.groups) if call.groups > 1 else lead,
             batch=math.prod(lead[:-1]),
             spec=None if dynamic else band_spec(call, band, split, scale, cap, dtype),
@@ -80,7 +84,7 @@ class BandLayout:
         `lead` are the leading axes (*batch, heads) that it has or broadcasts to. Features are contiguous and padded
         with zeros to a multiple of WIDTH.
         """
-        if tensor.dtype != self.dtype:
+        if tensor.dtype != self.dtype and not self.keeps_half:
             tensor = tensor.to(self.dtype)
         if tensor.shape[:-2] != lead:
             tensor = tensor.expand(*lead, *tensor.shape[-2:])

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from heedful.ops.jit.mixing import FIRST, GOLDEN, SECOND
+
 WORDS = 2**32
-GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-"""Constants of SplitMix64 (Steele et al. 2014, https://doi.org/10.1145/2660193.2660195)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +61,17 @@ def dropout_factors(dropout: EdgeDropout, edges: int, query: Tensor) -> Tensor |
         return None
     batch, _, heads, _ = query.shape
     assert dropout.seed is not None
-    seed = dropout.seed.to(query.device)
     position = torch.arange(1, batch * edges * heads + 1, device=query.device)
-    bits = _mixed(seed + position * _signed(GOLDEN), 30) * _signed(FIRST)
-    bits = _mixed(_mixed(bits, 27) * _signed(SECOND), 31)
+    bits = split_mix(dropout.seed.to(query.device), position)
     kept: Tensor = (bits >> 32) & (WORDS - 1) >= dropout.limit
     factors: Tensor = kept.view(batch, edges, heads).to(query.dtype)
     return factors.mul_(dropout.scale)
+
+
+def split_mix(seed: Tensor, position: Tensor) -> Tensor:
+    """SplitMix64's numbers of 64 bits at the positions."""
+    bits = _mixed(seed + position * _signed(GOLDEN), 30) * _signed(FIRST)
+    return _mixed(_mixed(bits, 27) * _signed(SECOND), 31)
 
 
 def _mixed(bits: Tensor, shift: int) -> Tensor:

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heedful.ops.backends.base import Backend, Cost, score_bytes, without_autocast
+from heedful.ops.backends.base import (
+    Backend,
+    Cost,
+    copy_seconds,
+    read_seconds,
+    score_bytes,
+    threads,
+    without_autocast,
+)
 from heedful.ops.backends.plain import attend_plainly
 from heedful.ops.backends.reference import weights_of
 from heedful.ops.backends.sdpa.mask import mask_builder
@@ -24,6 +32,8 @@ from heedful.ops.scores import Dot, PreparedKey, ScaledDot
 
 TILE = 16 if has_wide_vectors() else 8
 """Queries, and keys, of a tile of PyTorch's fused CPU kernel."""
+FEW_QUERIES = 2
+"""Queries that a tile of fewer than TILE costs beyond its own."""
 HEAD_SECONDS = 0.0 if has_wide_vectors() else 0.7e-6
 """Fixed cost of a head; with AVX-512 it is included in the cost of the tiles."""
 # Cost model of calls that PyTorch's fused kernel does not support: PyTorch then builds the score matrix.
@@ -69,13 +79,19 @@ class SDPA(Backend):
     def seconds(self, call: Call) -> float:
         if call.score.pair_kind != "dot" or not isinstance(call.normalizer, Softmax):
             return math.inf
+        numbers = call.lead_size * call.num_keys * (call.pair_features + call.value_features)
+        widened = copy_seconds(numbers * 4 // call.groups) if _widens(call) else 0.0
         if not self.is_fused(call):
-            return super().seconds(call)
-        # The fused kernel computes whole tiles.
+            return super().seconds(call) + widened
+        # The fused kernel computes whole tiles; few queries take as long as two more would.
         queries, keys = (-(-size // TILE) * TILE for size in (call.num_queries, call.num_keys))
+        if call.num_queries < TILE:
+            queries = min(queries, call.num_queries + FEW_QUERIES)
+            widened += read_seconds(4 * numbers) / threads()
         tiles = self.seconds_for(call, call.lead_size * queries * keys)
         heads = HEAD_SECONDS * call.lead_size * (3 if call.needs_gradient else 1)
-        return tiles + heads + super().seconds(call) - self.seconds_for(call, call.cells)
+        heads *= min(1.0, queries / TILE)
+        return widened + tiles + heads + super().seconds(call) - self.seconds_for(call, call.cells)
 
     def mask_cell_seconds(self, call: Call) -> float:
         return 0.5e-9

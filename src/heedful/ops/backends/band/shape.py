@@ -1,0 +1,8 @@
+"""The shape of a block of the banded kernels."""
+
+LANES = 16
+"""Numbers in a vector."""
+ROWS = 32
+"""Queries of a block: two vectors."""
+GROUP, WIDTH = 8, 32
+"""Rows and columns of a product tile whose sums stay in registers. Features are padded to a multiple of WIDTH."""
