@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,15 +19,26 @@ from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TrainArguments, configure_run
 from heedful.cli.signals import StopSignals
 from heedful.cli.skipped import say_skipped
+from heedful.cli.workers import (
+    LOST,
+    Ended,
+    Workers,
+    end_with_parent,
+    is_supervised,
+    run_workers,
+    worker_index,
+)
 from heedful.data.preparation import Preparing, reporting_preparation
-from heedful.errors import DivergedError, OptionError, StoppedError
+from heedful.errors import DivergedError, LostProcessError, OptionError, StoppedError
 from heedful.explore.run_report import next_commands
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
+from heedful.tasks.sections import TrainingConfig
 from heedful.tasks.table import TASKS
 from heedful.training.checkpoint_manager import has_checkpoint
 from heedful.training.checks import check_start
 from heedful.training.events import Event, Finished, Stopped
+from heedful.training.processes import device_count
 from heedful.training.resume_checks import check_began
 from heedful.training.staging import recover
 
@@ -56,17 +69,27 @@ class RunOptions:
 def train(arguments: TrainArguments, options: RunOptions, output: Output) -> None:
     """Run `heedful train`."""
     out, task = options.folder(), TASKS[arguments.task]
-    recover(out)
+    index = worker_index()
+    end_with_parent()
+    if index:
+        output = Output(json=False, quiet=True)
+    else:
+        recover(out)
     if options.resume:
         check_began(out)
     base = out if options.resume else options.init_from
     config = configure_run(options.config, arguments, base, new_data=not options.resume)
-    if not options.resume:
+    if not options.resume and not index:
         run_folder.check_free(out, overwrite=options.overwrite)
+    if index is None:
+        train_in_workers(config.training, _resume_command(task, out))
     with TrainingProgress(task, output) as bar, reporting_preparation(bar.show):
         data = task.reader.read_training(config.data)
     for part in data:
         say_skipped(part, output, f", listed in {out / run_folder.SKIPPED}")
+    initial = None
+    if options.init_from is not None and not index:
+        initial = task.load_initial(config, options.init_from)
     model, finished = train_with_progress(
         task,
         config,
@@ -75,8 +98,10 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
         output,
         resume=options.resume,
         overwrite=options.overwrite,
-        initial=None if options.init_from is None else task.load_initial(config, options.init_from),
+        initial=initial,
     )
+    if index:
+        return
     report = out / run_folder.REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
     output.suggest(next_commands(model.predictor, out, data[1]))
@@ -110,7 +135,7 @@ def train_with_progress(
 ) -> tuple[api.TrainedModel, Finished]:
     """Call `heedful.api.fit` and show progress; after a signal or divergence print how to go on, and exit."""
     last: Event | None = None
-    command = f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
+    command = _resume_command(task, out)
     notice = "" if output.quiet else "stopping after this step; Ctrl-C again stops at once"
     with StopSignals(notice) as signals, TrainingProgress(task, output) as bar:
 
@@ -139,11 +164,50 @@ def train_with_progress(
             has_begun = last is not None or ((resume or not overwrite) and has_checkpoint(out))
             advice = _advice(last, command) if has_begun else "nothing was written"
             _end(f"{interrupted}; {advice}", "", signals.status)
+        except LostProcessError as error:
+            if is_supervised():  # the command that started this process knows more
+                raise typer.Exit(LOST) from None
+            _end(f"{error}: {command}", "error: ", FAILED)
         except DivergedError as error:
             rate = f"--set training.learning_rate={error.learning_rate:g}"
             _end(f"{error}. With the learning rate: {command} {rate}", "error: ", FAILED)
     assert isinstance(last, Finished)
     return model, last
+
+
+def _resume_command(task: Task, out: Path) -> str:
+    return f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
+
+
+def train_in_workers(training: TrainingConfig, resume: str) -> None:
+    """Run this command as the processes that the configuration asks for, and exit; return if it is one.
+
+    Args:
+        training: says how many.
+        resume: the command that resumes the training.
+    """
+    devices = device_count(training)
+    if devices * training.nodes == 1:
+        return
+    workers = Workers(devices=devices, nodes=training.nodes)
+    status, ended = run_workers(workers, sys.argv[1:])
+    if ended is not None:
+        print_error(f"{_why(ended, workers, training.peer_seconds)}\nResume with: {resume}")
+    raise typer.Exit(status)
+
+
+def _why(ended: Ended, workers: Workers, seconds: float) -> str:
+    """Say which process ended the training of several."""
+    which = f"process {ended.index} of the {workers.devices * workers.nodes} that train together"
+    if ended.index < 0:
+        return "a process on another machine ended, or does not answer, so the training was ended"
+    if ended.status == 0:
+        return f"{which} did not answer for {seconds:g} seconds (training.peer_seconds), so all were ended"
+    if ended.status < 0:
+        name = signal.Signals(-ended.status).name
+        cause = ", perhaps as memory ran out" if name == "SIGKILL" else ""
+        return f"{which} was ended by {name}{cause}, so the training was ended"
+    return f"{which} failed: {ended.message.removeprefix('error: ') or f'exit status {ended.status}'}"
 
 
 def _show(bar: TrainingProgress, event: Event, signals: StopSignals) -> None:
