@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,15 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+
+_SYNC_BUFFERS: Final = (
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
+"""PyTorch's name of the option, which changed in 2.12."""
 
 
 def replicated(**options: Any) -> DDPStrategy:
@@ -19,7 +29,7 @@ def replicated(**options: Any) -> DDPStrategy:
     Which parameters a batch uses may differ from process to process, and those that none uses keep no gradient, as
     in one process. Buffers are constants here, so they are not sent.
     """
-    return DDPStrategy(**options, find_unused_parameters=True, broadcast_buffers=False)
+    return DDPStrategy(**options, find_unused_parameters=True, **{_SYNC_BUFFERS: False})
 
 
 class ShardedStrategy(DDPStrategy):
