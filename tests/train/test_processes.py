@@ -107,9 +107,11 @@ def test_two_processes_train_as_one(server: ProcessServer, tmp_path: Path, task:
 def test_every_task_trains_in_several_processes_as_in_one(
     server: ProcessServer, tmp_path: Path, task: str, processes: int
 ) -> None:
-    alone = server.train(tmp_path / "one", 1, task=task)
-    together = server.train(tmp_path / "more", processes, task=task)
-    assert_same_training(alone, together)
+    # float32, as Fabric converts no inputs of floats for validation, and no graphs
+    training = {"batch_tokens": 8, "epochs": 4, "precision": "32-true"}
+    alone = server.train(tmp_path / "one", 1, task=task, training=training)
+    together = server.train(tmp_path / "more", processes, task=task, training=training)
+    assert_same_training(alone, together, rtol=5e-4)
 
 
 @needs_fork
@@ -137,9 +139,8 @@ def test_a_run_is_resumed_by_fewer_processes_and_ends_as_that_of_one(
         )
         assert {each.get("kind") for each in found} == {"StoppedError" if stop_at else None}
         losses += found[0]["losses"]
-    # the step at which a training stops is not reported
-    steps = [step for step in range(len(whole["losses"])) if step not in (1, 4)]
-    np.testing.assert_allclose(losses, [whole["losses"][step] for step in steps], rtol=2e-6)
+    # the step after which the first stops is not reported; the second stops in the validation after the fourth
+    np.testing.assert_allclose(losses, [whole["losses"][0], *whole["losses"][2:]], rtol=2e-6)
     for name, tensor in weights(tmp_path / "one").items():
         np.testing.assert_allclose(weights(tmp_path / "run")[name], tensor, rtol=1e-6, atol=1e-9)
 
@@ -176,7 +177,8 @@ def test_shards_resume_as_replicas_and_alone(server: ProcessServer, tmp_path: Pa
             training={"precision": "32-true", "strategy": strategy},
         )
         losses += found[0]["losses"]
-    steps = [step for step in range(len(whole["losses"])) if step not in (1, 2, 4)]
+    # the steps after which a training stops are not reported; the second one stops in the validation after the third
+    steps = [step for step in range(len(whole["losses"])) if step not in (1, 4)]
     np.testing.assert_allclose(losses, [whole["losses"][step] for step in steps], rtol=1e-3)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from heedful import run_folder
 from heedful.errors import DataError
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
@@ -30,6 +31,7 @@ def same_predictor(
         files: dict[str, bytes] = {}
         if processes.is_first:
             trained = learn()
+            run_folder.create(folder, task.name)
             trained.save(folder)
             files = {each.name: each.read_bytes() for each in folder.iterdir()}
         files = processes.share(files)
