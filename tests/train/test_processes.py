@@ -163,11 +163,14 @@ def test_with_dropout_a_resumed_run_ends_with_the_same_weights(
 @pytest.mark.long
 @needs_fork
 def test_shards_resume_as_replicas_and_alone(server: ProcessServer, tmp_path: Path) -> None:
-    [whole] = server.train(
-        tmp_path / "one", 1, task="translate", training={"precision": "32-true"}
-    )
+    [whole] = server.train(tmp_path / "one", 1, task="translate", training={"precision": "32-true"})
     losses = []
-    for processes, strategy, stop_at in ((4, "fsdp", 2), (2, "ddp", 3), (2, "fsdp", 5), (1, "ddp", 0)):
+    for processes, strategy, stop_at in (
+        (4, "fsdp", 2),
+        (2, "ddp", 3),
+        (2, "fsdp", 5),
+        (1, "ddp", 0),
+    ):
         found = server.train(
             tmp_path / "run",
             processes,

@@ -207,7 +207,9 @@ def _why(ended: Ended, workers: Workers, seconds: float) -> str:
         name = signal.Signals(-ended.status).name
         cause = ", perhaps as memory ran out" if name == "SIGKILL" else ""
         return f"{which} was ended by {name}{cause}, so the training was ended"
-    return f"{which} failed: {ended.message.removeprefix('error: ') or f'exit status {ended.status}'}"
+    return (
+        f"{which} failed: {ended.message.removeprefix('error: ') or f'exit status {ended.status}'}"
+    )
 
 
 def _show(bar: TrainingProgress, event: Event, signals: StopSignals) -> None:

@@ -107,7 +107,7 @@ def run_workers(workers: Workers, arguments: Sequence[str]) -> tuple[int, Ended 
         for number, environment in enumerate(workers.environments()):
             errors = None
             if number:
-                errors = stack.enter_context(tempfile.TemporaryFile())  # type: ignore[arg-type]
+                errors = stack.enter_context(tempfile.TemporaryFile())
             started.append(_start(arguments, environment, errors))
         _wait(started, signals)
         hung = [worker.index for worker in started if worker.process.poll() is None]

@@ -13,7 +13,7 @@ from heedful.tasks.sections import TrainingConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import ClusterEnvironment
+    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 
 def build_fabric(options: TrainingConfig) -> Fabric:

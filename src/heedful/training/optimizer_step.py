@@ -57,7 +57,8 @@ class OptimizerStep:
         predictions, tokens = map(
             int,
             self.processes.totals(
-                counted * self.loss.count_predictions(batch), counted * self.loss.count_tokens(batch)
+                counted * self.loss.count_predictions(batch),
+                counted * self.loss.count_tokens(batch),
             ),
         )
         with self.processes.watching():

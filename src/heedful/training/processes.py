@@ -25,7 +25,15 @@ PATIENCE: Final = datetime.timedelta(days=7)
 """Longest wait for what one process does alone, such as learning a vocabulary; one that ends is noticed at once."""
 REPORT_SECONDS: Final = 3.0
 """How long those that miss a process wait for the others to say that they are there."""
-LOST: Final = ("gloo", "connection", "timed out", "timeout", "closed by peer", "nccl", "broken pipe")
+LOST: Final = (
+    "gloo",
+    "connection",
+    "timed out",
+    "timeout",
+    "closed by peer",
+    "nccl",
+    "broken pipe",
+)
 """Words in errors of PyTorch about a process that ended or does not answer."""
 
 
@@ -187,7 +195,7 @@ def join(options: TrainingConfig) -> Processes:
                 "with torchrun"
             )
         return Processes()
-    from lightning_fabric.plugins.environments import TorchElasticEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     environment = TorchElasticEnvironment()
     world = environment.world_size()

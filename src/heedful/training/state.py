@@ -149,7 +149,7 @@ class TrainingState:
         # Imported here, as Lightning and PyTorch's sharding take seconds to import.
         from heedful.training.strategies import Shards
 
-        self.loss = self.fabric.to_device(self.loss)
+        self.fabric.to_device(self.loss)
         trained = LossModule(copy.deepcopy(self.loss.model), self.loss.answer)
         self.module = self.fabric.setup_module(trained)
         own = self._adam(trained)

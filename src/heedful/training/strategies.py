@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
-
 
 _SYNC_BUFFERS: Final = (
     "forward_sync_buffers"
@@ -29,7 +28,8 @@ def replicated(**options: Any) -> DDPStrategy:
     Which parameters a batch uses may differ from process to process, and those that none uses keep no gradient, as
     in one process. Buffers are constants here, so they are not sent.
     """
-    return DDPStrategy(**options, find_unused_parameters=True, **{_SYNC_BUFFERS: False})
+    own: dict[str, Any] = {_SYNC_BUFFERS: False}
+    return DDPStrategy(**options, **own, find_unused_parameters=True)
 
 
 class ShardedStrategy(DDPStrategy):
@@ -42,8 +42,8 @@ class ShardedStrategy(DDPStrategy):
     def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
         device = self.root_device.type
         mesh = init_device_mesh(device, (self.num_nodes * self.num_processes,))
-        sharded: nn.Module = fully_shard(module, mesh=mesh)
-        return sharded
+        fully_shard(module, mesh=mesh)  # changes the module itself
+        return module
 
     def clip_gradients_norm(self, *arguments: Any, **options: Any) -> Tensor:
         """Clip, and return the norm over all processes."""
@@ -96,7 +96,9 @@ class Shards:
         """Copy weights and optimizer state to the whole module; the state only in a process that is to `keep` it."""
         self.gather_weights()
         for whole, shard in self.pairs:
-            state = {name: _whole(value) for name, value in self.optimizer.state.get(shard, {}).items()}
+            state = {
+                name: _whole(value) for name, value in self.optimizer.state.get(shard, {}).items()
+            }
             if keep and state:
                 self.whole_optimizer.state[whole] = state
 

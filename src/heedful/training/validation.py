@@ -15,7 +15,6 @@ from heedful.tasks.batches import Batches
 from heedful.tasks.predictor import Predictor
 from heedful.training.processes import Processes, own_rows
 
-
 Value = TypeVar("Value")
 
 
@@ -123,7 +122,6 @@ def _predict(
     search = trained.answer.validation_search
     rows = own_rows(len(data), processes)
     own = data if processes.count == 1 else data.take(rows) if rows else None
-
 
     def predict() -> list[Any]:
         if own is None:
