@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,26 +17,17 @@ from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TrainArguments, configure_run
 from heedful.cli.signals import StopSignals
 from heedful.cli.skipped import say_skipped
-from heedful.cli.workers import (
-    LOST,
-    Ended,
-    Workers,
-    end_with_parent,
-    is_supervised,
-    run_workers,
-    worker_index,
-)
+from heedful.cli.train_workers import train_in_workers
+from heedful.cli.workers import LOST, end_with_parent, is_supervised, worker_index
 from heedful.data.preparation import Preparing, reporting_preparation
 from heedful.errors import DivergedError, LostProcessError, OptionError, StoppedError
 from heedful.explore.run_report import next_commands
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
-from heedful.tasks.sections import TrainingConfig
 from heedful.tasks.table import TASKS
 from heedful.training.checkpoint_manager import has_checkpoint
 from heedful.training.checks import check_start
 from heedful.training.events import Event, Finished, Stopped
-from heedful.training.processes import device_count
 from heedful.training.resume_checks import check_began
 from heedful.training.staging import recover
 
@@ -67,28 +56,20 @@ class RunOptions:
 
 
 def train(arguments: TrainArguments, options: RunOptions, output: Output) -> None:
-    """Run `heedful train`."""
-    out, task = options.folder(), TASKS[arguments.task]
-    index = worker_index()
+    """Run `heedful train`, or one of the processes that train together, of which the first one speaks."""
+    out, task, worker = options.folder(), TASKS[arguments.task], worker_index()
     end_with_parent()
-    if index:
+    if worker:
         output = Output(json=False, quiet=True)
-    else:
-        recover(out)
-    if options.resume:
-        check_began(out)
-    base = out if options.resume else options.init_from
-    config = configure_run(options.config, arguments, base, new_data=not options.resume)
-    if not options.resume and not index:
-        run_folder.check_free(out, overwrite=options.overwrite)
-    if index is None:
+    config = _configure(arguments, options, is_first=not worker)
+    if worker is None:
         train_in_workers(config.training, _resume_command(task, out))
     with TrainingProgress(task, output) as bar, reporting_preparation(bar.show):
         data = task.reader.read_training(config.data)
     for part in data:
         say_skipped(part, output, f", listed in {out / run_folder.SKIPPED}")
     initial = None
-    if options.init_from is not None and not index:
+    if options.init_from is not None and not worker:
         initial = task.load_initial(config, options.init_from)
     model, finished = train_with_progress(
         task,
@@ -100,8 +81,27 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
         overwrite=options.overwrite,
         initial=initial,
     )
-    if index:
-        return
+    if not worker:
+        _say_result(model, finished, data, output)
+
+
+def _configure(arguments: TrainArguments, options: RunOptions, *, is_first: bool) -> Any:
+    """Return the configuration, after checks of the run folder by the process that writes it."""
+    out = options.folder()
+    if is_first:
+        recover(out)
+    if options.resume:
+        check_began(out)
+    base = out if options.resume else options.init_from
+    config = configure_run(options.config, arguments, base, new_data=not options.resume)
+    if is_first and not options.resume:
+        run_folder.check_free(out, overwrite=options.overwrite)
+    return config
+
+
+def _say_result(model: api.TrainedModel, finished: Finished, data: Any, output: Output) -> None:
+    """Say where the run is, what it came to and what to do next."""
+    out = model.run
     report = out / run_folder.REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
     output.suggest(next_commands(model.predictor, out, data[1]))
@@ -177,39 +177,6 @@ def train_with_progress(
 
 def _resume_command(task: Task, out: Path) -> str:
     return f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
-
-
-def train_in_workers(training: TrainingConfig, resume: str) -> None:
-    """Run this command as the processes that the configuration asks for, and exit; return if it is one.
-
-    Args:
-        training: says how many.
-        resume: the command that resumes the training.
-    """
-    devices = device_count(training)
-    if devices * training.nodes == 1:
-        return
-    workers = Workers(devices=devices, nodes=training.nodes)
-    status, ended = run_workers(workers, sys.argv[1:])
-    if ended is not None:
-        print_error(f"{_why(ended, workers, training.peer_seconds)}\nResume with: {resume}")
-    raise typer.Exit(status)
-
-
-def _why(ended: Ended, workers: Workers, seconds: float) -> str:
-    """Say which process ended the training of several."""
-    which = f"process {ended.index} of the {workers.devices * workers.nodes} that train together"
-    if ended.index < 0:
-        return "a process on another machine ended, or does not answer, so the training was ended"
-    if ended.status == 0:
-        return f"{which} did not answer for {seconds:g} seconds (training.peer_seconds), so all were ended"
-    if ended.status < 0:
-        name = signal.Signals(-ended.status).name
-        cause = ", perhaps as memory ran out" if name == "SIGKILL" else ""
-        return f"{which} was ended by {name}{cause}, so the training was ended"
-    return (
-        f"{which} failed: {ended.message.removeprefix('error: ') or f'exit status {ended.status}'}"
-    )
 
 
 def _show(bar: TrainingProgress, event: Event, signals: StopSignals) -> None:

@@ -187,12 +187,7 @@ class _Training(TrainingState):
         reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
         # The first steps compile kernels, which says nothing about the speed of later ones.
         clock, compiled = reported, sum(compile_seconds().values())
-        for share in self.batches.shares(
-            self.position.epoch + 1,
-            self.position.batch,
-            process=self.processes.index,
-            processes=self.processes.count,
-        ):
+        for share in self._shares():
             if budget_exhausted(self.options, self.position):
                 break
             loss, predictions, tokens = self._step(share)
@@ -221,6 +216,13 @@ class _Training(TrainingState):
                 yield self._progress(loss_sum / count, tokens / seconds, seconds / steps)
                 reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
                 clock, compiled = reported, sum(compile_seconds().values())
+
+    def _shares(self) -> Iterator[Share[Any]]:
+        """Yield what this process computes of the remaining batches of the current epoch."""
+        position, processes = self.position, self.processes
+        return self.batches.shares(
+            position.epoch + 1, position.batch, process=processes.index, processes=processes.count
+        )
 
     def _agree(self, seconds: float) -> _Agreed:
         """Return whether to stop, if any process is asked to, and what the clock of the first process says."""

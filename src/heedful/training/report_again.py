@@ -37,11 +37,12 @@ def finish_again(
 ) -> Iterator[Event]:
     """Yield the event with which the run in `folder` ended, and keep the folder locked meanwhile.
 
-    Of several processes the first one does.
+    Of several processes the first one reads and locks the folder.
 
     Raises: RunError if a process writes to the folder, or for other data than those of the run.
     """
     if not processes.is_first:
+        yield processes.share(None)  # type: ignore[misc]  # what the first one shares is an event
         return
     with explain_write_errors(folder), RunLock(folder):
         recover_locked(folder)
@@ -49,4 +50,5 @@ def finish_again(
         check_same_data(task, folder, read_origin(folder, Stage.FINISHED), data)
         finished = CheckpointManager(folder).finished()
         names = [each.name for each in fields(Finished) if each.name in finished]
-        yield Finished(**{name: finished[name] for name in names} | {"run": folder})
+        values = {name: finished[name] for name in names} | {"run": folder}
+        yield processes.share(Finished(**values))
