@@ -195,6 +195,8 @@ class LostProcessError(HeedfulError):
             "(training.peer_seconds). The run keeps its last checkpoint; resume it, with any number of processes"
         )
         self.missing = tuple(missing)
+        self.speaker = min(set(range(processes)) - set(missing), default=0)
+        """The index of the process that says so."""
 
 
 class StoppedError(HeedfulError):

@@ -165,7 +165,8 @@ def train_with_progress(
             advice = _advice(last, command) if has_begun else "nothing was written"
             _end(f"{interrupted}; {advice}", "", signals.status)
         except LostProcessError as error:
-            if is_supervised():  # the command that started this process knows more
+            # the command that started this process knows more; else one process speaks for all that are left
+            if is_supervised() or worker_index() != error.speaker:
                 raise typer.Exit(LOST) from None
             _end(f"{error}: {command}", "error: ", FAILED)
         except DivergedError as error:

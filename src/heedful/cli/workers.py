@@ -71,8 +71,12 @@ class Workers:
             address, port, node = (os.environ[name] for name in names)
         else:
             address, port, node = "127.0.0.1", str(_free_port()), "0"
+        # gloo listens where the name of the machine points to, which may be an open network
+        loopback = _loopback() if self.nodes == 1 else None
+        inside = {} if loopback is None else {"GLOO_SOCKET_IFNAME": loopback}
         for local in range(self.devices):
             yield {
+                **inside,
                 RUN_ID: "heedful",
                 SUPERVISED: "1",
                 "MASTER_ADDR": address,
@@ -212,6 +216,13 @@ def _judge(
     if hung:
         return 1, Ended(hung[0], 0, "")
     return (1, Ended(-1, LOST, "")) if status == LOST else (status, None)
+
+
+def _loopback() -> str | None:
+    """Return the name of the network interface of this machine alone, if it has a usual one and none is chosen."""
+    if "GLOO_SOCKET_IFNAME" in os.environ:
+        return None
+    return next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
 
 
 def _free_port() -> int:

@@ -174,11 +174,30 @@ def device_count(options: TrainingConfig) -> int:
     >>> device_count(TrainingConfig(devices=3))
     3
     """
-    if options.devices != "auto":
-        return options.devices
+    available = _accelerators(options)
+    if options.devices == "auto":
+        if available is not None:
+            return available
+        return 2 if (options.threads or torch.get_num_threads()) == 2 else 1
+    _check_accelerators(available, options.devices)
+    return options.devices
+
+
+def _accelerators(options: TrainingConfig) -> int | None:
+    """Return how many devices there are of the kind that a training takes; None for a CPU, which has no number."""
     if options.accelerator in ("cuda", "auto") and torch.cuda.is_available():
         return torch.cuda.device_count()
-    return 2 if (options.threads or torch.get_num_threads()) == 2 else 1
+    if options.accelerator in ("mps", "auto") and torch.backends.mps.is_available():
+        return 1
+    return None
+
+
+def _check_accelerators(available: int | None, wanted: int) -> None:
+    if available is not None and wanted > available:
+        raise OptionError(
+            f"training.devices is {wanted}, but PyTorch finds {count(available, 'GPU')} on this machine; use as many, "
+            "or train on the CPU with --device cpu"
+        )
 
 
 def join(options: TrainingConfig) -> Processes:
@@ -200,6 +219,7 @@ def join(options: TrainingConfig) -> Processes:
     environment = TorchElasticEnvironment()
     world = environment.world_size()
     local = _local_processes(options, world, environment.node_rank())
+    _check_accelerators(_accelerators(options), local)
     if world == 1:
         return Processes()
     # Imported here: Lightning imports torch._dynamo, a second of CPU that other processes do not need.
