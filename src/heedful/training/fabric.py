@@ -31,6 +31,7 @@ def build_group_fabric(
     """Return the Fabric of a process that is one of `devices` on each of `nodes` machines, after all have met."""
     from lightning_fabric import Fabric
 
+    from heedful.training.processes import PATIENCE
     from heedful.training.strategies import STRATEGIES
 
     limit = datetime.timedelta(seconds=options.peer_seconds)
@@ -39,7 +40,9 @@ def build_group_fabric(
             accelerator=options.accelerator,
             devices=devices,
             num_nodes=nodes,
-            strategy=STRATEGIES[options.strategy](cluster_environment=environment, timeout=limit),
+            strategy=STRATEGIES[options.strategy](
+                limit, cluster_environment=environment, timeout=PATIENCE * limit
+            ),
             precision=options.precision,
         )
         fabric.launch()

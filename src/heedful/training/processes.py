@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-PATIENCE: Final = datetime.timedelta(days=7)
-"""Longest wait for what one process does alone, such as learning a vocabulary; one that ends is noticed at once."""
+PATIENCE: Final = 12
+"""How many times as long as within a step processes wait for each other elsewhere, such as for a vocabulary that one
+learns; the end of a process is noticed at once."""
 REPORT_SECONDS: Final = 3.0
 """How long those that miss a process wait for the others to say that they are there."""
 LOST: Final = (
@@ -97,7 +98,7 @@ class Group(Processes):
         limit = datetime.timedelta(seconds=seconds)
         with self.watching():
             self._prompt = dist.new_group(backend="gloo", timeout=limit)
-            self._patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+            self._patient = dist.new_group(backend="gloo", timeout=PATIENCE * limit)
 
     def threads(self, wanted: int) -> int:
         return wanted or max(1, torch.get_num_threads() // self.local)

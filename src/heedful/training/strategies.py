@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
+import torch.distributed as dist
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -22,26 +24,42 @@ _SYNC_BUFFERS: Final = (
 """PyTorch's name of the option, which changed in 2.12."""
 
 
-def replicated(**options: Any) -> DDPStrategy:
-    """Return the strategy ddp: each process holds everything, and gradients are averaged while they are computed.
+class ReplicatedStrategy(DDPStrategy):
+    """The strategy ddp: each process holds everything, and gradients are averaged while they are computed.
 
     Which parameters a batch uses may differ from process to process, and those that none uses keep no gradient, as
     in one process. Buffers are constants here, so they are not sent.
+
+    Args:
+        limit: longest wait for the gradients of another process.
+        options: those of Fabric's strategy, whose `timeout` is that of the processes for each other at the start.
     """
-    own: dict[str, Any] = {_SYNC_BUFFERS: False}
-    return DDPStrategy(**options, **own, find_unused_parameters=True)
+
+    def __init__(self, limit: datetime.timedelta, **options: Any):
+        super().__init__(**options)
+        self.limit = limit
+
+    def setup_module(self, module: nn.Module) -> Any:
+        options: dict[str, Any] = {_SYNC_BUFFERS: False}
+        return DistributedDataParallel(
+            module,
+            device_ids=self._determine_ddp_device_ids(),
+            process_group=dist.new_group(timeout=self.limit),
+            find_unused_parameters=True,
+            **options,
+        )
 
 
-class ShardedStrategy(DDPStrategy):
+class ShardedStrategy(ReplicatedStrategy):
     """The strategy fsdp: weights, gradients and the optimizer's state are divided among the processes.
 
     Fabric's own needs a GPU; PyTorch's `fully_shard` (Zhao et al. 2023, https://arxiv.org/abs/2304.11277) also works
     with gloo. The module is one group, whole within a step: tasks call parts of a model by other ways than `forward`.
     """
 
-    def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
-        device = self.root_device.type
-        mesh = init_device_mesh(device, (self.num_nodes * self.num_processes,))
+    def setup_module(self, module: nn.Module) -> Any:
+        group = dist.new_group(timeout=self.limit)
+        mesh = DeviceMesh.from_group(group, self.root_device.type)
         fully_shard(module, mesh=mesh)  # changes the module itself
         return module
 
@@ -51,7 +69,7 @@ class ShardedStrategy(DDPStrategy):
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
-STRATEGIES: Final[Mapping[str, Any]] = {"ddp": replicated, "fsdp": ShardedStrategy}
+STRATEGIES: Final[Mapping[str, Any]] = {"ddp": ReplicatedStrategy, "fsdp": ShardedStrategy}
 """Values of training.strategy."""
 
 
