@@ -191,8 +191,8 @@ class LostProcessError(HeedfulError):
         names = ", ".join(map(str, missing)) or "some process"
         which = f"process{'es' if len(missing) > 1 else ''} {names}" if missing else names
         super().__init__(
-            f"{which} of the {processes} that train together ended, or did not answer for {seconds:g} seconds "
-            "(training.peer_seconds). The run keeps its last checkpoint; resume it, with any number of processes"
+            f"{which} of the {processes} that train together ended, or did not answer in time (training.peer_seconds = "
+            f"{seconds:g}). The run keeps its last checkpoint; resume it, with any number of processes"
         )
         self.missing = tuple(missing)
         self.speaker = min(set(range(processes)) - set(missing), default=0)

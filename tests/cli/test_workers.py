@@ -99,7 +99,7 @@ def test_the_one_that_failed_is_named(
     ("ended", "message"),
     [
         (Ended(1, -9, ""), "process 1 of the 2 that train together was ended by SIGKILL, perhaps"),
-        (Ended(1, 0, ""), "process 1 of the 2 that train together did not answer for 5 seconds"),
+        (Ended(1, 0, ""), "process 1 of the 2 that train together did not answer in time"),
         (Ended(1, 1, "error: no file"), "process 1 of the 2 that train together failed: no file"),
         (Ended(-1, LOST, ""), "a process on another machine ended"),
     ],
@@ -202,7 +202,7 @@ def test_a_worker_that_hangs_is_named(tmp_path: Path) -> None:
     with endless(tmp_path, "--set", "training.peer_seconds=5") as process:
         os.kill(children(process.pid)[1], signal.SIGSTOP)
         errors = output(process)
-    assert errors.startswith("error: process 1 of the 2 that train together did not answer for 5 s")
+    assert errors.startswith("error: process 1 of the 2 that train together did not answer in ti")
     assert process.returncode == 1
 
 

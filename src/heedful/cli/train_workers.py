@@ -36,7 +36,7 @@ def _why(ended: Ended, workers: Workers, seconds: float) -> str:
     if ended.index < 0:
         return "a process on another machine ended, or does not answer, so the training was ended"
     if ended.status == 0:
-        return f"{which} did not answer for {seconds:g} seconds (training.peer_seconds), so all were ended"
+        return f"{which} did not answer in time (training.peer_seconds = {seconds:g}), so all were ended"
     if ended.status < 0:
         name = signal.Signals(-ended.status).name
         cause = ", perhaps as memory ran out" if name == "SIGKILL" else ""
