@@ -26,6 +26,7 @@ from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
 from heedful.training.events import Event, Finished, Started, Stopped
 from heedful.training.loop import never, train_model
+from heedful.training.processes import Processes, join
 from heedful.training.report_again import finish_again, lacks_only_report
 from heedful.training.staging import recover
 from heedful.training.state import FEATURES
@@ -239,9 +240,11 @@ def train(
         raise unknown_choice("task", task, TASKS)
     base = {} if init_from is None else TASKS[task].load_config(init_from).model_dump(mode="json")
     config = _configuration(TASKS[task], train, valid, settings, base)
-    recover(Path(out))
-    if not resume:
-        run_folder.check_free(out, overwrite=overwrite)
+    processes = join(config.training)
+    if processes.is_first:
+        recover(Path(out))
+        if not resume:
+            run_folder.check_free(out, overwrite=overwrite)
     with reporting_preparation(progress):
         data = _training_data(TASKS[task], config.data, train, valid)
     return fit(
@@ -254,6 +257,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
         initial=None if init_from is None else TASKS[task].load_initial(config, init_from),
+        processes=processes,
     )
 
 
@@ -269,6 +273,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     initial: Predictor | None = None,
+    processes: Processes | None = None,
 ) -> TrainedModel:
     """Train a model and write its run folder with the report; used by `heedful.train` and the command.
 
@@ -283,13 +288,15 @@ def fit(
         resume: resume the run in `out`.
         overwrite: replace the run in `out`.
         initial: a trained model whose weights the training starts from.
+        processes: see `heedful.training.loop.train_model`.
 
     Raises: see `heedful.training.loop.train_model`; StoppedError as `stop` says.
     """
     out = Path(out)
+    processes = join(config.training) if processes is None else processes
     with reporting_preparation(progress):
-        if resume and lacks_only_report(task, out, config):
-            events = finish_again(task, out, train, valid)
+        if resume and _lacks_only_report(task, out, config, processes):
+            events = finish_again(task, out, train, valid, processes)
         else:
             events = train_model(
                 task,
@@ -301,18 +308,25 @@ def fit(
                 overwrite=overwrite,
                 initial=initial,
                 stop=stop,
+                processes=processes,
             )
         # closed at once after an error, so that the folder does not stay locked
         with contextlib.closing(events):  # type: ignore[type-var]
             for event in events:
-                _handle(event, out, train, valid)
+                if processes.is_first:
+                    _handle(event, out, train, valid)
                 if progress is not None:
                     progress(event)
                 if isinstance(event, Stopped):
                     raise StoppedError(
                         f"training was asked to stop and did, after step {event.step:,}; resume the run in {out}"
                     )
+    processes.gather(None)  # the others wait until the first one has written the report
     return load(out)
+
+
+def _lacks_only_report(task: Task, out: Path, config: Any, processes: Processes) -> bool:
+    return processes.share(processes.is_first and lacks_only_report(task, out, config))
 
 
 def _handle(event: Event, out: Path, train: Dataset, valid: Dataset) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -178,6 +178,25 @@ class DivergedError(HeedfulError):
     def __init__(self, problem: str, cure: str, *, step: int, learning_rate: float):
         super().__init__(f"{problem} {cure}")
         self.problem, self.step, self.learning_rate = problem, step, learning_rate
+
+
+class LostProcessError(HeedfulError):
+    """A training that ended as another of its processes ended or did not answer; it can be resumed.
+
+    Attributes:
+        missing: the indices of the processes that are gone, as far as known.
+    """
+
+    def __init__(self, missing: Sequence[int], processes: int, seconds: float):
+        names = ", ".join(map(str, missing)) or "some process"
+        which = f"process{'es' if len(missing) > 1 else ''} {names}" if missing else names
+        super().__init__(
+            f"{which} of the {processes} that train together ended, or did not answer in time (training.peer_seconds = "
+            f"{seconds:g}). The run keeps its last checkpoint; resume it, with any number of processes"
+        )
+        self.missing = tuple(missing)
+        self.speaker = min(set(range(processes)) - set(missing), default=0)
+        """The index of the process that says so."""
 
 
 class StoppedError(HeedfulError):

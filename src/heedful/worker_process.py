@@ -98,14 +98,14 @@ def serve(work: Callable[[dict[str, Any], Write], None]) -> None:
             events.flush()
 
         job = json.loads(sys.stdin.readline())
-        threading.Thread(target=_exit_with_parent, daemon=True).start()
+        threading.Thread(target=exit_with_parent, daemon=True).start()
         try:
             work(job, write)
         except (KeyboardInterrupt, BrokenPipeError):
             sys.exit(INTERRUPTED)
 
 
-def _exit_with_parent() -> None:
+def exit_with_parent() -> None:
     """Exit once standard input ends, which is when the parent has ended, however it did."""
     # not `sys.stdin`, whose lock would be held at the end of this process
     while os.read(0, 1):

@@ -94,6 +94,8 @@ class Answer(abc.ABC, Generic[Prediction]):
     """Whether `calibrated` does anything."""
     uncalibrated_what: ClassVar[str] = "the probabilities are not calibrated"
     """What to say where `calibrated` could not."""
+    depends_on_batch: ClassVar[bool] = False
+    """Whether the loss of an example depends on the other examples of its batch."""
     misfit_advice: ClassVar[str] = ""
     """How to mend what `misfit` finds."""
     validation_search: ClassVar[Mapping[str, Any]] = {}

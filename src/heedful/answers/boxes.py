@@ -70,6 +70,7 @@ class Boxes(LabelAnswer[FoundObjects]):
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("mean_ap", "mean_ap50"),)
     primary_metric: ClassVar[str] = "f1"
+    depends_on_batch: ClassVar[bool] = True
     search_options: ClassVar[frozenset[str]] = frozenset({"threshold"})
     command_options: ClassVar[frozenset[str]] = frozenset({"drawn"})
     has_report_tables: ClassVar[bool] = True

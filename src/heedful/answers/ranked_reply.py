@@ -73,6 +73,7 @@ class ReplyRanking(Answer[RankedReply]):
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("hits_1", "hits_5", "mrr"),)
     primary_metric: ClassVar[str] = "hits_1"
+    depends_on_batch: ClassVar[bool] = True
     search_options: ClassVar[frozenset[str]] = frozenset({"nbest"})
     command_options: ClassVar[frozenset[str]] = frozenset({"reference"})
 

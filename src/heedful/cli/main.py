@@ -108,4 +108,6 @@ def main() -> None:
     # with batches of many lengths; 64 suffice for a training step without loss of speed
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, "64")
+    # PyTorch writes to standard error what it thinks of a reduction, in each process of a training
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     app(prog_name="heedful")

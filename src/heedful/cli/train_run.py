@@ -17,8 +17,10 @@ from heedful.cli.progress import TrainingProgress
 from heedful.cli.settings import TrainArguments, configure_run
 from heedful.cli.signals import StopSignals
 from heedful.cli.skipped import say_skipped
+from heedful.cli.train_workers import train_in_workers
+from heedful.cli.workers import LOST, end_with_parent, is_supervised, worker_index
 from heedful.data.preparation import Preparing, reporting_preparation
-from heedful.errors import DivergedError, OptionError, StoppedError
+from heedful.errors import DivergedError, LostProcessError, OptionError, StoppedError
 from heedful.explore.run_report import next_commands
 from heedful.tasks.base import Task
 from heedful.tasks.predictor import Predictor
@@ -54,19 +56,21 @@ class RunOptions:
 
 
 def train(arguments: TrainArguments, options: RunOptions, output: Output) -> None:
-    """Run `heedful train`."""
-    out, task = options.folder(), TASKS[arguments.task]
-    recover(out)
-    if options.resume:
-        check_began(out)
-    base = out if options.resume else options.init_from
-    config = configure_run(options.config, arguments, base, new_data=not options.resume)
-    if not options.resume:
-        run_folder.check_free(out, overwrite=options.overwrite)
+    """Run `heedful train`, or one of the processes that train together, of which the first one speaks."""
+    out, task, worker = options.folder(), TASKS[arguments.task], worker_index()
+    end_with_parent()
+    if worker:
+        output = Output(json=False, quiet=True)
+    config = _configure(arguments, options, is_first=not worker)
+    if worker is None:
+        train_in_workers(config.training, _resume_command(task, out))
     with TrainingProgress(task, output) as bar, reporting_preparation(bar.show):
         data = task.reader.read_training(config.data)
     for part in data:
         say_skipped(part, output, f", listed in {out / run_folder.SKIPPED}")
+    initial = None
+    if options.init_from is not None and not worker:
+        initial = task.load_initial(config, options.init_from)
     model, finished = train_with_progress(
         task,
         config,
@@ -75,8 +79,29 @@ def train(arguments: TrainArguments, options: RunOptions, output: Output) -> Non
         output,
         resume=options.resume,
         overwrite=options.overwrite,
-        initial=None if options.init_from is None else task.load_initial(config, options.init_from),
+        initial=initial,
     )
+    if not worker:
+        _say_result(model, finished, data, output)
+
+
+def _configure(arguments: TrainArguments, options: RunOptions, *, is_first: bool) -> Any:
+    """Return the configuration, after checks of the run folder by the process that writes it."""
+    out = options.folder()
+    if is_first:
+        recover(out)
+    if options.resume:
+        check_began(out)
+    base = out if options.resume else options.init_from
+    config = configure_run(options.config, arguments, base, new_data=not options.resume)
+    if is_first and not options.resume:
+        run_folder.check_free(out, overwrite=options.overwrite)
+    return config
+
+
+def _say_result(model: api.TrainedModel, finished: Finished, data: Any, output: Output) -> None:
+    """Say where the run is, what it came to and what to do next."""
+    out = model.run
     report = out / run_folder.REPORT
     output.say(f"\nThe run is in {out}; its report: {report}")
     output.suggest(next_commands(model.predictor, out, data[1]))
@@ -110,7 +135,7 @@ def train_with_progress(
 ) -> tuple[api.TrainedModel, Finished]:
     """Call `heedful.api.fit` and show progress; after a signal or divergence print how to go on, and exit."""
     last: Event | None = None
-    command = f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
+    command = _resume_command(task, out)
     notice = "" if output.quiet else "stopping after this step; Ctrl-C again stops at once"
     with StopSignals(notice) as signals, TrainingProgress(task, output) as bar:
 
@@ -139,11 +164,20 @@ def train_with_progress(
             has_begun = last is not None or ((resume or not overwrite) and has_checkpoint(out))
             advice = _advice(last, command) if has_begun else "nothing was written"
             _end(f"{interrupted}; {advice}", "", signals.status)
+        except LostProcessError as error:
+            # the command that started this process knows more; else one process speaks for all that are left
+            if is_supervised() or worker_index() != error.speaker:
+                raise typer.Exit(LOST) from None
+            _end(f"{error}: {command}", "error: ", FAILED)
         except DivergedError as error:
             rate = f"--set training.learning_rate={error.learning_rate:g}"
             _end(f"{error}. With the learning rate: {command} {rate}", "error: ", FAILED)
     assert isinstance(last, Finished)
     return model, last
+
+
+def _resume_command(task: Task, out: Path) -> str:
+    return f"heedful train {task.name} --resume --out {shlex.quote(str(out))}"
 
 
 def _show(bar: TrainingProgress, event: Event, signals: StopSignals) -> None:

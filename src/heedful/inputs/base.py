@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ class Input(abc.ABC, Generic[Example, Encoded]):
 
     Subclasses read their own sections of the task's configuration.
     """
+
+    depends_on_batch: ClassVar[bool] = False
+    """Whether what is read of a training example depends on the other examples of its batch."""
 
     @classmethod
     @abc.abstractmethod

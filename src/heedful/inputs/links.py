@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Links(Nodes):
     Reads the settings of `Nodes` and data.train_negatives.
     """
 
+    depends_on_batch: ClassVar[bool] = True
     negatives: int = 20
     """Nodes that the target of a training pair is told apart from, drawn in each epoch."""
 

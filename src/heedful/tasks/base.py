@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -348,15 +348,14 @@ class Task:
         """Return the loss module of the predictor's model."""
         return LossModule(predictor.model, predictor.answer)
 
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether the loss of a training example depends on the other examples of its batch."""
+        return self.input.depends_on_batch or self.answer.depends_on_batch
+
     def validate(
-        self,
-        predictor: Predictor,
-        data: Dataset,
-        *,
-        before_batch: Callable[[], object] | None = None,
+        self, predictor: Predictor, data: Dataset, predicted: Sequence[Any]
     ) -> tuple[Scores, list[str]]:
-        """Return the validation metrics, except the loss, and warnings about the predictions."""
+        """Return the validation metrics of predictions, except the loss, and warnings about them."""
         answer: Answer[Any] = predictor.answer
-        search = answer.validation_search
-        predicted = list(predictor.predict_data(data, before_batch=before_batch, **search))
         return answer.scores(predictor.score(data, predicted)), answer.warnings(predicted, data)

@@ -23,6 +23,14 @@ class Encoded(NamedTuple):
     targets: Sequence[Any]
 
 
+class Share(NamedTuple, Generic[Padded]):
+    """What one of several processes computes of a batch."""
+
+    batch: Padded
+    is_counted: bool
+    """False for a process for which no example is left: it computes one of another process, of which nothing counts."""
+
+
 @dataclass(frozen=True)
 class Batches(Generic[Padded]):
     """Encoded examples and how they are batched.
@@ -64,9 +72,27 @@ class Batches(Generic[Padded]):
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Padded]:
         """Yield the batches of an epoch, in its shuffled order, starting at index `first`."""
+        for share in self.shares(epoch, first):
+            yield share.batch
+
+    def shares(
+        self, epoch: int, first: int = 0, *, process: int = 0, processes: int = 1
+    ) -> Iterator[Share[Padded]]:
+        """Yield of each batch of an epoch what one process computes: every `processes`-th example.
+
+        Batches and their order do not depend on `processes`, and each example is in one share that is counted.
+
+        Args:
+            epoch: see `epoch`.
+            first: see `epoch`.
+            process: the index of the process.
+            processes: how many compute the batches together.
+        """
         for batch in self._batches(epoch)[first:]:
-            pairs = [self._pair(row, epoch) for row in self.rows[batch].tolist()]
-            yield self.collate([one for one, _ in pairs], [target for _, target in pairs])
+            rows = self.rows[batch[process::processes]].tolist()
+            pairs = [self._pair(row, epoch) for row in rows or self.rows[batch[:1]].tolist()]
+            padded = self.collate([one for one, _ in pairs], [target for _, target in pairs])
+            yield Share(padded, bool(rows))
 
     def one_by_one(self, epoch: int, batch: int) -> Iterator[tuple[int, Padded]]:
         """Yield (row in the dataset, batch of one) for each example of batch `batch` of an epoch."""

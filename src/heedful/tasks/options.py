@@ -782,6 +782,11 @@ DIALOGUES: Final = (
     SKIP_BAD,
 )
 
+
+def _number_or_word(value: Any) -> Any:
+    return int(value) if str(value).isdecimal() else value
+
+
 COMMON: Final = (
     TaskOption(
         name="epochs",
@@ -832,6 +837,36 @@ COMMON: Final = (
         metavar="NAME",
         help="cpu, cuda, mps or auto.",
         default="cpu",
+    ),
+    TaskOption(
+        name="devices",
+        setting="training.devices",
+        metavar="N",
+        help="Processes on this machine that train the model together, or auto.",
+        default="1",
+        convert=lambda value, given: [f"training.devices={json.dumps(_number_or_word(value))}"],
+    ),
+    TaskOption(
+        name="nodes",
+        setting="training.nodes",
+        metavar="M",
+        help="Machines that train the model together; start the command on each.",
+        default="1",
+        is_number=True,
+    ),
+    TaskOption(
+        name="strategy",
+        setting="training.strategy",
+        metavar="NAME",
+        help="ddp: each process holds the whole training state; fsdp: a part of it.",
+        default="ddp",
+    ),
+    TaskOption(
+        name="precision",
+        setting="training.precision",
+        metavar="NAME",
+        help="32-true, bf16-mixed, 16-mixed or 64-true.",
+        default="32-true",
     ),
 )
 """Options of every task."""

@@ -190,6 +190,22 @@ class TrainingConfig(Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = Field(
         "32-true", description="Floating-point precision; mixed keeps the weights in 32 bits."
     )
+    devices: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Processes on this machine that train one model, each with a device of its own or, on CPUs, with a "
+        "share of the threads; auto: as many as is known to be fastest.",
+    )
+    nodes: int = Field(1, ge=1, description="Machines that train one model, each with `devices`.")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp",
+        description="What the processes hold: ddp all of the training state, fsdp a part of gradients and optimizer "
+        "state each.",
+    )
+    peer_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="Seconds of waiting for another process in a training step, after which it counts as lost.",
+    )
 
 
 class EncoderTraining(TrainingConfig):

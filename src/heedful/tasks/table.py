@@ -49,8 +49,9 @@ class TaskEntry:
 
     @property
     def all_options(self) -> Sequence[TaskOption]:
-        """The task's options, then those of every task."""
-        return (*self.options, *options.COMMON)
+        """The task's options, then those of every task; where both have one of a name, it is the task's."""
+        own = {option.name for option in self.options}
+        return (*self.options, *(each for each in options.COMMON if each.name not in own))
 
     def train_help(self, name: str) -> str:
         """Return the help of `heedful train TASK`."""

@@ -10,7 +10,9 @@ import torch
 from heedful.data.dataset import Dataset
 from heedful.data.preparation import in_chunks, report_chunks
 from heedful.errors import DataError, OptionError
+from heedful.tasks.base import Task
 from heedful.tasks.sections import TrainingConfig
+from heedful.training.processes import Processes
 
 
 def check_data(train: Dataset, valid: Dataset, examples: str = "examples") -> None:
@@ -44,6 +46,22 @@ def check_device(options: TrainingConfig) -> None:
     if (kind, options.precision) in UNSUPPORTED_PRECISIONS:
         advice = UNSUPPORTED_PRECISIONS[kind, options.precision]
         raise OptionError(f"training.precision {options.precision!r} {advice}")
+
+
+def check_processes(task: Task, options: TrainingConfig, processes: Processes) -> None:
+    """Raise OptionError for a training that several processes cannot share."""
+    if processes.count == 1:
+        return
+    if task.depends_on_batch:
+        raise OptionError(
+            f"the task {task.name} trains in one process: the loss of an example depends on the others of its batch, "
+            "which several processes would divide; leave --devices and --nodes out"
+        )
+    if options.strategy == "fsdp" and options.precision in ("16-mixed", "64-true"):
+        raise OptionError(
+            f"training.precision {options.precision!r} does not work with training.strategy 'fsdp'; use '32-true' or "
+            "'bf16-mixed', or the strategy 'ddp'"
+        )
 
 
 UNSUPPORTED_PRECISIONS = {

@@ -31,6 +31,9 @@ class DivergenceGuard:
     options: TrainingConfig
     loss: LossModule
     optimizer: Any
+    """Has the moments, when weights are checked."""
+    rates: Any
+    """The optimizer that trains, with the learning rate."""
     train: Encoded
     valid: Encoded
     saved_step: int = 0
@@ -100,7 +103,7 @@ class DivergenceGuard:
         if may_skip and not options.skip_nonfinite:
             cures.append("leave out a few such steps (training.skip_nonfinite=3)")
         return DivergedError(
-            f"training diverged: {what}. The learning rate was {self.optimizer.param_groups[0]['lr']:.3g}.",
+            f"training diverged: {what}. The learning rate was {self.rates.param_groups[0]['lr']:.3g}.",
             f"The run keeps its last checkpoint, of step {self.saved_step:,}, whose weights are finite; to go on from "
             f"there, {', or '.join(cures)}",
             step=step,

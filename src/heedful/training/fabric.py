@@ -1,14 +1,19 @@
-"""Lightning Fabric: device placement and mixed precision."""
+"""Lightning Fabric: device placement, mixed precision, and processes that reduce their gradients."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import logging
+import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from heedful.tasks.sections import TrainingConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 
 def build_fabric(options: TrainingConfig) -> Fabric:
@@ -16,10 +21,42 @@ def build_fabric(options: TrainingConfig) -> Fabric:
     # Imported here: Lightning imports torch._dynamo, a second of CPU that prediction does not need.
     from lightning_fabric import Fabric
 
+    with _quiet():
+        return Fabric(accelerator=options.accelerator, devices=1, precision=options.precision)
+
+
+def build_group_fabric(
+    options: TrainingConfig, devices: int, nodes: int, environment: ClusterEnvironment
+) -> Fabric:
+    """Return the Fabric of a process that is one of `devices` on each of `nodes` machines, after all have met."""
+    from lightning_fabric import Fabric
+
+    from heedful.training.processes import PATIENCE
+    from heedful.training.strategies import STRATEGIES
+
+    limit = datetime.timedelta(seconds=options.peer_seconds)
+    with _quiet():
+        fabric = Fabric(
+            accelerator=options.accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            strategy=STRATEGIES[options.strategy](
+                limit, cluster_environment=environment, timeout=PATIENCE * limit
+            ),
+            precision=options.precision,
+        )
+        fabric.launch()
+    return fabric
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     logger = logging.getLogger("lightning_fabric")
     before = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        return Fabric(accelerator=options.accelerator, devices=1, precision=options.precision)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(before)

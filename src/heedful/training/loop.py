@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from heedful.answers.base import Scores, rank
 from heedful.data.dataset import Dataset
 from heedful.ops.jit.kernel import compile_seconds
 from heedful.run_lock import RunLock
 from heedful.tasks.base import Task
+from heedful.tasks.batches import Share
 from heedful.tasks.predictor import Predictor
 from heedful.training.budget import (
     budget_exhausted,
@@ -24,14 +25,15 @@ from heedful.training.budget import (
 )
 from heedful.training.calibration import calibrate_run
 from heedful.training.checkpoint import get_rng_states, set_rng_states
-from heedful.training.checks import check_data, check_device, check_start
+from heedful.training.checks import check_data, check_device, check_processes, check_start
 from heedful.training.divergence import total_skipped_notices
 from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
 from heedful.training.precision import precision_notices
+from heedful.training.processes import Processes, join
 from heedful.training.schedule import learning_rate_factor
 from heedful.training.staging import recover, recover_locked
 from heedful.training.state import TrainingState
-from heedful.training.validation import Validation, validate
+from heedful.training.validation import StopRequested, Validation, validate
 from heedful.training.write_errors import explain_write_errors
 
 
@@ -51,6 +53,7 @@ def train_model(
     overwrite: bool = False,
     initial: Predictor | None = None,
     stop: Callable[[], bool] = never,
+    processes: Processes | None = None,
 ) -> Iterator[Event]:
     """Train a model of `task` into the folder `run_dir` and yield events.
 
@@ -69,6 +72,8 @@ def train_model(
         initial: a trained model whose weights the training starts from, see `Task.load_initial`.
         stop: called after each step and before each batch of the validation; once it returns True, a checkpoint is
             saved and the last event is `Stopped`.
+        processes: those that train together, from `heedful.training.processes.join`, which is called if it is None.
+            Each calls this function and gets the same events; the first one alone reads and writes the folder.
 
     A step whose loss or gradient is not finite is not taken; see `training.skip_nonfinite` and DivergedError below.
 
@@ -103,14 +108,22 @@ def train_model(
     check_data(train, valid, task.examples)
     task.check(config, train, valid)
     check_device(config.training)
-    training = _Training(task, config, train, valid, folder, initial, stop)
-    recover(folder)
-    training.check_folder(resume=resume, overwrite=overwrite)
+    processes = join(config.training) if processes is None else processes
+    check_processes(task, config.training, processes)
+    training = _Training(task, config, train, valid, folder, initial, stop, processes)
+    if processes.is_first:
+        recover(folder)
+        training.check_folder(resume=resume, overwrite=overwrite)
     return training.run(resume=resume, overwrite=overwrite)
 
 
-class _StopRequested(Exception):  # noqa: N818
-    """Leaves the training or a validation; the state to resume from is saved."""
+class _Agreed(NamedTuple):
+    """What the processes do after a step."""
+
+    stops: bool
+    saves: bool
+    seconds: float
+    """The time of the step."""
 
 
 class _Training(TrainingState):
@@ -119,6 +132,9 @@ class _Training(TrainingState):
     def run(self, *, resume: bool, overwrite: bool) -> Iterator[Event]:
         """Lock the folder, check it again, and train."""
         folder = self.checkpoints.folder
+        if not self.processes.is_first:
+            yield from self._train(resume)
+            return
         with (
             explain_write_errors(folder, begun=lambda: self.begun),
             RunLock(folder) as lock,
@@ -162,7 +178,7 @@ class _Training(TrainingState):
                 yield from self._train_epoch()
                 yield self._validate_epoch()
             yield self._finish()
-        except _StopRequested:
+        except StopRequested:
             yield Stopped(run=self.checkpoints.folder, step=self.position.step)
 
     def _train_epoch(self) -> Iterator[Progress]:
@@ -171,27 +187,27 @@ class _Training(TrainingState):
         reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
         # The first steps compile kernels, which says nothing about the speed of later ones.
         clock, compiled = reported, sum(compile_seconds().values())
-        for batch in self.batches.epoch(self.position.epoch + 1, first=self.position.batch):
+        for share in self._shares():
             if budget_exhausted(self.options, self.position):
                 break
-            loss, predictions = self._step(batch)
+            loss, predictions, tokens = self._step(share)
             loss_sum, count = loss_sum + loss, count + predictions
             clock, step_start = time.monotonic(), clock
+            agreed = self._agree(clock - step_start)
             self.position = replace(
                 self.position,
                 batch=self.position.batch + 1,
                 step=self.position.step + 1,
                 epoch_loss=self.position.epoch_loss + loss,
                 epoch_tokens=self.position.epoch_tokens + predictions,
-                tokens=self.position.tokens + self.loss.count_tokens(batch),
-                training_seconds=self.position.training_seconds + clock - step_start,
+                tokens=self.position.tokens + tokens,
+                training_seconds=self.position.training_seconds + agreed.seconds,
             )
             step = self.position.step
-            if self.stop():
-                self.save_checkpoint(batch)
-                raise _StopRequested
-            if self.timer.is_due(step):
-                self.save_checkpoint(batch)
+            if agreed.stops or agreed.saves:
+                self.save_checkpoint(share.batch)
+            if agreed.stops:
+                raise StopRequested
             if step % self.options.progress_steps == 0 and count:
                 compiling = sum(compile_seconds().values()) - compiled
                 now = time.monotonic()
@@ -201,8 +217,27 @@ class _Training(TrainingState):
                 reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
                 clock, compiled = reported, sum(compile_seconds().values())
 
-    def _step(self, batch: Any) -> tuple[float, int]:
-        """Take one optimizer step and return the batch's summed loss and predictions; 0 and 0 if it is left out."""
+    def _shares(self) -> Iterator[Share[Any]]:
+        """Yield what this process computes of the remaining batches of the current epoch."""
+        position, processes = self.position, self.processes
+        return self.batches.shares(
+            position.epoch + 1, position.batch, process=processes.index, processes=processes.count
+        )
+
+    def _agree(self, seconds: float) -> _Agreed:
+        """Return whether to stop, if any process is asked to, and what the clock of the first process says."""
+        stops, saves = self.stop(), self.timer.is_due(self.position.step + 1)
+        if self.processes.count == 1:
+            return _Agreed(stops, saves, seconds)
+        first = self.processes.is_first
+        asked, due, taken = self.processes.totals(stops, first and saves, first * seconds)
+        return _Agreed(asked > 0, due > 0, taken)
+
+    def _step(self, share: Share[Any]) -> tuple[float, int, int]:
+        """Take one optimizer step and return the batch's summed loss, predictions and tokens.
+
+        Loss and predictions are 0 if the step is left out.
+        """
         options = self.options
         total = planned_steps(options, self.position, self.steps_per_epoch)
         rate = options.learning_rate * learning_rate_factor(
@@ -211,12 +246,19 @@ class _Training(TrainingState):
             warmup=warmup_steps(options, total),
             total=total,
         )
-        loss, problem = self.step.take(batch, rate)
-        if problem:
-            self.position = self.guard.leave_out(problem, self.position)
-            return 0.0, 0
+        self.processes.seed(options.seed, self.position.step)
+        taken = self.step.take(share, rate)
+        if taken.problem:
+            self._gather_weights()
+            self.position = self.guard.leave_out(taken.problem, self.position)
+            return 0.0, 0, taken.tokens
         self.position = replace(self.position, skipped_in_row=0)
-        return loss, self.loss.count_predictions(batch)
+        return taken.loss, taken.predictions, taken.tokens
+
+    def _gather_weights(self) -> None:
+        """Bring the weights of a sharded model to the one that validates and is saved."""
+        if self.shards is not None:
+            self.shards.gather_weights()
 
     def _progress(self, loss: float, speed: float, seconds_per_step: float) -> Progress:
         steps = planned_steps(self.options, self.position, self.steps_per_epoch)
@@ -244,9 +286,10 @@ class _Training(TrainingState):
             best_epoch=epoch if best else old.best_epoch,
             best=scores if best else old.best,
         )
-        if best:
+        if best and self.processes.is_first:
             self.checkpoints.save_best(self.trained)
-        self.checkpoints.save_epoch(self.trained, epoch)
+        if self.processes.is_first:
+            self.checkpoints.save_epoch(self.trained, epoch)
         notices = [*self.guard.notices(), *notices]
         event = Validated(
             epoch=epoch,
@@ -259,21 +302,23 @@ class _Training(TrainingState):
             training_seconds=old.training_seconds,
             notices=notices,
         )
-        self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
+        if self.processes.is_first:
+            self.checkpoints.write_metrics({"event": "validated", **asdict(event)}, epoch - 1)
         self.save_checkpoint()
         return event
 
     def _validate_or_stop(self) -> tuple[Scores, list[str]]:
         """Validate the weights at the end of an epoch.
 
-        Raises: DivergedError if their loss or they themselves are not finite; _StopRequested, with a checkpoint saved
+        Raises: DivergedError if their loss or they themselves are not finite; StopRequested, with a checkpoint saved
             from which a resumed run validates.
         """
         random_states = get_rng_states()
+        self._gather_weights()
         self.guard.check_epoch(self.position)
         try:
             scores, notices, batch = self._validate()
-        except _StopRequested:
+        except StopRequested:
             set_rng_states(random_states)
             self.save_checkpoint()
             raise
@@ -286,7 +331,9 @@ class _Training(TrainingState):
         last, best = self.position.epoch, self.position.best
         assert best is not None
         chosen, scores = f"epoch {self.position.best_epoch}", best
-        averaged = self.checkpoints.average(last)
+        averaged = self.processes.share(
+            self.checkpoints.average(last) if self.processes.is_first else None
+        )
         if averaged is not None:
             name, weights = averaged
             self.loss.model.load_state_dict(weights)
@@ -294,16 +341,9 @@ class _Training(TrainingState):
             is_better = rank(averaged_scores, self.options.metric) > rank(best, self.options.metric)
             if is_better or self.options.keep_average == "always":
                 chosen, scores = name, averaged_scores
-                self.checkpoints.save_best(self.trained)
-        losses = [line["train_loss"] for line in self.checkpoints.validated()]
-        calibration_notices = calibrate_run(
-            self.task,
-            self.checkpoints.folder,
-            self.train_data,
-            self.valid_data,
-            self.fabric.device,
-            self._raise_if_stopped,
-        )
+                if self.processes.is_first:
+                    self.checkpoints.save_best(self.trained)
+        notices = self.processes.share(self._calibrate() if self.processes.is_first else [])
         event = Finished(
             run=self.checkpoints.folder,
             epochs=last,
@@ -313,16 +353,26 @@ class _Training(TrainingState):
             chosen=chosen,
             scores=scores,
             seconds=time.monotonic() - self.start_time,
-            notices=[
-                *total_skipped_notices(self.position.skipped),
-                *learning_notices(losses),
-                *calibration_notices,
-            ],
+            notices=[*total_skipped_notices(self.position.skipped), *notices],
         )
-        values = {**asdict(event), "run": event.run.name, **asdict(self.origin)}
-        self.checkpoints.write_metrics({"event": "finished", **values}, last)
-        self.checkpoints.remove()
+        if self.processes.is_first:
+            values = {**asdict(event), "run": event.run.name, **asdict(self.origin)}
+            self.checkpoints.write_metrics({"event": "finished", **values}, last)
+            self.checkpoints.remove()
         return event
+
+    def _calibrate(self) -> list[str]:
+        """Calibrate the run, and return warnings about what it learned."""
+        losses = [line["train_loss"] for line in self.checkpoints.validated()]
+        notices = calibrate_run(
+            self.task,
+            self.checkpoints.folder,
+            self.train_data,
+            self.valid_data,
+            self.fabric.device,
+            self._raise_if_stopped,
+        )
+        return [*learning_notices(losses), *notices]
 
     def _validate(self) -> Validation:
         return validate(
@@ -332,11 +382,12 @@ class _Training(TrainingState):
             self.valid_batches,
             self.valid_data,
             self._raise_if_stopped,
+            self.processes,
         )
 
     def _raise_if_stopped(self) -> None:
         if self.stop():
-            raise _StopRequested
+            raise StopRequested
 
     def _should_continue(self) -> bool:
         """Whether to train another epoch, or to validate one that the budget cut short."""

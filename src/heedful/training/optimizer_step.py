@@ -10,16 +10,22 @@ import torch
 
 from heedful.ops.finite import all_finite
 from heedful.tasks.base import LossModule
+from heedful.tasks.batches import Share
+from heedful.training.processes import Processes, local_part
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
 class StepResult(NamedTuple):
-    """The summed loss of a batch, and what of the step was not finite: "loss", "gradient" or "" (nothing)."""
+    """What a step came to, over all processes."""
 
     loss: float
+    """The summed loss of the batch."""
+    predictions: int
+    tokens: int
     problem: str
+    """What was not finite: "loss", "gradient" or "" (nothing)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +39,13 @@ class OptimizerStep:
     optimizer: Any
     """As Fabric wraps it."""
     clip_norm: float
+    processes: Processes
 
-    def take(self, batch: Any, learning_rate: float) -> StepResult:
+    def take(self, share: Share[Any], learning_rate: float) -> StepResult:
         """Update the weights by the gradient of a batch, unless its loss or gradient is not finite.
+
+        Of several processes each computes its share of the batch. The loss of all is divided by the predictions of
+        all, so that the update is that of one process.
 
         With a gradient scaler (16-mixed), a gradient that overflows because of the scale is no problem: the scaler
         leaves the update out and lowers its scale.
@@ -43,17 +53,30 @@ class OptimizerStep:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.module(self.fabric.to_device(batch))
-        self.fabric.backward(loss / self.loss.count_predictions(batch))
-        is_finite = self._clip()
-        summed = float(loss.detach())
+        batch, counted = share.batch, int(share.is_counted)
+        predictions, tokens = map(
+            int,
+            self.processes.totals(
+                counted * self.loss.count_predictions(batch),
+                counted * self.loss.count_tokens(batch),
+            ),
+        )
+        with self.processes.watching():
+            loss = self.module(self.fabric.to_device(batch))
+            if self.processes.count == 1:
+                self.fabric.backward(loss / predictions)
+            else:
+                # the gradients of the processes are averaged, those of their examples have to be summed
+                loss = loss * counted
+                self.fabric.backward(loss * (self.processes.count / predictions))
+            is_finite = self._clip()
+        [summed] = self.processes.totals(float(loss.detach()))
         if math.isfinite(summed) and is_finite:
             self.optimizer.step()
-            return StepResult(summed, "")
+            return StepResult(summed, predictions, tokens, "")
         was_scaled = self._leave_out()
-        if not math.isfinite(summed):
-            return StepResult(summed, "loss")
-        return StepResult(summed, "" if was_scaled else "gradient")
+        problem = "loss" if not math.isfinite(summed) else "" if was_scaled else "gradient"
+        return StepResult(summed, predictions, tokens, problem)
 
     def _clip(self) -> bool:
         """Clip the gradient to `clip_norm`, and return whether it is finite."""
@@ -64,8 +87,9 @@ class OptimizerStep:
             return norm is None or math.isfinite(float(norm))
         if self._scaler is not None:
             self.fabric.strategy.precision.unscale_gradients(self.optimizer.optimizer)
-        gradients = [each.grad for each in self.loss.parameters() if each.grad is not None]
-        return not gradients or all_finite(*gradients)
+        gradients = [each.grad for each in self.module.parameters() if each.grad is not None]
+        is_finite = not gradients or all_finite(*map(local_part, gradients))
+        return self.processes.totals(is_finite) == (self.processes.count,)
 
     def _leave_out(self) -> bool:
         """Leave the update out, and return whether the scale of a gradient scaler may be the reason."""

@@ -14,6 +14,7 @@ from heedful.tasks.base import Task
 from heedful.training.checkpoint_manager import CheckpointManager
 from heedful.training.checks import texts_digest
 from heedful.training.events import Event, Finished
+from heedful.training.processes import Processes
 from heedful.training.resume_checks import check_same_data, setting_changes
 from heedful.training.stage import Stage, read_origin, read_stage
 from heedful.training.staging import recover_locked
@@ -31,15 +32,23 @@ def lacks_only_report(task: Task, folder: Path, config: Any) -> bool:
     return not setting_changes(own.model_dump(), config.model_dump())
 
 
-def finish_again(task: Task, folder: Path, train: Dataset, valid: Dataset) -> Iterator[Event]:
+def finish_again(
+    task: Task, folder: Path, train: Dataset, valid: Dataset, processes: Processes
+) -> Iterator[Event]:
     """Yield the event with which the run in `folder` ended, and keep the folder locked meanwhile.
+
+    Of several processes the first one reads and locks the folder.
 
     Raises: RunError if a process writes to the folder, or for other data than those of the run.
     """
+    if not processes.is_first:
+        yield processes.share(None)  # type: ignore[misc]  # what the first one shares is an event
+        return
     with explain_write_errors(folder), RunLock(folder):
         recover_locked(folder)
         data = texts_digest(train.texts(), valid.texts())
         check_same_data(task, folder, read_origin(folder, Stage.FINISHED), data)
         finished = CheckpointManager(folder).finished()
         names = [each.name for each in fields(Finished) if each.name in finished]
-        yield Finished(**{name: finished[name] for name in names} | {"run": folder})
+        values = {name: finished[name] for name in names} | {"run": folder}
+        yield processes.share(Finished(**values))

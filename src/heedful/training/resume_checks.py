@@ -19,6 +19,7 @@ RESUMABLE: Final = tuple(
     f"training.{name}:"
     for name in (
         "learning_rate", "clip_norm", "skip_nonfinite", "checkpoint_steps", "checkpoint_minutes", "progress_steps",
+        "devices", "nodes", "strategy", "peer_seconds",
     )
 )  # fmt: skip
 """How a change of a setting begins that may differ when an interrupted run is resumed, as after it diverged."""
