@@ -62,7 +62,8 @@ napoleon_use_rtype = False
 CONTENTS = {
     "Guides": (
         "attention", "graphs", "python", "translating", "dialogue", "tagging", "classifying", "series", "images",
-        "speech", "transcribing", "molecules", "explorer", "comparing", "serving", "exporting", "speed", "reliability",
+        "speech", "transcribing", "molecules", "explorer", "probing", "comparing", "serving", "exporting", "speed",
+        "reliability",
     ),
     "Reference": ("api",),
     "Measurements": ("results", "claims", "benchmarks", "planning"),

@@ -18,6 +18,7 @@ from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
 from heedful.cli.export import export
+from heedful.cli.heads import heads
 from heedful.cli.predict import predict
 from heedful.cli.probe import probe
 from heedful.cli.replicate import replicate
@@ -67,6 +68,7 @@ def build_app() -> typer.Typer:
         export,
         bench,
         probe,
+        heads,
         warmup,
     ):
         app.command(cls=HeedfulCommand)(command)
