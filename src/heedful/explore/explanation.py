@@ -47,6 +47,8 @@ class Explanation:
     """Gold links between the words of source and target, drawn over the weights."""
     measures: tuple[AttentionRecord, ...] = ()
     """Records of other measures, which the page shows beside the weights."""
+    gates: tuple[AttentionRecord, ...] = ()
+    """Gates of recurrent layers by token, and what they keep, as `gates.draw.gate_records` returns them."""
     steps: tuple[Steps, ...] = ()
     """What the weights were computed from, which the page shows step by step."""
 
@@ -73,7 +75,7 @@ class Explanation:
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        records = [*self.records, *self.measures]
+        records = [*self.records, *self.measures, *self.gates]
         return draw_html(
             records, title=self.title, picture=self.picture, gold=self.gold, steps=self.steps
         )
