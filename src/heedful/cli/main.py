@@ -25,6 +25,7 @@ from heedful.cli.replicate import replicate
 from heedful.cli.score import score
 from heedful.cli.serve import serve
 from heedful.cli.train import TrainCommand, config_command, train_command
+from heedful.cli.vectors import vectors
 from heedful.cli.view import view
 from heedful.cli.warmup import warmup
 from heedful.tasks.table import ENTRIES
@@ -69,6 +70,7 @@ def build_app() -> typer.Typer:
         bench,
         probe,
         heads,
+        vectors,
         warmup,
     ):
         app.command(cls=HeedfulCommand)(command)
