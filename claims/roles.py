@@ -24,23 +24,28 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "trained": {"epochs": 8, "learning_rate": 2e-3},
 }
 SEEDS = (0, 1)
-SENTENCES, MINIMUM = 1_500, 50
+SENTENCES, MINIMUM = 1_500, 200
 ENCODER: dict[str, Any] = {
     "kind": "transformer", "width": 64, "feed_forward": 128, "heads": 4, "layers": 2, "positions": "relative",
 }  # fmt: skip
 
 
-def shares(roles: Roles) -> dict[str, Any]:
-    """Return role -> what the best head and the best offset find, and how much more the head does."""
+FIELDS = ("pairs", "layer", "head", "found", "offset", "baseline", "gain", "low", "high")
+"""What is kept of each role; `low` and `high` are the 95 % interval of the gain."""
+
+
+def shares(roles: Roles) -> dict[str, list[float]]:
+    """Return role -> the numbers of `FIELDS`."""
     return {
-        each.role: {
-            "pairs": each.pairs,
-            "head": [each.best[0] + 1, each.best[1] + 1],
-            "found": each.found.value,
-            "offset": each.offset,
-            "baseline": each.baseline.value,
-            "gain": [round(value, 4) for value in (each.gain.value, each.gain.low, each.gain.high)],
-        }
+        each.role: [
+            each.pairs,
+            each.best[0] + 1,
+            each.best[1] + 1,
+            round(each.found.value, 3),
+            each.offset,
+            round(each.baseline.value, 3),
+            *(round(value, 3) for value in (each.gain.value, each.gain.low, each.gain.high)),
+        ]
         for each in roles.scores
     }
 

@@ -173,6 +173,7 @@ def _explain(
         _show([(each.title, main) for each, main in zip(explanations, shown, strict=True)], output)
         if not (has_selection or gates) and explanations[0].others:
             output.say(explanations[0].others)
+    _show_erasure(explanations[0], output)
     values = [
         _to_json(predictor, each, records, with_records=not files)
         for each, records in zip(explanations, selected, strict=True)
@@ -264,6 +265,7 @@ def _to_json(
     return {
         **given,
         **prediction,
+        **({"erasure": [one.to_dict() for one in each.erasure]} if each.erasure else {}),
         "attention": [{"kind": r.kind, "layer": r.layer, "heads": r.heads} for r in records],
         **({"records": [record.to_dict() for record in records]} if with_records else {}),
     }
@@ -352,6 +354,15 @@ def _save_comparison(
     page = report_page("Attention of two models", [Maps("", examples)])
     file.write_text(page, encoding="utf-8")
     output.say(f"written: {file}")
+
+
+def _show_erasure(explanation: Explanation, output: Output) -> None:
+    """Print how faithful each measure is, if measures were asked for."""
+    from heedful.explore.erasure_table import erasure_rows
+
+    if explanation.erasure:
+        output.say(f"faithfulness by erasure, fall of the {explanation.erasure[0].support}:")
+        output.table(erasure_rows(explanation.erasure))
 
 
 def _show(titled: Sequence[Titled], output: Output) -> None:

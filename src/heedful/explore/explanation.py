@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from heedful.errors import OptionError
 from heedful.explore.cells import IMAGE_SUFFIXES, ImageView
+from heedful.explore.erasure_table import Erasure, erasure_html
 from heedful.explore.first_shown import first_shown
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.html import draw_html
@@ -47,6 +48,8 @@ class Explanation:
     """Gold links between the words of source and target, drawn over the weights."""
     measures: tuple[AttentionRecord, ...] = ()
     """Records of other measures, which the page shows beside the weights."""
+    erasure: tuple[Erasure, ...] = ()
+    """How much hiding what each measure ranks highest changes the prediction."""
     gates: tuple[AttentionRecord, ...] = ()
     """Gates of recurrent layers by token, and what they keep, as `gates.draw.gate_records` returns them."""
     steps: tuple[Steps, ...] = ()
@@ -77,7 +80,12 @@ class Explanation:
         """Return an offline, interactive HTML page of every layer and head."""
         records = [*self.records, *self.measures, *self.gates]
         return draw_html(
-            records, title=self.title, picture=self.picture, gold=self.gold, steps=self.steps
+            records,
+            title=self.title,
+            picture=self.picture,
+            gold=self.gold,
+            steps=self.steps,
+            after=erasure_html(self.erasure),
         )
 
     def png(self) -> bytes:
@@ -116,6 +124,7 @@ class Explanation:
                 picture=self.picture,
                 gold=self.gold,
                 steps=self.steps,
+                after=erasure_html(self.erasure),
             )
             path.write_text(text, encoding="utf-8")
         elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:

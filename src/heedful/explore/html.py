@@ -143,8 +143,9 @@ def draw_html(
     picture: str = "",
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
+    after: str = "",
 ) -> str:
-    """Return a complete HTML page with the heat maps of the records, after the HTML `picture`.
+    """Return a complete HTML page with the heat maps of the records, between the HTML `picture` and `after`.
 
     It opens with the record that `first_shown` names. Gold alignments are drawn over records of kind "cross".
     `steps` are shown step by step, for one query at a time.
@@ -157,7 +158,7 @@ def draw_html(
     True
     """
     drawn = figure(records, name="records-1", gold=gold, steps=steps)
-    return page(title, f"<p>{html_text(introduction(records))}</p>\n{picture}{drawn}")
+    return page(title, f"<p>{html_text(introduction(records))}</p>\n{picture}{drawn}{after}")
 
 
 def save_html(
