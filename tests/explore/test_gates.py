@@ -14,11 +14,12 @@ from torch import nn
 import heedful
 from heedful.errors import HeedfulError, OptionError
 from heedful.explore.gates.cells import CellGates, cell_gates
-from heedful.explore.gates.draw import KEPT, OPENNESS, gate_records
+from heedful.explore.gates.draw import KEPT, OPENNESS, layer_gates
 from heedful.explore.gates.record import GateRecorder, recording_gates
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig, RecurrentStates
 from heedful.nn.recurrent import RecurrentEncoder
 from tests.cli.conftest import run_command
+from tests.explore.browser import BROWSER, browsing
 from tests.explore.pages import Page
 
 TEXTS = [{"text": "a good film", "label": "yes"}, {"text": "a bad film", "label": "no"}] * 4
@@ -94,7 +95,7 @@ def test_an_rnn_has_no_gates() -> None:
         encoder(torch.zeros(1, 3, 2), torch.tensor([3]))
     assert recorder.records == []
     with pytest.raises(OptionError, match="no gates to show: only LSTM and GRU"):
-        gate_records(recorder.records, {})
+        layer_gates(recorder.records, {})
 
 
 def trained(folder: Path, task: str, rows: Any, **settings: Any) -> Any:
@@ -120,7 +121,7 @@ def test_every_recurrent_decoder_is_recorded(model: dict[str, Any], tmp_path: Pa
     plain = run.explain("ab c d", reference="d c ab")
     found = run.explain("ab c d", reference="d c ab", gates=True)
     assert found.records == plain.records
-    by_kind = {(record.kind, record.layer): record for record in found.gates}
+    by_kind = {(record.kind, record.layer): record for record in found.gate_records}
     decoder = by_kind["decoder gates →", model["decoder_layers"] - 1]
     assert decoder.key_tokens[0] == "<begin>"
     assert by_kind["encoder gates ←", 0].key_tokens[-1] == "<end>"
@@ -136,7 +137,7 @@ def test_one_unit_is_shown_beside_the_mean(tmp_path: Path) -> None:
         tmp_path, "classify", TEXTS, encoder={"kind": "gru", "hidden": 4, "layers": 1}
     )  # fmt: skip
     found = run.explain("a good film", gates=True, unit=1)
-    gates, kept = found.gates[:2]
+    gates, kept = found.gate_records[:2]
     assert (gates.measure, kept.measure) == (OPENNESS, KEPT)
     assert gates.query_tokens == ("reset", "update", "reset[2]", "update[2]")
     assert gates.key_tokens == kept.query_tokens == ("a", "good", "film")
@@ -152,7 +153,7 @@ def test_a_character_encoder_is_no_part(tmp_path: Path) -> None:
     small = {"kind": "lstm", "hidden": 4, "layers": 1, "bidirectional": False}
     run = trained(tmp_path, "tag", rows, encoder=small, inputs={"characters": "lstm"})
     found = run.explain(["a", "dog"], gates=True)
-    assert [record.kind for record in found.gates] == ["encoder gates →", "encoder memory →"]
+    assert [each.label for each in found.gates] == ["encoder, layer 1 →"]
 
 
 def test_the_command_shows_gates_and_draws_them(
@@ -168,7 +169,8 @@ def test_the_command_shows_gates_and_draws_them(
     assert Path("gates.svg").read_text(encoding="utf-8").count("<svg") == 1
     ran = run_command("explain", "run", "a good film", "--gates", "--out", "gates.html")
     data = Page(Path("gates.html").read_text(encoding="utf-8")).data()
-    assert {"encoder gates →", "encoder memory ←"} <= {each["kind"] for each in data["records"]}
+    assert [each["label"] for each in data["gates"]] == ["encoder, layer 1 →", "encoder, layer 1 ←"]
+    assert data["gates"][0]["names"][data["gates"][0]["keeping"]] == "forget"
     assert data["records"][data["first"]]["measure"] == "attention weights"
     ran = run_command("explain", "run", "a good film", "--gates", "--json")
     values = json.loads(ran.stdout.splitlines()[-1])
@@ -177,3 +179,29 @@ def test_the_command_shows_gates_and_draws_them(
     assert (ran.status, "--unit goes with --gates" in ran.stderr) == (2, True)
     ran = run_command("explain", "run", "a good film", "--gates", "--unit", "9")
     assert "its units are 1 to 4" in ran.stderr
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+def test_the_page_shows_the_gates_of_a_unit(tmp_path: Path) -> None:
+    pytest.importorskip("playwright", reason="playwright is not installed")
+    small = {"kind": "lstm", "hidden": 4, "layers": 1}
+    model = trained(tmp_path, "classify", TEXTS, encoder=small)
+    found = model.explain("a good film", gates=True, unit=2)
+    back = found.gates[1].record.gates
+    with browsing(found.html(), tmp_path) as (page, failures):
+        menus = page.locator(".gates select")
+        menus.nth(0).select_option(label="encoder, layer 1 ←")
+        menus.nth(1).select_option(index=3)
+        page.wait_for_function(
+            "document.querySelector('.gates caption').textContent.includes('unit 3:')"
+        )
+        tables = page.locator(".gates table")
+        shown = tables.nth(0).locator("tbody td").all_text_contents()
+        wanted = np.concatenate([values[:, 2] for values in back.gates.values()])
+        assert shown == [f"{value:.2f}" for value in wanted]
+        # Read backwards: the first token keeps of the last what is left over.
+        cells = tables.nth(1).locator("tbody td").all_text_contents()
+        kept = back.kept(2)
+        lines = [f"{kept[at, given]:.2f}" if given >= at else "" for at in range(3) for given in range(3)]  # fmt: skip
+        assert cells == lines
+        assert failures == []

@@ -295,11 +295,9 @@ def _output_files(texts: Sequence[str], out: Path | None, *, overwrite: bool) ->
 
 
 def _candidates(explanation: Explanation, *, is_page: bool) -> list[AttentionRecord]:
-    """Return what is shown by default: on a page everything, elsewhere gates alone if there are any."""
+    """Return what is shown by default: outside of a page, which has both, gates alone if there are any."""
     every = [*explanation.records, *explanation.measures]
-    if is_page:
-        return [*every, *explanation.gates]
-    return list(explanation.gates) or every
+    return every if is_page else explanation.gate_records or every
 
 
 def _select(

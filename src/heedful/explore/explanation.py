@@ -13,6 +13,7 @@ from heedful.errors import OptionError
 from heedful.explore.cells import IMAGE_SUFFIXES, ImageView
 from heedful.explore.erasure_table import Erasure, erasure_html
 from heedful.explore.first_shown import first_shown
+from heedful.explore.gates.draw import LayerGates
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.html import draw_html
 from heedful.explore.renderers import save
@@ -50,8 +51,8 @@ class Explanation:
     """Records of other measures, which the page shows beside the weights."""
     erasure: tuple[Erasure, ...] = ()
     """How much hiding what each measure ranks highest changes the prediction."""
-    gates: tuple[AttentionRecord, ...] = ()
-    """Gates of recurrent layers by token, and what they keep, as `gates.draw.gate_records` returns them."""
+    gates: tuple[LayerGates, ...] = ()
+    """Gates of recurrent layers, token by token."""
     steps: tuple[Steps, ...] = ()
     """What the weights were computed from, which the page shows step by step."""
 
@@ -72,19 +73,25 @@ class Explanation:
         return replace(self, gold=gold)
 
     @property
+    def gate_records(self) -> list[AttentionRecord]:
+        """The gates as records that can be drawn, two for each layer and direction."""
+        return [record for each in self.gates for record in each.records()]
+
+    @property
     def main(self) -> list[AttentionRecord]:
         """The record to show by default."""
         return [first_shown(self.records)]
 
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        records = [*self.records, *self.measures, *self.gates]
+        records = [*self.records, *self.measures]
         return draw_html(
             records,
             title=self.title,
             picture=self.picture,
             gold=self.gold,
             steps=self.steps,
+            gates=self.gates,
             after=erasure_html(self.erasure),
         )
 
@@ -124,6 +131,7 @@ class Explanation:
                 picture=self.picture,
                 gold=self.gold,
                 steps=self.steps,
+                gates=self.gates,
                 after=erasure_html(self.erasure),
             )
             path.write_text(text, encoding="utf-8")

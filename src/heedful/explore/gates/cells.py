@@ -45,6 +45,11 @@ class CellGates:
     """Whether it reads from the last position to the first."""
 
     @property
+    def units(self) -> int:
+        """How many units there are."""
+        return self.states.shape[1]
+
+    @property
     def keeping(self) -> Numbers:
         """The openness of the gate that keeps, (positions, units)."""
         return self.gates[KEEPING[self.cell]]

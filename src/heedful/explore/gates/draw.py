@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,13 +23,70 @@ def chosen_unit(record: GateRecord) -> int:
     return int(record.gates.keeping.std(axis=0).argmax())
 
 
-def gate_records(
-    records: Sequence[GateRecord], tokens: Mapping[str, Sequence[str]], unit: int | None = None
-) -> list[AttentionRecord]:
-    """Return two records for each layer and direction: its gates by token, and what it keeps.
+@dataclass(frozen=True, eq=False)
+class LayerGates:
+    """The gates of one layer and direction with the tokens that it reads, and the unit shown beside the mean."""
 
-    The first has a row for each gate, the mean over units, and one for each gate of one unit. In the second a row is
-    the position at which is asked, a column that at which something was given.
+    record: GateRecord
+    labels: tuple[str, ...]
+    unit: int
+    """From 0."""
+
+    @property
+    def label(self) -> str:
+        """Part, layer from 1 and direction."""
+        return f"{self.record.part}, layer {self.record.layer + 1} {self._arrow}"
+
+    @property
+    def note(self) -> str:
+        """How long its units keep, and by how much the recomputed states differ from the layer's."""
+        lives = self.record.gates.half_lives()
+        longest = int(lives.argmax())
+        return (
+            f"half of a unit's content is left after {np.median(lives):.1f} steps in the median, and after "
+            f"{lives[longest]:.1f} in unit {longest + 1}, which keeps longest; recomputed from the weights, states "
+            f"differ from the layer's by {self.record.difference:.1g}"
+        )
+
+    @property
+    def _arrow(self) -> str:
+        return ARROWS[self.record.gates.reverse]
+
+    def records(self) -> list[AttentionRecord]:
+        """Return two records that every picture of attention can draw: the gates by token, and what is kept.
+
+        The first has a row for each gate, the mean over units, and one for each gate of the unit. In the second a row
+        is the position at which is asked, a column that at which something was given.
+        """
+        return [self._by_token(), self._kept()]
+
+    def _by_token(self) -> AttentionRecord:
+        gates = self.record.gates.gates
+        rows = [values.mean(axis=1) for values in gates.values()]
+        rows += [values[:, self.unit] for values in gates.values()]
+        names = [*gates, *(f"{name}[{self.unit + 1}]" for name in gates)]
+        note = f"mean over {self.record.gates.units} units, and unit n as gate[n]; {self.note}"
+        kind = f"{self.record.part} gates {self._arrow}"
+        return AttentionRecord(
+            self.record.module_path, kind, self.record.layer, names, self.labels, np.stack(rows)[None],
+            measure=OPENNESS, note=note,
+        )  # fmt: skip
+
+    def _kept(self) -> AttentionRecord:
+        size = len(self.labels)
+        mask = np.tril(np.ones((size, size), np.bool_))
+        kind = f"{self.record.part} memory {self._arrow}"
+        return AttentionRecord(
+            self.record.module_path, kind, self.record.layer, self.labels, self.labels,
+            self.record.gates.kept()[None], mask=(mask.T if self.record.gates.reverse else mask)[None],
+            measure=KEPT, note=self.note,
+        )  # fmt: skip
+
+
+def layer_gates(
+    records: Sequence[GateRecord], tokens: Mapping[str, Sequence[str]], unit: int | None = None
+) -> tuple[LayerGates, ...]:
+    """Return the gates of each layer and direction with their tokens.
 
     Args:
         records: what `recording_gates` collected.
@@ -44,51 +102,16 @@ def gate_records(
         )
     found = []
     for record in records:
-        count = record.gates.keeping.shape[1]
+        count = record.gates.units
         if unit is not None and not 0 <= unit < count:
             raise OptionError(
                 f"the {record.part} has no unit {unit + 1}; its units are 1 to {count}."
             )
-        one = chosen_unit(record) if unit is None else unit
         names = tokens.get(record.part, ())
         size = len(record.gates.states)
         labels = tuple(names) if len(names) == size else tuple(str(n + 1) for n in range(size))
-        found += [_by_token(record, labels, one), _kept(record, labels)]
-    return found
-
-
-def _by_token(record: GateRecord, labels: tuple[str, ...], unit: int) -> AttentionRecord:
-    gates = record.gates.gates
-    rows = [values.mean(axis=1) for values in gates.values()]
-    rows += [values[:, unit] for values in gates.values()]
-    names = [*gates, *(f"{name}[{unit + 1}]" for name in gates)]
-    arrow = ARROWS[record.gates.reverse]
-    return AttentionRecord(
-        record.module_path, f"{record.part} gates {arrow}", record.layer, names, labels,
-        np.stack(rows)[None], measure=OPENNESS, note=_note(record),
-    )  # fmt: skip
-
-
-def _kept(record: GateRecord, labels: tuple[str, ...]) -> AttentionRecord:
-    size = len(labels)
-    mask = np.tril(np.ones((size, size), np.bool_))
-    arrow = ARROWS[record.gates.reverse]
-    return AttentionRecord(
-        record.module_path, f"{record.part} memory {arrow}", record.layer, labels, labels,
-        record.gates.kept()[None], mask=(mask.T if record.gates.reverse else mask)[None],
-        measure=KEPT, note=_note(record),
-    )  # fmt: skip
-
-
-def _note(record: GateRecord) -> str:
-    lives = record.gates.half_lives()
-    longest = int(lives.argmax())
-    return (
-        f"mean over {len(lives)} units, and unit n as gate[n]; half of a unit's content is left after "
-        f"{np.median(lives):.1f} steps in the median, and after {lives[longest]:.1f} in unit {longest + 1}, which "
-        "keeps longest; recomputed from the weights, states differ from the layer's by "
-        f"{record.difference:.1g}"
-    )
+        found.append(LayerGates(record, labels, chosen_unit(record) if unit is None else unit))
+    return tuple(found)
 
 
 def table(record: AttentionRecord) -> list[list[str]]:

@@ -14,7 +14,7 @@ from heedful.answers.transcript import TranscribedText
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError
 from heedful.explore.explanation import Explanation
-from heedful.explore.gates.draw import gate_records
+from heedful.explore.gates.draw import layer_gates
 from heedful.explore.gates.record import GateRecorder, recording_gates
 from heedful.explore.saliency import explained
 from heedful.tasks.alignment import BEGIN, encode_pair
@@ -34,8 +34,7 @@ def with_gates(
     Raises: OptionError for a model without LSTM or GRU, a ranker of replies, or a unit that does not exist.
     """
     recorder, tokens = _pass(predictor, explanation)
-    records = gate_records(recorder.records, tokens, unit)
-    return replace(explanation, gates=tuple(records))
+    return replace(explanation, gates=layer_gates(recorder.records, tokens, unit))
 
 
 def _pass(
