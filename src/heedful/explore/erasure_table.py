@@ -39,17 +39,17 @@ def erasure_rows(erasures: Sequence[Erasure]) -> list[list[str]]:
     """Return the rows of a table: a measure each, its layers side by side, the best in each kind marked.
 
     >>> erasure_rows([Erasure("weights", "pooling", 0, 0.5, 0.125, "probability")])[1]
-    ['weights', 'pooling: answer × input', '1', '0.500 *', '0.125']
+    ['weights', 'pooling: answer × input', '1', '0.500', '0.125', 'largest']
     """
     best = {
         kind: max(each.fall for each in erasures if each.kind == kind)
         for kind in {each.kind for each in erasures}
     }
-    rows = [["measure", "attention", "layer", "fall", "random order"]]
+    rows = [["measure", "attention", "layer", "fall", "random order", ""]]
     for each in erasures:
         # What is written with the same digits has the same mark.
-        mark = " *" if each.fall > best[each.kind] - 5e-4 else ""
-        cells = [f"{each.fall:.3f}{mark}", f"{each.random:.3f}"]
+        mark = "largest" if each.fall > best[each.kind] - 5e-4 else ""
+        cells = [f"{each.fall:.3f}", f"{each.random:.3f}", mark]
         rows.append([each.measure, kind_name(each.kind), str(each.layer + 1), *cells])
     return rows
 

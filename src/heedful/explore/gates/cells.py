@@ -47,7 +47,7 @@ class CellGates:
     @property
     def units(self) -> int:
         """How many units there are."""
-        return self.states.shape[1]
+        return int(self.states.shape[1])
 
     @property
     def keeping(self) -> Numbers:
