@@ -318,6 +318,10 @@ def pronouns() -> Rows:
         ("its weight on the other noun", "weight_other"),
     ):
         rows.append([name, spread(run[key] for run in runs), f"{other[key]:.3f}"])
+    looks = spread(run["looks_right"] for run in runs)
+    rows.insert(
+        3, ["sentences in which all heads together have more on the right noun", looks, "–"]
+    )
     for layer in range(2):
         cells = [
             " / ".join(

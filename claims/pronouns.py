@@ -187,7 +187,7 @@ def measure(predictor: Predictor, test: Sequence[Item]) -> dict[str, Any]:
     right: dict[str, list[bool]] = {"cross": [], "fit": []}
     looks: list[Any] = []
     kept: dict[str, list[float]] = {}
-    follows = []
+    follows, attended = [], []
     for number, item in enumerate(test):
         words, it = list(item.words), item.it
         noun, other = words[item.right], words[item.wrong]
@@ -198,7 +198,11 @@ def measure(predictor: Predictor, test: Sequence[Item]) -> dict[str, Any]:
         weights = np.stack([record.weights[:, it] for record in records])
         looks.append((weights[..., item.right], weights[..., item.wrong]))
         kept.setdefault("nothing", []).append(plain[noun])
-        for name, place in (("right noun", item.right), ("other noun", item.wrong)):
+        more = max((item.right, item.wrong), key=weights.mean(axis=(0, 1)).__getitem__)
+        attended.append(more == item.right)
+        for name, place in (
+            ("right noun", item.right), ("other noun", item.wrong), ("noun it looks at more", more),
+        ):  # fmt: skip
             with cut(predictor, it, place):
                 kept.setdefault(f"cut from the {name}", []).append(
                     answer(predictor, words, it)[noun]
@@ -216,6 +220,7 @@ def measure(predictor: Predictor, test: Sequence[Item]) -> dict[str, Any]:
         **pointing(on_right, on_wrong),
         "probability": {name: fmean(each) for name, each in kept.items()},
         "follows": fmean(follows),
+        "looks_right": fmean(attended),
     }
 
 
