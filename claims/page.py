@@ -266,6 +266,99 @@ def speech() -> Rows:
     return rows
 
 
+def _gain(numbers: Sequence[float]) -> str:
+    """Head minus offset with its interval."""
+    gain, low, high = numbers[6:9]
+    return f"{gain:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _roles_by_gain() -> list[str]:
+    """Roles by what the tagger of relations gains over the best offset, in the mean of its seeds."""
+    runs = grouped(read("roles")["runs"], "column", "training")["deprel", "trained"]
+    gains = {
+        role: statistics.fmean(run["roles"][role][6] for run in runs) for role in runs[0]["roles"]
+    }
+    return sorted(gains, key=lambda role: -gains[role])
+
+
+def roles() -> Rows:
+    """What the best head of each tagger finds, beside the best offset, for each role."""
+    found = grouped(read("roles")["runs"], "column", "training")
+    rows = [
+        ["role", "words", "best offset", "finds", "relations: head finds", "head − offset, first seed",
+         "parts of speech: head finds", "head − offset, first seed", "untrained: head finds"]
+    ]  # fmt: skip
+    for role in _roles_by_gain():
+        own = {key: [run["roles"][role] for run in runs] for key, runs in found.items()}
+        trained = [own["deprel", "trained"], own["upos", "trained"]]
+        numbers = trained[0][0]
+        cells = [
+            text
+            for each in trained
+            for text in (spread((run[3] for run in each), ".2f"), _gain(each[0]))
+        ]
+        untrained = spread((run[3] for run in own["deprel", "untrained"]), ".2f")
+        rows.append(
+            [role, f"{numbers[0]:,}", f"{numbers[4]:+}", f"{numbers[5]:.2f}", *cells, untrained]
+        )
+    return rows
+
+
+def pronouns() -> Rows:
+    """Where "it" looks, and what cutting it off from a noun does."""
+    told = read("pronouns")
+    rows = [["", 'tagger of what "it" stands for', "translator of captions"]]
+    runs, other = told["runs"], told["translator"]
+    accuracy = {name: spread(run["accuracy"][name] for run in runs) for name in ("cross", "fit")}
+    rows.append(["right, tired / wide (cross)", accuracy["cross"], "–"])
+    rows.append(["right, big / small (fit)", accuracy["fit"], "–"])
+    for name, key in (
+        ("sentences in which the best head has more on the right noun", "best_points"),
+        ("its weight on the right noun", "weight_right"),
+        ("its weight on the other noun", "weight_other"),
+    ):
+        rows.append([name, spread(run[key] for run in runs), f"{other[key]:.3f}"])
+    looks = spread(run["looks_right"] for run in runs)
+    rows.insert(
+        3, ["sentences in which all heads together have more on the right noun", looks, "–"]
+    )
+    for layer in range(2):
+        cells = [
+            " / ".join(
+                spread(run[key][layer] for run in group) for key in ("mean_right", "mean_other")
+            )
+            for group in (runs, [other])
+        ]
+        rows.append([f"layer {layer + 1}, mean of heads, right / other noun", *cells])
+    for name in runs[0]["probability"]:
+        what = "p(right noun)" if name == "nothing" else f'p(right noun), "it" {name}'
+        rows.append([what, spread(run["probability"][name] for run in runs), "–"])
+    rows.append(
+        [
+            "answer follows when the right noun is exchanged",
+            spread(run["follows"] for run in runs),
+            "–",
+        ]
+    )
+    return rows
+
+
+def slots() -> Rows:
+    """Accuracy, memory and parameters of an LSTM and of attention."""
+    rows = [["memory", "numbers held", "parameters", "of them K × K", "recall of 16 pairs"]]
+    for (kind, size), own in grouped(read("slots")["runs"], "kind", "size").items():
+        first = own[0]
+        name = (
+            f"LSTM, K = {size}" if kind == "LSTM" else f"attention, {size} slot{'s' * (size > 1)}"
+        )
+        recurrent = f"{first['recurrent']:,}" if first["recurrent"] else "–"
+        rows.append(
+            [name, f"{first['memory']:,}", f"{first['parameters']:,}", recurrent,
+             spread(run["accuracy"] for run in own)]
+        )  # fmt: skip
+    return rows
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "saw": saw,
     "by_length": by_length,
@@ -288,6 +381,9 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "speech": speech,
     "window": lambda: probed("window", "recall"),
     "window_time": lambda: probed("window_time", "time"),
+    "roles": roles,
+    "pronouns": pronouns,
+    "slots": slots,
 }
 """Name in `<!-- table: NAME -->` -> the rows that stand below it."""
 
@@ -471,6 +567,71 @@ def _plot_speech() -> None:
     _bars("claims_speech.svg", "word error rate, four recordings joined", rows)
 
 
+def _plot_roles() -> None:
+    found = grouped(read("roles")["runs"], "column", "training")["deprel", "trained"]
+    bars = []
+    for role in _roles_by_gain():
+        own = [run["roles"][role] for run in found]
+        shares = [numbers[3] for numbers in own]
+        mean = statistics.fmean(shares)
+        offset = f"{own[0][5]:.2f} at offset {own[0][4]:+}"
+        bars.append(
+            Bar(name=role, value=mean, text=f"{mean:.2f} ({offset})", low=min(shares), high=max(shares), strong=False)
+        )  # fmt: skip
+    with house_style():
+        title = "what the best head of a tagger of relations finds (and the best offset)"
+        figure, (axes,) = new_figure([ROW * len(bars) + 0.2], title)
+        draw_bars(axes, bars)
+        axes.set_xlim(0, 1.6)
+        save(figure, IMAGES / "claims_roles.svg")
+
+
+def _plot_pronouns() -> None:
+    runs = read("pronouns")["runs"]
+    rows = []
+    for name in runs[0]["probability"]:
+        values = [run["probability"][name] for run in runs]
+        what = "nothing cut" if name == "nothing" else f'"it" {name}'
+        rows.append((what, statistics.fmean(values), min(values), max(values)))
+    for key, what in (("weight_right", "right"), ("weight_other", "other")):
+        values = [run[key] for run in runs]
+        name = f"weight of the best head on the {what} noun"
+        rows.append((name, statistics.fmean(values), min(values), max(values)))
+    _bars("claims_pronouns.svg", 'probability of the right noun, and where "it" looks', rows)
+
+
+def _plot_slots() -> None:
+    """Recall by memory and parameters by memory, one below the other."""
+    drawn: list[list[Curve]] = [[], []]
+    kinds: dict[str, list[list[dict[str, Any]]]] = {}
+    for (kind, _), own in grouped(read("slots")["runs"], "kind", "size").items():
+        kinds.setdefault(kind, []).append(own)
+    for number, (kind, groups) in enumerate(kinds.items()):
+        for panel, key in enumerate(("accuracy", "parameters")):
+            values = [[run[key] for run in own] for own in groups]
+            drawn[panel].append(
+                Curve(
+                    name=kind, xs=[own[0]["memory"] for own in groups],
+                    ys=[statistics.fmean(each) for each in values],
+                    lows=[min(each) for each in values], highs=[max(each) for each in values],
+                    colour=COLOURS[number], marker=MARKERS[number],
+                )
+            )  # fmt: skip
+    with house_style():
+        figure, panels = new_figure([PANEL, PANEL], "more memory, no more parameters?")
+        titles = ("recall of one of 16 pairs", "parameters")
+        for axes, curves_, title in zip(panels, drawn, titles, strict=True):
+            draw_curves(axes, curves_)
+            axes.set_xscale("log", base=2)
+            places = sorted({x for curve in curves_ for x in curve.xs})
+            axes.set_xticks(places, [f"{x:,.0f}" for x in places])
+            axes.set_title(title)
+        panels[1].set_yscale("log")
+        panels[1].set_xlabel("numbers held in memory")
+        label_curves(figure, list(zip(panels, drawn, strict=True)))
+        save(figure, IMAGES / "claims_slots.svg")
+
+
 def _plot_probe(file: str, *parts: tuple[str, str]) -> Callable[[], None]:
     def plot() -> None:
         draw([curve for name, measure in parts for curve in curves(name, measure)], IMAGES / file)
@@ -498,6 +659,9 @@ PLOTS: dict[str, Callable[[], None]] = {
     "claims_window.svg": _plot_probe(
         "claims_window.svg", ("window", "recall"), ("window_time", "time")
     ),
+    "claims_roles.svg": _plot_roles,
+    "claims_pronouns.svg": _plot_pronouns,
+    "claims_slots.svg": _plot_slots,
 }
 """File in docs/images -> what draws it."""
 

@@ -62,7 +62,8 @@ napoleon_use_rtype = False
 CONTENTS = {
     "Guides": (
         "attention", "graphs", "python", "translating", "dialogue", "tagging", "classifying", "series", "images",
-        "speech", "transcribing", "molecules", "explorer", "comparing", "serving", "exporting", "clusters", "speed",
+        "speech", "transcribing", "molecules", "explorer", "probing", "comparing", "serving", "exporting", "clusters",
+        "speed",
         "reliability",
     ),
     "Reference": ("api",),

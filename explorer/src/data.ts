@@ -1,5 +1,6 @@
 // Records as the page embeds them: the weights of a layer are a packed script that never runs, unpacked on demand.
 
+import type { GatesData } from "./gates";
 import type { StepsData } from "./steps";
 
 export type Head = number | "mean";
@@ -39,6 +40,7 @@ export interface FigureData {
   records: RecordData[];
   gold: Gold | null;
   steps: StepsData[];
+  gates: GatesData[];
   parts?: { [name: string]: string }; // of a figure that comes to the page later
 }
 

@@ -2,6 +2,7 @@
 import { keepParts, type FigureData } from "./data";
 import { make } from "./dom";
 import { Figure } from "./figure";
+import { Gates } from "./gates";
 
 function mount(host: HTMLElement): void {
   const name = host.dataset.records as string;
@@ -12,6 +13,7 @@ function mount(host: HTMLElement): void {
     const data = JSON.parse((document.getElementById(name) as HTMLElement).textContent as string) as FigureData;
     keepParts(data.parts ?? {});
     new Figure(host, data, name);
+    if (data.gates?.length) host.append(new Gates(data.gates, data.tokens).box);
   } catch (error) {
     make("p", { class: "note", role: "alert" }, `The figure cannot be drawn: ${(error as Error).message}.`, host);
     throw error;

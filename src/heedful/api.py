@@ -16,6 +16,7 @@ from heedful.data.preparation import reporting_preparation
 from heedful.errors import DataError, OptionError, StoppedError, nearest, unknown_choice
 from heedful.explore.explain import explain as explain_prediction
 from heedful.explore.explanation import Explanation
+from heedful.explore.gates.explained import with_gates
 from heedful.explore.measured import with_measures
 from heedful.explore.run_report import write_report
 from heedful.tasks.alignment import align_words
@@ -124,6 +125,8 @@ class TrainedModel:
         reference: str | None = None,
         measures: bool = False,
         steps: bool = False,
+        gates: bool = False,
+        unit: int | None = None,
         **search: Any,
     ) -> Explanation:
         """Return the attention weights for one input, with `records`, `html()`, `png()` and notebook display.
@@ -133,6 +136,8 @@ class TrainedModel:
             reference: for generated text, a target to explain instead of the model's output.
             measures: also measure norms, contributions, rollout and gradient × attention; for texts, tokens and series.
             steps: also keep what each weight was computed from, which `html()` shows step by step.
+            gates: also record the gates of LSTM and GRU, token by token.
+            unit: with gates, the unit of each layer that is shown beside the mean, from 0.
             search: as for `predict`.
 
         Raises: DataError for an input that is empty or of a wrong type, or an empty target; OptionError for an
@@ -145,6 +150,8 @@ class TrainedModel:
         else:
             [prediction] = self.predictor.predict([example], **search)
             found = explain_prediction(self.predictor, example, prediction)
+        if gates:
+            found = with_gates(self.predictor, found, unit=unit)
         if steps:
             found = with_measures(self.predictor, found, steps=True)
         return with_measures(self.predictor, found) if measures else found

@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "answers": BELOW_INPUTS | {"inputs"},
     "tasks": BELOW_TASKS,
     "training": BELOW_TASKS | {"tasks"},
-    "explore": BELOW_TASKS | {"tasks"},
+    # Draws what is no attention, such as roles of heads, as every other plot.
+    "explore": BELOW_TASKS | {"tasks", "plots"},
     # The style of every plot.
     "plots": {"errors", "atomic_files"},
     # Measures what the library computes, from single calls to a model's training step.

@@ -63,6 +63,7 @@ CONLLU = (
     "1\tdogs\t_\tNOUN\t_\tNumber=Plur\t0\troot\t_\t_\n2\tbark\t_\tVERB\t_\t_\t0\troot\t_\t_\n\n"
     "1\tdog\t_\tNOUN\t_\tNumber=Sing\t0\troot\t_\t_\n\n"
 ) * 5
+TREES = ("1\tdogs\t_\tNOUN\t_\t_\t2\tnsubj\t_\t_\n2\tbark\t_\tVERB\t_\t_\t0\troot\t_\t_\n\n") * 120
 CONLL = "John B-PER\nSmith I-PER\nleft O\n\n" * 5
 TEXTS = table("\t", rows("text sentence label", "good good yes", "bad bad no"))
 NUMBERS = table(",", rows("text review target stars", "good good 5 5", "bad bad 1 1"))
@@ -104,6 +105,7 @@ FILES: dict[str, str | bytes] = {
     **{f"street/{n}.png": png(n % 2, n) for n in range(20)},
     "train.conllu": CONLLU,
     "dev.conllu": CONLLU,
+    "trees.conllu": TREES,
     "train.conll": CONLL,
     "dev.conll": CONLL,
     "train.tsv": TEXTS,

@@ -70,6 +70,22 @@ def _explain(
             help="Put attention step by step on the page too: the numbers of one query from q·k to the output.",
         ),
     ] = False,
+    gates: Annotated[
+        bool,
+        typer.Option(
+            "--gates",
+            help="Show the gates of LSTM and GRU, token by token, and how long they keep what they were given.",
+        ),
+    ] = False,
+    unit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="With --gates, show unit N of each layer beside the mean over units.",
+            show_default="the one that changes most",
+        ),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -123,11 +139,16 @@ def _explain(
         heedful explain runs/en-de "A man sleeps." --out looked-at.html
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
         heedful explain runs/en-de "A man sleeps." --prefix "ein Mann"
+        heedful explain runs/en-de "A man sleeps." --gates
     """
     needs_page = measures or steps or against is not None
     _check_counts(texts, reference, gold, needs_page=needs_page)
     targets: Sequence[str | None] = reference or [None] * len(texts)
-    extras = {"measures": measures, "steps": steps}
+    if unit is not None and not gates:
+        raise OptionError("--unit goes with --gates; add it")
+    extras: dict[str, Any] = {"measures": measures, "steps": steps, "gates": gates}
+    if unit is not None:
+        extras["unit"] = unit - 1
     options = {"reference": reference, "beam": beam, **search_options(decoding)}
     reading = {"edges": edges, "nodes": nodes}
     predictor, explain_all = _explainer(run, texts, targets, options, reading, extras)
@@ -139,18 +160,20 @@ def _explain(
     if gold:
         explanations = [explanations[0].with_gold(gold[0])]
     has_selection = (kind, layer, head) != (None, None, None)
+    is_page = bool(files) and files[0].suffix.lower() == ".html"
     selected = [
-        _select([*each.records, *each.measures], kind, layer, head) for each in explanations
+        _select(_candidates(each, is_page=is_page), kind, layer, head) for each in explanations
     ]
     if against is not None:
         _save_comparison((run, against), texts[0], explanations[0], files[0], output)
     elif files:
         _save(explanations, selected, files, output)
     elif not json:
-        shown = selected if has_selection else [each.main for each in explanations]
+        shown = selected if has_selection or gates else [each.main for each in explanations]
         _show([(each.title, main) for each, main in zip(explanations, shown, strict=True)], output)
-        if not has_selection and explanations[0].others:
+        if not (has_selection or gates) and explanations[0].others:
             output.say(explanations[0].others)
+    _show_erasure(explanations[0], output)
     values = [
         _to_json(predictor, each, records, with_records=not files)
         for each, records in zip(explanations, selected, strict=True)
@@ -193,7 +216,7 @@ def _explainer(
     targets: Sequence[str | None],
     options: dict[str, Any],
     reading: dict[str, Any],
-    extras: dict[str, bool],
+    extras: dict[str, Any],
 ) -> tuple[Predictor | None, Callable[[], list[Explanation]]]:
     """Load a run, or the folder of a Hugging Face model, and return its predictor and what explains the texts.
 
@@ -242,6 +265,7 @@ def _to_json(
     return {
         **given,
         **prediction,
+        **({"erasure": [one.to_dict() for one in each.erasure]} if each.erasure else {}),
         "attention": [{"kind": r.kind, "layer": r.layer, "heads": r.heads} for r in records],
         **({"records": [record.to_dict() for record in records]} if with_records else {}),
     }
@@ -268,6 +292,12 @@ def _output_files(texts: Sequence[str], out: Path | None, *, overwrite: bool) ->
     for file in files:
         check_writable(file, overwrite=overwrite)
     return files
+
+
+def _candidates(explanation: Explanation, *, is_page: bool) -> list[AttentionRecord]:
+    """Return what is shown by default: outside of a page, which has both, gates alone if there are any."""
+    every = [*explanation.records, *explanation.measures]
+    return every if is_page else explanation.gate_records or every
 
 
 def _select(
@@ -324,13 +354,28 @@ def _save_comparison(
     output.say(f"written: {file}")
 
 
+def _show_erasure(explanation: Explanation, output: Output) -> None:
+    """Print how faithful each measure is, if measures were asked for."""
+    from heedful.explore.erasure_table import erasure_rows
+
+    if explanation.erasure:
+        output.say(f"faithfulness by erasure, fall of the {explanation.erasure[0].support}:")
+        output.table(erasure_rows(explanation.erasure))
+
+
 def _show(titled: Sequence[Titled], output: Output) -> None:
-    """Print heat maps to the terminal."""
+    """Print heat maps to the terminal; gates as numbers."""
     from heedful.explore import heat_map
+    from heedful.explore.gates.draw import OPENNESS, table
     from heedful.explore.terminal import style_for
 
     console = output.console
     for title, records in titled:
         console.print(title)
         for record in records:
-            console.print(heat_map(record, width=console.width, style=style_for(console)))
+            if record.measure == OPENNESS:
+                console.print(f"{record.label}: {record.measure}")
+                output.table(table(record))
+                console.print(record.note)
+            else:
+                console.print(heat_map(record, width=console.width, style=style_for(console)))

@@ -18,12 +18,14 @@ from heedful.cli.demo import demo
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
 from heedful.cli.export import export
+from heedful.cli.heads import heads
 from heedful.cli.predict import predict
 from heedful.cli.probe import probe
 from heedful.cli.replicate import replicate
 from heedful.cli.score import score
 from heedful.cli.serve import serve
 from heedful.cli.train import TrainCommand, config_command, train_command
+from heedful.cli.vectors import vectors
 from heedful.cli.view import view
 from heedful.cli.warmup import warmup
 from heedful.tasks.table import ENTRIES
@@ -67,6 +69,8 @@ def build_app() -> typer.Typer:
         export,
         bench,
         probe,
+        heads,
+        vectors,
         warmup,
     ):
         app.command(cls=HeedfulCommand)(command)

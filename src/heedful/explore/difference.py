@@ -102,7 +102,7 @@ def common_parts(
     >>> common_parts(("▁hou", "ses", "▁are"), ("house", "s", "are"))
     ([0, 0, 1], [0, 0, 1], ['houses', 'are'])
     """
-    plain = [[_plain(token) for token in tokens] for tokens in (first, second)]
+    plain = [[plain_token(token) for token in tokens] for tokens in (first, second)]
     texts = ["".join(tokens) for tokens in plain]
     if texts[0] != texts[1]:
         raise OptionError(
@@ -120,6 +120,6 @@ def common_parts(
     return indices[0], indices[1], parts
 
 
-def _plain(token: str) -> str:
+def plain_token(token: str) -> str:
     """Return a token without spaces and the marks by which vocabularies write them."""
     return "".join(token.removeprefix("##").replace("▁", "").replace("␣", "").split())

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from heedful.errors import OptionError
 from heedful.explore.cells import IMAGE_SUFFIXES, ImageView
+from heedful.explore.erasure_table import Erasure, erasure_html
 from heedful.explore.first_shown import first_shown
+from heedful.explore.gates.draw import LayerGates
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.html import draw_html
 from heedful.explore.renderers import save
@@ -47,6 +49,10 @@ class Explanation:
     """Gold links between the words of source and target, drawn over the weights."""
     measures: tuple[AttentionRecord, ...] = ()
     """Records of other measures, which the page shows beside the weights."""
+    erasure: tuple[Erasure, ...] = ()
+    """How much hiding what each measure ranks highest changes the prediction."""
+    gates: tuple[LayerGates, ...] = ()
+    """Gates of recurrent layers, token by token."""
     steps: tuple[Steps, ...] = ()
     """What the weights were computed from, which the page shows step by step."""
 
@@ -67,6 +73,11 @@ class Explanation:
         return replace(self, gold=gold)
 
     @property
+    def gate_records(self) -> list[AttentionRecord]:
+        """The gates as records that can be drawn, two for each layer and direction."""
+        return [record for each in self.gates for record in each.records()]
+
+    @property
     def main(self) -> list[AttentionRecord]:
         """The record to show by default."""
         return [first_shown(self.records)]
@@ -75,7 +86,13 @@ class Explanation:
         """Return an offline, interactive HTML page of every layer and head."""
         records = [*self.records, *self.measures]
         return draw_html(
-            records, title=self.title, picture=self.picture, gold=self.gold, steps=self.steps
+            records,
+            title=self.title,
+            picture=self.picture,
+            gold=self.gold,
+            steps=self.steps,
+            gates=self.gates,
+            after=erasure_html(self.erasure),
         )
 
     def png(self) -> bytes:
@@ -114,6 +131,8 @@ class Explanation:
                 picture=self.picture,
                 gold=self.gold,
                 steps=self.steps,
+                gates=self.gates,
+                after=erasure_html(self.erasure),
             )
             path.write_text(text, encoding="utf-8")
         elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:

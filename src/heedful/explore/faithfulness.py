@@ -182,11 +182,11 @@ def _curves(
     batch = predictor.to_device(predictor.input.collate(variants))
     with evaluation_mode(predictor.model), torch.inference_mode():
         found = predictor.answer.predict(predictor.model, batch)
-    support = np.array([_support(predictor.answer, prediction, each) for each in found])
+    support = np.array([prediction_support(predictor.answer, prediction, each) for each in found])
     return support[::2], support[1::2]
 
 
-def _support(answer: Any, prediction: Any, found: Any) -> float:
+def prediction_support(answer: Any, prediction: Any, found: Any) -> float:
     """Return how much the prediction for altered inputs is that of the whole input."""
     if isinstance(answer, Number):
         scales: Iterable[float] = np.atleast_1d(answer.standardizer.scale).tolist()

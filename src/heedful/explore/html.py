@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from heedful.errors import OptionError
+from heedful.explore.gates.draw import LayerGates
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.page_data import page_data
 from heedful.explore.schema import ATTENTION, AttentionRecord
@@ -57,6 +58,7 @@ def figure(
     name: str,
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
+    gates: Sequence[LayerGates] = (),
 ) -> str:
     """Return the HTML of one interactive figure over `records`; `name` must be unique in the page.
 
@@ -71,7 +73,7 @@ def figure(
     for record in records:
         if gold is not None and record.kind == "cross":
             gold.check(record)
-    data = page_data(records, name=name, gold=gold, steps=steps)
+    data = page_data(records, name=name, gold=gold, steps=steps, gates=gates)
     parts = "".join(
         f'<script type="application/octet-stream" id="{html_text(part)}">{text}</script>\n'
         for part, text in data.parts.items()
@@ -143,11 +145,13 @@ def draw_html(
     picture: str = "",
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
+    gates: Sequence[LayerGates] = (),
+    after: str = "",
 ) -> str:
-    """Return a complete HTML page with the heat maps of the records, after the HTML `picture`.
+    """Return a complete HTML page with the heat maps of the records, between the HTML `picture` and `after`.
 
     It opens with the record that `first_shown` names. Gold alignments are drawn over records of kind "cross".
-    `steps` are shown step by step, for one query at a time.
+    `steps` are shown step by step, for one query at a time, and `gates` of recurrent layers below.
 
     Raises:
         OptionError: there are no records, or a gold link is outside of them.
@@ -156,8 +160,8 @@ def draw_html(
     >>> draw_html([record]).startswith("<!DOCTYPE html>")
     True
     """
-    drawn = figure(records, name="records-1", gold=gold, steps=steps)
-    return page(title, f"<p>{html_text(introduction(records))}</p>\n{picture}{drawn}")
+    drawn = figure(records, name="records-1", gold=gold, steps=steps, gates=gates)
+    return page(title, f"<p>{html_text(introduction(records))}</p>\n{picture}{drawn}{after}")
 
 
 def save_html(

@@ -16,6 +16,7 @@ from heedful.answers.transcript import TranscribedText
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import OptionError
 from heedful.explore.call_detail import CallDetail
+from heedful.explore.erasure import erasures
 from heedful.explore.explanation import Explanation
 from heedful.explore.measures import other_measures
 from heedful.explore.predicted import prediction_labels
@@ -31,6 +32,8 @@ def with_measures(
     predictor: Predictor, explanation: Explanation, *, steps: bool = False
 ) -> Explanation:
     """Return the explanation with records of norms, contributions, rollout and gradient × attention, or with steps.
+
+    With the measures comes the faithfulness of each, by erasure (`explore.erasure`).
 
     The score whose gradient is taken is that of the prediction, or the log-probability of the target. They have the
     tokens of the explanation.
@@ -64,7 +67,8 @@ def with_measures(
     measured = other_measures(records, details, _gradients(details, total))
     if explanation.target is not None and pair is not None:
         measured = merge_pair(measured, predictor, explanation.input, explanation.target, pair)
-    return replace(explanation, measures=tuple(measured))
+    found = erasures(predictor, explanation, [*explanation.records, *measured])
+    return replace(explanation, measures=tuple(measured), erasure=found)
 
 
 def _prediction_pass(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from heedful.explore.difference import DIFFERENCE
 from heedful.explore.first_shown import first_shown
+from heedful.explore.gates.cells import KEEPING
+from heedful.explore.gates.draw import LayerGates
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import group_by_kind, kind_name
@@ -26,6 +28,10 @@ from heedful.explore.weight_codes import (
 )
 
 PAGE_SCHEMA: Final = "heedful.explorer/1"
+MAX_GATES: Final = 2**20
+"""Numbers of the gates of a layer that a page holds; of more, the mean and one unit."""
+MAX_KEPT: Final = 200
+"""Up to so many tokens the page shows what is kept of each at each."""
 EXACT_CELLS: Final = 2**17
 """Up to so many weights in a figure are embedded as float32 numbers; of more, one byte each."""
 
@@ -44,6 +50,7 @@ def page_data(
     name: str,
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
+    gates: Sequence[LayerGates] = (),
 ) -> PageData:
     """Return what a page embeds of the records of one example; `name` begins the name of each part.
 
@@ -67,16 +74,17 @@ def page_data(
         _describe(record, tokens, parts, ranges[record.measure], exact=exact) for record in shown
     ]
     described = [_describe_steps(each, tokens, parts) for each in steps]
-    description = {
+    description: dict[str, Any] = {
         "schema": PAGE_SCHEMA,
         "merged_note": MERGED_NOTE,
         "kind_names": {kind: kind_name(kind) for kind in groups},
-        "tokens": [list(each) for each in tokens],
         "first": shown.index(first_shown(shown)),
         "records": values,
         "gold": None if gold is None else gold.to_dict(),
         "steps": described,
+        "gates": [_describe_gates(each, tokens, parts) for each in gates],
     }
+    description["tokens"] = [list(each) for each in tokens]
     return PageData(description, parts.texts)
 
 
@@ -179,4 +187,34 @@ def _describe_steps(
             name: None if tensor is None else parts.add(byte_planes(tensor.float().numpy()))
             for name, tensor in arrays.items()
         },
+    }
+
+
+def _describe_gates(
+    gates: LayerGates, tokens: dict[tuple[str, ...], int], parts: _Parts
+) -> dict[str, Any]:
+    found = gates.record.gates
+    # The mean over units comes first.
+    units, kept = found.gates.values(), None
+    values = [np.column_stack([each.mean(axis=1), each]) for each in units]
+    names = [f"mean over {found.units} units", *(f"unit {n + 1}" for n in range(found.units))]
+    if found.keeping.size * len(values) > MAX_GATES:
+        chosen = [0, gates.unit + 1]
+        values, names = [each[:, chosen] for each in values], [names[place] for place in chosen]
+    if len(gates.labels) <= MAX_KEPT:
+        kept = parts.add(byte_planes(found.kept().astype(np.float32)))
+    small = len(names) == 2 and found.units > 1
+    lives = found.half_lives()[[gates.unit]] if small else found.half_lives()
+    return {
+        "label": gates.label,
+        "names": list(found.gates),
+        "keeping": list(found.gates).index(KEEPING[found.cell]),
+        "reverse": found.reverse,
+        "tokens": tokens.setdefault(gates.labels, len(tokens)),
+        "units": names,
+        "unit": 1 if small else gates.unit + 1,
+        "values": parts.add(byte_planes(np.stack(values).astype(np.float32))),
+        "kept": kept,
+        "half_lives": parts.add(byte_planes(lives.astype(np.float32))),
+        "note": gates.note,
     }

@@ -102,7 +102,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
             case Paragraph():
                 inner = f"<p>{html_text(section.text)}</p>\n"
             case MetricTable():
-                inner = _note(section.note) + _table(section)
+                inner = _note(section.note) + table_html(section)
             case Chart():
                 inner = _note(section.note) + _chart(section)
             case Intervals():
@@ -140,7 +140,7 @@ def _wide(drawn: str) -> str:
     return f'<div class="wide">{drawn}</div>\n'
 
 
-def _table(section: MetricTable) -> str:
+def table_html(section: MetricTable) -> str:
     """Return the HTML of a table; columns of numbers are aligned right."""
     columns = list(zip(*section.rows, strict=True)) if section.rows else [()] * len(section.columns)
     marks = [' class="number"' if _are_numbers(column) else "" for column in columns]

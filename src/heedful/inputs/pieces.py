@@ -152,6 +152,16 @@ class Pieces(Input[str, Ids]):
     def positions(self, example: str) -> list[str]:
         return list(self.vocabulary.encode(example).pieces)
 
+    @property
+    def can_hide(self) -> bool:
+        return True
+
+    def hide(self, encoded: Ids, positions: Sequence[int]) -> Ids:
+        """Return a text in which some pieces are unknown."""
+        ids = encoded.copy()
+        ids[list(positions)] = self.vocabulary.unk_id
+        return ids
+
     def title(self, example: str) -> str:
         return example
 

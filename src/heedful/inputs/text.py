@@ -143,6 +143,14 @@ class Text(EmbeddedInput[str, TokenIds]):
     def positions(self, example: str) -> list[str]:
         return self._tokenize([example])[0]
 
+    @property
+    def can_hide(self) -> bool:
+        return True
+
+    def hide(self, encoded: TokenIds, positions: Sequence[int]) -> TokenIds:
+        """Return a text in which some tokens are unknown."""
+        return self.tokens.hide(encoded, positions)
+
     def title(self, example: str) -> str:
         return " ".join(example.split())
 

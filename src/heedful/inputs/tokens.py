@@ -230,6 +230,17 @@ class Tokens(EmbeddedInput[Sequence[str], TokenIds]):
     def positions(self, example: Sequence[str]) -> list[str]:
         return list(example)
 
+    @property
+    def can_hide(self) -> bool:
+        return True
+
+    def hide(self, encoded: TokenIds, positions: Sequence[int]) -> TokenIds:
+        """Return a sentence in which some tokens are unknown, and so are their characters."""
+        words, spelling_ids = array("i", encoded.words), array("i", encoded.spelling_ids)
+        for position in positions:
+            words[position], spelling_ids[position] = UNKNOWN, self._spelling_id("")
+        return TokenIds(words, spelling_ids)
+
     def in_vocabulary(self, examples: Sequence[Sequence[str]]) -> list[list[bool]]:
         return [[word_id > UNKNOWN for word_id in each.words] for each in self.encode(examples)]
 

@@ -1,0 +1,1 @@
+"""Word vectors: nearest neighbours and two-dimensional maps, beside one-hot vectors."""
