@@ -181,12 +181,14 @@ export class Layer {
     return this.weightOf;
   }
 
-  // Half the step between two codes around a weight: how far the shown number may be off.
+  // How far the shown number may be off: the step to the next code, half of it where codes are always the nearest.
   error(weight: number): number {
     if (this.meta.exact) return 0;
     const levels = this.meta.signed ? 127 : 255;
     const code = Math.ceil(levels * Math.sqrt(Math.abs(weight) / this.meta.top));
-    return (this.meta.top * (2 * code + 1)) / (levels * levels) / (code > levels / 2 ? 2 : 1);
+    // Of small weights without a sign every second code is used.
+    const step = !this.meta.signed && code > 1 && code < 64 ? 2 : 1;
+    return (this.meta.top * step * (2 * code + step)) / (levels * levels) / (code > levels / 2 ? 2 : 1);
   }
 
   // Sum, largest and effective number of positions of a row, exact.
