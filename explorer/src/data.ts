@@ -1,5 +1,6 @@
 // Records as the page embeds them: the weights of a layer are a packed script that never runs, unpacked on demand.
 
+import type { InputDrawing } from "./drawing";
 import type { StepsData } from "./steps";
 
 export type Head = number | "mean";
@@ -38,6 +39,7 @@ export interface FigureData {
   first: number;
   records: RecordData[];
   gold: Gold | null;
+  drawing: InputDrawing | null; // what the input looks like, if it is no text
   steps: StepsData[];
   parts?: { [name: string]: string }; // of a figure that comes to the page later
 }

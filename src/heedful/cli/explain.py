@@ -294,7 +294,8 @@ def _save(
         titled = [
             (each.title, records) for each, records in zip(explanations, selected, strict=True)
         ]
-        page = report_page("Attention weights", [Maps("", titled, pictures)])
+        drawings = [each.drawing for each in explanations]
+        page = report_page("Attention weights", [Maps("", titled, pictures, drawings)])
         files[0].write_text(page, encoding="utf-8")
     else:
         for file, each, records in zip(files, explanations, selected, strict=True):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from heedful.errors import OptionError
 from heedful.explore.gold import GoldAlignment
-from heedful.explore.page_data import page_data
+from heedful.explore.page_data import Drawing, page_data
 from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.steps import Steps
 from heedful.explore.tokens import html_text
@@ -57,11 +57,12 @@ def figure(
     name: str,
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
+    drawing: Drawing | None = None,
 ) -> str:
     """Return the HTML of one interactive figure over `records`; `name` must be unique in the page.
 
     If there are records of words and of subwords, the figure has a switch between them. Gold alignments are drawn over
-    records of kind "cross".
+    records of kind "cross". A `drawing` of the input is what the weights are first shown on.
 
     Raises:
         OptionError: there are no records, or a gold link is outside of them.
@@ -71,7 +72,7 @@ def figure(
     for record in records:
         if gold is not None and record.kind == "cross":
             gold.check(record)
-    data = page_data(records, name=name, gold=gold, steps=steps)
+    data = page_data(records, name=name, gold=gold, steps=steps, drawing=drawing)
     parts = "".join(
         f'<script type="application/octet-stream" id="{html_text(part)}">{text}</script>\n'
         for part, text in data.parts.items()
@@ -143,11 +144,12 @@ def draw_html(
     picture: str = "",
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
+    drawing: Drawing | None = None,
 ) -> str:
     """Return a complete HTML page with the heat maps of the records, after the HTML `picture`.
 
     It opens with the record that `first_shown` names. Gold alignments are drawn over records of kind "cross".
-    `steps` are shown step by step, for one query at a time.
+    `steps` are shown step by step, for one query at a time; on a `drawing` of the input the weights are first shown.
 
     Raises:
         OptionError: there are no records, or a gold link is outside of them.
@@ -156,8 +158,8 @@ def draw_html(
     >>> draw_html([record]).startswith("<!DOCTYPE html>")
     True
     """
-    drawn = figure(records, name="records-1", gold=gold, steps=steps)
-    return page(title, f"<p>{html_text(introduction(records))}</p>\n{picture}{drawn}")
+    drawn = figure(records, name="records-1", gold=gold, steps=steps, drawing=drawing)
+    return page(title, f'{picture}{drawn}<p class="note">{html_text(introduction(records))}</p>\n')
 
 
 def save_html(

@@ -87,7 +87,13 @@ class LiveServer:
         except HeedfulError as error:
             return page(self._title, body + _alert(str(error)))
         records = [*found.records, *found.measures]
-        drawn = figure(records, name="records-1", gold=found.gold, steps=found.steps)
+        drawn = figure(
+            records,
+            name="records-1",
+            gold=found.gold,
+            steps=found.steps,
+            drawing=found.drawing,
+        )
         lead = f"<p>{html_text(introduction(records))}</p>\n"
         return page(found.title, f"{body}{found.picture}{drawn}{lead}")
 

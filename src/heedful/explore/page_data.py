@@ -29,6 +29,9 @@ PAGE_SCHEMA: Final = "heedful.explorer/1"
 EXACT_CELLS: Final = 2**17
 """Up to so many weights in a figure are embedded as float32 numbers; of more, one byte each."""
 
+Drawing = Mapping[str, Any]
+"""What the input looks like, as JSON values: `GraphView.drawing` or `image_drawing`."""
+
 
 @dataclass(frozen=True)
 class PageData:
@@ -44,6 +47,7 @@ def page_data(
     name: str,
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
+    drawing: Drawing | None = None,
 ) -> PageData:
     """Return what a page embeds of the records of one example; `name` begins the name of each part.
 
@@ -75,6 +79,7 @@ def page_data(
         "first": shown.index(first_shown(shown)),
         "records": values,
         "gold": None if gold is None else gold.to_dict(),
+        "drawing": drawing,
         "steps": described,
     }
     return PageData(description, parts.texts)

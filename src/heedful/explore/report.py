@@ -10,6 +10,7 @@ from typing import Final
 from heedful.explore.chart import Series, line_chart
 from heedful.explore.html import figure, introduction, page
 from heedful.explore.intervals import Interval, interval_chart
+from heedful.explore.page_data import Drawing
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import html_text
 
@@ -70,6 +71,8 @@ class Maps:
     examples: Sequence[tuple[str, Sequence[AttentionRecord]]]
     pictures: Sequence[str] = ()
     """HTML above the heat maps of each example; empty: none."""
+    drawings: Sequence[Drawing | None] = ()
+    """What the input of each example looks like; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,8 @@ def _are_numbers(column: Sequence[str]) -> bool:
 def _maps(section: Maps, name: str) -> str:
     figures = []
     for number, (caption, records) in enumerate(section.examples, start=1):
-        drawn = figure(records, name=f"{name}-{number}")
+        drawing = section.drawings[number - 1] if section.drawings else None
+        drawn = figure(records, name=f"{name}-{number}", drawing=drawing)
         picture = section.pictures[number - 1] if section.pictures else ""
         figures.append(f"<div><h3>{html_text(caption)}</h3>\n{picture}{drawn}</div>\n")
     lead = introduction(record for _, records in section.examples for record in records)

@@ -89,7 +89,9 @@ def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
     if not explanations:
         return []
     examples = [(each.title, shown_records(each)) for each in explanations]
-    maps = Maps("Attention weights", examples, [each.picture for each in explanations])
+    pictures = [each.picture for each in explanations]
+    drawings = [each.drawing for each in explanations]
+    maps = Maps("Attention weights", examples, pictures, drawings)
     return [maps, *_reach(predictor, data), *_faithfulness(predictor, data)]
 
 

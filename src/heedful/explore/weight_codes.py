@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 LEVELS: Final = 255
 SIGNED_LEVELS: Final = 127
 USED: Final = np.array([0, 1, *range(2, 64, 2), *range(64, 256)], np.uint8)
-"""The codes of weights that are not negative. Near 0 every second one: the steps there are much smaller than the largest,
-and fewer codes are packed a tenth smaller."""
+"""The codes of weights without a sign. Near 0 every second one, since steps are much smaller there than near 1 and
+fewer codes are packed a tenth smaller."""
 MAX_SUM_ERROR: Final = 0.01
 """Largest share by which the sum of a row of codes may be off; rows beyond are rounded with the error carried on."""
 
