@@ -176,7 +176,7 @@ def _maps(section: Maps, name: str) -> str:
         picture = section.pictures[number - 1] if section.pictures else ""
         figures.append(f"<div><h3>{html_text(caption)}</h3>\n{picture}{drawn}</div>\n")
     lead = introduction(record for _, records in section.examples for record in records)
-    return f'<p>{html_text(lead)}</p>\n<div class="several">\n{"".join(figures)}</div>\n'
+    return f'<div class="several">\n{"".join(figures)}</div>\n{_note(lead)}'
 
 
 def _commands(section: Code) -> str:
