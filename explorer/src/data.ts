@@ -1,6 +1,7 @@
 // Records as the page embeds them: the weights of a layer are a packed script that never runs, unpacked on demand.
 
 import type { InputDrawing } from "./drawing";
+import { ask, isLive } from "./remote";
 import type { StepsData } from "./steps";
 
 export type Head = number | "mean";
@@ -78,8 +79,8 @@ function decoded(text: string): Uint8Array {
 
 async function unpacked(name: string): Promise<ArrayBuffer> {
   const text = later.get(name) ?? document.getElementById(name)?.textContent;
-  if (!text) throw new Error(`the page lacks the part ${name}`);
-  const packed = new Blob([decoded(text.trim()) as BlobPart]);
+  if (!text && !isLive) throw new Error(`the page lacks the part ${name}`);
+  const packed = new Blob([text ? (decoded(text.trim()) as BlobPart) : await ask(`part/${name}`)]);
   return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
 }
 

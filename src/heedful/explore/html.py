@@ -116,8 +116,10 @@ def introduction(records: Iterable[AttentionRecord]) -> str:
     return f"{shown} {CAUTION}" if ATTENTION in measures else shown
 
 
-def page(title: str, body: str) -> str:
+def page(title: str, body: str, *, live: str = "") -> str:
     """Wrap a body in the template that every HTML output shares.
+
+    `live` says whom the page may ask for more while it is open: its "server", or the notebook around its "frame".
 
     The content security policy forbids all requests and all scripts but the page's own, so that
     no token can load or run anything. Pictures and sounds are part of the page (data:).
@@ -126,8 +128,10 @@ def page(title: str, body: str) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     policy += "; img-src data:; media-src data:"
+    policy += "; connect-src 'self'" if live == "server" else ""
+    mark = f' data-live="{live}"' if live else ""
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="en"{mark}>\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html_text(title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n"
