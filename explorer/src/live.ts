@@ -59,6 +59,11 @@ export function live(form: HTMLFormElement, mount: (host: HTMLElement) => void):
     event.preventDefault();
     void explain();
   });
+  // In a sandboxed frame forms are not submitted.
+  form.querySelector("button")?.addEventListener("click", (event) => {
+    event.preventDefault();
+    void explain();
+  });
   form.addEventListener("input", () => {
     clearTimeout(timer);
     timer = window.setTimeout(() => void explain(), PAUSE);
