@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 import heedful
-from heedful.data.builtin import load_builtin_audio
+from heedful.data.builtin import load_builtin_audio, numbers, saw
 from heedful.explore import draw_html
 
 QUICK: Final = {"threads": 1, "average_epochs": 1}
@@ -24,9 +24,11 @@ QUICK: Final = {"threads": 1, "average_epochs": 1}
 
 def translator(folder: Path) -> str:
     """Numbers in English words to French, by a Transformer."""
+    corpus = numbers.build(train_size=2000, valid_size=100, test_size=1)
     model = heedful.train(
         "translate",
-        train="builtin:numbers",
+        train=corpus.train,
+        valid=corpus.valid,
         out=folder,
         model={
             "kind": "transformer",
@@ -36,7 +38,13 @@ def translator(folder: Path) -> str:
             "decoder_layers": 2,
         },
         vocabulary={"kind": "word", "min_frequency": 1},
-        training={**QUICK, "epochs": 6, "learning_rate": 2e-3, "warmup_steps": 50},
+        training={
+            **QUICK,
+            "epochs": 10,
+            "batch_tokens": 600,
+            "learning_rate": 2e-3,
+            "warmup_steps": 50,
+        },
         decoding={"beam": 1},
     )
     return model.explain("three hundred ninety-eight", measures=True, steps=True).html()
@@ -44,12 +52,14 @@ def translator(folder: Path) -> str:
 
 def tagger(folder: Path) -> str:
     """Nouns and verbs that look alike, by a Transformer."""
+    corpus = saw.build(train_size=2000, valid_size=100, test_size=1)
     model = heedful.train(
         "tag",
-        train="builtin:saw",
+        train=corpus.train,
+        valid=corpus.valid,
         out=folder,
         encoder={"kind": "transformer", "width": 32, "heads": 4, "layers": 2},
-        training={**QUICK, "epochs": 2, "learning_rate": 3e-3},
+        training={**QUICK, "epochs": 4, "batch_tokens": 600, "learning_rate": 3e-3},
     )
     return model.explain("i saw a saw in the garden").html()
 

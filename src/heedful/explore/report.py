@@ -133,7 +133,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
                 drawn = interval_chart(
                     section.intervals, section.x_label, zero=section.zero, form=section.form
                 )
-                inner = _note(section.note) + _wide(drawn)
+                inner = _note(section.note) + _wide(drawn, "chart")
             case Maps():
                 inner = _maps(section, f"maps-{number}")
             case Code():
@@ -173,12 +173,12 @@ def _chart(section: Chart) -> str:
         log_y=section.log_y,
         from_zero=section.from_zero,
     )
-    return _wide(drawn)
+    return _wide(drawn, "chart")
 
 
-def _wide(drawn: str) -> str:
-    """Scroll horizontally on narrow screens, instead of shrinking the content."""
-    return f'<div class="wide">{drawn}</div>\n'
+def _wide(drawn: str, what: str) -> str:
+    """Scroll horizontally on narrow screens, by keys too, instead of shrinking the content."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{what}">{drawn}</div>\n'
 
 
 def _table(section: MetricTable) -> str:
@@ -201,7 +201,7 @@ def _table(section: MetricTable) -> str:
     table = (
         f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>"
     )
-    return _wide(table)
+    return _wide(table, "table")
 
 
 def _shades(cells: Sequence[str]) -> list[str]:
