@@ -24,7 +24,7 @@ QUICK: Final = {"threads": 1, "average_epochs": 1}
 
 def translator(folder: Path) -> str:
     """Numbers in English words to French, by a Transformer."""
-    corpus = numbers.build(train_size=2000, valid_size=100, test_size=1)
+    corpus = numbers.build(train_size=4000, valid_size=100, test_size=1)
     model = heedful.train(
         "translate",
         train=corpus.train,
@@ -162,7 +162,8 @@ def hugging_face(folder: Path) -> str:
         "too",
         "tired",
     ]
-    config = transformers.GPT2Config(n_embd=96, n_layer=4, n_head=6, vocab_size=50)
+    size = {"n_embd": 96, "n_layer": 4, "n_head": 6, "vocab_size": 50}
+    config = transformers.GPT2Config(**size, bos_token_id=0, eos_token_id=0)
     model = transformers.GPT2LMHeadModel(config).eval()
     ids = torch.tensor([[sorted(set(words)).index(word) for word in words]])
     records = record_transformer(model, {"input_ids": ids}, tokens=words)

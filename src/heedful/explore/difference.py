@@ -147,7 +147,11 @@ def _moved(record: AttentionRecord, queries: _Axis, keys: _Axis, side: int) -> A
     shape = (len(queries.places), len(keys.places))
     weights = np.zeros((record.heads, *shape), np.float32)
     allowed = np.zeros(weights.shape, np.bool_)
-    rows = [(at, place[side]) for at, place in enumerate(queries.places) if None not in place]
+    rows = [
+        (at, each)
+        for at, place in enumerate(queries.places)
+        if None not in place and (each := place[side]) is not None
+    ]
     columns = [
         (at, each) for at, place in enumerate(keys.places) if (each := place[side]) is not None
     ]

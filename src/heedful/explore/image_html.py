@@ -60,7 +60,8 @@ def draw_image_heat(records: Sequence[AttentionRecord], view: ImageView) -> str:
     label = "heat maps over the image, a row for each record and a column for each head"
     return (
         "<details><summary>Every layer and head on the image</summary>\n"
-        f'<div class="wide" tabindex="0" role="region" aria-label="maps"><svg class="heat" width="{size[0]:.0f}" height="{size[1]:.0f}" '
+        '<div class="wide" tabindex="0" role="region" aria-label="maps">'
+        f'<svg class="heat" width="{size[0]:.0f}" height="{size[1]:.0f}" '
         f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" aria-label="{label}">{"".join(parts)}</svg></div>\n'
         "</details>\n"
     )

@@ -30,7 +30,7 @@ def live_widget(explain: Explain, *, title: str) -> Any:
     except ImportError as error:
         raise OptionError(INSTALL) from error
 
-    class LiveWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    class LiveWidget(anywidget.AnyWidget):
         _esm = asset("widget.js")
 
     widget = LiveWidget()
