@@ -23,7 +23,7 @@ QUICK: Final = {"threads": 1, "average_epochs": 1}
 
 
 def translator(folder: Path) -> str:
-    """Numbers in English words to French, by a Transformer."""
+    """Numbers in English words to French, German and Spanish, by a Transformer."""
     corpus = numbers.build(train_size=4000, valid_size=100, test_size=1)
     model = heedful.train(
         "translate",
@@ -47,7 +47,9 @@ def translator(folder: Path) -> str:
         },
         decoding={"beam": 1},
     )
-    return model.explain("three hundred ninety-eight", measures=True, steps=True).html()
+    return model.explain(
+        "es: seventy-two thousand, four hundred and sixty-eight", measures=True, steps=True
+    ).html()
 
 
 def tagger(folder: Path) -> str:
