@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -108,14 +109,18 @@ def errors(shown: list[AttentionRecord]) -> tuple[float, float]:
     return weight, total
 
 
+def executable() -> str:
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        raise SystemExit("no browser is installed; install chromium to measure pages in it")
+    return found
+
+
 def browse(path: Path) -> dict[str, float]:
     from playwright.sync_api import sync_playwright
 
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        raise SystemExit("no browser is installed; install chromium to measure pages in it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
         page = context.new_page()
         page.goto(path.as_uri())
@@ -172,10 +177,90 @@ def measure(case: Case) -> dict[str, float]:
         }
 
 
+PEER_CASES = (Case("12 × 12 × 128 × 128", 12, 12, 128, False),)
+"""What is drawn by others too: BertViz's page of 512 tokens is too large for a browser."""
+
+
+def compare(python: Path) -> dict[str, dict[str, str]]:
+    """Write the same records by Heedful and by what another Python has, and open the pages in the same browser."""
+    found: dict[str, dict[str, str]] = {}
+    for case in PEER_CASES:
+        shown = records(case)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            weights = np.stack([record.weights for record in shown])
+            np.savez(folder / "weights.npz", weights=weights, tokens=shown[0].key_tokens)
+            began = time.perf_counter()
+            (folder / "heedful.html").write_text(draw_html(shown), encoding="utf-8")
+            written = {"heedful": ("heedful.html", time.perf_counter() - began)}
+            command = [str(python), str(Path(__file__).with_name("explorer_peers.py")), name]
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            for line in told.splitlines():
+                peer, file, seconds = line.split()
+                written[peer] = (file, float(seconds))
+            for peer, (file, seconds) in written.items():
+                size = (folder / file).stat().st_size / 1e6
+                found[f"{peer}, {case.name if peer != 'circuitsvis' else 'one layer of it'}"] = {
+                    "file, MB": f"{size:.3g}",
+                    "written, s": f"{seconds:.3g}",
+                    **opened(folder / file),
+                }
+    return found
+
+
+def opened(path: Path) -> dict[str, str]:
+    """Whether a page shows its tokens without a network, and after how many seconds."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+        page = context.new_page()
+        asked: list[str] = []
+        page.on(
+            "request", lambda one: asked.append(one.url) if one.url.startswith("http") else None
+        )
+        began = time.perf_counter()
+        page.goto(path.as_uri())
+        seconds = ""
+        while time.perf_counter() - began < WAIT:
+            if page.evaluate(VISIBLE):
+                seconds = f"{time.perf_counter() - began:.3g}"
+                break
+            page.wait_for_timeout(50)
+        browser.close()
+    return {
+        "on screen without a network, s": seconds or "nothing is shown",
+        "asks the network for": f"{len(asked)} files",
+    }
+
+
+WAIT = 30.0
+"""Seconds after which a page shows nothing."""
+VISIBLE = """[...document.querySelectorAll('canvas, svg, span, text')].some((each) => {
+  const box = each.getBoundingClientRect();
+  return box.width > 20 && box.height > 5 && (each.tagName === 'CANVAS' || (each.textContent || '').includes('ww'));
+})"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explorer", description=__doc__)
     parser.add_argument("cases", nargs="*", type=int, help="numbers of cases from 1; default: all")
-    chosen = [CASES[n - 1] for n in parser.parse_args().cases] or list(CASES)
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="PYTHON",
+        help="compare with BertViz and CircuitsVis, which this Python has",
+    )
+    given = parser.parse_args()
+    if given.peers:
+        table = compare(given.peers)
+        names = list(next(iter(table.values())))
+        print(f"| | {' | '.join(table)} |\n|---|{'---|' * len(table)}")
+        for name in names:
+            print(f"| {name} | {' | '.join(values[name] for values in table.values())} |")
+        return 0
+    chosen = [CASES[n - 1] for n in given.cases] or list(CASES)
     found = {case.name: measure(case) for case in chosen}
     names = list(next(iter(found.values())))
     print(f"| | wanted | {' | '.join(found)} |\n|---|---|{'---|' * len(found)}")

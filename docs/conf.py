@@ -1,5 +1,7 @@
 """Configuration of the documentation site: `sphinx-build -W --keep-going docs build/site`.
 
+It trains the small models of the live pages, two minutes; `-D live_pages=0` leaves them out.
+
 The pages are plain Markdown that reads well on the code host too, so what only Sphinx needs (the table of contents, the
 addresses of files outside docs/) is added here while a page is read.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from docutils import nodes
 from docutils.utils.math import MathError, latex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+sys.path.insert(0, str(Path(__file__).parent))
+import live_pages  # lies beside this file
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -73,6 +79,9 @@ CONTENTS = {
 }  # fmt: skip
 """Caption -> pages, in the order of the sidebar. A page that is missing here is a warning, which fails the build."""
 
+LIVE_MARK = "<!-- live pages -->"
+"""Where docs/explorer.md has the live pages, which only the site has."""
+
 LEAVES_DOCS = re.compile(r"\]\((?P<up>(?:\.\./)+)(?P<path>[^)#]+)")
 
 MARKUP = re.compile(r"(?<![\w*`])\*(?=[\w,])|(?<![\w|])\|(?=\w)")
@@ -88,6 +97,27 @@ def table_of_contents() -> str:
     return "\n\n" + "\n\n".join(parts) + "\n"
 
 
+def live_list(app: Sphinx) -> str:
+    """Links to the live pages, and the first of them in a frame."""
+    if not app.config.live_pages:
+        return ""
+    links = ", ".join(
+        f'<a href="live/{name}.html">{title}</a>' for name, (title, _) in live_pages.PAGES.items()
+    )
+    first = next(iter(live_pages.PAGES))
+    frame = (
+        f'<iframe src="live/{first}.html" title="{live_pages.PAGES[first][0]}" loading="lazy" '
+        'style="width:100%;height:40rem;border:1px solid"></iframe>'
+    )
+    return f"Live pages, of small models that were trained when this site was built: {links}.\n\n{frame}\n"
+
+
+def write_live_pages(app: Sphinx, error: Exception | None) -> None:
+    """Train the models of the live pages and write these into the site."""
+    if error is None and app.builder.name == "html" and app.config.live_pages:
+        live_pages.write(Path(app.outdir, "live"))
+
+
 def prepare_page(app: Sphinx, name: str, source: list[str]) -> None:
     """Add the table of contents to the first page, and link files outside docs/ to the repository."""
     depth = name.count("/") + 1
@@ -99,6 +129,8 @@ def prepare_page(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = LEAVES_DOCS.sub(address, source[0])
     if name == "index":
         source[0] += table_of_contents()
+    if name == "explorer":
+        source[0] = source[0].replace(LIVE_MARK, live_list(app))
     if name == "decisions/index":
         source[0] += "\n\n```{toctree}\n:hidden:\n:glob:\n\n0*\n```\n"
 
@@ -134,6 +166,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # autosummary writes a page a public name and never deletes the page of a name that is gone
     shutil.rmtree(ROOT / "docs" / "api", ignore_errors=True)
     app.add_html_math_renderer("mathml", (as_mathml, None), (as_mathml, None))
+    app.add_config_value("live_pages", default=True, rebuild="html", types=bool)
     app.connect("source-read", prepare_page)
+    app.connect("build-finished", write_live_pages)
     app.connect("autodoc-process-docstring", escape_shapes, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

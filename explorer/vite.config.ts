@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
-// One module without names from elsewhere, which the Python package puts into every page it writes.
+// Two modules without names from elsewhere: what the Python package puts into every page it writes, and what a notebook runs.
 export default defineConfig({
   build: {
     target: "es2022",
@@ -11,8 +11,12 @@ export default defineConfig({
     modulePreload: false,
     // Only ASCII, so that a page in any encoding carries the same bytes.
     rollupOptions: {
-      input: fileURLToPath(new URL("src/main.ts", import.meta.url)),
-      output: { format: "es", entryFileNames: "explorer.js" },
+      input: {
+        explorer: fileURLToPath(new URL("src/main.ts", import.meta.url)),
+        widget: fileURLToPath(new URL("src/widget.ts", import.meta.url)),
+      },
+      preserveEntrySignatures: "strict",
+      output: { format: "es", entryFileNames: "[name].js" },
     },
   },
   esbuild: { charset: "ascii", legalComments: "none" },

@@ -1,6 +1,8 @@
 // Records as the page embeds them: the weights of a layer are a packed script that never runs, unpacked on demand.
 
 import type { GatesData } from "./gates";
+import type { InputDrawing } from "./drawing";
+import { ask, isLive } from "./remote";
 import type { StepsData } from "./steps";
 
 export type Head = number | "mean";
@@ -39,6 +41,7 @@ export interface FigureData {
   first: number;
   records: RecordData[];
   gold: Gold | null;
+  drawing: InputDrawing | null; // what the input looks like, if it is no text
   steps: StepsData[];
   gates: GatesData[];
   parts?: { [name: string]: string }; // of a figure that comes to the page later
@@ -78,8 +81,8 @@ function decoded(text: string): Uint8Array {
 
 async function unpacked(name: string): Promise<ArrayBuffer> {
   const text = later.get(name) ?? document.getElementById(name)?.textContent;
-  if (!text) throw new Error(`the page lacks the part ${name}`);
-  const packed = new Blob([decoded(text.trim()) as BlobPart]);
+  if (!text && !isLive) throw new Error(`the page lacks the part ${name}`);
+  const packed = new Blob([text ? (decoded(text.trim()) as BlobPart) : await ask(`part/${name}`)]);
   return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
 }
 
@@ -183,12 +186,14 @@ export class Layer {
     return this.weightOf;
   }
 
-  // Half the step between two codes around a weight: how far the shown number may be off.
+  // How far the shown number may be off: the step to the next code, half of it where codes are always the nearest.
   error(weight: number): number {
     if (this.meta.exact) return 0;
     const levels = this.meta.signed ? 127 : 255;
     const code = Math.ceil(levels * Math.sqrt(Math.abs(weight) / this.meta.top));
-    return (this.meta.top * (2 * code + 1)) / (levels * levels) / (code > levels / 2 ? 2 : 1);
+    // Of small weights without a sign every second code is used.
+    const step = !this.meta.signed && code > 1 && code < 64 ? 2 : 1;
+    return (this.meta.top * step * (2 * code + step)) / (levels * levels) / (code > levels / 2 ? 2 : 1);
   }
 
   // Sum, largest and effective number of positions of a row, exact.

@@ -2,6 +2,7 @@
 import { PALETTES, SCALES, isDark, onTheme, type Palette, type Scale } from "./colour";
 import { Layer, type FigureData, type Head, type Sink } from "./data";
 import { clamp, make, number, percent, quoted } from "./dom";
+import { drawInput, keysOf } from "./drawing";
 import { errorRate } from "./gold";
 import { Grid } from "./grid";
 import { HeatMap } from "./heatmap";
@@ -71,7 +72,7 @@ export class Figure {
       words: first.meta.merged,
       layer: 0,
       head: "mean",
-      view: first.queries.length === 1 ? "text" : "map",
+      view: this.isDrawn(first) ? "drawing" : first.queries.length === 1 ? "text" : "map",
       scale: "root",
       palette: "blue",
       query: null,
@@ -103,6 +104,17 @@ export class Figure {
     const { heads } = this.layer.meta;
     const { head } = this.state;
     return heads === 1 || head === "mean" || !Number.isInteger(head) || head >= heads ? (heads === 1 ? 0 : "mean") : head;
+  }
+
+  private isDrawn(layer: Layer): boolean {
+    return this.data.drawing !== null && keysOf(this.data.drawing, layer) !== null;
+  }
+
+  // What the chosen view is of this layer, which may be over something else than the picture.
+  private get view(): View {
+    const { view } = this.state;
+    if (view !== "drawing" || this.isDrawn(this.layer)) return view;
+    return this.layer.queries.length === 1 ? "text" : "map";
   }
 
   private build(): void {
@@ -177,7 +189,7 @@ export class Figure {
     const note = this.sinkNote(found, layer);
     if (note.length || this.lead.children.length !== 1 || this.lead.firstChild !== this.bar.box) this.lead.replaceChildren(this.bar.box, ...note);
     this.show(scene);
-    this.words.show(scene, this.state.view === "text");
+    this.words.show(scene, this.view === "text");
     this.grid.mark(this.same().indexOf(layer), this.head);
     this.numbers.show(scene);
     this.stepByStep(scene);
@@ -201,8 +213,15 @@ export class Figure {
 
   private show(scene: Scene): void {
     const room = this.stageRoom();
-    const view = this.state.view;
-    if (view === "map") {
+    const { view } = this;
+    const { drawing } = this.data;
+    if (view === "drawing" && drawing) {
+      const choose = (query: number | null, key: number | null, by: "query" | "key") => this.set({ query, key, by });
+      const drawn = drawInput(drawing, scene, room, choose);
+      this.stage.replaceChildren(drawn.content);
+      if (drawn.note) make("p", { class: "note" }, drawn.note, this.stage);
+      this.drawing = () => ({ ...drawn, content: drawn.content.cloneNode(true) as SVGElement });
+    } else if (view === "map") {
       if (this.map.box.parentNode !== this.stage) this.stage.replaceChildren(this.map.box);
       this.map.show(scene, room, Math.max(240, Math.min(window.innerHeight * 0.8, 900)));
       this.drawing = () => this.map.svg(scene);
@@ -253,7 +272,7 @@ export class Figure {
     const pair = query !== null && key !== null ? scene.say(query, key) : "";
     const row = query !== null ? scene.sayRow(query) : "";
     const hint = "Rows are the positions that look, columns those looked at. Choose a cell or a word, or move with the arrow keys.";
-    this.readout.textContent = [pair, row].filter(Boolean).join("; ") || (this.state.view === "text" ? "" : hint);
+    this.readout.textContent = [pair, row].filter(Boolean).join("; ") || (this.view === "text" || this.view === "drawing" ? "" : hint);
   }
 
   private sinkNote(found: Sink | null, layer: Layer): HTMLElement[] {
@@ -299,7 +318,7 @@ export class Figure {
       ["Tokens", units.size > 1 ? [["true", "words"], ["false", "sub-words"]] : [], String(this.state.words), (value) => ({ words: value === "true" })],
       ["Layer", same.map((one, i) => [String(i), `layer ${one.meta.layer + 1}${many ? ` (${one.meta.module_path})` : ""}`]), String(same.indexOf(layer)), (value) => ({ layer: Number(value) })],
       ["Head", layer.meta.heads < 2 ? [] : [["mean", "mean over heads"], ...Array.from({ length: layer.meta.heads }, (_, h): [string, string] => [String(h), `head ${h + 1}`])], String(this.head), (value) => ({ head: value === "mean" ? "mean" : Number(value) })],
-      ["View", VIEWS, this.state.view, (view) => ({ view: view as View })],
+      ["View", this.isDrawn(layer) ? [["drawing", `on the ${this.data.drawing?.title}`], ...VIEWS] : VIEWS, this.view, (view) => ({ view: view as View })],
       ["Scale", SCALES, this.state.scale, (scale) => ({ scale: scale as Scale })],
       ["Colours", layer.meta.signed ? [] : PALETTES, this.state.palette, (palette) => ({ palette: palette as Palette })],
     ];
@@ -323,10 +342,11 @@ export class Figure {
       const select = this.controls.querySelector<HTMLSelectElement>(`select[data-menu="${name}"]`);
       if (select) select.value = value;
     }
-    for (const button of this.zooms) button.hidden = this.state.view !== "map";
+    for (const button of this.zooms) button.hidden = this.view !== "map";
   }
 
   private viewOf(kind: string): View {
+    if (this.state.view === "drawing") return "drawing";
     const one = this.layers.find((layer) => layer.meta.kind === kind)?.queries.length === 1;
     return one ? "text" : this.state.view === "text" ? "map" : this.state.view;
   }

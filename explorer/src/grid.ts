@@ -20,7 +20,7 @@ export class Grid {
   lay(layers: Layer[], room: number): void {
     const heads = Math.max(...layers.map((layer) => layer.meta.heads));
     const columns = heads > 1 ? heads + 1 : 1;
-    this.side = clamp(18, Math.floor((room - 52) / columns) - 5, 96);
+    this.side = clamp(18, Math.floor((room - 52) / columns) - 11, 96);
     this.buttons.clear();
     this.box.replaceChildren();
     this.box.hidden = layers.length * heads < 2;

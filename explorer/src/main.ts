@@ -3,6 +3,7 @@ import { keepParts, type FigureData } from "./data";
 import { make } from "./dom";
 import { Figure } from "./figure";
 import { Gates } from "./gates";
+import { live } from "./live";
 
 function mount(host: HTMLElement): void {
   const name = host.dataset.records as string;
@@ -23,3 +24,4 @@ function mount(host: HTMLElement): void {
 document.querySelectorAll<HTMLElement>("[data-records]").forEach(mount);
 // A page that comes to its records later asks for each figure by this event.
 document.addEventListener("heedful:figure", (event) => mount(event.target as HTMLElement));
+document.querySelectorAll<HTMLFormElement>("form[data-live]").forEach((form) => live(form, mount));

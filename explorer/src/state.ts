@@ -2,7 +2,7 @@
 import type { Palette, Scale } from "./colour";
 import type { Head } from "./data";
 
-export type View = "map" | "lines" | "alignment" | "text";
+export type View = "drawing" | "map" | "lines" | "alignment" | "text";
 
 export interface State {
   kind: string;

@@ -156,6 +156,16 @@ class TrainedModel:
             found = with_measures(self.predictor, found, steps=True)
         return with_measures(self.predictor, found) if measures else found
 
+    def live(self) -> Any:
+        """Return a widget for a notebook in which texts are typed and explained, two of them beside each other.
+
+        Raises: OptionError if anywidget is not installed (extra `notebook`).
+        """
+        # Imported here, as only notebooks need it.
+        from heedful.explore.notebook import live_widget
+
+        return live_widget(self.explain, title=self.run.name)
+
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[TextScore]:
         """Return the log-probability of each target text for its source, by token and in all.
 

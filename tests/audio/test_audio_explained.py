@@ -19,9 +19,10 @@ from heedful.data.audio.fbank import Framing
 from heedful.data.audio.spectrogram import Spectrogram
 from heedful.explore.faithfulness import SHARES, can_measure, measure_faithfulness
 from heedful.explore.png import png
-from heedful.explore.spectrogram import draw_spectrogram, wav_bytes
+from heedful.explore.spectrogram import player, recording_drawing, wav_bytes
 from tests.audio.sounds import RATE, tone, write
 from tests.cli.conftest import run_command
+from tests.explore.pages import Page
 
 SMALL: dict[str, Any] = {
     "data": {"rate": RATE},
@@ -89,11 +90,10 @@ def test_the_page_shows_and_plays_the_recording(
         assert rate == RATE
         np.testing.assert_allclose(played, samples, atol=1e-3)
         assert "img-src data:; media-src data:" in page
-        label = re.search(r'aria-label="attention: largest at ([\d.]+) of 1.00 s"', page)
-        assert label is not None
-        mean = np.asarray(record.weights).mean(axis=(0, 1))
-        shown = float(record.key_tokens[int(mean.argmax())])
-        assert float(label[1]) == pytest.approx(shown, abs=0.011)
+        drawing = Page(page).data()["drawing"]
+        assert drawing["seconds"] == pytest.approx(1.0)
+        middles = (np.array(drawing["edges"][1:]) + drawing["edges"][:-1]) / 2
+        assert middles.tolist() == pytest.approx([float(t) for t in record.key_tokens], abs=0.011)
     assert "Are the weights faithful?" in (model.run / "report.html").read_text(encoding="utf-8")
 
 
@@ -127,21 +127,21 @@ def test_pictures_of_long_short_and_silent_recordings() -> None:
         shown = Spectrogram(
             samples, RATE, np.zeros((frames, 4), np.float32), middle, middle, 20.0, 4000.0
         )
-        drawn = draw_spectrogram(shown, np.zeros(frames))
-        assert "nan" not in drawn
-        assert ("<audio" in drawn) == (seconds <= 120)
+        drawn = recording_drawing(shown)
+        assert len(drawn["edges"]) == frames + 1
+        assert np.isfinite([*drawn["edges"], *drawn["frames"]]).all()
+        assert (np.diff(drawn["edges"]) >= 0).all()
+        assert drawn["edges"][-1] <= drawn["seconds"]
+        assert ("<audio" in player(shown)) == (seconds <= 120)
     assert wav_bytes(shown)[:4] == b"RIFF"
 
 
-def test_what_trimming_cut_off_is_shaded() -> None:
-    """The model attends to frames 10 to 19 of 30, all alike: no shade there, and a full one on both sides."""
+def test_what_trimming_cut_off_has_no_position() -> None:
+    """The model attends to frames 10 to 19 of 30: the picture has all of them."""
     middle = [0.01 * (frame + 0.5) for frame in range(30)]
     samples = np.zeros(round(0.3 * RATE), np.float32)
     frames = np.zeros((30, 4), np.float32)
     shown = Spectrogram(samples, RATE, frames, middle, middle[10:20], 20.0, 4000.0)
-    shades = re.findall(
-        r'<rect [^>]*width="([\d.]+)"[^>]*opacity:([\d.]+)', draw_spectrogram(shown, np.ones(10))
-    )
-    opacity = [float(each) for _, each in shades]
-    assert opacity == [0.8, *[0.0] * 10, 0.8]
-    assert float(shades[0][0]) == pytest.approx(10 * float(shades[1][0]), rel=0.01)
+    drawn = recording_drawing(shown)
+    assert drawn["frames"] == [0.0, 0.3]
+    assert drawn["edges"] == pytest.approx(np.linspace(0.1, 0.2, 11).tolist())

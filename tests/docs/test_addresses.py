@@ -44,8 +44,10 @@ def test_absolute_links_lead_to_files() -> None:
 
 def test_pictures_are_raw_files() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    pictures += re.findall(r'(?:src|srcset)="([^"]+)"', README)
     assert pictures
     assert all(picture.startswith(RAW) for picture in pictures)
+    assert [p for p in pictures if not (ROOT / p.removeprefix(RAW)).is_file()] == []
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if page.name != "README.md"], ids=label)

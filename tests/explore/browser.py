@@ -42,6 +42,25 @@ def browsing(
         context.close()
 
 
+@contextmanager
+def visiting(address: str, *, width: int = 1280) -> Iterator[tuple[Any, list[str]]]:
+    """Open a page of a server on this machine; anything it asks of others is a failure."""
+    failures: list[str] = []
+    context = _browser().new_context(viewport={"width": width, "height": 900})
+    try:
+        page = context.new_page()
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on("dialog", lambda dialog: failures.append(f"dialog: {dialog.message}"))
+        page.on(
+            "console", lambda line: failures.append(line.text) if line.type == "error" else None
+        )
+        page.on("request", lambda asked: _count(asked.url.replace(address, "file:"), failures))
+        page.goto(address)
+        yield page, failures
+    finally:
+        context.close()
+
+
 @functools.cache
 def _browser() -> Any:
     """One browser for all tests of this process; it starts in a second, a page of it in a tenth."""

@@ -1,4 +1,4 @@
-"""The script of the pages is what its TypeScript sources build."""
+"""The scripts of pages and notebooks are what their TypeScript sources build."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ VITE = SOURCES / "node_modules" / "vite" / "bin" / "vite.js"
 MAX_BYTES = 100_000
 
 
-def shipped() -> bytes:
-    return (resources.files("heedful.explore") / "assets" / "explorer.js").read_bytes()
+NAMES = ("explorer.js", "widget.js")
 
 
-def test_it_is_small_and_plain_ascii() -> None:
-    assert len(shipped()) <= MAX_BYTES
-    assert shipped().isascii()
-    assert b"</script" not in shipped()
+def shipped(name: str) -> bytes:
+    return (resources.files("heedful.explore") / "assets" / name).read_bytes()
+
+
+def test_they_are_small_and_plain_ascii() -> None:
+    assert sum(len(shipped(name)) for name in NAMES) <= MAX_BYTES
+    assert all(shipped(name).isascii() for name in NAMES)
+    assert b"</script" not in shipped("explorer.js")
 
 
 @pytest.mark.skipif(
@@ -34,4 +37,6 @@ def test_it_is_small_and_plain_ascii() -> None:
 def test_a_fresh_build_gives_the_same_bytes(tmp_path: Path) -> None:
     command = ["node", str(VITE), "build", "--outDir", str(tmp_path), "--logLevel", "error"]
     subprocess.run(command, cwd=SOURCES, check=True, timeout=120)
-    assert (tmp_path / "explorer.js").read_bytes() == shipped()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
+    for name in NAMES:
+        assert (tmp_path / name).read_bytes() == shipped(name)

@@ -14,6 +14,7 @@ from heedful.explore import (
     AttentionRecord,
     Chart,
     Code,
+    KeyFigures,
     Maps,
     MetricTable,
     Paragraph,
@@ -78,8 +79,37 @@ def test_a_report_without_maps_needs_none() -> None:
 def test_maps_say_what_they_show(cross: AttentionRecord) -> None:
     saliency = replace(cross, measure="gradient saliency")
     text = report_page("Run", [Maps("", [("one", [saliency])])])
-    assert "<p>Shown: gradient saliency.</p>" in text
-    assert "<p>Shown: attention weights. " in report_page("Run", [Maps("", [("one", [cross])])])
+    assert '<p class="note">Shown: gradient saliency.</p>' in text
+    text = report_page("Run", [Maps("", [("one", [cross])])])
+    assert '<p class="note">Shown: attention weights. ' in text
+
+
+def test_the_answer_stands_first_and_the_rest_is_folded(cross: AttentionRecord) -> None:
+    examples = [(f"text {n}", [cross]) for n in range(3)]
+    text = report_page(
+        "Run",
+        [
+            KeyFigures("", [("91.0 %", "accuracy"), (EVIL, EVIL)], "On 100 texts."),
+            Maps("", examples, unfolded=1),
+        ],
+    )
+    assert "<dt>accuracy</dt><dd>91.0 %</dd>" in text
+    assert EVIL not in text
+    assert "<h3>text 0</h3>" in text
+    assert re.findall(r'<details class="example"><summary>(.*?)</summary>', text) == [
+        "text 1",
+        "text 2",
+    ]
+
+
+def test_a_matrix_shows_the_share_of_a_row_by_colour() -> None:
+    rows = [["a", "1,000", "0"], ["b", "0", "0"]]
+    text = report_page("Run", [MetricTable("", ["true", "a", "b"], rows, is_matrix=True)])
+    cells = re.findall(r'<td class="number" style="background:(#\w+);color:(#\w+)">([^<]*)', text)
+    assert cells == [
+        ("#08306b", "#fff", "1,000"),
+        *[("#f7fbff", "#000", "0")] * 3,
+    ]
 
 
 def points_of(svg: str) -> list[tuple[float, float]]:

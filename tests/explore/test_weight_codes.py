@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from heedful.explore import AttentionRecord, draw_html
 from heedful.explore.page_data import EXACT_CELLS
-from heedful.explore.weight_codes import code_weights, row_statistics
+from heedful.explore.weight_codes import USED, code_weights, packed, row_statistics
 from tests.explore.pages import Page
 
 RNG = np.random.default_rng(0)
@@ -58,6 +58,23 @@ def test_weights_and_sums_of_rows_are_kept(weights: NDArray[np.float64]) -> None
     sums = weights.sum(axis=-1)
     assert np.abs(found.sum(axis=-1) - sums).max() <= 0.011 * max(sums.max(), 1e-9)
     assert (found[weights == 0] == 0).all()
+
+
+def test_every_code_in_use_is_the_nearest_of_some_weight_and_half_way_two_meet() -> None:
+    def code(root: float) -> int:
+        return int(code_weights(np.array([[(root / 255) ** 2, 1.0]])).codes[0, 0])
+
+    used = USED.astype(float)
+    middles = (used[1:] + used[:-1]) / 2
+    assert [code(root) for root in used] == USED.tolist()
+    assert [code(middle - 0.01) for middle in middles] == USED[:-1].tolist()
+    assert [code(middle + 0.01) for middle in middles] == USED[1:].tolist()
+
+
+def test_noise_of_512_tokens_stays_small_when_packed() -> None:
+    weights = softmax(RNG.normal(0, 3, (2, 512, 512)))
+    size = 72 * len(packed(code_weights(weights).codes)) / 1e6
+    assert size < 20  # 12 layers of 12 heads, MB
 
 
 def test_other_measures_have_a_range_of_their_own_and_a_sign() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from heedful.data.graphs.graph import Graph, NumberedIds
 from heedful.data.graphs.nodes import NodeTable
 from heedful.explore.edge_record import EdgeRecord
 from heedful.explore.explain import explain
-from heedful.explore.neighbours import RANKED, draw_neighbourhood, ranked_records
+from heedful.explore.neighbours import RANKED, ranked_records
 from heedful.tasks.table import TASKS
 from tests.graphs.test_node_inputs import SMALL, predictor
 
@@ -45,22 +44,6 @@ def test_an_edge_listed_twice_counts_twice_and_a_node_alone_attends_to_nothing()
     assert alone.weights.tolist() == [[[0.0]]]
 
 
-def test_a_small_neighbourhood_is_drawn_with_its_weights() -> None:
-    edges = [[1, 0], [2, 0], [3, 1], [0, 1]]
-    first, last = recorded(edges, [0.5, 0.5, 0.9, 0.1], 4), recorded(edges, [0.2, 0.8, 0.5, 0.5], 4)
-    picture = draw_neighbourhood([first, last], ["<a>", "b", "c", "d"])
-    assert picture.count("<circle") == 4
-    assert "<a>" not in picture
-    titles = re.findall(r"<title>(.*?)</title>", picture)
-    assert titles == [
-        "&lt;a&gt; attends to b: 0.200",
-        "&lt;a&gt; attends to c: 0.800",
-        "b attends to d: 0.900",
-        "b attends to &lt;a&gt;: 0.100",
-    ]
-    assert draw_neighbourhood([last], [str(n) for n in range(61)]) == ""
-
-
 @pytest.mark.parametrize("kind", ["gat", "gatv2", "graph-transformer"])
 def test_the_weights_are_those_of_the_model(kind: str) -> None:
     model = predictor({**SMALL, "kind": kind}, papers.build(size=80).with_answers(True))
@@ -74,8 +57,10 @@ def test_the_weights_are_those_of_the_model(kind: str) -> None:
         torch.testing.assert_close(torch.tensor(record.weights).sum(-1), torch.ones(2, 1))
     if kind != "graph-transformer":
         assert node.name in explanation.main[0].key_tokens  # the self loop
-    assert "<svg" in explanation.picture
-    assert "<svg" in explanation.html()
+    drawing = explanation.drawing
+    assert drawing is not None
+    assert drawing["names"][0] == node.name
+    assert (drawing["distance"][0], drawing["layers"]) == (0, 2)
 
 
 def test_a_node_of_many_neighbours_has_a_table_without_a_picture() -> None:
@@ -84,7 +69,7 @@ def test_a_node_of_many_neighbours_has_a_table_without_a_picture() -> None:
     graph = Graph(NumberedIds(count), {"x": np.arange(count, dtype=np.float32)}, index)
     table = NodeTable(graph, np.arange(6), [("a",), ("b",)] * 3)
     explanation = explain(predictor(SMALL, table), table.inputs[0])
-    assert explanation.picture == ""
+    assert explanation.drawing is None
     assert explanation.main[0].key_tokens[-1] == f"{count - RANKED} others"
 
 
@@ -97,5 +82,6 @@ def test_an_encoder_without_edges_explains_the_node_alone(tmp_path: Path) -> Non
     model = heedful.train(
         "classify-nodes", train="builtin:papers", out=tmp_path / "run", training=small
     )
-    assert "attends to" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert '"type":"graph","title":"graph"' in report
     assert model.explain("paper3").records

@@ -188,12 +188,12 @@ def test_graphs_are_drawn_whole_and_large_ones_ranked(tmp_path: Path) -> None:
     }  # fmt: skip
     model = heedful.train("classify-graphs", train=given, out=tmp_path / "run", **small)
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "encoder, mean of heads" in report
+    assert '"type":"graph","title":"graph"' in report
     assert "Are the weights faithful?" in report
     explanation = model.explain(given[0])
     assert explanation.graph is not None
     explanation.save(tmp_path / "g.png", explanation.records)
-    assert "pooling, mean of heads" in explanation.html()
+    assert '"type":"graph","title":"graph"' in explanation.html()
     measured = measure_faithfulness(model.predictor, [model._parse(given[1], "x")], steps=2)
     assert {*measured} == {"pooling", "encoder", "gradient", "random"}
     for size in (DRAWN + 1, 600):

@@ -49,6 +49,8 @@ class ReportTable(NamedTuple):
     columns: Sequence[str]
     rows: Rows
     note: str = ""
+    is_matrix: bool = False
+    """Whether its cells are counts whose share of their row is shown by a colour."""
 
 
 def rank(scores: Mapping[str, float], metric: str) -> tuple[float, float]:

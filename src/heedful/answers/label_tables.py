@@ -75,7 +75,7 @@ def report_tables(metrics: LabelScores) -> list[ReportTable]:
     names, matrix, note = _largest_errors(metrics.labels, metrics.confusion)
     heading = "On the validation data: confusion matrix"
     head = ["true \\ predicted", *names]
-    tables.append(ReportTable(heading, head, _matrix_rows(names, matrix), note))
+    tables.append(ReportTable(heading, head, _matrix_rows(names, matrix), note, is_matrix=True))
     if note:
         all_names = [each.label for each in metrics.labels]
         rows = _confusion_rows(all_names, metrics.confusion, REPORTED_CONFUSIONS)

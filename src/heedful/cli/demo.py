@@ -72,7 +72,6 @@ def demo(
     from heedful.config import build
     from heedful.data.builtin import load_builtin
     from heedful.errors import RunError
-    from heedful.explore import MetricTable
     from heedful.explore.run_report import next_commands, write_report
     from heedful.tasks.translate import TASK, TranslationConfig
 
@@ -89,11 +88,11 @@ def demo(
     translator = model.predictor
     exact = translator.evaluate(corpus.test).exact_match
     result = f"{exact:.1%} of {len(corpus.test):,} test dates are exactly right"
-    table = MetricTable("On the test dates", ["metric", "value"], [["exact match", f"{exact:.3f}"]])
+    answer = (f"{exact:.1%}", f"of {len(corpus.test):,} test dates exactly right")
     lead = (
         f"{corpus.description} Learned by a GRU encoder–decoder with additive attention: {result}."
     )
-    report = write_report(translator, folder, corpus.test, lead=lead, results=[table])
+    report = write_report(translator, folder, corpus.test, lead=lead, results=[answer])
     seconds = time.monotonic() - start
     output.say(f"\n{result}. Some predictions, and the attention weights of the first:\n")
     show_examples(translator, corpus.test, output)

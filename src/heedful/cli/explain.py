@@ -94,6 +94,13 @@ def _explain(
             show_default=False,
         ),
     ] = None,
+    difference: Annotated[
+        bool,
+        typer.Option(
+            "--difference",
+            help="Of two TEXTs, put the difference of their weights on the page too, on one scale.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -140,9 +147,10 @@ def _explain(
         heedful explain runs/en-de "A man sleeps." --reference "Ein Mann schläft." --out looked-at.svg
         heedful explain runs/en-de "A man sleeps." --prefix "ein Mann"
         heedful explain runs/en-de "A man sleeps." --gates
+        heedful explain runs/en-de "it was too tired" "it was too wide" --difference --out both.html
     """
     needs_page = measures or steps or against is not None
-    _check_counts(texts, reference, gold, needs_page=needs_page)
+    _check_counts(texts, reference, gold, needs_page=needs_page, difference=difference)
     targets: Sequence[str | None] = reference or [None] * len(texts)
     if unit is not None and not gates:
         raise OptionError("--unit goes with --gates; add it")
@@ -153,8 +161,10 @@ def _explain(
     reading = {"edges": edges, "nodes": nodes}
     predictor, explain_all = _explainer(run, texts, targets, options, reading, extras)
     files = _output_files(texts, out, overwrite=overwrite)
-    if needs_page and (not files or files[0].suffix.lower() != ".html"):
-        raise OptionError("--measures, --steps and --against are for a page; add --out FILE.html")
+    if (needs_page or difference) and (not files or files[0].suffix.lower() != ".html"):
+        raise OptionError(
+            "--measures, --steps, --against and --difference are for a page; add --out FILE.html"
+        )
     explanations = explain_all()
     output = Output(json=json, quiet=quiet)
     if gold:
@@ -166,6 +176,8 @@ def _explain(
     ]
     if against is not None:
         _save_comparison((run, against), texts[0], explanations[0], files[0], output)
+    elif difference:
+        _save_both("Attention to two texts", [(e.title, e) for e in explanations], files[0], output)
     elif files:
         _save(explanations, selected, files, output)
     elif not json:
@@ -198,6 +210,7 @@ def _check_counts(
     gold: Sequence[str] | None,
     *,
     needs_page: bool,
+    difference: bool,
 ) -> None:
     """Raise OptionError for options that do not fit the number of texts."""
     if reference and len(reference) != len(texts):
@@ -208,6 +221,8 @@ def _check_counts(
         raise OptionError(f"--gold goes with one TEXT; got {len(gold)} for {len(texts)}")
     if needs_page and len(texts) > 1:
         raise OptionError(f"--measures, --steps and --against go with one TEXT; got {len(texts)}")
+    if difference and len(texts) != 2:
+        raise OptionError(f"--difference goes with two TEXTs; got {len(texts)}")
 
 
 def _explainer(
@@ -324,7 +339,8 @@ def _save(
         titled = [
             (each.title, records) for each, records in zip(explanations, selected, strict=True)
         ]
-        page = report_page("Attention weights", [Maps("", titled, pictures)])
+        drawings = [each.drawing for each in explanations]
+        page = report_page("Attention weights", [Maps("", titled, pictures, drawings)])
         files[0].write_text(page, encoding="utf-8")
     else:
         for file, each, records in zip(files, explanations, selected, strict=True):
@@ -337,20 +353,24 @@ def _save_comparison(
     runs: tuple[Path, Path], text: str, first: Explanation, file: Path, output: Output
 ) -> None:
     """Save a page of two models on one text, and their difference; a target is that of the first."""
-    from heedful.explore import Maps, report_page
-    from heedful.explore.difference import differences
-
     target = first.target
     options = {} if target is None else {"reference": [target]}
     _, explain_all = _explainer(runs[1], [text], [target], options, {}, {})
     [second] = explain_all()
-    examples = [
-        (f"{run}: {each.title}", each.records)
-        for run, each in zip(runs, (first, second), strict=True)
+    titled = [
+        (f"{run}: {each.title}", each) for run, each in zip(runs, (first, second), strict=True)
     ]
-    examples.append((f"{runs[1]} − {runs[0]}", differences(first.records, second.records)))
-    page = report_page("Attention of two models", [Maps("", examples)])
-    file.write_text(page, encoding="utf-8")
+    _save_both("Attention of two models", titled, file, output)
+
+
+def _save_both(
+    title: str, titled: Sequence[tuple[str, Explanation]], file: Path, output: Output
+) -> None:
+    """Save a page of two explanations and their difference."""
+    from heedful.explore.side_by_side import comparison_page
+
+    first, second = titled
+    file.write_text(comparison_page(title, first, second), encoding="utf-8")
     output.say(f"written: {file}")
 
 

@@ -1,4 +1,4 @@
-"""`heedful view`: a page on this machine on which texts are typed in and explained."""
+"""`heedful view`: a page on this machine, of a file or of texts that are typed in."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from heedful.errors import OptionError
 
 if TYPE_CHECKING:
     from heedful.explore.explanation import Explanation
-    from heedful.explore.live import Explain
+    from heedful.explore.live_session import Explain, LiveSession
 
 
 def view(
     run: Annotated[
         Path,
         typer.Argument(
-            help="Folder of a trained run, or of a Hugging Face model.",
-            metavar="RUN",
+            help="Folder of a trained run or of a Hugging Face model; or a page (.html) or records (.json).",
+            metavar="RUN|FILE",
             show_default=False,
         ),
     ],
@@ -34,18 +34,21 @@ def view(
     ] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Explain texts that are typed into a page on this machine.
+    """Explain texts that are typed into a page on this machine, or show a file that was written before.
 
-    The server answers on the loopback address alone, and only who knows the address that is printed. Ctrl-C ends it.
+    What is typed is explained while you type; a second text is put beside it, with their difference. The page is given
+    one layer first and asks for the others. The server answers on the loopback address alone, and only who knows the
+    address that is printed. Ctrl-C ends it.
 
     Example:
         heedful view runs/mood
+        heedful view looked-at.html
     """
     from heedful.explore.live import LiveServer
 
-    explain = _explain(run)
+    session = _session(run)
     try:
-        server = LiveServer(explain, title=run.name, port=port)
+        server = LiveServer(session, port=port)
     except OSError as error:
         raise OptionError(
             f"port {port} cannot be used ({error.strerror}); choose another with --port, or leave it out."
@@ -55,6 +58,17 @@ def view(
     Output(json=False, quiet=quiet).say("open it in a browser; Ctrl-C ends the server")
     with contextlib.suppress(KeyboardInterrupt):
         server.serve()
+
+
+def _session(path: Path) -> LiveSession:
+    """Return what is shown: the figures of a file, or a model that explains."""
+    from heedful.explore.live_session import LiveSession
+    from heedful.explore.stored_page import SUFFIXES, read_figures
+
+    if path.suffix.lower() in SUFFIXES and not path.is_dir():
+        title, figures = read_figures(path)
+        return LiveSession(None, title=title, figures=figures)
+    return LiveSession(_explain(path), title=path.name)
 
 
 def _explain(run: Path) -> Explain:

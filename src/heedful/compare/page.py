@@ -25,6 +25,7 @@ from heedful.explore.intervals import Interval
 from heedful.explore.report import (
     Chart,
     Intervals,
+    KeyFigures,
     MetricTable,
     Paragraph,
     Section,
@@ -49,12 +50,16 @@ LATENCY = (
     "the median over seeds."
 )
 
+MOST_FIGURES = 4
+"""Contenders in large letters at the top."""
+
 
 def comparison_page(plan: Plan, summary: Summary, outcomes: Sequence[Outcome], name: str) -> str:
     """Return an HTML page of quality, significance, cost, learning curves, failures and settings."""
     sections: list[Section] = [Paragraph("", _lead(plan, outcomes))]
     if summary.rows:
         sections += [
+            _answer(plan, summary),
             *_quality(plan, summary),
             *_cost(plan, summary),
             *_curves(plan, summary, outcomes),
@@ -84,6 +89,22 @@ def _lead(plan: Plan, outcomes: Sequence[Outcome]) -> str:
         f"{plan.task.examples} of {' + '.join(data.train)}, and compared by {plan.metric.title} on {validated:,} "
         f"of {' + '.join(data.valid or data.train)}. Threads: {', '.join(map(str, threads)) or NONE}."
     )
+
+
+def _answer(plan: Plan, summary: Summary) -> KeyFigures:
+    """Return the contenders by quality, best first, with their difference from the best."""
+    best = next((row for row in summary.rows if row.contender == summary.best), summary.rows[0])
+    figures = [(f"{best.quality.mean:{plan.metric.format_spec}}", f"{best.contender}, the best")]
+    for row in summary.rows:
+        found = row.against_best
+        if row is best or len(figures) == MOST_FIGURES:
+            continue
+        less = "" if found is None else f": {difference_cells(found, plan.metric)[0]}"
+        figures.append((f"{row.quality.mean:{plan.metric.format_spec}}", f"{row.contender}{less}"))
+    note = (
+        f"{plan.metric.title}, the mean over seeds; differences from the best have 95 % intervals."
+    )
+    return KeyFigures("", figures, note)
 
 
 def _quality(plan: Plan, summary: Summary) -> list[Section]:

@@ -11,6 +11,7 @@ from heedful.explore.renderers import RENDERERS, save
 from heedful.explore.report import (
     Chart,
     Code,
+    KeyFigures,
     Maps,
     MetricTable,
     Paragraph,
@@ -34,6 +35,7 @@ __all__ = [
     "Code",
     "EdgeRecord",
     "GoldAlignment",
+    "KeyFigures",
     "Maps",
     "MetricTable",
     "Paragraph",

@@ -1,17 +1,20 @@
-"""Two models, or two states of one, on the same text: the difference of their weights, on a fixed scale."""
+"""Two models on one text, or one model on two texts: the difference of their weights, on a fixed scale."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from heedful.errors import OptionError
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.subword_merging import merge_words
+from heedful.explore.token_alignment import Place, aligned_places
 
-DIFFERENCE: Final = "difference of the weights, second − first"
+DIFFERENCE: Final = "difference, second − first"
 """`AttentionRecord.measure` of a difference: between -1 and 1."""
 
 
@@ -20,21 +23,25 @@ def differences(
 ) -> list[AttentionRecord]:
     """Return second − first for each layer that both have, by kind and layer.
 
-    Tokens that are cut differently are merged to the largest parts that both have, such as words of sub-words. Layers
-    with other numbers of heads are compared by their means over heads.
+    Of one text, tokens that are cut differently are merged to the largest parts that both have, such as words of
+    sub-words. Tokens of two texts are put beside each other (`aligned_places`): a key that one text lacks has a weight
+    of 0 there; a query that one lacks has no row, and is masked. Layers with other numbers of heads are compared by
+    their means over heads.
 
     Raises:
-        OptionError: the texts differ, or there is no layer that both have.
+        OptionError: the texts have no token in common, or there is no layer that both have.
 
     >>> one = AttentionRecord("a", "cross", 0, ("Haus",), ("the", "house"), [[[0.5, 0.5]]])
     >>> two = AttentionRecord("a", "cross", 0, ("Ha", "us"), ("the", "house"), [[[1, 0], [0.5, 0.5]]])
     >>> differences([one], [two])[0].weights.tolist()
     [[[0.25, -0.25]]]
     """
-    others = {(record.kind, record.layer, record.measure): record for record in second}
+    others = {_name(record): record for record in second}
+    # Of a model without sub-words there are no merged records.
+    others = {(*name[:-1], False): record for name, record in others.items()} | others
     found = []
     for record in first:
-        other = others.get((record.kind, record.layer, record.measure))
+        other = others.get(_name(record)) or others.get((*_name(record)[:-1], False))
         if other is not None:
             found.append(_difference(record, other))
     if not found:
@@ -43,6 +50,10 @@ def differences(
             f"{_names(first)}; the second has {_names(second)}."
         )
     return found
+
+
+def _name(record: AttentionRecord) -> tuple[str, int, str, bool]:
+    return record.kind, record.layer, record.measure, record.merged
 
 
 def _names(records: Sequence[AttentionRecord]) -> str:
@@ -60,35 +71,102 @@ def _difference(first: AttentionRecord, second: AttentionRecord) -> AttentionRec
         measure=DIFFERENCE,
         backend="",
         shown_first=False,
-        note="blue: the second looks there more; orange: less",
+        note="blue: the second looks there more; orange: less; hatched: a row that one of them lacks, or a masked cell",
     )
 
 
 def _in_common_parts(
     first: AttentionRecord, second: AttentionRecord
 ) -> tuple[AttentionRecord, AttentionRecord]:
-    queries = _rows(first.query_tokens, second.query_tokens)
-    keys = common_parts(first.key_tokens, second.key_tokens)
-    merged = [
-        merge_words(
-            record,
-            queries=(queries[0], queries[1])[side],
-            keys=(keys[0], keys[1])[side],
-            query_words=queries[2],
-            key_words=keys[2],
+    queries, keys = (
+        _axis(one, two, are_rows=are_rows)
+        for one, two, are_rows in (
+            (first.query_tokens, second.query_tokens, True),
+            (first.key_tokens, second.key_tokens, False),
         )
-        for side, record in enumerate((first, second))
+    )
+    moved = [_moved(record, queries, keys, side) for side, record in enumerate((first, second))]
+    return moved[0], moved[1]
+
+
+class _Axis(NamedTuple):
+    """How the tokens of both stand on a common axis."""
+
+    parts: tuple[list[int], list[int]]
+    """Of each token of either its part."""
+    names: tuple[Sequence[str], Sequence[str]]
+    """Of the parts of either."""
+    places: list[Place]
+    """Which parts of both are one place."""
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return tuple(
+            _both(
+                None if one is None else self.names[0][one],
+                None if two is None else self.names[1][two],
+            )
+            for one, two in self.places
+        )
+
+
+def _axis(first: Sequence[str], second: Sequence[str], *, are_rows: bool) -> _Axis:
+    every = list(range(len(first))), list(range(len(second)))
+    if "".join(map(_plain, first)) == "".join(map(_plain, second)):
+        one, two, parts = common_parts(first, second)
+        return _Axis((one, two), (parts, parts), [(n, n) for n in range(len(parts))])
+    if are_rows and len(first) == len(second):
+        # Rows that are named by predictions, which may differ.
+        return _Axis(every, (first, second), [(n, n) for n in range(len(first))])
+    plain = [[_plain(token) or token for token in tokens] for tokens in (first, second)]
+    places = aligned_places(*plain)
+    if not any(None not in place for place in places):
+        raise OptionError(
+            f"the two read texts without a common token, {' '.join(first)[:60]!r} and {' '.join(second)[:60]!r}; "
+            "compare texts that differ in some words"
+        )
+    return _Axis(every, (first, second), places)
+
+
+def _both(one: str | None, two: str | None) -> str:
+    """Return the title of a place: both names if they differ, a sign of what the other lacks."""
+    if one is None or two is None:
+        return f"\N{MINUS SIGN}{one}" if two is None else f"+{two}"
+    return one if one == two else f"{one}|{two}"
+
+
+def _moved(record: AttentionRecord, queries: _Axis, keys: _Axis, side: int) -> AttentionRecord:
+    """Return a record on the common axes; what it lacks is 0 and masked."""
+    record = merge_words(
+        record,
+        queries=queries.parts[side],
+        keys=keys.parts[side],
+        query_words=queries.names[side],
+        key_words=keys.names[side],
+    )
+    shape = (len(queries.places), len(keys.places))
+    weights = np.zeros((record.heads, *shape), np.float32)
+    allowed = np.zeros(weights.shape, np.bool_)
+    rows = [
+        (at, each)
+        for at, place in enumerate(queries.places)
+        if None not in place and (each := place[side]) is not None
     ]
-    return merged[0], merged[1]
-
-
-def _rows(first: Sequence[str], second: Sequence[str]) -> tuple[list[int], list[int], list[str]]:
-    """As `common_parts`; rows that are as many and named by predictions, which may differ, have both names."""
-    if len(first) != len(second):
-        return common_parts(first, second)
-    names = [one if one == two else f"{one}|{two}" for one, two in zip(first, second, strict=True)]
-    every = list(range(len(names)))
-    return every, every, names
+    columns = [
+        (at, each) for at, place in enumerate(keys.places) if (each := place[side]) is not None
+    ]
+    to = np.ix_([at for at, _ in rows], [at for at, _ in columns])
+    source = np.ix_([each for _, each in rows], [each for _, each in columns])
+    for head in range(record.heads):
+        weights[head][to] = record.weights[head][source]
+        allowed[head][to] = record.allowed[head][source]
+    return replace(
+        record,
+        query_tokens=queries.titles,
+        key_tokens=keys.titles,
+        weights=weights,
+        mask=allowed,
+    )
 
 
 def common_parts(

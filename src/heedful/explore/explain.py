@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from heedful.answers.base import HeadAnswer
 from heedful.answers.text_base import TextAnswer
@@ -22,9 +19,9 @@ from heedful.explore.cells import (
 from heedful.explore.explanation import Explanation
 from heedful.explore.first_shown import first_shown, shown_first
 from heedful.explore.predicted import record_prediction
-from heedful.explore.schema import ATTENTION, AttentionRecord
+from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import select
-from heedful.explore.spectrogram import draw_spectrogram
+from heedful.explore.spectrogram import player
 from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.ops.grid import Grid
@@ -116,8 +113,17 @@ def _explain_transcript(
     others = "--kind, --layer and --head show others, --out FILE.html all"
     hint = others if len(records) > 1 else ""
     title = f"{predictor.input.title(clip)} → {text}"
-    picture = _picture(predictor, clip, first_shown(records)) if cross else ""
-    return Explanation(title, clip, prediction, text, records, hint, picture=picture)
+    sound = predictor.input.spectrogram(clip) if cross else None
+    return Explanation(
+        title,
+        clip,
+        prediction,
+        text,
+        records,
+        hint,
+        picture="" if sound is None else player(sound),
+        recording=sound,
+    )
 
 
 def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
@@ -143,24 +149,20 @@ def _explain_head(predictor: Predictor, example: Any, prediction: Any) -> Explan
     main = first_shown(records)
     if len(records) == 1:
         hint = ""
-    structure = predictor.input.structure(example)
+    structure, graph = predictor.input.structure(example), None
+    sound = predictor.input.spectrogram(example)
+    picture = "" if sound is None else player(sound)
     if view is not None:
         from heedful.explore.image_html import draw_image_heat
 
         picture = draw_image_heat(records, view)
-    elif structure is None:
-        picture = _picture(predictor, example, main)
-    else:
-        from heedful.explore.molecule_picture import molecule_html
+    elif structure is not None:
+        from heedful.explore.molecule_view import molecule_view
 
-        # The same records as are shown by default, and the last layer of the encoder.
-        picture = molecule_html(structure, list(dict.fromkeys([main, *_last_layer(records)])))
-    return Explanation(title, example, prediction, None, records, hint, view, picture, structure)
-
-
-def _last_layer(records: Sequence[AttentionRecord]) -> list[AttentionRecord]:
-    """Return the record of the last layer of the encoder, if there is one."""
-    return [record for record in records if record.kind == "encoder"][-1:]
+        graph = molecule_view(structure, main.key_tokens)
+    return Explanation(
+        title, example, prediction, None, records, hint, view, picture, structure, graph, sound
+    )
 
 
 def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> list[AttentionRecord]:
@@ -171,14 +173,3 @@ def _image_records(records: list[AttentionRecord], grid: Grid, name: str) -> lis
             one_row(each, grid.prefix) if each.kind == "encoder" else each for each in records
         ]
     return records if rolled is None else [*records, rolled]
-
-
-def _picture(predictor: Predictor, example: Any, record: AttentionRecord) -> str:
-    """Return the spectrogram of a recording under the mean weights of a record; empty for other inputs."""
-    shown = predictor.input.spectrogram(example)
-    if shown is None:
-        return ""
-    weights = np.nan_to_num(np.asarray(record.weights)).mean(axis=(0, 1))
-    return draw_spectrogram(
-        shown, weights, "attention" if record.measure == ATTENTION else "saliency"
-    )

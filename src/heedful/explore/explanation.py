@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heedful.data.audio.spectrogram import Spectrogram
 from heedful.errors import OptionError
 from heedful.explore.cells import IMAGE_SUFFIXES, ImageView
 from heedful.explore.erasure_table import Erasure, erasure_html
@@ -16,8 +17,11 @@ from heedful.explore.first_shown import first_shown
 from heedful.explore.gates.draw import LayerGates
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.html import draw_html
+from heedful.explore.image_html import image_drawing
+from heedful.explore.page_data import Drawing
 from heedful.explore.renderers import save
 from heedful.explore.schema import AttentionRecord
+from heedful.explore.spectrogram import recording_drawing
 from heedful.explore.steps import Steps
 from heedful.tasks.alignment import END
 
@@ -40,11 +44,13 @@ class Explanation:
     view: ImageView | None = None
     """The image that is explained, if it is one."""
     picture: str = ""
-    """HTML of what the input looks and sounds like under the weights; empty for text and numbers."""
+    """HTML of what else the input looks and sounds like; empty for text and numbers."""
     structure: str | None = None
     """The SMILES of the molecule that is explained, if it is one."""
     graph: GraphView | None = None
-    """The laid-out graph that is explained, if it is a small one."""
+    """The laid-out graph that is explained, if it is a small one; of a molecule its atoms and bonds."""
+    recording: Spectrogram | None = None
+    """The recording that is explained, if it is one."""
     gold: GoldAlignment | None = None
     """Gold links between the words of source and target, drawn over the weights."""
     measures: tuple[AttentionRecord, ...] = ()
@@ -82,9 +88,20 @@ class Explanation:
         """The record to show by default."""
         return [first_shown(self.records)]
 
+    @property
+    def drawing(self) -> Drawing | None:
+        """What the page draws the weights on: a graph, molecule, image or recording; None for other inputs."""
+        if self.graph is not None:
+            return self.graph.drawing
+        if self.recording is not None:
+            return recording_drawing(self.recording)
+        return None if self.view is None else image_drawing(self.view)
+
     def html(self) -> str:
         """Return an offline, interactive HTML page of every layer and head."""
-        records = [*self.records, *self.measures]
+        return self._page([*self.records, *self.measures])
+
+    def _page(self, records: Sequence[AttentionRecord]) -> str:
         return draw_html(
             records,
             title=self.title,
@@ -93,6 +110,7 @@ class Explanation:
             steps=self.steps,
             gates=self.gates,
             after=erasure_html(self.erasure),
+            drawing=self.drawing,
         )
 
     def png(self) -> bytes:
@@ -125,16 +143,7 @@ class Explanation:
 
             save_graph(self.graph, records, path, self.title)
         elif path.suffix.lower() == ".html":
-            text = draw_html(
-                records,
-                title=self.title,
-                picture=self.picture,
-                gold=self.gold,
-                steps=self.steps,
-                gates=self.gates,
-                after=erasure_html(self.erasure),
-            )
-            path.write_text(text, encoding="utf-8")
+            path.write_text(self._page(records), encoding="utf-8")
         elif self.view is None or path.suffix.lower() not in IMAGE_SUFFIXES:
             save(records, path, title=self.title)
         else:

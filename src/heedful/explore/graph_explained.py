@@ -9,11 +9,10 @@ import torch
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.explore.cells import one_row
 from heedful.explore.explanation import Explanation
-from heedful.explore.first_shown import first_shown, shown_first
+from heedful.explore.first_shown import shown_first
 from heedful.explore.graph_view import DRAWN, GraphView
 from heedful.explore.neighbours import (
     dense_records,
-    draw_neighbourhood,
     ranked,
     ranked_records,
 )
@@ -42,11 +41,8 @@ def explain_node(predictor: Predictor, example: Any, prediction: Any) -> Explana
     if len(names) <= DRAWN:
         records = [*records, *dense_records(edges[-layers:], names)]
         graph = GraphView.of_neighbourhood(names, edges[-1].edge_index, layers)
-    picture = draw_neighbourhood(edges[-layers:], names)
     records = shown_first(records, records[len(edges) - 1])
-    return Explanation(
-        title, example, prediction, None, records, hint, picture=picture, graph=graph
-    )
+    return Explanation(title, example, prediction, None, records, hint, graph=graph)
 
 
 def explain_whole(predictor: Predictor, example: Any, prediction: Any) -> Explanation:
@@ -56,18 +52,9 @@ def explain_whole(predictor: Predictor, example: Any, prediction: Any) -> Explan
     records = record_prediction(predictor, example, prediction)
     if len(positions) > DRAWN:
         records = [ranked(one_row(each, 0)) for each in records]
-    main = first_shown(records)
     title = f"{predictor.answer.to_text(prediction)}: {inputs.title(example)}"
     hint = "--kind encoder shows the attention among nodes, --out FILE.html everything"
-    view, picture = None, ""
-    if len(positions) <= DRAWN:
-        # Imported here, as matplotlib is slow to import and only pictures need it.
-        from heedful.explore.graph_picture import graph_html
-
-        view = GraphView.of_whole(positions, edges)
-        last = [record for record in records if record.kind == "encoder"][-1:]
-        picture = graph_html(view, list(dict.fromkeys([main, *last])), title)
+    view = GraphView.of_whole(positions, edges) if len(positions) <= DRAWN else None
     return Explanation(
-        title, example, prediction, None, records, hint if len(records) > 1 else "",
-        picture=picture, graph=view,
-    )  # fmt: skip
+        title, example, prediction, None, records, hint if len(records) > 1 else "", graph=view
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from heedful.errors import OptionError
 from heedful.explore.figure_files import write_figure
 from heedful.explore.graph_view import GraphView
-from heedful.explore.node_panels import Panel, scaled
+from heedful.explore.node_panels import Panel, scaled, wrapped
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import truncate_text
 
@@ -37,7 +36,7 @@ _MOST_PANELS: Final = 100
 def draw_graph(
     view: GraphView, records: Sequence[AttentionRecord], title: str, families: Sequence[str]
 ) -> Figure:
-    r"""Return a figure with a row for each record: the mean of its heads, then each head.
+    r"""Return a figure with rows for each record: the mean of its heads, then each head.
 
     Of a whole graph a node has the colour of the attention it gets: of the pooling :math:`w_j`, of an encoder layer the
     mean over all nodes; an edge is as wide as the attention along it. Of a node's neighbourhood, which lies on rings
@@ -46,13 +45,15 @@ def draw_graph(
 
     Raises: OptionError for no record over the nodes, or too many panels for one picture.
     """
-    rows = view.rows(records)
-    columns = max(map(len, rows), default=0)
-    if not 0 < columns * len(rows) <= _MOST_PANELS:
+    layers = view.rows(records)
+    most = max(map(len, layers), default=0)
+    if not 0 < most * len(layers) <= _MOST_PANELS:
         raise OptionError(
-            f"{len(rows)} layers of up to {columns} panels cannot be drawn as one picture; choose with --kind, --layer "
+            f"{len(layers)} layers of up to {most} panels cannot be drawn as one picture; choose with --kind, --layer "
             "or --head"
         )
+    rows = wrapped(layers)
+    columns = max(map(len, rows))
     width = columns * (_SIDE + _MARGIN) + _MARGIN
     height = len(rows) * (_SIDE + 2 * _MARGIN) + 2 * _MARGIN
     figure = Figure(figsize=(width, height), facecolor="white")
@@ -134,11 +135,3 @@ def save_graph(view: GraphView, records: Sequence[AttentionRecord], path: Path, 
     """
     texts = [title, *view.names, "…"]
     write_figure(partial(draw_graph, view, records, title), path, path.suffix.lower(), title, texts)
-
-
-def graph_html(view: GraphView, records: Sequence[AttentionRecord], title: str) -> str:
-    """Return the drawing as an SVG within HTML."""
-    file = io.BytesIO()
-    write_figure(partial(draw_graph, view, records, title), file, ".svg", title, ())
-    text = file.getvalue().decode()
-    return f'<div style="overflow-x:auto">{text[text.index("<svg") :]}</div>\n'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,26 @@ class GraphView:
     """Of each node to the first, which is explained by its neighbours; None: the whole graph is."""
     layers: int = 0
     """Of the encoder, where a node is explained."""
+    labels: Sequence[str] | None = None
+    """Of the atoms of a molecule: what stands at their places, nothing for a carbon."""
+    orders: Sequence[int] | None = None
+    """Of its bonds."""
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What a page draws, as JSON values."""
+        distance = None if self.distance is None else self.distance.tolist()
+        return {
+            "type": "graph",
+            "title": "graph" if self.labels is None else "molecule",
+            "names": list(self.names),
+            "labels": None if self.labels is None else list(self.labels),
+            "places": self.places.round(4).tolist(),
+            "pairs": self.pairs.T.tolist(),
+            "orders": None if self.orders is None else list(self.orders),
+            "distance": distance,
+            "layers": self.layers,
+        }
 
     @classmethod
     def of_whole(cls, names: Sequence[str], index: Indices) -> GraphView:

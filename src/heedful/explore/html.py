@@ -13,7 +13,7 @@ from typing import Any, Final
 from heedful.errors import OptionError
 from heedful.explore.gates.draw import LayerGates
 from heedful.explore.gold import GoldAlignment
-from heedful.explore.page_data import page_data
+from heedful.explore.page_data import Drawing, page_data
 from heedful.explore.schema import ATTENTION, AttentionRecord
 from heedful.explore.steps import Steps
 from heedful.explore.tokens import html_text
@@ -59,11 +59,12 @@ def figure(
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
     gates: Sequence[LayerGates] = (),
+    drawing: Drawing | None = None,
 ) -> str:
     """Return the HTML of one interactive figure over `records`; `name` must be unique in the page.
 
     If there are records of words and of subwords, the figure has a switch between them. Gold alignments are drawn over
-    records of kind "cross".
+    records of kind "cross". A `drawing` of the input is what the weights are first shown on.
 
     Raises:
         OptionError: there are no records, or a gold link is outside of them.
@@ -73,7 +74,7 @@ def figure(
     for record in records:
         if gold is not None and record.kind == "cross":
             gold.check(record)
-    data = page_data(records, name=name, gold=gold, steps=steps, gates=gates)
+    data = page_data(records, name=name, gold=gold, steps=steps, gates=gates, drawing=drawing)
     parts = "".join(
         f'<script type="application/octet-stream" id="{html_text(part)}">{text}</script>\n'
         for part, text in data.parts.items()
@@ -117,8 +118,10 @@ def introduction(records: Iterable[AttentionRecord]) -> str:
     return f"{shown} {CAUTION}" if ATTENTION in measures else shown
 
 
-def page(title: str, body: str) -> str:
+def page(title: str, body: str, *, live: str = "") -> str:
     """Wrap a body in the template that every HTML output shares.
+
+    `live` says whom the page may ask for more while it is open: its "server", or the notebook around its "frame".
 
     The content security policy forbids all requests and all scripts but the page's own, so that
     no token can load or run anything. Pictures and sounds are part of the page (data:).
@@ -127,8 +130,10 @@ def page(title: str, body: str) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     policy += "; img-src data:; media-src data:"
+    policy += "; connect-src 'self'" if live == "server" else ""
+    mark = f' data-live="{live}"' if live else ""
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="en"{mark}>\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html_text(title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n"
@@ -147,11 +152,13 @@ def draw_html(
     steps: Sequence[Steps] = (),
     gates: Sequence[LayerGates] = (),
     after: str = "",
+    drawing: Drawing | None = None,
 ) -> str:
     """Return a complete HTML page with the heat maps of the records, between the HTML `picture` and `after`.
 
     It opens with the record that `first_shown` names. Gold alignments are drawn over records of kind "cross".
-    `steps` are shown step by step, for one query at a time, and `gates` of recurrent layers below.
+    `steps` are shown step by step, for one query at a time, and `gates` of recurrent layers below; on a `drawing` of
+    the input the weights are first shown.
 
     Raises:
         OptionError: there are no records, or a gold link is outside of them.
@@ -160,8 +167,9 @@ def draw_html(
     >>> draw_html([record]).startswith("<!DOCTYPE html>")
     True
     """
-    drawn = figure(records, name="records-1", gold=gold, steps=steps, gates=gates)
-    return page(title, f"<p>{html_text(introduction(records))}</p>\n{picture}{drawn}{after}")
+    drawn = figure(records, name="records-1", gold=gold, steps=steps, gates=gates, drawing=drawing)
+    note = f'<p class="note">{html_text(introduction(records))}</p>\n'
+    return page(title, f"{picture}{drawn}{after}{note}")
 
 
 def save_html(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +59,38 @@ def draw_image_heat(records: Sequence[AttentionRecord], view: ImageView) -> str:
     size = columns * (across + _GAP), (len(rows) + 1) * _ROW
     label = "heat maps over the image, a row for each record and a column for each head"
     return (
-        f'<div class="wide"><svg class="heat" width="{size[0]:.0f}" height="{size[1]:.0f}" '
+        "<details><summary>Every layer and head on the image</summary>\n"
+        '<div class="wide" tabindex="0" role="region" aria-label="maps">'
+        f'<svg class="heat" width="{size[0]:.0f}" height="{size[1]:.0f}" '
         f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" aria-label="{label}">{"".join(parts)}</svg></div>\n'
+        "</details>\n"
     )
+
+
+def image_drawing(view: ImageView) -> dict[str, Any]:
+    """Return what a page draws the weights on, as JSON values: the image and its cells.
+
+    >>> from heedful.ops.grid import Grid
+    >>> drawn = image_drawing(ImageView(np.zeros((1, 8, 8, 1), np.uint8), Grid(2, 4)))
+    >>> drawn["rows"], drawn["columns"], drawn["ratio"]
+    (2, 4, 1.0)
+    """
+    pixels = np.concatenate(list(view.pixels), axis=1)
+    height, width = pixels.shape[:2]
+    return {
+        "type": "image",
+        "title": "image" if view.grid.frames == 1 else "video",
+        "href": f"data:image/png;base64,{base64.b64encode(png(np.ascontiguousarray(pixels))).decode()}",
+        "ratio": width / height,
+        "frames": view.grid.frames,
+        "rows": view.grid.rows,
+        "columns": view.grid.columns,
+        "prefix": view.grid.prefix,
+        "boxes": [
+            [box.left / width, box.top / height, box.width / width, box.height / height]
+            for box in view.boxes
+        ],
+    }
 
 
 def _image(pixels: NDArray[np.uint8], width: float, name: str = "") -> str:

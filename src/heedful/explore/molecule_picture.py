@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from heedful.data.molecules.molecule import parse_smiles
 from heedful.errors import OptionError
-from heedful.explore.node_panels import Panel, Weights, along, panel_row, received, scaled
+from heedful.explore.node_panels import Panel, Weights, along, panel_row, received, scaled, wrapped
 from heedful.explore.schema import AttentionRecord
 
 SUFFIXES: Final = (".svg", ".png")
@@ -23,7 +23,7 @@ _MOST_PANELS: Final = 400
 
 
 def draw_molecule(smiles: str, records: Sequence[AttentionRecord], suffix: str = ".svg") -> bytes:
-    r"""Draw the weights of each record on a molecule: a row each, first the mean of the heads, then each head.
+    r"""Draw the weights of each record on a molecule: rows for each, first the mean of the heads, then each head.
 
     An atom has the colour of the attention it gets: of the pooling :math:`w_j`, of an encoder layer the mean
     :math:`\frac{1}{n} \sum_i w_{ij}` over all atoms; a bond that of the attention along it,
@@ -47,14 +47,15 @@ def draw_molecule(smiles: str, records: Sequence[AttentionRecord], suffix: str =
     molecule = parse_smiles(smiles)
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
     pairs = np.array(ends, np.int64).reshape(-1, 2).T
-    rows = [panel_row(record, records, partial(_panel, pairs)) for record in records]
-    columns = max(map(len, rows))
-    if columns * len(rows) > _MOST_PANELS:
+    layers = [panel_row(record, records, partial(_panel, pairs)) for record in records]
+    most = max(map(len, layers))
+    if most * len(layers) > _MOST_PANELS:
         raise OptionError(
-            f"{len(rows)} layers of up to {columns} panels are too many for one picture; choose with --kind, --layer "
+            f"{len(layers)} layers of up to {most} panels are too many for one picture; choose with --kind, --layer "
             "or --head"
         )
-    return _draw(molecule, rows, columns, suffix)
+    rows = wrapped(layers)
+    return _draw(molecule, rows, max(map(len, rows)), suffix)
 
 
 def save_molecule(smiles: str, records: Sequence[AttentionRecord], path: Path, title: str) -> None:
@@ -66,12 +67,6 @@ def save_molecule(smiles: str, records: Sequence[AttentionRecord], path: Path, t
         end = text.index(">", start) + 1
         drawn = f"{text[:end]}\n<title>{_escaped(title)}</title>{text[end:]}".encode()
     path.write_bytes(drawn)
-
-
-def molecule_html(smiles: str, records: Sequence[AttentionRecord]) -> str:
-    """Return the drawing as an SVG within HTML."""
-    text = draw_molecule(smiles, records).decode()
-    return f'<div style="overflow-x:auto">{text[text.index("<svg") :]}</div>\n'
 
 
 def _panel(pairs: NDArray[np.int64], title: str, weights: Weights) -> Panel:

@@ -1,4 +1,4 @@
-"""Attention of a node to its neighbours: ranked, and of a small neighbourhood as a laid-out picture."""
+"""Attention of a node to its neighbours: ranked, and of a small neighbourhood among all its nodes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.explore.edge_record import EdgeRecord
-from heedful.explore.graph_layout import hops, rings
-from heedful.explore.graph_view import DRAWN
 from heedful.explore.schema import AttentionRecord
-from heedful.explore.tokens import html_text
 
 KIND: Final = "neighbours"
 EDGES: Final = "edges"
 """Kinds of records: of the neighbours of a node, and of all edges around it."""
 RANKED: Final = 30
 """Neighbours that a ranking names."""
-_SIZE: Final = 640
-_EDGE: Final = 60
-"""Pixels around the rings."""
 
 
 def ranked_records(records: Sequence[EdgeRecord], names: Sequence[str]) -> list[AttentionRecord]:
@@ -115,47 +109,3 @@ def _record(
     return AttentionRecord(
         record.module_path, kind, record.layer, rows, names, weights, backend=record.backend
     )
-
-
-def draw_neighbourhood(records: Sequence[EdgeRecord], names: Sequence[str]) -> str:
-    """Return SVG of a neighbourhood, the first node in the middle; empty for more than `DRAWN` nodes.
-
-    Each node lies on the ring of its distance. The width of an edge is its mean weight over heads, in the layer in
-    which it matters: those to the middle in the last, those to its neighbours in the one before.
-    """
-    if not records or len(names) > DRAWN:
-        return ""
-    index = records[-1].edge_index
-    distance = hops(index, len(names))
-    places = [
-        (_EDGE + (_SIZE - 2 * _EDGE) * x, _EDGE + (_SIZE - 2 * _EDGE) * y)
-        for x, y in rings(index, distance).tolist()
-    ]
-    lines, titles = [], []
-    for source, target in dict.fromkeys(map(tuple, index.T.tolist())):
-        layer = len(records) - 1 - int(distance[target])
-        if source == target or layer < 0:
-            continue
-        weight = _weight(records[layer], source, target)
-        (x1, y1), (x2, y2) = places[source], places[target]
-        lines.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="currentColor" '
-            f'stroke-opacity="{0.12 + 0.88 * weight:.3f}" stroke-width="{0.5 + 7 * weight:.2f}">'
-            f"<title>{html_text(names[target])} attends to {html_text(names[source])}: {weight:.3f}</title></line>"
-        )
-    for node, (x, y) in enumerate(places):
-        radius = 8 if node == 0 else 5
-        titles.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{"#c44" if node == 0 else "#48c"}"/>'
-            f'<text x="{x + radius + 2:.1f}" y="{y + 4:.1f}" font-size="11" fill="currentColor">'
-            f"{html_text(names[node][:24])}</text>"
-        )
-    return (
-        f'<svg viewBox="0 0 {_SIZE} {_SIZE}" style="max-width:{_SIZE}px;width:100%" role="img" '
-        f'aria-label="neighbourhood of {html_text(names[0])}">{"".join(lines)}{"".join(titles)}</svg>\n'
-    )
-
-
-def _weight(record: EdgeRecord, source: int, target: int) -> float:
-    chosen = (record.edge_index[0] == source) & (record.edge_index[1] == target)
-    return float(record.weights[chosen].mean(axis=1).sum()) if chosen.any() else 0.0

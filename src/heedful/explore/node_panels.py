@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import kind_name
 
 Weights = NDArray[np.float64]
+ACROSS: Final = 5
+"""Panels side by side: more of a record go into further rows, so that a picture fits on a page."""
 
 
 class Panel(NamedTuple):
@@ -44,6 +46,18 @@ def panel_row(
         return [draw(title, weights[0])]
     each = [draw(f"head {number}", head) for number, head in enumerate(weights, start=1)]
     return [draw(f"{title}, mean of heads", weights.mean(axis=0)), *each]
+
+
+def wrapped(rows: Sequence[Sequence[Panel]]) -> list[list[Panel]]:
+    """Return rows of at most `ACROSS` panels.
+
+    >>> panel = Panel("", np.zeros(0), np.zeros(0))
+    >>> [len(row) for row in wrapped([[panel] * 9, [panel]])]
+    [5, 4, 1]
+    """
+    return [
+        list(row[start : start + ACROSS]) for row in rows for start in range(0, len(row), ACROSS)
+    ]
 
 
 def received(weights: Weights) -> Weights:

@@ -35,6 +35,9 @@ MAX_KEPT: Final = 200
 EXACT_CELLS: Final = 2**17
 """Up to so many weights in a figure are embedded as float32 numbers; of more, one byte each."""
 
+Drawing = Mapping[str, Any]
+"""What the input looks like, as JSON values: `GraphView.drawing` or `image_drawing`."""
+
 
 @dataclass(frozen=True)
 class PageData:
@@ -51,6 +54,7 @@ def page_data(
     gold: GoldAlignment | None = None,
     steps: Sequence[Steps] = (),
     gates: Sequence[LayerGates] = (),
+    drawing: Drawing | None = None,
 ) -> PageData:
     """Return what a page embeds of the records of one example; `name` begins the name of each part.
 
@@ -81,6 +85,7 @@ def page_data(
         "first": shown.index(first_shown(shown)),
         "records": values,
         "gold": None if gold is None else gold.to_dict(),
+        "drawing": drawing,
         "steps": described,
         "gates": [_describe_gates(each, tokens, parts) for each in gates],
     }

@@ -1,7 +1,8 @@
-"""HTML report pages built from sections: text, tables, charts, heat maps and commands."""
+"""HTML report pages built from sections: text, key figures, tables, charts, heat maps and commands."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Final
 from heedful.explore.chart import Series, line_chart
 from heedful.explore.html import figure, introduction, page
 from heedful.explore.intervals import Interval, interval_chart
+from heedful.explore.page_data import Drawing
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.tokens import html_text
 
@@ -23,6 +25,15 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class KeyFigures:
+    """The answer in a few large figures: (value, what it is) for each; the first is the largest."""
+
+    heading: str
+    figures: Sequence[tuple[str, str]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class MetricTable:
     """A table of column names and rows; numbers are already formatted."""
 
@@ -30,6 +41,8 @@ class MetricTable:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    is_matrix: bool = False
+    """Whether its cells are counts whose share of their row is shown by a colour, as of confusions."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +77,16 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Maps:
-    """Heat maps side by side: (caption, records of one example) for each."""
+    """Heat maps: (caption, records of one example) for each."""
 
     heading: str
     examples: Sequence[tuple[str, Sequence[AttentionRecord]]]
     pictures: Sequence[str] = ()
     """HTML above the heat maps of each example; empty: none."""
+    drawings: Sequence[Drawing | None] = ()
+    """What the input of each example looks like; empty: none."""
+    unfolded: int = 4
+    """So many examples stand open side by side; the others are opened by their captions."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +97,15 @@ class Code:
     commands: Sequence[tuple[str, str]]
 
 
-Section = Paragraph | MetricTable | Chart | Intervals | Maps | Code
+Section = Paragraph | KeyFigures | MetricTable | Chart | Intervals | Maps | Code
 
 _NUMBER: Final = re.compile(r"[-+<]?\d[\d,]*(\.\d+)?(e[-+]\d+)?( ?%| [KMG]iB)?")
 _HEADING: Final = "<h2>{}</h2>\n"
+_LONG_NOTE: Final = 180
+"""Characters of a note from which all but its first sentence is folded."""
+_SENTENCE: Final = re.compile(r"(?<=[.;:]) ")
+_SHADES: Final = ("f7fbff", "dbe9f6", "bad6eb", "89bedc", "539ecd", "2b7bba", "0b559f", "08306b")
+"""From no share of a row to the whole of it, as the maps of the explorer."""
 
 
 def report_page(title: str, sections: Sequence[Section]) -> str:
@@ -101,6 +123,8 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
         match section:
             case Paragraph():
                 inner = f"<p>{html_text(section.text)}</p>\n"
+            case KeyFigures():
+                inner = _key_figures(section) + _note(section.note)
             case MetricTable():
                 inner = _note(section.note) + table_html(section)
             case Chart():
@@ -109,7 +133,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
                 drawn = interval_chart(
                     section.intervals, section.x_label, zero=section.zero, form=section.form
                 )
-                inner = _note(section.note) + _wide(drawn)
+                inner = _note(section.note) + _wide(drawn, "chart")
             case Maps():
                 inner = _maps(section, f"maps-{number}")
             case Code():
@@ -120,7 +144,24 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
 
 
 def _note(text: str) -> str:
-    return f'<p class="note">{html_text(text)}</p>\n' if text else ""
+    """Return a note; of a long one the first sentence, and the rest to unfold."""
+    if not text:
+        return ""
+    first, *rest = _SENTENCE.split(text, maxsplit=1)
+    if len(text) <= _LONG_NOTE or not rest:
+        return f'<p class="note">{html_text(text)}</p>\n'
+    return (
+        f'<details class="note"><summary>{html_text(first)}</summary>\n'
+        f"<p>{html_text(rest[0])}</p></details>\n"
+    )
+
+
+def _key_figures(section: KeyFigures) -> str:
+    parts = (
+        f"<div><dt>{html_text(name)}</dt><dd>{html_text(value)}</dd></div>\n"
+        for value, name in section.figures
+    )
+    return f'<dl class="answer">\n{"".join(parts)}</dl>\n'
 
 
 def _chart(section: Chart) -> str:
@@ -132,12 +173,12 @@ def _chart(section: Chart) -> str:
         log_y=section.log_y,
         from_zero=section.from_zero,
     )
-    return _wide(drawn)
+    return _wide(drawn, "chart")
 
 
-def _wide(drawn: str) -> str:
-    """Scroll horizontally on narrow screens, instead of shrinking the content."""
-    return f'<div class="wide">{drawn}</div>\n'
+def _wide(drawn: str, what: str) -> str:
+    """Scroll horizontally on narrow screens, by keys too, instead of shrinking the content."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{what}">{drawn}</div>\n'
 
 
 def table_html(section: MetricTable) -> str:
@@ -150,13 +191,28 @@ def table_html(section: MetricTable) -> str:
     )
     rows = []
     for first, *others in section.rows:
+        shades = _shades(others) if section.is_matrix else [""] * len(others)
         cells = "".join(
-            f"<td{mark}>{html_text(cell)}</td>"
-            for cell, mark in zip(others, marks[1:], strict=True)
+            f"<td{mark}{shade}>{html_text(cell)}</td>"
+            for cell, mark, shade in zip(others, marks[1:], shades, strict=True)
         )
         rows.append(f'<tr><th scope="row">{html_text(first)}</th>{cells}</tr>\n')
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>"
-    return _wide(table)
+    kind = ' class="matrix"' if section.is_matrix else ""
+    table = (
+        f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>"
+    )
+    return _wide(table, "table")
+
+
+def _shades(cells: Sequence[str]) -> list[str]:
+    """Return the colours of counts as attributes, by their share of the row."""
+    counts = [float(cell.replace(",", "")) if _NUMBER.fullmatch(cell) else 0.0 for cell in cells]
+    total = sum(counts) or 1.0
+    levels = [math.ceil((len(_SHADES) - 1) * each / total) for each in counts]
+    return [
+        f' style="background:#{_SHADES[level]};color:#{"fff" if level > 4 else "000"}"'
+        for level in levels
+    ]
 
 
 def _are_numbers(column: Sequence[str]) -> bool:
@@ -166,13 +222,24 @@ def _are_numbers(column: Sequence[str]) -> bool:
 
 
 def _maps(section: Maps, name: str) -> str:
-    figures = []
+    figures: list[str] = []
     for number, (caption, records) in enumerate(section.examples, start=1):
-        drawn = figure(records, name=f"{name}-{number}")
+        drawing = section.drawings[number - 1] if section.drawings else None
+        drawn = figure(records, name=f"{name}-{number}", drawing=drawing)
         picture = section.pictures[number - 1] if section.pictures else ""
-        figures.append(f"<div><h3>{html_text(caption)}</h3>\n{picture}{drawn}</div>\n")
+        title, content = html_text(caption), f"{picture}{drawn}"
+        if number <= section.unfolded:
+            figures.append(f"<div><h3>{title}</h3>\n{content}</div>\n")
+        else:
+            figures.append(
+                f'<details class="example"><summary>{title}</summary>\n{content}</details>\n'
+            )
+    several = "".join(figures[: section.unfolded])
+    if section.unfolded > 1:
+        several = f'<div class="several">\n{several}</div>\n'
+    folded = "".join(figures[section.unfolded :])
     lead = introduction(record for _, records in section.examples for record in records)
-    return f'<p>{html_text(lead)}</p>\n<div class="several">\n{"".join(figures)}</div>\n'
+    return f"{several}{folded}{_note(lead)}"
 
 
 def _commands(section: Code) -> str:

@@ -15,6 +15,7 @@ from heedful.explore import (
     AttentionRecord,
     Chart,
     Code,
+    KeyFigures,
     Maps,
     MetricTable,
     Paragraph,
@@ -33,6 +34,8 @@ Commands = list[tuple[str, str]]
 
 NUM_EXAMPLES = 4
 """Validation examples whose attention weights a report shows."""
+NUM_FIGURES = 4
+"""Metrics in large letters at the top of a report."""
 NUM_MEASURED = 50
 """Validation examples whose weights are tested by hiding positions."""
 NUM_REACHED = 16
@@ -45,7 +48,7 @@ def write_report(
     data: Dataset,
     *,
     lead: str = "",
-    results: Sequence[MetricTable] = (),
+    results: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Write the report of a finished run into its folder and return its path.
 
@@ -54,26 +57,50 @@ def write_report(
         run: its folder.
         data: the validation data, of which some examples are shown.
         lead: first paragraph; by default the model and its data.
-        results: tables to put before the validation metrics.
+        results: further key figures to put first, (value, what it is).
     """
     task, config = predictor.task, predictor.config
     default_lead = (
         f"A run of `heedful train {task.name}` with {task.describe(config)}, trained on "
         f"{' + '.join(config.data.train) or 'data given in Python'}."
     )
+    events = run_folder.read_metrics(run)
+    tables = _answer_tables(predictor, data)
     page = report_page(
         f"Heedful: {run.name}",
         [
             Paragraph("", lead or default_lead),
-            *results,
+            key_figures(predictor, events, results),
+            *tables,
             *_shown(predictor, data),
-            *validation_sections(predictor.answer, task.examples, run_folder.read_metrics(run)),
-            *_answer_tables(predictor, data),
+            *validation_sections(predictor.answer, task.examples, events),
             Code("What next", next_commands(predictor, run, data)),
         ],
     )
     run_folder.write_text(run / run_folder.REPORT, page)
     return run / run_folder.REPORT
+
+
+def key_figures(
+    predictor: Predictor,
+    events: Sequence[dict[str, Any]],
+    results: Sequence[tuple[str, str]] = (),
+) -> KeyFigures:
+    """Return the first things to know of a run: its metrics on the validation data, the one it was chosen by first."""
+    answer, finished = predictor.answer, events[-1]
+    chosen = predictor.config.training.metric
+    names = sorted(
+        (name for name in answer.metrics if name != "loss"), key=lambda name: name != chosen
+    )
+    figures = [
+        (
+            format(number_from_json(finished["scores"][name]), answer.metrics[name].format_spec),
+            answer.metrics[name].title,
+        )
+        for name in names[: NUM_FIGURES - len(results)]
+    ]
+    note = f"On the validation {predictor.task.examples}, with the weights of {finished['chosen']}."
+    return KeyFigures("", [*results, *figures], note)
 
 
 def _answer_tables(predictor: Predictor, data: Dataset) -> list[MetricTable]:
@@ -89,7 +116,9 @@ def _shown(predictor: Predictor, data: Dataset) -> list[Maps | Chart]:
     if not explanations:
         return []
     examples = [(each.title, shown_records(each)) for each in explanations]
-    maps = Maps("Attention weights", examples, [each.picture for each in explanations])
+    pictures = [each.picture for each in explanations]
+    drawings = [each.drawing for each in explanations]
+    maps = Maps("What it looked at", examples, pictures, drawings, unfolded=1)
     return [maps, *_reach(predictor, data), *_faithfulness(predictor, data)]
 
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 LEVELS: Final = 255
 SIGNED_LEVELS: Final = 127
+USED: Final = np.array([0, 1, *range(2, 64, 2), *range(64, 256)], np.uint8)
+"""The codes of weights without a sign. Near 0 every second one, since steps are much smaller there than near 1 and
+fewer codes are packed a tenth smaller."""
 MAX_SUM_ERROR: Final = 0.01
 """Largest share by which the sum of a row of codes may be off; rows beyond are rounded with the error carried on."""
 
@@ -60,8 +63,8 @@ def code_weights(
         roots = np.sign(share) * np.sqrt(np.abs(share))
         return CodedWeights((128 + np.rint(SIGNED_LEVELS * roots)).astype(np.uint8), top, True)
     roots = np.sqrt(share)
-    roots *= LEVELS
-    codes = np.rint(roots).astype(np.uint8)
+    roots *= 2 * LEVELS
+    codes = _NEAREST[roots.astype(np.uint16)]
     rows, shares = codes.reshape(-1, codes.shape[-1]), share.reshape(-1, codes.shape[-1])
     sums = shares.sum(axis=-1)
     off = np.abs(_squares(rows).sum(axis=-1) - sums) > MAX_SUM_ERROR * sums
@@ -71,6 +74,11 @@ def code_weights(
 
 
 _SQUARES: Final = ((np.arange(256) / LEVELS) ** 2).astype(np.float32)
+_MIDDLES: Final = np.arange(2 * LEVELS + 1) / 2 + 0.25
+_NEAREST: Final = USED[np.abs(_MIDDLES[:, None] - USED).argmin(axis=1)]
+"""By twice the code, rounded down, since the nearest code changes at halves alone."""
+_BELOW: Final = USED[np.searchsorted(USED, np.arange(256), side="right") - 1]
+_ABOVE: Final = USED[np.minimum(np.searchsorted(USED, np.arange(256), side="right"), len(USED) - 1)]
 
 
 def _squares(codes: Codes) -> NDArray[np.float32]:
@@ -83,13 +91,14 @@ def _carried(nearest: Codes, shares: NDArray[np.float32]) -> Codes:
     columns = np.ascontiguousarray(shares.T)
     large = found >= LEVELS // 2
     error = np.where(large, _squares(found) - columns, np.float32(0)).sum(axis=0)
-    low = np.floor(LEVELS * np.sqrt(columns)).astype(np.uint8)
+    low = _BELOW[np.floor(LEVELS * np.sqrt(columns)).astype(np.uint8)]
+    high = _ABOVE[low]
     for key, column in enumerate(columns):
         wanted = column - error
-        below, above = _squares(low[key]), _SQUARES[np.minimum(low[key], LEVELS - 1) + 1]
+        below, above = _squares(low[key]), _squares(high[key])
         up = above - wanted < wanted - below
         up &= column > 0
-        chosen = np.where(large[key], found[key], low[key] + up)
+        chosen = np.where(large[key], found[key], np.where(up, high[key], low[key]))
         error += np.where(large[key], np.float32(0), _squares(chosen) - column)
         found[key] = chosen
     return found.T
