@@ -112,13 +112,13 @@ class _Axis(NamedTuple):
 
 def _axis(first: Sequence[str], second: Sequence[str], *, are_rows: bool) -> _Axis:
     every = list(range(len(first))), list(range(len(second)))
-    if "".join(map(_plain, first)) == "".join(map(_plain, second)):
+    if "".join(map(plain_token, first)) == "".join(map(plain_token, second)):
         one, two, parts = common_parts(first, second)
         return _Axis((one, two), (parts, parts), [(n, n) for n in range(len(parts))])
     if are_rows and len(first) == len(second):
         # Rows that are named by predictions, which may differ.
         return _Axis(every, (first, second), [(n, n) for n in range(len(first))])
-    plain = [[_plain(token) or token for token in tokens] for tokens in (first, second)]
+    plain = [[plain_token(token) or token for token in tokens] for tokens in (first, second)]
     places = aligned_places(*plain)
     if not any(None not in place for place in places):
         raise OptionError(
