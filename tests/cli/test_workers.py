@@ -136,6 +136,9 @@ def endless(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def start(folder: Path, *words: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -157,10 +160,9 @@ def output(process: subprocess.Popen[str]) -> str:
 def is_gone(pid: int) -> Callable[[], bool]:
     def gone() -> bool:
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
             return True
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
 
     return gone
 

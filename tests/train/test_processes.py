@@ -14,8 +14,9 @@ from heedful import run_folder
 from heedful.errors import OptionError
 from heedful.run_folder import read_tensors
 from heedful.tasks.batches import Batches, Encoded
+from heedful.tasks.options import GivenOptions
 from heedful.tasks.sections import TrainingConfig
-from heedful.tasks.table import TASKS
+from heedful.tasks.table import ENTRIES, TASKS
 from heedful.training.processes import Processes, device_count, join
 from tests.train.process_server import ProcessServer
 
@@ -241,3 +242,11 @@ def test_one_process_communicates_with_nobody() -> None:
     assert one.gather("a") == ["a"]
     with pytest.raises(RuntimeError, match="connection"), one.watching():
         raise RuntimeError("connection")
+
+
+@pytest.mark.parametrize("given", ["many", "0", "-1", "1.5"])
+def test_devices_are_a_number_or_auto(given: str) -> None:
+    [option] = [each for each in ENTRIES["tag"].all_options if each.name == "devices"]
+    with pytest.raises(OptionError, match="a number from 1 on, or auto; got"):
+        option.overrides(given, GivenOptions({}, {}, (), "tag"))
+    assert option.overrides("auto", GivenOptions({}, {}, (), "tag")) == ['training.devices="auto"']

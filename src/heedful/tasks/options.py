@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from heedful.config import build
 from heedful.data.decoding import canonical_name
-from heedful.errors import OptionError, unknown_choice
+from heedful.errors import OptionError, shown, unknown_choice
 
 TRANSFORMER: Final = "transformer"
 
@@ -783,8 +783,13 @@ DIALOGUES: Final = (
 )
 
 
-def _number_or_word(value: Any) -> Any:
-    return int(value) if str(value).isdecimal() else value
+def _devices(value: Any, given: GivenOptions) -> list[str]:
+    word = str(value)
+    if word == "auto":
+        return ['training.devices="auto"']
+    if not word.isdecimal() or int(word) < 1:
+        raise OptionError(f"--devices takes a number from 1 on, or auto; got {shown(value)}")
+    return [f"training.devices={int(word)}"]
 
 
 COMMON: Final = (
@@ -844,7 +849,7 @@ COMMON: Final = (
         metavar="N",
         help="Processes on this machine that train the model together, or auto.",
         default="1",
-        convert=lambda value, given: [f"training.devices={json.dumps(_number_or_word(value))}"],
+        convert=_devices,
     ),
     TaskOption(
         name="nodes",

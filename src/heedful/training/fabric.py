@@ -7,13 +7,17 @@ import datetime
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from heedful.tasks.sections import TrainingConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+
+PATIENCE: Final = 12
+"""How many times as long as within a step processes wait for each other elsewhere, such as for a vocabulary that one
+learns; the end of a process is noticed at once."""
 
 
 def build_fabric(options: TrainingConfig) -> Fabric:
@@ -31,7 +35,6 @@ def build_group_fabric(
     """Return the Fabric of a process that is one of `devices` on each of `nodes` machines, after all have met."""
     from lightning_fabric import Fabric
 
-    from heedful.training.processes import PATIENCE
     from heedful.training.strategies import STRATEGIES
 
     limit = datetime.timedelta(seconds=options.peer_seconds)

@@ -15,15 +15,13 @@ from torch import nn
 
 from heedful.errors import LostProcessError, OptionError, count
 from heedful.tasks.sections import TrainingConfig
+from heedful.training.fabric import PATIENCE, build_group_fabric
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Value = TypeVar("Value")
 
-PATIENCE: Final = 12
-"""How many times as long as within a step processes wait for each other elsewhere, such as for a vocabulary that one
-learns; the end of a process is noticed at once."""
 REPORT_SECONDS: Final = 3.0
 """How long those that miss a process wait for the others to say that they are there."""
 LOST: Final = (
@@ -215,6 +213,7 @@ def join(options: TrainingConfig) -> Processes:
                 "with torchrun"
             )
         return Processes()
+    # Imported here: Lightning imports torch._dynamo, a second of CPU that a wrong option should not wait for.
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     environment = TorchElasticEnvironment()
@@ -223,9 +222,6 @@ def join(options: TrainingConfig) -> Processes:
     _check_accelerators(_accelerators(options), local)
     if world == 1:
         return Processes()
-    # Imported here: Lightning imports torch._dynamo, a second of CPU that other processes do not need.
-    from heedful.training.fabric import build_group_fabric
-
     try:
         fabric = build_group_fabric(options, local, world // local, environment)
     except RuntimeError as error:
