@@ -94,7 +94,8 @@ def writing(predictor: Any, open_program: Callable[[str], Run]) -> Answer:
     """Return what writes text by greedy search with exported steps, or by the best path of CTC."""
     encoder, vocabulary = open_program("encoder"), predictor.answer.vocabulary
     transcribes = isinstance(predictor.answer, TranscribedText)
-    has_step = not transcribes or predictor.model.decoder is not None
+    decoder = predictor.model.decoder if transcribes else predictor.model
+    has_step = decoder is not None
     has_ctc = transcribes and predictor.model.has_ctc
     ratio = predictor.answer.decoding.max_length_ratio
 
@@ -112,7 +113,8 @@ def writing(predictor: Any, open_program: Callable[[str], Run]) -> Answer:
                 best_path(vocabulary, path[:n]) for path, n in zip(paths, positions, strict=True)
             ]
         limits = (ratio * positions).astype(int) + SLACK
-        tokens = greedy(open_program("step"), state[1:] if has_ctc else state, limits)
+        state = state[1:] if has_ctc else state
+        tokens = greedy(open_program("step"), state, limits, recurrent=decoder.summary_parts)
         return [vocabulary.decode(row) for row in tokens]
 
     return answer
@@ -124,8 +126,13 @@ def best_path(vocabulary: Any, path: np.ndarray) -> str:
     return str(vocabulary.decode([n for n in kept if n > END]))
 
 
-def greedy(step: Run, state: list[Any], limits: np.ndarray) -> list[list[int]]:
-    """Write the most probable token at each step until each row ends; rows that have ended are dropped."""
+def greedy(
+    step: Run, state: list[Any], limits: np.ndarray, *, recurrent: int = 0
+) -> list[list[int]]:
+    """Write the most probable token at each step until each row ends; rows that have ended are dropped.
+
+    The first `recurrent` tensors of the state are (layers, rows, hidden), all others (rows, ...).
+    """
     count = len(limits)
     rows, written = np.arange(count), [[] for _ in range(count)]  # type: ignore[var-annotated]
     token = np.full(count, BEGIN)
@@ -137,14 +144,12 @@ def greedy(step: Run, state: list[Any], limits: np.ndarray) -> list[list[int]]:
                 written[row].append(each)
         goes_on = (token != END) & np.array([len(written[row]) < limits[row] for row in rows])
         if not goes_on.all():
-            state = [np.compress(goes_on, each, axis=batch_axis(each, len(rows))) for each in state]
+            state = [
+                np.compress(goes_on, each, axis=int(number < recurrent))
+                for number, each in enumerate(state)
+            ]
             rows, token = rows[goes_on], token[goes_on]
     return written
-
-
-def batch_axis(tensor: Any, rows: int) -> int:
-    """Return 1 for recurrent states, (layers, rows, hidden), and 0 for all others."""
-    return int(np.ndim(tensor) == 3 and np.shape(tensor)[0] != rows)
 
 
 def ctranslate2_of(predictor: Any, folder: Path, threads: int, kind: str) -> Answer:

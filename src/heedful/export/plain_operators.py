@@ -8,8 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.edges.arguments import EdgePair, EdgeTensors
-from heedful.ops.backends.edges.plain import plain_attention
+from heedful.ops.backends.edges.attend import EdgePair, EdgeTensors, plain_attention
 from heedful.ops.csr.rows import CompressedRows
 from heedful.ops.scores.additive import ACTIVATIONS
 

@@ -31,6 +31,7 @@ __all__ = [
     "attend_edges",
     "edge_attention",
     "listed_edges",
+    "plain_attention",
     "plan_edges",
 ]
 
