@@ -13,14 +13,17 @@ from torch import nn
 
 import heedful
 from heedful.errors import HeedfulError, OptionError
+from heedful.explore.explanation import Explanation
 from heedful.explore.gates.cells import CellGates, cell_gates
 from heedful.explore.gates.draw import KEPT, OPENNESS, layer_gates
+from heedful.explore.gates.explained import with_gates
 from heedful.explore.gates.record import GateRecorder, recording_gates
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig, RecurrentStates
 from heedful.nn.recurrent import RecurrentEncoder
 from tests.cli.conftest import run_command
 from tests.explore.browser import BROWSER, browsing
 from tests.explore.pages import Page
+from tests.transcribe.conftest import tones, untrained
 
 TEXTS = [{"text": "a good film", "label": "yes"}, {"text": "a bad film", "label": "no"}] * 4
 PAIRS = [{"source": "ab c d", "target": "d c ab"}, {"source": "c d", "target": "d c"}] * 4
@@ -130,6 +133,19 @@ def test_every_recurrent_decoder_is_recorded(model: dict[str, Any], tmp_path: Pa
     # Nothing of the recording stays behind.
     again = run.explain("ab c d", reference="d c ab")
     assert again.records == plain.records
+
+
+@pytest.mark.parametrize("writer", ["ctc", "bahdanau", "luong", "fixed"])
+def test_gates_of_recognizers_of_speech(writer: str) -> None:
+    predictor = untrained(writer)
+    clip = tones().inputs[0]
+    plain = Explanation("", clip, None, "low high", [], "")
+    found = with_gates(predictor, plain).gates
+    assert [each.label for each in found][:2] == ["encoder, layer 1 →", "encoder, layer 1 ←"]
+    assert found[0].labels == tuple(predictor.input.positions(clip))
+    decoders = [each for each in found if each.record.part == "decoder"]
+    assert len(decoders) == (writer != "ctc")
+    assert all(each.labels[0] == "<begin>" for each in decoders)
 
 
 def test_one_unit_is_shown_beside_the_mean(tmp_path: Path) -> None:

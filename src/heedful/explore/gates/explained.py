@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -42,19 +41,19 @@ def _pass(
 ) -> tuple[GateRecorder, Mapping[str, Sequence[str]]]:
     """Run the model on the input and, of a text that it writes, its target."""
     inputs, answer, model = predictor.input, predictor.answer, predictor.model
+    if isinstance(answer, TranscribedText):
+        return _transcript_pass(predictor, explanation)
     if isinstance(answer, TextAnswer):
         assert explanation.target is not None
         pair = encode_pair(predictor, explanation.input, explanation.target)
         with evaluation_mode(model), torch.no_grad(), recording_gates(model) as recorder:
             model(pair.source, pair.source_lengths, pair.target)
         return recorder, {"encoder": pair.source_pieces, "decoder": pair.target_pieces}
-    batch = predictor.to_device(inputs.collate(inputs.encode([explanation.input])))
-    if isinstance(answer, TranscribedText):
-        return _transcript_pass(predictor, explanation, batch)
     if not isinstance(answer, HeadAnswer):
         raise OptionError(
             "gates are shown of labels, numbers, translations, replies and transcripts; leave gates out for this model."
         )
+    batch = predictor.to_device(inputs.collate(inputs.encode([explanation.input])))
     model = explained(predictor)
     with evaluation_mode(model), torch.no_grad(), recording_gates(model) as recorder:
         model(batch)
@@ -62,9 +61,10 @@ def _pass(
 
 
 def _transcript_pass(
-    predictor: Predictor, explanation: Explanation, batch: Any
+    predictor: Predictor, explanation: Explanation
 ) -> tuple[GateRecorder, Mapping[str, Sequence[str]]]:
-    model, vocabulary = predictor.model, predictor.answer.vocabulary
+    inputs, model, vocabulary = predictor.input, predictor.model, predictor.answer.vocabulary
+    batch = predictor.to_device(inputs.collate(inputs.encode([explanation.input])))
     [encoded] = predictor.answer.encode([explanation.target])
     target = torch.tensor([encoded[:-1].tolist()], device=batch.lengths.device)
     with evaluation_mode(model), torch.no_grad(), recording_gates(model) as recorder:
@@ -73,6 +73,6 @@ def _transcript_pass(
             model.decoder.decode(model.memory(states), target)
     pieces = [vocabulary.pieces[token] for token in encoded[1:-1].tolist()]
     return recorder, {
-        "encoder": predictor.input.positions(explanation.input),
+        "encoder": inputs.positions(explanation.input),
         "decoder": (BEGIN, *pieces),
     }
