@@ -1,6 +1,6 @@
 """Configuration of the documentation site: `sphinx-build -W --keep-going docs build/site`.
 
-It trains the small models of the live pages, two minutes; `-D live_pages=0` leaves them out.
+It trains the small models of the live pages, two minutes; `-D with_live_pages=0` leaves them out.
 
 The pages are plain Markdown that reads well on the code host too, so what only Sphinx needs (the table of contents, the
 addresses of files outside docs/) is added here while a page is read.
@@ -99,7 +99,7 @@ def table_of_contents() -> str:
 
 def live_list(app: Sphinx) -> str:
     """Links to the live pages, and the first of them in a frame."""
-    if not app.config.live_pages:
+    if not app.config.with_live_pages:
         return ""
     links = ", ".join(
         f'<a href="live/{name}.html">{title}</a>' for name, (title, _) in live_pages.PAGES.items()
@@ -114,7 +114,7 @@ def live_list(app: Sphinx) -> str:
 
 def write_live_pages(app: Sphinx, error: Exception | None) -> None:
     """Train the models of the live pages and write these into the site."""
-    if error is None and app.builder.name == "html" and app.config.live_pages:
+    if error is None and app.builder.name == "html" and app.config.with_live_pages:
         live_pages.write(Path(app.outdir, "live"))
 
 
@@ -166,7 +166,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # autosummary writes a page a public name and never deletes the page of a name that is gone
     shutil.rmtree(ROOT / "docs" / "api", ignore_errors=True)
     app.add_html_math_renderer("mathml", (as_mathml, None), (as_mathml, None))
-    app.add_config_value("live_pages", default=True, rebuild="html", types=bool)
+    app.add_config_value("with_live_pages", default=True, rebuild="html", types=bool)
     app.connect("source-read", prepare_page)
     app.connect("build-finished", write_live_pages)
     app.connect("autodoc-process-docstring", escape_shapes, priority=400)

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
-// Two modules without names from elsewhere: what the Python package puts into every page it writes, and what a notebook runs.
+// Modules without names from elsewhere: of every page that the Python package writes, of live pages, and of notebooks.
 export default defineConfig({
   build: {
     target: "es2022",
@@ -13,6 +13,7 @@ export default defineConfig({
     rollupOptions: {
       input: {
         explorer: fileURLToPath(new URL("src/main.ts", import.meta.url)),
+        transport: fileURLToPath(new URL("src/transport.ts", import.meta.url)),
         widget: fileURLToPath(new URL("src/widget.ts", import.meta.url)),
       },
       preserveEntrySignatures: "strict",

@@ -41,7 +41,7 @@ export interface FigureData {
   first: number;
   records: RecordData[];
   gold: Gold | null;
-  drawing: InputDrawing | null; // what the input looks like, if it is no text
+  drawing?: InputDrawing | null; // what the input looks like, if it is no text; pages written before have none
   steps: StepsData[];
   gates: GatesData[];
   parts?: { [name: string]: string }; // of a figure that comes to the page later

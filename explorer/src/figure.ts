@@ -107,7 +107,7 @@ export class Figure {
   }
 
   private isDrawn(layer: Layer): boolean {
-    return this.data.drawing !== null && keysOf(this.data.drawing, layer) !== null;
+    return Boolean(this.data.drawing && keysOf(this.data.drawing, layer));
   }
 
   // What the chosen view is of this layer, which may be over something else than the picture.

@@ -6,7 +6,7 @@ import { ask } from "./remote";
 interface Explained {
   title: string;
   message: string;
-  figures: { caption: string; picture: string; data: FigureData }[];
+  figures: { caption: string; data: FigureData }[];
 }
 
 const PAUSE = 350; // milliseconds without typing
@@ -44,11 +44,9 @@ export function live(form: HTMLFormElement, mount: (host: HTMLElement) => void):
     document.title = found.title;
     (document.querySelector("h1") as HTMLElement).textContent = found.title;
     place.replaceChildren();
-    found.figures.forEach(({ caption, picture, data }, i) => {
+    found.figures.forEach(({ caption, data }, i) => {
       const name = `records-${i + 1}`;
       if (caption) make("h3", {}, caption, place);
-      // Drawn by the library, which escapes all tokens; the policy of the page forbids scripts in it.
-      if (picture) place.append(document.createRange().createContextualFragment(picture));
       const host = make("div", { class: "figure", "data-records": name }, null, place);
       make("script", { type: "application/json", id: name }, JSON.stringify(data), place);
       mount(host);

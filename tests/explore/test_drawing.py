@@ -162,3 +162,12 @@ def test_a_recording_has_its_whole_axis_and_its_frequencies(
         assert opacity[1:] == sorted(opacity[1:], reverse=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert failures == []
+
+
+def test_a_page_that_was_written_before_drawings_opens(
+    cross: AttentionRecord, tmp_path: Path
+) -> None:
+    text = draw_html([cross]).replace('"drawing":null,', "")
+    with browsing(text, tmp_path) as (page, failures):
+        assert page.input_value('[data-menu="View"]') == "map"
+    assert failures == []

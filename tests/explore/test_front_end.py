@@ -14,7 +14,7 @@ VITE = SOURCES / "node_modules" / "vite" / "bin" / "vite.js"
 MAX_BYTES = 100_000
 
 
-NAMES = ("explorer.js", "widget.js")
+NAMES = ("explorer.js", "transport.js", "widget.js")
 
 
 def shipped(name: str) -> bytes:

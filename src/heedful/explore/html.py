@@ -126,9 +126,10 @@ def page(title: str, body: str, *, live: str = "") -> str:
     The content security policy forbids all requests and all scripts but the page's own, so that
     no token can load or run anything. Pictures and sounds are part of the page (data:).
     """
-    script = asset("explorer.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    # What asks for more stands before what is drawn by it, and only in live pages.
+    scripts = [asset(name) for name in (*(["transport.js"] if live else []), "explorer.js")]
+    digests = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src {digests}"
     policy += "; img-src data:; media-src data:"
     policy += "; connect-src 'self'" if live == "server" else ""
     mark = f' data-live="{live}"' if live else ""
@@ -139,8 +140,13 @@ def page(title: str, body: str, *, live: str = "") -> str:
         f"<title>{html_text(title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n"
         f"<body>\n{_HATCH}\n<main>\n<h1>{html_text(title)}</h1>\n{body}</main>\n"
         "<noscript><p>The heat maps are drawn by JavaScript, which is switched off here.</p></noscript>\n"
-        f'<script type="module">{script}</script>\n</body>\n</html>\n'
+        + "".join(f'<script type="module">{script}</script>\n' for script in scripts)
+        + "</body>\n</html>\n"
     )
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def draw_html(

@@ -107,8 +107,7 @@ class LiveSession:
             return {"title": self._title, "message": "", "figures": []}
         title, message, figures = self._found(query)
         values = [
-            {"caption": each.caption, "picture": each.picture, "data": dict(each.data.description)}
-            for each in figures
+            {"caption": each.caption, "data": dict(each.data.description)} for each in figures
         ]
         return {"title": title, "message": message, "figures": values}
 
