@@ -42,7 +42,7 @@ def test_train_from_two_files(place: Path) -> None:
     assert "heedful explain new/run" in ran.stdout
     assert TRANSLATE.load("new/run").config.data.train == ("train.en", "train.de")
     report = Path("new/run/report.html").read_text(encoding="utf-8")
-    assert "<h2>Attention weights</h2>" in report
+    assert "<h2>What it looked at</h2>" in report
     assert "heedful evaluate new/run --test TEST.SRC TEST.TGT" in report
 
 
@@ -304,7 +304,7 @@ def test_demo(place: Path, tiny_defaults: None) -> None:
     assert values["run"] == "heedful-demo"
     report = Path(values["report"]).read_text(encoding="utf-8")
     assert "data-records=" in report
-    assert "On the test dates" in report
+    assert "test dates exactly right</dt>" in report
     shown = run_command("demo")
     assert "test dates are exactly right" in shown.stdout
     assert "attention weights, square-root scale 0" in shown.stdout
