@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.sources import PACKAGE, dotted, imports, label, source_files
 
-ENTRIES = {"heedful.ops.backends.edges": {"attend", "backend"}}
+ENTRIES = {"heedful.ops.backends.edges": {"attend", "backend", "dropout"}}
 """For each folder, the modules that others may import."""
 FOR_OTHERS = {
     "heedful.ops.backends.additive.steps",  # a decoder's steps, planned and observed

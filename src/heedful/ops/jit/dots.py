@@ -95,7 +95,11 @@ class _Dots:
             total.add_incoming(ir.Constant(kind, [0.0] * self.lanes), before)
             total.add_incoming(end, body)
         builder.position_at_end(after)
-        for i in range(0, sums, self.lanes):
+        self._store(updated, first)
+
+    def _store(self, updated: list[Any], first: int) -> None:
+        builder = self.builder
+        for i in range(0, len(updated), self.lanes):
             reduced = reduce_together(builder, updated[i : i + self.lanes])
             target = builder.gep(
                 self.result.data,

@@ -10,8 +10,7 @@ from __future__ import annotations
 from heedful.ops.backends.band.dropout import drop_pairs, place_of_block
 from heedful.ops.backends.band.forward import (
     COLUMNS,
-    add_distance_bias,
-    add_tile,
+    add_masks,
     add_weighted_values,
     cap_scores,
     clear,
@@ -20,9 +19,9 @@ from heedful.ops.backends.band.forward import (
     transpose_rows,
     words_of_block,
 )
-from heedful.ops.backends.band.pair_bias import SPACE, add_pair_bias
+from heedful.ops.backends.band.pair_bias import SPACE
 from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
-from heedful.ops.backends.band.words import hide_by_words, next_span
+from heedful.ops.backends.band.words import next_span
 from heedful.ops.jit.kernel import (
     exp_or_zero,
     inlined,
@@ -68,8 +67,8 @@ def band_backward(
         backward_block(
             offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps,
             (left, right, base), (query.dtype.type(scale), query.dtype.type(cap)),
-            (seed, limit, kept_scale),
-            (query, key, value, distance_bias, tiles, words, pair_bias),
+            (distance_bias, tiles, words, pair_bias), (seed, limit, kept_scale),
+            (query, key, value),
             (output, logsumexp, output_gradient),
             (query_gradient, key_gradient[copy], value_gradient[copy]),
             part_scratch,
@@ -78,75 +77,61 @@ def band_backward(
 
 @inlined(no_refcount=True)
 def backward_block(
-    head, block, tile, sizes, steps, band, factors, dropout, inputs, results, gradients, scratch
+    head,
+    block,
+    tile,
+    sizes,
+    steps,
+    band,
+    factors,
+    masks,
+    dropout,
+    inputs,
+    results,
+    gradients,
+    scratch,
 ):
     """Write the gradient of one block's queries and add to the gradients of its keys and values."""
-    features, values, scale, cap = sizes[2], sizes[3], factors[0], factors[1]
-    first = block * ROWS
+    features, values, first, cap = sizes[2], sizes[3], block * ROWS, factors[1]
     rows = min(ROWS, sizes[0] - first)
     row, query_at = head[5] * sizes[0] + first, head[0] + first * steps[0]
     transposed, upstream = scratch, offset_view(scratch, ROWS * features)
     scores = offset_view(upstream, ROWS * values)
     slopes, sums = offset_view(scores, ROWS * SPAN), offset_view(scores, 2 * ROWS * SPAN)
     state, bends = offset_view(sums, ROWS * features), offset_view(sums, ROWS * (features + 2))
-    transpose_rows(inputs[0], query_at, steps[0], rows, features, scale, transposed)
-    one = inputs[0].dtype.type(1)
-    transpose_rows(results[2], row * values, values, rows, values, one, upstream)
+    transpose_rows(inputs[0], query_at, steps[0], rows, features, factors[0], transposed)
+    transpose_rows(results[2], row * values, values, rows, values, type(cap)(1), upstream)
     prepare_state(row, rows, values, results[0], results[1], results[2], state)
     clear(sums, ROWS * features)
     start, stop = keys_of_block(first, head[7], band)
-    words, word_at = inputs[5], words_of_block(head[8], tile, first, sizes, band)
+    word_at = words_of_block(head[8], tile, first, sizes, band)
     place = place_of_block(head[5], block, sizes[0], sizes[1])
-    begin = start
-    while begin < stop:
-        count = min(SPAN, stop - begin)
-        if words.shape[0] > 0:
-            begin, count = next_span(words, word_at, begin, stop, SPAN)
-        if count == 0:
-            break
-        tile_at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
-        bias_at = head[3] + first - begin + band[2]
-        recompute_scores(
-            head, begin, count, bias_at, tile_at, features, steps[1], cap, inputs, transposed, scores, bends
-        )  # fmt: skip
-        if inputs[6].shape[0] > 0:
-            bias_rows = offset_view(inputs[6], head[9] + first * steps[3] + begin)
-            add_pair_bias(scores, count, rows, bias_rows, steps[3], offset_view(bends, ROWS * SPAN))
-        if words.shape[0] > 0:
-            hide_by_words(scores, count, words, word_at + begin)
+    begin, count = start, 1
+    while begin < stop and count > 0:
+        begin, count = next_span(masks[2], word_at, begin, stop, SPAN)
         value_at, key_at = head[2] + begin * steps[2], head[1] + begin * steps[1]
+        multiply_rows(inputs[1], key_at, steps[1], count, transposed, features, scores)
+        cap_scores(scores, count, cap)
+        differentiate_cap(scores, count, cap, bends)
+        add_masks(
+            head, (first, rows, tile), begin, count, sizes, steps, band, masks, word_at, scores,
+            offset_view(bends, ROWS * SPAN),
+        )  # fmt: skip
         multiply_rows(inputs[2], value_at, steps[2], count, upstream, values, slopes)
         drop_pairs(slopes, count, place + begin, dropout)
-        differentiate(scores, slopes, count, state, scale)
+        differentiate(scores, slopes, count, state, factors[0])
         drop_pairs(scores, count, place + begin, dropout)
         multiply_each(slopes, bends, count, cap)
         at = head[6] * sizes[1] + begin
-        key_gradient, value_gradient = (
-            offset_view(gradients[1], at * features),
-            offset_view(gradients[2], at * values),
-        )
         add_weighted_queries(
-            scores, count, results[2], row * values, values, rows, values, value_gradient
-        )
+            scores, count, results[2], row * values, values, rows, values, offset_view(gradients[2], at * values)
+        )  # fmt: skip
         add_weighted_queries(
-            slopes, count, inputs[0], query_at, steps[0], rows, features, key_gradient
-        )
+            slopes, count, inputs[0], query_at, steps[0], rows, features, offset_view(gradients[1], at * features)
+        )  # fmt: skip
         add_weighted_values(slopes, count, inputs[1], key_at, steps[1], features, sums)
         begin += count
     write_query_gradient(rows, features, sums, offset_view(gradients[0], row * features))
-
-
-@inlined(no_refcount=True)
-def recompute_scores(
-    head, begin, count, bias_at, tile_at, features, step, cap, inputs, transposed, scores, bends
-):  # fmt: skip
-    """Scores of a block of queries and a span of keys, as in the forward kernel; under a cap, its derivatives too."""
-    multiply_rows(inputs[1], head[1] + begin * step, step, count, transposed, features, scores)
-    cap_scores(scores, count, cap)
-    differentiate_cap(scores, count, cap, bends)
-    add_distance_bias(scores, count, inputs[3], bias_at)
-    if inputs[4].shape[0] > 0:
-        add_tile(scores, count, offset_view(inputs[4], tile_at))
 
 
 @inlined(no_refcount=True)

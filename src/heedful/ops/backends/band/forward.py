@@ -79,7 +79,7 @@ def band_forward(
         head, tile = item // blocks, item % blocks
         check = check + forward_block(
             offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps, (left, right, base),
-            number(scale), number(cap), (query, key, value, distance_bias, tiles, sinks), (words, pair_bias),
+            number(scale), number(cap), (query, key, value, sinks), (distance_bias, tiles, words, pair_bias),
             (seed, limit, kept_scale), (output, logsumexp, weights),
             offset_view(scratch, part * (scratch.shape[0] // parts)),
             offset_view(room, part * (room.shape[0] // parts)),
@@ -96,82 +96,42 @@ def keys_of_block(first, keys, band):
 
 @inlined(no_refcount=True)
 def forward_block(
-    head,
-    block,
-    tile,
-    sizes,
-    steps,
-    band,
-    scale,
-    cap,
-    inputs,
-    masks,
-    dropout,
-    results,
-    scratch,
-    room,
-):
+    head, block, tile, sizes, steps, band, scale, cap, inputs, masks, dropout, results, scratch, room
+):  # fmt: skip
     """Compute one block of one head; returns the sum of the numbers written, by lane."""
-    query, key, value, distance_bias, tiles, sinks = inputs
+    query, key, value, sinks = inputs
     output, logsumexp, weights = results
-    words, pair_bias = masks
-    features, values = sizes[2], sizes[3]
-    first = block * ROWS
+    features, values, first = sizes[2], sizes[3], block * ROWS
     rows = min(ROWS, sizes[0] - first)
     transposed, scores = scratch, offset_view(scratch, ROWS * features)
     sums, state = offset_view(scores, ROWS * SPAN), offset_view(scores, ROWS * (SPAN + values))
-    if room.shape[0] == 0:
-        at = head[0] + first * steps[0]
-        transpose_rows(query, at, steps[0], rows, features, scale, transposed)
-    else:
-        widen_rows(query, head[0] + first * steps[0], steps[0], rows, features, room)
-        transpose_rows(room, 0, features, rows, features, scale, transposed)
+    query_at = head[0] + first * steps[0]
+    transpose_queries(query, query_at, steps[0], rows, features, scale, transposed, room)
     start_state(state, sinks[head[5]] if sinks.shape[0] > 0 else output.dtype.type(-np.inf))
     start, stop = keys_of_block(first, head[7], band)
-    spans = (stop - start + SPAN - 1) // SPAN
-    size = 1 if spans == 0 else ((stop - start + spans - 1) // spans + GROUP - 1) // GROUP * GROUP
     clear(sums, ROWS * values)
     row = head[5] * sizes[0] + first
     row_weights = offset_view(weights, row * sizes[1] + start)
     word_at = words_of_block(head[8], tile, first, sizes, band)
     place = place_of_block(head[5], block, sizes[0], sizes[1])
-    begin, done = start, start
-    while begin < stop:
-        count = min(size, stop - begin)
-        if words.shape[0] > 0:
-            begin, count = next_span(words, word_at, begin, stop, size)
-            if weights.shape[0] > 0:
-                hide_weights(row_weights, rows, sizes[1], done - start, begin - start)
-        if count == 0:
-            done = begin
-            break
-        key_at = head[1] + begin * steps[1]
-        if room.shape[0] == 0:
-            multiply_rows(key, key_at, steps[1], count, transposed, features, scores)
-        else:
-            widen_rows(key, key_at, steps[1], count, features, room)
-            multiply_rows(room, 0, features, count, transposed, features, scores)
+    begin, done, count = start, start, 1
+    while begin < stop and count > 0:
+        begin, count = next_span(masks[2], word_at, begin, stop, span_size(stop - start))
+        hide_weights(row_weights, rows, sizes[1], done - start, begin - start)
+        key_at, value_at = head[1] + begin * steps[1], head[2] + begin * steps[2]
+        multiply_keys(key, key_at, steps[1], count, transposed, features, scores, room)
         cap_scores(scores, count, cap)
-        add_distance_bias(scores, count, distance_bias, head[3] + first - begin + band[2])
-        if tiles.shape[0] > 0:
-            at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
-            add_tile(scores, count, offset_view(tiles, at))
-        if pair_bias.shape[0] > 0:
-            bias_rows = offset_view(pair_bias, head[9] + first * steps[3] + begin)
-            add_pair_bias(scores, count, rows, bias_rows, steps[3], offset_view(state, 4 * ROWS))
-        if words.shape[0] > 0:
-            hide_by_words(scores, count, words, word_at + begin)
-        if weights.shape[0] > 0:
-            write_scores(scores, count, rows, offset_view(row_weights, begin - start), sizes[1])
+        add_masks(
+            head, (first, rows, tile), begin, count, sizes, steps, band, masks, word_at, scores,
+            offset_view(state, 4 * ROWS),
+        )  # fmt: skip
+        write_scores(scores, count, rows, offset_view(row_weights, begin - start), sizes[1])
         update_softmax(scores, count, state)
         drop_pairs(scores, count, place + begin, dropout)
         if begin > start:
             rescale(sums, values, offset_view(state, 2 * ROWS))
-        add_weighted_values(
-            scores, count, value, head[2] + begin * steps[2], steps[2], values, sums
-        )
-        begin += count
-        done = begin
+        add_weighted_values(scores, count, value, value_at, steps[2], values, sums)
+        begin = done = begin + count
     row_logsumexp = offset_view(logsumexp, row)
     check = write_rows(rows, values, state, sums, offset_view(output, row * values), row_logsumexp)
     if weights.shape[0] > 0:
@@ -202,6 +162,49 @@ def transpose_rows(source, at, step, rows, features, scale, transposed):
             from_row, to_column = offset_view(source, at + row * step), offset_view(transposed, row)
             for f in range(features):
                 to_column[f * ROWS] = from_row[f] * scale
+
+
+@inlined(no_refcount=True)
+def span_size(keys):
+    """Keys of a span: as many in each as whole tiles allow."""
+    spans = (keys + SPAN - 1) // SPAN
+    return 1 if spans == 0 else ((keys + spans - 1) // spans + GROUP - 1) // GROUP * GROUP
+
+
+@inlined(no_refcount=True)
+def transpose_queries(query, at, step, rows, features, scale, transposed, room):
+    """`transpose_rows` of queries, widened first where there is room for it."""
+    if room.shape[0] == 0:
+        transpose_rows(query, at, step, rows, features, scale, transposed)
+    else:
+        widen_rows(query, at, step, rows, features, room)
+        transpose_rows(room, 0, features, rows, features, scale, transposed)
+
+
+@inlined(no_refcount=True)
+def multiply_keys(key, at, step, count, transposed, features, scores, room):
+    """`multiply_rows` of keys, widened first where there is room for it."""
+    if room.shape[0] == 0:
+        multiply_rows(key, at, step, count, transposed, features, scores)
+    else:
+        widen_rows(key, at, step, count, features, room)
+        multiply_rows(room, 0, features, count, transposed, features, scores)
+
+
+@inlined(no_refcount=True)
+def add_masks(head, of_block, begin, count, sizes, steps, band, masks, word_at, scores, square):
+    """Add biases to the scores of a span, and hide what masks hide; `square` is scratch memory of SPACE numbers."""
+    distance_bias, tiles, words, pair_bias = masks
+    first, rows, tile = of_block
+    add_distance_bias(scores, count, distance_bias, head[3] + first - begin + band[2])
+    if tiles.shape[0] > 0:
+        at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
+        add_tile(scores, count, offset_view(tiles, at))
+    if pair_bias.shape[0] > 0:
+        bias_rows = offset_view(pair_bias, head[9] + first * steps[3] + begin)
+        add_pair_bias(scores, count, rows, bias_rows, steps[3], square)
+    if words.shape[0] > 0:
+        hide_by_words(scores, count, words, word_at + begin)
 
 
 @inlined(no_refcount=True)
@@ -287,7 +290,9 @@ def add_tile(scores, count, tile):
 
 @inlined(no_refcount=True)
 def write_scores(scores, count, rows, weights, step):
-    """weights[q, k] = scores[k, q] for the pairs of a span; the rows of weights lie `step` apart."""
+    """weights[q, k] = scores[k, q] for the pairs of a span; the rows of weights lie `step` apart; none if empty."""
+    if weights.shape[0] == 0:
+        return
     for row in range(0, rows, LANES):
         for k in range(0, count, LANES):
             if row + LANES <= rows and k + LANES <= count:

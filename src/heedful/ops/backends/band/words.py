@@ -86,8 +86,10 @@ def keys_in_reach(first, keys, left, right):
 def next_span(words, at, begin, stop, size):
     """First key and number of keys, at most `size`, of the next span that is not hidden from the whole block.
 
-    `at` + k is the place of key k in `words`.
+    `at` + k is the place of key k in `words`, which are empty where nothing is hidden. No keys: none are left.
     """
+    if words.shape[0] == 0:
+        return begin, min(size, stop - begin)
     while begin < stop and words[at + begin] == 0:
         begin += 1
     end, k, most = begin, begin, min(stop, begin + size)
@@ -111,7 +113,9 @@ def hide_by_words(scores, count, words, at):
 
 @inlined(no_refcount=True)
 def hide_weights(weights, rows, step, begin, end):
-    """Write minus infinity where scores of keys that were skipped belong."""
+    """Write minus infinity where scores of keys that were skipped belong; weights are empty where there are none."""
+    if weights.shape[0] == 0:
+        return
     for row in range(rows):
         of_row = offset_view(weights, row * step)
         for k in range(begin, end):

@@ -76,65 +76,88 @@ def decode_forward(
 @inlined(no_refcount=True)
 def attend_split(item, sizes, strides, scale, cap, operands, limits, results, scratch):
     """Attend from the rows of one key head to one split of its keys; returns the sum of what was written, by lane."""
-    key_heads, queries, keys, features, values = sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
+    key_heads, queries = sizes[2], sizes[3]
     split, head = item % sizes[7], item // sizes[7]
     batch, key_head = head // key_heads, head % key_heads
     groups = sizes[1] // key_heads
-    rows = groups * queries
-    first_row = (batch * sizes[1] + key_head * groups) * queries
-    begin, end = range_of_rows(limits[0], limits[1], first_row, rows, keys)
+    rows, first_head = groups * queries, batch * sizes[1] + key_head * groups
+    begin, end = range_of_rows(limits[0], limits[1], first_head * queries, rows, sizes[4])
     blocks = (end - begin + BLOCK - 1) // BLOCK
     start = begin + blocks * split // sizes[7] * BLOCK
     stop = min(end, begin + blocks * (split + 1) // sizes[7] * BLOCK)
-    width, value_width = rounded_up(features), rounded_up(values)
-    step = CHUNK * (width + value_width) + STATE
-    chunks = (rows + CHUNK - 1) // CHUNK
-    scores = offset_view(scratch, chunks * step)
-    for chunk in range(chunks):
-        own = offset_view(scratch, chunk * step)
-        count = min(CHUNK, rows - chunk * CHUNK)
-        query_at = batch * strides[0] + key_head * groups * strides[1]
-        copy_rows(
-            operands[0], query_at, strides, queries, chunk * CHUNK, count, features, scale, own
-        )
-        clear_state(offset_view(own, CHUNK * width), CHUNK * value_width)
-        if split == 0 and limits[3].shape[0] > 0:
-            start_at_sinks(
-                limits[3], batch * sizes[1] + key_head * groups, queries, chunk * CHUNK, count,
-                offset_view(own, CHUNK * (width + value_width)),
-            )  # fmt: skip
+    query_at = batch * strides[0] + key_head * groups * strides[1]
+    start_chunks(
+        operands[0], query_at, strides, sizes, rows, scale, limits[3], first_head, split == 0, scratch
+    )  # fmt: skip
     key_at = batch * strides[3] + key_head * strides[4]
     value_at = batch * strides[6] + key_head * strides[7]
     for at in range(start, stop, BLOCK):
-        count = min(BLOCK, stop - at)
-        for chunk in range(chunks):
-            own = offset_view(scratch, chunk * step)
-            sums = offset_view(own, CHUNK * width)
-            state = offset_view(sums, CHUNK * value_width)
-            number = min(CHUNK, rows - chunk * CHUNK)
-            rounded = computed_rows(number)
-            multiply_keys(
-                operands[1], key_at + at * strides[5], strides[5], count, own, width, rounded, features, scores
-            )  # fmt: skip
-            used = finish_scores(
-                scores, at, count, first_row + chunk * CHUNK, number, rounded, cap, sizes, strides, limits
-            )  # fmt: skip
-            if results[2].shape[0] > 0:
-                row_at = (first_row + chunk * CHUNK) * keys + at
-                write_scores(scores, count, number, rounded, results[2], row_at, keys)
-            if update_softmax(scores, used, rounded, state):
-                rescale(sums, value_width, rounded, offset_view(state, 2 * LANES))
-            add_values(
-                scores, operands[2], value_at + at * strides[8], strides[8], count, rounded, values, value_width, sums
-            )  # fmt: skip
+        attend_block(
+            operands, key_at + at * strides[5], value_at + at * strides[8], at, min(BLOCK, stop - at),
+            first_head * queries, rows, cap, sizes, strides, limits, results[2], scratch,
+        )  # fmt: skip
+    row = split * (sizes[0] * sizes[1] * queries) + first_head * queries
+    return write_chunks(scratch, row, rows, sizes, results)
+
+
+@inlined(no_refcount=True)
+def chunk_space(sizes):
+    """Scratch numbers of a chunk: its rows of queries, their weighted sums, and their state."""
+    return CHUNK * (rounded_up(sizes[5]) + rounded_up(sizes[6])) + STATE
+
+
+@inlined(no_refcount=True)
+def start_chunks(query, at, strides, sizes, rows, scale, sinks, first_head, has_sinks, scratch):
+    """Copy the queries of all chunks, and set their sums and states to those of no keys."""
+    features, values = sizes[5], sizes[6]
+    width, value_width = rounded_up(features), rounded_up(values)
+    for first in range(0, rows, CHUNK):
+        own = offset_view(scratch, first // CHUNK * chunk_space(sizes))
+        count = min(CHUNK, rows - first)
+        copy_rows(query, at, strides, sizes[3], first, count, features, scale, own)
+        clear_state(offset_view(own, CHUNK * width), CHUNK * value_width)
+        if has_sinks and sinks.shape[0] > 0:
+            state = offset_view(own, CHUNK * (width + value_width))
+            start_at_sinks(sinks, first_head, sizes[3], first, count, state)
+
+
+@inlined(no_refcount=True)
+def attend_block(
+    operands, key_at, value_at, at, count, first_row, rows, cap, sizes, strides, limits, weights, scratch
+):  # fmt: skip
+    """Add the keys of one block, from number `at` on, to the sums of all chunks of rows."""
+    keys, features, values, step = sizes[4], sizes[5], sizes[6], chunk_space(sizes)
+    width, value_width = rounded_up(features), rounded_up(values)
+    scores = offset_view(scratch, (rows + CHUNK - 1) // CHUNK * step)
+    for first in range(0, rows, CHUNK):
+        own = offset_view(scratch, first // CHUNK * step)
+        sums = offset_view(own, CHUNK * width)
+        state = offset_view(sums, CHUNK * value_width)
+        number, row = min(CHUNK, rows - first), first_row + first
+        computed = computed_rows(number)
+        multiply_keys(
+            operands[1], key_at, strides[5], count, own, width, computed, features, scores
+        )
+        used = finish_scores(scores, at, count, row, number, computed, cap, sizes, strides, limits)
+        if weights.shape[0] > 0:
+            write_scores(scores, count, number, computed, weights, row * keys + at, keys)
+        if update_softmax(scores, used, computed, state):
+            rescale(sums, value_width, computed, offset_view(state, 2 * LANES))
+        add_values(
+            scores, operands[2], value_at, strides[8], count, computed, values, value_width, sums
+        )
+
+
+@inlined(no_refcount=True)
+def write_chunks(scratch, row, rows, sizes, results):
+    """Write the rows of all chunks, from number `row` on; returns the sum of what was written, by lane."""
+    width, values, value_width = rounded_up(sizes[5]), sizes[6], rounded_up(sizes[6])
     check = splat(results[0].dtype.type(0))
-    at = split * (sizes[0] * sizes[1] * queries) + first_row
-    for chunk in range(chunks):
-        sums = offset_view(scratch, chunk * step + CHUNK * width)
-        row = at + chunk * CHUNK
+    for first in range(0, rows, CHUNK):
+        sums = offset_view(scratch, first // CHUNK * chunk_space(sizes) + CHUNK * width)
         check = check + write_rows(
-            sums, offset_view(sums, CHUNK * value_width), min(CHUNK, rows - chunk * CHUNK), values, value_width,
-            offset_view(results[0], row * values), offset_view(results[1], row),
+            sums, offset_view(sums, CHUNK * value_width), min(CHUNK, rows - first), values, value_width,
+            offset_view(results[0], (row + first) * values), offset_view(results[1], row + first),
         )  # fmt: skip
     return check
 

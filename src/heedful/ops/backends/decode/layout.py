@@ -56,8 +56,7 @@ class CacheLayout:
         """The layout of a call that the backend supports."""
         score, cap = uncapped(call.score)
         lead, groups = call.lead, call.groups
-        heads = lead[-1] if lead else 1
-        batch = math.prod(lead[:-1])
+        batch, heads = math.prod(lead[:-1]), lead[-1] if lead else 1
         key_heads = heads // groups
         is_added = call.bias is not None or not is_interval(call.mask)
         is_static = is_added or call.mask is None or not call.mask.tensors()
@@ -68,16 +67,7 @@ class CacheLayout:
         splits = 1 if batch * key_heads >= 4 * parts else -(-4 * parts // (batch * key_heads))
         splits = 1 if parts == 1 else splits
         values, queries = call.value_features, call.num_queries
-        sizes = (
-            batch,
-            heads,
-            key_heads,
-            queries,
-            call.num_keys,
-            call.pair_features,
-            values,
-            splits,
-        )
+        sizes = (batch, heads, key_heads, queries, call.num_keys, call.pair_features, values, splits)  # fmt: skip
         return cls(
             scale=score.scale_for(call.query.shape[-1]) if type(score) is ScaledDot else 1.0,
             cap=cap,
