@@ -154,9 +154,8 @@ def _explain(
     targets: Sequence[str | None] = reference or [None] * len(texts)
     if unit is not None and not gates:
         raise OptionError("--unit goes with --gates; add it")
-    extras: dict[str, Any] = {"measures": measures, "steps": steps, "gates": gates}
-    if unit is not None:
-        extras["unit"] = unit - 1
+    shown_unit = {} if unit is None else {"unit": unit - 1}
+    extras = {"measures": measures, "steps": steps, "gates": gates, **shown_unit}
     options = {"reference": reference, "beam": beam, **search_options(decoding)}
     reading = {"edges": edges, "nodes": nodes}
     predictor, explain_all = _explainer(run, texts, targets, options, reading, extras)
@@ -170,10 +169,8 @@ def _explain(
     if gold:
         explanations = [explanations[0].with_gold(gold[0])]
     has_selection = (kind, layer, head) != (None, None, None)
-    is_page = bool(files) and files[0].suffix.lower() == ".html"
-    selected = [
-        _select(_candidates(each, is_page=is_page), kind, layer, head) for each in explanations
-    ]
+    page = bool(files) and files[0].suffix.lower() == ".html"
+    selected = [_select(_candidates(e, is_page=page), kind, layer, head) for e in explanations]
     if against is not None:
         _save_comparison((run, against), texts[0], explanations[0], files[0], output)
     elif difference:
