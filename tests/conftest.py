@@ -7,7 +7,8 @@ import logging
 import os
 import random
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Set before torch is first imported, and inherited by the commands that tests start.
@@ -66,6 +67,14 @@ def _same_seed() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_browser_is_left() -> Iterator[None]:
+    """Close the browser of a file's tests: its event loop would be in the way of the next file's."""
+    yield
+    if browser := sys.modules.get("tests.explore.browser"):
+        browser.close_browser()
 
 
 @pytest.fixture(scope="session")

@@ -459,7 +459,7 @@ run_all = __import__("heedful.bench.warmup", fromlist=["_run"])._run
 from heedful.bench.operations import OPERATIONS
 from heedful.bench.check import difference, expect
 from heedful.bench.values import parameters
-SMALL = dict(batch=2, heads=2, length=20, features=8, queries=7, keys=9, hidden=8, window=3)
+SMALL = dict(batch=2, heads=2, key_heads=1, length=20, features=8, queries=7, keys=9, hidden=8, window=3)
 SMALL |= dict(nodes=30, degree=3, vocabulary=50, embedding=8)
 for operation in OPERATIONS.values():
     sizes = operation.case({name: SMALL[name] for name in operation.sizes if name in SMALL})

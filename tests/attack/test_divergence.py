@@ -23,12 +23,14 @@ from heedful.data.texts import Text, Texts
 from heedful.errors import DataError, DivergedError, NonFiniteError, RunError
 from heedful.run_folder import read_metadata, read_tensors
 from heedful.tasks.base import LossModule
+from heedful.tasks.batches import Share
 from heedful.tasks.table import TASKS
 from heedful.training import loop
 from heedful.training.checkpoint import read_position
 from heedful.training.events import Event, Finished, Validated
 from heedful.training.loop import train_model
 from heedful.training.optimizer_step import OptimizerStep
+from heedful.training.processes import Processes
 from heedful.training.validation import Validation
 from tests.compare.conftest import case_of
 
@@ -347,9 +349,14 @@ def test_a_gradient_scaler_lowers_its_scale_and_its_overflow_is_no_divergence(
     before = [each.detach().clone() for each in loss.parameters()]
     for clip_norm in (0.0, 1.0):
         step = OptimizerStep(
-            fabric=fabric, module=module, loss=loss, optimizer=optimizer, clip_norm=clip_norm
+            fabric=fabric,
+            processes=Processes(),
+            module=module,
+            loss=loss,
+            optimizer=optimizer,
+            clip_norm=clip_norm,
         )
-        results = [step.take(batch, 0.1) for _ in range(4)]
+        results = [step.take(Share(batch, is_counted=True), 0.1) for _ in range(4)]
         assert {result.problem for result in results} == {""}
     assert 2.0**102 < scaler.get_scale() < 2.0**110
     assert any(not torch.equal(*pair) for pair in zip(before, loss.parameters(), strict=True))

@@ -51,9 +51,9 @@ def rows(head: str, *bodies: str) -> list[list[str]]:
 
 
 def png(bright: int, number: int) -> bytes:
-    """Return a picture of 8 × 8 pixels, whose right half or left half is bright."""
-    pixels = np.full((8, 8), number, np.uint8)
-    pixels[:, 4 * bright : 4 * bright + 4] += 200
+    """Return a picture of 40 × 40 pixels, whose right half or left half is bright."""
+    pixels = np.full((40, 40), number, np.uint8)
+    pixels[:, 20 * bright : 20 * bright + 20] += 200
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
@@ -80,9 +80,9 @@ PICTURE_TABLE = "path,kind,width,map\n" + "".join(
 )
 STREET = {
     "categories": [{"id": 3, "name": "car"}],
-    "images": [{"id": n, "file_name": f"{n}.png", "height": 8, "width": 8} for n in range(20)],
+    "images": [{"id": n, "file_name": f"{n}.png", "height": 40, "width": 40} for n in range(20)],
     "annotations": [
-        {"id": n, "image_id": n, "category_id": 3, "bbox": [4 * (n % 2), 0, 4, 8]}
+        {"id": n, "image_id": n, "category_id": 3, "bbox": [20 * (n % 2), 0, 20, 40]}
         for n in range(20)
     ],
 }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,14 +62,23 @@ def visiting(address: str, *, width: int = 1280) -> Iterator[tuple[Any, list[str
 
 @functools.cache
 def _browser() -> Any:
-    """One browser for all tests of this process; it starts in a second, a page of it in a tenth."""
+    """One browser for all tests of a file; it starts in a second, a page of it in a tenth."""
     from playwright.sync_api import sync_playwright
 
     running = sync_playwright().start()
     browser = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-    atexit.register(running.stop)
-    atexit.register(browser.close)
+    _CLOSING.extend([browser.close, running.stop])
     return browser
+
+
+_CLOSING: list[Callable[[], None]] = []
+
+
+def close_browser() -> None:
+    """Close the browser: Playwright's event loop would be in the way of other tests that run one."""
+    while _CLOSING:
+        _CLOSING.pop(0)()
+    _browser.cache_clear()
 
 
 def _count(url: str, failures: list[str]) -> None:

@@ -235,9 +235,9 @@ def test_rankings_point_at_cells(model: TrainedModel, convolutions: TrainedModel
 def test_faithfulness_is_of_inputs_that_can_be_hidden(model: TrainedModel, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="faithfulness wants examples"):
         measure_faithfulness(model.predictor, [])
-    rows = [{"text": "good film", "label": "yes"}, {"text": "bad film", "label": "no"}] * 12
+    rows = [{"tokens": ["dogs", "bark"], "tags": ["NOUN", "VERB"]}] * 12
     other = heedful.train(
-        "classify",
+        "tag",
         train=rows,
         out=tmp_path / "run",
         encoder="none",
@@ -245,6 +245,6 @@ def test_faithfulness_is_of_inputs_that_can_be_hidden(model: TrainedModel, tmp_p
     )
     with pytest.raises(
         OptionError,
-        match="of images, recordings, molecules or graphs; this model is of the task 'classify'",
+        match="of texts, images, recordings, molecules or graphs; this model is of the task 'tag'",
     ):
         measure_faithfulness(other.predictor, pictures(1))

@@ -214,8 +214,16 @@ class Boxes(LabelAnswer[FoundObjects]):
 
         best = probabilities.argmax(axis=1)
         order = np.argsort(-probabilities.max(axis=1), kind="stable").tolist()
-        queries = [query for query in order if probabilities[query, best[query]] >= shown]
-        candidates = [box(*pair) for pair in np.argwhere(probabilities >= least).tolist()]
+        has_area = (corners[:, 2:] > corners[:, :2]).all(axis=1)  # others lie in the padding
+        queries = [
+            query
+            for query in order
+            if probabilities[query, best[query]] >= shown and has_area[query]
+        ]
+        candidates = [
+            box(*pair)
+            for pair in np.argwhere((probabilities >= least) & has_area[:, None]).tolist()
+        ]
         return FoundObjects(
             tuple(box(query, int(best[query])) for query in queries),
             tuple(queries),

@@ -91,8 +91,8 @@ def measure_faithfulness(
     """
     if not can_measure(predictor):
         raise OptionError(
-            "faithfulness is measured of a label or number of images, recordings, molecules or graphs; this model is "
-            f"of the task {predictor.task.name!r}"
+            "faithfulness is measured of a label or number of texts, images, recordings, molecules or graphs; this "
+            f"model is of the task {predictor.task.name!r}"
         )
     if not examples:
         raise OptionError("faithfulness wants examples; give one or more")

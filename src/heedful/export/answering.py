@@ -97,7 +97,7 @@ ANSWERINGS: Final[dict[type[Any], Answering]] = {
         ("probabilities",),
         _probabilities,
         _show_labels,
-        "`probabilities` (batch, labels), calibrated.",
+        "`probabilities` (batch, labels), calibrated if the training had enough validation examples for it.",
     ),
     Number: Answering(
         ("values",),

@@ -145,6 +145,15 @@ def _loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
     # Edges that are no self loop are scattered to an extra row: their number must not determine a shape when traced.
     places = torch.where((source != target) & (target < nodes), target, nodes)
     rows = features.new_full((nodes + 1, shape[1]), 1.0 if fill == "mul" else 0.0)
+    if fill in (
+        "add",
+        "mean",
+    ):  # not by scatter_reduce, of which ONNX programs keep the last edge alone
+        sums = rows.index_add(0, places, features)[:nodes]
+        if fill == "add":
+            return sums
+        counts = rows[:, 0].index_add(0, places, torch.ones_like(features[:, 0]))[:nodes]
+        return sums / counts.clamp(min=1)[:, None]
     found = places[:, None].expand_as(features)
     return rows.scatter_reduce(0, found, features, FILLS[fill], include_self=fill == "mul")[:nodes]
 

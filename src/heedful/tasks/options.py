@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from heedful.config import build
 from heedful.data.decoding import canonical_name
 from heedful.errors import OptionError, shown, unknown_choice
 
@@ -108,6 +107,9 @@ def read_otherwise(
         "nodes": tuple(nodes or ()),
         "labels": tuple(labels or ()),
     }
+    # Imported here: it imports PyTorch, for which `--help` should not wait.
+    from heedful.config import build
+
     changes = {name: value for name, value in chosen.items() if value}
     for name in changes:
         if name not in type(data).model_fields:

@@ -176,7 +176,7 @@ def device_count(options: TrainingConfig) -> int:
     available = _accelerators(options)
     if options.devices == "auto":
         if available is not None:
-            return available
+            return max(available, 1)
         return 2 if (options.threads or torch.get_num_threads()) == 2 else 1
     _check_accelerators(available, options.devices)
     return options.devices
@@ -188,14 +188,14 @@ def _accelerators(options: TrainingConfig) -> int | None:
         return torch.cuda.device_count()
     if options.accelerator in ("mps", "auto") and torch.backends.mps.is_available():
         return 1
-    return None
+    return None if options.accelerator in ("cpu", "auto") else 0
 
 
 def _check_accelerators(available: int | None, wanted: int) -> None:
-    if available is not None and wanted > available:
+    if available is not None and wanted > max(available, 1):
         raise OptionError(
-            f"training.devices is {wanted}, but PyTorch finds {count(available, 'GPU')} on this machine; use as many, "
-            "or train on the CPU with --device cpu"
+            f"training.devices is {wanted}, but PyTorch finds {count(available, 'GPU')} on this machine; give no "
+            "more, or train on the CPU with --device cpu"
         )
 
 

@@ -190,7 +190,8 @@ _NOTES: Final = {
     "weights": "1 for a category; 1 divided by the number of different known words of a field for each of them.",
     "answered": "the nodes to be answered, or for each answer a source and its candidates.",
     "lengths": "nodes of each graph.",
-    "edges": "sources, then targets, as numbers of nodes.",
+    "edges": "sources, then targets, as numbers of nodes. An edge without a direction, as runs read them unless "
+    "`data.directed` is set, is listed twice, once in each direction.",
     "edge_features": "the columns of numbers in `edges.json` in their units, then a 1 for the category that it has.",
 }
 

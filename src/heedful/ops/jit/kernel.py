@@ -90,13 +90,14 @@ class Entry:
 def kernel(function: Callable[..., None]) -> Compiled: ...
 @overload
 def kernel(
-    *, fastmath: frozenset[str] = KEEPS_NAN, no_refcount: bool = False
+    *, fastmath: frozenset[str] = KEEPS_NAN, no_refcount: bool = False, halves: bool = False
 ) -> Callable[[Callable[..., None]], Compiled]: ...
 def kernel(
     function: Callable[..., None] | None = None,
     *,
     fastmath: frozenset[str] = KEEPS_NAN,
     no_refcount: bool = False,
+    halves: bool = False,
 ) -> Compiled | Callable[[Callable[..., None]], Compiled]:
     """Mark `f(part, parts, *arrays_and_scalars)` as a kernel, compiled by its first `launch`.
 
@@ -108,10 +109,11 @@ def kernel(
         fastmath: LLVM's fast-math flags. The default allows sums to be reordered and keeps NaN and infinity exact.
         no_refcount: the kernel allocates no array, so reference counting of views is left out. Counting would otherwise
             take most of the time of an inner loop.
+        halves: the kernel reads numbers of 16 bits by `heedful.ops.jit.halves`; others would take them for integers.
     """
     if function is None:
-        return lambda given: Compiled(given, fastmath, False, no_refcount)
-    return Compiled(function, fastmath, False, no_refcount)
+        return lambda given: Compiled(given, fastmath, False, no_refcount, halves)
+    return Compiled(function, fastmath, False, no_refcount, halves)
 
 
 @overload
@@ -245,7 +247,7 @@ def _compiled_entry(
         if entry is not None:
             return entry
         start = perf_counter()
-        text, words = signature_text(arguments)
+        text, words = signature_text(arguments, halves=kernel.halves)
         address = loaded(kernel, text)
         if address is None:
             logger.info("compiling the kernel %s; later runs load it from disk", kernel.name)

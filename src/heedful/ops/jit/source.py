@@ -41,13 +41,15 @@ class Provided:
 class Compiled:
     """A function that Numba compiles on first use.
 
-    `no_refcount` leaves out reference counting (see `kernel`). `entries` maps argument types to compiled entries.
+    `no_refcount` leaves out reference counting, and `halves` allows numbers of 16 bits (see `kernel`). `entries` maps
+    argument types to compiled entries.
     """
 
     function: Callable[..., Any]
     fastmath: frozenset[str]
     is_inlined: bool
     no_refcount: bool = False
+    halves: bool = False
     entries: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -104,7 +106,7 @@ def _file_digest(name: str) -> str | None:
         return None
 
 
-def signature_text(arguments: tuple[object, ...]) -> tuple[str, str]:
+def signature_text(arguments: tuple[object, ...], *, halves: bool = False) -> tuple[str, str]:
     """Return the argument types as text and the `struct` format of their words.
 
     The text has one item per argument: a scalar's type, "none", or a tensor's dtype, rank and layout, such as
@@ -116,7 +118,8 @@ def signature_text(arguments: tuple[object, ...]) -> tuple[str, str]:
     types, words = [], ""
     for index, argument in enumerate(arguments):
         if isinstance(argument, Tensor):
-            if not argument.is_cpu or argument.dtype not in ELEMENTS:
+            is_half = argument.dtype in (torch.bfloat16, torch.float16)
+            if not argument.is_cpu or argument.dtype not in ELEMENTS or is_half > halves:
                 raise TypeError(
                     f"argument {index} of a kernel is {argument.dtype} on {argument.device}; "
                     f"wanted one of {', '.join(ELEMENTS.values())} on the CPU"

@@ -56,7 +56,7 @@ def widening_space(features: int) -> int:
     return SPAN * features
 
 
-@kernel(no_refcount=True)
+@kernel(no_refcount=True, halves=True)
 def band_forward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
     query_step, key_step, value_step, bias_step, left, right, scale, base, cap,

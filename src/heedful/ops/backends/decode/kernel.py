@@ -51,7 +51,7 @@ def decode_space(rows: int, features: int, values: int) -> int:
     return chunks * (CHUNK * width + STATE) + CHUNK * BLOCK + LANES
 
 
-@kernel(no_refcount=True)
+@kernel(no_refcount=True, halves=True)
 def decode_forward(
     part, parts, sizes, strides, scale, cap, query, key, value, starts, stops, added, sinks,
     output, logsumexp, weights, checks, scratch,
