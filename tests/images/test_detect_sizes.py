@@ -168,3 +168,13 @@ def test_what_is_learned_lies_where_the_picture_does(tmp_path: Path, start: str)
     assert float(answer.network_loss(Network(), batch, targets)) == pytest.approx(0, abs=1e-4)
     wrong = batch._replace(frames=torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
     assert float(answer.network_loss(Network(), wrong, targets)) > 1
+
+
+def test_a_box_that_lies_in_the_padding_is_no_answer(tmp_path: Path) -> None:
+    data, inputs, boxes = read(write(tmp_path / "wide", 24, 48, 1), "pad")
+    scores = scores_of(torch.tensor([[0.5, 0.95, 0.5, 0.06], [0.5, 0.5, 0.5, 0.2]]))
+    batch = inputs.collate(inputs.encode(data.inputs))
+    [found] = boxes.predictions(scores, batch)
+    assert len(found.boxes) == len(found.queries) == 1
+    assert found.boxes[0].height > 1
+    assert all(box.width > 0 and box.height > 0 for box in found.candidates)

@@ -239,6 +239,7 @@ def test_faithfulness_is_of_inputs_that_can_be_hidden(model: TrainedModel, tmp_p
     other = heedful.train(
         "tag",
         train=rows,
+        valid=rows,
         out=tmp_path / "run",
         encoder="none",
         training={"epochs": 1, "keep_freed_memory": False},

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from heedful import run_folder
 from heedful.errors import OptionError
@@ -233,6 +234,14 @@ def test_auto_takes_two_processes_of_one_thread_where_there_are_two_threads() ->
     assert device_count(TrainingConfig(devices="auto", threads=2)) == 2
     assert device_count(TrainingConfig(devices="auto", threads=1)) == 1
     assert device_count(TrainingConfig(devices="auto", threads=8)) == 1
+
+
+def test_gpus_that_are_not_there_are_named_before_any_process_starts() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there are GPUs here")
+    with pytest.raises(OptionError, match="is 2, but PyTorch finds 0 GPUs"):
+        device_count(TrainingConfig(devices=2, accelerator="cuda"))
+    assert device_count(TrainingConfig(devices="auto", accelerator="cuda")) == 1
 
 
 def test_one_process_communicates_with_nobody() -> None:

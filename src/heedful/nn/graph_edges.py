@@ -129,11 +129,11 @@ def sorted_edges(
     if fill is None:
         return edges.rows(), edge_attr
     if edge_attr is not None:
-        edge_attr = torch.cat([edge_attr, _loop_features(edges, edge_attr, fill)])
+        edge_attr = torch.cat([edge_attr, loop_features(edges, edge_attr, fill)])
     return edges.rows_with_loops(), edge_attr
 
 
-def _loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
+def loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
     """Return the features of self loops, (nodes, edge_dim)."""
     nodes = min(edges.num_queries, edges.num_keys)
     shape = (nodes, features.shape[1])
