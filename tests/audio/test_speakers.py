@@ -16,7 +16,7 @@ from heedful.data.audio.clips import Clip
 from heedful.data.audio.columns import AudioColumns
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.tables import read_audio
-from heedful.errors import OptionError
+from heedful.errors import DataError, OptionError
 from heedful.inputs.frames import FramesInput, features_of
 from heedful.inputs.frames_config import AugmentConfig, FeaturesConfig, FrameInputsConfig
 from tests.audio.sounds import RATE, tone, write, write_table
@@ -135,5 +135,18 @@ def test_without_a_column_there_is_no_speaker(table: Path, tmp_path: Path) -> No
             train=str(table),
             out=tmp_path / "run",
             data={"rate": RATE, "valid_share": 0},
+            features={"normalize": "speaker"},
+        )
+
+
+def test_a_column_that_no_recording_has_is_an_error_of_training(
+    table: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="none has the column 'nobody'"):
+        heedful.train(
+            "classify-audio",
+            train=str(table),
+            out=tmp_path / "run",
+            data={"rate": RATE, "valid_share": 0, "speaker": "nobody"},
             features={"normalize": "speaker"},
         )

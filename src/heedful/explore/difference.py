@@ -70,7 +70,7 @@ def _difference(first: AttentionRecord, second: AttentionRecord) -> AttentionRec
         mask=first.allowed | second.allowed,
         measure=DIFFERENCE,
         backend="",
-        shown_first=False,
+        shown_first=first.shown_first,
         note="blue: the second looks there more; orange: less; hatched: a row that one of them lacks, or a masked cell",
     )
 

@@ -103,7 +103,7 @@ _NUMBER: Final = re.compile(r"[-+<]?\d[\d,]*(\.\d+)?(e[-+]\d+)?( ?%| [KMG]iB)?")
 _HEADING: Final = "<h2>{}</h2>\n"
 _LONG_NOTE: Final = 180
 """Characters of a note from which all but its first sentence is folded."""
-_SENTENCE: Final = re.compile(r"(?<=[.;:]) ")
+_SENTENCE: Final = re.compile(r"(?<=\.) (?=[A-Z])")
 _SHADES: Final = ("f7fbff", "dbe9f6", "bad6eb", "89bedc", "539ecd", "2b7bba", "0b559f", "08306b")
 """From no share of a row to the whole of it, as the maps of the explorer."""
 

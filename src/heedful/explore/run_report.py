@@ -61,7 +61,7 @@ def write_report(
     """
     task, config = predictor.task, predictor.config
     default_lead = (
-        f"A run of `heedful train {task.name}` with {task.describe(config)}, trained on "
+        f"A run of heedful train {task.name} with {task.describe(config)}, trained on "
         f"{' + '.join(config.data.train) or 'data given in Python'}."
     )
     events = run_folder.read_metrics(run)

@@ -40,7 +40,7 @@ from heedful.data.audio.normalize import (
 )
 from heedful.data.audio.spectrogram import Spectrogram
 from heedful.data.standardize import Standardizer
-from heedful.errors import OptionError, count
+from heedful.errors import DataError, OptionError, count
 from heedful.inputs.base import EmbeddedInput
 from heedful.inputs.frames_config import (
     FRAMES,
@@ -149,6 +149,13 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             raise OptionError(
                 'features.normalize = "speaker" needs the column of who speaks: set data.speaker, or normalize by '
                 '"utterance".'
+            )
+        if config.features.normalize == "speaker" and not any(
+            clip.voice is not None and clip.voice.name for clip in examples
+        ):
+            raise DataError(
+                f"no training recording says who speaks: none has the column {config.data.speaker!r} (data.speaker); "
+                'name another, or normalize by "utterance".'
             )
         if config.features.normalize != "global":
             return inputs

@@ -107,6 +107,8 @@ class Clip:
 class Voice:
     """A speaker: all recordings of one person in a list."""
 
+    name: object
+    """None where the list does not say who speaks."""
     clips: list[Clip] = field(default_factory=list)
 
 
@@ -120,7 +122,7 @@ def with_voices(clips: Iterable[tuple[Clip, object]]) -> list[Clip]:
     voices: dict[object, Voice] = {}
     found = []
     for clip, speaker in clips:
-        voice = voices.setdefault(speaker, Voice())
+        voice = voices.setdefault(speaker, Voice(speaker))
         found.append(replace(clip, voice=voice))
         voice.clips.append(clip)
     return found
