@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import heedful
+from tests.cli.conftest import run_command
 from tests.explore.pages import Page
 
 ROWS = [{"text": "a good film", "label": "good"}, {"text": "a bad film", "label": "bad"}] * 4
@@ -32,3 +33,14 @@ def test_it_answers_until_it_is_interrupted(tmp_path: Path) -> None:
             assert process.wait(timeout=60) == 0
         finally:
             process.kill()
+
+
+def test_a_file_that_cannot_be_shown_is_named(tmp_path: Path) -> None:
+    table, other = tmp_path / "mood.csv", tmp_path / "comparison.json"
+    table.write_text("text,label\n", encoding="utf-8")
+    other.write_text("{}", encoding="utf-8")
+    for path, wanted in ((table, "nor a page (.html)"), (other, "holds no attention records")):
+        ran = run_command("view", str(path))
+        assert ran.status == 2 or ran.status == 1
+        assert str(path) in ran.stderr.replace("\n", "")
+        assert wanted in ran.stderr

@@ -68,6 +68,10 @@ def _session(path: Path) -> LiveSession:
     if path.suffix.lower() in SUFFIXES and not path.is_dir():
         title, figures = read_figures(path)
         return LiveSession(None, title=title, figures=figures)
+    if path.is_file():
+        raise OptionError(
+            f"{path} is neither a run folder nor a page (.html) nor records (.json); give one of them."
+        )
     return LiveSession(_explain(path), title=path.name)
 
 

@@ -38,7 +38,10 @@ def read_figures(path: Path) -> tuple[str, list[Shown]]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if path.suffix.lower() == ".json":
-        records = records_from_json(text)
+        try:
+            records = records_from_json(text)
+        except DataError as error:
+            raise DataError(f"{path} holds no attention records: {error}") from None
         if not records:
             raise DataError(f"{path} holds no attention records")
         return path.stem, [Shown("", page_data(records, name="stored-1"))]
