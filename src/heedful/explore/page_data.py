@@ -221,5 +221,5 @@ def _describe_gates(
         "values": parts.add(byte_planes(np.stack(values).astype(np.float32))),
         "kept": kept,
         "half_lives": parts.add(byte_planes(lives.astype(np.float32))),
-        "note": gates.note,
+        "note": gates.note[:1].upper() + gates.note[1:],
     }
