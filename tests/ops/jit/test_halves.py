@@ -10,13 +10,13 @@ from heedful.ops.jit.kernel import dots_1, dots_4, dots_8, kernel, launch, load,
 DTYPES = [torch.bfloat16, torch.float16]
 
 
-@kernel
+@kernel(halves=True)
 def convert(part, parts, source, target):
     for i in range(0, len(source), 16):
         store(target, i, load(source, i))
 
 
-@kernel
+@kernel(halves=True)
 def inner_products(part, parts, rows, source, queries, result, features, count):
     if rows == 1:
         dots_1((source, 0, features), (queries, 0, 48), (result, 0), features, count)

@@ -40,7 +40,7 @@ def mark(part, parts, target):
     target[part] += parts
 
 
-@kernel
+@kernel(halves=True)
 def copy_rows(part, parts, source, target):
     for i in range(source.shape[0]):
         for j in range(source.shape[1]):

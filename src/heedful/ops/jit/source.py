@@ -30,6 +30,9 @@ ELEMENTS = {
 }
 
 
+HALVES = (torch.bfloat16, torch.float16)
+
+
 @dataclass(frozen=True)
 class Provided:
     """Placeholder for a Numba intrinsic that kernels call, so that defining kernels does not import Numba."""
@@ -118,11 +121,11 @@ def signature_text(arguments: tuple[object, ...], *, halves: bool = False) -> tu
     types, words = [], ""
     for index, argument in enumerate(arguments):
         if isinstance(argument, Tensor):
-            is_half = argument.dtype in (torch.bfloat16, torch.float16)
-            if not argument.is_cpu or argument.dtype not in ELEMENTS or is_half > halves:
+            read = [each for each in ELEMENTS if halves or each not in HALVES]
+            if not argument.is_cpu or argument.dtype not in read:
                 raise TypeError(
                     f"argument {index} of a kernel is {argument.dtype} on {argument.device}; "
-                    f"wanted one of {', '.join(ELEMENTS.values())} on the CPU"
+                    f"wanted one of {', '.join(ELEMENTS[each] for each in read)} on the CPU"
                 )
             contiguous = argument.is_contiguous()
             types.append(f"{ELEMENTS[argument.dtype]}:{argument.ndim}{'C' if contiguous else 'A'}")
