@@ -214,15 +214,15 @@ class Boxes(LabelAnswer[FoundObjects]):
 
         best = probabilities.argmax(axis=1)
         order = np.argsort(-probabilities.max(axis=1), kind="stable").tolist()
-        has_area = (corners[:, 2:] > corners[:, :2]).all(axis=1)  # others lie in the padding
+        # Others lie in the padding.
+        has_area = np.all(corners[:, 2:] > corners[:, :2], axis=1, keepdims=True)
         queries = [
             query
             for query in order
-            if probabilities[query, best[query]] >= shown and has_area[query]
+            if probabilities[query, best[query]] >= shown and has_area[query, 0]
         ]
         candidates = [
-            box(*pair)
-            for pair in np.argwhere((probabilities >= least) & has_area[:, None]).tolist()
+            box(*pair) for pair in np.argwhere((probabilities >= least) & has_area).tolist()
         ]
         return FoundObjects(
             tuple(box(query, int(best[query])) for query in queries),

@@ -187,7 +187,7 @@ def _expanded(pattern: str) -> str:
     clusters = pattern.replace(r"\X", _cluster())
     inside = regex.compile(r"\[[^\[\]]*\]")
     classes = inside.sub(lambda found: _PROPERTY.sub(lambda p: _ranges(p[1]), found[0]), clusters)
-    return _PROPERTY.sub(lambda found: f"[{_ranges(found[1])}]", classes)
+    return str(_PROPERTY.sub(lambda found: f"[{_ranges(found[1])}]", classes))
 
 
 def _cluster() -> str:
