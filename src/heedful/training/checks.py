@@ -12,7 +12,6 @@ from heedful.data.preparation import in_chunks, report_chunks
 from heedful.errors import DataError, OptionError
 from heedful.tasks.base import Task
 from heedful.tasks.sections import TrainingConfig
-from heedful.training.processes import Processes
 
 
 def check_data(train: Dataset, valid: Dataset, examples: str = "examples") -> None:
@@ -48,9 +47,9 @@ def check_device(options: TrainingConfig) -> None:
         raise OptionError(f"training.precision {options.precision!r} {advice}")
 
 
-def check_processes(task: Task, options: TrainingConfig, processes: Processes) -> None:
+def check_processes(task: Task, options: TrainingConfig, processes: int) -> None:
     """Raise OptionError for a training that several processes cannot share."""
-    if processes.count == 1:
+    if processes == 1:
         return
     if task.depends_on_batch:
         raise OptionError(

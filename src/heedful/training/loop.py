@@ -29,7 +29,7 @@ from heedful.training.checks import check_data, check_device, check_processes, c
 from heedful.training.divergence import total_skipped_notices
 from heedful.training.events import Event, Finished, Progress, Started, Stopped, Validated
 from heedful.training.precision import precision_notices
-from heedful.training.processes import Processes, join
+from heedful.training.processes import Processes, join, launched_count
 from heedful.training.schedule import learning_rate_factor
 from heedful.training.staging import recover, recover_locked
 from heedful.training.state import TrainingState
@@ -108,8 +108,10 @@ def train_model(
     check_data(train, valid, task.examples)
     task.check(config, train, valid)
     check_device(config.training)
+    # Before they meet: a process that ends then would be a lost one to the others.
+    count = launched_count() if processes is None else processes.count
+    check_processes(task, config.training, count)
     processes = join(config.training) if processes is None else processes
-    check_processes(task, config.training, processes)
     training = _Training(task, config, train, valid, folder, initial, stop, processes)
     if processes.is_first:
         recover(folder)

@@ -164,6 +164,15 @@ def is_launched() -> bool:
     return dist.is_available() and dist.is_torchelastic_launched()
 
 
+def launched_count() -> int:
+    """Return as how many processes this program was started."""
+    if not is_launched():
+        return 1
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    return TorchElasticEnvironment().world_size()
+
+
 def device_count(options: TrainingConfig) -> int:
     """Return how many processes a training takes on this machine, where it is not started as several.
 
