@@ -102,10 +102,7 @@ def cross(first: str, second: str, adjective: str, *, after: bool) -> Item:
         text = f"because {IT} was too {adjective} the {first} did not cross the {second} ."
     else:
         text = f"the {first} did not cross the {second} because {IT} was too {adjective} ."
-    words = tuple(text.split())
-    nouns = [words.index(first), words.index(second)]
-    right, wrong = nouns if adjective in OF_MOVERS else nouns[::-1]
-    return Item(words, right, wrong, "cross")
+    return item(text, first, second, adjective in OF_MOVERS, "cross")
 
 
 def fit(first: str, second: str, adjective: str, *, after: bool) -> Item:
@@ -114,10 +111,15 @@ def fit(first: str, second: str, adjective: str, *, after: bool) -> Item:
         text = f"because {IT} was too {adjective} the {first} did not fit into the {second} ."
     else:
         text = f"the {first} did not fit into the {second} because {IT} was too {adjective} ."
+    return item(text, first, second, adjective in OF_FIRST, "fit")
+
+
+def item(text: str, first: str, second: str, means_first: bool, kind: str) -> Item:
+    """Return a sentence with the places of the noun that "it" means and of the other."""
     words = tuple(text.split())
     nouns = [words.index(first), words.index(second)]
-    right, wrong = nouns if adjective in OF_FIRST else nouns[::-1]
-    return Item(words, right, wrong, "fit")
+    right, wrong = nouns if means_first else nouns[::-1]
+    return Item(words, right, wrong, kind)
 
 
 def items() -> list[Item]:

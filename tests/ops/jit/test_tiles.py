@@ -15,9 +15,9 @@ from heedful.ops.jit.tiles import (
     ROWS,
     VECTORS,
     WORD,
+    Matrix,
     RegisterFile,
     _emit_tile,
-    _Matrix,
 )
 from heedful.ops.jit.vectors import COUNT
 
@@ -134,9 +134,9 @@ def assembly(
     left, right, result, *steps, depth, count, fresh = function.args
     start = ir.Constant(WORD, 0)
     matrices = [
-        _Matrix(builder, left, start, steps[0], steps[1]),
-        _Matrix(builder, right, start, steps[2]),
-        _Matrix(builder, result, start, steps[3]),
+        Matrix(builder, left, start, steps[0], steps[1]),
+        Matrix(builder, right, start, steps[2]),
+        Matrix(builder, result, start, steps[3]),
     ]
     _emit_tile(builder, matrices, (depth, count, fresh), SIZE, registers)
     builder.ret_void()

@@ -13,10 +13,9 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic as typed_intrinsic
-from numba.np.arrayobj import make_array
 
 from heedful.ops.jit.halves import load_numbers, number_type
-from heedful.ops.jit.tiles import FLAGS, WORD, RegisterFile, _Matrix
+from heedful.ops.jit.tiles import FLAGS, WORD, Matrix, RegisterFile, matrices_of
 from heedful.ops.jit.vectors import COUNT
 
 intrinsic: Any = typed_intrinsic
@@ -34,11 +33,7 @@ def _dots(rows: int) -> Any:
     @intrinsic
     def dots(typing: Any, source: Any, queries: Any, result: Any, features: Any, count: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            matrices = []
-            for value, kind in zip(given[:3], signature.args, strict=False):
-                array, *numbers = (builder.extract_value(value, i) for i in range(len(kind)))
-                data = make_array(kind[0])(context, builder, array).data
-                matrices.append(_Matrix(builder, data, *numbers, dtype=kind[0].dtype))
+            matrices = matrices_of(context, builder, signature, given)
             registers = RegisterFile.of(*context.codegen().magic_tuple())
             bits = number_type(source[0].dtype).bitwidth
             sums, lanes = registers.number // 2, min(COUNT, registers.bits // bits)
@@ -56,7 +51,7 @@ def _dots(rows: int) -> Any:
 class _Dots:
     """Emits the code of `sums` inner products, from number `first` of the 16 on."""
 
-    def __init__(self, builder: Any, matrices: list[_Matrix], rows: int, lanes: int) -> None:
+    def __init__(self, builder: Any, matrices: list[Matrix], rows: int, lanes: int) -> None:
         self.builder, self.rows, self.lanes = builder, rows, lanes
         self.source, self.queries, self.result = matrices
 
@@ -108,7 +103,7 @@ class _Dots:
             )
             builder.store(reduced, builder.bitcast(target, reduced.type.as_pointer()), align=4)
 
-    def _load(self, matrix: _Matrix, row: Any, at: Any) -> Any:
+    def _load(self, matrix: Matrix, row: Any, at: Any) -> Any:
         pointer = self.builder.gep(row, [at], inbounds=True)
         return load_numbers(self.builder, matrix.dtype, pointer, self.lanes)
 

@@ -26,7 +26,7 @@ ALIGN = 4
 """Alignment of loads and stores in bytes: only that of one float32 is known."""
 
 
-class _Matrix:
+class Matrix:
     """A matrix stored in a 1-D array: base pointer, offset of its first element, and strides in elements."""
 
     def __init__(
@@ -43,10 +43,20 @@ class _Matrix:
             offset = self.builder.add(offset, self.builder.mul(index, stride))
         return self.builder.gep(self.data, [offset], inbounds=True)
 
-    def shifted(self, columns: Any) -> _Matrix:
+    def shifted(self, columns: Any) -> Matrix:
         """The matrix from a column on."""
         begin = self.builder.add(self.begin, columns)
-        return _Matrix(self.builder, self.data, begin, *self.strides, dtype=self.dtype)
+        return Matrix(self.builder, self.data, begin, *self.strides, dtype=self.dtype)
+
+
+def matrices_of(context: Any, builder: Any, signature: Any, given: Any) -> list[Matrix]:
+    """Return the first three arguments of an intrinsic, which are tuples (1-D array, offset, strides), as matrices."""
+    found = []
+    for value, kind in zip(given[:3], signature.args, strict=False):
+        array, *numbers = (builder.extract_value(value, i) for i in range(len(kind)))
+        data = make_array(kind[0])(context, builder, array).data
+        found.append(Matrix(builder, data, *numbers, dtype=kind[0].dtype))
+    return found
 
 
 class RegisterFile(NamedTuple):
@@ -120,11 +130,7 @@ def _tile(rows: int, vectors: int) -> Any:
         typing: Any, left: Any, right: Any, result: Any, depth: Any, count: Any, fresh: Any
     ) -> Any:
         def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            matrices = []
-            for value, kind in zip(given[:3], signature.args, strict=False):
-                array, *numbers = (builder.extract_value(value, i) for i in range(len(kind)))
-                data = make_array(kind[0])(context, builder, array).data
-                matrices.append(_Matrix(builder, data, *numbers, dtype=kind[0].dtype))
+            matrices = matrices_of(context, builder, signature, given)
             registers = RegisterFile.of(*context.codegen().magic_tuple())
             _emit_tile(builder, matrices, given[3:], (rows, vectors * COUNT), registers)
             return context.get_dummy_value()
@@ -136,7 +142,7 @@ def _tile(rows: int, vectors: int) -> Any:
 
 def _emit_tile(
     builder: Any,
-    matrices: list[_Matrix],
+    matrices: list[Matrix],
     given: Any,
     size: tuple[int, int],
     registers: RegisterFile,
@@ -163,7 +169,7 @@ def _limited(builder: Any, row: int, count: Any) -> Any:
 
 
 def _emit_rectangle(
-    builder: Any, left: _Matrix, right: _Matrix, result: _Matrix, given: Any, rows: Any, lanes: int
+    builder: Any, left: Matrix, right: Matrix, result: Matrix, given: Any, rows: Any, lanes: int
 ) -> None:
     """Emit a rectangle's code: initialize the accumulators, loop over the inner axis, store the result."""
     depth, fresh = given
@@ -206,7 +212,7 @@ def _emit_initial(builder: Any, targets: list[Any], fresh: Any) -> list[Any]:
 
 
 def _emit_step(
-    builder: Any, left: _Matrix, right: _Matrix, starts: list[Any], step: Any, sums: list[Any]
+    builder: Any, left: Matrix, right: Matrix, starts: list[Any], step: Any, sums: list[Any]
 ) -> list[Any]:
     """The accumulators after one step of the inner axis: the outer product of a column and a row is added."""
     lanes, updated = sums[0].type.count, []
@@ -238,8 +244,8 @@ def _transpose(
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         arrays = [make_array(signature.args[i])(context, builder, given[i]).data for i in (0, 3)]
-        block = _Matrix(builder, arrays[0], *given[1:3])
-        transposed = _Matrix(builder, arrays[1], *given[4:])
+        block = Matrix(builder, arrays[0], *given[1:3])
+        transposed = Matrix(builder, arrays[1], *given[4:])
         numbers = [ir.Constant(WORD, i) for i in range(COUNT)]
         dtype = signature.args[0].dtype
         rows = [load_numbers(builder, dtype, block.at(i), COUNT) for i in numbers]
