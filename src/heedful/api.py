@@ -14,11 +14,6 @@ from heedful.config import Values, apply_overrides, build
 from heedful.data.dataset import Dataset
 from heedful.data.preparation import reporting_preparation
 from heedful.errors import DataError, OptionError, StoppedError, nearest, unknown_choice
-from heedful.explore.explain import explain as explain_prediction
-from heedful.explore.explanation import Explanation
-from heedful.explore.gates.explained import with_gates
-from heedful.explore.measured import with_measures
-from heedful.explore.run_report import write_report
 from heedful.tasks.alignment import align_words
 from heedful.tasks.base import Task
 from heedful.tasks.options import GivenOptions
@@ -34,6 +29,7 @@ from heedful.training.state import FEATURES
 from heedful.training.write_errors import explain_write_errors
 
 if TYPE_CHECKING:
+    from heedful.explore.explanation import Explanation
     from heedful.tasks.scoring import TextScore
 
 Data = Any
@@ -143,6 +139,8 @@ class TrainedModel:
         Raises: DataError for an input that is empty or of a wrong type, or an empty target; OptionError for an
             option without effect.
         """
+        from heedful.explore.explain import explain as explain_prediction
+
         self.predictor.task.check_options({"reference": reference, **search})
         example = self._parse(one, "the input")
         if reference is not None:
@@ -151,7 +149,13 @@ class TrainedModel:
             [prediction] = self.predictor.predict([example], **search)
             found = explain_prediction(self.predictor, example, prediction)
         if gates:
+            from heedful.explore.gates.explained import with_gates
+
             found = with_gates(self.predictor, found, unit=unit)
+        if not (steps or measures):
+            return found
+        from heedful.explore.measured import with_measures
+
         if steps:
             found = with_measures(self.predictor, found, steps=True)
         return with_measures(self.predictor, found) if measures else found
@@ -352,6 +356,9 @@ def _handle(event: Event, out: Path, train: Dataset, valid: Dataset) -> None:
         if isinstance(event, Started):
             run_folder.write_skipped(out, [*train.skipped, *valid.skipped])
         if isinstance(event, Finished):
+            # Imported here, as in `explain`: what draws is not needed to predict.
+            from heedful.explore.run_report import write_report
+
             write_report(load(out).predictor, out, valid.cached_in(out.parent / FEATURES))
 
 
