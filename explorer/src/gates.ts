@@ -2,6 +2,7 @@
 import { colours, css, inkOn, level, onTheme } from "./colour";
 import { numbers } from "./data";
 import { make, number, quoted, visible } from "./dom";
+import { tableButtons } from "./table_files";
 
 export interface GatesData {
   label: string; // part, layer and direction
@@ -38,6 +39,7 @@ export class Gates {
     });
     this.units = this.select("Unit", [], (to) => (this.unit = to));
     this.fillUnits();
+    tableButtons(this.controls, this.inner, "gates");
     onTheme(() => void this.draw());
     void this.draw();
   }
@@ -92,7 +94,7 @@ export class Gates {
         if (value === null) return make("td", {}, "", line);
         const colour = palette[level(value, "linear", 1, false)];
         const style = `background:${css(colour)};color:${inkOn(colour)};text-align:center;padding:.15rem .4rem`;
-        return make("td", { style, title: `${quoted(name)}, ${quoted(columns[c])}: ${number(value)}` }, value.toFixed(2), line);
+        return make("td", { style, "data-value": Number(value.toPrecision(6)), title: `${quoted(name)}, ${quoted(columns[c])}: ${number(value)}` }, value.toFixed(2), line);
       });
     });
   }

@@ -11,7 +11,7 @@ export interface Drawing {
 
 const PAD = 12;
 
-function offer(blob: Blob, name: string): void {
+export function offer(blob: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -37,10 +37,15 @@ export function picture(scene: Scene, drawing: Drawing, title: string): { text: 
   below.append(...Array.from(bar.children));
   for (const path of svg.querySelectorAll("path")) path.style.fill = "none";
   for (const path of svg.querySelectorAll<SVGPathElement>("path.gold")) path.style.stroke = style.getPropertyValue("--cursor");
-  const text = new XMLSerializer()
+  return { text: resolved(svg), width, height };
+}
+
+// The text of a picture, without variables of the page.
+export function resolved(svg: SVGElement): string {
+  const style = getComputedStyle(document.documentElement);
+  return new XMLSerializer()
     .serializeToString(svg)
     .replace(/var\((--[a-z0-9-]+)\)/g, (_, name: string) => style.getPropertyValue(name).trim());
-  return { text, width, height };
 }
 
 export function saveSvg(scene: Scene, drawing: Drawing, title: string, name: string): void {
@@ -49,6 +54,10 @@ export function saveSvg(scene: Scene, drawing: Drawing, title: string, name: str
 
 export function savePng(scene: Scene, drawing: Drawing, title: string, name: string): void {
   const { text, width, height } = picture(scene, drawing, title);
+  rasterize(text, width, height, name);
+}
+
+export function rasterize(text: string, width: number, height: number, name: string): void {
   const image = new Image();
   image.addEventListener("load", () => {
     const canvas = document.createElement("canvas");
@@ -61,7 +70,7 @@ export function savePng(scene: Scene, drawing: Drawing, title: string, name: str
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
 }
 
-const cell = (text: string): string => `"${text.replace(/"/g, '""')}"`;
+export const cell = (text: string): string => `"${text.replace(/"/g, '""')}"`;
 
 // A row for each query; masked cells are empty.
 export function csv(scene: Scene): string {

@@ -1,6 +1,7 @@
 // Attention step by step: the numbers of one query and head, from its products with the keys to the output.
 import { maskCells, numbers } from "./data";
 import { make, number, visible } from "./dom";
+import { tableButtons } from "./table_files";
 
 export interface StepsData {
   kind: string;
@@ -74,6 +75,7 @@ export class StepByStep {
     };
     select("From", queries.map((token, i) => `${i + 1}: ${visible(token.slice(0, 40))}`), this.at.query, (to) => (this.at.query = to));
     if (data.heads > 1) select("Head", Array.from({ length: data.heads }, (_, h) => `head ${h + 1}`), this.at.head, (to) => (this.at.head = to));
+    tableButtons(controls, this.inner, "steps");
   }
 
   private write(data: StepsData, all: Arrays, allowed: Uint8Array, keys: string[]): void {

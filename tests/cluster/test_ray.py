@@ -43,6 +43,18 @@ def test_names_the_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> N
         pass
 
 
+@pytest.mark.parametrize("port", [":1", ":port", ""])
+def test_a_head_that_is_not_there_is_said_at_once(port: str) -> None:
+    pytest.importorskip("ray")
+    start = time.monotonic()
+    with (
+        pytest.raises(RunError, match=rf"no Ray cluster answers at ray://127\.0\.0\.1{port}: "),
+        connected(f"ray://127.0.0.1{port}"),
+    ):
+        pass
+    assert time.monotonic() - start < 30
+
+
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
     [event] = run_worker("no.module", {}, str(tmp_path), str(tmp_path / "missing.json"))
     assert event["kind"] == "failed"

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+AXE = Path(__file__).parents[2] / "explorer" / "node_modules" / "axe-core" / "axe.min.js"
+"""The accessibility checker axe-core; it is there after npm ci in explorer/."""
 
 
 @contextmanager
@@ -35,17 +37,20 @@ def browsing(
         )
         page.on("request", lambda asked: _count(asked.url, failures))
         page.goto((folder / "page.html").as_uri() + (f"#{place}" if place else ""))
-        page.wait_for_selector('[data-state="all"]', timeout=60_000)
+        if "data-records=" in text:
+            page.wait_for_selector('[data-state="all"]', timeout=60_000)
         yield page, failures
     finally:
         context.close()
 
 
 @contextmanager
-def visiting(address: str, *, width: int = 1280) -> Iterator[tuple[Any, list[str]]]:
+def visiting(
+    address: str, *, width: int = 1280, scheme: str = "light"
+) -> Iterator[tuple[Any, list[str]]]:
     """Open a page of a server on this machine; anything it asks of others is a failure."""
     failures: list[str] = []
-    context = _browser().new_context(viewport={"width": width, "height": 900})
+    context = _browser().new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
         page = context.new_page()
         page.on("pageerror", lambda error: failures.append(str(error)))
@@ -58,6 +63,29 @@ def visiting(address: str, *, width: int = 1280) -> Iterator[tuple[Any, list[str
         yield page, failures
     finally:
         context.close()
+
+
+def saved_files(page: Any, buttons: str) -> dict[str, bytes]:
+    """Press the buttons that save PNG, SVG and CSV, and return the files; `buttons` selects their group."""
+    files = {}
+    for kind in ("PNG", "SVG", "CSV"):
+        with page.expect_download() as waiting:
+            page.locator(f"{buttons} button", has_text=kind).click()
+        files[kind] = Path(waiting.value.path()).read_bytes()
+    assert files["PNG"].startswith(b"\x89PNG")
+    assert b"var(" not in files["SVG"]
+    return files
+
+
+def serious_findings(page: Any) -> list[tuple[str, list[str]]]:
+    """Return what axe-core finds serious or worse on a page: (rule, the elements that break it)."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = page.evaluate("axe.run().then((result) => result.violations)")
+    return [
+        (each["id"], [node["html"][:200] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
 
 
 @functools.cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +29,7 @@ from heedful.explore.page_data import page_data
 from heedful.explore.report import Intervals
 from heedful.explore.side_by_side import comparison_page
 from heedful.explore.spectrogram import player, recording_drawing
-from tests.explore.browser import BROWSER, browsing
-
-AXE = Path(__file__).parents[2] / "explorer" / "node_modules" / "axe-core" / "axe.min.js"
+from tests.explore.browser import AXE, BROWSER, browsing, serious_findings
 
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium)"),
@@ -110,13 +107,7 @@ def test_axe_finds_nothing_serious(
         page.evaluate(
             "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
         )
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        found: list[dict[str, Any]] = page.evaluate("axe.run().then((result) => result.violations)")
+        found = serious_findings(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert failures == []
-    serious = [
-        (each["id"], [node["html"][:200] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert found == []

@@ -93,6 +93,21 @@ def test_two_texts_are_put_beside_each_other() -> None:
     np.testing.assert_allclose(back.weights, -found.weights)
 
 
+def test_rows_of_a_tagger_are_put_beside_each_other_by_their_words() -> None:
+    one, two = (
+        AttentionRecord(
+            "m", "self", 0, tuple(map("{}/{}".format, words, labels)), words, [np.eye(len(words))]
+        )
+        for words, labels in (
+            (("a", "cat"), ("DET", "NOUN")),
+            (("a", "big", "cat"), ("X", "ADJ", "VERB")),
+        )
+    )
+    [found] = differences([one], [two])
+    assert found.query_tokens == ("a/DET|a/X", "+big/ADJ", "cat/NOUN|cat/VERB")
+    assert found.key_tokens == ("a", "+big", "cat")
+
+
 def test_a_word_in_place_of_another_is_one_column() -> None:
     first = AttentionRecord("m", "pooling", 0, ("good",), ("too", "tired"), [[[0.1, 0.9]]])
     second = AttentionRecord("m", "pooling", 0, ("bad",), ("too", "wide"), [[[0.4, 0.6]]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from heedful.explore.gates.record import GateRecorder, recording_gates
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig, RecurrentStates
 from heedful.nn.recurrent import RecurrentEncoder
 from tests.cli.conftest import run_command
-from tests.explore.browser import BROWSER, browsing
+from tests.explore.browser import BROWSER, browsing, saved_files
 from tests.explore.pages import Page
 from tests.transcribe.conftest import tones, untrained
 
@@ -220,4 +222,10 @@ def test_the_page_shows_the_gates_of_a_unit(tmp_path: Path) -> None:
         kept = back.kept(2)
         lines = [f"{kept[at, given]:.2f}" if given >= at else "" for at in range(3) for given in range(3)]  # fmt: skip
         assert cells == lines
+        files = saved_files(page, ".gates")
         assert failures == []
+    rows = list(csv.reader(io.StringIO(files["CSV"].decode("utf-8-sig"))))
+    assert rows[0][0].startswith("Openness of each gate, unit 3")
+    read = np.array([[float(cell) for cell in row[1:]] for row in rows[2:5]])
+    np.testing.assert_allclose(read.ravel(), wanted, rtol=1e-5)
+    assert b">forget<" in files["SVG"]

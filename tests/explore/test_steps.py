@@ -15,7 +15,7 @@ from heedful.errors import OptionError
 from heedful.explore import draw_html, recording
 from heedful.explore.call_detail import CallDetail
 from heedful.explore.steps import MAX_NUMBERS, steps_of
-from tests.explore.browser import BROWSER, browsing
+from tests.explore.browser import BROWSER, browsing, saved_files
 
 
 def observed(memory_length: int = 0, **options: Any) -> Any:
@@ -53,9 +53,11 @@ def test_the_page_recomputes_every_number(name: str, tmp_path: Path) -> None:
         rows = page.locator(".steps tbody tr").count()
         differences = page.locator(".steps .note").last.inner_text()
         weights = page.locator(".steps tbody tr td:nth-last-child(2)").all_inner_texts()
+        files = saved_files(page, ".steps")
         text = page.inner_text(".steps")
     assert failures == []
     assert rows == len(records[0].key_tokens)
+    assert len(files["CSV"].decode("utf-8-sig").strip().splitlines()) == 1 + rows
     told = re.findall(r"(scores|weights|output) ([\d.e-]*\d)", differences)
     assert max(float(number) for _, number in told) < 1e-5
     assert ("scores" in dict(told)) == (name != "additive")

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from heedful.serve import page
 from heedful.serve.limits import Limits
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
+from tests.explore.browser import AXE, serious_findings, visiting
 from tests.images.pictures import SIDES, picture
 from tests.serve.conftest import run_server
 
@@ -80,6 +82,40 @@ def test_a_person_tries_the_models(
     assert seen["fields"] == [True, False]
     assert seen["file"] == "drawn.png"
     assert seen["images"][0].split(" ")[0] in SIDES
+
+
+@pytest.mark.skipif(
+    BROWSER is None or not AXE.exists(), reason="no browser is installed (chromium), or no axe-core"
+)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_weights_are_drawn_on_an_image_and_the_page_is_accessible(
+    predictors: dict[str, Predictor], tmp_path: Path, width: int, scheme: str
+) -> None:
+    Image.fromarray(picture(SIDES[0], 1)).save(tmp_path / "left.png")
+    served = {"images": image_predictor(), "words": predictors["words"]}
+    with run_server(served, Limits()) as server:
+        address = f"http://127.0.0.1:{server.port}/"
+        with visiting(address, width=width, scheme=scheme) as (page, failures):
+            page.wait_for_selector("#model option", state="attached")
+            page.set_input_files("#file", tmp_path / "left.png")
+            page.click("#send")
+            page.wait_for_selector(".answer svg.drawing image")
+            shown = page.evaluate(
+                "document.querySelector('svg.drawing image').getAttribute('href').slice(0, 15)"
+            )
+            assert shown == "data:image/png;"
+            found = serious_findings(page)
+            page.select_option("#model", "words")
+            page.fill("#text", "I saw")
+            page.click("#send")
+            page.wait_for_selector('.answer [data-state="all"]')
+            page.evaluate(
+                "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+            )
+            found += serious_findings(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert failures == []
+    assert found == []
 
 
 def test_the_page_forbids_what_it_does_not_need() -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from heedful.answers.class_weights import CLASS_WEIGHTS, learn_weights, weights_of
 from heedful.answers.constant import constant_warning
-from heedful.answers.label_tables import SHOWN_LABELS, report_tables
+from heedful.answers.label_tables import SHOWN_LABELS, confusion_reports, label_report
 from heedful.answers.sequence_metrics import score_labels
 from heedful.config import build
 from heedful.data.stratify import stratified_rows
@@ -206,16 +206,14 @@ def test_a_report_of_many_labels_stays_readable() -> None:
         for n in range(10)
     ]
     metrics = score_labels(predicted, references)
-    labels, matrix, confusions = report_tables(metrics)
-    assert len(labels.rows) == 30
+    matrix, confusions = confusion_reports(metrics.labels, metrics.confusion)
+    assert len(label_report(metrics.labels).rows) == 30
     assert [*matrix.columns][:3] == ["true \\ predicted", "label 00", "label 01"]
     assert len(matrix.columns) == len(matrix.rows) + 1 == SHOWN_LABELS + 1
     assert matrix.columns[-1] == f"{30 - SHOWN_LABELS + 1} others"
     counted = sum(int(cell.replace(",", "")) for row in matrix.rows for cell in row[1:])
     assert counted == 300
     assert confusions.rows[0] == ["label 00", "label 01", "8"]
-    few = report_tables(score_labels(predicted[:20], references[:20]))
-    assert [table.heading.rpartition(": ")[2] for table in few] == [
-        "each label",
-        "confusion matrix",
-    ]
+    few = score_labels(predicted[:20], references[:20])
+    [matrix] = confusion_reports(few.labels, few.confusion)
+    assert matrix.heading == "On the validation data: confusion matrix"

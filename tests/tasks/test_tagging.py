@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.metrics import f1_score
+from seqeval.metrics import classification_report
+from sklearn.metrics import confusion_matrix, f1_score
 
 from heedful.answers.token_label import PositionLabels
 from heedful.answers.token_metrics import score_tags
@@ -195,7 +196,13 @@ def test_figures_agree_with_other_libraries() -> None:
     assert scores.span_breaks == 0
     assert score_tags([["I-A", "O", "I-B"]], [["B-A", "I-A", "O"]], [[True] * 3]).span_breaks == 2
     assert scores.sentences_right == 0.0
-    assert {(one.wanted, one.got) for one in scores.confusions} == {("I-A", "O"), ("B-A", "B-B")}
+    names = [each.label for each in scores.labels]
+    assert {
+        (wanted, got)
+        for wanted, row in zip(names, scores.confusion, strict=True)
+        for got, count in zip(names, row, strict=True)
+        if count and wanted != got
+    } == {("I-A", "O"), ("B-A", "B-B")}
 
 
 def test_spans_are_told_from_other_labels() -> None:
@@ -212,6 +219,41 @@ def test_span_f1_is_that_of_the_sets_of_spans(scheme: str) -> None:
     both = sum(map(len, wanted)) + sum(map(len, got))
     labels = ([written(each, 5, scheme) for each in sentences] for sentences in (got, wanted))
     assert score_tags(*labels, [[True] * 5] * 60).span_f1 == pytest.approx(2 * right / both)
+
+
+def test_spans_and_labels_are_counted_one_by_one() -> None:
+    draw, choices = random.Random(5), all_spans(0, 5)
+    wanted, got = draw.choices(choices, k=40), draw.choices(choices, k=40)
+    labels = [[list(written(each, 5, "BIO")) for each in sentences] for sentences in (got, wanted)]
+    scores = score_tags(*labels, [[True] * 5] * 40)
+    flat = [[label for sentence in each for label in sentence] for each in labels]
+    names = [each.label for each in scores.labels]
+    assert scores.confusion == tuple(map(tuple, confusion_matrix(flat[1], flat[0], labels=names)))
+    theirs = classification_report(labels[1], labels[0], output_dict=True, zero_division=0)
+    assert {each.label for each in scores.span_types} == {name for name in theirs if len(name) == 1}
+    for each in scores.span_types:
+        row = theirs[each.label]
+        assert (each.precision, each.recall, each.f1, each.wanted) == pytest.approx(
+            (row["precision"], row["recall"], row["f1-score"], row["support"])
+        )
+    assert scores.span_f1 == pytest.approx(theirs["micro avg"]["f1-score"])
+
+
+def test_a_tagger_reports_each_label() -> None:
+    answer = TAG.learn(configuration("window"), DATA).answer
+    labels = [["B-A", "I-A", "O"], ["O", "B-B", "O"]]
+    scores = score_tags(labels, labels, [[True] * 3] * 2)
+    assert [table[0][0] for table in answer.tables(scores)] == [
+        "accuracy",
+        "type of span",
+        "label",
+        "true \\ predicted",
+    ]
+    assert [table.heading.rpartition(": ")[2] for table in answer.report_tables(scores)] == [
+        "each type of span",
+        "each label",
+        "confusion matrix",
+    ]
 
 
 def test_sentences_of_other_lengths_are_not_compared() -> None:

@@ -236,6 +236,19 @@ def test_auto_takes_two_processes_of_one_thread_where_there_are_two_threads() ->
     assert device_count(TrainingConfig(devices="auto", threads=8)) == 1
 
 
+def test_many_more_processes_than_cores_are_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    cpu = {"accelerator": "cpu"}
+    with pytest.raises(OptionError, match=r"is 99, but this machine has 2 cores.* at most 16"):
+        device_count(TrainingConfig(devices=99, **cpu))
+    assert device_count(TrainingConfig(devices=2, **cpu)) == 2
+    assert not caplog.records
+    assert device_count(TrainingConfig(devices=4, **cpu)) == 4
+    assert "4 processes share 2 cores" in caplog.text
+
+
 def test_gpus_that_are_not_there_are_named_before_any_process_starts() -> None:
     if torch.cuda.is_available():
         pytest.skip("there are GPUs here")

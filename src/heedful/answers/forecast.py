@@ -165,7 +165,7 @@ class Forecast(HeadAnswer[Forecasted]):
             [f"{n}", "–" if rmse is None else f"{rmse:.4g}"]
             for n, rmse in enumerate(found.rmse_by_step, start=1)
         ]
-        return [rows, [["", ""], ["steps ahead", "RMSE"], *steps]]
+        return [rows, [["steps ahead", "RMSE"], *steps]]
 
     def statistics(self, predicted: Sequence[Forecasted], data: Dataset) -> Numbers:
         """Squared errors of each window, summed over what is known, and how much that is."""

@@ -32,10 +32,11 @@ from heedful.answers.class_weights import (
 from heedful.answers.constant import constant_warning
 from heedful.answers.label_checks import check_labels
 from heedful.answers.label_tables import (
-    LABEL_COLUMNS,
-    confusion_table,
-    label_rows,
-    report_tables,
+    calibration_report,
+    confusion_reports,
+    confusion_tables,
+    label_report,
+    label_table,
     summary_rows,
 )
 from heedful.answers.labels import LabelAnswer
@@ -304,12 +305,18 @@ class Label(LabelAnswer[Labels]):
         )
 
     def tables(self, metrics: LabelScores) -> list[Rows]:
-        labels = [[""] * len(LABEL_COLUMNS), [*LABEL_COLUMNS], *label_rows(metrics.labels)]
-        confusion = confusion_table(metrics)
-        return [summary_rows(metrics), labels, *([] if confusion is None else [confusion])]
+        tables = [summary_rows(metrics), label_table(metrics.labels)]
+        if metrics.confusion is not None:
+            tables += confusion_tables(metrics.labels, metrics.confusion)
+        return tables
 
     def report_tables(self, metrics: LabelScores) -> list[ReportTable]:
-        return report_tables(metrics)
+        tables = [label_report(metrics.labels)]
+        if metrics.calibration_error is not None:
+            tables.append(calibration_report(metrics))
+        if metrics.confusion is not None:
+            tables += confusion_reports(metrics.labels, metrics.confusion)
+        return tables
 
     def warnings(self, predicted: Sequence[Labels], data: Dataset) -> list[str]:
         labels = [each.labels for each in predicted]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heedful.answers.base import ReportTable, Rows
-from heedful.answers.sequence_metrics import LabelMetrics, LabelScores
+from heedful.answers.label_metrics import Counts, LabelMetrics
+from heedful.answers.sequence_metrics import LabelScores
 
 SHOWN_LABELS = 12
 """Maximum labels for a full confusion matrix; above it, only the most frequent confusions are shown."""
 CONFUSIONS = 10
 REPORTED_CONFUSIONS = 30
 """As `CONFUSIONS`, in a report."""
-LABEL_COLUMNS = ("label", "examples", "precision", "recall", "F1")
 CONFUSION_COLUMNS = ("true label", "predicted", "count")
 
 
@@ -35,9 +35,11 @@ def summary_rows(metrics: LabelScores) -> Rows:
     return rows
 
 
-def label_rows(labels: Sequence[LabelMetrics]) -> Rows:
-    """Return the metrics of each label, in the order of `LABEL_COLUMNS`."""
-    return [
+def label_table(
+    labels: Sequence[LabelMetrics], name: str = "label", count: str = "examples"
+) -> Rows:
+    """Return the metrics of each label under their names; `count` is what `LabelMetrics.wanted` counts."""
+    rows = [
         [
             each.label,
             f"{each.wanted:,}",
@@ -45,46 +47,44 @@ def label_rows(labels: Sequence[LabelMetrics]) -> Rows:
         ]
         for each in labels
     ]
+    return [[name, count, "precision", "recall", "F1"], *rows]
 
 
-def confusion_table(metrics: LabelScores) -> Rows | None:
-    """Return the confusion matrix, or if it is large its most frequent confusions; None for multi-label."""
-    if metrics.confusion is None:
-        return None
-    names = [each.label for each in metrics.labels]
+def confusion_tables(labels: Sequence[LabelMetrics], confusion: Counts) -> list[Rows]:
+    """Return the confusion matrix, or if it is large its most frequent confusions, if any; names of columns first."""
+    names = [each.label for each in labels]
     if len(names) <= SHOWN_LABELS:
-        head, rows = ["true \\ predicted", *names], _matrix_rows(names, metrics.confusion)
-    else:
-        head = [*CONFUSION_COLUMNS]
-        rows = _confusion_rows(names, metrics.confusion, CONFUSIONS)
-    return [[""] * len(head), head, *rows]
+        return [[["true \\ predicted", *names], *_matrix_rows(names, confusion)]]
+    rows = _confusion_rows(names, confusion, CONFUSIONS)
+    return [[[*CONFUSION_COLUMNS], *rows]] if rows else []
 
 
-def report_tables(metrics: LabelScores) -> list[ReportTable]:
-    """Return the metrics of each label, the confusion matrix and the most frequent confusions, for a report.
+def label_report(
+    labels: Sequence[LabelMetrics], name: str = "label", count: str = "examples"
+) -> ReportTable:
+    """Return the table of `label_table` for a report."""
+    columns, *rows = label_table(labels, name, count)
+    return ReportTable(f"On the validation data: each {name}", columns, rows)
+
+
+def confusion_reports(labels: Sequence[LabelMetrics], confusion: Counts) -> list[ReportTable]:
+    """Return the confusion matrix for a report, and if it is large the most frequent confusions.
 
     Of more than `SHOWN_LABELS` labels the matrix shows those with most errors; the others are one row and column.
     """
-    tables = [
-        ReportTable("On the validation data: each label", LABEL_COLUMNS, label_rows(metrics.labels))
-    ]
-    if metrics.calibration_error is not None:
-        tables.append(_calibration_table(metrics))
-    if metrics.confusion is None:
-        return tables
-    names, matrix, note = _largest_errors(metrics.labels, metrics.confusion)
+    names, matrix, note = _largest_errors(labels, confusion)
     heading = "On the validation data: confusion matrix"
     head = ["true \\ predicted", *names]
-    tables.append(ReportTable(heading, head, _matrix_rows(names, matrix), note, is_matrix=True))
-    if note:
-        all_names = [each.label for each in metrics.labels]
-        rows = _confusion_rows(all_names, metrics.confusion, REPORTED_CONFUSIONS)
+    tables = [ReportTable(heading, head, _matrix_rows(names, matrix), note, is_matrix=True)]
+    rows = _confusion_rows([each.label for each in labels], confusion, REPORTED_CONFUSIONS)
+    if note and rows:
         heading = "On the validation data: most frequent confusions"
         tables.append(ReportTable(heading, CONFUSION_COLUMNS, rows))
     return tables
 
 
-def _calibration_table(metrics: LabelScores) -> ReportTable:
+def calibration_report(metrics: LabelScores) -> ReportTable:
+    """Return how well the probabilities are calibrated, before and after, for a report."""
     rows = [
         ["1 (before)", f"{metrics.uncalibrated_error:.4f}"],
         [f"{metrics.temperature:.3f}", f"{metrics.calibration_error:.4f}"],

@@ -10,34 +10,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.answers.label_metrics import (
+    Counts,
+    LabelMetrics,
+    confusion_matrix,
+    label_metrics,
+    macro_f1,
+)
 from heedful.errors import ShapeError
 
 Answers = Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelMetrics:
-    """Examples with one label: `wanted` in the reference, `got` predicted, `right` in both."""
-
-    label: str
-    wanted: int
-    got: int
-    right: int
-
-    @property
-    def precision(self) -> float:
-        """Return right / got; 0 if never predicted."""
-        return self.right / self.got if self.got else 0.0
-
-    @property
-    def recall(self) -> float:
-        """Return right / wanted; 0 if not in the reference."""
-        return self.right / self.wanted if self.wanted else 0.0
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        return 2 * self.right / (self.wanted + self.got) if self.wanted + self.got else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +35,7 @@ class LabelScores:
     """F1 of the pooled counts of all labels; it equals the accuracy if each text has one label and one prediction."""
     labels: tuple[LabelMetrics, ...]
     """Metrics of each label, sorted by name."""
-    confusion: tuple[tuple[int, ...], ...] | None
+    confusion: Counts | None
     """(reference, predicted) counts in the order of `labels`; None for multi-label."""
     abstained: int = 0
     """Texts without a predicted label, which count as wrong; 0 for multi-label, where none is an answer."""
@@ -87,32 +69,27 @@ def score_labels(
         wanted.update(reference)
         right.update(set(labels) & set(reference))
         exact += set(labels) == set(reference)
-    names = sorted(got.keys() | wanted.keys())
+    by_label = label_metrics(wanted, got, right)
     abstained = 0 if multi_label else sum(not labels for labels in predicted)
     answered = len(references) - abstained
-    by_label = tuple(
-        LabelMetrics(label=name, wanted=wanted[name], got=got[name], right=right[name])
-        for name in names
-    )
     return LabelScores(
         texts=len(references),
         accuracy=exact / max(1, len(references)),
-        macro_f1=sum(each.f1 for each in by_label) / max(1, len(by_label)),
+        macro_f1=macro_f1(by_label),
         micro_f1=2 * right.total() / max(1, got.total() + wanted.total()),
         labels=by_label,
-        confusion=None if multi_label else _confusion(names, predicted, references),
+        confusion=None if multi_label else _confusion(by_label, predicted, references),
         abstained=abstained,
         answered_accuracy=exact / answered if abstained and answered else None,
     )
 
 
-def _confusion(
-    names: Sequence[str], predicted: Answers, references: Answers
-) -> tuple[tuple[int, ...], ...]:
+def _confusion(labels: Sequence[LabelMetrics], predicted: Answers, references: Answers) -> Counts:
     # Texts without tokens have no predicted label and are not counted.
     pairs = zip(references, predicted, strict=True)
-    counts = Counter((true[0], labels[0]) for true, labels in pairs if true and labels)
-    return tuple(tuple(counts[true, label] for label in names) for true in names)
+    return confusion_matrix(
+        labels, Counter((true[0], found[0]) for true, found in pairs if true and found)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from heedful.answers.label_metrics import LabelMetrics, label_metrics
 from heedful.data.spans import OUTSIDE, Scheme, detect_scheme, unknown_scheme
 
 Labels = Sequence[Sequence[str]]
@@ -26,6 +28,8 @@ class SpanScores:
     violations: int | None = None
     """Predicted labels that violate the scheme."""
     scheme: str | None = None
+    types: tuple[LabelMetrics, ...] = ()
+    """Of the spans of each type, as `conlleval` counts them."""
     problem: str | None = None
     """Why labels that seem to mark spans have no metrics."""
 
@@ -44,6 +48,7 @@ def score_spans(predicted: Labels, references: Labels) -> SpanScores:
     # Imported here: seqeval imports scikit-learn and SciPy, two seconds of CPU.
     from seqeval import scheme as seqeval_schemes
     from seqeval.metrics import f1_score
+    from seqeval.metrics.sequence_labeling import get_entities
 
     true, canonical = _canonical(scheme, references), _canonical(scheme, predicted)
     strict_f1 = f1_score(
@@ -53,11 +58,16 @@ def score_spans(predicted: Labels, references: Labels) -> SpanScores:
         scheme=getattr(seqeval_schemes, _SEQEVAL.get(scheme.name, "IOBES")),
         zero_division=0,
     )
+    wanted, got = set(get_entities(true)), set(get_entities(canonical))
+    types = label_metrics(
+        *(Counter(span[0] for span in each) for each in (wanted, got, wanted & got))
+    )
     return SpanScores(
-        conlleval=float(f1_score(true, canonical, zero_division=0)),
+        conlleval=2 * len(wanted & got) / max(1, len(wanted) + len(got)),
         strict=float(strict_f1),
         violations=sum(len(scheme.violations(labels)) for labels in predicted),
         scheme=scheme.name,
+        types=types,
     )
 
 

@@ -12,8 +12,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from heedful.answers.base import Metric, Numbers, Rows, Values
+from heedful.answers.base import Metric, Numbers, ReportTable, Rows, Values
 from heedful.answers.class_output import ClassOutput
+from heedful.answers.label_tables import (
+    confusion_reports,
+    confusion_tables,
+    label_report,
+    label_table,
+)
 from heedful.answers.labels import LISTED, LabelAnswer, check_seen
 from heedful.answers.token_metrics import TaggingScores, score_tags
 from heedful.data.batching import pad_ids
@@ -79,6 +85,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
     primary_metric: ClassVar[str] = "accuracy"
     per_position: ClassVar[bool] = True
     command_options: ClassVar[frozenset[str]] = frozenset({"probabilities"})
+    has_report_tables: ClassVar[bool] = True
 
     options: LabelsConfig
     smoothing: float
@@ -200,10 +207,18 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         rows.append(["macro F1", f"{metrics.macro_f1:.4f}", ""])
         rows += _span_rows(metrics)
         tables = [[*rows, ["sentence accuracy", f"{metrics.sentences_right:.4f}", ""]]]
-        if metrics.confusions:
-            confusions = [[each.wanted, each.got, f"{each.count:,}"] for each in metrics.confusions]
-            tables.append([["", "", ""], ["true label", "predicted", "count"], *confusions])
-        return tables
+        if metrics.span_types:
+            tables.append(label_table(metrics.span_types, *_SPAN_TYPES))
+        return [
+            *tables,
+            label_table(metrics.labels, count="positions"),
+            *confusion_tables(metrics.labels, metrics.confusion),
+        ]
+
+    def report_tables(self, metrics: TaggingScores) -> list[ReportTable]:
+        tables = [label_report(metrics.span_types, *_SPAN_TYPES)] if metrics.span_types else []
+        tables.append(label_report(metrics.labels, count="positions"))
+        return tables + confusion_reports(metrics.labels, metrics.confusion)
 
     def statistics(self, predicted: Sequence[PositionLabels], data: Dataset) -> Numbers:
         """Return (correct labels, labels) per example, so that bootstrap resampling keeps sequences whole."""
@@ -260,6 +275,7 @@ class PositionLabel(LabelAnswer[PositionLabels]):
         return total
 
 
+_SPAN_TYPES: Final = ("type of span", "spans")
 _ACCEPT_ANY: Final = "or accept any labels with --set labels.spans=false."
 
 

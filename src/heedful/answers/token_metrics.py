@@ -6,20 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from heedful.answers.label_metrics import (
+    Counts,
+    LabelMetrics,
+    confusion_matrix,
+    macro_f1,
+    paired_metrics,
+)
 from heedful.answers.span_metrics import score_spans
 from heedful.errors import ShapeError
 
 Labels = Sequence[Sequence[str]]
 Known = Sequence[Sequence[bool]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confusion:
-    """How often label `got` was predicted for reference label `wanted`."""
-
-    wanted: str
-    got: str
-    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,20 +43,22 @@ class TaggingScores:
     """Why labels that seem to mark spans have no span F1."""
     sentences_right: float
     """Fraction of sentences with all labels correct."""
-    confusions: tuple[Confusion, ...]
-    """The most frequent confusions, in decreasing order."""
+    labels: tuple[LabelMetrics, ...]
+    """Metrics of each label, sorted by name."""
+    confusion: Counts
+    """(reference, predicted) counts in the order of `labels`."""
+    span_types: tuple[LabelMetrics, ...] = ()
+    """Metrics of the spans of each type, as `span_f1` counts them; empty if the labels do not mark spans."""
 
 
-def score_tags(
-    predicted: Labels, references: Labels, in_vocabulary: Known, *, confusions: int = 10
-) -> TaggingScores:
-    """Return the metrics of predicted labels against reference labels, at most `confusions` confusions.
+def score_tags(predicted: Labels, references: Labels, in_vocabulary: Known) -> TaggingScores:
+    """Return the metrics of predicted labels against reference labels.
 
     Raises: ShapeError for different numbers or lengths of sentences.
 
     >>> scores = score_tags([["A", "B"]], [["A", "A"]], [[True, False]])
-    >>> scores.accuracy, scores.unknown_accuracy, round(scores.macro_f1, 3), scores.confusions[0].got
-    (0.5, 0.0, 0.333, 'B')
+    >>> scores.accuracy, scores.unknown_accuracy, round(scores.macro_f1, 3), scores.confusion
+    (0.5, 0.0, 0.333, ((1, 1), (0, 0)))
     """
     lengths = [[len(each) for each in one] for one in (predicted, references, in_vocabulary)]
     if not lengths[0] == lengths[1] == lengths[2]:
@@ -71,32 +71,20 @@ def score_tags(
         unknown.update(a == b for a, b, k in zip(labels, reference, known, strict=True) if not k)
     tokens = pairs.total()
     spans = score_spans(predicted, references)
-    wrong = Counter({pair: count for pair, count in pairs.items() if pair[0] != pair[1]})
+    by_label = paired_metrics(pairs)
     return TaggingScores(
         tokens=tokens,
-        accuracy=(tokens - wrong.total()) / max(1, tokens),
+        accuracy=sum(each.right for each in by_label) / max(1, tokens),
         unknown=unknown.total(),
         unknown_accuracy=unknown[True] / unknown.total() if unknown else None,
-        macro_f1=_macro_f1(pairs),
+        macro_f1=macro_f1(by_label),
         span_f1=spans.conlleval,
         span_f1_strict=spans.strict,
         span_breaks=spans.violations,
         span_scheme=spans.scheme,
         span_problem=spans.problem,
         sentences_right=correct / max(1, len(references)),
-        confusions=tuple(
-            Confusion(wanted=true, got=label, count=count)
-            for (true, label), count in wrong.most_common(confusions)
-        ),
+        labels=by_label,
+        confusion=confusion_matrix(by_label, pairs),
+        span_types=spans.types,
     )
-
-
-def _macro_f1(pairs: Counter[tuple[str, str]]) -> float:
-    references, predicted = Counter[str](), Counter[str]()
-    for (true, label), count in pairs.items():
-        references[true] += count
-        predicted[label] += count
-    labels = sorted(references.keys() | predicted.keys())
-    # F1 = 2 tp / (2 tp + fp + fn), whose denominator is reference + predicted occurrences.
-    f1 = [2 * pairs[label, label] / (references[label] + predicted[label]) for label in labels]
-    return sum(f1) / max(1, len(f1))

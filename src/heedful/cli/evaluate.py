@@ -121,8 +121,7 @@ def _evaluate(
     seconds = time.monotonic() - start
     counts = _counts(task.examples, data, metrics)
     output.say(f"{data.name}: {', '.join(f'{n:,} {unit}' for unit, n in counts.items())}")
-    for table in predictor.answer.tables(metrics):
-        output.table(table)
+    output.tables(predictor.answer.tables(metrics))
     warnings = _warnings(predictor, predictions, data)
     for warning in warnings:
         output.say(f"note: {warning}")

@@ -10,6 +10,7 @@ import typer
 from heedful.cli.options import Json, Overwrite, Plot, Quiet, Run
 from heedful.cli.output import Output
 from heedful.cli.output_files import check_writable
+from heedful.errors import count
 
 if TYPE_CHECKING:
     from heedful.data.trees import Tree
@@ -77,7 +78,7 @@ def heads(
         check_writable(out, overwrite=overwrite)
     chosen = chosen_trees(read_trees(trees), sentences=sentences, longest=longest)
     found = _measured(chosen, word_reader(run), minimum, output)
-    _show(found, output)
+    _show(found, minimum, output)
     if out is not None:
         from heedful.explore.roles.show import draw_roles
 
@@ -108,7 +109,7 @@ def _measured(trees: list[Tree], read: Reader, minimum: int, output: Output) -> 
     )
 
 
-def _show(found: Roles, output: Output) -> None:
+def _show(found: Roles, minimum: int, output: Output) -> None:
     from heedful.explore.roles.show import table
 
     output.table(table(found.scores))
@@ -119,4 +120,7 @@ def _show(found: Roles, output: Output) -> None:
     if found.unmapped:
         output.say(f"{found.unmapped:,} sentences left out: the tokens do not spell their words")
     if found.rare:
-        output.say(f"{len(found.rare)} relations of too few words left out (--minimum)")
+        output.say(
+            f"{count(len(found.rare), 'relation')} left out, of fewer than {minimum} words in a half of the sentences "
+            f"(--minimum): {', '.join(found.rare)}"
+        )

@@ -68,6 +68,11 @@ class Output:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             self.console.print("  ".join(cells).rstrip())
 
+    def tables(self, tables: Sequence[Sequence[Sequence[str]]]) -> None:
+        """Write tables as `table` does, with an empty line between them."""
+        for number, rows in enumerate(tables):
+            self.table([[""] * len(rows[0]), *rows] if number else rows)
+
     def result(self, values: Mapping[str, Any]) -> None:
         """Write the results as the last line of standard output, if `json`."""
         if self.json:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from heedful.errors import HeedfulError, OptionError, RunError
 
@@ -16,6 +18,10 @@ RAY: Final = "ray"
 """This machine, or the cluster that RAY_ADDRESS or a running Ray names."""
 CLIENT: Final = "ray://"
 """What the address of a cluster's head begins with, such as ray://head:10001."""
+CLIENT_PORT: Final = 10001
+"""Of a Ray cluster's head for such an address, if it names none."""
+REACH_SECONDS: Final = 10.0
+"""How long a cluster's head may take to accept a connection."""
 RETRIES: Final = 3
 """How often a call is repeated whose process or machine was lost."""
 END_SECONDS: Final = 70.0
@@ -63,6 +69,8 @@ def connected(on: str) -> Iterator[Cluster]:
 
 
 def _connect(ray: Any, on: str) -> None:
+    if on != RAY:
+        _check_reachable(on)
     # What trainings say comes back as events.
     options = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     try:
@@ -71,6 +79,19 @@ def _connect(ray: Any, on: str) -> None:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         where = "this machine or RAY_ADDRESS" if on == RAY else on
         raise RunError(f"no Ray cluster answers at {where}: {first}") from None
+
+
+def _check_reachable(on: str) -> None:
+    """Raise RunError for a head that accepts no connection; Ray itself tries for a minute without a word."""
+    address = urlsplit(on)
+    try:
+        host, port = address.hostname or "", address.port or CLIENT_PORT
+        socket.create_connection((host, port), timeout=REACH_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"no Ray cluster answers at {on}: {error}. Give the address of its head, and the port that "
+            f"`ray start --head` names, {CLIENT_PORT} by default"
+        ) from None
 
 
 class Cluster:

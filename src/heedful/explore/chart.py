@@ -10,7 +10,10 @@ from typing import Final
 from heedful.errors import OptionError
 from heedful.explore.tokens import html_text
 
-_WIDTH: Final = 640
+WIDE: Final = 640
+"""Width of a chart in SVG units."""
+NARROW: Final = 340
+"""Of one for a telephone, with letters of the same size."""
 _HEIGHT: Final = 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 30, 44
 _NUM_COLOURS: Final = 8
@@ -18,8 +21,8 @@ _DASHES: Final = ("", "7 4", "2 3", "9 3 2 3")
 """Dash patterns: curves differ by dash as well as by colour."""
 _LETTER_WIDTH: Final = 7
 """Average width of a letter in SVG units."""
-_MAX_INLINE_KEYS: Final = 3
-"""Up to so many legend entries share the line of the axis title; more get lines of their own."""
+_INLINE_KEY, _AXIS_TITLE = 130, 240
+"""Legend entries share the line of the axis title if there is so much room; else they get lines of their own."""
 _LEGEND_WIDTH, _LEGEND_HEIGHT = 136, 18
 _MAX_MARKED_POINTS: Final = 8
 """Up to so many points are also drawn as dots; on a logarithmic axis each gets its own tick."""
@@ -53,7 +56,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 class _Axis:
     """Linear or logarithmic scale from data values to SVG coordinates.
 
-    `ticks_at_values`: a logarithmic axis with few distinct values has its ticks at these values.
+    `ticks_at_values`: a logarithmic axis with few distinct values has its ticks at these values, if they have room.
     """
 
     def __init__(
@@ -68,9 +71,12 @@ class _Axis:
         self.log, self.ends = log, ends
         low, high = min(values), max(values)
         distinct = sorted(set(values))
-        self.tick_values = (
-            distinct if ticks_at_values and log and len(distinct) <= _MAX_MARKED_POINTS else None
+        room = abs(ends[1] - ends[0]) / _LETTER_WIDTH
+        fit = (
+            len(distinct) <= _MAX_MARKED_POINTS
+            and sum(len(_tick_label(value)) + 1 for value in distinct) <= room
         )
+        self.tick_values = distinct if ticks_at_values and log and fit else None
         low, high = (low, high) if high > low else _around(low, log=log)
         # Start at 0 only where the data come near it: otherwise most of the chart would be empty.
         self.low = 0.0 if round_low and not log and 0 < low < 0.3 * high else low
@@ -112,12 +118,14 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Both axes, and the top and height of the plot in SVG units."""
+    """Both axes, and the size of the chart in SVG units."""
 
     x: _Axis
     y: _Axis
-    top: int
+    width: int
     height: int
+    keys_per_line: int
+    """Legend entries on a line; 0: all are on the line of the axis title."""
 
 
 def line_chart(
@@ -128,6 +136,7 @@ def line_chart(
     log_x: bool = False,
     log_y: bool = False,
     from_zero: bool = False,
+    width: int = WIDE,
 ) -> str:
     """Return the curves as an inline SVG with axes and a legend; `from_zero` starts the horizontal axis at 0.
 
@@ -144,7 +153,7 @@ def line_chart(
         raise OptionError(
             "a chart needs at least one finite point; leave the chart out of the report."
         )
-    frame = _frame(curves, log_x=log_x, log_y=log_y, from_zero=from_zero)
+    frame = _frame(curves, width, log_x=log_x, log_y=log_y, from_zero=from_zero)
     summary = "; ".join(
         f"{one.name} from {one.points[0][1]:.4g} to {one.points[-1][1]:.4g}"
         for one in curves
@@ -152,13 +161,13 @@ def line_chart(
     )
     words = html_text(f"{y_label} by {x_label}: {summary}")
     parts = [
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {frame.height}" role="img" aria-label="{words}">'
+        f'<svg class="chart" viewBox="0 0 {width} {frame.height}" role="img" aria-label="{words}">'
     ]
     parts += _axes(frame, x_label, y_label)
     # A curve has the style of its place among all, so that it looks the same in every chart of a page.
     drawn = [(number, one) for number, one in enumerate(curves) if one.points]
     for place, (number, one) in enumerate(drawn):
-        parts += _legend_entry(place, number, one.name, len(drawn))
+        parts += _legend_entry(frame, place, number, one.name)
         parts += _curve(frame, number, one)
     return "\n".join([*parts, "</svg>\n"])
 
@@ -174,44 +183,43 @@ def _drawable(one: Series, *, log_x: bool, log_y: bool) -> Series:
     return Series(one.name, [one.points[number] for number in drawable], spread)
 
 
-def _frame(curves: Sequence[Series], *, log_x: bool, log_y: bool, from_zero: bool) -> _Frame:
+def _frame(
+    curves: Sequence[Series], width: int, *, log_x: bool, log_y: bool, from_zero: bool
+) -> _Frame:
     xs = [0.0] if from_zero else []
     xs += [x for one in curves for x, _ in one.points]
     ys = [y for one in curves for _, y in one.points]
     ys += [end for one in curves for ends in one.spread for end in ends if end > 0 or not log_y]
     count = sum(bool(one.points) for one in curves)
-    lines = 0 if count <= _MAX_INLINE_KEYS else math.ceil(count / _keys_per_line())
+    is_inline = _AXIS_TITLE + _INLINE_KEY * count <= width
+    keys = 0 if is_inline else (width - 8 - _RIGHT) // _LEGEND_WIDTH
+    lines = math.ceil(count / keys) if keys else 0
     top, height = _TOP + _LEGEND_HEIGHT * lines, _HEIGHT + _LEGEND_HEIGHT * lines
     return _Frame(
-        _Axis(xs, (_LEFT, _WIDTH - _RIGHT), log=log_x, ticks_at_values=True),
+        _Axis(xs, (_LEFT, width - _RIGHT), log=log_x, ticks_at_values=True),
         _Axis(ys, (height - _BOTTOM, top), log=log_y, round_low=True),
-        top,
+        width,
         height,
+        keys,
     )
-
-
-def _keys_per_line() -> int:
-    return (_WIDTH - 8 - _RIGHT) // _LEGEND_WIDTH
 
 
 def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
     parts = []
-    base = frame.height - _BOTTOM
+    base, end = frame.height - _BOTTOM, frame.width - _RIGHT
     for value in frame.y.ticks():
         y = frame.y.at(value)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{end}" y1="{y}" y2="{y}"/>')
         parts.append(
             f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{_tick_label(value)}</text>'
         )
     for value in frame.x.ticks():
         text = _tick_label(value)
         # keeps a long number at the end of the axis inside the image
-        x = min(frame.x.at(value), _WIDTH - _LETTER_WIDTH * len(text) / 2)
+        x = min(frame.x.at(value), frame.width - _LETTER_WIDTH * len(text) / 2)
         parts.append(f'<text x="{x}" y="{base + 18}" text-anchor="middle">{text}</text>')
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(
-        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>'
-    )
+    middle = (_LEFT + end) / 2
+    parts.append(f'<line class="grid" x1="{_LEFT}" x2="{end}" y1="{base}" y2="{base}"/>')
     parts.append(
         f'<text x="{middle}" y="{frame.height - 6}" text-anchor="middle">{html_text(x_label)}</text>'
     )
@@ -225,12 +233,12 @@ def _tick_label(value: float) -> str:
     return f"{value:,.0f}" if whole else f"{value:g}"
 
 
-def _legend_entry(place: int, number: int, name: str, count: int) -> list[str]:
-    """Return the legend entry of a curve, the one at `place` of `count`: a piece of its line and its name."""
-    if count <= _MAX_INLINE_KEYS:
-        left, y = _WIDTH - _RIGHT - 130 * (place + 1), 12
+def _legend_entry(frame: _Frame, place: int, number: int, name: str) -> list[str]:
+    """Return the legend entry of a curve, the one at `place`: a piece of its line and its name."""
+    if not frame.keys_per_line:
+        left, y = frame.width - _RIGHT - _INLINE_KEY * (place + 1), 12
     else:
-        line, column = divmod(place, _keys_per_line())
+        line, column = divmod(place, frame.keys_per_line)
         left, y = 8 + _LEGEND_WIDTH * column, 12 + _LEGEND_HEIGHT * (line + 1)
     return [
         f'<line {_line_style(number)} stroke-width="2" x1="{left}" x2="{left + 24}" y1="{y}" y2="{y}"/>'

@@ -78,13 +78,8 @@ def _difference(first: AttentionRecord, second: AttentionRecord) -> AttentionRec
 def _in_common_parts(
     first: AttentionRecord, second: AttentionRecord
 ) -> tuple[AttentionRecord, AttentionRecord]:
-    queries, keys = (
-        _axis(one, two, are_rows=are_rows)
-        for one, two, are_rows in (
-            (first.query_tokens, second.query_tokens, True),
-            (first.key_tokens, second.key_tokens, False),
-        )
-    )
+    queries = _axis(first.query_tokens, second.query_tokens, rows_of=(first, second))
+    keys = _axis(first.key_tokens, second.key_tokens)
     moved = [_moved(record, queries, keys, side) for side, record in enumerate((first, second))]
     return moved[0], moved[1]
 
@@ -110,15 +105,22 @@ class _Axis(NamedTuple):
         )
 
 
-def _axis(first: Sequence[str], second: Sequence[str], *, are_rows: bool) -> _Axis:
+def _axis(
+    first: Sequence[str],
+    second: Sequence[str],
+    *,
+    rows_of: tuple[AttentionRecord, AttentionRecord] | None = None,
+) -> _Axis:
+    """Return the common axis of two lists of tokens; `rows_of`: the records whose rows they are."""
     every = list(range(len(first))), list(range(len(second)))
     if "".join(map(plain_token, first)) == "".join(map(plain_token, second)):
         one, two, parts = common_parts(first, second)
         return _Axis((one, two), (parts, parts), [(n, n) for n in range(len(parts))])
-    if are_rows and len(first) == len(second):
+    if rows_of is not None and len(first) == len(second):
         # Rows that are named by predictions, which may differ.
         return _Axis(every, (first, second), [(n, n) for n in range(len(first))])
-    plain = [[plain_token(token) or token for token in tokens] for tokens in (first, second)]
+    words = (first, second) if rows_of is None else tuple(map(_words_of_rows, rows_of))
+    plain = [[plain_token(token) or token for token in tokens] for tokens in words]
     places = aligned_places(*plain)
     if not any(None not in place for place in places):
         raise OptionError(
@@ -126,6 +128,13 @@ def _axis(first: Sequence[str], second: Sequence[str], *, are_rows: bool) -> _Ax
             "compare texts that differ in some words"
         )
     return _Axis(every, (first, second), places)
+
+
+def _words_of_rows(record: AttentionRecord) -> Sequence[str]:
+    """Return the tokens of the rows, without the label that a tagger has predicted for each."""
+    rows, keys = record.query_tokens, record.key_tokens
+    are_labelled = len(rows) == len(keys) and all(map(str.startswith, rows, keys))
+    return keys if are_labelled else rows
 
 
 def _both(one: str | None, two: str | None) -> str:

@@ -86,8 +86,10 @@ def figure(
     )
 
 
-def figure_values(records: Sequence[AttentionRecord]) -> dict[str, Any]:
-    """Return a figure as JSON values, with its parts, for a page that comes to its records later.
+def figure_values(
+    records: Sequence[AttentionRecord], *, drawing: Drawing | None = None
+) -> dict[str, Any]:
+    """Return a figure as JSON values, with its parts, for a page that comes to its records later; see `figure`.
 
     The page puts them into a JSON script, names it in the attribute `data-records` of an element of class `figure`, and
     dispatches the event `heedful:figure` at that element.
@@ -103,7 +105,7 @@ def figure_values(records: Sequence[AttentionRecord]) -> dict[str, Any]:
         digest.update(repr(tokens).encode("utf-8", "replace"))
         digest.update(record.weights.tobytes())
     # Parts are kept by name: of other records they have other names.
-    data = page_data(records, name=f"later-{digest.hexdigest()[:16]}")
+    data = page_data(records, name=f"later-{digest.hexdigest()[:16]}", drawing=drawing)
     return {**data.description, "parts": dict(data.parts)}
 
 

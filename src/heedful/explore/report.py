@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from heedful.explore.chart import Series, line_chart
+from heedful.explore.chart import NARROW, WIDE, Series, line_chart
 from heedful.explore.html import figure, introduction, page
 from heedful.explore.intervals import Interval, interval_chart
 from heedful.explore.page_data import Drawing
@@ -130,10 +130,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
             case Chart():
                 inner = _note(section.note) + _chart(section)
             case Intervals():
-                drawn = interval_chart(
-                    section.intervals, section.x_label, zero=section.zero, form=section.form
-                )
-                inner = _note(section.note) + _wide(drawn, "chart")
+                inner = _note(section.note) + _intervals(section)
             case Maps():
                 inner = _maps(section, f"maps-{number}")
             case Code():
@@ -165,20 +162,34 @@ def _key_figures(section: KeyFigures) -> str:
 
 
 def _chart(section: Chart) -> str:
-    drawn = line_chart(
-        section.series,
-        section.x_label,
-        section.y_label,
-        log_x=section.log_x,
-        log_y=section.log_y,
-        from_zero=section.from_zero,
+    return _for_every_screen(
+        lambda width: line_chart(
+            section.series,
+            section.x_label,
+            section.y_label,
+            log_x=section.log_x,
+            log_y=section.log_y,
+            from_zero=section.from_zero,
+            width=width,
+        )
     )
-    return _wide(drawn, "chart")
 
 
-def _wide(drawn: str, what: str) -> str:
-    """Scroll horizontally on narrow screens, by keys too, instead of shrinking the content."""
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{what}">{drawn}</div>\n'
+def _intervals(section: Intervals) -> str:
+    return _for_every_screen(
+        lambda width: interval_chart(
+            section.intervals,
+            section.x_label,
+            zero=section.zero,
+            form=section.form,
+            width=width,
+        )
+    )
+
+
+def _for_every_screen(draw: Callable[[int], str]) -> str:
+    """Return a chart drawn for a screen and for a telephone, of which the page shows one."""
+    return f'<div class="on-wide">{draw(WIDE)}</div>\n<div class="on-narrow">{draw(NARROW)}</div>\n'
 
 
 def table_html(section: MetricTable) -> str:
@@ -201,7 +212,8 @@ def table_html(section: MetricTable) -> str:
     table = (
         f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>"
     )
-    return _wide(table, "table")
+    # It scrolls horizontally on narrow screens, by keys too, instead of shrinking.
+    return f'<div class="wide" tabindex="0" role="region" aria-label="table">{table}</div>\n'
 
 
 def _shades(cells: Sequence[str]) -> list[str]:
@@ -244,7 +256,8 @@ def _maps(section: Maps, name: str) -> str:
 
 def _commands(section: Code) -> str:
     parts = (
-        f"<p>{html_text(description)}</p>\n<pre><code>{html_text(command)}</code></pre>\n"
+        f"<p>{html_text(description)}</p>\n"
+        f'<pre tabindex="0" role="region" aria-label="command"><code>{html_text(command)}</code></pre>\n'
         for command, description in section.commands
     )
     return "".join(parts)

@@ -12,7 +12,7 @@ from heedful.explore.html import asset
 from heedful.serve.refused import RefusedError
 
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SCRIPT: Final = "text/javascript"

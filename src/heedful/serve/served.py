@@ -11,6 +11,7 @@ from typing import Any
 
 from heedful.errors import DataError, HeedfulError, NonFiniteError
 from heedful.explore.explain import explain
+from heedful.explore.explanation import Explanation
 from heedful.explore.html import figure_values
 from heedful.explore.schema import SCHEMA, AttentionRecord
 from heedful.serve.batcher import Outcome, Work
@@ -165,19 +166,20 @@ class Served:
         if asked.alignments:
             values |= self._alignment(each.example, prediction)
         if asked.attention or asked.figure:
-            records = self._records(each, prediction)
+            found = self._explanation(each, prediction)
             if asked.attention:
-                values["attention"] = _attention(records)
+                values["attention"] = None if found is None else _attention(found.records)
             if asked.figure:
-                values["figure"] = figure_values(records) if records else None
+                values["figure"] = None if found is None else _figure(found)
         return values
 
-    def _records(self, each: Prepared, prediction: Any) -> list[AttentionRecord]:
-        """Return the records of a prediction; none for an empty input or text."""
+    def _explanation(self, each: Prepared, prediction: Any) -> Explanation | None:
+        """Return the explanation of a prediction; None for an empty input or text."""
         try:
-            return explain(self.predictor, each.example, prediction).records
+            found = explain(self.predictor, each.example, prediction)
         except DataError:
-            return []
+            return None
+        return found if found.records else None
 
     def _alignment(self, source: str, prediction: Any) -> dict[str, Any]:
         """Return the links in Pharaoh format, and the words that they count."""
@@ -191,11 +193,14 @@ class Served:
         }
 
 
-def _attention(records: Sequence[AttentionRecord]) -> dict[str, Any] | None:
-    """Return records as JSON; None without any."""
-    if not records:
-        return None
+def _attention(records: Sequence[AttentionRecord]) -> dict[str, Any]:
+    """Return records as JSON."""
     return {"schema": SCHEMA, "records": [record.to_dict() for record in records]}
+
+
+def _figure(explanation: Explanation) -> dict[str, Any]:
+    """Return the explorer's figure; weights on a recording, image or graph are drawn on it."""
+    return figure_values(explanation.records, drawing=explanation.drawing)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+logger = logging.getLogger(__name__)
+
+PROCESSES_A_CORE: Final = 8
+"""More are refused: their memory is lost, and nothing won."""
 REPORT_SECONDS: Final = 3.0
 """How long those that miss a process wait for the others to say that they are there."""
 LOST: Final = (
@@ -187,7 +193,14 @@ def device_count(options: TrainingConfig) -> int:
         if available is not None:
             return max(available, 1)
         return 2 if (options.threads or torch.get_num_threads()) == 2 else 1
-    _check_accelerators(available, options.devices)
+    _check_count(available, options.devices)
+    cores = os.cpu_count() or 1
+    if available is None and options.devices > cores:
+        logger.warning(
+            "%d processes share %s; more than one a core train no faster",
+            options.devices,
+            count(cores, "core"),
+        )
     return options.devices
 
 
@@ -200,8 +213,16 @@ def _accelerators(options: TrainingConfig) -> int | None:
     return None if options.accelerator in ("cpu", "auto") else 0
 
 
-def _check_accelerators(available: int | None, wanted: int) -> None:
-    if available is not None and wanted > max(available, 1):
+def _check_count(available: int | None, wanted: int) -> None:
+    """Refuse more processes than there are GPUs, and so many on a CPU that they would only wait for each other."""
+    if available is None:
+        cores = os.cpu_count() or 1
+        if wanted > PROCESSES_A_CORE * cores:
+            raise OptionError(
+                f"training.devices is {wanted}, but this machine has {count(cores, 'core')}, on each of which one "
+                f"process is fastest; expected at most {PROCESSES_A_CORE * cores}"
+            )
+    elif wanted > max(available, 1):
         raise OptionError(
             f"training.devices is {wanted}, but PyTorch finds {count(available, 'GPU')} on this machine; give no "
             "more, or train on the CPU with --device cpu"
@@ -228,7 +249,7 @@ def join(options: TrainingConfig) -> Processes:
     environment = TorchElasticEnvironment()
     world = environment.world_size()
     local = _local_processes(options, world, environment.node_rank())
-    _check_accelerators(_accelerators(options), local)
+    _check_count(_accelerators(options), local)
     if world == 1:
         return Processes()
     try:

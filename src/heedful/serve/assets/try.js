@@ -89,7 +89,7 @@
     make("p", { class: "main" }, headline(rest), box);
     const details = make("details", {}, null, box);
     make("summary", {}, "As JSON", details);
-    make("pre", {}, JSON.stringify(rest, null, 1), details);
+    make("pre", { tabindex: 0, role: "region", "aria-label": "the answer as JSON" }, JSON.stringify(rest, null, 1), details);
     if (!drawn) return;
     figures += 1;
     const name = `records-${figures}`;
