@@ -40,7 +40,7 @@ def translator(folder: Path) -> str:
         vocabulary={"kind": "word", "min_frequency": 1},
         training={
             **QUICK,
-            "epochs": 10,
+            "epochs": 20,
             "batch_tokens": 600,
             "learning_rate": 2e-3,
             "warmup_steps": 50,
@@ -67,7 +67,7 @@ def tagger(folder: Path) -> str:
 
 
 def classifier(folder: Path) -> str:
-    """Whether a film is praised, by a GRU with attention; "not" turns what follows around."""
+    """Whether a film is praised, by a window of words with attention; "not" turns what follows around."""
     good, bad = ("good", "funny", "moving", "fine"), ("dull", "bad", "slow", "weak")
     rows = [
         {
@@ -85,8 +85,8 @@ def classifier(folder: Path) -> str:
         "classify",
         train=rows,
         out=folder,
-        encoder={"kind": "gru", "hidden": 32},
-        training={**QUICK, "epochs": 6, "learning_rate": 5e-3},
+        encoder={"kind": "window", "hidden": 32},
+        training={**QUICK, "epochs": 15, "batch_tokens": 200, "learning_rate": 5e-3},
     )
     return model.explain("the story was not dull to the end", measures=True).html()
 
@@ -94,31 +94,34 @@ def classifier(folder: Path) -> str:
 def speech(folder: Path) -> str:
     """Whether the last of some tones is higher than the first, by a Transformer on spectrograms."""
     model = heedful.train(
-        "classify-audio", train="builtin:tones", out=folder, training={**QUICK, "epochs": 3}
+        "classify-audio", train="builtin:tones", out=folder, training={**QUICK, "epochs": 6}
     )
     framing = model.config.data.framing()
     return model.explain(load_builtin_audio("tones").test[0].clip(framing).wave).html()
 
 
 def image(folder: Path) -> str:
-    """Whether a disc is above or below a square, by a Transformer on patches."""
+    """Whether there is a disc or a ring somewhere among noise, by convolutions with attention over their cells."""
     rng = np.random.default_rng(0)
 
-    def draw(above: bool) -> Any:
+    def draw(is_ring: bool) -> Any:
         pixels = rng.integers(0, 60, (32, 32, 1)).astype(np.uint8)
         rows, columns = np.mgrid[:32, :32]
-        heights = (8, 24) if above else (24, 8)
-        left, right = rng.integers(7, 25, 2)
-        pixels[(rows - heights[0]) ** 2 + (columns - left) ** 2 <= 16] = 230
-        pixels[(abs(rows - heights[1]) <= 3) & (abs(columns - right) <= 3)] = 180
+        row, column = rng.integers(6, 26, 2)
+        distance = (rows - row) ** 2 + (columns - column) ** 2
+        pixels[(distance <= 20) & ((distance > 6) | (not is_ring))] = 220
         return pixels
 
     kinds = [bool(n % 2) for n in range(400)]
-    rows = [
-        {"image": draw(kind), "label": "disc above" if kind else "disc below"} for kind in kinds
-    ]
+    rows = [{"image": draw(kind), "label": "ring" if kind else "disc"} for kind in kinds]
     model = heedful.train(
-        "classify-images", train=rows, out=folder, size=32, patch=4, training={**QUICK, "epochs": 4}
+        "classify-images",
+        train=rows,
+        out=folder,
+        size=32,
+        patch=4,
+        encoder={"kind": "convolution", "hidden": 32, "layers": 1},
+        training={**QUICK, "epochs": 10, "batch_tokens": 1000, "learning_rate": 3e-3},
     )
     return model.explain(draw(True)).html()
 
@@ -137,7 +140,7 @@ def molecule(folder: Path) -> str:
         out=folder,
         label="label",
         encoder={"kind": "gatv2", "width": 32, "heads": 4, "layers": 2},
-        training={**QUICK, "epochs": 12, "learning_rate": 3e-3},
+        training={**QUICK, "epochs": 30, "batch_tokens": 200, "learning_rate": 3e-3},
     )
     return model.explain("OCC(C)C1CCCCC1").html()
 
