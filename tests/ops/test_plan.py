@@ -165,6 +165,13 @@ def test_plan_of_shapes_alone() -> None:
     assert "cannot be seen whether masked inputs are finite" in planned.rejected["sdpa"]
 
 
+def test_a_backend_that_is_never_taken_for_a_call_has_no_number() -> None:
+    rows = torch.zeros(1, 4, 49, 24)
+    told = plan(rows, rows, rows)
+    assert told.backend != "band"
+    assert told.rejected["band"].endswith("costs less for calls of this kind and size")
+
+
 def test_the_cheapest_that_serves_and_fits_is_taken() -> None:
     for length in (4, 64, 512):
         for score in ("scaled_dot", "additive"):

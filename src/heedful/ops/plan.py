@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -224,5 +225,7 @@ def _why_slower(other: Backend, chosen: Backend, call: Call, asked: str) -> str:
         return f"{chosen.name} was asked for by name"
     if other.bytes_at_once(call) > WHOLE_BYTES >= chosen.bytes_at_once(call):
         return f"it serves the call too, but holds {other.bytes_at_once(call):,} bytes at once"
+    if math.isinf(other.seconds(call)):
+        return f"it serves the call too, but {chosen.name} costs less for calls of this kind and size"
     times = other.seconds(call) / max(chosen.seconds(call), 1e-9)
     return f"it serves the call too, but {chosen.name} is expected to cost less: this takes {times:.2g} times as long"
