@@ -63,7 +63,9 @@ def check_numbers(predictor: Predictor, printed: str, example: Any) -> None:
 
 def check_text(predictor: Predictor, printed: str, example: Any) -> None:
     [wanted] = predictor.predict([example], beam=1)
-    assert printed.strip() == wanted.candidates[0].text or len(wanted.candidates[0].tokens) > 20
+    best, found = wanted.candidates[0], printed.strip()
+    # Models of random weights repeat themselves, which Heedful's search ends earlier than the lines of a README.
+    assert found == best.text or (len(best.tokens) > 10 and found.startswith(best.text))
 
 
 def check_best_reply(predictor: Predictor, printed: str, example: Any) -> None:

@@ -172,7 +172,6 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
         {"features": {"bands": 8, "normalize": "sliding", "sliding": 20, "trim": 20}},
     ),
     ("classify-audio", {"data": {"rate": 8000, "snip_edges": False}}),
-    ("regress-series", {"data": {"window": 4}}),
     ("forecast", {"data": {"steps": 6, "relative": True}}),
     ("classify-images", {"data": IMAGES, "encoder": SMALL, "inputs": {"class_token": True}}),
     ("regress-images", {"data": IMAGES, "encoder": SMALL, "inputs": {"stem": "convolution"}}),

@@ -100,10 +100,10 @@ ANSWERINGS: Final[dict[type[Any], Answering]] = {
         "`probabilities` (batch, labels), calibrated if the training had enough validation examples for it.",
     ),
     Number: Answering(
-        ("values",),
+        ("predicted",),
         _values,
-        lambda predictor: ["print(values[0].tolist())"],
-        "`values` (batch, targets), in the units of the training data.",
+        lambda predictor: ["print(predicted[0].tolist())"],
+        "`predicted` (batch, targets), in the units of the training data.",
     ),
     PositionLabel: Answering(
         ("scores", "positions"),

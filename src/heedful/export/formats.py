@@ -57,9 +57,11 @@ def write_onnx(program: Program, path: Path) -> None:
 
 
 def _operation(error: Exception) -> str:
-    """Return the operation that an exporter's error names."""
-    found = re.findall(r"op='([\w.:]+)'", str(error))
-    return f"the operation {found[-1]}" if found else "an operation"
+    """Return the operation that an exporter's error names, or what it says else."""
+    found = re.findall(r"op='([\w.:]+)'|target=torch\.ops\.([\w.]+)", str(error))
+    if found:
+        return f"the operation {''.join(found[-1])}"
+    return f"something ({str(error).splitlines()[0]})"
 
 
 def write_int8(program: Program, path: Path) -> None:

@@ -108,6 +108,11 @@ def unfold(values: Tensor, axis: int, size: Any, step: Any) -> Tensor:
     return values[places]
 
 
+def remainder(values: Tensor, by: Any) -> Tensor:
+    """Return the remainder of division by a number, which for ONNX has to be a tensor if it follows from a size."""
+    return values.remainder(torch.full((), by, dtype=values.dtype))
+
+
 _ATEN: Final = torch.ops.aten
 PLAIN_OPERATORS: Final[Mapping[Any, Callable[..., Any]]] = {
     torch.ops.heedful.additive_scores.default: additive_scores,
@@ -116,5 +121,6 @@ PLAIN_OPERATORS: Final[Mapping[Any, Callable[..., Any]]] = {
     _ATEN._embedding_bag.default: embedding_bag,
     _ATEN._embedding_bag_forward_only.default: embedding_bag,
     _ATEN.unfold.default: unfold,
+    _ATEN.remainder.Scalar: remainder,
 }
 """Operator -> the same in plain operators."""

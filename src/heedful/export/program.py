@@ -84,6 +84,8 @@ def exported(
     outputs: Sequence[str],
 ) -> Program:
     """Return the program of a module, in operators of PyTorch alone; arguments as those of `torch.export.export`."""
+    shared = set(names) & set(outputs)
+    assert not shared, f"ONNX has one name for each input and output; {shared} is both"
     with torch.no_grad(), quiet():
         program = torch.export.export(module.eval(), examples, dynamic_shapes=axes, strict=False)
         program = program.run_decompositions(dict(PLAIN_OPERATORS))

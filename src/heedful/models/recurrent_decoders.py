@@ -20,6 +20,7 @@ from heedful.nn.recurrent import (
     from_hidden,
 )
 from heedful.nn.recurrent_precision import recurrent_precision
+from heedful.nn.scanned import one_step
 from heedful.ops.masks import Dense
 from heedful.ops.scores import PreparedKey
 
@@ -131,6 +132,8 @@ class RecurrentDecoder(nn.Module, abc.ABC):
 
     def _run_layers(self, inputs: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
         """Run PyTorch's fused layers: (batch, target, features) -> (batch, target, hidden), final state."""
+        if torch.compiler.is_exporting():
+            return one_step(self.layers, inputs, hidden)
         inputs, precision = recurrent_precision(inputs, self.layers.all_weights[0][0])
         with precision:
             outputs, final = self.layers(inputs, from_hidden(hidden))

@@ -1,4 +1,4 @@
-"""Recurrent layers as a scan over positions: no value and no length decides the graph, so that they can be exported."""
+"""Recurrent layers that can be exported: a scan over positions, of which no value and no length decides the graph."""
 
 from __future__ import annotations
 
@@ -48,6 +48,40 @@ def scanned_layers(
         values = outputs.masked_fill(~keep, 0.0)
     summary = tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
     return values.transpose(0, 1), summary
+
+
+def one_step(layers: nn.RNNBase, inputs: Tensor, before: Hidden) -> tuple[Tensor, Hidden]:
+    """Run the layers of one direction over one position, by the equations of their cells.
+
+    PyTorch's own LSTM is exported with a size that is not a number, which ONNX refuses.
+
+    Args:
+        layers: PyTorch's layers, batch first; dropout between them is left out.
+        inputs: (batch, 1, features).
+        before: the state, (h,) or (h, c), each (layers, batch, hidden).
+
+    Returns: the output (batch, 1, hidden), and the state after it.
+
+    >>> layers = nn.LSTM(3, 4, num_layers=2, batch_first=True)
+    >>> inputs, zero = torch.ones(2, 1, 3), torch.zeros(2, 2, 4)
+    >>> with torch.no_grad():
+    ...     output, (h, c) = one_step(layers, inputs, (zero, zero))
+    ...     wanted, _ = layers(inputs)
+    >>> h.shape, torch.allclose(output, wanted, atol=1e-6)
+    (torch.Size([2, 2, 4]), True)
+    """
+    values, cell = inputs[:, 0], DIFFERENTIABLE_CELLS[layers.mode.partition("_")[0].lower()]
+    states: list[Hidden] = []
+    for layer in range(layers.num_layers):
+        read, write, read_bias, write_bias = (
+            getattr(layers, f"{part}_l{layer}") for part in _PARTS
+        )
+        own = tuple(part[layer] for part in before)
+        gates = functional.linear(values, read, read_bias)
+        states.append(cell(gates, functional.linear(own[0], write, write_bias), own))
+        values = states[-1][0]
+    after = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+    return values[:, None], after
 
 
 def _direction(

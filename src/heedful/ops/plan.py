@@ -226,6 +226,8 @@ def _why_slower(other: Backend, chosen: Backend, call: Call, asked: str) -> str:
     if other.bytes_at_once(call) > WHOLE_BYTES >= chosen.bytes_at_once(call):
         return f"it serves the call too, but holds {other.bytes_at_once(call):,} bytes at once"
     if math.isinf(other.seconds(call)):
-        return f"it serves the call too, but {chosen.name} costs less for calls of this kind and size"
+        return (
+            f"it serves the call too, but {chosen.name} costs less for calls of this kind and size"
+        )
     times = other.seconds(call) / max(chosen.seconds(call), 1e-9)
     return f"it serves the call too, but {chosen.name} is expected to cost less: this takes {times:.2g} times as long"
