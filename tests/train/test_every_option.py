@@ -78,6 +78,8 @@ VALUES: dict[str, list[Any]] = {
     "training.warmup_steps": [0, 2, 5],
     "training.adam_betas": [[0.9, 0.98], [0.8, 0.98], [0.9, 0.99]],
     "training.adam_epsilon": [1e-9, 1e-2],
+    "training.accumulate": [1, 2],
+    "training.ema_decay": [0.0, 0.1, 0.2],
     "training.weight_decay": [0.0, 0.1],
     "training.label_smoothing": [0.0, 0.1],
     "training.clip_norm": [0.0, 0.01, 0.1],
