@@ -15,7 +15,10 @@ from heedful.data.vocabulary import Vocabulary
 from heedful.errors import OptionError
 from heedful.tasks.translate import TASK, TranslationConfig
 
-WORDS = ["low", "lower", "lowest", "new", "newer", "newest", "wide", "wider", "widest", "naïve", "你好吗", "2026", "!?", "don't", "x-ray"]
+WORDS = [
+    "low", "lower", "lowest", "new", "newer", "newest", "wide", "wider", "widest", "naïve", "你好吗", "2026", "!?",
+    "don't", "x-ray",
+]  # fmt: skip
 SHUFFLED = random.Random(0)
 TEXTS = [" ".join(SHUFFLED.choices(WORDS, k=SHUFFLED.randint(1, 9))) for _ in range(200)]
 VOCABULARY = Vocabulary.train(TEXTS, kind="bpe", size=120)
