@@ -356,7 +356,7 @@ def test_a_gradient_scaler_lowers_its_scale_and_its_overflow_is_no_divergence(
             optimizer=optimizer,
             clip_norm=clip_norm,
         )
-        results = [step.take(Share(batch, is_counted=True), 0.1) for _ in range(4)]
+        results = [step.take([Share(batch, is_counted=True)], 0.1) for _ in range(4)]
         assert {result.problem for result in results} == {""}
     assert 2.0**102 < scaler.get_scale() < 2.0**110
     assert any(not torch.equal(*pair) for pair in zip(before, loss.parameters(), strict=True))

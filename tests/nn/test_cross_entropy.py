@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 
 from heedful.nn import cross_entropy
 from heedful.nn.cross_entropy import smoothed_cross_entropy
+from heedful.ops import softmax_loss
+from heedful.ops.softmax_loss import loss_and_gradient
 
 
 def given(*, bias: bool = True, dtype: torch.dtype = torch.float64, scale: float = 1.0) -> Any:
@@ -126,3 +129,80 @@ def test_second_derivatives_are_pytorchs(bias: bool) -> None:
         first = torch.autograd.grad(loss(*tensors, wanted, 0.1), leaves, create_graph=True)
         found.append(torch.autograd.grad(sum(each.square().sum() for each in first), leaves))
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("tokens", [16, 17, 31, 32, 1000, 1003])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_kernel_is_the_plain_block(
+    tokens: int, smoothing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(softmax_loss, "LEAST", 0)
+    torch.manual_seed(0)
+    logits = 4 * torch.randn(9, tokens)
+    wanted = torch.randint(tokens, (9,))
+    wanted[:2] = torch.tensor([0, tokens - 1])
+    leaf = logits.double().requires_grad_()
+    exact = F.cross_entropy(leaf, wanted, label_smoothing=smoothing, reduction="none")
+    [gradient] = torch.autograd.grad(exact.sum(), leaf)
+    assert softmax_loss.can_fuse(logits)
+    kept = softmax_loss.loss_and_gradient(logits, wanted, smoothing, needs_gradient=False)
+    assert torch.equal(logits.double(), leaf)
+    losses = softmax_loss.loss_and_gradient(logits, wanted, smoothing, needs_gradient=True)
+    assert torch.equal(losses, kept)
+    torch.testing.assert_close(losses.double(), exact.detach(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(logits.double(), gradient, rtol=1e-5, atol=1e-7)
+
+
+def test_the_kernel_rounds_bfloat16_once() -> None:
+    torch.manual_seed(0)
+    logits = (4 * torch.randn(300, 300)).bfloat16()
+    wanted = torch.randint(300, (300,))
+    leaf = logits.double().requires_grad_()
+    exact = F.cross_entropy(leaf, wanted, label_smoothing=0.1, reduction="none")
+    [gradient] = torch.autograd.grad(exact.sum(), leaf)
+    losses = softmax_loss.loss_and_gradient(logits, wanted, 0.1, needs_gradient=True)
+    torch.testing.assert_close(losses.double(), exact.detach(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(logits.double(), gradient, rtol=2**-8, atol=1e-7)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [0, 5, 20])
+def test_the_kernel_shows_what_is_not_finite(number: float, place: int) -> None:
+    logits = torch.zeros(2, 21)
+    logits[0, place] = number
+    wanted = torch.tensor([1, 1])
+    theirs = F.cross_entropy(logits, wanted, reduction="none")
+    losses = softmax_loss.loss_and_gradient(logits, wanted, 0.0, needs_gradient=True)
+    assert bool(losses[0].isfinite()) == bool(theirs[0].isfinite())
+    torch.testing.assert_close(losses[1], theirs[1])
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_loss_and_gradients_of_the_kernel_are_pytorchs(
+    precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    leaves: list[Tensor | None] = [torch.randn(300, 8), torch.randn(500, 8), torch.randn(500)]
+    leaves = [None if each is None else each.requires_grad_() for each in leaves]
+    wanted = torch.randint(500, (300,))
+    fused = []
+    monkeypatch.setattr(
+        cross_entropy,
+        "loss_and_gradient",
+        lambda *a, **k: fused.append(1) or loss_and_gradient(*a, **k),
+    )
+    with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+        ours = smoothed_cross_entropy(*leaves, wanted, 0.1)
+    assert fused
+    exact_leaves = [
+        None if each is None else each.detach().double().requires_grad_() for each in leaves
+    ]
+    theirs = exact(*exact_leaves, wanted, 0.1)
+    loose = precision == torch.bfloat16
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-2 if loose else 1e-5, atol=0.0)
+    for mine, wanted_one in zip(
+        gradients(ours, leaves), gradients(theirs, exact_leaves), strict=True
+    ):
+        torch.testing.assert_close(
+            mine.double(), wanted_one, rtol=0.02 if loose else 1e-4, atol=0.1 if loose else 1e-4
+        )

@@ -80,7 +80,8 @@ def test_dropout_gradient_is_the_mask_and_the_seed_decides():
 
 def test_dropout_of_a_tiny_probability_still_drops():
     torch.manual_seed(0)
-    assert 0 < int((dropout(torch.ones(2**20), 1e-9) == 0).sum()) < 100
+    dropped = sum(int((dropout(torch.ones(2**14), 1e-9) == 0).sum()) for _ in range(64))
+    assert 0 < dropped < 100
 
 
 def test_dropout_module_acts_while_training_alone():

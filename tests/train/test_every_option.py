@@ -64,6 +64,7 @@ VALUES: dict[str, list[Any]] = {
     "vocabulary.size": [12, 60],
     "vocabulary.min_frequency": [1, 2],
     "vocabulary.sample": [4, 1000],
+    "vocabulary.dropout": [0.0, 0.2, 0.9],
     "frequency.down_weight": [0.0, 0.01, 0.1],
     "frequency.subsample": [0.0, 0.01, 0.1],
     "frequency.penalty": [0.0, 0.5],
@@ -78,6 +79,8 @@ VALUES: dict[str, list[Any]] = {
     "training.warmup_steps": [0, 2, 5],
     "training.adam_betas": [[0.9, 0.98], [0.8, 0.98], [0.9, 0.99]],
     "training.adam_epsilon": [1e-9, 1e-2],
+    "training.accumulate": [1, 2],
+    "training.ema_decay": [0.0, 0.1, 0.2],
     "training.weight_decay": [0.0, 0.1],
     "training.label_smoothing": [0.0, 0.1],
     "training.clip_norm": [0.0, 0.01, 0.1],
@@ -104,6 +107,7 @@ VALUES: dict[str, list[Any]] = {
 """Values to try of the fields that are neither a choice nor yes or no."""
 
 ALSO: dict[str, dict[str, Any]] = {
+    "vocabulary.dropout": {"kind": "bpe"},
     "training.skip_nonfinite": {"learning_rate": 1e30},
     "training.keep_average": {"metric": "exact_match"},
     "training.decoupled_decay": {"weight_decay": 0.1},
@@ -199,7 +203,7 @@ def training(config: TranslationConfig, patch: pytest.MonkeyPatch, run: Path) ->
 def observe(monkeypatch, tmp_path):
     def observe(name: str, value: Any) -> object:
         config = configuration(name, value)
-        if name.startswith("vocabulary."):
+        if name.startswith("vocabulary.") and name != "vocabulary.dropout":
             return vocabularies(config)
         with monkeypatch.context() as patch:
             if name.startswith("decoding."):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
@@ -166,6 +166,13 @@ class Answer(abc.ABC, Generic[Prediction]):
     def misfit(self, target: Any, positions: int) -> str:
         """Return what is wrong with a target for an input of so many positions; default: nothing, an empty string."""
         return ""
+
+    def augmentation(self) -> Callable[[Any, np.random.Generator], Any] | None:
+        """Return what makes a random variant of a training target each epoch; default None: nothing.
+
+        It draws from the generator alone, as `Input.augmentation` does, and after it.
+        """
+        return None
 
     @abc.abstractmethod
     def collate(self, targets: Sequence[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -40,6 +40,7 @@ from heedful.answers.text_metrics import (
     score_by_length,
     score_translations,
 )
+from heedful.data.bpe_dropout import BpeDropout
 from heedful.data.dataset import Dataset
 from heedful.data.packed_ids import Ids, PackedIds
 from heedful.data.vocabulary import Vocabulary
@@ -133,6 +134,8 @@ class GeneratedText(TextAnswer[Generated]):
 
     r_drop: float = 0.0
     """Weight of R-Drop in the loss."""
+    dropout: BpeDropout | None = None
+    """What divides training texts anew in each epoch."""
     guidance: float = 0.0
     """Weight of given alignments in the loss."""
     source: Vocabulary | None = None
@@ -142,7 +145,11 @@ class GeneratedText(TextAnswer[Generated]):
     def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
         section = getattr(config, "alignment", None)
         answer = super().of(config, vocabulary)
-        answer = replace(answer, r_drop=getattr(config.training, "r_drop", 0.0))
+        answer = replace(
+            answer,
+            r_drop=getattr(config.training, "r_drop", 0.0),
+            dropout=BpeDropout.of(config, vocabulary),
+        )
         return answer if section is None else replace(answer, guidance=section.weight)
 
     @classmethod
@@ -161,6 +168,9 @@ class GeneratedText(TextAnswer[Generated]):
         if alignments is None or not self.guidance or self.source is None:
             return ids
         return encode_guided(data, alignments, ids, self.source, self.vocabulary)
+
+    def augmentation(self) -> Callable[[Ids, np.random.Generator], Ids] | None:
+        return None if self.dropout is None else self.dropout.divide
 
     def lengths(self, targets: Sequence[Ids]) -> Lengths:
         if isinstance(targets, PackedIds):

@@ -68,6 +68,8 @@ class Vocabulary:
     unk_id: ClassVar[int] = 1
     begin_id: ClassVar[int] = 2
     end_id: ClassVar[int] = 3
+    reserved_count: ClassVar[int] = len(RESERVED)
+    """Ids below it are no pieces of text."""
 
     @classmethod
     def train(
@@ -153,6 +155,11 @@ class Vocabulary:
         marked = self._preprocess(texts)
         encodings = self._tokenizer.encode_batch_fast(marked, add_special_tokens=False)
         return [item.ids for item in encodings]
+
+    def pretokens(self, text: str) -> list[str]:
+        """Return the parts of a text, joined from pieces, that no piece reaches beyond."""
+        splitter = self._tokenizer.pre_tokenizer
+        return [part for part, _ in splitter.pre_tokenize_str(text)]
 
     def _preprocess(self, texts: Iterable[str]) -> list[str]:
         return [_with_space_marks(self.normalise(text), self.kind) for text in texts]

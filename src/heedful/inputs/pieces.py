@@ -10,15 +10,17 @@ from typing import Annotated, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from heedful.data.batching import pad_ids
+from heedful.data.bpe_dropout import BpeDropout
 from heedful.data.packed_ids import Ids, PackedIds
 from heedful.data.packed_texts import select_texts
 from heedful.data.preparation import in_chunks, report_chunks
 from heedful.data.vocabulary import Vocabulary
 from heedful.data.vocabulary_training import LEARNERS
+from heedful.errors import OptionError
 from heedful.inputs.base import Input, Lengths
 from heedful.models.config import OneOf, Section
 from heedful.models.frequency import relative_frequencies
@@ -73,6 +75,22 @@ class VocabularyConfig(TextVocabularyConfig):
 
     lowercase: bool = Field(False, description="Lower-case both languages.")
     shared: bool = Field(True, description="Share one vocabulary between both languages.")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="BPE-dropout: in training the probability of leaving a merge out, so that words are divided into "
+        "pieces in other ways each epoch; 0: never.",
+    )
+
+    @model_validator(mode="after")
+    def _merges_are_dropped(self) -> Self:
+        if self.dropout and self.kind != "bpe":
+            raise OptionError(
+                f"vocabulary.dropout leaves out merges of byte-pair encoding, but vocabulary.kind is {self.kind!r}; "
+                "set vocabulary.kind to 'bpe', or vocabulary.dropout to 0"
+            )
+        return self
 
 
 class PieceBatch(NamedTuple):
@@ -106,13 +124,24 @@ class Pieces(Input[str, Ids]):
     token_frequencies: Tensor | None = field(default=None, repr=False, compare=False)
     """(ids,), relative frequency of each token in the training texts; set only in training, if needed."""
 
+    dropout: BpeDropout | None = None
+    """What divides training texts anew in each epoch."""
+
     @classmethod
     def learn(cls, config: Any, examples: Sequence[str]) -> Self:
-        return cls(config.vocabulary.train(examples))
+        return cls.of(config, config.vocabulary.train(examples))
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
-        return cls(Vocabulary.load(folder / SOURCE_VOCABULARY))
+        return cls.of(config, Vocabulary.load(folder / SOURCE_VOCABULARY))
+
+    @classmethod
+    def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
+        """Build the input from a vocabulary, such as one shared with the target."""
+        return cls(vocabulary, dropout=BpeDropout.of(config, vocabulary))
+
+    def augmentation(self) -> Callable[[Ids, np.random.Generator], Ids] | None:
+        return None if self.dropout is None else self.dropout.divide
 
     def save(self, folder: Path) -> None:
         self.vocabulary.save(folder / SOURCE_VOCABULARY)

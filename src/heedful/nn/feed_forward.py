@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heedful.errors import ShapeError, unknown_choice
-from heedful.nn.dropout import Dropout
+from heedful.nn.dropout import Dropout, dropout_relu
 from heedful.nn.linear import Linear
 from heedful.nn.sizes import check_sizes
 
@@ -89,6 +89,12 @@ class FeedForward(nn.Module):
                 f"FeedForward got inputs of {inputs.shape[-1]} features, wanted (..., {self.embed_dim}); build it "
                 f"with embed_dim={inputs.shape[-1]}, or project the inputs first."
             )
-        hidden = ACTIVATIONS[self.activation](self.widen(inputs))
-        output: Tensor = self.narrow(self.dropout(hidden) if self.training else hidden)
+        widened = self.widen(inputs)
+        if not self.training:
+            hidden = ACTIVATIONS[self.activation](widened)
+        elif self.activation == "relu":
+            hidden = dropout_relu(widened, self.dropout.probability)
+        else:
+            hidden = self.dropout(ACTIVATIONS[self.activation](widened))
+        output: Tensor = self.narrow(hidden)
         return output

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from heedful.errors import OptionError, ShapeError, unknown_choice
 from heedful.nn.cache import KeyValueCache
-from heedful.nn.dropout import Dropout
+from heedful.nn.dropout import Dropout, dropout_residual
 from heedful.nn.feed_forward import FeedForward
 from heedful.nn.multi_head import MultiHeadAttention
 from heedful.nn.normalizers import build_normalizer
@@ -35,8 +35,10 @@ class _Layer(nn.Module):
     ) -> Tensor:
         is_pre = self.norm == "pre"
         output = part(norm(inputs) if is_pre else inputs)
-        # Not called where it does nothing: a call takes as long as a small operator.
-        added: Tensor = inputs + (self.dropout(output) if self.training else output)
+        if self.training:
+            added = dropout_residual(output, inputs, self.dropout.probability)
+        else:
+            added = inputs + output
         return added if is_pre else norm(added)
 
 

@@ -33,6 +33,21 @@ class TrainingBatch(NamedTuple):
     targets: Any
 
 
+def _joint_change(predictor: Predictor) -> Variant | None:
+    """Return what makes a random variant of a training example: of its input, its target, or both."""
+    of_input: Variant | None = predictor.input.pair_augmentation()
+    of_target = predictor.answer.augmentation()
+    if of_target is None:
+        return of_input
+
+    def change(encoded: Any, target: Any, generator: np.random.Generator) -> tuple[Any, Any]:
+        if of_input is not None:
+            encoded, target = of_input(encoded, target, generator)
+        return encoded, of_target(target, generator)
+
+    return change
+
+
 class LossModule(nn.Module):
     """Model and loss in one module, as Fabric needs it to wrap both."""
 
@@ -317,7 +332,7 @@ class Task:
 
     def _variant(self, predictor: Predictor, data: Dataset) -> Variant | None:
         """Return what takes the place of a training example in an epoch: a fresh one, a random variant, or both."""
-        change: Variant | None = predictor.input.pair_augmentation()
+        change = _joint_change(predictor)
         if data.fresh(np.random.default_rng(0)) is None:
             return change
 

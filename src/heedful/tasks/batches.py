@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -29,6 +30,16 @@ class Share(NamedTuple, Generic[Padded]):
     batch: Padded
     is_counted: bool
     """False for a process for which no example is left: it computes one of another process, of which nothing counts."""
+
+
+def grouped(shares: Iterator[Share[Padded]], size: int) -> Iterator[list[Share[Padded]]]:
+    """Yield the shares of `size` batches at a time, which one step sums up; the last of an epoch may be fewer.
+
+    >>> [len(each) for each in grouped(iter([Share(None, True)] * 5), 2)]
+    [2, 2, 1]
+    """
+    while group := list(itertools.islice(shares, size)):
+        yield group
 
 
 @dataclass(frozen=True)

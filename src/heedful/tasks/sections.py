@@ -106,6 +106,12 @@ class TrainingConfig(Section):
         ge=1,
         description="Maximum tokens or steps in a batch, padding included, on its longer side.",
     )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="Batches whose gradients are summed for one optimizer step, as if they were one batch, in the "
+        "memory of one.",
+    )
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate.")
     schedule: Schedule = Field(
         "inverse_square_root", description="Learning rate decay after the warm-up."
@@ -155,6 +161,13 @@ class TrainingConfig(Section):
     keep_average: Literal["if_better", "always"] = Field(
         "if_better",
         description="Keep the average in place of the best epoch if it validates better, or always.",
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of an exponential moving average of the weights, such as 0.999: what is validated and "
+        "saved is the average; 0: off.",
     )
     metric: str = Field("loss", description="Validation metric that selects the best weights.")
     patience: int = Field(

@@ -88,11 +88,20 @@ class TranslationConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _alignments_are_of_fixed_pieces(self) -> Self:
+        if self.data.alignments and self.alignment.weight and self.vocabulary.dropout:
+            raise OptionError(
+                "data.alignments says which pieces belong together, and vocabulary.dropout divides words anew each "
+                "epoch; set vocabulary.dropout or alignment.weight to 0"
+            )
+        return self
+
 
 def _learn_vocabularies(config: TranslationConfig, train: Dataset) -> tuple[Pieces, GeneratedText]:
     if config.vocabulary.shared:
         shared = config.vocabulary.train(train.inputs, train.answers)
-        source, answer = Pieces(shared), GeneratedText.of(config, shared)
+        source, answer = Pieces.of(config, shared), GeneratedText.of(config, shared)
     else:
         source = Pieces.learn(config, train.inputs)
         answer = GeneratedText.learn(config, train.answers)

@@ -69,9 +69,15 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     position: Position,
     origin: Origin,
+    average: nn.Module | None = None,
 ) -> None:
-    """Write weights, optimizer state, random-number states, position and origin atomically."""
+    """Write weights, optimizer state, random-number states, position and origin atomically.
+
+    Where there is a moving average of the weights, as a second model, it is written too.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
     tensors |= {f"random.{name}": state for name, state in get_rng_states().items()}
@@ -79,13 +85,20 @@ def save_checkpoint(
     write_tensors(path, tensors, metadata)
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Load a checkpoint into model, optimizer and random-number generators, and return its position.
+def load_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: nn.Module | None = None,
+) -> Position:
+    """Load a checkpoint into model, optimizer, moving average and random-number generators, and return its position.
 
     Raises: RunError for a missing, truncated or corrupt checkpoint, or one of another model.
     """
     tensors, metadata = read_tensors(path, advice="")
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "random": {}}
+    groups: dict[str, dict[str, Tensor]] = {
+        "model": {}, "optimizer": {}, "random": {}, "average": {},
+    }  # fmt: skip
     for name, tensor in tensors.items():
         group, _, rest = name.partition(".")
         groups[group][rest] = tensor
@@ -96,6 +109,8 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     try:
         position = read_position(metadata)
         model.load_state_dict(groups["model"])
+        if average is not None:
+            average.load_state_dict(groups["average"])
         optimizer.load_state_dict(
             {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
         )

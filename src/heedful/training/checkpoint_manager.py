@@ -102,10 +102,11 @@ class CheckpointManager:
         optimizer: torch.optim.Optimizer,
         position: Position,
         origin: Origin,
+        average: nn.Module | None = None,
     ) -> None:
         """Write a checkpoint; the last one is kept until the new one was read back, and then as the one before."""
         folder = self.folder / CHECKPOINTS
-        save_checkpoint(folder / NEXT, model, optimizer, position, origin)
+        save_checkpoint(folder / NEXT, model, optimizer, position, origin, average)
         with writing(folder / STATE):
             if (folder / STATE).exists():
                 (folder / STATE).replace(folder / PREVIOUS)
@@ -113,7 +114,10 @@ class CheckpointManager:
             sync_folder(folder)
 
     def load_state(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: nn.Module | None = None,
     ) -> tuple[Position, list[str]]:
         """Load the newest checkpoint that is not damaged, and return its position and warnings about others.
 
@@ -122,7 +126,7 @@ class CheckpointManager:
         damaged: dict[Path, str] = {}
         for path in self.state_files:
             try:
-                position = load_checkpoint(path, model, optimizer)
+                position = load_checkpoint(path, model, optimizer, average)
             except RunError as error:
                 damaged[path] = str(error)
                 continue

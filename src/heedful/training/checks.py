@@ -56,6 +56,11 @@ def check_processes(task: Task, options: TrainingConfig, processes: int) -> None
             f"the task {task.name} trains in one process: the loss of an example depends on the others of its batch, "
             "which several processes would divide; leave --devices and --nodes out"
         )
+    if options.strategy == "fsdp" and options.ema_decay:
+        raise OptionError(
+            f"training.ema_decay = {options.ema_decay:g} does not work with training.strategy 'fsdp', under which no "
+            "process has the whole weights after a step; use the strategy 'ddp', or set training.ema_decay to 0"
+        )
     if options.strategy == "fsdp" and options.precision in ("16-mixed", "64-true"):
         raise OptionError(
             f"training.precision {options.precision!r} does not work with training.strategy 'fsdp'; use '32-true' or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -41,13 +42,14 @@ class DivergenceGuard:
     left_out: list[str] = field(default_factory=list)
     """The steps of this epoch that were left out."""
 
-    def leave_out(self, problem: str, position: Position) -> Position:
-        """Count the step after `position`, whose "loss" or "gradient" is not finite.
+    def leave_out(self, problem: str, position: Position, batches: int = 1) -> Position:
+        """Count the step after `position`, of so many batches, whose "loss" or "gradient" is not finite.
 
         Raises: DivergedError for more in a row than `skip_nonfinite` permits.
         """
         epoch, step = position.epoch + 1, f"step {position.step + 1:,}"
-        examples = _describe_examples(self.loss, self.train, epoch, position.batch)
+        last = position.batch + batches - 1
+        examples = _describe_examples(self.loss, self.train, epoch, position.batch, last)
         if position.skipped_in_row >= self.options.skip_nonfinite:
             what = f"the {problem} of {step}, in epoch {epoch}, is not finite; {examples}"
             raise self._diverged(what, position.step + 1, may_skip=True)
@@ -125,14 +127,19 @@ def total_skipped_notices(skipped: int) -> list[str]:
     ]
 
 
-def _describe_examples(loss: LossModule, encoded: Encoded, epoch: int, batch: int) -> str:
+def _describe_examples(
+    loss: LossModule, encoded: Encoded, epoch: int, batch: int, last: int | None = None
+) -> str:
     """Name examples of a batch, preferring those whose loss by themselves is not finite.
 
-    `epoch` gives the order of the examples, `batch` is the index of the batch in it.
+    `epoch` gives the order of the examples, `batch` is the index of the batch in it; `last` that of the last batch, if
+    a step has several.
     """
     batches, data = encoded
     rows, alone = [], []
-    for row, example in batches.one_by_one(epoch, batch):
+    indices = range(batch, (batch if last is None else last) + 1)
+    alone_in = (batches.one_by_one(epoch, index) for index in indices)
+    for row, example in itertools.chain.from_iterable(alone_in):
         rows.append(row)
         if not math.isfinite(_loss_without_update(loss, example)):
             alone.append(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from heedful.data.dataset import Dataset
 from heedful.ops.jit.kernel import compile_seconds
 from heedful.run_lock import RunLock
 from heedful.tasks.base import Task
-from heedful.tasks.batches import Share
+from heedful.tasks.batches import Share, grouped
 from heedful.tasks.predictor import Predictor
 from heedful.training.budget import (
     budget_exhausted,
@@ -189,16 +189,16 @@ class _Training(TrainingState):
         reported, before, loss_sum, count = time.monotonic(), self.position, 0.0, 0
         # The first steps compile kernels, which says nothing about the speed of later ones.
         clock, compiled = reported, sum(compile_seconds().values())
-        for share in self._shares():
+        for shares in grouped(self._shares(), self.options.accumulate):
             if budget_exhausted(self.options, self.position):
                 break
-            loss, predictions, tokens = self._step(share)
+            loss, predictions, tokens = self._step(shares)
             loss_sum, count = loss_sum + loss, count + predictions
             clock, step_start = time.monotonic(), clock
             agreed = self._agree(clock - step_start)
             self.position = replace(
                 self.position,
-                batch=self.position.batch + 1,
+                batch=self.position.batch + len(shares),
                 step=self.position.step + 1,
                 epoch_loss=self.position.epoch_loss + loss,
                 epoch_tokens=self.position.epoch_tokens + predictions,
@@ -207,7 +207,7 @@ class _Training(TrainingState):
             )
             step = self.position.step
             if agreed.stops or agreed.saves:
-                self.save_checkpoint(share.batch)
+                self.save_checkpoint(shares[-1].batch)
             if agreed.stops:
                 raise StopRequested
             if step % self.options.progress_steps == 0 and count:
@@ -235,8 +235,8 @@ class _Training(TrainingState):
         asked, due, taken = self.processes.totals(stops, first and saves, first * seconds)
         return _Agreed(asked > 0, due > 0, taken)
 
-    def _step(self, share: Share[Any]) -> tuple[float, int, int]:
-        """Take one optimizer step and return the batch's summed loss, predictions and tokens.
+    def _step(self, shares: Sequence[Share[Any]]) -> tuple[float, int, int]:
+        """Take one optimizer step and return the summed loss of its batches, their predictions and tokens.
 
         Loss and predictions are 0 if the step is left out.
         """
@@ -249,12 +249,14 @@ class _Training(TrainingState):
             total=total,
         )
         self.processes.seed(options.seed, self.position.step)
-        taken = self.step.take(share, rate)
+        taken = self.step.take(shares, rate)
         if taken.problem:
             self._gather_weights()
-            self.position = self.guard.leave_out(taken.problem, self.position)
+            self.position = self.guard.leave_out(taken.problem, self.position, len(shares))
             return 0.0, 0, taken.tokens
         self.position = replace(self.position, skipped_in_row=0)
+        if self.average is not None:
+            self.average.update(self.loss.model, self.position.step + 1)
         return taken.loss, taken.predictions, taken.tokens
 
     def _gather_weights(self) -> None:
@@ -288,10 +290,11 @@ class _Training(TrainingState):
             best_epoch=epoch if best else old.best_epoch,
             best=scores if best else old.best,
         )
-        if best and self.processes.is_first:
-            self.checkpoints.save_best(self.trained)
-        if self.processes.is_first:
-            self.checkpoints.save_epoch(self.trained, epoch)
+        with self.averaged():
+            if best and self.processes.is_first:
+                self.checkpoints.save_best(self.trained)
+            if self.processes.is_first:
+                self.checkpoints.save_epoch(self.trained, epoch)
         notices = [*self.guard.notices(), *notices]
         event = Validated(
             epoch=epoch,
@@ -319,7 +322,8 @@ class _Training(TrainingState):
         self._gather_weights()
         self.guard.check_epoch(self.position)
         try:
-            scores, notices, batch = self._validate()
+            with self.averaged():
+                scores, notices, batch = self._validate()
         except StopRequested:
             set_rng_states(random_states)
             self.save_checkpoint()

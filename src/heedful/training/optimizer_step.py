@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,11 +42,12 @@ class OptimizerStep:
     clip_norm: float
     processes: Processes
 
-    def take(self, share: Share[Any], learning_rate: float) -> StepResult:
-        """Update the weights by the gradient of a batch, unless its loss or gradient is not finite.
+    def take(self, shares: Sequence[Share[Any]], learning_rate: float) -> StepResult:
+        """Update the weights by the gradient of some batches, unless their loss or gradient is not finite.
 
-        Of several processes each computes its share of the batch. The loss of all is divided by the predictions of
-        all, so that the update is that of one process.
+        The batches are computed one after the other and count as one. Of several processes each computes its share of
+        each batch. The loss of all is divided by the predictions of all, so that the update is that of one process and
+        of one batch.
 
         With a gradient scaler (16-mixed), a gradient that overflows because of the scale is no problem: the scaler
         leaves the update out and lowers its scale.
@@ -53,30 +55,35 @@ class OptimizerStep:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        batch, counted = share.batch, int(share.is_counted)
+        counted = [share.batch for share in shares if share.is_counted]
         predictions, tokens = map(
             int,
             self.processes.totals(
-                counted * self.loss.count_predictions(batch),
-                counted * self.loss.count_tokens(batch),
+                sum(map(self.loss.count_predictions, counted)),
+                sum(map(self.loss.count_tokens, counted)),
             ),
         )
         with self.processes.watching():
-            loss = self.module(self.fabric.to_device(batch))
-            if self.processes.count == 1:
-                self.fabric.backward(loss / predictions)
-            else:
-                # the gradients of the processes are averaged, those of their examples have to be summed
-                loss = loss * counted
-                self.fabric.backward(loss * (self.processes.count / predictions))
+            own = sum(self._add_gradient(share, predictions) for share in shares)
             is_finite = self._clip()
-        [summed] = self.processes.totals(float(loss.detach()))
+        [summed] = self.processes.totals(own)
         if math.isfinite(summed) and is_finite:
             self.optimizer.step()
             return StepResult(summed, predictions, tokens, "")
         was_scaled = self._leave_out()
         problem = "loss" if not math.isfinite(summed) else "" if was_scaled else "gradient"
         return StepResult(summed, predictions, tokens, problem)
+
+    def _add_gradient(self, share: Share[Any], predictions: int) -> float:
+        """Add the gradient of a batch, divided by the predictions of the step, and return the summed loss."""
+        loss = self.module(self.fabric.to_device(share.batch))
+        if self.processes.count == 1:
+            self.fabric.backward(loss / predictions)
+        else:
+            # the gradients of the processes are averaged, those of their examples have to be summed
+            loss = loss * int(share.is_counted)
+            self.fabric.backward(loss * (self.processes.count / predictions))
+        return float(loss.detach())
 
     def _clip(self) -> bool:
         """Clip the gradient to `clip_norm`, and return whether it is finite."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +28,7 @@ from heedful.training.divergence import DivergenceGuard
 from heedful.training.encoded_store import EncodedStore
 from heedful.training.fabric import build_fabric
 from heedful.training.memory import keep_freed_memory, set_threads
+from heedful.training.moving_average import MovingAverage
 from heedful.training.optimizer_step import OptimizerStep
 from heedful.training.processes import Processes
 from heedful.training.replicas import check_same_origin, same_predictor, share_optimizer
@@ -105,7 +108,7 @@ class TrainingState:
         self.batches = self.task.batches(
             self.trained, self.train_data, training=True, encoded=stored
         )
-        self.steps_per_epoch = len(self.batches)
+        self.steps_per_epoch = math.ceil(len(self.batches) / self.options.accumulate)
         self.valid_batches = self.task.batches(self.trained, self.valid_data, training=False)
         if options.keep_freed_memory:  # not that of the preparation
             keep_freed_memory()
@@ -127,6 +130,8 @@ class TrainingState:
         else:
             self.saved_optimizer = self._adam(self.loss)
             self.module, self.optimizer = self.fabric.setup(self.loss, self.saved_optimizer)
+        decay = options.ema_decay
+        self.average = MovingAverage(self.loss.model, decay) if decay else None
         self.step = OptimizerStep(
             fabric=self.fabric,
             module=self.module,
@@ -189,6 +194,11 @@ class TrainingState:
         self.position = self.processes.share(self.position)
         self.guard.saved_step = self.position.step
         self.processes.copy_weights(self.loss.model)
+        if self.average is not None:
+            if interrupted:
+                self.processes.copy_weights(self.average.model)
+            else:
+                self.average.reset(self.loss.model)
         share_optimizer(self.processes, self.saved_optimizer)
         if self.shards is not None:
             self.shards.scatter()
@@ -210,7 +220,7 @@ class TrainingState:
         """Load the weights, and of an interrupted run the rest of its checkpoint."""
         if interrupted:
             self.position, damaged = self.checkpoints.load_state(
-                self.loss.model, self.saved_optimizer
+                self.loss.model, self.saved_optimizer, self._average_model
             )
             self.notices += damaged
         elif resume:
@@ -243,6 +253,16 @@ class TrainingState:
         if first:
             self.checkpoints.reopened()
 
+    @property
+    def _average_model(self) -> torch.nn.Module | None:
+        return None if self.average is None else self.average.model
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the model has the moving average as its weights, if there is one."""
+        if self.average is None:
+            return contextlib.nullcontext()
+        return self.average.in_place_of(self.loss.model)
+
     def new_entries(self) -> list[str]:
         """Return a line that counts what the data add to the vocabularies and labels of the initial model."""
         if self.initial is None:
@@ -271,7 +291,9 @@ class TrainingState:
         self.position = replace(self.position, seconds=time.monotonic() - self.start_time)
         if first:
             optimizer = self.saved_optimizer
-            self.checkpoints.save_state(self.loss.model, optimizer, self.position, self.origin)
+            self.checkpoints.save_state(
+                self.loss.model, optimizer, self.position, self.origin, self._average_model
+            )
         if self.shards is not None:
             self.saved_optimizer.state.clear()
         self.guard.saved_step = self.position.step
