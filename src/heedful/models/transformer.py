@@ -9,8 +9,8 @@ from heedful.models.base import EncoderDecoder
 from heedful.models.frequency import FrequencyConfig
 from heedful.models.transformer_config import TransformerConfig
 from heedful.models.transformer_stacks import PositionedEncoder
-from heedful.models.transformer_step import FusedState
 from heedful.models.transformer_text import (
+    AnyState,
     TransformerState,
     TransformerTextDecoder,
     padding_mask,
@@ -21,7 +21,7 @@ __all__ = ["TransformerConfig", "TransformerEncoderDecoder", "TransformerState"]
 
 
 class TransformerEncoderDecoder(
-    TransformerTextDecoder, EncoderDecoder[TransformerState | FusedState]
+    TransformerTextDecoder, EncoderDecoder[AnyState]
 ):
     r"""A Transformer encoder–decoder.
 
