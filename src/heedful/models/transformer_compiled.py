@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from heedful.ops.jit.kernel import launch, parts_for, unavailable
 from heedful.ops.jit.scratch import scratch
 
 MOST_WEIGHTS: Final = 2**23
-"""Weights of larger decoders are not kept a second time: their products take most of a step as they are."""
+"""Weights of larger decoders are not copied for each search: their products take most of a step as they are."""
 NANOSECONDS: Final = 0.02
 """Of one thread for a multiplication."""
 FIRST_TOKENS: Final = 16
@@ -105,14 +104,17 @@ class CompiledStep:
         layers: list[TransformerDecoderLayer] = list(decoder.layers)  # type: ignore[arg-type]
         parts, places, at = [], [], 0
         for layer in layers:
-            for part in _parts(layer):
+            for own in _parts(layer):
                 places.append(at)
-                parts.append(part)
-                at += part.numel()
+                parts += own
+                at += sum(part.numel() for part in own)
             places.append(at)
         if isinstance(decoder.norm, nn.LayerNorm):
-            parts.append(_of_norm(decoder.norm))
-        self.weights, self.places = torch.cat(parts), torch.tensor(places)
+            parts += _of_norm(decoder.norm)
+        self.weights = parts[0].new_empty(sum(part.numel() for part in parts))
+        for target, part in zip(self.weights.split([each.numel() for each in parts]), parts, strict=True):
+            target.view(part.shape).copy_(part)
+        self.places = torch.tensor(places)
         self.epsilon = layers[0].attention_norm.eps
 
     def run(
@@ -149,8 +151,8 @@ class CompiledStep:
         return output, None if weights_of is None else looked, after
 
 
-def _parts(layer: TransformerDecoderLayer) -> Iterator[Tensor]:
-    """Weights of a layer in the order of `heedful.ops.decoding.layers.PLACES`."""
+def _parts(layer: TransformerDecoderLayer) -> Iterator[list[Tensor]]:
+    """Yield the parts of a layer in the order of `heedful.ops.decoding.layers.PLACES`."""
     own, cross, feed_forward = layer.self_attention, layer.cross_attention, layer.feed_forward
     for norm in (layer.attention_norm, layer.cross_norm, layer.feed_forward_norm):
         yield _of_norm(norm)
@@ -161,37 +163,22 @@ def _parts(layer: TransformerDecoderLayer) -> Iterator[Tensor]:
     yield _of_map(feed_forward.narrow)
 
 
-def _of_norm(norm: nn.LayerNorm) -> Tensor:
-    return torch.cat([norm.weight, norm.bias])
+def _of_norm(norm: nn.LayerNorm) -> list[Tensor]:
+    return [norm.weight, norm.bias]
 
 
-def _of_map(*maps: nn.Linear) -> Tensor:
+def _of_map(*maps: nn.Linear) -> list[Tensor]:
     """Panels (panel, inputs, PANEL) of the maps beside each other, and then their biases."""
-    weight = torch.cat([each.weight for each in maps])
-    outputs, inputs = weight.shape
+    weights, outputs = [each.weight for each in maps], sum(each.out_features for each in maps)
     rest = -outputs % PANEL
-    panels = F.pad(weight, (0, 0, 0, rest)).view(-1, PANEL, inputs).transpose(1, 2)
+    if any(each.out_features % PANEL for each in maps):
+        weights = [F.pad(torch.cat(weights), (0, 0, 0, rest))]
+    panels = [each.view(-1, PANEL, each.shape[1]).transpose(1, 2) for each in weights]
     biases = [
-        weight.new_zeros(each.out_features) if each.bias is None else each.bias for each in maps
+        each.weight.new_zeros(each.out_features) if each.bias is None else each.bias
+        for each in maps
     ]
-    return torch.cat([panels.flatten(), *biases, weight.new_zeros(rest)])
-
-
-_Version = tuple[tuple[int, int], ...]
-_steps: WeakKeyDictionary[PositionedDecoder, tuple[_Version, CompiledStep]] = WeakKeyDictionary()
-"""The last step of each decoder; packing the weights takes longer than a step."""
-
-
-def _step_of(decoder: PositionedDecoder, config: TransformerDecoderConfig) -> CompiledStep:
-    """Return the step of a decoder, the last one if no weight was written since."""
-    parameters = list(decoder.parameters())
-    if any(each.is_inference() for each in parameters):  # they have no version
-        return CompiledStep(decoder, config)
-    version = tuple((each.data_ptr(), each._version) for each in parameters)
-    known = _steps.get(decoder)
-    if known is None or known[0] != version:
-        known = _steps[decoder] = version, CompiledStep(decoder, config)
-    return known[1]
+    return [*panels, *biases, *([weights[0].new_zeros(rest)] if rest else [])]
 
 
 def compiled_state(
@@ -227,7 +214,7 @@ def compiled_state(
     memory = Memory(keys, both.flatten(3), added)
     storage = values.new_empty(FIRST_TOKENS * sentences, layers, 2, heads * features)
     order = torch.arange(sentences)
-    step = _step_of(decoder, config)
+    step = CompiledStep(decoder, config)
     return CompiledState(step, memory, Slots(storage, 0), 0, order.new_empty(sentences, 0), order)
 
 
