@@ -75,7 +75,7 @@ class BestExtensions:
 
 
 def best_extensions(
-    output: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor], Extensions],
     states: Tensor,
     width: int,
     exclude: Callable[[Tensor, slice], None],
@@ -83,7 +83,7 @@ def best_extensions(
     """Return the best extensions, from some rows at a time, so that their logits stay in the processor's caches.
 
     Args:
-        output: states (rows, features) -> logits (rows, tokens).
+        score: states (rows, features) -> the scores of their extensions.
         states: (rows, features).
         width: extensions of each hypothesis.
         exclude: sets logits of tokens that are not allowed to -inf, in place, given those of some rows.
@@ -91,7 +91,7 @@ def best_extensions(
     parts = []
     for start in range(0, max(len(states), 1), ROWS):
         rows = slice(start, start + ROWS)
-        extensions = Extensions.of(output(states[rows]).float())
+        extensions = score(states[rows])
         exclude(extensions.logits, rows)
         parts.append(extensions.best(width))
     values, tokens = zip(*parts, strict=True)

@@ -20,9 +20,7 @@ from heedful.nn.recurrent import States
 __all__ = ["TransformerConfig", "TransformerEncoderDecoder", "TransformerState"]
 
 
-class TransformerEncoderDecoder(
-    TransformerTextDecoder, EncoderDecoder[AnyState]
-):
+class TransformerEncoderDecoder(TransformerTextDecoder, EncoderDecoder[AnyState]):
     r"""A Transformer encoder–decoder.
 
     Embeddings are initialized from :math:`N(0, 1/\mathrm{width})` and multiplied by :math:`\sqrt{\mathrm{width}}`;

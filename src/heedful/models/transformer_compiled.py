@@ -58,9 +58,7 @@ class Slots:
         capacity = len(self.storage)
         if self.filled == filled and filled + count <= capacity:
             return self
-        larger = self.storage.new_empty(
-            max(capacity, 2 * filled + count), *self.storage.shape[1:]
-        )
+        larger = self.storage.new_empty(max(capacity, 2 * filled + count), *self.storage.shape[1:])
         larger[:filled] = self.storage[:filled]
         return Slots(larger, filled)
 
@@ -112,7 +110,9 @@ class CompiledStep:
         if isinstance(decoder.norm, nn.LayerNorm):
             parts += _of_norm(decoder.norm)
         self.weights = parts[0].new_empty(sum(part.numel() for part in parts))
-        for target, part in zip(self.weights.split([each.numel() for each in parts]), parts, strict=True):
+        for target, part in zip(
+            self.weights.split([each.numel() for each in parts]), parts, strict=True
+        ):
             target.view(part.shape).copy_(part)
         self.places = torch.tensor(places)
         self.epsilon = layers[0].attention_norm.eps
@@ -122,7 +122,10 @@ class CompiledStep:
     ) -> tuple[Tensor, Tensor | None, CompiledState]:
         """Decode one embedded token of each hypothesis: (rows, width) -> states, weights and the next state."""
         config, memory = self.config, state.memory
-        (rows, width), (source, length) = embedded.shape, (memory.values.shape[2], state.ancestors.shape[1])
+        (rows, width), (source, length) = (
+            embedded.shape,
+            (memory.values.shape[2], state.ancestors.shape[1]),
+        )
         slots = state.slots.writable(state.filled, rows)
         looked = NONE
         if weights_of is not None:

@@ -282,9 +282,7 @@ def fused_state(
     return FusedState(step, memory, added, past, 0, order, 1, None)
 
 
-def is_fused(
-    decoder: PositionedDecoder, config: TransformerDecoderConfig, keep: Tensor
-) -> bool:
+def is_fused(decoder: PositionedDecoder, config: TransformerDecoderConfig, keep: Tensor) -> bool:
     """Whether steps are scaled inner products under softmax, outside of training, with something to attend to."""
     return (
         config.score == "scaled_dot"

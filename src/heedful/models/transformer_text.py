@@ -139,9 +139,7 @@ class TransformerTextDecoder(TextDecoder[AnyState]):
         owner = self.target_embedding if self.output_projection is None else self.output_projection
         return owner.weight, None
 
-    def begin(
-        self, memory: States, *, key_bias: Tensor | None = None
-    ) -> AnyState:
+    def begin(self, memory: States, *, key_bias: Tensor | None = None) -> AnyState:
         prepared = self._prepare(memory)
         mask = padding_mask(memory.values.shape[1], memory.lengths)
         bias = None if key_bias is None else key_bias[:, None, None, :]
@@ -149,15 +147,11 @@ class TransformerTextDecoder(TextDecoder[AnyState]):
         fused = compiled_state(*given) or fused_state(*given)
         return fused or TransformerState(prepared, mask, bias, position=0, beams=1)
 
-    def step(
-        self, token: Tensor, state: AnyState
-    ) -> tuple[Tensor, AnyState]:
+    def step(self, token: Tensor, state: AnyState) -> tuple[Tensor, AnyState]:
         states, _, after = self._step(token, state)
         return states, after
 
-    def step_with_weights(
-        self, token: Tensor, state: AnyState
-    ) -> tuple[Tensor, AnyState, Tensor]:
+    def step_with_weights(self, token: Tensor, state: AnyState) -> tuple[Tensor, AnyState, Tensor]:
         states, weights, after = self._step(token, state, return_weights=True)
         assert weights is not None
         return states, after, weights.mean(dim=1)

@@ -6,8 +6,8 @@ a product reads them in order; `heedful.ops.decoding.packing` makes them. What i
 is where its result accumulates.
 
 Keys and values of past tokens lie in slots, one for each token of each hypothesis, (slot, layer, 2, width), and are
-never moved: `ancestors` says in which slot a row finds its token at a position. Keys of the memory are (sentence, layer,
-head, feature, source), so that one vector holds the scores of sixteen source positions.
+never moved: `ancestors` says in which slot a row finds its token at a position. Keys of the memory are (sentence,
+layer, head, feature, source), so that one vector holds the scores of sixteen source positions.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def start_at_bias(bias, columns, rows, step, fresh, result):
 
 @inlined(no_refcount=True)
 def multiply(left, left_step, rows, inputs, outputs, weights, fresh, result, step):
-    """result = left · weights + bias, or += where it is not `fresh`; the panels of weights are followed by the bias."""
+    """Compute left · weights + bias, or += where it is not `fresh`; the panels of weights are followed by the bias."""
     columns = padded(outputs, PANEL)
     start_at_bias(offset_view(weights, columns * inputs), columns, rows, step, fresh, result)
     for first in range(0, columns, PANEL):
@@ -181,7 +181,21 @@ def attend_memory(query, step, rows, sizes, layer, sentence, memory, scores, loo
 
 
 @inlined(no_refcount=True)
-def run_layer(layer, first, rows, sizes, epsilon, weights, places, past, ancestors, sentences, memory, looked, space):
+def run_layer(
+    layer,
+    first,
+    rows,
+    sizes,
+    epsilon,
+    weights,
+    places,
+    past,
+    ancestors,
+    sentences,
+    memory,
+    looked,
+    space,
+):
     """Run one layer on rows `first` and so on, whose states are the first of `space`."""
     width, heads, hidden, is_pre = sizes[1], sizes[2], sizes[3], sizes[6] == 1
     length, base = sizes[7], sizes[8]
@@ -192,7 +206,9 @@ def run_layer(layer, first, rows, sizes, epsilon, weights, places, past, ancesto
     if is_pre:
         normalize_rows(states, step, rows, width, epsilon, offset_view(weights, at[0]), inner)
     source = inner if is_pre else states
-    multiply(source, step, rows, width, 3 * width, offset_view(weights, at[3]), True, space[2], wide)
+    multiply(
+        source, step, rows, width, 3 * width, offset_view(weights, at[3]), True, space[2], wide
+    )
     for r in range(rows):
         row = first + r
         attend_past(
