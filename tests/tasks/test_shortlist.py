@@ -10,8 +10,9 @@ import torch
 
 import heedful
 from heedful import run_folder
-from heedful.answers import shortlist
-from heedful.answers.shortlist import ITERATIONS, SHORTLIST, Shortlist
+from heedful.answers.shortlist import SHORTLIST, Shortlist
+from heedful.data import lexical
+from heedful.data.lexical import ITERATIONS, LexicalModel
 from heedful.errors import OptionError, RunError
 
 PAIRS = (
@@ -47,6 +48,14 @@ def test_the_best_tokens_are_those_of_model_1() -> None:
     assert lists.frequent.tolist() == [9, 10]
 
 
+def test_alignments_are_by_the_likeliest_source_token() -> None:
+    model, wanted = LexicalModel.learn(*PAIRS, sizes=(10, 14)), probabilities()
+    for source, target in zip(*PAIRS, strict=True):
+        values = [[wanted.get((s, t), 0.0) for s in source] for t in target]
+        assert model.align(source, target) == [row.index(max(row)) for row in values]
+    assert model.align([4, 9], [13, 9, 2]) == [0, 0, -1]
+
+
 def test_the_tokens_of_a_batch() -> None:
     lists = Shortlist.learn(*PAIRS, sizes=(10, 14), size=2)
     assert lists.tokens(torch.tensor([[4, 0]]), 1, always=[3]).tolist() == [3, 9]
@@ -57,7 +66,7 @@ def test_the_tokens_of_a_batch() -> None:
 
 
 def test_only_some_of_many_pairs_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortlist, "PAIRS", 2)
+    monkeypatch.setattr(lexical, "PAIRS", 2)
     lists = Shortlist.learn(*PAIRS, sizes=(10, 14), size=2)
     assert lists.best[7].tolist() == [
         -1,

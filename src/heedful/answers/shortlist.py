@@ -9,28 +9,21 @@ from typing import Final, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from heedful import run_folder
-from heedful.data.packed_ids import Ids
+from heedful.data.lexical import LexicalModel, Texts, sampled_rows
 from heedful.errors import OptionError, RunError
 
 SHORTLIST: Final = "shortlist.safetensors"
 """File of a run folder with the tokens of `Shortlist`."""
-ITERATIONS: Final = 5
-PAIRS: Final = 30_000
-"""Pairs that a list is learned from; of more, some that lie evenly apart."""
-
-Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Shortlist:
     r"""For each source token the target tokens of highest :math:`p(t \mid s)` of IBM Model 1, and the frequent ones.
 
-    (Brown et al. 1993, https://aclanthology.org/J93-2003; shortlists: Jean et al. 2015,
-    https://arxiv.org/abs/1412.2007.)
+    (`heedful.data.lexical`; shortlists: Jean et al. 2015, https://arxiv.org/abs/1412.2007.)
 
     >>> pairs = [[4, 5], [5, 4], [4]], [[7, 8], [8, 7], [7]]
     >>> lists = Shortlist.learn(*pairs, sizes=(9, 9), size=1)
@@ -46,8 +39,8 @@ class Shortlist:
     @classmethod
     def learn(
         cls,
-        sources: Sequence[Ids | Sequence[int]],
-        targets: Sequence[Ids | Sequence[int]],
+        sources: Texts,
+        targets: Texts,
         *,
         sizes: tuple[int, int],
         size: int,
@@ -59,24 +52,11 @@ class Shortlist:
             sizes: of the vocabularies.
             size: target tokens of each source token, and frequent ones that are on every list.
         """
-        rows = range(0, len(sources), -(-len(sources) // PAIRS))
-        keys, starts = _links(
-            [np.asarray(sources[row], np.int64) for row in rows],
-            [np.asarray(targets[row], np.int64) for row in rows],
-            sizes[1],
-        )
-        links, of_link = np.unique(keys, return_inverse=True)
-        source = links // sizes[1]
-        probabilities = _translation_probabilities(source, of_link, starts, sizes[0])
-        order = np.lexsort((links, -probabilities, source))
-        first = np.searchsorted(source[order], np.arange(sizes[0]))
-        ranks = np.arange(len(order)) - first[source[order]]
-        chosen, kept = order[ranks < size], ranks[ranks < size]
-        table = np.full((sizes[0], size), -1, np.int32)
-        table[source[chosen], kept] = links[chosen] % sizes[1]
-        counts = np.bincount(np.concatenate([targets[row] for row in rows]), minlength=sizes[1])
-        common = np.argsort(-counts, kind="stable")[:size]
-        return cls(torch.from_numpy(table), torch.from_numpy(common.astype(np.int32)))
+        lexical = LexicalModel.learn(sources, targets, sizes=sizes)
+        read = np.concatenate([targets[row] for row in sampled_rows(len(targets))])
+        counts = np.bincount(read.astype(np.int64), minlength=sizes[1])
+        common = np.argsort(-counts, kind="stable")[:size].astype(np.int32)
+        return cls(torch.from_numpy(lexical.best(size, sizes[0])), torch.from_numpy(common))
 
     def check_size(self, size: int) -> None:
         """Raise OptionError for more tokens of each source token than were learned."""
@@ -123,38 +103,3 @@ class Shortlist:
         ):
             raise RunError(f"{path} is damaged; copy the run folder again")
         return cls(best, frequent)
-
-
-def _links(
-    sources: Sequence[NDArray[np.int64]], targets: Sequence[NDArray[np.int64]], size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return source · size + target for each source token of each target token, and where target tokens begin."""
-    keys = [
-        (source[None, :] * size + target[:, None]).ravel()
-        for source, target in zip(sources, targets, strict=True)
-        if len(source)
-    ]
-    lengths = [
-        np.full(len(target), len(source))
-        for source, target in zip(sources, targets, strict=True)
-        if len(source)
-    ]
-    starts = np.cumsum(np.concatenate(lengths))
-    return np.concatenate(keys), np.concatenate([[0], starts[:-1]]).astype(np.int64)
-
-
-def _translation_probabilities(
-    source: NDArray[np.int64], of_link: NDArray[np.int64], starts: NDArray[np.int64], size: int
-) -> Counts:
-    """Return p(t | s) of each distinct link by expectation maximization, from equal probabilities on.
-
-    `source` is the source token of each distinct link, `of_link` the distinct link of each link.
-    """
-    lengths = np.diff(np.append(starts, len(of_link)))
-    probabilities: Counts = np.ones(len(source))
-    for _ in range(ITERATIONS):
-        shares = probabilities[of_link]
-        shares /= np.repeat(np.add.reduceat(shares, starts), lengths)
-        counts = np.bincount(of_link, shares, minlength=len(source))
-        probabilities = counts / np.bincount(source, counts, minlength=size)[source]
-    return probabilities
