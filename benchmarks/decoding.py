@@ -2,8 +2,9 @@
 
 A Transformer-Tiny (4 + 4 layers of 128 features, 4 heads, 256 hidden ones, a vocabulary of 10,000) of random weights
 translates random sentences as long as those of Multi30k; each output runs to its limit, a little more than its source.
-With --run and --source a trained model translates the lines of a file. With --before SRC the package of another
-checkout, its folder `src`, is measured in turn with this one.
+With --run and --source a trained model translates the lines of a file, and with --reference its BLEU is told. With
+--before SRC the package of another checkout, its folder `src`, is measured in turn with this one; with --other the same
+package under other options of the search.
 """
 
 from __future__ import annotations
@@ -72,10 +73,28 @@ def inputs(options: argparse.Namespace) -> tuple[Any, list[str]]:
         return random_predictor(), random_sentences()
     from heedful import load
 
-    opened = gzip.open if options.source.suffix == ".gz" else open
-    with opened(options.source, "rt", encoding="utf-8") as file:
-        lines = [line.strip() for line, _ in zip(file, range(SENTENCES), strict=False)]
-    return load(options.run).predictor, lines
+    return load(options.run).predictor, lines_of(options.source)[:SENTENCES]
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a file, gzipped or not."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        return [line.strip() for line in file]
+
+
+def bleu_of(predictor: Any, options: argparse.Namespace, extra: dict[str, Any]) -> list[float]:
+    """Return BLEU of all lines, greedily and with a beam of 5, without regard to case if the vocabulary has none."""
+    from sacrebleu.metrics import BLEU
+
+    metric = BLEU(lowercase=predictor.answer.vocabulary.lowercase)
+    found = []
+    for beam in (1, 5):
+        texts = [
+            each.text for each in predictor.predict(lines_of(options.source), beam=beam, **extra)
+        ]
+        found.append(metric.corpus_score(texts, [lines_of(options.reference)]).score)
+    return found
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -101,6 +120,8 @@ def measure(options: argparse.Namespace) -> None:
     )  # fmt: skip
     for run in runs:
         run()
+    if options.reference is not None:
+        print(json.dumps(bleu_of(predictor, options, extra)), flush=True)
     for _ in sys.stdin:
         seconds = []
         for run in runs:
@@ -123,12 +144,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--run", type=Path, help="a trained translator")
     parser.add_argument("--source", type=Path, help="its sources, a line each")
+    parser.add_argument("--reference", type=Path, help="their translations, a line each")
     parser.add_argument(
         "--before", type=Path, metavar="SRC", help="the folder src of another checkout"
     )
     parser.add_argument("--search", default="{}", help="further options of the search, as JSON")
     parser.add_argument(
-        "--other", metavar="JSON", help="measure these options in turn with --search"
+        "--other",
+        metavar="JSON",
+        action="append",
+        default=[],
+        help="measure these options in turn with --search; repeatable",
     )
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -138,9 +164,9 @@ def main() -> None:
     contenders = {"now": (OWN / "src", options.search)}
     if options.before:
         contenders["before"] = (options.before, options.search)
-    if options.other:
-        contenders[options.other] = (OWN / "src", options.other)
-    taken = rounds(contenders, options)
+    for other in options.other:
+        contenders[other] = (OWN / "src", other)
+    taken, quality = rounds(contenders, options)
     for number, quantity in enumerate(QUANTITIES):
         for name, figures in taken.items():
             values = [rate(quantity, each[number], SENTENCES) for each in figures]
@@ -149,14 +175,16 @@ def main() -> None:
             print(
                 f"{quantity:22} {name:10} {middle:7.1f} {unit} ({min(numbers):.1f}–{max(numbers):.1f})"
             )
+    for name, scores in quality.items():
+        print(f"{'BLEU, greedy / beam 5':22} {name:10} {scores[0]:7.2f} / {scores[1]:.2f}")
 
 
 def rounds(
     contenders: dict[str, tuple[Path, str]], options: argparse.Namespace
-) -> dict[str, list[list[float]]]:
-    """Measure each in a process of its own, in turn."""
+) -> tuple[dict[str, list[list[float]]], dict[str, list[float]]]:
+    """Measure each in a process of its own, in turn; return seconds, and BLEU where there are references."""
     arguments = ["--measure", "--threads", str(options.threads)]
-    for name in ("run", "source"):
+    for name in ("run", "source", "reference"):
         if getattr(options, name):
             arguments += [f"--{name}", str(getattr(options, name).resolve())]
     processes = {}
@@ -168,6 +196,11 @@ def rounds(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
     taken: dict[str, list[list[float]]] = {name: [] for name in contenders}
+    quality: dict[str, list[float]] = {}
+    if options.reference is not None:
+        for name, process in processes.items():
+            assert process.stdout is not None
+            quality[name] = json.loads(process.stdout.readline())
     for number in range(options.rounds):
         for name in list(contenders)[:: 1 if number % 2 else -1]:
             process = processes[name]
@@ -178,7 +211,7 @@ def rounds(
             taken[name].append(json.loads(process.stdout.readline()))
     for process in processes.values():
         process.communicate()
-    return taken
+    return taken, quality
 
 
 if __name__ == "__main__":

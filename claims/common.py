@@ -104,13 +104,15 @@ def train_translator(
     *,
     vocabulary: str,
     frequency: Mapping[str, float] | None = None,
+    guidance: float = 0.0,
     **training: Any,
 ) -> Predictor:
-    """Train a small translator."""
+    """Train a small translator; `guidance` is the weight of given alignments in the loss."""
     values = {
         **SMALL_TRANSLATOR,
         "model": {"dropout": 0.0, **model},
         "frequency": dict(frequency or {}),
+        "alignment": {"weight": guidance},
     }
     values["vocabulary"] = {"kind": vocabulary, "min_frequency": 1}
     values["training"] = {**SMALL_TRANSLATOR["training"], "seed": seed, **training}

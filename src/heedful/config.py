@@ -79,7 +79,7 @@ def read_configuration(
     Raises: OptionError naming the file and line, or the override, and the nearest valid name.
 
     >>> import tempfile
-    >>> from heedful.tasks.translate import DecodingConfig
+    >>> from heedful.answers.text import DecodingConfig
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "decoding.toml")
     ...     characters = path.write_text("beam = 2\nchunk = 64")
@@ -161,7 +161,7 @@ def _with_tags(kind: type[BaseModel], values: Mapping[str, Any]) -> Values:
 def write_toml(configuration: BaseModel) -> str:
     r"""Return a complete TOML file: all sections and keys, each preceded by its description as a comment.
 
-    >>> from heedful.tasks.translate import DecodingConfig
+    >>> from heedful.answers.text import DecodingConfig
     >>> print(*write_toml(DecodingConfig(beam=2)).splitlines()[2:4], sep="\n")
     # Beam size; 1: greedy search.
     beam = 2

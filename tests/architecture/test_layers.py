@@ -119,7 +119,7 @@ OPS_LEVELS: tuple[tuple[str, ...], ...] = (
     ("static", "validate", "blas", "observe", "cells", "double_backward", "constant", "grid"),
     ("finite", "rows"),
     ("jit",),
-    ("csr", "products", "recurrence", "softmax_loss", "dropping"),
+    ("csr", "products", "recurrence", "softmax_loss", "dropping", "decoding"),
     ("positions",),
     ("masks", "normalizers", "scores"),
     ("call", "signature"),

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from heedful.decode import Guidance, Hypothesis, SearchOptions, beam_search
 from heedful.decode.restrictions import NeverTokens
 from heedful.models import TransformerConfig, TransformerEncoderDecoder
+from heedful.models.transformer_compiled import CompiledState
+from heedful.models.transformer_step import FusedState
+from heedful.ops.jit.kernel import unavailable
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 transformers = pytest.importorskip(
@@ -25,28 +28,31 @@ transformers = pytest.importorskip(
 )
 
 PAD, BEGIN, END = 0, 2, 3
-VOCABULARY, WIDTH, LIMIT = 9, 8, 4
+VOCABULARY, LIMIT = 9, 4
+NARROW, COMPILED = 8, 32
+"""Widths of two heads: the first decodes in operators, the second, of 16 features a head, in one kernel a step."""
 WIDE = 1200
 """A beam in which both searches lose nothing that matters, as they treat hypotheses that have ended differently."""
 LENGTHS = torch.tensor([6, 3, 5, 1])
 
 
-def ours(norm: str) -> TransformerEncoderDecoder:
+def ours(norm: str, width: int) -> TransformerEncoderDecoder:
     torch.manual_seed(0)
     config = TransformerConfig(
-        width=WIDTH, feed_forward=12, heads=2, encoder_layers=2, decoder_layers=2, norm=norm,
+        width=width, feed_forward=12, heads=2, encoder_layers=2, decoder_layers=2, norm=norm,
         share_embeddings=True, tie_embeddings=True,
     )  # fmt: skip
     model = TransformerEncoderDecoder(config, VOCABULARY, VOCABULARY).eval()
     for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.6)
+        nn.init.normal_(parameter, std=0.6 * (NARROW / width) ** 0.5)
     return model
 
 
 def theirs(model: TransformerEncoderDecoder, norm: str) -> Any:
     """Return the model of `transformers` with the weights of ours."""
+    width = model.config.width
     options = {
-        "vocab_size": VOCABULARY, "d_model": WIDTH, "encoder_layers": 2, "decoder_layers": 2,
+        "vocab_size": VOCABULARY, "d_model": width, "encoder_layers": 2, "decoder_layers": 2,
         "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 12, "decoder_ffn_dim": 12,
         "activation_function": "relu", "scale_embedding": True, "max_position_embeddings": 20, "pad_token_id": PAD,
         "eos_token_id": END, "bos_token_id": BEGIN, "decoder_start_token_id": BEGIN, "forced_eos_token_id": None,
@@ -56,7 +62,7 @@ def theirs(model: TransformerEncoderDecoder, norm: str) -> Any:
         built = transformers.PegasusForConditionalGeneration(transformers.PegasusConfig(**options))
     else:
         built = transformers.MarianMTModel(transformers.MarianConfig(**options))
-    order = torch.tensor([*range(0, WIDTH, 2), *range(1, WIDTH, 2)])
+    order = torch.tensor([*range(0, width, 2), *range(1, width, 2)])
     state = dict(built.state_dict())
     copied = converted(model.state_dict(), order, norm)
     for name, value in copied.items():
@@ -107,12 +113,16 @@ def converted(state: Mapping[str, Tensor], order: Tensor, norm: str) -> dict[str
     return found
 
 
-@pytest.fixture(scope="module", params=["pre", "post"])
+@pytest.fixture(
+    scope="module", params=[(norm, width) for norm in ("pre", "post") for width in (NARROW, COMPILED)],
+    ids=lambda param: "-".join(map(str, param)),
+)  # fmt: skip
 def models(request: pytest.FixtureRequest) -> tuple[TransformerEncoderDecoder, Any]:
-    model = ours(request.param)
+    norm, width = request.param
+    model = ours(norm, width)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return model, theirs(model, request.param)
+        return model, theirs(model, norm)
 
 
 def sources() -> Tensor:
@@ -159,6 +169,13 @@ def test_models_are_equal(models: tuple[Any, Any]) -> None:
         logits = mine.output(mine(sources(), LENGTHS, target).states)
         wanted = other(input_ids=sources(), attention_mask=mask, decoder_input_ids=target).logits
     torch.testing.assert_close(logits, wanted, atol=2e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_each_width_decodes_in_its_own_way(models: tuple[Any, Any]) -> None:
+    state = models[0].start(sources(), LENGTHS)
+    is_compiled = models[0].config.width == COMPILED and unavailable() is None
+    assert isinstance(state, CompiledState if is_compiled else FusedState)
 
 
 @pytest.mark.parametrize("ngram", [0, 1, 2])

@@ -109,6 +109,55 @@ def test_the_coverage_penalty(name: str, beta: float) -> None:
     assert_best(found, model, score)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_shortlist_is_the_vocabulary_of_the_search(name: str) -> None:
+    model = MODELS[name]().eval()
+    tokens = torch.tensor([1, END, 4])
+    found = search(model, guidance=Guidance(tokens=tokens), length_penalty=0.0)
+    for row, hypotheses in enumerate(found):
+        assert len(hypotheses) == 8
+        source, length = sources()[row : row + 1, : LENGTHS[row]], LENGTHS[row : row + 1]
+        for each in hypotheses:
+            assert set(each.tokens) <= {1, 4}
+            target = torch.tensor([[BEGIN, *each.tokens]])
+            with torch.no_grad():
+                logits = model.output(model(source, length, target).states)[0][:, tokens]
+            following = [tokens.tolist().index(token) for token in (*each.tokens, END)]
+            values = torch.log_softmax(logits.float(), dim=-1)
+            total = values[range(len(following)), following].sum().item()
+            if each.finished:
+                assert each.score == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_shortlist_of_all_tokens_changes_nothing(name: str) -> None:
+    model, everything = MODELS[name](), Guidance(tokens=torch.arange(VOCABULARY))
+    for options in ({}, {"no_repeat_ngram": 1}, {"sampling": Sampling(seed=3)}):
+        found = search(model, guidance=everything, **options)
+        wanted = search(model, **options)
+        assert [[each.tokens for each in row] for row in found] == [
+            [each.tokens for each in row] for row in wanted
+        ]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_eight_bits_change_scores_a_little(name: str) -> None:
+    model = MODELS[name]().float()
+    rounded = search(model, int8=True, length_penalty=0.0)
+    exact = {
+        (row, tuple(each.tokens)): each.score
+        for row, found in enumerate(search(model, length_penalty=0.0, nbest=EXHAUSTIVE))
+        for each in found
+    }
+    scores = [
+        (each.score, exact[row, tuple(each.tokens)])
+        for row, found in enumerate(rounded)
+        for each in found
+    ]
+    differences = [abs(one - other) for one, other in scores]
+    assert 0 < max(differences) < 0.2
+
+
 def test_coverage_needs_attention() -> None:
     with pytest.raises(OptionError, match="coverage_penalty needs attention"):
         search(MODELS["none"](), coverage_penalty=1.0)

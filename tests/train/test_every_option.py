@@ -101,6 +101,7 @@ VALUES: dict[str, list[Any]] = {
     "decoding.max_repetition": [0, 4],
     "decoding.max_length_ratio": [1e-9, 2.0],
     "decoding.min_length_ratio": [0.0, 1.5],
+    "decoding.shortlist": [0, 1],
     "decoding.batch_tokens": [1, 8192],
     "decoding.chunk": [1, 2, 512],
 }

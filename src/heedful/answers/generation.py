@@ -24,6 +24,7 @@ SCORING: Final = (
     "coverage_penalty",
     "no_repeat_ngram",
     "max_repetition",
+    "int8",
 )
 """Settings of the section decoding that `SearchOptions` has too."""
 RATIOS: Final = ("max_length_ratio", "min_length_ratio")

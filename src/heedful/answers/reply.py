@@ -54,6 +54,7 @@ class Reply(GeneratedText):
     primary_metric: ClassVar[str] = "perplexity"
     command_options: ClassVar[frozenset[str]] = frozenset({"reference"})
 
+    search_options: ClassVar[frozenset[str]] = GeneratedText.search_options - {"shortlist"}
     draws_unknown: ClassVar[bool] = False
 
     ngrams: NgramModels | None = None

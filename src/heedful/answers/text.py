@@ -22,6 +22,7 @@ from heedful.answers.guidance import (
     guided_loss,
     is_guided,
 )
+from heedful.answers.shortlist import SHORTLIST, Shortlist
 from heedful.answers.text_base import (
     BeamSize,
     Candidate,
@@ -44,10 +45,10 @@ from heedful.data.bpe_dropout import BpeDropout
 from heedful.data.dataset import Dataset
 from heedful.data.packed_ids import Ids, PackedIds
 from heedful.data.vocabulary import Vocabulary
-from heedful.decode.beam import beam_search
+from heedful.decode.beam import Guidance, beam_search
 from heedful.decode.lengths import LENGTH_PENALTIES
 from heedful.decode.options import MAX_REPETITION
-from heedful.errors import NonFiniteError
+from heedful.errors import NonFiniteError, OptionError
 from heedful.inputs.base import Lengths
 from heedful.inputs.pieces import SOURCE_VOCABULARY, PieceBatch
 from heedful.models.base import EncoderDecoder
@@ -97,6 +98,10 @@ class DecodingConfig(Section):
         lt=100,
         description="Minimum target tokens: this many per source token.",
     )
+    int8: bool = Field(
+        False,
+        description="Multiply the output layer in numbers of 8 bits, on a processor: faster, a little less precise.",
+    )
     copy_unknown: bool = Field(
         False,
         description="In the place of a token that the target vocabulary does not have, put the part of the source that "
@@ -108,6 +113,18 @@ class DecodingConfig(Section):
     chunk: Chunk = Field(
         512,
         description="Lines read, sorted by length and translated at once; output keeps the input order.",
+    )
+
+
+class ShortlistedDecodingConfig(DecodingConfig):
+    """Beam search for evaluation and prediction, with a shortlist of target tokens if one is wanted."""
+
+    shortlist: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Score only the target tokens that are likeliest for the tokens of the source, this many for each, "
+        "and as many of the most frequent ones; learned from the training pairs; 0: all tokens.",
     )
 
 
@@ -126,7 +143,7 @@ class GeneratedText(TextAnswer[Generated]):
     }
     charts: ClassVar[Sequence[tuple[str, ...]]] = (("bleu", "chrf"),)
     primary_metric: ClassVar[str] = "bleu"
-    search_options: ClassVar[frozenset[str]] = OF_A_CALL | {"copy_unknown"}
+    search_options: ClassVar[frozenset[str]] = OF_A_CALL | {"copy_unknown", "shortlist"}
     command_options: ClassVar[frozenset[str]] = frozenset({"by_length", "alignments", "reference"})
 
     draws_unknown: ClassVar[bool] = True
@@ -140,6 +157,8 @@ class GeneratedText(TextAnswer[Generated]):
     """Weight of given alignments in the loss."""
     source: Vocabulary | None = None
     """The vocabulary of the sources, for their alignments with the targets."""
+    shortlist: Shortlist | None = None
+    """Target tokens for each source token, where they were learned."""
 
     @classmethod
     def of(cls, config: Any, vocabulary: Vocabulary) -> Self:
@@ -155,9 +174,32 @@ class GeneratedText(TextAnswer[Generated]):
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         answer = super().load(config, folder)
-        if not answer.guidance:
+        is_listed = (folder / SHORTLIST).exists()
+        if not (answer.guidance or is_listed):
             return answer
-        return answer.guided_by(Vocabulary.load(folder / SOURCE_VOCABULARY))
+        source = Vocabulary.load(folder / SOURCE_VOCABULARY)
+        if is_listed:
+            sizes = len(source), len(answer.vocabulary)
+            answer = replace(answer, shortlist=Shortlist.load(folder, sizes))
+        return answer.guided_by(source) if answer.guidance else answer
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        if self.shortlist is not None:
+            self.shortlist.save(folder)
+
+    def extend(self, initial: Self) -> Self:
+        """Return `initial`, whose vocabulary stays.
+
+        Raises: OptionError where a shortlist is wanted and `initial` has none, as its tokens are learned with the
+            vocabulary.
+        """
+        if self.shortlist is not None and initial.shortlist is None:
+            raise OptionError(
+                "decoding.shortlist is learned when a training begins anew, but this one starts from a run without "
+                "it; set decoding.shortlist to 0"
+            )
+        return initial
 
     def guided_by(self, source: Vocabulary) -> Self:
         """Return this answer, with the vocabulary of the sources that targets may be aligned with."""
@@ -225,6 +267,7 @@ class GeneratedText(TextAnswer[Generated]):
         Answer.check_search(self, search)
         generation = self._generation(search)
         check_sizes(generation.options)
+        self._shortlist_size(search)
         if not isinstance(generation.prefix, str) or generation.require:
             return
         generation.guidance(self.vocabulary, torch.ones(1))
@@ -233,6 +276,34 @@ class GeneratedText(TextAnswer[Generated]):
         return Generation.of(
             self.decoding, {name: value for name, value in search.items() if name in OF_A_CALL}
         )
+
+    def _shortlist_size(self, search: Mapping[str, Any]) -> int:
+        """Return how many target tokens are scored for each source token; 0: all there are.
+
+        Raises: OptionError for more than were learned.
+        """
+        chosen = search.get("shortlist")
+        size: int = getattr(self.decoding, "shortlist", 0) if chosen is None else chosen
+        if size < 0:
+            raise OptionError(f"shortlist must be at least 0; got {size}.")
+        if size and self.shortlist is None:
+            raise OptionError(
+                f"shortlist is {size}, but this model has learned none; leave it out, or train with "
+                "decoding.shortlist."
+            )
+        if size and self.shortlist is not None:
+            self.shortlist.check_size(size)
+        return size
+
+    def _listed(self, search: Mapping[str, Any], batch: PieceBatch, guidance: Guidance) -> Guidance:
+        """Return what is known of the outputs, with the tokens that are scored."""
+        size = self._shortlist_size(search)
+        if not size or self.shortlist is None:
+            return guidance
+        phrases = [*guidance.prefixes, *(phrase for each in guidance.required for phrase in each)]
+        always = {self.vocabulary.end_id, *(token for phrase in phrases for token in phrase)}
+        tokens = self.shortlist.tokens(batch.ids, size, always=sorted(always))
+        return replace(guidance, tokens=tokens)
 
     def of_rows(self, search: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
         """Return the prefixes and required phrases of some inputs, beside the other options."""
@@ -251,6 +322,7 @@ class GeneratedText(TextAnswer[Generated]):
         guidance = generation.guidance(
             self.vocabulary, batch.lengths, may_be_unknown=self.draws_unknown
         )
+        guidance = self._listed(search, batch, guidance)
         hypotheses = beam_search(
             model,
             batch.ids,

@@ -44,6 +44,9 @@ DECODING: Final[tuple[Parameter, ...]] = (
     _text("require", list[str], "PHRASE", "Outputs hold this phrase; repeatable."),
     _text("ban", list[str], "PHRASE", "Outputs do not hold this phrase; repeatable."),
     _flag("copy_unknown", "In the place of an unknown word put the part of the source that it attends to most."),
+    _number("shortlist", int, "N", "Score only the N likeliest target tokens of each source token, where the run has "
+            "learned them; 0: all."),
+    _flag("int8", "Multiply the output layer in numbers of 8 bits, on a processor."),
     _flag("sample", "Draw outputs at random instead of searching for the best; with --nbest several."),
     _number("temperature", float, "T", "Of --sample: below 1 nearer to the best, above 1 further from it.", "1"),
     _number("top_p", float, "P", "Of --sample: draw among the fewest tokens whose probabilities sum to P.", "1"),

@@ -15,6 +15,7 @@ from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.decode.extensions import BestExtensions, Extensions, best_extensions
 from heedful.decode.hypotheses import ActiveHypotheses, Hypothesis
 from heedful.decode.options import SearchOptions
+from heedful.decode.output_layer import OutputLayer
 from heedful.decode.required import RequiredSelection
 from heedful.decode.restrictions import (
     ForcedPrefix,
@@ -44,6 +45,8 @@ class Guidance:
     """(tokens,), True for tokens that may follow a required phrase; None: all may."""
     min_length: Tensor | None = None
     """(sentences,), minimum tokens of an output, without the end token."""
+    tokens: Tensor | None = None
+    """The tokens that outputs consist of, in increasing order, the end token among them; None: all."""
     restrictions: Sequence[Restriction] = field(default=())
     """Further restrictions of the tokens."""
 
@@ -172,6 +175,8 @@ def search(
     with evaluation_mode(decoder), torch.inference_mode():
         state = start()
         device = decoder.target_embedding.weight.device
+        tokens = None if guidance.tokens is None else guidance.tokens.to(device)
+        output = OutputLayer(decoder, tokens, int8=options.int8)
         restrictions = _restrictions(options, guidance, end, device)
         coverage = _coverage(decoder, options, source_lengths)
         rows = ActiveHypotheses.first(sequences, begin, device)
@@ -182,7 +187,7 @@ def search(
             else:
                 states, state, weights = decoder.step_with_weights(token, state)
                 coverage = coverage.add(weights)
-            extensions = _extensions(decoder, states, rows, restrictions, rescorer, selection.width)
+            extensions = _extensions(output, states, rows, restrictions, rescorer, selection.width)
             rows, parents = selection.advance(rows, extensions, coverage)
             if parents.numel() == 0:
                 return selection.results()
@@ -247,7 +252,7 @@ def _coverage(
 
 
 def _extensions(
-    decoder: TextDecoder[DecoderState],
+    output: OutputLayer,
     states: Tensor,
     rows: ActiveHypotheses,
     restrictions: Sequence[Restriction],
@@ -265,12 +270,12 @@ def _extensions(
             restriction.exclude(logits, hypotheses)
 
     if rescorer is None and width is not None:
-        return best_extensions(decoder.output, states, width, exclude)
-    logits = decoder.output(states).float()
+        return best_extensions(output.extensions, states, width, exclude)
     if rescorer is not None:
+        logits = output.logits(states).float()
         extensions = Extensions(rescorer.combine(torch.log_softmax(logits, dim=-1)), None)
     else:
-        extensions = Extensions.of(logits)
+        extensions = output.extensions(states)
     exclude(extensions.logits, slice(None))
     return extensions
 

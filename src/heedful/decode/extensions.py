@@ -9,12 +9,20 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from heedful.ops.decoding.logits import (
+    BEST_NANOSECONDS,
+    LOGSUMEXP_NANOSECONDS,
+    row_best,
+    row_logsumexp,
+)
+from heedful.ops.jit.kernel import launch, unavailable
+
 BLOCK: Final = 64
 """Columns of which the maximum is taken first; about the square root of the size of a vocabulary."""
-
-
 ROWS: Final = 64
 """Hypotheses whose logits are computed at once: 2.5 MB of them for a vocabulary of 10,000."""
+MOST_INSERTED: Final = 32
+"""Largest tokens of a row that are found by insertion; the time grows with their square."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Extensions:
     @classmethod
     def of(cls, logits: Tensor) -> Extensions:
         """Return the extensions for logits (rows, tokens); their log-probabilities are those of a softmax."""
-        return cls(logits, torch.logsumexp(logits, dim=1))
+        return cls(logits, logsumexp(logits))
 
     def best(self, width: int) -> tuple[Tensor, Tensor]:
         """Return log-probabilities and tokens of the best extensions of each row, best first: (rows, width) each.
@@ -67,7 +75,7 @@ class BestExtensions:
 
 
 def best_extensions(
-    output: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor], Extensions],
     states: Tensor,
     width: int,
     exclude: Callable[[Tensor, slice], None],
@@ -75,7 +83,7 @@ def best_extensions(
     """Return the best extensions, from some rows at a time, so that their logits stay in the processor's caches.
 
     Args:
-        output: states (rows, features) -> logits (rows, tokens).
+        score: states (rows, features) -> the scores of their extensions.
         states: (rows, features).
         width: extensions of each hypothesis.
         exclude: sets logits of tokens that are not allowed to -inf, in place, given those of some rows.
@@ -83,11 +91,37 @@ def best_extensions(
     parts = []
     for start in range(0, max(len(states), 1), ROWS):
         rows = slice(start, start + ROWS)
-        extensions = Extensions.of(output(states[rows]).float())
+        extensions = score(states[rows])
         exclude(extensions.logits, rows)
         parts.append(extensions.best(width))
     values, tokens = zip(*parts, strict=True)
     return BestExtensions(torch.cat(values), torch.cat(tokens))
+
+
+def _is_compiled(logits: Tensor) -> bool:
+    """Whether the compiled kernels support the logits."""
+    return (
+        logits.is_cpu
+        and logits.dtype == torch.float32
+        and logits.is_contiguous()
+        and logits.shape[1] > 0
+        and unavailable() is None
+    )
+
+
+def logsumexp(logits: Tensor) -> Tensor:
+    """Return log Σ exp of each row: (rows, tokens) -> (rows,), in one pass where it is compiled.
+
+    >>> logsumexp(torch.zeros(1, 2))
+    tensor([0.6931])
+    """
+    if not _is_compiled(logits):
+        return torch.logsumexp(logits, dim=1)
+    rows, columns = logits.shape
+    result = logits.new_empty(rows)
+    work = LOGSUMEXP_NANOSECONDS * logits.numel()
+    launch(row_logsumexp, logits.view(-1), columns, result, work=work)
+    return result
 
 
 def top_k(values: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -102,6 +136,11 @@ def top_k(values: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """
     rows, columns = values.shape
     blocks = columns // BLOCK
+    if width <= min(columns, MOST_INSERTED) and _is_compiled(values):
+        best, where = values.new_empty(rows, width), values.new_empty(rows, width, dtype=torch.long)
+        work = BEST_NANOSECONDS * values.numel()
+        launch(row_best, values.view(-1), columns, width, best.view(-1), where.view(-1), work=work)
+        return best, where
     if width == 1:
         best, where = values.max(dim=1, keepdim=True)
         return best, where

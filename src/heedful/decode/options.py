@@ -75,6 +75,8 @@ class SearchOptions:
     """No sequence of this many tokens occurs twice in an output; 0: any may."""
     max_repetition: int = MAX_REPETITION
     """Tokens that repeats of one sequence may cover; 0: any number."""
+    int8: bool = False
+    """Multiply the output layer in 8 bits: faster, and a little less precise."""
     sampling: Sampling | None = None
     """Draw the tokens instead of searching for the best ones."""
 

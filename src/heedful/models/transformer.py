@@ -9,8 +9,8 @@ from heedful.models.base import EncoderDecoder
 from heedful.models.frequency import FrequencyConfig
 from heedful.models.transformer_config import TransformerConfig
 from heedful.models.transformer_stacks import PositionedEncoder
-from heedful.models.transformer_step import FusedState
 from heedful.models.transformer_text import (
+    AnyState,
     TransformerState,
     TransformerTextDecoder,
     padding_mask,
@@ -20,9 +20,7 @@ from heedful.nn.recurrent import States
 __all__ = ["TransformerConfig", "TransformerEncoderDecoder", "TransformerState"]
 
 
-class TransformerEncoderDecoder(
-    TransformerTextDecoder, EncoderDecoder[TransformerState | FusedState]
-):
+class TransformerEncoderDecoder(TransformerTextDecoder, EncoderDecoder[AnyState]):
     r"""A Transformer encoder–decoder.
 
     Embeddings are initialized from :math:`N(0, 1/\mathrm{width})` and multiplied by :math:`\sqrt{\mathrm{width}}`;

@@ -22,7 +22,7 @@ from heedful.ops import masks
 from heedful.ops.positions import PositionBias, Rotary
 
 
-class _Inputs(nn.Module):
+class PositionedInputs(nn.Module):
     """Adds positions to embedded tokens as configured, then applies dropout."""
 
     def __init__(self, config: TransformerDecoderConfig):
@@ -70,7 +70,7 @@ class _Stack(nn.Module):
     ):
         super().__init__()
         # Do not reorder: optimizer checkpoints identify parameters by registration order.
-        self.inputs = _Inputs(config)
+        self.inputs = PositionedInputs(config)
         self.position_bias = build_bias(
             config.positions, config.heads, bidirectional=kind is TransformerEncoderLayer
         )

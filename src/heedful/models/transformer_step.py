@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from heedful.models.transformer_config import TransformerDecoderConfig
 from heedful.models.transformer_past import PastTokens
-from heedful.models.transformer_stacks import PositionedDecoder
+from heedful.models.transformer_stacks import PositionedDecoder, PositionedInputs
 from heedful.nn.feed_forward import ACTIVATIONS
 from heedful.nn.positions import SinusoidalPositions
 from heedful.nn.transformer import DecoderLayerCache, TransformerDecoderLayer
@@ -139,6 +139,12 @@ class FusedState:
             self, memory=memory, bias=bias, past=past, sentence=sentence, beams=beams, slots=slots
         )
 
+    def run(
+        self, embedded: Tensor, weights_of: int | None = None
+    ) -> tuple[Tensor, Tensor | None, FusedState]:
+        """Decode one embedded token of each hypothesis; as `FusedStep.run`."""
+        return self.step.run(embedded, self, weights_of)
+
     def _memory_of(
         self, sentences: Tensor
     ) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor | None]:
@@ -147,6 +153,29 @@ class FusedState:
             for key, value in self.memory
         )
         return memory, None if self.bias is None else self.bias.index_select(0, sentences)
+
+
+class TokenPositions:
+    """Adds its position to one token of each hypothesis.
+
+    Args:
+        inputs: the module that does it for sequences.
+    """
+
+    def __init__(self, inputs: PositionedInputs):
+        self.inputs = inputs
+        self.table: Tensor | None = None
+
+    def __call__(self, embedded: Tensor, position: int) -> Tensor:
+        """Add the position: (rows, width) -> the same."""
+        inputs = self.inputs
+        if not isinstance(inputs.positions, SinusoidalPositions) or inputs.join is not None:
+            positioned: Tensor = inputs(embedded[:, None], position)[:, 0]
+            return positioned
+        if self.table is None or position >= len(self.table):
+            count = POSITIONS * (position // POSITIONS + 1)
+            self.table = inputs.positions.table(count, 0, embedded)
+        return embedded + self.table[position]
 
 
 class FusedStep:
@@ -158,11 +187,10 @@ class FusedStep:
     """
 
     def __init__(self, decoder: PositionedDecoder, width: int):
-        self.decoder, self.width = decoder, width
+        self.width, self.positions = width, TokenPositions(decoder.inputs)
         self.layers = [_Layer(layer) for layer in decoder.layers]  # type: ignore[arg-type]
         norm = decoder.norm
         self.norm = _norm(norm) if isinstance(norm, nn.LayerNorm) else None
-        self.positions: Tensor | None = None
 
     def run(
         self, embedded: Tensor, state: FusedState, weights_of: int | None = None
@@ -179,7 +207,7 @@ class FusedStep:
         """
         weights = None
         past = state.past.writable(state.position)
-        states = self._positioned(embedded, state.position)
+        states = self.positions(embedded, state.position)
         for number, (layer, memory) in enumerate(zip(self.layers, state.memory, strict=True)):
             attend_past = partial(
                 layer.attend_past, past=past.layers[number], position=state.position
@@ -196,17 +224,6 @@ class FusedStep:
         past.filled = state.position + 1
         after = replace(state, past=past, position=state.position + 1)
         return states if self.norm is None else self.norm(states), weights, after
-
-    def _positioned(self, embedded: Tensor, position: int) -> Tensor:
-        """Add the position: (rows, width) -> the same."""
-        inputs = self.decoder.inputs
-        if not isinstance(inputs.positions, SinusoidalPositions) or inputs.join is not None:
-            positioned: Tensor = inputs(embedded[:, None], position)[:, 0]
-            return positioned
-        if self.positions is None or position >= len(self.positions):
-            count = POSITIONS * (position // POSITIONS + 1)
-            self.positions = inputs.positions.table(count, 0, embedded)
-        return embedded + self.positions[position]
 
 
 def _attend_memory(
@@ -248,7 +265,7 @@ def fused_state(
         keep: (sentences, 1, 1, source), True where hypotheses may attend.
         bias: (sentences, 1, 1, source) or None, added to the scores.
     """
-    if not _is_fused(decoder, config) or not bool(keep.any(dim=-1).all()):
+    if not is_fused(decoder, config, keep):
         return None
     memory = tuple(
         (each.cross_attention.key.features, each.cross_attention.value) for each in prepared
@@ -265,7 +282,8 @@ def fused_state(
     return FusedState(step, memory, added, past, 0, order, 1, None)
 
 
-def _is_fused(decoder: PositionedDecoder, config: TransformerDecoderConfig) -> bool:
+def is_fused(decoder: PositionedDecoder, config: TransformerDecoderConfig, keep: Tensor) -> bool:
+    """Whether steps are scaled inner products under softmax, outside of training, with something to attend to."""
     return (
         config.score == "scaled_dot"
         and config.normalizer == "softmax"
@@ -276,4 +294,5 @@ def _is_fused(decoder: PositionedDecoder, config: TransformerDecoderConfig) -> b
         and not decoder.training
         and torch.is_inference_mode_enabled()  # programs to export are traced without it
         and current_observer() is None
+        and bool(keep.any(dim=-1).all())
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from heedful.models.base import Decoded, TextDecoder
+from heedful.models.transformer_compiled import CompiledState, compiled_state
 from heedful.models.transformer_config import TransformerDecoderConfig
 from heedful.models.transformer_stacks import PositionedDecoder
 from heedful.models.transformer_step import FusedState, fused_state
@@ -54,6 +56,9 @@ class TransformerState:
         return replace(self, layers=layers, memory_mask=mask, memory_bias=bias, beams=beams)
 
 
+AnyState: TypeAlias = TransformerState | FusedState | CompiledState
+
+
 def _select(layer: DecoderLayerCache, rows: Tensor, sentences: Tensor | None) -> DecoderLayerCache:
     past, cross = layer.self_attention, layer.cross_attention
     return DecoderLayerCache(
@@ -62,7 +67,7 @@ def _select(layer: DecoderLayerCache, rows: Tensor, sentences: Tensor | None) ->
     )
 
 
-class TransformerTextDecoder(TextDecoder[TransformerState | FusedState]):
+class TransformerTextDecoder(TextDecoder[AnyState]):
     r"""A Transformer's decoder of text over the states of any encoder.
 
     The embedding is initialized from :math:`N(0, 1/\mathrm{width})` and multiplied by :math:`\sqrt{\mathrm{width}}`;
@@ -134,24 +139,19 @@ class TransformerTextDecoder(TextDecoder[TransformerState | FusedState]):
         owner = self.target_embedding if self.output_projection is None else self.output_projection
         return owner.weight, None
 
-    def begin(
-        self, memory: States, *, key_bias: Tensor | None = None
-    ) -> TransformerState | FusedState:
+    def begin(self, memory: States, *, key_bias: Tensor | None = None) -> AnyState:
         prepared = self._prepare(memory)
         mask = padding_mask(memory.values.shape[1], memory.lengths)
         bias = None if key_bias is None else key_bias[:, None, None, :]
-        fused = fused_state(self.decoder, self.config, prepared, mask.keep, bias)
+        given = self.decoder, self.config, prepared, mask.keep, bias
+        fused = compiled_state(*given) or fused_state(*given)
         return fused or TransformerState(prepared, mask, bias, position=0, beams=1)
 
-    def step(
-        self, token: Tensor, state: TransformerState | FusedState
-    ) -> tuple[Tensor, TransformerState | FusedState]:
+    def step(self, token: Tensor, state: AnyState) -> tuple[Tensor, AnyState]:
         states, _, after = self._step(token, state)
         return states, after
 
-    def step_with_weights(
-        self, token: Tensor, state: TransformerState | FusedState
-    ) -> tuple[Tensor, TransformerState | FusedState, Tensor]:
+    def step_with_weights(self, token: Tensor, state: AnyState) -> tuple[Tensor, AnyState, Tensor]:
         states, weights, after = self._step(token, state, return_weights=True)
         assert weights is not None
         return states, after, weights.mean(dim=1)
@@ -159,15 +159,15 @@ class TransformerTextDecoder(TextDecoder[TransformerState | FusedState]):
     def _step(
         self,
         token: Tensor,
-        state: TransformerState | FusedState,
+        state: AnyState,
         *,
         return_weights: bool = False,
-    ) -> tuple[Tensor, Tensor | None, TransformerState | FusedState]:
+    ) -> tuple[Tensor, Tensor | None, AnyState]:
         """Return states (rows, width), weights (rows, heads, source) of the alignment layer, and the next state."""
         layer = self.alignment_layer
-        if isinstance(state, FusedState):
+        if not isinstance(state, TransformerState):
             embedded = self._embed(self.target_embedding, token)
-            return state.step.run(embedded, state, layer if return_weights else None)
+            return state.run(embedded, layer if return_weights else None)
         states, weights, layers = self.decoder(
             self._embed(self.target_embedding, token[:, None]),
             state.layers,

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, model_validator
 
 from heedful.answers.guidance import GuidanceConfig
-from heedful.answers.text import DecodingConfig, GeneratedText
+from heedful.answers.shortlist import Shortlist
+from heedful.answers.text import GeneratedText, ShortlistedDecodingConfig
 from heedful.data.dataset import Dataset
 from heedful.errors import OptionError
 from heedful.inputs.pieces import Pieces, VocabularyConfig
@@ -47,10 +48,10 @@ class TranslationConfig(Section):
     frequency: FrequencyConfig = FrequencyConfig()
     alignment: GuidanceConfig = GuidanceConfig()
     training: TranslationTraining = TranslationTraining()
-    decoding: DecodingConfig = DecodingConfig()
+    decoding: ShortlistedDecodingConfig = ShortlistedDecodingConfig()
 
     @property
-    def prediction(self) -> DecodingConfig:
+    def prediction(self) -> ShortlistedDecodingConfig:
         """The `decoding` section, under the name that all tasks share."""
         return self.decoding
 
@@ -106,6 +107,11 @@ def _learn_vocabularies(config: TranslationConfig, train: Dataset) -> tuple[Piec
         source = Pieces.learn(config, train.inputs)
         answer = GeneratedText.learn(config, train.answers)
     answer = answer.guided_by(source.vocabulary)
+    if config.decoding.shortlist:
+        sizes = len(source.vocabulary), len(answer.vocabulary)
+        pairs = source.encode(train.inputs), answer.encode(train.answers)
+        lists = Shortlist.learn(*pairs, sizes=sizes, size=config.decoding.shortlist)
+        answer = replace(answer, shortlist=lists)
     if config.frequency.enabled:
         source = replace(source, token_frequencies=source.frequencies(train.inputs))
     return source, answer
