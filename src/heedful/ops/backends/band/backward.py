@@ -17,8 +17,10 @@ from heedful.ops.backends.band.forward import (
     keys_of_block,
     multiply_rows,
     transpose_rows,
+    widen_rows,
     words_of_block,
 )
+from heedful.ops.backends.band.moving_sums import write_sums
 from heedful.ops.backends.band.pair_bias import SPACE
 from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
 from heedful.ops.backends.band.words import next_span
@@ -29,6 +31,7 @@ from heedful.ops.jit.kernel import (
     load,
     offset_view,
     product_tile,
+    reduce_sum,
     splat,
     store,
 )
@@ -42,17 +45,27 @@ def backward_space(features: int, values: int) -> int:
     return ROWS * (2 * features + values + 3 * SPAN + 2) + SPACE
 
 
-@kernel(no_refcount=True)
+def backward_room(features: int, values: int) -> int:
+    """Float32 numbers that each part of the work needs to widen a block of queries and a span of keys."""
+    return (ROWS + SPAN) * (features + values)
+
+
+@kernel(no_refcount=True, halves=True)
 def band_backward(
     part, parts, grain, first_block, blocks, head_table, queries, keys, features, values, tile_keys,
     query_step, key_step, value_step, bias_step, left, right, scale, base, cap,
     seed, limit, kept_scale,
     query, key, value, distance_bias, tiles, words, pair_bias, output, logsumexp, output_gradient,
-    query_gradient, key_gradient, value_gradient, scratch,
+    half_query, half_key, half_value, half_output_gradient, room_step,
+    across, query_gradient, key_sums, value_sums, key_gradient, value_gradient, products, checks, scratch,
 ):  # fmt: skip
     """Add up gradients for one part of the blocks of all heads.
 
-    `tiles`, `words` and `pair_bias` are empty where there are none.
+    `tiles`, `words` and `pair_bias` are empty where there are none. `across` heads that share a key head take turns at
+    each block. `half_query` and its like are None unless one of them is in half precision: then `query`, `key`, `value`
+    and `output_gradient` are one array of `room_step` numbers for each part, into which they are widened.
+    `key_gradient` and `value_gradient` are None unless `moving_sums` writes them, from sums of the keys in reach of a
+    block. `products` receives the inner product of each output and its gradient, or is empty.
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
@@ -60,19 +73,48 @@ def band_backward(
     total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
     part_scratch = offset_view(scratch, part * (scratch.shape[0] // parts))
+    number = logsumexp.dtype.type
+    check = splat(number(0))
     # Each part adds to its own copy of the gradients of keys and values, unless no two parts share a key head.
-    copy = 0 if key_gradient.shape[0] == 1 else part
+    copy = 0 if key_sums.shape[0] == 1 else part
+    sums, low = (key_sums[copy], value_sums[copy]), 0
     for item in range(begin, end):
-        head, tile = item // blocks, item % blocks
-        backward_block(
-            offset_view(head_table, COLUMNS * head), first_block + tile, tile, sizes, steps,
-            (left, right, base), (query.dtype.type(scale), query.dtype.type(cap)),
+        place = item % (across * blocks)
+        head, tile = item // (across * blocks) * across + place % across, place // across
+        row = offset_view(head_table, COLUMNS * head)
+        block = first_block + tile
+        if key_gradient is not None and place % across == 0:
+            stop = min(keys, max(0, block * ROWS - left))
+            check = check + write_gradients(
+                sums, sizes, low, stop, row[6], key_gradient, value_gradient
+            )
+            low = stop
+        check = check + backward_block(
+            row, block, tile, sizes, steps, (left, right, base), (number(scale), number(cap)),
             (distance_bias, tiles, words, pair_bias), (seed, limit, kept_scale),
-            (query, key, value),
-            (output, logsumexp, output_gradient),
-            (query_gradient, key_gradient[copy], value_gradient[copy]),
-            part_scratch,
+            (query, key, value, output_gradient), (half_query, half_key, half_value, half_output_gradient),
+            part * room_step, (output, logsumexp, products),
+            (query_gradient, sums, number_if_none(key_gradient, row[6] * keys, -low)), part_scratch,
         )  # fmt: skip
+        if key_gradient is not None and place == across * blocks - 1:
+            check = check + write_gradients(
+                sums, sizes, low, keys, row[6], key_gradient, value_gradient
+            )
+            low = 0
+    store(checks, part * LANES, check)
+
+
+@inlined(no_refcount=True)
+def write_gradients(sums, sizes, low, stop, key_head, key_gradient, value_gradient):
+    """Write the gradients of a key head's keys `low` to `stop` (exclusive); returns the sum of the numbers, by lane."""
+    keys, features, values = sizes[1], sizes[2], sizes[3]
+    reach = min(keys, sizes[4])
+    check = write_sums(
+        sums[0], reach, features, low, stop, offset_view(key_gradient, key_head * keys * features)
+    )
+    return check + write_sums(
+        sums[1], reach, values, low, stop, offset_view(value_gradient, key_head * keys * values)
+    )
 
 
 @inlined(no_refcount=True)
@@ -87,21 +129,35 @@ def backward_block(
     masks,
     dropout,
     inputs,
+    halves,
+    room_at,
     results,
     gradients,
     scratch,
 ):
-    """Write the gradient of one block's queries and add to the gradients of its keys and values."""
+    """Write the gradient of one block's queries and add to the gradients of its keys and values.
+
+    Returns the sum of the numbers written, by lane.
+    """
     features, values, first, cap = sizes[2], sizes[3], block * ROWS, factors[1]
     rows = min(ROWS, sizes[0] - first)
-    row, query_at = head[5] * sizes[0] + first, head[0] + first * steps[0]
+    row = head[5] * sizes[0] + first
     transposed, upstream = scratch, offset_view(scratch, ROWS * features)
     scores = offset_view(upstream, ROWS * values)
     slopes, sums = offset_view(scores, ROWS * SPAN), offset_view(scores, 2 * ROWS * SPAN)
     state, bends = offset_view(sums, ROWS * features), offset_view(sums, ROWS * (features + 2))
-    transpose_rows(inputs[0], query_at, steps[0], rows, features, factors[0], transposed)
-    transpose_rows(results[2], row * values, values, rows, values, type(cap)(1), upstream)
-    prepare_state(row, rows, values, results[0], results[1], results[2], state)
+    query, key, value, direction = inputs
+    query_at, query_step = widened(
+        halves[0], head[0] + first * steps[0], steps[0], rows, features, query, room_at
+    )
+    room_at += ROWS * features
+    direction_at, direction_step = widened(
+        halves[3], row * values, values, rows, values, direction, room_at
+    )
+    room_at += ROWS * values
+    transpose_rows(query, query_at, query_step, rows, features, factors[0], transposed)
+    transpose_rows(direction, direction_at, direction_step, rows, values, type(cap)(1), upstream)
+    prepare_state(row, rows, values, results, (direction, direction_at, direction_step), state)
     clear(sums, ROWS * features)
     start, stop = keys_of_block(first, head[7], band)
     word_at = words_of_block(head[8], tile, first, sizes, band)
@@ -109,42 +165,72 @@ def backward_block(
     begin, count = start, 1
     while begin < stop and count > 0:
         begin, count = next_span(masks[2], word_at, begin, stop, SPAN)
-        value_at, key_at = head[2] + begin * steps[2], head[1] + begin * steps[1]
-        multiply_rows(inputs[1], key_at, steps[1], count, transposed, features, scores)
+        key_at, key_step = widened(
+            halves[1], head[1] + begin * steps[1], steps[1], count, features, key, room_at
+        )
+        value_at, value_step = widened(
+            halves[2], head[2] + begin * steps[2], steps[2], count, values, value, room_at + SPAN * features
+        )  # fmt: skip
+        multiply_rows(key, key_at, key_step, count, transposed, features, scores)
         cap_scores(scores, count, cap)
         differentiate_cap(scores, count, cap, bends)
         add_masks(
             head, (first, rows, tile), begin, count, sizes, steps, band, masks, word_at, scores,
             offset_view(bends, ROWS * SPAN),
         )  # fmt: skip
-        multiply_rows(inputs[2], value_at, steps[2], count, upstream, values, slopes)
+        multiply_rows(value, value_at, value_step, count, upstream, values, slopes)
         drop_pairs(slopes, count, place + begin, dropout)
         differentiate(scores, slopes, count, state, factors[0])
         drop_pairs(scores, count, place + begin, dropout)
         multiply_each(slopes, bends, count, cap)
-        at = head[6] * sizes[1] + begin
+        at = gradients[2] + begin
         add_weighted_queries(
-            scores, count, results[2], row * values, values, rows, values, offset_view(gradients[2], at * values)
+            scores, count, direction, direction_at, direction_step, rows, values,
+            offset_view(gradients[1][1], at * values),
         )  # fmt: skip
         add_weighted_queries(
-            slopes, count, inputs[0], query_at, steps[0], rows, features, offset_view(gradients[1], at * features)
+            slopes, count, query, query_at, query_step, rows, features,
+            offset_view(gradients[1][0], at * features),
         )  # fmt: skip
-        add_weighted_values(slopes, count, inputs[1], key_at, steps[1], features, sums)
+        add_weighted_values(slopes, count, key, key_at, key_step, features, sums)
         begin += count
-    write_query_gradient(rows, features, sums, offset_view(gradients[0], row * features))
+    return write_query_gradient(rows, features, sums, offset_view(gradients[0], row * features))
 
 
 @inlined(no_refcount=True)
-def prepare_state(row, rows, values, output, logsumexp, output_gradient, state):
-    """State holds, for each query, its logsumexp and the inner product of its output and the output's gradient."""
+def number_if_none(array, one, other):
+    """The first number if the array is None, else the second."""
+    if array is None:
+        return one
+    return other
+
+
+@inlined(no_refcount=True)
+def widened(half, at, step, rows, width, room, room_at):
+    """Offset and step of some rows in float32 or wider: as given if `half` is None, else of their copy in `room`."""
+    if half is not None:
+        widen_rows(half, at, step, rows, width, offset_view(room, room_at))
+    return number_if_none(half, at, room_at), number_if_none(half, step, width)
+
+
+@inlined(no_refcount=True)
+def prepare_state(row, rows, values, results, direction, state):
+    """State holds, for each query, its logsumexp and the inner product of its output and the output's gradient.
+
+    direction: array, offset and step of the gradients of the block's outputs.
+    """
+    output, logsumexp, products = results
     clear(state, 2 * ROWS)
     for r in range(rows):
         row_output = offset_view(output, (row + r) * values)
-        row_gradient = offset_view(output_gradient, (row + r) * values)
-        total = output.dtype.type(0)
-        for v in range(values):
-            total += row_output[v] * row_gradient[v]
+        row_gradient = offset_view(direction[0], direction[1] + r * direction[2])
+        lanes = splat(logsumexp.dtype.type(0))
+        for v in range(0, values, LANES):
+            lanes = lanes + load(row_output, v) * load(row_gradient, v)
+        total = reduce_sum(lanes)
         state[r], state[ROWS + r] = logsumexp[row + r], total
+        if products.shape[0] > 0:
+            products[row + r] = total
 
 
 @inlined(no_refcount=True)
@@ -191,6 +277,10 @@ def add_weighted_queries(weights, count, source, at, step, rows, width, result):
 
 @inlined(no_refcount=True)
 def write_query_gradient(rows, features, sums, query_gradient):
-    """Write the gradient of the block's queries."""
+    """Write the gradient of the block's queries; returns the sum of its numbers, by lane."""
+    check = splat(sums.dtype.type(0))
     for i in range(0, rows * features, LANES):
-        store(query_gradient, i, load(sums, i))
+        number = load(sums, i)
+        store(query_gradient, i, number)
+        check = check + number
+    return check

@@ -65,15 +65,16 @@ def band_forward(
 ):  # fmt: skip
     """Attend for one part of the blocks of all heads.
 
-    `tiles`, `words`, `pair_bias`, `sinks` and `weights` are empty where there are none, and `room` unless query, key
-    and value are in half precision: queries and keys are widened into it, a span at a time, values as they are read.
+    `tiles`, `words`, `pair_bias`, `sinks` and `weights` are empty where there are none, and `room` unless query or key
+    is in half precision: queries and keys are widened into it, a span at a time, values as they are read. `output` may
+    be in half precision too.
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
     heads = head_table.shape[0] // COLUMNS
     total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
-    number = output.dtype.type
+    number = logsumexp.dtype.type
     check = splat(number(0))
     for item in range(begin, end):
         head, tile = item // blocks, item % blocks
@@ -107,7 +108,7 @@ def forward_block(
     sums, state = offset_view(scores, ROWS * SPAN), offset_view(scores, ROWS * (SPAN + values))
     query_at = head[0] + first * steps[0]
     transpose_queries(query, query_at, steps[0], rows, features, scale, transposed, room)
-    start_state(state, sinks[head[5]] if sinks.shape[0] > 0 else output.dtype.type(-np.inf))
+    start_state(state, sinks[head[5]] if sinks.shape[0] > 0 else logsumexp.dtype.type(-np.inf))
     start, stop = keys_of_block(first, head[7], band)
     clear(sums, ROWS * values)
     row = head[5] * sizes[0] + first
@@ -360,7 +361,7 @@ def add_weighted_values(weights, count, source, at, step, width, result):
 @inlined(no_refcount=True)
 def write_rows(rows, values, state, sums, output, logsumexp):
     """Divide the weighted sums by the sums of exponentials; a row without any key gets output and logsumexp 0."""
-    one, zero = output.dtype.type(1), output.dtype.type(0)
+    one, zero = logsumexp.dtype.type(1), logsumexp.dtype.type(0)
     check = splat(zero)
     for row in range(rows):
         top, total = state[row], state[ROWS + row]
