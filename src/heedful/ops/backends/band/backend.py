@@ -96,8 +96,10 @@ class Banded(Backend):
         # While traced the kernels are one operator, but block by block the backward pass recomputes.
         if in_torch_func() or in_jit_trace() or (torch.compiler.is_compiling() and not kernels):
             return "its recomputation cannot be traced by torch.func, torch.jit or torch.compile"
-        if forward_ad._current_level >= 0 and kernels:
-            return "its compiled kernels have no forward-mode derivative"
+        if forward_ad._current_level >= 0:
+            return (
+                "neither its compiled kernels nor its recomputation have a forward-mode derivative"
+            )
         if band_of(call) is None and not serves_open_sides(call) and global_mask(call) is None:
             return OPEN
         return None

@@ -17,12 +17,12 @@ from heedful.ops.backends.band.forward import (
     keys_of_block,
     multiply_rows,
     transpose_rows,
-    widen_rows,
     words_of_block,
 )
-from heedful.ops.backends.band.moving_sums import write_sums
+from heedful.ops.backends.band.moving_sums import write_gradients
 from heedful.ops.backends.band.pair_bias import SPACE
 from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
+from heedful.ops.backends.band.widening import number_if_none, widened
 from heedful.ops.backends.band.words import next_span
 from heedful.ops.jit.kernel import (
     exp_or_zero,
@@ -105,19 +105,6 @@ def band_backward(
 
 
 @inlined(no_refcount=True)
-def write_gradients(sums, sizes, low, stop, key_head, key_gradient, value_gradient):
-    """Write the gradients of a key head's keys `low` to `stop` (exclusive); returns the sum of the numbers, by lane."""
-    keys, features, values = sizes[1], sizes[2], sizes[3]
-    reach = min(keys, sizes[4])
-    check = write_sums(
-        sums[0], reach, features, low, stop, offset_view(key_gradient, key_head * keys * features)
-    )
-    return check + write_sums(
-        sums[1], reach, values, low, stop, offset_view(value_gradient, key_head * keys * values)
-    )
-
-
-@inlined(no_refcount=True)
 def backward_block(
     head,
     block,
@@ -142,21 +129,11 @@ def backward_block(
     features, values, first, cap = sizes[2], sizes[3], block * ROWS, factors[1]
     rows = min(ROWS, sizes[0] - first)
     row = head[5] * sizes[0] + first
-    transposed, upstream = scratch, offset_view(scratch, ROWS * features)
-    scores = offset_view(upstream, ROWS * values)
-    slopes, sums = offset_view(scores, ROWS * SPAN), offset_view(scores, 2 * ROWS * SPAN)
-    state, bends = offset_view(sums, ROWS * features), offset_view(sums, ROWS * (features + 2))
+    transposed, upstream, scores, slopes, sums, state, bends = split(scratch, features, values)
+    query_at, query_step, direction_at, direction_step = read_block(
+        (head[0] + first * steps[0], row, rows), steps, sizes, inputs, halves, room_at, factors[0], transposed, upstream
+    )  # fmt: skip
     query, key, value, direction = inputs
-    query_at, query_step = widened(
-        halves[0], head[0] + first * steps[0], steps[0], rows, features, query, room_at
-    )
-    room_at += ROWS * features
-    direction_at, direction_step = widened(
-        halves[3], row * values, values, rows, values, direction, room_at
-    )
-    room_at += ROWS * values
-    transpose_rows(query, query_at, query_step, rows, features, factors[0], transposed)
-    transpose_rows(direction, direction_at, direction_step, rows, values, type(cap)(1), upstream)
     prepare_state(row, rows, values, results, (direction, direction_at, direction_step), state)
     clear(sums, ROWS * features)
     start, stop = keys_of_block(first, head[7], band)
@@ -165,11 +142,9 @@ def backward_block(
     begin, count = start, 1
     while begin < stop and count > 0:
         begin, count = next_span(masks[2], word_at, begin, stop, SPAN)
-        key_at, key_step = widened(
-            halves[1], head[1] + begin * steps[1], steps[1], count, features, key, room_at
-        )
-        value_at, value_step = widened(
-            halves[2], head[2] + begin * steps[2], steps[2], count, values, value, room_at + SPAN * features
+        key_at, key_step, value_at, value_step = read_span(
+            (head[1] + begin * steps[1], head[2] + begin * steps[2], count), steps, sizes, inputs, halves,
+            room_at + ROWS * (features + values),
         )  # fmt: skip
         multiply_rows(key, key_at, key_step, count, transposed, features, scores)
         cap_scores(scores, count, cap)
@@ -183,14 +158,9 @@ def backward_block(
         differentiate(scores, slopes, count, state, factors[0])
         drop_pairs(scores, count, place + begin, dropout)
         multiply_each(slopes, bends, count, cap)
-        at = gradients[2] + begin
-        add_weighted_queries(
-            scores, count, direction, direction_at, direction_step, rows, values,
-            offset_view(gradients[1][1], at * values),
-        )  # fmt: skip
-        add_weighted_queries(
-            slopes, count, query, query_at, query_step, rows, features,
-            offset_view(gradients[1][0], at * features),
+        add_to_keys(
+            gradients, begin, count, sizes, (slopes, query, query_at, query_step),
+            (scores, direction, direction_at, direction_step), rows,
         )  # fmt: skip
         add_weighted_values(slopes, count, key, key_at, key_step, features, sums)
         begin += count
@@ -198,19 +168,71 @@ def backward_block(
 
 
 @inlined(no_refcount=True)
-def number_if_none(array, one, other):
-    """The first number if the array is None, else the second."""
-    if array is None:
-        return one
-    return other
+def split(scratch, features, values):
+    """Scratch memory for all that a block needs.
+
+    Columns of queries and of gradients of outputs, scores of a span and their gradients, the gradient of the queries,
+    the state of each query, and the derivative of the cap.
+    """
+    upstream = offset_view(scratch, ROWS * features)
+    scores = offset_view(upstream, ROWS * values)
+    slopes, sums = offset_view(scores, ROWS * SPAN), offset_view(scores, 2 * ROWS * SPAN)
+    state, bends = offset_view(sums, ROWS * features), offset_view(sums, ROWS * (features + 2))
+    return scratch, upstream, scores, slopes, sums, state, bends
 
 
 @inlined(no_refcount=True)
-def widened(half, at, step, rows, width, room, room_at):
-    """Offset and step of some rows in float32 or wider: as given if `half` is None, else of their copy in `room`."""
-    if half is not None:
-        widen_rows(half, at, step, rows, width, offset_view(room, room_at))
-    return number_if_none(half, at, room_at), number_if_none(half, step, width)
+def add_to_keys(gradients, begin, count, sizes, slopes, weights, rows):
+    """Add what a block's queries give to the gradients of a span's keys and values.
+
+    slopes: gradients of the scores, and array, offset and step of the queries; weights: weights, and the same of the
+    gradients of the outputs.
+    """
+    (key_sums, value_sums), at = gradients[1], gradients[2] + begin
+    features, values = sizes[2], sizes[3]
+    add_weighted_queries(
+        weights[0], count, weights[1], weights[2], weights[3], rows, values, offset_view(value_sums, at * values)
+    )  # fmt: skip
+    add_weighted_queries(
+        slopes[0], count, slopes[1], slopes[2], slopes[3], rows, features, offset_view(key_sums, at * features)
+    )  # fmt: skip
+
+
+@inlined(no_refcount=True)
+def read_block(
+    of_block, steps, sizes, inputs, halves, room_at, scale, transposed, upstream
+):  # fmt: skip
+    """Read the queries of a block and the gradients of its outputs, and write them as columns.
+
+    of_block: offset of the queries, index of the first output, number of rows. Returns offset and step of both.
+    """
+    query_at, row, rows = of_block
+    features, values = sizes[2], sizes[3]
+    query_at, query_step = widened(
+        halves[0], query_at, steps[0], rows, features, inputs[0], room_at
+    )
+    direction_at, direction_step = widened(
+        halves[3], row * values, values, rows, values, inputs[3], room_at + ROWS * features
+    )
+    transpose_rows(inputs[0], query_at, query_step, rows, features, scale, transposed)
+    one = type(scale)(1)
+    transpose_rows(inputs[3], direction_at, direction_step, rows, values, one, upstream)
+    return query_at, query_step, direction_at, direction_step
+
+
+@inlined(no_refcount=True)
+def read_span(of_span, steps, sizes, inputs, halves, room_at):
+    """Read the keys and values of a span: offset and step of both.
+
+    of_span: offset of the keys, offset of the values, their number.
+    """
+    key_at, value_at, count = of_span
+    features, values = sizes[2], sizes[3]
+    key_at, key_step = widened(halves[1], key_at, steps[1], count, features, inputs[1], room_at)
+    value_at, value_step = widened(
+        halves[2], value_at, steps[2], count, values, inputs[2], room_at + SPAN * features
+    )
+    return key_at, key_step, value_at, value_step
 
 
 @inlined(no_refcount=True)

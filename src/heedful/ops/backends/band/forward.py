@@ -20,6 +20,7 @@ import numpy as np
 from heedful.ops.backends.band.dropout import drop_pairs, place_of_block
 from heedful.ops.backends.band.pair_bias import SPACE, add_pair_bias
 from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
+from heedful.ops.backends.band.widening import widen_rows
 from heedful.ops.backends.band.words import hide_by_words, hide_weights, next_span
 from heedful.ops.jit.kernel import (
     exp_or_zero,
@@ -206,14 +207,6 @@ def add_masks(head, of_block, begin, count, sizes, steps, band, masks, word_at, 
         add_pair_bias(scores, count, rows, bias_rows, steps[3], square)
     if words.shape[0] > 0:
         hide_by_words(scores, count, words, word_at + begin)
-
-
-@inlined(no_refcount=True)
-def widen_rows(source, at, step, count, features, room):
-    """Copy rows in half precision into float32, without gaps."""
-    for k in range(count):
-        for f in range(0, features, LANES):
-            store(room, k * features + f, load(source, at + k * step + f))
 
 
 @inlined(no_refcount=True)

@@ -36,3 +36,16 @@ def write_sums(sums, capacity, width, low, stop, target):
         for i in range((capacity - done) * width, capacity * width, LANES):
             store(sums, i, zero)
     return check
+
+
+@inlined(no_refcount=True)
+def write_gradients(sums, sizes, low, stop, key_head, key_gradient, value_gradient):
+    """Write the gradients of a key head's keys `low` to `stop` (exclusive); returns the sum of the numbers, by lane."""
+    keys, features, values = sizes[1], sizes[2], sizes[3]
+    reach = min(keys, sizes[4])
+    check = write_sums(
+        sums[0], reach, features, low, stop, offset_view(key_gradient, key_head * keys * features)
+    )
+    return check + write_sums(
+        sums[1], reach, values, low, stop, offset_view(value_gradient, key_head * keys * values)
+    )
