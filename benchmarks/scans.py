@@ -58,6 +58,8 @@ SCANS = {
     "dot-padded": _SERVED,
     "dot-packed": _SERVED,
     "dot-boolean": _SERVED,
+    "dot-causal-bfloat16": _SERVED,
+    "dot-causal-float16": _SERVED,
     "cache": Scan((256, 1024, 4096, 32768), quick=(256, 1024)),
     "bahdanau-decoder": Scan((8, 16, 32), quick=(8,)),
     "bahdanau-training": Scan((8, 16, 32), quick=(8,)),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from heedful.bench.measure import Pace, measure_case
+from heedful.bench.check import TOLERANCE
 from heedful.bench.operations import OPERATIONS
 from heedful.bench.process import SETTING_UP
 from heedful.bench.settings import Settings
@@ -41,7 +42,8 @@ def test_it_is_right(name: str, contender: Contender, monkeypatch: pytest.Monkey
         )
     assert (result.status, result.reason) == ("measured", "")
     assert result.error is not None
-    assert result.error < 5e-5
+    dtypes = {one.dtype for one in operation.inputs(sizes).values() if one.is_floating_point()}
+    assert result.error < min(TOLERANCE[dtype] for dtype in dtypes) / 2
 
 
 def test_every_operation_has_ours_first() -> None:

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from heedful.bench.values import Inputs, Operation, Run, Sizes, leaves, parameters
 
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
+TOLERANCE = {
+    torch.float32: 1e-4,
+    torch.float64: 1e-10,
+    torch.bfloat16: 2e-2,
+    torch.float16: 3e-3,
+}
 """The largest difference that counts as rounding, in parts of the largest number of the same tensor."""
 NUMBERS = 2**23
 """How many numbers the definition may make; of longer operations as many whole rows are checked as fit."""

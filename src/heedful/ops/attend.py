@@ -50,7 +50,7 @@ def attend(
         enable_gqa: grouped-query attention: query heads share key heads, whose number divides that of query heads.
         return_weights: also return the weights, as normalized and before dropout. Never changes the output.
         backend: "auto", or a name from `heedful.ops.backends.BACKENDS`; `heedful.plan` returns the choice of "auto".
-            Use "reference" or "chunked" for second derivatives: PyTorch's fused kernel has no double backward.
+            On CUDA use "reference" or "chunked" for second derivatives: the fused kernels there have none.
 
     Returns:
         `Attended(output, weights)`: (*batch, heads, query, value_dim) and (*batch, heads, query, key) or None.

@@ -7,8 +7,10 @@ from heedful.bench.operations.cache import CACHE
 from heedful.bench.operations.graph import GAT, GATV2, GRAPH_TRANSFORMER
 from heedful.bench.operations.served import (
     SERVED,
+    SERVED_BFLOAT16,
     SERVED_BOOLEAN,
     SERVED_CAUSAL,
+    SERVED_FLOAT16,
     SERVED_PACKED,
     SERVED_PADDED,
 )
@@ -34,6 +36,8 @@ OPERATIONS: dict[str, Operation] = {
         SERVED_PADDED,
         SERVED_PACKED,
         SERVED_BOOLEAN,
+        SERVED_BFLOAT16,
+        SERVED_FLOAT16,
         CACHE,
         DECODER,
         TRAINING,

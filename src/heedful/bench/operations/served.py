@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,11 +17,11 @@ from heedful.ops.masks import Causal, Dense, Mask, Padding, Segments
 SIZES = {"batch": 4, "heads": 8, "length": 512, "features": 64}
 
 
-def draw(sizes: Sizes) -> dict[str, Tensor]:
+def draw(sizes: Sizes, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Queries, keys and values of every head, and how long each sequence is."""
     batch, length = sizes["batch"], sizes["length"]
     shape = (batch, sizes["heads"], length, sizes["features"])
-    tensors = {name: torch.randn(shape) for name in ("query", "key", "value")}
+    tensors = {name: torch.randn(shape).to(dtype) for name in ("query", "key", "value")}
     lengths = torch.linspace(length, max(1, length // 2), batch).long()
     return {**tensors, "lengths": lengths}
 
@@ -57,8 +58,12 @@ def operation(
     title: str,
     keep: Callable[[Sizes, Inputs], Tensor],
     ours: Callable[[Sizes, Inputs], Mask | None],
+    dtype: torch.dtype = torch.float32,
 ) -> Operation:
-    """Make the operation of one kind of mask: as a boolean tensor, and as `attend` takes it."""
+    """Make the operation of one kind of mask: as a boolean tensor, and as `attend` takes it.
+
+    In half precision PyTorch's kernel is measured on float32 copies too.
+    """
 
     def expected(sizes: Sizes, inputs: Inputs, rows: Tensor | None) -> Tensor:
         query, kept = inputs["query"], keep(sizes, inputs)
@@ -83,16 +88,25 @@ def operation(
         kept = keep(sizes, inputs)
         return lambda: direct(query, key, value, attn_mask=kept)
 
+    def build_copies(sizes: Sizes, inputs: Inputs) -> Run:
+        def run() -> Tensor:
+            wide = {name: inputs[name].float() for name in ("query", "key", "value")}
+            return build_direct(sizes, wide)().to(dtype)
+
+        return run
+
+    copies = (Contender("SDPA, float32 copies", build_copies),)
     return Operation(
         name=name,
         title=title,
         sizes=SIZES,
         scans=("length",),
-        inputs=draw,
+        inputs=partial(draw, dtype=dtype),
         expected=expected,
         contenders=(
             Contender("heedful", build_ours, ours=True),
             Contender("SDPA", build_direct),
+            *(() if dtype is torch.float32 else copies),
         ),
         rows=lambda sizes: sizes["length"],
         cost_of_row=lambda sizes: sizes["batch"] * sizes["heads"] * sizes["length"],
@@ -102,6 +116,16 @@ def operation(
 SERVED = operation("dot", "Dot attention, no mask", no_mask, lambda sizes, inputs: None)
 SERVED_CAUSAL = operation(
     "dot-causal", "Dot attention, causal", causal_mask, lambda sizes, inputs: Causal()
+)
+SERVED_BFLOAT16, SERVED_FLOAT16 = (
+    operation(
+        f"dot-causal-{name}",
+        f"Dot attention, causal, in {name}",
+        causal_mask,
+        lambda sizes, inputs: Causal(),
+        dtype,
+    )
+    for name, dtype in (("bfloat16", torch.bfloat16), ("float16", torch.float16))
 )
 SERVED_PADDED = operation(
     "dot-padded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from heedful.ops.call import Call
 from heedful.ops.finite import can_read_values, in_torch_func
@@ -14,6 +15,8 @@ def kernel_refusal(call: Call) -> str | None:
     """Return why PyTorch's fused kernels cannot compute the call, or None."""
     if in_torch_func():
         return "torch.func has no rule for its kernel, nor for the second derivative of it"
+    if forward_ad._current_level >= 0:
+        return "its kernel has no forward-mode derivative"
     if call.is_masked and not can_read_values(call.query):
         return "while a call is traced it cannot be seen whether masked inputs are finite"
     return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from heedful.errors import OptionError
 from heedful.ops.finite import can_read_values
@@ -109,6 +110,7 @@ class Entmax(Normalizer):
 
 
 def _can_use_kernel(scores: Tensor) -> bool:
-    return (
-        scores.is_cpu and can_read_values(scores) and scores.numel() > 0 and unavailable() is None
-    )
+    if not scores.is_cpu or not can_read_values(scores) or scores.numel() == 0:
+        return False
+    # The kernel has no forward-mode derivative.
+    return forward_ad._current_level < 0 and unavailable() is None

@@ -32,6 +32,7 @@ from heedful.ops.backends.base import (
     Backend,
     Cost,
     for_vectors,
+    tensor_bytes,
     threads,
     wide_dtype,
     without_autocast,
@@ -95,8 +96,10 @@ class Banded(Backend):
         # While traced the kernels are one operator, but block by block the backward pass recomputes.
         if in_torch_func() or in_jit_trace() or (torch.compiler.is_compiling() and not kernels):
             return "its recomputation cannot be traced by torch.func, torch.jit or torch.compile"
-        if forward_ad._current_level >= 0 and kernels:
-            return "its compiled kernels have no forward-mode derivative"
+        if forward_ad._current_level >= 0:
+            return (
+                "neither its compiled kernels nor its recomputation have a forward-mode derivative"
+            )
         if band_of(call) is None and not serves_open_sides(call) and global_mask(call) is None:
             return OPEN
         return None
@@ -157,16 +160,23 @@ class Banded(Backend):
         weights = call.cells * call.query.element_size() if call.return_weights else 0
         if not self.is_fused(call):
             return token_bytes(call) + weights
-        width = wide_dtype(call.query.dtype).itemsize
+        wide, keeps_half = wide_dtype(call.query.dtype).itemsize, _keeps_half(call)
+        operands = (call.prepared_query, call.prepared_key, call.value)
         padded = 0
-        for tensor in (call.prepared_query, call.prepared_key, call.value):
+        for tensor in operands:
             missing = -tensor.shape[-1] % WIDTH
             if missing:
                 tokens = tensor.numel() // max(1, tensor.shape[-1])
+                width = tensor.element_size() if keeps_half else wide
                 padded += tokens * (tensor.shape[-1] + missing) * width
+        inputs = token_bytes(call)
+        if keeps_half:
+            whole = {id(one): one for one in (*operands, call.query, call.key_features)}
+            inputs = tensor_bytes(*whole.values())
         features = call.value_features + -call.value_features % WIDTH
-        output = call.lead_size * call.num_queries * (features + 1) * width
-        return token_bytes(call) + padded + output + weights
+        width = call.value.element_size() if keeps_half else wide
+        output = call.lead_size * call.num_queries * (features * width + wide)
+        return inputs + padded + output + weights
 
     def run(self, call: Call) -> Attended:
         return self.bind(call)(call)
@@ -174,11 +184,12 @@ class Banded(Backend):
     def bind(self, call: Call) -> Callable[[Call], Attended]:
         mask = global_mask(call)
         if mask is not None:
-            return partial(attend_with_globals, layout=GlobalLayout.of(call, mask))
-        layout = prepare_static(call)
-        if isinstance(layout, BandLayout):
-            return partial(fused_attention, layout=layout)
-        return partial(_attend_by_blocks, layout)
+            layout = GlobalLayout.of(call, mask, keeps_half=_keeps_half(call))
+            return partial(attend_with_globals, layout=layout)
+        static = prepare_static(call)
+        if isinstance(static, BandLayout):
+            return partial(fused_attention, layout=static)
+        return partial(_attend_by_blocks, static)
 
 
 def _attend_by_blocks(band: Band, call: Call) -> Attended:
@@ -210,10 +221,8 @@ def prepare_static(call: Call) -> BandLayout | Band:
 
 
 def _keeps_half(call: Call) -> bool:
-    """Whether the kernels read half precision as it is: without a backward pass, which adds up in float32."""
-    if call.needs_gradient or not is_eager() or needs_dispatch(call.query):
-        return False
-    return call.query.dtype == call.key_features.dtype == call.value.dtype
+    """Whether the kernels read half precision as it is; the operator that is traced gets float32."""
+    return is_eager() and not needs_dispatch(call.query)
 
 
 def uses_kernels(call: Call) -> bool:

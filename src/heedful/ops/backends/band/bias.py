@@ -216,8 +216,11 @@ class BiasTiles:
         held = () if self.mask is None else self.mask.tensors()
         return (*held, *bias_tensors(self.bias))
 
-    def pieces(self) -> Iterator[Piece | range]:
-        """All blocks with their tiles, at most `PIECE_BYTES` at a time; a range where every pair is hidden."""
+    def pieces(self, most: int = 0) -> Iterator[Piece | range]:
+        """All blocks with their tiles, at most `PIECE_BYTES`, or `most` bytes if that is more, at a time.
+
+        A range where every pair is hidden.
+        """
         count = num_blocks(self.call.num_queries)
         lead = self.call.lead_size
         heads = (*self.call.lead, 1)[len(self.call.lead) - 1]
@@ -226,7 +229,7 @@ class BiasTiles:
         # A number a pair where a bias is evaluated, else a bit.
         is_read = self.bias is None or self._whole_bias() is not None
         one *= 4 if is_read else ROWS * self.dtype.itemsize
-        step = max(1, PIECE_BYTES // max(1, one))
+        step = max(1, max(PIECE_BYTES, most) // max(1, one))
         for first in range(0, count, step):
             yield self._piece(first, min(first + step, count))
 

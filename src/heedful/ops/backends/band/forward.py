@@ -20,6 +20,7 @@ import numpy as np
 from heedful.ops.backends.band.dropout import drop_pairs, place_of_block
 from heedful.ops.backends.band.pair_bias import SPACE, add_pair_bias
 from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
+from heedful.ops.backends.band.widening import widen_rows
 from heedful.ops.backends.band.words import hide_by_words, hide_weights, next_span
 from heedful.ops.jit.kernel import (
     exp_or_zero,
@@ -65,15 +66,16 @@ def band_forward(
 ):  # fmt: skip
     """Attend for one part of the blocks of all heads.
 
-    `tiles`, `words`, `pair_bias`, `sinks` and `weights` are empty where there are none, and `room` unless query, key
-    and value are in half precision: queries and keys are widened into it, a span at a time, values as they are read.
+    `tiles`, `words`, `pair_bias`, `sinks` and `weights` are empty where there are none, and `room` unless query or key
+    is in half precision: queries and keys are widened into it, a span at a time, values as they are read. `output` may
+    be in half precision too.
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
     heads = head_table.shape[0] // COLUMNS
     total = heads * blocks // grain
     begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
-    number = output.dtype.type
+    number = logsumexp.dtype.type
     check = splat(number(0))
     for item in range(begin, end):
         head, tile = item // blocks, item % blocks
@@ -107,7 +109,7 @@ def forward_block(
     sums, state = offset_view(scores, ROWS * SPAN), offset_view(scores, ROWS * (SPAN + values))
     query_at = head[0] + first * steps[0]
     transpose_queries(query, query_at, steps[0], rows, features, scale, transposed, room)
-    start_state(state, sinks[head[5]] if sinks.shape[0] > 0 else output.dtype.type(-np.inf))
+    start_state(state, sinks[head[5]] if sinks.shape[0] > 0 else logsumexp.dtype.type(-np.inf))
     start, stop = keys_of_block(first, head[7], band)
     clear(sums, ROWS * values)
     row = head[5] * sizes[0] + first
@@ -205,14 +207,6 @@ def add_masks(head, of_block, begin, count, sizes, steps, band, masks, word_at, 
         add_pair_bias(scores, count, rows, bias_rows, steps[3], square)
     if words.shape[0] > 0:
         hide_by_words(scores, count, words, word_at + begin)
-
-
-@inlined(no_refcount=True)
-def widen_rows(source, at, step, count, features, room):
-    """Copy rows in half precision into float32, without gaps."""
-    for k in range(count):
-        for f in range(0, features, LANES):
-            store(room, k * features + f, load(source, at + k * step + f))
 
 
 @inlined(no_refcount=True)
@@ -360,7 +354,7 @@ def add_weighted_values(weights, count, source, at, step, width, result):
 @inlined(no_refcount=True)
 def write_rows(rows, values, state, sums, output, logsumexp):
     """Divide the weighted sums by the sums of exponentials; a row without any key gets output and logsumexp 0."""
-    one, zero = output.dtype.type(1), output.dtype.type(0)
+    one, zero = logsumexp.dtype.type(1), logsumexp.dtype.type(0)
     check = splat(zero)
     for row in range(rows):
         top, total = state[row], state[ROWS + row]

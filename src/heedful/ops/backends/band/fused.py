@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -16,12 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heedful.ops.backends.band.bias import BiasTiles, band_spec, key_limits
+from heedful.ops.backends.band.gradients import BandGradients, run_backward
 from heedful.ops.backends.band.launch import (
-    BandGradients,
     BandSpec,
     Piece,
     num_blocks,
-    run_backward,
     run_forward,
     tile_keys,
 )
@@ -37,6 +37,8 @@ from heedful.ops.finite import all_finite, is_batched
 from heedful.ops.jit.operators import Operator, needs_dispatch
 from heedful.ops.normalizers import SinkSoftmax, Softmax
 
+SUM_BYTES = 4
+"""Bytes of a number that sums of gradients in half precision would take."""
 PLAIN_BYTES = 2**24
 """Largest size of the scores that the plain form differentiates at a time; several tensors of that size exist."""
 Operands = tuple[Tensor, Tensor, Tensor, Tensor | None]
@@ -45,8 +47,9 @@ Operands = tuple[Tensor, Tensor, Tensor, Tensor | None]
 Results = tuple[Tensor, Tensor, Tensor]
 """Output (batch, heads, query, value), logsumexp (batch, heads, query), and weights (batch, heads, query, key) or (0,)
 where they are not wanted."""
-Pieces = Callable[[], Iterable[Piece | range]]
-"""Yields all blocks, anew in each pass; a range holds blocks in which every pair is hidden."""
+Pieces = Callable[[int], Iterable[Piece | range]]
+"""Yields all blocks, anew in each pass; a range holds blocks in which every pair is hidden. The argument is a number of
+bytes that what belongs to a piece may take in any case."""
 
 
 def fused_attention(call: Call, layout: BandLayout) -> Attended:
@@ -82,7 +85,7 @@ def _attend(call: Call, layout: BandLayout, operands: Operands) -> Attended:
         output, weights = banded(operands, spec, limits, added, call.return_weights)
     else:
         whole = (Piece(0, num_blocks(call.num_queries), None),)
-        pieces = whole.__iter__ if tiles is None else tiles.pieces
+        pieces = (lambda _: whole) if tiles is None else tiles.pieces
         arguments = BandArguments(replace(spec, key_limits=limits), pieces, call.return_weights)
         held = () if tiles is None else tiles.tensors()
         output, weights = _BandedByPieces.apply(*operands, arguments, *held)  # type: ignore[no-untyped-call]
@@ -234,16 +237,16 @@ class BandArguments:
         """All blocks as one piece."""
         piece = Piece(0, num_blocks(query.shape[2]), tiles)
         spec = BandSpec(left, right, scale, distance_bias.contiguous(), limits, masked, cap)
-        return cls(spec, (piece,).__iter__, needs_weights)
+        return cls(spec, lambda _: (piece,), needs_weights)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None) -> Results:
         """Attend to all blocks."""
         shape = query.shape[:3]
         like = self.spec.distance_bias  # in the dtype that the kernels compute in
-        output, logsumexp = like.new_empty(*shape, value.shape[3]), like.new_empty(shape)
+        output, logsumexp = value.new_empty(*shape, value.shape[3]), like.new_empty(shape)
         weights = like.new_zeros(*shape, key.shape[2]) if self.needs_weights else like.new_empty(0)
         results, is_finite = (output, logsumexp, weights), True
-        for piece in self.pieces():
+        for piece in self.pieces(0):
             if isinstance(piece, range):
                 rows = slice(piece.start * ROWS, piece.stop * ROWS)
                 output[:, :, rows] = 0
@@ -260,17 +263,23 @@ class BandArguments:
 
     def _plain(self, operands: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
         """Output and weights by plain mathematics; (0,) for weights that are not wanted."""
-        dtype = self.spec.distance_bias.dtype
-        operands = [None if one is None else one.to(dtype) for one in operands]
-        assert operands[1] is not None
-        keys = operands[1].shape[2]
+        _, key, value, _ = operands
+        assert key is not None
+        assert value is not None
+        keys = key.shape[2]
         outputs, weights = [], []
-        for block in plain_blocks(operands, self.spec, self.pieces()):
+        for block in plain_blocks(self._wide(operands), self.spec, self.pieces(0)):
             outputs.append(block.output)
             if self.needs_weights:
                 weights.append(F.pad(block.weights, (block.first, keys - block.last)))
         output = torch.cat(outputs, 2)
-        return output, torch.cat(weights, 2) if self.needs_weights else output.new_empty(0)
+        whole = torch.cat(weights, 2) if self.needs_weights else output.new_empty(0)
+        return output.to(value.dtype), whole
+
+    def _wide(self, operands: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The operands in the dtype that is computed in."""
+        dtype = self.spec.distance_bias.dtype
+        return [None if one is None else one.to(dtype) for one in operands]
 
     def backward(
         self, operands: Operands, output: Tensor, logsumexp: Tensor,
@@ -280,29 +289,40 @@ class BandArguments:
         if output_gradient is None or weights_gradient is not None:
             return self._plain_backward(operands, output_gradient, weights_gradient)
         query, key, value, sinks = operands
-        gradients = BandGradients.of(query, key, value, self.spec)
+        pieces = iter(self.pieces(SUM_BYTES * (key.numel() + value.numel())))
+        first = next(pieces)
+        is_whole = isinstance(first, Piece) and first.count == num_blocks(query.shape[2])
+        gradients = BandGradients.of(query, key, value, self.spec, is_whole=is_whole)
         results = (output, logsumexp, output_gradient.resolve_neg().contiguous())
-        for piece in self.pieces():
+        products = None if sinks is None else torch.zeros_like(logsumexp)
+        is_finite = True
+        for piece in chain((first,), pieces):
             if isinstance(piece, range):
                 gradients.query[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
             else:
-                run_backward(query, key, value, self.spec, piece, results, gradients)
+                checks = run_backward(
+                    query, key, value, self.spec, piece, results, gradients, products
+                )
+                is_finite = is_finite and math.isfinite(checks.sum().item())
         totals = gradients.totals()
-        if all_finite(*totals):
-            return *totals, None if sinks is None else _sink_gradient(sinks, *results)
+        if (is_finite and gradients.are_sums_finite()) or all_finite(*totals):
+            return *totals, _sink_gradient(sinks, logsumexp, products)
         return self._plain_backward(operands, output_gradient, None)
 
     def _plain_backward(
         self, operands: Operands, output_gradient: Tensor | None, weights_gradient: Tensor | None
     ) -> Operands:
         """Gradients by plain mathematics, of as many blocks at a time as `PLAIN_BYTES` allows."""
-        query, key = operands[:2]
-        reach = min(key.shape[2], tile_keys(self.spec.left, self.spec.right))
-        scores = query.shape[0] * query.shape[1] * ROWS * reach * query.element_size()
-        leaves = [None if one is None else one.detach().requires_grad_() for one in operands]
+        queries, keys = (one.shape for one in operands[:2])
+        reach = min(keys[2], tile_keys(self.spec.left, self.spec.right))
+        width = self.spec.distance_bias.element_size()
+        scores = queries[0] * queries[1] * ROWS * reach * width
+        leaves = [
+            None if one is None else one.detach().requires_grad_() for one in self._wide(operands)
+        ]
         sources = [one for one in leaves if one is not None]
         totals = [torch.zeros_like(one) for one in sources]
-        for piece in self.pieces():
+        for piece in self.pieces(0):
             if isinstance(piece, range):
                 continue
             for part in piece.split(max(1, PLAIN_BYTES // max(1, scores))):
@@ -313,7 +333,7 @@ class BandArguments:
                         rows = slice(block.start, block.stop)
                         if output_gradient is not None:
                             made.append(block.output)
-                            upstream.append(output_gradient[:, :, rows])
+                            upstream.append(output_gradient[:, :, rows].to(block.output.dtype))
                         if weights_gradient is not None:
                             made.append(block.weights)
                             upstream.append(weights_gradient[:, :, rows, block.first : block.last])
@@ -321,7 +341,14 @@ class BandArguments:
                 for total, gradient in zip(totals, found, strict=True):
                     if gradient is not None:  # The weights do not depend on the value.
                         total += gradient
-        return totals[0], totals[1], totals[2], totals[3] if len(totals) > 3 else None
+        sums = iter(totals)
+        query, key, value, sinks = (
+            None if one is None else next(sums).to(one.dtype) for one in operands
+        )
+        assert query is not None
+        assert key is not None
+        assert value is not None
+        return query, key, value, sinks
 
     def differentiable_backward(
         self, operands: Operands, output_gradient: Tensor | None, weights_gradient: Tensor | None
@@ -339,10 +366,14 @@ class BandArguments:
 
 
 def _sink_gradient(
-    sinks: Tensor, output: Tensor, logsumexp: Tensor, output_gradient: Tensor
-) -> Tensor:
-    """The gradient of the sinks, (batch, heads): a sink is a key of value 0, of weight exp(sink − logsumexp)."""
-    products = (output * output_gradient).sum(-1)
+    sinks: Tensor | None, logsumexp: Tensor, products: Tensor | None
+) -> Tensor | None:
+    """The gradient of the sinks, (batch, heads): a sink is a key of value 0, of weight exp(sink − logsumexp).
+
+    `products` are the inner products of the outputs and their gradients.
+    """
+    if sinks is None or products is None:
+        return None
     return -((sinks[..., None] - logsumexp).exp() * products).sum(-1)
 
 

@@ -29,12 +29,11 @@ from heedful.ops.backends.band.bias import (
     split_mask,
 )
 from heedful.ops.backends.band.fused import as_asked, kernel_operands
+from heedful.ops.backends.band.gradients import BandGradients, run_backward
 from heedful.ops.backends.band.launch import (
-    BandGradients,
     BandSpec,
     Piece,
     num_blocks,
-    run_backward,
     run_forward,
 )
 from heedful.ops.backends.band.layout import BandLayout
@@ -177,10 +176,10 @@ class GlobalLayout:
     paddings: tuple[Path, ...]
 
     @classmethod
-    def of(cls, call: Call, mask: GlobalMask) -> GlobalLayout:
-        """The layout of a call under such a mask, with at least one pair."""
+    def of(cls, call: Call, mask: GlobalMask, *, keeps_half: bool = False) -> GlobalLayout:
+        """The layout of a call under such a mask, with at least one pair; `keeps_half` as of `BandLayout.of`."""
         parts = mask.parts(call)
-        layout = BandLayout.of(replace(call, mask=None), parts[0].band)
+        layout = BandLayout.of(replace(call, mask=None), parts[0].band, keeps_half=keeps_half)
         specs = tuple(
             interval(part.band.left, part.band.right, layout.scale, layout.dtype, True, layout.cap)
             for part in parts
@@ -202,12 +201,16 @@ def attend_with_globals(call: Call, layout: GlobalLayout) -> Attended:
         if not all_finite(result.output):
             # Something came from behind the mask, or what is kept is not finite.
             return CHUNKED.run(call)
+        result = GlobalResult(result.output.to(value.dtype), result.logsumexp)
         output = AttendParts.apply(*operands, layout, limits, result)  # type: ignore[no-untyped-call]
     return as_asked(call, output, None)
 
 
 class GlobalResult(NamedTuple):
-    """The output over all keys and its logsumexp, (batch, heads, query, value) and (batch, heads, query)."""
+    """The output over all keys and its logsumexp, (batch, heads, query, value) and (batch, heads, query).
+
+    The logsumexp is in float32 or wider, and so is the output until it is rounded to the dtype of the values.
+    """
 
     output: Tensor
     logsumexp: Tensor
@@ -218,8 +221,9 @@ def attend_parts(
 ) -> GlobalResult:
     """Output and logsumexp by the kernels; both are 0 for a query without any key."""
     query, _, value = operands
-    shape = (*query.shape[:3], value.shape[3])
-    output, logsumexp = query.new_zeros(shape), query.new_full(shape[:3], -torch.inf)
+    shape, wide = (*query.shape[:3], value.shape[3]), layout.layout.dtype
+    output = query.new_zeros(shape, dtype=wide)
+    logsumexp = query.new_full(shape[:3], -torch.inf, dtype=wide)
     for part, spec in zip(layout.parts, layout.specs, strict=True):
         found = _forward(part.cut(*operands), replace(spec, key_limits=part.limits(limits)))
         keeps = part.has_keys(limits, query.device)
@@ -235,10 +239,10 @@ def attend_parts(
 
 def _forward(operands: tuple[Tensor, Tensor, Tensor], spec: BandSpec) -> GlobalResult:
     query, key, value = operands
-    shape = (*query.shape[:3], value.shape[3])
-    result = GlobalResult(query.new_empty(shape), query.new_empty(shape[:3]))
+    shape, empty = (*query.shape[:3], value.shape[3]), spec.distance_bias.new_empty
+    result = GlobalResult(empty(shape), empty(shape[:3]))
     piece = Piece(0, num_blocks(query.shape[2]), None)
-    run_forward(query, key, value, None, spec, piece, (*result, query.new_empty(0)))
+    run_forward(query, key, value, None, spec, piece, (*result, empty(0)))
     return result
 
 
@@ -261,8 +265,10 @@ class AttendParts(torch.autograd.Function):
         found: tuple[Tensor | None, ...] = ()
         if not (torch.is_grad_enabled() or is_batched(output_gradient)):
             results = output, logsumexp, output_gradient.resolve_neg()
-            found = _gradients(tuple(operands), layout, limits, results)
-        if not found or not all_finite(*[each for each in found if each is not None]):
+            sums = _gradients(tuple(operands), layout, limits, results)
+            if all_finite(*sums):
+                found = tuple(one.to(each.dtype) for one, each in zip(sums, operands, strict=True))
+        if not found:
             found = differentiable_gradients(
                 lambda *given: [plain(given, layout, limits)], operands, [output_gradient]
             )
@@ -275,13 +281,13 @@ def _gradients(
     limits: Tensor | None,
     results: tuple[Tensor, Tensor, Tensor],
 ) -> tuple[Tensor, ...]:
-    """Gradients of query, key and value by the kernels."""
+    """Gradients of query, key and value by the kernels, in float32 or wider."""
     query, key, value = operands
-    totals = tuple(torch.zeros_like(one, memory_format=torch.contiguous_format) for one in operands)
+    totals = tuple(one.new_zeros(one.shape, dtype=layout.layout.dtype) for one in operands)
     for part, spec in zip(layout.parts, layout.specs, strict=True):
         mine = part.cut(query, key, value)
         limited = replace(spec, key_limits=part.limits(limits))
-        gradients = BandGradients.of(*mine, limited)
+        gradients = BandGradients.of(*mine, limited, is_wide=True)
         rows = [one[:, :, part.start : part.stop].contiguous() for one in results]
         piece = Piece(0, num_blocks(mine[0].shape[2]), None)
         run_backward(*mine, limited, piece, (rows[0], rows[1], rows[2]), gradients)
@@ -295,7 +301,7 @@ def plain(operands: tuple[Tensor, ...], layout: GlobalLayout, limits: Tensor | N
 
     It serves second derivatives, and gradients that the kernels found not to be finite.
     """
-    clean = [zero_nonfinite(one)[0] for one in operands]
+    clean = [zero_nonfinite(one)[0].to(layout.layout.dtype) for one in operands]
     groups = clean[0].shape[1] // clean[1].shape[1]
     query, key, value = clean[0], repeat_heads(clean[1], groups), repeat_heads(clean[2], groups)
     keep = query.new_zeros(1, 1, query.shape[2], key.shape[2], dtype=torch.bool)
@@ -308,4 +314,5 @@ def plain(operands: tuple[Tensor, ...], layout: GlobalLayout, limits: Tensor | N
     scores = query @ key.mT * layout.layout.scale
     if layout.layout.cap:
         scores = layout.layout.cap * (scores / layout.layout.cap).tanh()
-    return Softmax().weights(scores, keep.expand(scores.shape)) @ value
+    output = Softmax().weights(scores, keep.expand(scores.shape)) @ value
+    return output.to(operands[2].dtype)

@@ -9,7 +9,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from heedful.ops.backends.band.backward import backward_space, band_backward
 from heedful.ops.backends.band.forward import (
     COLUMNS,
     band_forward,
@@ -22,17 +21,17 @@ from heedful.ops.jit.kernel import launch, parts_for
 
 FEATURE_NANOSECONDS, CELL_NANOSECONDS = 0.0105, 0.3
 """Forward time on one core of one feature of a query-key pair, and of the softmax of one pair."""
-BACKWARD = 2.4
-"""Backward time divided by forward time."""
 MARGIN = ROWS
 """Distances on either side of the window that a block of queries and its keys can reach."""
-_EMPTY = {
+EMPTY = {
     dtype: torch.empty(0, dtype=dtype, device="cpu")
     for dtype in (torch.float32, torch.float64, torch.int32)
 }
 """What the kernels get where there is none."""
 Layout = tuple[tuple[int, ...], tuple[int, ...]]
 """Shape and strides of a tensor."""
+NO_DROPOUT = 0, 0, 1.0
+"""Seed, limit and scale that drop nothing."""
 LIMIT = 7
 """Column of the head table that holds the number of keys a head may attend to."""
 
@@ -118,82 +117,33 @@ def run_forward(
 ) -> Tensor:  # fmt: skip
     """Fill output (batch, heads, query, value), logsumexp (batch, heads, query) and weights of the piece's blocks.
 
-    Query, key and value are (batch, heads, length, features), features contiguous and a multiple of WIDTH, in the dtype
-    of the output or in half precision, and `sinks` (batch, heads). Weights are (batch, heads, query, key) and zero, or
-    (0,) where they are not wanted: computing them leaves the other results as they are. Returns sums of all numbers
-    written, which are finite only where those are.
+    Query, key and value are (batch, heads, length, features), features contiguous and a multiple of WIDTH, and `sinks`
+    (batch, heads). Weights are (batch, heads, query, key) and zero, or (0,) where they are not wanted: computing them
+    leaves the other results as they are. Query, key, value and output may be in half precision, where all else is in
+    float32. Returns sums of all numbers written, before rounding, which are finite only where those are.
     """
     output, logsumexp, weights = results
-    work = _work(query, key, value, spec, piece)
+    work = work_of(query, key, value, spec, piece)
     parts = parts_for(work)
-    checks = output.new_empty(parts * LANES)
-    is_half = query.dtype != output.dtype
-    room = output.new_empty(parts * widening_space(query.shape[3]) if is_half else 0)
-    scratch = output.new_empty(parts * forward_space(query.shape[3], value.shape[3]))
+    checks = logsumexp.new_empty(parts * LANES)
+    is_half = not query.dtype is key.dtype is logsumexp.dtype
+    room = logsumexp.new_empty(parts * widening_space(query.shape[3]) if is_half else 0)
+    scratch = logsumexp.new_empty(parts * forward_space(query.shape[3], value.shape[3]))
     launch(
-        band_forward, 1, *_kernel_arguments(query, key, value, spec, piece),
-        _EMPTY[output.dtype] if sinks is None else sinks.detach().contiguous().view(-1),
+        band_forward, 1, *kernel_arguments(query, key, value, spec, piece, flat_storage(query, key, value)),
+        EMPTY[logsumexp.dtype] if sinks is None else sinks.detach().contiguous().view(-1),
         output.view(-1), logsumexp.view(-1), weights.view(-1), checks, scratch, room, work=work, parts=parts,
     )  # fmt: skip
     return checks
 
 
-@dataclass(frozen=True, eq=False)
-class BandGradients:
-    """Memory for the gradients of a backward pass over several pieces."""
+def kernel_arguments(
+    query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece, sources: list[Tensor],
+) -> tuple[Tensor | int | float, ...]:  # fmt: skip
+    """The arguments that both kernels share, from `first_block` to `pair_bias`.
 
-    query: Tensor
-    key: Tensor
-    """(copies, *key.shape): one copy for each part of the work, unless no two parts share a key head."""
-    value: Tensor
-    """(copies, *value.shape)."""
-    by_head: bool
-    """Whether a part computes whole key heads."""
-
-    @classmethod
-    def of(cls, query: Tensor, key: Tensor, value: Tensor, spec: BandSpec) -> BandGradients:
-        """Zeros for key and value, which the kernel adds to; uninitialized memory for the query."""
-        whole = Piece(0, num_blocks(query.shape[2]), None)
-        parts = parts_for(BACKWARD * _work(query, key, value, spec, whole))
-        key_heads = key.shape[0] * key.shape[1]
-        by_head = parts == 1 or key_heads % parts == 0 or key_heads >= 4 * parts
-        copies = 1 if by_head else parts
-        return cls(
-            query.new_empty(query.shape),
-            key.new_zeros(copies, *key.shape),
-            value.new_zeros(copies, *value.shape),
-            by_head,
-        )
-
-    def totals(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of query, key and value, summed over the copies."""
-        key, value = (one[0] if len(one) == 1 else one.sum(0) for one in (self.key, self.value))
-        return self.query, key, value
-
-
-def run_backward(
-    query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece,
-    results: tuple[Tensor, Tensor, Tensor], gradients: BandGradients,
-) -> None:  # fmt: skip
-    """Add the gradients of the piece's blocks; `results` are output, logsumexp and the gradient of the output."""
-    work = BACKWARD * _work(query, key, value, spec, piece)
-    parts, copies = parts_for(work), gradients.key.shape[0]
-    if copies > 1:
-        parts = min(parts, copies)
-    groups = query.shape[1] // key.shape[1]
-    grain = groups * piece.count if gradients.by_head else 1
-    scratch = query.new_empty(parts * backward_space(query.shape[3], value.shape[3]))
-    launch(
-        band_backward, grain, *_kernel_arguments(query, key, value, spec, piece), *(one.view(-1) for one in results),
-        gradients.query.view(-1), gradients.key.view(copies, -1), gradients.value.view(copies, -1), scratch,
-        work=work, parts=parts,
-    )  # fmt: skip
-
-
-def _kernel_arguments(
-    query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece
-) -> tuple[Tensor | int | float, ...]:
-    """The arguments that both kernels share, from `first_block` to `pair_bias`."""
+    `sources` are query, key and value as arrays: their memory, or room to widen them into.
+    """
     tiles, words, bias = piece.tiles, piece.words, piece.bias
     table = _head_table(
         query.shape, query.stride(), key.shape, key.stride(), value.stride(), spec.distance_bias.shape,
@@ -209,17 +159,18 @@ def _kernel_arguments(
         tile_keys(spec.left, spec.right), query.stride(2), key.stride(2), value.stride(2),
         0 if bias is None or bias.shape[2] == 1 else bias.stride(2), spec.left, spec.right,
         spec.scale, spec.base, spec.cap,
-        *_dropout_arguments(spec.dropout), *flat_storage(query, key, value), spec.distance_bias.view(-1),
-        _EMPTY[spec.distance_bias.dtype] if tiles is None else flat_storage(tiles)[0],
-        _EMPTY[torch.int32] if words is None else flat_storage(words)[0],
-        _EMPTY[spec.distance_bias.dtype] if bias is None else flat_storage(bias)[0],
+        *(NO_DROPOUT if spec.dropout is None else _dropout_arguments(spec.dropout)),
+        *sources, spec.distance_bias.view(-1),
+        EMPTY[spec.distance_bias.dtype] if tiles is None else flat_storage(tiles)[0],
+        EMPTY[torch.int32] if words is None else flat_storage(words)[0],
+        EMPTY[spec.distance_bias.dtype] if bias is None else flat_storage(bias)[0],
     )  # fmt: skip
 
 
-def _dropout_arguments(dropout: EdgeDropout | None) -> tuple[int, int, float]:
+def _dropout_arguments(dropout: EdgeDropout) -> tuple[int, int, float]:
     """Seed, limit and scale for the kernels; the scale is 0 where everything is dropped."""
-    if dropout is None or dropout.seed is None:
-        return 0, 0, 1.0
+    if dropout.seed is None:
+        return NO_DROPOUT
     return int(dropout.seed), dropout.limit, dropout.scale
 
 
@@ -270,7 +221,7 @@ def flat_storage(*tensors: Tensor) -> list[Tensor]:
     return found
 
 
-def _work(query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece) -> float:
+def work_of(query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece) -> float:
     """Nanoseconds of the forward pass on one thread."""
     keys = min(key.shape[2], spec.left + spec.right + ROWS)
     cells = query.shape[0] * query.shape[1] * piece.count * ROWS * keys

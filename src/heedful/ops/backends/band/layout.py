@@ -46,7 +46,7 @@ class BandLayout:
     dtype: torch.dtype
     """In which the kernels compute: float32 or wider."""
     keeps_half: bool
-    """Whether query, key and value stay in half precision, for the kernels to widen as they read them."""
+    """Whether tensors in half precision stay so, for the kernels to widen as they read them."""
     key_lead: tuple[int, ...]
     """Leading axes of key and value, (*batch, key heads)."""
     batch: int
@@ -71,7 +71,7 @@ class BandLayout:
             cap=cap,
             prepares=prepares,
             dtype=dtype,
-            keeps_half=keeps_half and not prepares and call.query.dtype != dtype,
+            keeps_half=keeps_half,
             key_lead=(*lead[:-1], lead[-1] // call.groups) if call.groups > 1 else lead,
             batch=math.prod(lead[:-1]),
             spec=None if dynamic else band_spec(call, band, split, scale, cap, dtype),
@@ -79,7 +79,7 @@ class BandLayout:
         )
 
     def kernel_operand(self, tensor: Tensor, lead: tuple[int, ...]) -> Tensor:
-        """Query, key or value as the kernels read it: (batch, heads, length, features) in `dtype`.
+        """Query, key or value as the kernels read it: (batch, heads, length, features), in `dtype` or half precision.
 
         `lead` are the leading axes (*batch, heads) that it has or broadcasts to. Features are contiguous and padded
         with zeros to a multiple of WIDTH.

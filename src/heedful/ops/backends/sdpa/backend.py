@@ -21,6 +21,7 @@ from heedful.ops.backends.base import (
 )
 from heedful.ops.backends.plain import attend_plainly
 from heedful.ops.backends.reference import weights_of
+from heedful.ops.backends.sdpa.double_backward import with_second_derivatives
 from heedful.ops.backends.sdpa.mask import mask_builder
 from heedful.ops.backends.torch_kernels import four_axes, kernel_refusal
 from heedful.ops.call import Attended, Call, bias_tensors
@@ -231,7 +232,17 @@ class FusedCall:
         return total - total == 0.0 or (all_finite(output) and call.known_finite)
 
 
-_kernel = F.scaled_dot_product_attention
+def _kernel(
+    query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, dropout_p: float, is_causal: bool,
+    *, scale: float, enable_gqa: bool,
+) -> Tensor:  # fmt: skip
+    """PyTorch's kernel, with second derivatives."""
+    output = F.scaled_dot_product_attention(
+        query, key, value, added, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )
+    if output.requires_grad and not torch.compiler.is_compiling():
+        with_second_derivatives(output, query, key, value, added, is_causal, scale)
+    return output
 
 
 def _widens(call: Call) -> bool:
