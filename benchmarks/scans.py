@@ -47,6 +47,8 @@ SCANS = {
         (16, 64, 256, 1024, 4096)
     ),  # longer memories of 32 sentences take GiB as inputs
     "window": Scan(quick=(256, 1024)),
+    "window-sparsemax": Scan((256, 1024, 4096, 16384, 65536), quick=(256, 1024)),
+    "window-entmax": Scan((256, 1024, 4096, 16384, 65536), quick=(256, 1024)),
     # ten edges to a node: 100,000 nodes have the million edges that the headline asks for
     "gat": Scan((64, 1024, 16384, 100_000, 131072), quick=(1024,)),
     "gatv2": Scan((64, 256, 1024, 4096, 16384, 65536, 100_000, 131072), quick=(1024,)),

@@ -131,7 +131,7 @@ def run_forward(
     room = output.new_empty(parts * widening_space(query.shape[3]) if is_half else 0)
     scratch = output.new_empty(parts * forward_space(query.shape[3], value.shape[3]))
     launch(
-        band_forward, 1, *_kernel_arguments(query, key, value, spec, piece),
+        band_forward, 1, *kernel_arguments(query, key, value, spec, piece),
         _EMPTY[output.dtype] if sinks is None else sinks.detach().contiguous().view(-1),
         output.view(-1), logsumexp.view(-1), weights.view(-1), checks, scratch, room, work=work, parts=parts,
     )  # fmt: skip
@@ -184,13 +184,13 @@ def run_backward(
     grain = groups * piece.count if gradients.by_head else 1
     scratch = query.new_empty(parts * backward_space(query.shape[3], value.shape[3]))
     launch(
-        band_backward, grain, *_kernel_arguments(query, key, value, spec, piece), *(one.view(-1) for one in results),
+        band_backward, grain, *kernel_arguments(query, key, value, spec, piece), *(one.view(-1) for one in results),
         gradients.query.view(-1), gradients.key.view(copies, -1), gradients.value.view(copies, -1), scratch,
         work=work, parts=parts,
     )  # fmt: skip
 
 
-def _kernel_arguments(
+def kernel_arguments(
     query: Tensor, key: Tensor, value: Tensor, spec: BandSpec, piece: Piece
 ) -> tuple[Tensor | int | float, ...]:
     """The arguments that both kernels share, from `first_block` to `pair_bias`."""
