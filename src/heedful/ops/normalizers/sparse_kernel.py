@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.jit.kernel import inlined, kernel, launch, parts_for
+from heedful.ops.jit.scratch import whole_lines
 from heedful.ops.jit.source import KEEPS_NAN
 
 BLOCK = 16
@@ -41,8 +42,9 @@ def sparse_weights(scores: Tensor, keep: Tensor | None, excess: Tensor) -> Tenso
         )
     work = rows.numel() * _nanoseconds(excess)
     parts = parts_for(work)
-    candidates = rows.new_empty(parts, length + BLOCK, dtype=torch.float64)
-    columns = rows.new_empty(parts, length + BLOCK, dtype=torch.int32)
+    room = whole_lines(length + BLOCK)
+    candidates = rows.new_empty(parts, room, dtype=torch.float64)
+    columns = rows.new_empty(parts, room, dtype=torch.int32)
     arguments = rows, mask, mask_row, excess, weights, candidates, columns
     launch(weights_by_row, *arguments, work=work, parts=parts)
     return weights.view(scores.shape)
