@@ -1,6 +1,6 @@
 """Where operations stand below what this machine can do, and how far more cores would help.
 
-python -m benchmarks.roofline [--seconds S] [--out FILE.svg]
+python -m benchmarks.roofline [--seconds S] [--clock] [--memory GB/S] [--out FILE.svg]
 
 Measures the arithmetic peak (multiply-adds of a product tile in the first cache) and the bandwidth of memory (reading
 what no cache holds), then each operation's forward pass, in turn, on one core and on two. An operation of intensity I,
@@ -12,17 +12,18 @@ The model for more cores assumes that work divides as it did between two cores, 
 that bandwidth goes on saturating as it did from one core to two:
 
     t(n) = max(t(1) · (s + (1 − s) / n), bytes / b(n)),  s = 2 t(2) / t(1) − 1,
-    b(n) = n b(1) / (1 + c (n − 1)),  c = 2 b(1) / b(2) − 1, at most 1.
+    b(n) = n b(1) / (1 + c (n − 1)),  c = 2 b(1) / b(2) − 1, at most 1; no more than --memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter, thread_time
+from time import perf_counter, process_time
 
 import torch
 
@@ -49,6 +50,7 @@ DEPTH, TILES = 128, 20_000
 READ_FLOATS = 2**26
 """Numbers that are read to measure bandwidth: 256 MiB, more than the caches hold."""
 LANES = 16
+WAITING = "OMP_WAIT_POLICY"
 CORES = (8, 16, 32, 64)
 
 
@@ -91,6 +93,8 @@ class Machine:
     one: float
     two: float
     """Bytes a second of one core and of two."""
+    most: float = float("inf")
+    """Bytes a second that the memory gives to all cores together, where that is known."""
 
     def roof(self, intensity: float) -> float:
         """The most operations a second of one core at an intensity.
@@ -108,7 +112,7 @@ class Machine:
         (10.0, 16.0, True)
         """
         crowding = min(1.0, max(0.0, 2 * self.one / self.two - 1))
-        return cores * self.one / (1 + crowding * (cores - 1))
+        return min(self.most, cores * self.one / (1 + crowding * (cores - 1)))
 
 
 @dataclass(frozen=True)
@@ -213,11 +217,13 @@ def probes() -> tuple[dict[str, Work], torch.Tensor]:
     }, sums
 
 
-def measure(works: Mapping[str, Work], seconds: float) -> dict[str, tuple[float, float]]:
+def measure(
+    works: Mapping[str, Work], seconds: float, *, by_clock: bool
+) -> dict[str, tuple[float, float]]:
     """Seconds of each on one core and on two, in turn; the fastest round counts.
 
-    Other programs only lengthen a time: on one core it is the processor's, on two the clock's, since both have to be
-    there together.
+    Other programs only lengthen a time. On one core it is the processor's; on two half of what both took together, so
+    that waiting for a core that another program holds does not count, or the clock's.
     """
     taken: dict[tuple[str, int], list[float]] = {(name, n): [] for name in works for n in (1, 2)}
     before = torch.get_num_threads()
@@ -227,10 +233,10 @@ def measure(works: Mapping[str, Work], seconds: float) -> dict[str, tuple[float,
             for (name, threads), times in taken.items():
                 torch.set_num_threads(threads)
                 works[name].run()  # finds code and data in the caches, as a repeated call does
-                now = thread_time if threads == 1 else perf_counter
+                now = perf_counter if by_clock else process_time
                 start = now()
                 works[name].run()
-                times.append(now() - start)
+                times.append((now() - start) / (1 if by_clock else threads))
             rounds += 1
     finally:
         torch.set_num_threads(before)
@@ -238,10 +244,10 @@ def measure(works: Mapping[str, Work], seconds: float) -> dict[str, tuple[float,
     return {name: (best[name, 1], best[name, 2]) for name in works}
 
 
-def measured(seconds: float) -> tuple[Machine, list[Point]]:
+def measured(seconds: float, *, by_clock: bool) -> tuple[Machine, list[Point]]:
     """Measure machine and operations."""
     works, _ = probes()
-    found = measure({**works, **operations()}, seconds)
+    found = measure({**works, **operations()}, seconds, by_clock=by_clock)
     one, two = (works["bandwidth"].bytes / time for time in found["bandwidth"])
     machine = Machine(works["peak"].flops / found["peak"][0], one, two)
     points = [
@@ -275,6 +281,8 @@ def report(machine: Machine, points: Sequence[Point]) -> list[str]:
 
 def draw(machine: Machine, points: Sequence[Point], path: Path, title: str) -> None:
     """Draw roof and operations over intensity and save the picture."""
+    from matplotlib.ticker import FuncFormatter
+
     ends = [0.1, *(point.intensity for point in points), machine.peak / machine.one]
     low, high = min(ends) / 2, max(ends) * 3
     xs = sorted({low, machine.peak / machine.one, high})
@@ -294,6 +302,8 @@ def draw(machine: Machine, points: Sequence[Point], path: Path, title: str) -> N
         draw_curves(axes, [roof, *curves])
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
         axes.set_xlabel("floating-point operations a byte of memory")
         axes.set_title("GFLOP/s, one core, forward")
         label_curves(figure, [(axes, [roof, *curves])])
@@ -306,8 +316,28 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="for all rounds together")
     parser.add_argument("--out", type=Path, help="draw the picture into this .svg or .png file")
+    parser.add_argument(
+        "--clock",
+        action="store_true",
+        help="the clock's time instead of the processor's: on a machine that has nothing else to do",
+    )
+    parser.add_argument(
+        "--memory",
+        type=float,
+        default=float("inf"),
+        metavar="GB/S",
+        help="what memory gives to all cores together, where it is known",
+    )
     options = parser.parse_args()
-    machine, points = measured(options.seconds)
+    if WAITING not in os.environ:
+        # Threads that wait shall sleep: what they take of the processor would count as work.
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "benchmarks.roofline", *sys.argv[1:]],
+            {**os.environ, WAITING: "passive"},
+        )
+    machine, points = measured(options.seconds, by_clock=options.clock)
+    machine = replace(machine, most=1e9 * options.memory)
     print(f"{describe()['processor']}; load {os.getloadavg()[0]:.1f}\n")
     print("\n\n".join(report(machine, points)))
     if options.out:

@@ -22,7 +22,15 @@ class Scan:
     seconds: float = 2.0
     """For the rounds of one length."""
 
-    def job(self, name: str, threads: int, *, quick: bool, only: tuple[int, ...] = ()) -> Job:
+    def job(
+        self,
+        name: str,
+        threads: int,
+        *,
+        quick: bool,
+        only: tuple[int, ...] = (),
+        processor_time: bool = False,
+    ) -> Job:
         """Return what is measured of the operation; `quick` is short, small and without compiling.
 
         `only` keeps some of the lengths, or all where it is empty.
@@ -32,6 +40,7 @@ class Scan:
             seconds=QUICK_SECONDS if quick else self.seconds,
             call_seconds=5.0,
             compiled=not quick,
+            processor_time=processor_time,
         )
         lengths = self.quick if quick else self.lengths
         if only:
@@ -68,11 +77,18 @@ SCANS = {
 
 
 def jobs(
-    names: list[str], threads: tuple[int, ...], *, quick: bool, only: tuple[int, ...] = ()
+    names: list[str],
+    threads: tuple[int, ...],
+    *,
+    quick: bool,
+    only: tuple[int, ...] = (),
+    processor_time: bool = False,
 ) -> Iterator[Job]:
     """Yield the jobs of the operations named, each with one number of threads, where any length is left."""
     for name in names:
         for count in threads:
-            job = SCANS[name].job(name, count, quick=quick, only=only)
+            job = SCANS[name].job(
+                name, count, quick=quick, only=only, processor_time=processor_time
+            )
             if job.cases:
                 yield job

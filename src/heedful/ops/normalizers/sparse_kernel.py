@@ -190,6 +190,29 @@ def gather_kept(row, keep, top, excess, candidates, columns):
     return count
 
 
+@inlined(no_refcount=True)
+def support_of_row(row, excess, candidates, columns):
+    """Write the positive weights of a row to `candidates` and their places to `columns`, and return their number.
+
+    −1 where a score is NaN or positive infinity; minus infinity hides. A weight is rounded to the type of the scores.
+    """
+    top, fine = row.dtype.type(-math.inf), True
+    for j in range(len(row)):
+        top = larger(top, row[j])
+        fine &= row[j] < math.inf
+    if not fine:
+        return -1
+    if top == -math.inf:
+        return 0
+    count = weigh(candidates, columns, gather(row, top, excess, candidates, columns), excess)
+    kept = 0
+    for c in range(count):
+        weight = row.dtype.type(candidates[c])
+        candidates[kept], columns[kept] = weight, columns[c]
+        kept += weight != 0
+    return kept
+
+
 @inlined
 def write_weights(weights, candidates, columns, count, excess):
     """Find the threshold τ and write the weights of the candidates above it."""

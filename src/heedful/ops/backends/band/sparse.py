@@ -35,7 +35,7 @@ from heedful.ops.jit.kernel import (
     splat,
     store,
 )
-from heedful.ops.normalizers.sparse_kernel import gather, larger, slope_of, weigh
+from heedful.ops.normalizers.sparse_kernel import slope_of, support_of_row
 
 
 def sparse_space(features: int) -> int:
@@ -79,9 +79,11 @@ def sparse_forward(
         for r in range(block[1]):
             row = head[5] * queries + block[0] + r
             ours = offset_view(output, row * values)
-            count = support_of_row(
-                mine[r, : stop - start], spoilt, excess, candidates[part], columns[part]
-            )
+            count = -1
+            if not spoilt:
+                count = support_of_row(
+                    mine[r, : stop - start], excess, candidates[part], columns[part]
+                )
             if count < 0:
                 check = splat(number(math.nan))
                 fill(ours, values, number(math.nan))
@@ -139,31 +141,6 @@ def fill(array, count, number):
 
 
 @inlined(no_refcount=True)
-def support_of_row(row, spoilt, excess, candidates, columns):
-    """Write the positive weights of a row to `candidates` and their places to `columns`, and return their number.
-
-    −1 where a score is NaN or positive infinity, or the block is spoilt. A weight is rounded to the type of the scores.
-    """
-    if spoilt:
-        return -1
-    top, fine = row.dtype.type(-np.inf), True
-    for j in range(len(row)):
-        top = larger(top, row[j])
-        fine &= row[j] < np.inf
-    if not fine:
-        return -1
-    if top == -np.inf:
-        return 0
-    count = weigh(candidates, columns, gather(row, top, excess, candidates, columns), excess)
-    kept = 0
-    for c in range(count):
-        weight = row.dtype.type(candidates[c])
-        candidates[kept], columns[kept] = weight, columns[c]
-        kept += weight != 0
-    return kept
-
-
-@inlined(no_refcount=True)
 def mix_support(weights, places, count, source, at, step, width, result):
     """result[v] = Σ_c weights[c] source[places[c], v]; returns the sums by lane."""
     zero = result.dtype.type(0)
@@ -216,7 +193,9 @@ def sparse_backward(
         for r in range(block[1]):
             row = head[5] * queries + block[0] + r
             ours = offset_view(query_gradient, row * features)
-            count = support_of_row(mine[r, : stop - start], spoilt, excess, weights, places)
+            count = -1
+            if not spoilt:
+                count = support_of_row(mine[r, : stop - start], excess, weights, places)
             if count < 0:
                 fill(ours, features, number(math.nan))
                 continue
