@@ -11,11 +11,12 @@ from pathlib import Path
 from benchmarks import page, store
 from benchmarks.headlines import lines
 from benchmarks.scans import SCANS, THREADS, jobs
-from heedful.bench.machine import describe
+from benchmarks.vectors import LIMITS, restart_limited
+from heedful.bench.machine import describe, vectors
 from heedful.bench.settings import Job
 from heedful.cli.bench import measure
 from heedful.cli.output import Output, duration
-from heedful.errors import HeedfulError, unknown_choice
+from heedful.errors import HeedfulError, OptionError, unknown_choice
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +34,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--lengths", type=int, nargs="+", default=[], metavar="N", help="only these lengths"
     )
+    parser.add_argument(
+        "--vectors",
+        choices=LIMITS,
+        help="measure as on a processor with no wider vectors; results are kept apart by class",
+    )
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="times of the processor instead of the clock, on a machine that does other work; with one thread",
+    )
     parser.add_argument("--resume", action="store_true", help="keep what was measured already")
     parser.add_argument("--page", action="store_true", help="measure nothing; write the page again")
     parser.add_argument(
@@ -48,11 +59,16 @@ def run(job: Job, output: Output) -> store.Measured:
     began = time.monotonic()
     results = measure([job], output)
     today = datetime.date.today().isoformat()
-    return store.Measured(job, describe(), today, time.monotonic() - began, tuple(results))
+    seconds = time.monotonic() - began
+    return store.Measured(job, describe(), today, seconds, tuple(results), vectors())
 
 
 def main() -> int:
     options = arguments()
+    if options.vectors:
+        restart_limited("benchmarks", sys.argv[1:], options.vectors)
+    if options.processor_time and options.threads != [1]:
+        raise OptionError("--processor-time is the time of one thread: add --threads 1")
     output = Output(json=False, quiet=False)
     for name in options.names:
         if name not in SCANS:
@@ -67,8 +83,9 @@ def main() -> int:
         tuple(options.threads),
         quick=options.quick,
         only=tuple(options.lengths),
+        processor_time=options.processor_time,
     ):
-        if options.page or (options.resume and store.done(results, job)):
+        if options.page or (options.resume and store.done(results, job, vectors())):
             continue
         output.say(f"== {job.operation}, {job.settings.threads} threads")
         fresh.append(run(job, output))

@@ -22,7 +22,15 @@ class Scan:
     seconds: float = 2.0
     """For the rounds of one length."""
 
-    def job(self, name: str, threads: int, *, quick: bool, only: tuple[int, ...] = ()) -> Job:
+    def job(
+        self,
+        name: str,
+        threads: int,
+        *,
+        quick: bool,
+        only: tuple[int, ...] = (),
+        processor_time: bool = False,
+    ) -> Job:
         """Return what is measured of the operation; `quick` is short, small and without compiling.
 
         `only` keeps some of the lengths, or all where it is empty.
@@ -32,6 +40,7 @@ class Scan:
             seconds=QUICK_SECONDS if quick else self.seconds,
             call_seconds=5.0,
             compiled=not quick,
+            processor_time=processor_time,
         )
         lengths = self.quick if quick else self.lengths
         if only:
@@ -47,6 +56,8 @@ SCANS = {
         (16, 64, 256, 1024, 4096)
     ),  # longer memories of 32 sentences take GiB as inputs
     "window": Scan(quick=(256, 1024)),
+    "window-sparsemax": Scan((256, 1024, 4096, 16384, 65536), quick=(256, 1024)),
+    "window-entmax": Scan((256, 1024, 4096, 16384, 65536), quick=(256, 1024)),
     # ten edges to a node: 100,000 nodes have the million edges that the headline asks for
     "gat": Scan((64, 1024, 16384, 100_000, 131072), quick=(1024,)),
     "gatv2": Scan((64, 256, 1024, 4096, 16384, 65536, 100_000, 131072), quick=(1024,)),
@@ -68,11 +79,18 @@ SCANS = {
 
 
 def jobs(
-    names: list[str], threads: tuple[int, ...], *, quick: bool, only: tuple[int, ...] = ()
+    names: list[str],
+    threads: tuple[int, ...],
+    *,
+    quick: bool,
+    only: tuple[int, ...] = (),
+    processor_time: bool = False,
 ) -> Iterator[Job]:
     """Yield the jobs of the operations named, each with one number of threads, where any length is left."""
     for name in names:
         for count in threads:
-            job = SCANS[name].job(name, count, quick=quick, only=only)
+            job = SCANS[name].job(
+                name, count, quick=quick, only=only, processor_time=processor_time
+            )
             if job.cases:
                 yield job

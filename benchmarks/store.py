@@ -1,4 +1,4 @@
-"""Results on disk: one JSON file for each operation and number of threads."""
+"""Results on disk: a folder for each class of processor, a file for each operation and number of threads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.vectors import folder_of
 from heedful.bench.results import Result
 from heedful.bench.settings import Job
 
@@ -21,17 +22,19 @@ class Measured:
     seconds: float
     """How long the whole job took."""
     results: tuple[Result, ...]
+    vectors: str = "AVX-512"
+    """The class of the processor: what vectors it has, or was limited to."""
 
 
-def path_of(folder: Path, job: Job) -> Path:
-    return folder / f"{job.operation}-{job.settings.threads}.json"
+def path_of(folder: Path, job: Job, vectors: str) -> Path:
+    return folder / folder_of(vectors) / f"{job.operation}-{job.settings.threads}.json"
 
 
 def save(measured: Measured, folder: Path) -> None:
     """Write what one job found; the file is there whole or not at all."""
     values = asdict(measured)
-    path = path_of(folder, measured.job)
-    folder.mkdir(parents=True, exist_ok=True)
+    path = path_of(folder, measured.job, measured.vectors)
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     text = json.dumps(_rounded(values), indent=1, ensure_ascii=False)
     unfinished.write_text(text + "\n", encoding="utf-8")
@@ -40,12 +43,12 @@ def save(measured: Measured, folder: Path) -> None:
 
 def load(folder: Path) -> list[Measured]:
     """Read everything that was measured; other benchmarks keep their results beside it."""
-    return [_read(path) for path in sorted(folder.glob("*-[0-9]*.json"))]
+    return [_read(path) for path in sorted(folder.glob("*/*-[0-9]*.json"))]
 
 
-def done(folder: Path, job: Job) -> bool:
-    """Whether this very job was measured already."""
-    path = path_of(folder, job)
+def done(folder: Path, job: Job, vectors: str) -> bool:
+    """Whether this very job was measured already on this class of processor."""
+    path = path_of(folder, job, vectors)
     return path.exists() and _read(path).job == job
 
 
@@ -57,6 +60,7 @@ def _read(path: Path) -> Measured:
         values["date"],
         values["seconds"],
         tuple(map(Result.from_dict, values["results"])),
+        values["vectors"],
     )
 
 

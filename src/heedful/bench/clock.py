@@ -44,6 +44,7 @@ def interleave(
     calls: Mapping[str, Callable[[], object]],
     seconds: float,
     advance: Callable[[float], None] = lambda share: None,
+    now: Callable[[], float] = time.perf_counter,
 ) -> Samples:
     """Take a sample of each a round, in a new order each round, for about `seconds` in all and five rounds at least.
 
@@ -52,13 +53,13 @@ def interleave(
 
     Three rounds are enough where these take five times as long as asked. Every call must have been made
     before, so that nothing is compiled within a sample. `advance` is told after each round which share of
-    the work is done.
+    the work is done, and `now` tells the time of a sample: of the clock, or of this thread (`time.thread_time`).
 
     >>> samples = interleave({"a": lambda: sum(range(9)), "b": lambda: None}, 0.01)
     >>> len(samples.seconds["a"]) == len(samples.seconds["b"]) > 2
     True
     """
-    plans = {name: _Plan.of(call) for name, call in calls.items()}
+    plans = {name: _Plan.of(call, now) for name, call in calls.items()}
     found: dict[str, list[float]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
     began, rounds, spent = time.perf_counter(), 0, 0.0
@@ -92,23 +93,24 @@ class _Plan:
 
     repeats: int
     warm: bool
+    now: Callable[[], float]
 
     @classmethod
-    def of(cls, call: Callable[[], object]) -> _Plan:
-        once = _timed(call, 1)
+    def of(cls, call: Callable[[], object], now: Callable[[], float]) -> _Plan:
+        once = _timed(call, 1, now)
         if once < SAMPLE_SECONDS:
-            once = _timed(call, 1)
+            once = _timed(call, 1, now)
         repeats = max(1, min(1000, round(SAMPLE_SECONDS / max(once, 1e-9))))
-        return cls(repeats, once < WARM_SECONDS)
+        return cls(repeats, once < WARM_SECONDS, now)
 
     def sample(self, call: Callable[[], object]) -> float:
         if self.warm:
             call()
-        return _timed(call, self.repeats)
+        return _timed(call, self.repeats, self.now)
 
 
-def _timed(call: Callable[[], object], repeats: int) -> float:
-    began = time.perf_counter()
+def _timed(call: Callable[[], object], repeats: int, now: Callable[[], float]) -> float:
+    began = now()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - began) / repeats
+    return (now() - began) / repeats

@@ -12,6 +12,11 @@ LIBRARIES = (
 )  # fmt: skip
 
 
+BASELINE = "no vectors to speak of"
+CLASSES = {"AVX512": "AVX-512", "AVX2": "AVX2", "DEFAULT": BASELINE}
+"""PyTorch's names of what a processor has, and ours."""
+
+
 def describe() -> dict[str, str]:
     """Return what identifies this machine for a reader of results: processor, cores, memory, versions.
 
@@ -28,6 +33,18 @@ def describe() -> dict[str, str]:
     }
 
 
+def vectors() -> str:
+    """The class of the processor by the vectors that are used: what `ATEN_CPU_CAPABILITY` allows of what it has.
+
+    >>> vectors() != ""
+    True
+    """
+    import torch
+
+    used = torch.backends.cpu.get_cpu_capability()
+    return CLASSES.get(used, used)
+
+
 def _processor() -> str:
     """The model's name as Linux tells it, with its family and model number where the name says little."""
     try:
@@ -39,13 +56,10 @@ def _processor() -> str:
         key, _, value = line.partition(":")
         told[key.strip()] = value.strip()
     name = told.get("model name") or platform.processor() or platform.machine()
-    widest = (
-        "AVX-512"
-        if "avx512f" in told.get("flags", "")
-        else "AVX2"
-        if "avx2" in told.get("flags", "")
-        else ""
-    )
+    used = vectors()
+    widest = "" if used == BASELINE else used
+    if used != CLASSES["AVX512"] and "avx512f" in told.get("flags", ""):
+        widest = f"limited to {used}"
     numbers = f"family {told['cpu family']}, model {told['model']}" if "cpu family" in told else ""
     details = ", ".join(part for part in (numbers, widest) if part)
     return f"{name} ({details})" if details else name

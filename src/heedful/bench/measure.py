@@ -169,7 +169,8 @@ def _time(ready: list[Ready], inputs: Inputs, settings: Settings, tell: Tell) ->
         calls[f"forward {one.contender.name}"] = _forward(one.run)
         if one.upstream is not None:
             calls[f"both {one.contender.name}"] = _both(one.run, leaves(inputs), one.upstream)
-    samples = interleave(calls, settings.seconds, lambda share: tell("measuring", share))
+    now = time.thread_time if settings.processor_time else time.perf_counter
+    samples = interleave(calls, settings.seconds, lambda share: tell("measuring", share), now)
     ours = [one.contender.name for one in ready if one.contender.ours]
     found = {}
     for one in ready:

@@ -30,6 +30,8 @@ class Settings:
     only: tuple[str, ...] = ()
     """The contenders that take part; empty for all."""
     seed: int = 0
+    processor_time: bool = False
+    """Whether times are those of the one thread that measures, to which other programs on the machine add little."""
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,8 @@ def test_a_layout_made_while_predicting_serves_training() -> None:
 
 
 def test_calls_that_no_kernel_serves_have_a_band() -> None:
-    sparse = call_of((2, 3), WINDOW, normalizer=normalizers.Sparsemax())
-    assert prepare_static(sparse) == Band(5, 9, LENGTH, LENGTH)
+    other = call_of((2, 3), WINDOW, normalizer=normalizers.ReLU())
+    assert prepare_static(other) == Band(5, 9, LENGTH, LENGTH)
     nothing = call_of((2, 3), WINDOW & ~masks.Window(None, 20))
     assert isinstance(prepare_static(nothing), Band)
 

@@ -15,6 +15,7 @@ from heedful.bench.operations.served import (
     SERVED_PADDED,
 )
 from heedful.bench.operations.sparse import ENTMAX, SPARSEMAX
+from heedful.bench.operations.sparse_window import WINDOW_ENTMAX, WINDOW_SPARSEMAX
 from heedful.bench.operations.step import STEP
 from heedful.bench.operations.training import DECODER, TRAINING
 from heedful.bench.operations.window import WINDOW
@@ -26,6 +27,8 @@ OPERATIONS: dict[str, Operation] = {
         ADDITIVE,
         STEP,
         WINDOW,
+        WINDOW_SPARSEMAX,
+        WINDOW_ENTMAX,
         GAT,
         GATV2,
         GRAPH_TRANSFORMER,

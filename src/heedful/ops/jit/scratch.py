@@ -1,4 +1,4 @@
-"""Scratch memory for kernels, cached per thread."""
+"""Memory for the parts of kernels: how it is divided, and scratch memory that is cached per thread."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from torch import Tensor
 MOST_KEPT = 4 * 2**20
 """Most elements of a dtype cached per thread. Fresh pages from the system cost more than the computation in them."""
 _cache = threading.local()
+
+
+def whole_lines(numbers: int) -> int:
+    """Return the least multiple of 16 that is not less: so many numbers of 4 bytes or more fill whole cache lines.
+
+    Two parts that wrote to one cache line would take it from each other's cache with each write.
+
+    >>> whole_lines(16), whole_lines(17)
+    (16, 32)
+    """
+    return -(-numbers // 16) * 16
 
 
 def scratch(parts: int, numbers: int, dtype: torch.dtype = torch.float32) -> Tensor:

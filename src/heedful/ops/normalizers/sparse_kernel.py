@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.ops.jit.kernel import inlined, kernel, launch, parts_for
+from heedful.ops.jit.scratch import whole_lines
 from heedful.ops.jit.source import KEEPS_NAN
 
 BLOCK = 16
@@ -41,8 +42,9 @@ def sparse_weights(scores: Tensor, keep: Tensor | None, excess: Tensor) -> Tenso
         )
     work = rows.numel() * _nanoseconds(excess)
     parts = parts_for(work)
-    candidates = rows.new_empty(parts, length + BLOCK, dtype=torch.float64)
-    columns = rows.new_empty(parts, length + BLOCK, dtype=torch.int32)
+    room = whole_lines(length + BLOCK)
+    candidates = rows.new_empty(parts, room, dtype=torch.float64)
+    columns = rows.new_empty(parts, room, dtype=torch.int32)
     arguments = rows, mask, mask_row, excess, weights, candidates, columns
     launch(weights_by_row, *arguments, work=work, parts=parts)
     return weights.view(scores.shape)
@@ -61,7 +63,12 @@ def sparse_gradient(weights: Tensor, gradient: Tensor, excess: Tensor) -> Tensor
 
 
 def _nanoseconds(excess: Tensor) -> float:
-    return SIMPLE if len(excess) == 1 and excess.item() in (1.0, 0.5) else POWERS
+    return nanoseconds(excess.item()) if len(excess) == 1 else POWERS
+
+
+def nanoseconds(excess: float) -> float:
+    """Estimated time of one score on one thread, for α − 1."""
+    return SIMPLE if excess in (1.0, 0.5) else POWERS
 
 
 @kernel
@@ -183,22 +190,56 @@ def gather_kept(row, keep, top, excess, candidates, columns):
     return count
 
 
+@inlined(no_refcount=True)
+def support_of_row(row, excess, candidates, columns):
+    """Write the positive weights of a row to `candidates` and their places to `columns`, and return their number.
+
+    −1 where a score is NaN or positive infinity; minus infinity hides. A weight is rounded to the type of the scores.
+    """
+    top, fine = row.dtype.type(-math.inf), True
+    for j in range(len(row)):
+        top = larger(top, row[j])
+        fine &= row[j] < math.inf
+    if not fine:
+        return -1
+    if top == -math.inf:
+        return 0
+    count = weigh(candidates, columns, gather(row, top, excess, candidates, columns), excess)
+    kept = 0
+    for c in range(count):
+        weight = row.dtype.type(candidates[c])
+        candidates[kept], columns[kept] = weight, columns[c]
+        kept += weight != 0
+    return kept
+
+
 @inlined
 def write_weights(weights, candidates, columns, count, excess):
     """Find the threshold τ and write the weights of the candidates above it."""
+    for c in range(weigh(candidates, columns, count, excess)):
+        weights[columns[c]] = candidates[c]
+
+
+@inlined
+def weigh(candidates, columns, count, excess):
+    """Replace the candidates above the threshold τ by their weights, move them to the front, return their number."""
     if excess > 1:
-        write_steep_weights(weights, candidates, columns, count, excess)
-        return
+        weigh_steeply(candidates, count, excess)
+        return count
     threshold, count = newton(candidates, columns, count, excess)
+    kept = 0
     for c in range(count):
         above = candidates[c] - threshold
         if above > 0:
+            columns[kept] = columns[c]
             if excess == 1:
-                weights[columns[c]] = above
+                candidates[kept] = above
             elif excess == 0.5:
-                weights[columns[c]] = above * above
+                candidates[kept] = above * above
             else:
-                weights[columns[c]] = above ** (1 / excess)
+                candidates[kept] = above ** (1 / excess)
+            kept += 1
+    return kept
 
 
 @inlined
@@ -237,8 +278,8 @@ def newton(candidates, columns, count, excess):
 
 
 @inlined
-def write_steep_weights(weights, candidates, columns, count, excess):
-    """Write the weights for α > 2, by bisection on the weight of the maximum, which lies in [1/n, 1].
+def weigh_steeply(candidates, count, excess):
+    """Replace candidates by weights for α > 2, by bisection on the weight of the maximum, which lies in [1/n, 1].
 
     −τ = largest^(α−1) is soon too small for a bisection on τ, or for a number: 1,000 equal scores under α = 10 have
     −τ = 10^−27. The division makes up for the rounding of a weight that is near the threshold, where it is steep.
@@ -250,7 +291,7 @@ def write_steep_weights(weights, candidates, columns, count, excess):
             low += width
     total = steep_sum(candidates, count, low, excess)
     for c in range(count):
-        weights[columns[c]] = steep_weight(candidates[c], low, low**excess, excess) / total
+        candidates[c] = steep_weight(candidates[c], low, low**excess, excess) / total
 
 
 @inlined
@@ -318,6 +359,16 @@ def steep_slope(weight, excess):
     """w^{2−α}, at most `STEEPEST`."""
     slope = float(weight) ** (1 - excess)
     return STEEPEST if slope > STEEPEST else slope
+
+
+@inlined
+def slope_of(weight, excess):
+    """w^{2−α} of one positive weight in float64."""
+    if excess == 1:
+        return 1.0
+    if excess == 0.5:
+        return math.sqrt(weight)
+    return steep_slope(weight, excess)
 
 
 @inlined

@@ -27,6 +27,7 @@ from heedful.ops.backends.band.global_positions import (
 )
 from heedful.ops.backends.band.layout import BandLayout
 from heedful.ops.backends.band.shape import ROWS, WIDTH
+from heedful.ops.backends.band.sparse_launch import excess_of, part_bytes, row_keys
 from heedful.ops.backends.band.window import Band, band_of, whole_band
 from heedful.ops.backends.base import (
     Backend,
@@ -76,9 +77,10 @@ NARROW_COST = Cost(
 class Banded(Backend):
     """Every score and normalizer, under a mask that bounds the window of a query on both sides.
 
-    Inner products under softmax are computed by compiled kernels, also with a soft cap or a sink. Those also serve
-    unbounded sides, where mask and bias depend on distance and key lengths alone or PyTorch's kernel does not serve the
-    call. All else is computed block by block in PyTorch.
+    Inner products under softmax are computed by compiled kernels, also with a soft cap or a sink, and those under
+    sparsemax and entmax of a fixed α by kernels that normalize whole rows. They also serve unbounded sides, where mask
+    and bias depend on distance and key lengths alone or PyTorch's kernel does not serve the call. All else is computed
+    block by block in PyTorch.
 
     Sliding-window attention: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150. A row is normalized over its whole
     window, so every normalizer is exact.
@@ -152,7 +154,12 @@ class Banded(Backend):
         return call.lead_size * queries * reach
 
     def bytes_at_once(self, call: Call) -> int:
-        return 0
+        if excess_of(call.normalizer) is None or not uses_kernels(call):
+            return 0
+        band = whole_band(call)
+        return threads() * part_bytes(
+            row_keys(band.left, band.right, call.num_keys), call.query.dtype
+        )
 
     def bytes_kept(self, call: Call) -> int:
         if not call.needs_gradient:
@@ -207,10 +214,10 @@ def prepare_static(call: Call) -> BandLayout | Band:
 
     >>> from heedful.ops.arguments import validated
     >>> from heedful.ops.masks import Window
-    >>> from heedful.ops.normalizers import Sparsemax
+    >>> from heedful.ops.normalizers import ReLU
     >>> from heedful.ops.scores import ScaledDot
     >>> x = torch.randn(2, 5, 8)
-    >>> prepare_static(validated(x, x, x, ScaledDot(), Window(1, 9), None, Sparsemax(), 0.0, False, False))
+    >>> prepare_static(validated(x, x, x, ScaledDot(), Window(1, 9), None, ReLU(), 0.0, False, False))
     Band(left=1, right=9, num_queries=5, num_keys=5)
     """
     band = band_of(call) or whole_band(call)
@@ -222,19 +229,25 @@ def prepare_static(call: Call) -> BandLayout | Band:
 
 def _keeps_half(call: Call) -> bool:
     """Whether the kernels read half precision as it is; the operator that is traced gets float32."""
-    return is_eager() and not needs_dispatch(call.query)
+    return is_eager() and not needs_dispatch(call.query) and excess_of(call.normalizer) is None
 
 
 def uses_kernels(call: Call) -> bool:
-    """Whether the compiled kernels serve a call under a bounded window: inner products under softmax on a CPU."""
+    """Whether the compiled kernels serve a call under a bounded window: inner products on a CPU.
+
+    Under softmax, sparsemax or entmax of a fixed α; under the latter two without soft cap, dropout and tracing.
+    """
     if call.score.pair_kind not in PRODUCT_KINDS:
         return False
-    if not isinstance(call.normalizer, Softmax | SinkSoftmax):
+    is_sparse = excess_of(call.normalizer) is not None
+    if not isinstance(call.normalizer, Softmax | SinkSoftmax) and not is_sparse:
         return False
     if not call.query.is_cpu or unavailable() is not None:
         return False
-    if call.dropout_p and (not is_eager() or needs_dispatch(call.query)):
-        return False  # the operator that is traced has no dropout
+    if is_sparse and (call.dropout_p or call.score.pair_kind != "dot"):
+        return False
+    if (call.dropout_p or is_sparse) and (not is_eager() or needs_dispatch(call.query)):
+        return False  # the operator that is traced has neither dropout nor sparsemax
     return not any(tensor.requires_grad for tensor in bias_tensors(call.bias))
 
 
@@ -242,9 +255,9 @@ def global_mask(call: Call) -> GlobalMask | None:
     """The window with global positions that is the call's mask, where the kernels serve it; else None."""
     if call.dropout_p or call.bias is not None or call.return_weights:
         return None
-    if isinstance(call.normalizer, SinkSoftmax):
+    if not isinstance(call.normalizer, Softmax) or not uses_kernels(call):
         return None
-    if not uses_kernels(call) or not is_eager() or needs_dispatch():
+    if not is_eager() or needs_dispatch():
         return None
     mask = GlobalMask.of(call)
     return mask if mask is not None and mask.parts(call) else None

@@ -1,4 +1,4 @@
-"""Banded softmax attention over inner products: compiled kernels as one operator, and the same as plain mathematics.
+"""Banded attention over inner products: compiled kernels as one operator, and the same as plain mathematics.
 
 The plain form is differentiable any number of times. It serves second derivatives, gradients of the weights, and calls
 in which something that is not finite must be kept behind a mask.
@@ -28,6 +28,10 @@ from heedful.ops.backends.band.launch import (
 from heedful.ops.backends.band.layout import BandLayout
 from heedful.ops.backends.band.packing import block_factors, unpacked
 from heedful.ops.backends.band.shape import ROWS
+from heedful.ops.backends.band.sparse_launch import (
+    run_sparse_backward,
+    run_sparse_forward,
+)
 from heedful.ops.backends.base import without_autocast
 from heedful.ops.backends.edges.dropout import draw_dropout
 from heedful.ops.backends.reference import repeat_bad, zero_nonfinite
@@ -35,7 +39,7 @@ from heedful.ops.call import Attended, Call, repeat_heads
 from heedful.ops.double_backward import differentiable_gradients
 from heedful.ops.finite import all_finite, is_batched
 from heedful.ops.jit.operators import Operator, needs_dispatch
-from heedful.ops.normalizers import SinkSoftmax, Softmax
+from heedful.ops.normalizers import Entmax, Normalizer, SinkSoftmax, Softmax
 
 SUM_BYTES = 4
 """Bytes of a number that sums of gradients in half precision would take."""
@@ -80,13 +84,15 @@ def _attend(call: Call, layout: BandLayout, operands: Operands) -> Attended:
     )
     if call.dropout_p:
         spec = replace(spec, dropout=draw_dropout(call.dropout_p))
-    if needs_dispatch(*operands) or (tiles is None and not call.dropout_p):
+    excess = layout.excess
+    if excess is None and (needs_dispatch(*operands) or (tiles is None and not call.dropout_p)):
         added = None if tiles is None else tiles.whole()
         output, weights = banded(operands, spec, limits, added, call.return_weights)
     else:
         whole = (Piece(0, num_blocks(call.num_queries), None),)
         pieces = (lambda _: whole) if tiles is None else tiles.pieces
-        arguments = BandArguments(replace(spec, key_limits=limits), pieces, call.return_weights)
+        spec = replace(spec, key_limits=limits)
+        arguments = BandArguments(spec, pieces, call.return_weights, excess)
         held = () if tiles is None else tiles.tensors()
         output, weights = _BandedByPieces.apply(*operands, arguments, *held)  # type: ignore[no-untyped-call]
     return as_asked(call, output, weights)
@@ -153,14 +159,17 @@ class PlainBlock(NamedTuple):
 
 
 def plain_blocks(
-    operands: Sequence[Tensor | None], spec: BandSpec, pieces: Iterable[Piece | range]
+    operands: Sequence[Tensor | None],
+    spec: BandSpec,
+    pieces: Iterable[Piece | range],
+    excess: float | None = None,
 ) -> Iterator[PlainBlock]:
     """What the kernels compute, by plain mathematics, one block after the other."""
     query, key, value, sinks = operands
     assert query is not None
     assert key is not None
     assert value is not None
-    normalizer = Softmax() if sinks is None else SinkSoftmax(sinks)
+    normalizer = _normalizer(sinks, excess)
     groups = query.shape[1] // key.shape[1]
     (query, bad_query), (key, bad_key), (value, bad_value) = (
         zero_nonfinite(one)
@@ -188,6 +197,13 @@ def plain_blocks(
         output = torch.where(bad_row, torch.nan, output)
         weights = torch.where(bad_row & (weights != 0), torch.nan, weights)
         yield PlainBlock(start, stop, first, last, output, weights)
+
+
+def _normalizer(sinks: Tensor | None, excess: float | None) -> Normalizer:
+    """That of operands with these sinks, or entmax of α = 1 + `excess`."""
+    if excess is not None:
+        return Entmax(1 + excess)
+    return Softmax() if sinks is None else SinkSoftmax(sinks)
 
 
 def _biases(
@@ -228,6 +244,8 @@ class BandArguments:
     spec: BandSpec
     pieces: Pieces
     needs_weights: bool
+    excess: float | None = None
+    """α − 1 of sparsemax and entmax; None for softmax."""
 
     @classmethod
     def of_whole(
@@ -252,7 +270,12 @@ class BandArguments:
                 output[:, :, rows] = 0
                 logsumexp[:, :, rows] = 0 if sinks is None else sinks.detach()[..., None]
                 continue
-            checks = run_forward(query, key, value, sinks, self.spec, piece, results)
+            if self.excess is None:
+                checks = run_forward(query, key, value, sinks, self.spec, piece, results)
+            else:
+                checks = run_sparse_forward(
+                    query, key, value, self.excess, self.spec, piece, output, weights
+                )
             is_finite = is_finite and math.isfinite(checks.sum().item())
         if is_finite or all_finite(output, *([weights] if self.needs_weights else [])):
             return results
@@ -268,7 +291,7 @@ class BandArguments:
         assert value is not None
         keys = key.shape[2]
         outputs, weights = [], []
-        for block in plain_blocks(self._wide(operands), self.spec, self.pieces(0)):
+        for block in plain_blocks(self._wide(operands), self.spec, self.pieces(0), self.excess):
             outputs.append(block.output)
             if self.needs_weights:
                 weights.append(F.pad(block.weights, (block.first, keys - block.last)))
@@ -299,6 +322,11 @@ class BandArguments:
         for piece in chain((first,), pieces):
             if isinstance(piece, range):
                 gradients.query[:, :, piece.start * ROWS : piece.stop * ROWS] = 0
+            elif self.excess is not None:
+                run_sparse_backward(
+                    query, key, value, self.excess, self.spec, piece, results[2], gradients
+                )
+                is_finite = False  # it is not checked on the way
             else:
                 checks = run_backward(
                     query, key, value, self.spec, piece, results, gradients, products
@@ -329,7 +357,7 @@ class BandArguments:
                 made: list[Tensor] = []
                 upstream: list[Tensor] = []
                 with torch.enable_grad():
-                    for block in plain_blocks(leaves, self.spec, (part,)):
+                    for block in plain_blocks(leaves, self.spec, (part,), self.excess):
                         rows = slice(block.start, block.stop)
                         if output_gradient is not None:
                             made.append(block.output)

@@ -18,6 +18,7 @@ from heedful.ops.backends.band.bias import (
 )
 from heedful.ops.backends.band.launch import BandSpec
 from heedful.ops.backends.band.shape import WIDTH
+from heedful.ops.backends.band.sparse_launch import excess_of
 from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.call import Call
@@ -51,6 +52,8 @@ class BandLayout:
     """Leading axes of key and value, (*batch, key heads)."""
     batch: int
     """Batch axes folded into one."""
+    excess: float | None
+    """α − 1 of sparsemax and entmax; None for softmax."""
     spec: BandSpec | None
     """Window and distance bias without key limits; None where they depend on tensors of the call."""
     has_tiles: bool
@@ -74,6 +77,7 @@ class BandLayout:
             keeps_half=keeps_half,
             key_lead=(*lead[:-1], lead[-1] // call.groups) if call.groups > 1 else lead,
             batch=math.prod(lead[:-1]),
+            excess=excess_of(call.normalizer),
             spec=None if dynamic else band_spec(call, band, split, scale, cap, dtype),
             has_tiles=bool(split.others) or has_pair_bias(call),
         )

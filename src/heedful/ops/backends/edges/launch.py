@@ -14,6 +14,7 @@ from heedful.ops.backends.edges.forward import edges_forward, forward_workspace
 from heedful.ops.backends.edges.pair import DOT, LANES, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS
 from heedful.ops.csr.rows import CompressedRows
 from heedful.ops.jit.kernel import launch, parts_for
+from heedful.ops.jit.scratch import whole_lines
 from heedful.ops.jit.source import Compiled
 
 FEATURE_NANOSECONDS, HIDDEN_NANOSECONDS, EDGE_NANOSECONDS = 0.13, 0.6, 11.0
@@ -44,7 +45,8 @@ def run_forward(
     weights = tensors.query.new_zeros(shape)
     work = _nanoseconds(rows, pair, tensors)
     parts = parts_for(work)
-    workspaces = tensors.query.new_empty(parts, forward_workspace(heads, width, tensors.edge_dim))
+    room = whole_lines(forward_workspace(heads, width, tensors.edge_dim))
+    workspaces = tensors.query.new_empty(parts, room)
     kernel, arguments = _prepared(edges_forward, rows, pair, tensors, dropout)
     launch(
         kernel, *arguments, output.view(-1), logsumexp.view(-1), weights.view(-1) if needs_weights else None,
@@ -74,12 +76,13 @@ def run_backward(
     work = BACKWARD_FACTOR * _nanoseconds(rows, pair, tensors)
     # Each part sums the gradients of all keys in memory of its own: clearing and adding them costs half an edge a key.
     parts = min(parts_for(work), max(2, 2 * rows.count // max(key.shape[1], 1)))
-    dquery, dkeys = torch.empty_like(query), key.new_zeros(parts, key.numel())
-    dvalues = dkeys if shared else value.new_zeros(parts, value.numel())
-    dvectors = query.new_zeros(parts, heads * width)
-    dweights = query.new_zeros(parts, 0 if edge_weight is None else edge_weight.numel())
+    dquery, dkeys = torch.empty_like(query), _zeros_of_parts(parts, key.numel(), query)
+    dvalues = dkeys if shared else _zeros_of_parts(parts, value.numel(), query)
+    dvectors = _zeros_of_parts(parts, heads * width, query)
+    dweights = _zeros_of_parts(parts, 0 if edge_weight is None else edge_weight.numel(), query)
     dfeatures, dbias = (torch.zeros_like(_or_empty(one, query)) for one in (edge_features, bias))
-    workspaces = query.new_empty(parts, backward_workspace(heads, width, tensors.edge_dim))
+    room = whole_lines(backward_workspace(heads, width, tensors.edge_dim))
+    workspaces = query.new_empty(parts, room)
     kernel, arguments = _prepared(edges_backward, rows, pair, tensors, dropout)
     launch(
         kernel, *arguments, *(one.view(-1) for one in results), workspaces, dquery.view(-1), dkeys, dvalues,
@@ -141,7 +144,13 @@ def _or_empty(tensor: Tensor | None, like: Tensor) -> Tensor:
     return like.new_empty(0) if tensor is None else tensor
 
 
+def _zeros_of_parts(parts: int, numbers: int, like: Tensor) -> Tensor:
+    """Zeros for each part, (parts, numbers or more): no two rows share a cache line."""
+    return like.new_zeros(parts, numbers if parts == 1 else whole_lines(numbers))
+
+
 def _summed(parts: Tensor, like: Tensor) -> Tensor:
+    parts = parts[:, : like.numel()]
     return (parts[0] if parts.shape[0] == 1 else parts.sum(0)).view_as(like)
 
 
