@@ -226,7 +226,8 @@ def test_no_input_is_widened_whole_forward(dtype: torch.dtype) -> None:
 
     run()
     # The output in half precision, and nothing else of that size.
-    assert peak(run) < 2 * key.numel() + 4 * key.numel() / 64 + 2**18
+    # each thread has room for a block; float32 copies would be four times the tensor of keys
+    assert peak(run) < 2 * key.numel() + 4 * key.numel() / 64 + 2**19
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,9 @@ def run_sparse_forward(
     work = _work(query, key, excess, spec, piece)
     parts = parts_for(work)
     checks = output.new_empty(parts * LANES)
+    shared = kernel_arguments(query, key, value, spec, piece, flat_storage(query, key, value))
     launch(
-        sparse_forward, 1, *kernel_arguments(query, key, value, spec, piece, flat_storage(query, key, value)), excess,
+        sparse_forward, 1, *shared, excess,
         output.view(-1), weights.view(-1), checks, *_rooms(query, key, spec, parts), work=work, parts=parts,
     )  # fmt: skip
     return checks
@@ -78,8 +79,9 @@ def run_sparse_backward(
     grain = groups * piece.count if gradients.by_head else 1
     rooms = _rooms(query, key, spec, parts)
     slopes = query.new_empty(parts, 2, rooms[-1].shape[1], dtype=torch.float64)
+    shared = kernel_arguments(query, key, value, spec, piece, flat_storage(query, key, value))
     launch(
-        sparse_backward, grain, *kernel_arguments(query, key, value, spec, piece, flat_storage(query, key, value)), excess,
+        sparse_backward, grain, *shared, excess,
         output_gradient.view(-1), gradients.query.view(-1), gradients.key_sums.view(copies, -1),
         gradients.value_sums.view(copies, -1), *rooms, slopes, work=work, parts=parts,
     )  # fmt: skip
