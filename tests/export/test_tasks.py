@@ -123,18 +123,20 @@ def check(predictor: Predictor, open_program: Callable[[str], Run], examples: li
         CHECKS[type(predictor.answer)](predictor, found, list(predictor.predict(batch)))
 
 
-def examples_of(task: str, *, frames: int = 1) -> list[Any]:
+def examples_of(predictor: Predictor, *, frames: int = 1) -> list[Any]:
     """Return some examples, cut to different lengths where they may be cut, down to 1.
 
     Programs of `torch.export` want recordings of more than one position after sub-sampling, hence of some `frames`.
     """
+    task = predictor.task.name
     inputs = list(CASES[task].data.inputs)[:EXAMPLES]
     if task.endswith("-series"):
         return [each[: 1 + 5 * n] for n, each in enumerate(inputs)]
     if task.endswith("-audio"):
-        least = inputs[0].framing.samples(frames)
+        framing = predictor.config.data.framing()
+        least = framing.samples(frames)
         return [
-            type(each).of(each.read()[: least + 1111 * n], each.rate, each.framing)
+            type(each).of(each.read()[: least + 1111 * n], each.rate, framing)
             for n, each in enumerate(inputs)
         ]
     if task == "tag":
@@ -160,7 +162,7 @@ def test_every_task_is_exported(task: str) -> None:
 @pytest.mark.parametrize(("task", "sections"), QUICK)
 def test_programs_answer_as_heedful(task: str, sections: dict[str, Any]) -> None:
     predictor = predictor_of(task, **sections)
-    check(predictor, in_memory(programs_of(predictor)), examples_of(task, frames=9))
+    check(predictor, in_memory(programs_of(predictor)), examples_of(predictor, frames=9))
 
 
 IMAGES = {"patch": 4}
@@ -200,7 +202,7 @@ def test_onnxruntime_answers_as_heedful(
     pytest.importorskip("onnxruntime")
     predictor = predictor_of(task, **sections)
     export(predictor, "onnx", tmp_path / "out")
-    check(predictor, loaded(tmp_path / "out", "onnx"), examples_of(task))
+    check(predictor, loaded(tmp_path / "out", "onnx"), examples_of(predictor))
 
 
 @pytest.mark.long
@@ -209,7 +211,7 @@ def test_the_features_of_recordings_are_not_rounded(tmp_path: Path) -> None:
     predictor = predictor_of("classify-audio")
     export(predictor, "onnx-int8", tmp_path / "out")
     features = loaded(tmp_path / "out", "onnx-int8")("features")
-    for clip in examples_of("classify-audio"):
+    for clip in examples_of(predictor):
         [found] = features(clip.read())
         wanted = predictor.input.collate(predictor.input.encode([clip])).values[0]
         np.testing.assert_allclose(found, wanted, atol=1e-3)
