@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from heedful.bench.measure import Pace, measure_case
 from heedful.bench.check import TOLERANCE
+from heedful.bench.measure import Pace, measure_case
 from heedful.bench.operations import OPERATIONS
 from heedful.bench.process import SETTING_UP
 from heedful.bench.settings import Settings
