@@ -122,6 +122,7 @@ def edge_attention(
     dtype = tensors.value.dtype
     with without_autocast(tensors.query.device):
         tensors, dropout = tensors.to(wide_dtype(dtype)), draw_dropout(dropout_p)
+        weights: Tensor | None
         if excess is not None:
             output, weights = sparse_attention(rows, pair, tensors, excess)
         elif _not_compiled(tensors.query) is None:

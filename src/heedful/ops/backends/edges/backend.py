@@ -45,7 +45,7 @@ class EdgeByEdge(Backend):
     def supports(self, call: Call) -> str | None:
         is_sparse = excess_of(call.normalizer) is not None
         if not isinstance(call.normalizer, Softmax) and not is_sparse:
-            return f"it normalizes by softmax, sparsemax and entmax of a fixed α, not by {call.normalizer.name}"
+            return f"it has no kernels that normalize by {call.normalizer.name} with these settings"
         if call.score.pair_kind not in ("dot", "additive"):
             return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
         if is_sparse and (call.dropout_p or not _has_kernels(call)):

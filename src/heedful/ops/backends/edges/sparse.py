@@ -137,8 +137,7 @@ def backward_rows(
     part, parts, graph, sizes, options, inputs, excess, weights, doutput, dscores, block, gradients
 ):  # fmt: skip
     """Add the gradients that the queries of one part contribute; `block` is scratch for a block of edges."""
-    heads, keys = sizes.heads, graph.keys
-    size, value_size = heads * sizes.width, heads * sizes.value_width
+    heads, keys, size = sizes.heads, graph.keys, sizes.heads * sizes.width
     dquery, dkey, dvalue, dvector, dbias = gradients
     begin, end = queries_of_part(graph.start, part, parts)
     for b in range(sizes.batch):
@@ -148,21 +147,15 @@ def backward_rows(
             at = (b * keys.shape[0] + first_edge) * heads
             ours, mine = offset_view(weights, at), offset_view(dscores, at)
             above, query = (
-                offset_view(doutput, row * value_size),
+                offset_view(doutput, row * heads * sizes.value_width),
                 offset_view(inputs.query, row * size),
             )
             target = offset_view(dquery, row * size)
             for c in range(size):
                 target[c] = 0
-            for first in range(first_edge, last_edge, BLOCK):
-                count = min(BLOCK, last_edge - first)
-                for h in range(heads):
-                    part_of_head = offset_view(block, h * BLOCK)
-                    value_products(
-                        h, base, first, count, keys, sizes, options, inputs.value, block, above, part_of_head
-                    )  # fmt: skip
-                    for e in range(count):
-                        mine[(first - first_edge + e) * heads + h] = part_of_head[e]
+            weight_gradients(
+                (first_edge, last_edge), base, keys, sizes, options, inputs.value, above, block, mine
+            )  # fmt: skip
             for h in range(heads):
                 differentiate_row(
                     offset_view(ours, h), offset_view(mine, h), heads, last_edge - first_edge, excess
@@ -184,6 +177,18 @@ def backward_rows(
                         h, base, first, count, keys, sizes, options, offset_view(block, h * BLOCK),
                         query, inputs.key, inputs.vector, target, dkey, dvector,
                     )  # fmt: skip
+
+
+@inlined(no_refcount=True)
+def weight_gradients(edges, base, keys, sizes, options, value, above, block, result):
+    """result[e, h] = ⟨above, value⟩ of each edge from the first to the last (exclusive) of a query."""
+    for first in range(edges[0], edges[1], BLOCK):
+        count = min(BLOCK, edges[1] - first)
+        for h in range(sizes.heads):
+            ours = offset_view(block, h * BLOCK)
+            value_products(h, base, first, count, keys, sizes, options, value, block, above, ours)
+            for e in range(count):
+                result[(first - edges[0] + e) * sizes.heads + h] = ours[e]
 
 
 @inlined(no_refcount=True)
