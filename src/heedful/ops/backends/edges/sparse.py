@@ -146,10 +146,8 @@ def backward_rows(
             row, first_edge, last_edge = b * sizes.queries + i, graph.start[i], graph.start[i + 1]
             at = (b * keys.shape[0] + first_edge) * heads
             ours, mine = offset_view(weights, at), offset_view(dscores, at)
-            above, query = (
-                offset_view(doutput, row * heads * sizes.value_width),
-                offset_view(inputs.query, row * size),
-            )
+            above = offset_view(doutput, row * heads * sizes.value_width)
+            query = offset_view(inputs.query, row * size)
             target = offset_view(dquery, row * size)
             for c in range(size):
                 target[c] = 0
@@ -157,13 +155,11 @@ def backward_rows(
                 (first_edge, last_edge), base, keys, sizes, options, inputs.value, above, block, mine
             )  # fmt: skip
             for h in range(heads):
-                differentiate_row(
-                    offset_view(ours, h), offset_view(mine, h), heads, last_edge - first_edge, excess
-                )  # fmt: skip
+                columns = offset_view(ours, h), offset_view(mine, h)
+                differentiate_row(columns, heads, last_edge - first_edge, excess)
             if inputs.bias.shape[0] > 0:
                 added = offset_view(dbias, b * inputs.bias_step + first_edge * heads)
-                for e in range((last_edge - first_edge) * heads):
-                    added[e] += mine[e]
+                add_each(mine, (last_edge - first_edge) * heads, added)
             for first in range(first_edge, last_edge, BLOCK):
                 count = min(BLOCK, last_edge - first)
                 load_block(ours, first - first_edge, count, heads, block)
@@ -180,6 +176,13 @@ def backward_rows(
 
 
 @inlined(no_refcount=True)
+def add_each(source, count, target):
+    """Add `count` numbers of one array to those of another."""
+    for e in range(count):
+        target[e] += source[e]
+
+
+@inlined(no_refcount=True)
 def weight_gradients(edges, base, keys, sizes, options, value, above, block, result):
     """result[e, h] = ⟨above, value⟩ of each edge from the first to the last (exclusive) of a query."""
     for first in range(edges[0], edges[1], BLOCK):
@@ -192,11 +195,12 @@ def weight_gradients(edges, base, keys, sizes, options, value, above, block, res
 
 
 @inlined(no_refcount=True)
-def differentiate_row(weights, products, step, count, excess):
+def differentiate_row(columns, step, count, excess):
     """Replace the gradients of one row's weights by those of its scores: s (g − mean by s), s = w^(2−α) where w ≠ 0.
 
     Counted from the gradient of the smallest weight, whose slope is the largest for α > 2.
     """
+    weights, products = columns
     smallest, origin = math.inf, 0.0
     for e in range(0, count * step, step):
         if weights[e] != 0 and weights[e] < smallest:
