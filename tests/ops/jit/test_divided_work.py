@@ -55,6 +55,11 @@ CASES = {
     "additive": attended(
         score=scores.Additive(torch.randn(40, 24), torch.randn(40, 24), torch.randn(24))
     ),
+    "edges, sparsemax": attended(
+        mask=masks.Edges(torch.randint(1000, (2, 20_000)), 1000, 1000),
+        normalizer=normalizers.Sparsemax(),
+        backend="edges",
+    ),
     "edges, dot": graph("dot", 5),
     "edges, GATv2": graph("leaky_relu", 7),
 }

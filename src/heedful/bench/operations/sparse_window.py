@@ -20,6 +20,20 @@ def _dense_bytes(sizes: Sizes) -> int:
     return 5 * 4 * sizes["batch"] * sizes["heads"] * sizes["length"] ** 2
 
 
+def _near(sizes: Sizes, places: Tensor) -> Tensor:
+    """Which positions are at most `window` from each of `places`."""
+    return (places[:, None] - torch.arange(sizes["length"])).abs() <= sizes["window"]
+
+
+def _ours(normalizer: Normalizer, backend: str) -> Callable[[Sizes, Inputs], Run]:
+    def build(sizes: Sizes, inputs: Inputs) -> Run:
+        tensors = inputs["query"], inputs["key"], inputs["value"]
+        mask = Window(sizes["window"], sizes["window"])
+        return lambda: attend(*tensors, mask=mask, normalizer=normalizer, backend=backend).output
+
+    return build
+
+
 def _operation(
     name: str, title: str, plain: Callable[[Tensor], Tensor], ours: Normalizer
 ) -> Operation:
@@ -30,27 +44,14 @@ def _operation(
         # Far below every score, and unlike minus infinity without NaN in sums and squares.
         return plain(scores.masked_fill(~near, -1e4)) @ inputs["value"]
 
-    def near(sizes: Sizes, places: Tensor) -> Tensor:
-        return (places[:, None] - torch.arange(sizes["length"])).abs() <= sizes["window"]
-
     def expected(sizes: Sizes, inputs: Inputs, rows: Tensor | None) -> Tensor:
         places = torch.arange(sizes["length"]) if rows is None else rows
         query = inputs["query"].index_select(-2, places)
-        return textbook(sizes, query, inputs, near(sizes, places))
+        return textbook(sizes, query, inputs, _near(sizes, places))
 
     def build_dense(sizes: Sizes, inputs: Inputs) -> Run:
-        mask = near(sizes, torch.arange(sizes["length"]))
+        mask = _near(sizes, torch.arange(sizes["length"]))
         return lambda: textbook(sizes, inputs["query"], inputs, mask)
-
-    def build_ours(backend: str) -> Callable[[Sizes, Inputs], Run]:
-        def build(sizes: Sizes, inputs: Inputs) -> Run:
-            query, key, value = inputs["query"], inputs["key"], inputs["value"]
-            mask = Window(sizes["window"], sizes["window"])
-            return lambda: (
-                attend(query, key, value, mask=mask, normalizer=ours, backend=backend).output
-            )
-
-        return build
 
     return Operation(
         name=name,
@@ -60,9 +61,9 @@ def _operation(
         inputs=window.draw,
         expected=expected,
         contenders=(
-            Contender("heedful", build_ours("auto"), ours=True),
+            Contender("heedful", _ours(ours, "auto"), ours=True),
             Contender("textbook, dense mask", build_dense, memory=_dense_bytes),
-            Contender("heedful, chunked", build_ours("chunked")),
+            Contender("heedful, chunked", _ours(ours, "chunked")),
         ),
         rows=lambda sizes: sizes["length"],
         cost_of_row=lambda sizes: sizes["batch"] * sizes["heads"] * sizes["length"],

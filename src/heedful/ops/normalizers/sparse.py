@@ -109,6 +109,19 @@ class Entmax(Normalizer):
             )
 
 
+def excess_of(normalizer: Normalizer) -> float | None:
+    """α − 1 where the kernels compute a normalizer; None where they do not.
+
+    >>> excess_of(Sparsemax()), excess_of(Entmax(1.5)), excess_of(Entmax(1.0))
+    (1.0, 0.5, None)
+    """
+    if isinstance(normalizer, Sparsemax):
+        return 1.0
+    if isinstance(normalizer, Entmax) and not isinstance(normalizer.alpha, Tensor):
+        return normalizer.alpha - 1.0 if normalizer.alpha > 1 else None
+    return None
+
+
 def _can_use_kernel(scores: Tensor) -> bool:
     if not scores.is_cpu or not can_read_values(scores) or scores.numel() == 0:
         return False

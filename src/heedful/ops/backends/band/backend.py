@@ -27,7 +27,7 @@ from heedful.ops.backends.band.global_positions import (
 )
 from heedful.ops.backends.band.layout import BandLayout
 from heedful.ops.backends.band.shape import ROWS, WIDTH
-from heedful.ops.backends.band.sparse_launch import excess_of, part_bytes, row_keys
+from heedful.ops.backends.band.sparse_launch import part_bytes, row_keys
 from heedful.ops.backends.band.window import Band, band_of, whole_band
 from heedful.ops.backends.base import (
     Backend,
@@ -45,6 +45,7 @@ from heedful.ops.finite import in_jit_trace, in_torch_func, is_eager
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.normalizers import SinkSoftmax, Softmax
+from heedful.ops.normalizers.sparse import excess_of
 from heedful.ops.scores.base import PRODUCT_KINDS
 
 OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"

@@ -18,11 +18,11 @@ from heedful.ops.backends.band.bias import (
 )
 from heedful.ops.backends.band.launch import BandSpec
 from heedful.ops.backends.band.shape import WIDTH
-from heedful.ops.backends.band.sparse_launch import excess_of
 from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.call import Call
 from heedful.ops.normalizers import SinkSoftmax
+from heedful.ops.normalizers.sparse import excess_of
 from heedful.ops.scores import Dot, ScaledDot
 from heedful.ops.scores.capped import uncapped
 

@@ -199,21 +199,31 @@ def sparse_backward(
             if count < 0:
                 fill(ours, features, number(math.nan))
                 continue
-            above = offset_view(output_gradient, row * values)
-            score_gradients(
-                weights, places, count, excess, value, head[2] + start * value_step, value_step, values, above,
-                number(scale), slopes[part, 0], slopes[part, 1],
+            row_gradients(
+                (weights, places, count), excess, number(scale), (features, values),
+                (offset_view(query, head[0] + (block[0] + r) * query_step), offset_view(output_gradient, row * values)),
+                (key, head[1] + start * key_step, key_step), (value, head[2] + start * value_step, value_step),
+                (ours, offset_view(key_gradient[copy], at * features), offset_view(value_gradient[copy], at * values)),
+                slopes[part, 0], slopes[part, 1],
             )  # fmt: skip
-            mix_support(
-                slopes[part, 1], places, count, key, head[1] + start * key_step, key_step, features, ours
-            )  # fmt: skip
-            add_to_support(
-                slopes[part, 1], places, count, offset_view(query, head[0] + (block[0] + r) * query_step),
-                features, offset_view(key_gradient[copy], at * features),
-            )  # fmt: skip
-            add_to_support(
-                weights, places, count, above, values, offset_view(value_gradient[copy], at * values)
-            )  # fmt: skip
+
+
+@inlined(no_refcount=True)
+def row_gradients(
+    support, excess, scale, widths, inputs, keys, values, gradients, slopes, results
+):  # fmt: skip
+    """Write the gradient of one query, and add to those of the keys and values of its support.
+
+    inputs: the query and the gradient of its output. keys, values: (array, place of the block's first key, step).
+    """
+    weights, places, count = support
+    query, above = inputs
+    score_gradients(
+        weights, places, count, excess, values[0], values[1], values[2], widths[1], above, scale, slopes, results
+    )  # fmt: skip
+    mix_support(results, places, count, keys[0], keys[1], keys[2], widths[0], gradients[0])
+    add_to_support(results, places, count, query, widths[0], gradients[1])
+    add_to_support(weights, places, count, above, widths[1], gradients[2])
 
 
 @inlined(no_refcount=True)

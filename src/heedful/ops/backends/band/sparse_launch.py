@@ -17,26 +17,12 @@ from heedful.ops.backends.band.shape import LANES, ROWS
 from heedful.ops.backends.band.sparse import sparse_backward, sparse_forward, sparse_space
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.jit.kernel import launch, parts_for
-from heedful.ops.normalizers import Entmax, Normalizer, Sparsemax
 from heedful.ops.normalizers.sparse_kernel import BLOCK, nanoseconds
 
 FEATURE_NANOSECONDS = 0.0105
 """Forward time on one core of one feature of a query-key pair."""
 BACKWARD = 1.6
 """Backward time divided by forward time."""
-
-
-def excess_of(normalizer: Normalizer) -> float | None:
-    """α − 1 where the kernels compute a normalizer; None where they do not.
-
-    >>> excess_of(Sparsemax()), excess_of(Entmax(1.5)), excess_of(Entmax(1.0))
-    (1.0, 0.5, None)
-    """
-    if isinstance(normalizer, Sparsemax):
-        return 1.0
-    if isinstance(normalizer, Entmax) and not isinstance(normalizer.alpha, Tensor):
-        return normalizer.alpha - 1.0 if normalizer.alpha > 1 else None
-    return None
 
 
 def row_keys(left: int, right: int, keys: int) -> int:

@@ -18,6 +18,7 @@ from heedful.ops.backends.edges.arguments import EdgePair, EdgeTensors
 from heedful.ops.backends.edges.dropout import draw_dropout, dropout_factors
 from heedful.ops.backends.edges.operator import compiled_attention
 from heedful.ops.backends.edges.plain import plain_attention
+from heedful.ops.backends.edges.sparse_operator import sparse_attention
 from heedful.ops.csr.rows import CompressedRows
 from heedful.ops.finite import in_jit_trace, in_torch_func
 from heedful.ops.jit.kernel import unavailable
@@ -112,12 +113,19 @@ def edge_attention(
     *,
     dropout_p: float = 0.0,
     needs_weights: bool = False,
+    excess: float | None = None,
 ) -> EdgeAttended:
-    """`attend_edges` without an observer, for a caller that informs the observer itself, as `attend` does."""
+    """`attend_edges` without an observer, for a caller that informs the observer itself, as `attend` does.
+
+    `excess` is α − 1 of sparsemax and entmax, for what the compiled kernels serve; None for softmax.
+    """
     dtype = tensors.value.dtype
     with without_autocast(tensors.query.device):
         tensors, dropout = tensors.to(wide_dtype(dtype)), draw_dropout(dropout_p)
-        if _not_compiled(tensors.query) is None:
+        weights: Tensor | None
+        if excess is not None:
+            output, weights = sparse_attention(rows, pair, tensors, excess)
+        elif _not_compiled(tensors.query) is None:
             output, weights = compiled_attention(rows, pair, tensors, dropout, needs_weights)
         else:
             factors = dropout_factors(dropout, rows.count, tensors.query)

@@ -17,15 +17,18 @@ from heedful.ops.backends.reference import Operands, prepare, token_bytes
 from heedful.ops.call import Attended, Call, bias_at
 from heedful.ops.cells import Pairs
 from heedful.ops.csr.rows import CompressedRows, is_compiling_for_cpu
-from heedful.ops.finite import in_torch_func
+from heedful.ops.finite import in_torch_func, is_eager
+from heedful.ops.jit.kernel import unavailable
+from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.masks import Edges, Mask
 from heedful.ops.masks.base import And
 from heedful.ops.normalizers import Softmax
+from heedful.ops.normalizers.sparse import excess_of
 from heedful.ops.scores import Additive
 
 
 class EdgeByEdge(Backend):
-    """Every score, under softmax and a mask that is a list of edges, or that `&` makes of one and other masks."""
+    """Every score, under softmax, sparsemax or entmax and a mask that is a list of edges, alone or joined by `&`."""
 
     name: ClassVar[str] = "edges"
     length_rank: ClassVar[int] = 0
@@ -40,10 +43,13 @@ class EdgeByEdge(Backend):
     )
 
     def supports(self, call: Call) -> str | None:
-        if not isinstance(call.normalizer, Softmax):
-            return f"it normalizes by softmax, not by {call.normalizer.name}"
+        is_sparse = excess_of(call.normalizer) is not None
+        if not isinstance(call.normalizer, Softmax) and not is_sparse:
+            return f"it has no kernels that normalize by {call.normalizer.name} with these settings"
         if call.score.pair_kind not in ("dot", "additive"):
             return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
+        if is_sparse and (call.dropout_p or not _has_kernels(call)):
+            return f"its kernels of {call.normalizer.name} run on the CPU, untraced and without dropout"
         if in_torch_func():
             return "torch.func cannot transform its compiled kernels"
         if torch.compiler.is_compiling() and not is_compiling_for_cpu(call.query):
@@ -80,6 +86,8 @@ class EdgeByEdge(Backend):
         nowhere = torch.zeros(0, dtype=torch.long, device=call.rows.device)
         cells = Pairs(nowhere, nowhere, query, key, call.lead)
         added = _added(call, cells, wide_dtype(call.query.dtype))
+        if excess_of(call.normalizer) is not None:
+            output += edges.edge_index.shape[1]  # the weights
         hidden = 0 if added is None else math.prod(added.shape[:-1]) * places
         kept = call.lead_size * (copies + output) * width
         return token_bytes(call) + kept + hidden
@@ -95,12 +103,20 @@ class EdgeByEdge(Backend):
                 layout.pair,
                 dropout_p=call.dropout_p,
                 needs_weights=call.return_weights,
+                excess=excess_of(call.normalizer),
             )
             output, spoilt = layout.unpacked(found.output), layout.spoilt()
             if spoilt is not None:
                 output = torch.where(spoilt[..., None], torch.nan, output)
             weights = None if found.weights is None else layout.dense(found.weights, spoilt)
         return Attended(output.to(call.query.dtype), weights)
+
+
+def _has_kernels(call: Call) -> bool:
+    """Whether compiled kernels can run that are no operator of PyTorch."""
+    if not call.query.is_cpu or unavailable() is not None:
+        return False
+    return is_eager() and not needs_dispatch(call.query)
 
 
 def edges_of(mask: Mask | None) -> Edges | None:

@@ -43,11 +43,11 @@ def run_forward(
     logsumexp = tensors.query.new_empty(batch, queries, heads)
     shape = (batch, rows.count, heads) if needs_weights else (0,)
     weights = tensors.query.new_zeros(shape)
-    work = _nanoseconds(rows, pair, tensors)
+    work = nanoseconds(rows, pair, tensors)
     parts = parts_for(work)
     room = whole_lines(forward_workspace(heads, width, tensors.edge_dim))
     workspaces = tensors.query.new_empty(parts, room)
-    kernel, arguments = _prepared(edges_forward, rows, pair, tensors, dropout)
+    kernel, arguments = prepared(edges_forward, rows, pair, tensors, dropout)
     launch(
         kernel, *arguments, output.view(-1), logsumexp.view(-1), weights.view(-1) if needs_weights else None,
         workspaces, work=work, parts=parts,
@@ -73,17 +73,17 @@ def run_backward(
     """
     _, _, heads, width = tensors.query.shape
     query, key, value, vector, edge_features, edge_weight, bias = tensors.each()
-    work = BACKWARD_FACTOR * _nanoseconds(rows, pair, tensors)
+    work = BACKWARD_FACTOR * nanoseconds(rows, pair, tensors)
     # Each part sums the gradients of all keys in memory of its own: clearing and adding them costs half an edge a key.
     parts = min(parts_for(work), max(2, 2 * rows.count // max(key.shape[1], 1)))
-    dquery, dkeys = torch.empty_like(query), _zeros_of_parts(parts, key.numel(), query)
-    dvalues = dkeys if shared else _zeros_of_parts(parts, value.numel(), query)
-    dvectors = _zeros_of_parts(parts, heads * width, query)
-    dweights = _zeros_of_parts(parts, 0 if edge_weight is None else edge_weight.numel(), query)
-    dfeatures, dbias = (torch.zeros_like(_or_empty(one, query)) for one in (edge_features, bias))
+    dquery, dkeys = torch.empty_like(query), zeros_of_parts(parts, key.numel(), query)
+    dvalues = dkeys if shared else zeros_of_parts(parts, value.numel(), query)
+    dvectors = zeros_of_parts(parts, heads * width, query)
+    dweights = zeros_of_parts(parts, 0 if edge_weight is None else edge_weight.numel(), query)
+    dfeatures, dbias = (torch.zeros_like(or_empty(one, query)) for one in (edge_features, bias))
     room = whole_lines(backward_workspace(heads, width, tensors.edge_dim))
     workspaces = query.new_empty(parts, room)
-    kernel, arguments = _prepared(edges_backward, rows, pair, tensors, dropout)
+    kernel, arguments = prepared(edges_backward, rows, pair, tensors, dropout)
     launch(
         kernel, *arguments, *(one.view(-1) for one in results), workspaces, dquery.view(-1), dkeys, dvalues,
         dvectors, dfeatures.view(-1), dweights, dbias.view(-1), work=work, parts=parts,
@@ -91,16 +91,16 @@ def run_backward(
     empty = query.new_empty(0)
     return (
         dquery,
-        _summed(dkeys, key),
-        empty if shared else _summed(dvalues, value),
-        empty if vector is None else _summed(dvectors, vector),
+        summed(dkeys, key),
+        empty if shared else summed(dvalues, value),
+        empty if vector is None else summed(dvectors, vector),
         dfeatures,
-        empty if edge_weight is None else _summed(dweights, edge_weight),
+        empty if edge_weight is None else summed(dweights, edge_weight),
         dbias,
     )
 
 
-def _prepared(
+def prepared(
     build: Callable[[int, bool, bool, bool], Compiled],
     rows: CompressedRows,
     pair: EdgePair,
@@ -120,7 +120,7 @@ def _prepared(
     lanes, value_lanes = (size > 0 and size % LANES == 0 for size in (width, value_width))
     kernel = build(kind, lanes and kind != TANH, value_lanes, simple)
     flat = [
-        _or_empty(one, query).view(-1)
+        or_empty(one, query).view(-1)
         for one in (query, key, value, vector, edge_features, edge_weight)
     ]
     bias_step = 0 if bias is None or bias.shape[0] == 1 else bias[0].numel()
@@ -129,7 +129,7 @@ def _prepared(
     return kernel, (
         rows.start, rows.keys, rows.edges, batch, queries, key.shape[1], heads, width, value_width, edge_dim,
         pair.negative_slope, *flat, int(pair.edges_in_values and edge_dim > 0), int(key is not value),
-        _or_empty(bias, query).view(-1), bias_step, seed, dropout.limit, dropout.scale,
+        or_empty(bias, query).view(-1), bias_step, seed, dropout.limit, dropout.scale,
     )  # fmt: skip
 
 
@@ -140,21 +140,23 @@ def _in_range(query: Tensor, key: Tensor) -> bool:
     return bool((largest <= SAFE_EXPONENT[query.dtype]).all())
 
 
-def _or_empty(tensor: Tensor | None, like: Tensor) -> Tensor:
+def or_empty(tensor: Tensor | None, like: Tensor) -> Tensor:
+    """The tensor, or none of its numbers where there is none."""
     return like.new_empty(0) if tensor is None else tensor
 
 
-def _zeros_of_parts(parts: int, numbers: int, like: Tensor) -> Tensor:
+def zeros_of_parts(parts: int, numbers: int, like: Tensor) -> Tensor:
     """Zeros for each part, (parts, numbers or more): no two rows share a cache line."""
     return like.new_zeros(parts, numbers if parts == 1 else whole_lines(numbers))
 
 
-def _summed(parts: Tensor, like: Tensor) -> Tensor:
+def summed(parts: Tensor, like: Tensor) -> Tensor:
+    """The sum of what the parts wrote, in the shape of the tensor it is the gradient of."""
     parts = parts[:, : like.numel()]
     return (parts[0] if parts.shape[0] == 1 else parts.sum(0)).view_as(like)
 
 
-def _nanoseconds(rows: CompressedRows, pair: EdgePair, tensors: EdgeTensors) -> float:
+def nanoseconds(rows: CompressedRows, pair: EdgePair, tensors: EdgeTensors) -> float:
     """Return the estimated forward time on one thread."""
     batch, _, heads, width = tensors.query.shape
     each = FEATURE_NANOSECONDS if pair.kind == "dot" else HIDDEN_NANOSECONDS
