@@ -216,23 +216,6 @@ def gold_frequency() -> Rows:
     return rows
 
 
-def guided() -> Rows:
-    """AER and BLEU by the weight of an aligner's links in the loss."""
-    told = read("guided")
-    rows = [
-        [
-            "weight of the links",
-            "BLEU",
-            "AER, mean of heads, by layer",
-            "AER of each head, by layer",
-        ]
-    ]
-    for run in told["runs"]:
-        own = [_by_layer([run], "mean"), _each_head([run])]
-        rows.append([f"{run['weight']:g}", f"{run['bleu']:.1f}", *own])
-    return [*rows, ["the aligner itself", "–", f"{told['aligner']:.3f}", "–"]]
-
-
 def frequency() -> Rows:
     """Accuracy of classifiers and where their pooling rests, by what is done about frequent words."""
     found = grouped(read("frequency")["runs"], "setting", "encoder")
@@ -393,7 +376,6 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "alignment": alignment,
     "gold": gold,
     "gold_frequency": gold_frequency,
-    "guided": guided,
     "frequency": frequency,
     "answers": answers,
     "speech": speech,

@@ -2,7 +2,7 @@
 """One step of all layers of a Transformer's decoder, for one token of each hypothesis, in one kernel.
 
 Up to CHUNK rows go through all layers together. Weights lie in panels of PANEL columns, (panel, inputs, PANEL), so that
-a product reads them in order; `heedful.ops.decoding.packing` makes them. What is added to a product, bias and residual,
+a product reads them in order. What is added to a product, bias and residual,
 is where its result accumulates.
 
 Keys and values of past tokens lie in slots, one for each token of each hypothesis, (slot, layer, 2, width), and are
@@ -47,6 +47,12 @@ widen and narrow, and the layer's end."""
 def padded(size, unit):
     """A size, rounded up to whole units."""
     return (size + unit - 1) // unit * unit
+
+
+@inlined(no_refcount=True)
+def wide_step(sizes):
+    """Numbers between rows of what is wider than a state: query, key and value, or hidden features."""
+    return max(padded(3 * sizes[1], PANEL), padded(sizes[3], PANEL))
 
 
 @inlined(no_refcount=True)
@@ -181,31 +187,10 @@ def attend_memory(query, step, rows, sizes, layer, sentence, memory, scores, loo
 
 
 @inlined(no_refcount=True)
-def run_layer(
-    layer,
-    first,
-    rows,
-    sizes,
-    epsilon,
-    weights,
-    places,
-    past,
-    ancestors,
-    sentences,
-    memory,
-    looked,
-    space,
-):
-    """Run one layer on rows `first` and so on, whose states are the first of `space`."""
-    width, heads, hidden, is_pre = sizes[1], sizes[2], sizes[3], sizes[6] == 1
-    length, base = sizes[7], sizes[8]
-    step = padded(width, PANEL)
-    wide = max(padded(3 * width, PANEL), padded(hidden, PANEL))
-    states, inner = space[0], space[1]
-    at = offset_view(places, layer * PLACES)
-    if is_pre:
-        normalize_rows(states, step, rows, width, epsilon, offset_view(weights, at[0]), inner)
-    source = inner if is_pre else states
+def look_back(layer, first, rows, sizes, source, weights, at, past, ancestors, space):
+    """Add attention to the tokens of each row to its states."""
+    width, length, step = sizes[1], sizes[7], padded(sizes[1], PANEL)
+    wide = wide_step(sizes)
     multiply(
         source, step, rows, width, 3 * width, offset_view(weights, at[3]), True, space[2], wide
     )
@@ -213,12 +198,18 @@ def run_layer(
         row = first + r
         attend_past(
             offset_view(space[2], r * wide), past, offset_view(ancestors, row * length), sizes, layer,
-            base + row, length, space[4], offset_view(space[3], r * step),
+            sizes[8] + row, length, space[4], offset_view(space[3], r * step),
         )  # fmt: skip
-    multiply(space[3], step, rows, width, width, offset_view(weights, at[4]), False, states, step)
-    target = inner if is_pre else states
-    norm = 1 if is_pre else 0
-    normalize_rows(states, step, rows, width, epsilon, offset_view(weights, at[norm]), target)
+    output = offset_view(weights, at[4])
+    multiply(space[3], step, rows, width, width, output, False, space[0], step)
+
+
+@inlined(no_refcount=True)
+def look_at_memory(
+    layer, first, rows, sizes, source, weights, at, sentences, memory, looked, space
+):
+    """Add attention to the memory to the states; rows of one sentence that stand together meet it together."""
+    width, step = sizes[1], padded(sizes[1], PANEL)
     multiply(source, step, rows, width, width, offset_view(weights, at[5]), True, space[2], step)
     r = 0
     while r < rows:
@@ -227,17 +218,54 @@ def run_layer(
             count += 1
         attend_memory(
             offset_view(space[2], r * step), step, count, sizes, layer, sentence, memory, space[4],
-            offset_view(looked, (first + r) * heads * sizes[4]), offset_view(space[3], r * step),
+            offset_view(looked, (first + r) * sizes[2] * sizes[4]), offset_view(space[3], r * step),
         )  # fmt: skip
         r += count
-    multiply(space[3], step, rows, width, width, offset_view(weights, at[6]), False, states, step)
-    norm = 2 if is_pre else 1
-    normalize_rows(states, step, rows, width, epsilon, offset_view(weights, at[norm]), target)
+    output = offset_view(weights, at[6])
+    multiply(space[3], step, rows, width, width, output, False, space[0], step)
+
+
+@inlined(no_refcount=True)
+def feed_forward(rows, sizes, source, weights, at, space):
+    """Add the feed-forward network to the states."""
+    width, hidden, step, wide = sizes[1], sizes[3], padded(sizes[1], PANEL), wide_step(sizes)
     multiply(source, step, rows, width, hidden, offset_view(weights, at[7]), True, space[2], wide)
-    nothing = splat(states.dtype.type(0))
+    nothing = splat(space[2].dtype.type(0))
     for i in range(0, rows * wide, LANES):
         store(space[2], i, maximum(nothing, load(space[2], i)))
-    multiply(space[2], wide, rows, hidden, width, offset_view(weights, at[8]), False, states, step)
+    narrow = offset_view(weights, at[8])
+    multiply(space[2], wide, rows, hidden, width, narrow, False, space[0], step)
+
+
+@inlined(no_refcount=True)
+def run_layer(
+    layer,
+    first,
+    rows,
+    sizes,
+    epsilon,
+    weights,
+    at,
+    past,
+    ancestors,
+    sentences,
+    memory,
+    looked,
+    space,
+):
+    """Run one layer on rows `first` and so on, whose states are the first of `space`; `at` are its offsets."""
+    width, step, is_pre = sizes[1], padded(sizes[1], PANEL), sizes[6] == 1
+    states = space[0]
+    source = space[1] if is_pre else states
+    if is_pre:
+        normalize_rows(states, step, rows, width, epsilon, offset_view(weights, at[0]), source)
+    look_back(layer, first, rows, sizes, source, weights, at, past, ancestors, space)
+    norm = offset_view(weights, at[1] if is_pre else at[0])
+    normalize_rows(states, step, rows, width, epsilon, norm, source)
+    look_at_memory(layer, first, rows, sizes, source, weights, at, sentences, memory, looked, space)
+    norm = offset_view(weights, at[2] if is_pre else at[1])
+    normalize_rows(states, step, rows, width, epsilon, norm, source)
+    feed_forward(rows, sizes, source, weights, at, space)
     if not is_pre:
         normalize_rows(states, step, rows, width, epsilon, offset_view(weights, at[2]), states)
 
@@ -255,7 +283,7 @@ def decoder_step(
     """
     rows, width = sizes[0], sizes[1]
     step = padded(width, PANEL)
-    wide = max(padded(3 * width, PANEL), padded(sizes[3], PANEL))
+    wide = wide_step(sizes)
     chunks = (rows + CHUNK - 1) // CHUNK
     own = offset_view(scratch, part * (scratch.shape[0] // parts))
     inner = offset_view(own, CHUNK * step)
@@ -270,8 +298,8 @@ def decoder_step(
                 store(own, r * step + i, load(inputs, (first + r) * width + i))
         for layer in range(sizes[5]):
             run_layer(
-                layer, first, count, sizes, epsilon, weights, places, past, ancestors, sentences, (keys, values, bias),
-                looked, space,
+                layer, first, count, sizes, epsilon, weights, offset_view(places, layer * PLACES), past, ancestors,
+                sentences, (keys, values, bias), looked, space,
             )  # fmt: skip
         if sizes[6] == 1:
             last = offset_view(weights, places[sizes[5] * PLACES - 1])
