@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from heedful import run_folder
-from heedful.data.lexical import LexicalModel, Texts, sampled_rows
 from heedful.errors import OptionError, RunError
+
+if TYPE_CHECKING:
+    from heedful.data.lexical import Texts
 
 SHORTLIST: Final = "shortlist.safetensors"
 """File of a run folder with the tokens of `Shortlist`."""
@@ -52,6 +54,9 @@ class Shortlist:
             sizes: of the vocabularies.
             size: target tokens of each source token, and frequent ones that are on every list.
         """
+        # Imported here: only trainings with a shortlist need it.
+        from heedful.data.lexical import LexicalModel, sampled_rows
+
         lexical = LexicalModel.learn(sources, targets, sizes=sizes)
         read = np.concatenate([targets[row] for row in sampled_rows(len(targets))])
         counts = np.bincount(read.astype(np.int64), minlength=sizes[1])

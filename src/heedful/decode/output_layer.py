@@ -11,7 +11,6 @@ from torch import Tensor
 
 from heedful.decode.extensions import Extensions, logsumexp
 from heedful.models.base import TextDecoder
-from heedful.ops.decoding.rounded import RoundedMatrix
 from heedful.ops.products import linear
 
 
@@ -46,6 +45,9 @@ class OutputLayer:
             weight, bias = weight[tokens], None if bias is None else bias[tokens]
         self.bias = bias
         if int8 and weight.dtype == torch.float32 and weight.is_cpu:
+            # Imported here: few searches need it.
+            from heedful.ops.decoding.rounded import RoundedMatrix
+
             self.rounded = RoundedMatrix(weight)
             self.logits = self._rounded_logits
         else:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from heedful.models.base import Decoded, TextDecoder
-from heedful.models.transformer_compiled import CompiledState, compiled_state
 from heedful.models.transformer_config import TransformerDecoderConfig
 from heedful.models.transformer_stacks import PositionedDecoder
 from heedful.models.transformer_step import FusedState, fused_state
@@ -18,6 +17,9 @@ from heedful.nn.recurrent import States
 from heedful.nn.transformer import DecoderLayerCache
 from heedful.nn.transformer_stacks import DecoderCache
 from heedful.ops import masks
+
+if TYPE_CHECKING:
+    from heedful.models.transformer_compiled import CompiledState
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,7 @@ class TransformerState:
         return replace(self, layers=layers, memory_mask=mask, memory_bias=bias, beams=beams)
 
 
-AnyState: TypeAlias = TransformerState | FusedState | CompiledState
+AnyState: TypeAlias = "TransformerState | FusedState | CompiledState"
 
 
 def _select(layer: DecoderLayerCache, rows: Tensor, sentences: Tensor | None) -> DecoderLayerCache:
@@ -140,6 +142,9 @@ class TransformerTextDecoder(TextDecoder[AnyState]):
         return owner.weight, None
 
     def begin(self, memory: States, *, key_bias: Tensor | None = None) -> AnyState:
+        # Imported here: its kernels are of use in searches alone.
+        from heedful.models.transformer_compiled import compiled_state
+
         prepared = self._prepare(memory)
         mask = padding_mask(memory.values.shape[1], memory.lengths)
         bias = None if key_bias is None else key_bias[:, None, None, :]
