@@ -1,5 +1,5 @@
 // Files of what stands in tables, such as gates: CSV of their cells; SVG and PNG as they look.
-import { draw, make } from "./dom";
+import { draw, fitted, make } from "./dom";
 import { cell, offer, rasterize, resolved } from "./save";
 
 const PAD = 12;
@@ -33,7 +33,9 @@ function csv(host: HTMLElement): string {
 function picture(host: HTMLElement): { text: string; width: number; height: number } {
   const body = getComputedStyle(document.body);
   const all = tables(host);
-  const width = Math.ceil(Math.max(...all.map((table) => table.scrollWidth))) + 2 * PAD;
+  // A caption stands on one line there.
+  const captions = all.map((table) => fitted(table.caption?.textContent ?? "", Infinity).width);
+  const width = Math.ceil(Math.max(...all.map((table) => table.scrollWidth), ...captions)) + 2 * PAD;
   const height = Math.ceil(all.reduce((sum, table) => sum + table.offsetHeight + PAD, PAD));
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "font-family": body.fontFamily });
   draw("rect", { width, height, fill: "var(--paper)" }, null, svg);
