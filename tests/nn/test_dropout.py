@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from heedful.nn.dropout import Dropout, dropout, dropout_relu, dropout_residual
 from heedful.nn.feed_forward import FeedForward
@@ -150,3 +150,22 @@ def test_layers_use_them(monkeypatch: pytest.MonkeyPatch) -> None:
     FeedForward(16, 32, activation="gelu", dropout=0.1)(torch.randn(2, 5, 16))
     Dropout(0.1)(torch.randn(2, 5, 16))
     assert called == ["drop", "drop"]
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_dropout_that_is_in_evaluation_mode_drops_nothing_in_a_layer_that_trains(
+    activation: str,
+) -> None:
+    layers: list[nn.Module] = [
+        FeedForward(32, 64, activation=activation, dropout=0.5),
+        TransformerEncoderLayer(
+            32, 4, 64, activation=activation, dropout=0.5, attention_dropout=0.0
+        ),
+    ]
+    inputs = torch.randn(40, 40, 32)  # so many numbers are dropped by a kernel
+    for layer in layers:
+        wanted = layer.eval()(inputs)
+        for module in layer.train().modules():
+            if isinstance(module, Dropout):
+                module.eval()
+        torch.testing.assert_close(layer(inputs), wanted)

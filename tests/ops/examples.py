@@ -98,7 +98,7 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     "sdpa": lambda score, normalizer: SCORES[score].pair_kind == "dot" and normalizer == "softmax",
     "band": lambda score, normalizer: True,
     "edges": lambda score, normalizer: (
-        SCORES[score].pair_kind in ("dot", "additive") and normalizer == "softmax"
+        SCORES[score].pair_kind in ("dot", "additive") and normalizer in ("softmax", "sparsemax")
     ),
     "additive": lambda score, normalizer: (
         SCORES[score].pair_kind == "additive" and normalizer == "softmax"

@@ -199,7 +199,7 @@ def test_settings_that_decide_time_or_memory_have_the_limits_of_translation(key:
         task.model_json_schema()["$defs"][name]["properties"][key]["maximum"]
         for task, name in (
             (TranscribeConfig, "TranscriptDecodingConfig"),
-            (TranslationConfig, "DecodingConfig"),
+            (TranslationConfig, "ShortlistedDecodingConfig"),
         )
     ]
     assert limits[0] == limits[1]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.models.model import Ensemble, Model
@@ -52,12 +53,7 @@ def _saliency(
     with evaluation_mode(model):
         with torch.no_grad():
             features = model.inputs(batch)
-        # oneDNN's LSTM supports a backward pass only in training mode; dropout stays off
-        model.encoder.train()
-        for module in model.encoder.modules():
-            if hasattr(module, "probability"):
-                module.eval()
-        with torch.enable_grad():
+        with _differentiable_layers(model.encoder), torch.enable_grad():
             copies = features.expand(len(rows), -1, -1).clone().requires_grad_()
             total = predictor.answer.explained_score(model, copies, batch, prediction)
             (gradient,) = torch.autograd.grad(total, copies)
@@ -65,3 +61,21 @@ def _saliency(
     tiny = torch.finfo(relevance.dtype).tiny
     shares: Tensor = relevance / relevance.sum(-1, keepdim=True).clamp(min=tiny)
     return shares
+
+
+@contextlib.contextmanager
+def _differentiable_layers(encoder: nn.Module) -> Iterator[None]:
+    """Put PyTorch's recurrent layers into training mode, which oneDNN and cuDNN want for a backward pass.
+
+    Nothing is dropped between them.
+    """
+    layers = [module for module in encoder.modules() if isinstance(module, nn.RNNBase)]
+    dropped = [layer.dropout for layer in layers]
+    for layer in layers:
+        layer.train()
+        layer.dropout = 0.0
+    try:
+        yield
+    finally:
+        for layer, probability in zip(layers, dropped, strict=True):
+            layer.dropout = probability

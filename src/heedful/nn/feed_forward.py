@@ -90,7 +90,7 @@ class FeedForward(nn.Module):
                 f"with embed_dim={inputs.shape[-1]}, or project the inputs first."
             )
         widened = self.widen(inputs)
-        if not self.training:
+        if not self.dropout.training:
             hidden = ACTIVATIONS[self.activation](widened)
         elif self.activation == "relu":
             hidden = dropout_relu(widened, self.dropout.probability)

@@ -35,7 +35,7 @@ class _Layer(nn.Module):
     ) -> Tensor:
         is_pre = self.norm == "pre"
         output = part(norm(inputs) if is_pre else inputs)
-        if self.training:
+        if self.dropout.training:
             added = dropout_residual(output, inputs, self.dropout.probability)
         else:
             added = inputs + output
