@@ -38,10 +38,10 @@ def from_outputs(predictor: Any, outputs: Sequence[Any]) -> list[Any]:
 
 
 def bleu(found: Sequence[str], wanted: Sequence[str]) -> float:
-    """Return sacreBLEU."""
+    """Return sacreBLEU without regard to case, which models of lower-cased words do not have."""
     from sacrebleu import corpus_bleu
 
-    return float(corpus_bleu(found, [wanted]).score)
+    return float(corpus_bleu(found, [wanted], lowercase=True).score)
 
 
 def accuracy(found: Sequence[str], wanted: Sequence[Sequence[str]]) -> float:
@@ -69,8 +69,8 @@ def word_errors(found: Sequence[str], wanted: Sequence[str]) -> float:
 
 
 QUALITIES: Final[dict[type[Any], tuple[str, Callable[[Any, Any], float]]]] = {
-    GeneratedText: ("BLEU", bleu),
-    Reply: ("BLEU", bleu),
+    GeneratedText: ("BLEU, any case", bleu),
+    Reply: ("BLEU, any case", bleu),
     TranscribedText: ("word errors %", word_errors),
     Label: ("accuracy %", accuracy),
     PositionLabel: ("accuracy %", position_accuracy),

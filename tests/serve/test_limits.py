@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -246,7 +247,6 @@ def test_libretranslate_takes_the_token_as_api_key(serve_with: Serve) -> None:
 
 def test_a_queue_forgets_nothing_and_keeps_the_order() -> None:
     """Work of another key waits for the next batch, and work in front of it is not overtaken by its own kind."""
-    import asyncio
 
     batches: list[list[Any]] = []
 
@@ -269,8 +269,30 @@ def test_a_queue_forgets_nothing_and_keeps_the_order() -> None:
     assert batches == [[0, 1, 3], [2, 4], [5]]
 
 
+def test_a_client_alone_does_not_wait_for_others() -> None:
+    together = []
+
+    def run(works: Sequence[Work], check: Callable[[], None]) -> list[None]:
+        together.append(len(works))
+        return [None] * len(works)
+
+    async def ask() -> None:
+        batcher = Batcher(run, Limits(batch=3, wait=0.01))
+        batcher.start()
+        await batcher.submit(Work(["a"], "key", None))
+        batcher.limits = Limits(batch=3, wait=3600)
+        await batcher.submit(Work(["b"], "key", None))
+        # of three at once the first may go alone, and others are then waited for
+        batcher.expects_others = True
+        await asyncio.gather(*(batcher.submit(Work([text], "key", None)) for text in "cde"))
+        assert batcher.expects_others
+        batcher.close()
+
+    asyncio.run(ask())
+    assert together == [1, 1, 3]
+
+
 def test_a_batch_that_fails_fails_its_requests_and_no_others() -> None:
-    import asyncio
 
     def run(works: Any, check: Any) -> list[Any]:
         if works[0].inputs == ["bad"]:

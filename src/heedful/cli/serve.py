@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,6 +14,7 @@ from heedful.cli.output import Output
 from heedful.errors import OptionError
 
 INSTALL: Final = 'serving needs packages that are not installed: pip install "heedful[serve]"'
+SWITCH_SECONDS: Final = 0.0005
 TOKEN: Final = "HEEDFUL_TOKEN"
 """Environment variable with the token; an argument would be seen in the list of processes."""
 
@@ -120,6 +122,8 @@ def serve(
 
         hosts = server.LOOPBACK_NAMES if is_local and token is None else ()
         service = Service(predictors, limits)
+        # Requests are read while a model computes in Python, which else keeps the interpreter for 5 ms at a time.
+        sys.setswitchinterval(SWITCH_SECONDS)
         with service.running():
             output.say(f"serving {', '.join(predictors)} on http://{_shown(host)}:{shown_port}")
             server.build_server(service, token=token, hosts=hosts).run(sockets=[listener])

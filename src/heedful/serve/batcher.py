@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from heedful.serve.limits import Limits
 from heedful.serve.refused import RefusedError
@@ -50,6 +50,8 @@ class Work:
             self.future.set_result(outcome)
 
 
+END_SECONDS: Final = 10.0
+"""How long the end of a batch that nobody waits for is waited for."""
 Run = Callable[[Sequence[Work], Callable[[], None]], Sequence[Outcome]]
 """(works, check) -> the outcome of each; `check` raises AbandonedError if nobody waits for any of them."""
 
@@ -57,8 +59,9 @@ Run = Callable[[Sequence[Work], Callable[[], None]], Sequence[Outcome]]
 class Batcher:
     """One thread that runs the work of one model, batch by batch, in the order of arrival.
 
-    While the model is free, the first input waits at most `limits.wait` for others; while it is busy, inputs collect
-    in a queue of at most `limits.queue`, and a batch takes up to `limits.batch` of them.
+    While the model is free, the first input waits at most `limits.wait` for others, unless the batch before was of one
+    request; while it is busy, inputs collect in a queue of at most `limits.queue`, and a batch takes up to
+    `limits.batch` of them.
 
     Args:
         run: computes a batch, on the thread.
@@ -75,6 +78,8 @@ class Batcher:
         self.queued = 0
         """Inputs that wait."""
         self.running: Sequence[Work] = ()
+        self.expects_others = True
+        """Whether the last batch had several requests, so that it may be worth waiting for others."""
         self.is_closed = False
         self.pace = 0.0
         """Seconds an input, averaged over the last batches."""
@@ -85,10 +90,12 @@ class Batcher:
         self.thread.start()
 
     def close(self) -> None:
-        """End the thread after the batch that it runs."""
+        """End the thread after the batch that it runs, and wait for it: a process may not end while it computes."""
         with self.condition:
             self.is_closed = True
             self.condition.notify()
+        if self.thread.is_alive():
+            self.thread.join(END_SECONDS)
 
     async def submit(self, work: Work) -> Any:
         """Return the answers of work.
@@ -163,7 +170,11 @@ class Batcher:
     def _is_due(self) -> bool:
         """Return whether the first work has waited long enough, or fills a batch with the others."""
         waited = time.monotonic() - self.waiting[0].arrived
-        return self.queued >= self.limits.batch or waited >= self.limits.wait
+        return (
+            not self.expects_others
+            or self.queued >= self.limits.batch
+            or waited >= self.limits.wait
+        )
 
     def _take(self) -> list[Work]:
         """Take the first work, and what may share its batch."""
@@ -179,4 +190,5 @@ class Batcher:
         for work in taken:
             self.waiting.remove(work)
         self.queued -= count
+        self.expects_others = len(taken) > 1 or bool(self.waiting)
         return taken
