@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -170,9 +170,18 @@ def training_pairs(read: Pairs, gold: Gold) -> Pairs:
     return Pairs([a for a, _ in texts], [b for _, b in texts], name="pairs and gold texts")
 
 
-def main() -> None:
-    """Train each model, and write its alignment error rates and BLEU."""
-    parser = argparse.ArgumentParser(description=__doc__)
+class Texts(NamedTuple):
+    """What is trained with and tested on."""
+
+    gold: Gold
+    train: Pairs
+    valid: Pairs
+    tested: Pairs
+
+
+def read_arguments(description: str | None) -> Texts:
+    """Read the texts that the command line names."""
+    parser = argparse.ArgumentParser(description=description)
     for name in ("--pairs", "--valid"):
         parser.add_argument(name, nargs=2, required=True, metavar=("SOURCE", "TARGET"))
     parser.add_argument("--gold", required=True, metavar="PREFIX")
@@ -183,6 +192,12 @@ def main() -> None:
     lower = [[text.lower() for text in side] for side in (held.source, held.target)]
     valid = Pairs(lower[0][-100:], lower[1][-100:], name="held out, for choosing")
     tested = Pairs(lower[0][:TESTED], lower[1][:TESTED], name="held out, for BLEU")
+    return Texts(gold, train, valid, tested)
+
+
+def main() -> None:
+    """Train each model, and write its alignment error rates and BLEU."""
+    gold, train, valid, tested = read_arguments(__doc__)
     counts = Counter(word for text in train.source for word in text.split())
     names = sorted({word for source, _ in gold.pairs for word in source})
     shares = torch.tensor([counts[word] / counts.total() for word in names])

@@ -8,26 +8,23 @@ both directions, learned from these pairs alone.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from claims.alignment import error_rate
-from claims.common import quiet, save, train_translator
+from claims.common import save, train_translator
 from claims.gold import (
     EPOCHS,
     MODELS,
     PLAIN,
-    TESTED,
     Gold,
     rates,
+    read_arguments,
     token_of_words,
-    training_pairs,
     weights_of,
 )
-from heedful.data.files import Pairs, read_pairs
 from heedful.data.lexical import LexicalModel
 from heedful.data.words import normalise, words
 
@@ -78,17 +75,7 @@ def rate_of(aligner: Aligner, gold: Gold) -> float:
 
 def main() -> None:
     """Train with each weight, and write alignment error rates and BLEU."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--pairs", "--valid"):
-        parser.add_argument(name, nargs=2, required=True, metavar=("SOURCE", "TARGET"))
-    parser.add_argument("--gold", required=True, metavar="PREFIX")
-    options = parser.parse_args()
-    quiet()
-    gold = Gold(options.gold)
-    train, held = training_pairs(read_pairs(*options.pairs), gold), read_pairs(*options.valid)
-    lower = [[text.lower() for text in side] for side in (held.source, held.target)]
-    valid = Pairs(lower[0][-100:], lower[1][-100:], name="held out, for choosing")
-    tested = Pairs(lower[0][:TESTED], lower[1][:TESTED], name="held out, for BLEU")
+    gold, train, valid, tested = read_arguments(__doc__)
     aligner = Aligner(train.source, train.target)
     texts = zip(train.source, train.target, strict=True)
     lines = [" ".join(f"{i}-{j}" for i, j in sorted(aligner.links(*pair))) for pair in texts]

@@ -9,7 +9,7 @@ import pytest
 from heedful.cli import compare_run
 from tests.cli.conftest import in_this_process, run_command
 from tests.cli.test_tag import SENTENCES, SETS
-from tests.explore.browser import AXE, BROWSER, browsing, serious_findings
+from tests.explore.browser import AXE, BROWSER, browsing, open_details, serious_findings
 
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium)"),
@@ -43,9 +43,7 @@ def test_a_page_of_a_command_is_accessible(
     text = Path(file).read_text(encoding="utf-8")
     for width, scheme in ((1280, "light"), (390, "dark")):
         with browsing(text, tmp_path, width=width, scheme=scheme) as (page, failures):
-            page.evaluate(
-                "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
-            )
+            open_details(page)
             assert serious_findings(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             charts = page.locator("svg.chart:visible")

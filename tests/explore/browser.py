@@ -77,6 +77,11 @@ def saved_files(page: Any, buttons: str) -> dict[str, bytes]:
     return files
 
 
+def open_details(page: Any) -> None:
+    """Unfold everything that is folded."""
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+
+
 def serious_findings(page: Any) -> list[tuple[str, list[str]]]:
     """Return what axe-core finds serious or worse on a page: (rule, the elements that break it)."""
     page.evaluate(AXE.read_text(encoding="utf-8"))

@@ -29,7 +29,7 @@ from heedful.explore.page_data import page_data
 from heedful.explore.report import Intervals
 from heedful.explore.side_by_side import comparison_page
 from heedful.explore.spectrogram import player, recording_drawing
-from tests.explore.browser import AXE, BROWSER, browsing, serious_findings
+from tests.explore.browser import AXE, BROWSER, browsing, open_details, serious_findings
 
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium)"),
@@ -104,9 +104,7 @@ def test_axe_finds_nothing_serious(
     cross: AttentionRecord, tmp_path: Path, name: str, width: int, scheme: str
 ) -> None:
     with browsing(PAGES[name](cross), tmp_path, width=width, scheme=scheme) as (page, failures):
-        page.evaluate(
-            "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
-        )
+        open_details(page)
         found = serious_findings(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert failures == []

@@ -15,7 +15,14 @@ from heedful.explore import AttentionRecord, draw_html
 from heedful.explore.explanation import Explanation
 from heedful.explore.gold import GoldAlignment
 from heedful.explore.html import figure_values
-from tests.explore.browser import BROWSER, browsing, saved_files
+from tests.explore.browser import (
+    AXE,
+    BROWSER,
+    browsing,
+    open_details,
+    saved_files,
+    serious_findings,
+)
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium)")
 
@@ -154,11 +161,7 @@ def test_the_numbers_are_a_table(causal: AttentionRecord, tmp_path: Path) -> Non
     assert failures == []
 
 
-def axe() -> Path:
-    return Path(__file__).parents[2] / "explorer" / "node_modules" / "axe-core" / "axe.min.js"
-
-
-@pytest.mark.skipif(not axe().exists(), reason="axe-core is not there: npm ci in explorer/")
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there: npm ci in explorer/")
 @pytest.mark.parametrize("view", ["map", "lines", "alignment", "text"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_serious(
@@ -172,18 +175,10 @@ def test_axe_finds_nothing_serious(
     text = draw_html([cross, causal, replace(cross, layer=1)], title="A title")
     place = f"records-1=view~{view}"
     with browsing(text, tmp_path, width=width, scheme=scheme, place=place) as (page, failures):
-        page.evaluate(
-            "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
-        )
+        open_details(page)
         page.wait_for_selector(".numbers td")
-        page.evaluate(axe().read_text(encoding="utf-8"))
-        found = page.evaluate("axe.run().then((result) => result.violations)")
-        serious = [
-            (each["id"], [node["html"] for node in each["nodes"]])
-            for each in found
-            if each["impact"] in ("serious", "critical")
-        ]
-    assert serious == []
+        found = serious_findings(page)
+    assert found == []
     assert failures == []
 
 

@@ -18,7 +18,7 @@ from heedful.serve import page
 from heedful.serve.limits import Limits
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.table import TASKS
-from tests.explore.browser import AXE, serious_findings, visiting
+from tests.explore.browser import AXE, open_details, serious_findings, visiting
 from tests.images.pictures import SIDES, picture
 from tests.serve.conftest import run_server
 
@@ -109,9 +109,7 @@ def test_weights_are_drawn_on_an_image_and_the_page_is_accessible(
             page.fill("#text", "I saw")
             page.click("#send")
             page.wait_for_selector('.answer [data-state="all"]')
-            page.evaluate(
-                "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
-            )
+            open_details(page)
             found += serious_findings(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert failures == []
