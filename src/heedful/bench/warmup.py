@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -28,14 +29,19 @@ class Warmed:
 def warm_up() -> Iterator[Warmed]:
     """Run our way of each operation of the benchmark once without gradients, and once with a backward pass."""
     for operation in OPERATIONS.values():
-        before, start = len(compile_seconds()), time.monotonic()
-        _run(operation)
-        yield Warmed(
-            operation=operation.name,
-            title=operation.title,
-            kernels=len(compile_seconds()) - before,
-            seconds=time.monotonic() - start,
-        )
+        yield warmed(operation.name, operation.title, partial(_run, operation))
+
+
+def warmed(operation: str, title: str, run: Callable[[], object]) -> Warmed:
+    """Run something, and return what it compiled."""
+    before, start = len(compile_seconds()), time.monotonic()
+    run()
+    return Warmed(
+        operation=operation,
+        title=title,
+        kernels=len(compile_seconds()) - before,
+        seconds=time.monotonic() - start,
+    )
 
 
 def _run(operation: Operation) -> None:

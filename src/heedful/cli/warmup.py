@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +11,8 @@ from heedful.cli.options import Json, Quiet
 from heedful.cli.output import Output, duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from heedful.bench.warmup import Warmed
 
 TRANSLATOR: Final[dict[str, Any]] = {
@@ -33,34 +33,32 @@ def warmup(json: Json = False, quiet: Quiet = False) -> None:
     Example:
         heedful warmup
     """
-    from heedful.bench.warmup import warm_up
-
     output = Output(json=json, quiet=quiet)
-    warmed = []
-    for each in chain(warm_up(), [_train_translator()]):
-        warmed.append(each)
+    found = []
+    for each in _warm_up():
+        found.append(each)
         output.say(f"{each.operation}: {each.kernels} kernels, {duration(each.seconds)}")
-    seconds = sum(each.seconds for each in warmed)
-    output.say(f"{sum(each.kernels for each in warmed)} kernels are on disk; {duration(seconds)}")
-    output.result({"seconds": seconds, "operations": [asdict(each) for each in warmed]})
+    seconds = sum(each.seconds for each in found)
+    output.say(f"{sum(each.kernels for each in found)} kernels are on disk; {duration(seconds)}")
+    output.result({"seconds": seconds, "operations": [asdict(each) for each in found]})
 
 
-def _train_translator() -> Warmed:
+def _warm_up() -> Iterator[Warmed]:
+    from heedful.bench.warmup import warm_up, warmed
+
+    yield from warm_up()
+    yield warmed(
+        "translator", "training and searches of a Transformer translator", _train_translator
+    )
+
+
+def _train_translator() -> None:
     """Train a small Transformer translator for a few steps, and translate with it."""
     from heedful.api import train
-    from heedful.bench.warmup import Warmed
-    from heedful.ops.jit.kernel import compile_seconds
 
-    before, start = len(compile_seconds()), time.monotonic()
     pairs = [{"source": f"a b c d {n} e f g", "target": f"g f e {n} d c b a"} for n in range(400)]
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
         model = train("translate", train=pairs[9:], valid=pairs[:9], out=run, **TRANSLATOR)
         for beam in (1, 5):
             model.predict([pairs[0]["source"]], beam=beam)
-    return Warmed(
-        operation="translator",
-        title="training and searches of a Transformer translator",
-        kernels=len(compile_seconds()) - before,
-        seconds=time.monotonic() - start,
-    )
