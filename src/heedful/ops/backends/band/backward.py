@@ -12,6 +12,7 @@ from heedful.ops.backends.band.forward import (
     COLUMNS,
     add_masks,
     add_weighted_values,
+    blocks_of_part,
     cap_scores,
     clear,
     keys_of_block,
@@ -69,9 +70,7 @@ def band_backward(
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
-    heads = head_table.shape[0] // COLUMNS
-    total = heads * blocks // grain
-    begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
+    begin, end = blocks_of_part(head_table, blocks, grain, part, parts)
     part_scratch = offset_view(scratch, part * (scratch.shape[0] // parts))
     number = logsumexp.dtype.type
     check = splat(number(0))

@@ -72,9 +72,7 @@ def band_forward(
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
-    heads = head_table.shape[0] // COLUMNS
-    total = heads * blocks // grain
-    begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
+    begin, end = blocks_of_part(head_table, blocks, grain, part, parts)
     number = logsumexp.dtype.type
     check = splat(number(0))
     for item in range(begin, end):
@@ -87,6 +85,13 @@ def band_forward(
             offset_view(room, part * (room.shape[0] // parts)),
         )  # fmt: skip
     store(checks, part * LANES, check)
+
+
+@inlined(no_refcount=True)
+def blocks_of_part(head_table, blocks, grain, part, parts):
+    """First and last (exclusive) of the blocks of all heads that one part computes, in whole grains."""
+    total = head_table.shape[0] // COLUMNS * blocks // grain
+    return total * part // parts * grain, total * (part + 1) // parts * grain
 
 
 @inlined(no_refcount=True)

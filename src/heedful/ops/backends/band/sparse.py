@@ -16,6 +16,7 @@ from heedful.ops.backends.band.forward import (
     COLUMNS,
     SPAN,
     add_masks,
+    blocks_of_part,
     keys_of_block,
     multiply_rows,
     span_size,
@@ -60,9 +61,7 @@ def sparse_forward(
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
-    heads = head_table.shape[0] // COLUMNS
-    total = heads * blocks // grain
-    begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
+    begin, end = blocks_of_part(head_table, blocks, grain, part, parts)
     number = output.dtype.type
     mine = rows[part]
     check = splat(number(0))
@@ -172,9 +171,7 @@ def sparse_backward(
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
-    heads = head_table.shape[0] // COLUMNS
-    total = heads * blocks // grain
-    begin, end = total * part // parts * grain, total * (part + 1) // parts * grain
+    begin, end = blocks_of_part(head_table, blocks, grain, part, parts)
     number = query.dtype.type
     # Each part adds to its own copy of the gradients of keys and values, unless no two parts share a key head.
     copy = 0 if key_gradient.shape[0] == 1 else part
