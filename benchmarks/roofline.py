@@ -32,6 +32,7 @@ from heedful import attend, masks, normalizers, scores
 from heedful.bench.machine import describe
 from heedful.ops.backends.band.window import Band
 from heedful.ops.jit.kernel import kernel, launch, load, product_tile, splat, store
+from heedful.ops.jit.source import LANES
 from heedful.plots import (
     COLOURS,
     INK,
@@ -49,7 +50,6 @@ DEPTH, TILES = 128, 20_000
 """Inner size of the product tile whose operands stay in the first cache, and how many of them are timed together."""
 READ_FLOATS = 2**26
 """Numbers that are read to measure bandwidth: 256 MiB, more than the caches hold."""
-LANES = 16
 WAITING = "OMP_WAIT_POLICY"
 CORES = (8, 16, 32, 64)
 

@@ -18,9 +18,10 @@ from heedful.models.transformer_config import TransformerDecoderConfig
 from heedful.models.transformer_stacks import PositionedDecoder
 from heedful.models.transformer_step import TokenPositions, is_fused
 from heedful.nn.transformer import DecoderLayerCache, TransformerDecoderLayer
-from heedful.ops.decoding.layers import LANES, PANEL, decoder_step, step_space
+from heedful.ops.decoding.layers import PANEL, decoder_step, step_space
 from heedful.ops.jit.kernel import launch, parts_for, unavailable
 from heedful.ops.jit.scratch import scratch
+from heedful.ops.jit.source import LANES
 
 MOST_WEIGHTS: Final = 2**23
 """Weights of larger decoders are not copied for each search: their products take most of a step as they are."""

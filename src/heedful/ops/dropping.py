@@ -29,8 +29,8 @@ from heedful.ops.jit.kernel import (
     unavailable,
 )
 from heedful.ops.jit.operators import PLAIN_TENSORS
+from heedful.ops.jit.source import LANES
 
-LANES: Final = 16
 SPAN: Final = 2 * LANES
 """Numbers whose fates are the bits of one word."""
 WORDS: Final = 2**32

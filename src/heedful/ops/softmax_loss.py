@@ -31,8 +31,8 @@ from heedful.ops.jit.kernel import (
     store,
     unavailable,
 )
+from heedful.ops.jit.source import LANES
 
-LANES: Final = 16
 NANOSECONDS: Final = 0.4
 """Work a logit, on one thread."""
 LEAST: Final = 2**16

@@ -31,8 +31,8 @@ from heedful.ops.jit.kernel import (
     splat,
     store,
 )
+from heedful.ops.jit.source import LANES
 
-LANES = 16
 CHUNK = 32
 """Most rows that go through the layers together: their states stay in the inner caches."""
 PANEL = 64

@@ -18,8 +18,8 @@ from heedful.ops.jit.kernel import (
     reduce_sum,
     splat,
 )
+from heedful.ops.jit.source import LANES
 
-LANES = 16
 BLOCK = 64
 """Columns that are passed over together where their maximum is too small."""
 LOGSUMEXP_NANOSECONDS, BEST_NANOSECONDS = 0.3, 0.15

@@ -19,8 +19,8 @@ from heedful.ops.jit.kernel import (
     splat,
     unavailable,
 )
+from heedful.ops.jit.source import LANES
 
-LANES = 16
 LARGEST = 127
 ROUND_NANOSECONDS, SCALE_NANOSECONDS = 0.3, 0.2
 """Nanoseconds of one thread for an element."""

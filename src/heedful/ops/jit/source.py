@@ -16,6 +16,8 @@ from torch import Tensor
 # Allows reassociation of sums and fused multiply-add; NaN and infinity stay exact.
 KEEPS_NAN = frozenset({"contract", "reassoc", "nsz", "arcp"})
 
+LANES = 16
+"""Numbers in a vector, which `load` and `store` take at a time."""
 ELEMENTS = {
     torch.float32: "float32",
     torch.float64: "float64",

@@ -19,10 +19,10 @@ from numba.extending import lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
 from heedful.ops.jit.halves import load_numbers, number_type, store_numbers
+from heedful.ops.jit.source import LANES
 
 intrinsic: Any = typed_intrinsic
-COUNT = 16
-"""Lanes of a vector."""
+COUNT = LANES
 
 
 class Lanes(types.Type):

@@ -13,7 +13,6 @@ from heedful.ops.backends.additive.pair import (
     BLOCK,
     FEW_ROWS,
     KEYS,
-    LANES,
     SUMS,
     add_key_sums,
     exp_keys,
@@ -27,6 +26,7 @@ from heedful.ops.backends.additive.pair import (
     write_row_sums,
 )
 from heedful.ops.jit.kernel import exp_or_zero, kernel, load, offset_view, splat, store
+from heedful.ops.jit.source import LANES
 
 
 def backward_numbers(rows: int, hidden: int, width: int) -> int:

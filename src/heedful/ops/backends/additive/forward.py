@@ -17,7 +17,6 @@ from heedful.ops.backends.additive.pair import (
     BLOCK,
     HALF,
     KEYS,
-    LANES,
     ONE,
     SUMS,
     ZERO,
@@ -41,6 +40,7 @@ from heedful.ops.jit.kernel import (
     splat,
     store,
 )
+from heedful.ops.jit.source import LANES
 
 CHUNK = 512
 MINUS_INFINITY = np.float32(-np.inf)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from heedful.ops.backends.additive.pair import FEW_ROWS, KEYS, LANES, ZERO, tile_function
+from heedful.ops.backends.additive.pair import FEW_ROWS, KEYS, ZERO, tile_function
 from heedful.ops.jit.kernel import (
     load,
     product_row,
@@ -13,6 +13,7 @@ from heedful.ops.jit.kernel import (
     store,
     transpose_block,
 )
+from heedful.ops.jit.source import LANES
 
 
 @tile_function

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from heedful.ops.backends.additive.linear import multiply
-from heedful.ops.backends.additive.pair import LANES, SUMS, tile_function
+from heedful.ops.backends.additive.pair import SUMS, tile_function
 from heedful.ops.jit.kernel import kernel, launch, offset_view, parts_for, transpose_block
 from heedful.ops.jit.processor import has_wide_vectors
 from heedful.ops.jit.scratch import scratch
+from heedful.ops.jit.source import LANES
 
 MOST = 2**17
 """Maximum number of elements of a matrix, so that it stays in the cache."""

@@ -7,7 +7,6 @@ from heedful.ops.backends.additive.linear import add_row, clear
 from heedful.ops.backends.additive.pair import (
     BLOCK,
     KEYS,
-    LANES,
     SUMS,
     add_key_sums,
     exp_keys,
@@ -23,6 +22,7 @@ from heedful.ops.backends.additive.pair import (
     write_row_sums,
 )
 from heedful.ops.jit.kernel import kernel, offset_view
+from heedful.ops.jit.source import LANES
 
 
 def scores_numbers(rows: int, hidden: int) -> int:

@@ -33,10 +33,11 @@ from heedful.ops.jit.kernel import (
     store,
     transpose_block,
 )
+from heedful.ops.jit.source import LANES
 
 SUMS = frozenset({"contract", "reassoc", "nsz"})
 """Fast-math flags: sums may be reordered. Approximate division is off: refining an estimate of 1/∞ gives NaN."""
-LANES, KEYS = 16, 64
+KEYS = 64
 BLOCK = KEYS * LANES + LANES
 FEW_ROWS = 4
 """With fewer queries in a block, the tile of keys is not transposed: the cost is not amortised."""

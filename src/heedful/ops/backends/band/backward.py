@@ -22,7 +22,7 @@ from heedful.ops.backends.band.forward import (
 )
 from heedful.ops.backends.band.moving_sums import write_gradients
 from heedful.ops.backends.band.pair_bias import SPACE
-from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
+from heedful.ops.backends.band.shape import GROUP, ROWS, WIDTH
 from heedful.ops.backends.band.widening import number_if_none, widened
 from heedful.ops.backends.band.words import next_span
 from heedful.ops.jit.kernel import (
@@ -36,6 +36,7 @@ from heedful.ops.jit.kernel import (
     splat,
     store,
 )
+from heedful.ops.jit.source import LANES
 
 SPAN = 160
 """Largest number of keys in a span: its scores and their gradients stay in the inner caches."""

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from heedful.ops.backends.band.shape import LANES, ROWS
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.jit.kernel import drop_lanes, inlined, load, random_word, store
+from heedful.ops.jit.source import LANES
 
 
 @inlined(no_refcount=True)

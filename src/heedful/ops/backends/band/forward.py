@@ -19,7 +19,7 @@ import numpy as np
 
 from heedful.ops.backends.band.dropout import drop_pairs, place_of_block
 from heedful.ops.backends.band.pair_bias import SPACE, add_pair_bias
-from heedful.ops.backends.band.shape import GROUP, LANES, ROWS, WIDTH
+from heedful.ops.backends.band.shape import GROUP, ROWS, WIDTH
 from heedful.ops.backends.band.widening import widen_rows
 from heedful.ops.backends.band.words import hide_by_words, hide_weights, next_span
 from heedful.ops.jit.kernel import (
@@ -35,6 +35,7 @@ from heedful.ops.jit.kernel import (
     store,
     transpose_block,
 )
+from heedful.ops.jit.source import LANES
 
 SPAN = 320
 """Largest number of keys in a span: its scores stay in the inner caches."""

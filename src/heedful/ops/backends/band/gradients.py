@@ -18,10 +18,9 @@ from heedful.ops.backends.band.launch import (
     tile_keys,
     work_of,
 )
-from heedful.ops.backends.band.shape import LANES
 from heedful.ops.finite import all_finite
 from heedful.ops.jit.kernel import launch, parts_for
-from heedful.ops.jit.source import HALVES
+from heedful.ops.jit.source import HALVES, LANES
 
 BACKWARD = 2.4
 """Backward time divided by forward time."""

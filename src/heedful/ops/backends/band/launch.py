@@ -15,9 +15,10 @@ from heedful.ops.backends.band.forward import (
     forward_space,
     widening_space,
 )
-from heedful.ops.backends.band.shape import LANES, ROWS
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.backends.edges.dropout import EdgeDropout
 from heedful.ops.jit.kernel import launch, parts_for
+from heedful.ops.jit.source import LANES
 
 FEATURE_NANOSECONDS, CELL_NANOSECONDS = 0.0105, 0.3
 """Forward time on one core of one feature of a query-key pair, and of the softmax of one pair."""

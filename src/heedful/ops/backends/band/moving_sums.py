@@ -8,8 +8,8 @@ taken by later keys. Only the keys within reach of one block exist in float32.
 
 from __future__ import annotations
 
-from heedful.ops.backends.band.shape import LANES
 from heedful.ops.jit.kernel import inlined, load, offset_view, splat, store
+from heedful.ops.jit.source import LANES
 
 
 @inlined(no_refcount=True)

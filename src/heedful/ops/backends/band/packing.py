@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from heedful.ops.backends.band.launch import word_keys
-from heedful.ops.backends.band.shape import LANES, ROWS
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.band.words import pack_mask, pack_segments
 from heedful.ops.backends.edges.dropout import WORDS, EdgeDropout, split_mix
 from heedful.ops.call import Call
 from heedful.ops.jit.kernel import launch
+from heedful.ops.jit.source import LANES
 from heedful.ops.masks import Mask, Segments
 
 PACK_NANOSECONDS, SEGMENT_NANOSECONDS = 0.15, 0.03

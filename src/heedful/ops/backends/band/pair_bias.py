@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from heedful.ops.backends.band.shape import LANES, ROWS
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.jit.kernel import inlined, load, offset_view, store, transpose_block
+from heedful.ops.jit.source import LANES
 
 SPACE = LANES * LANES
 """Scratch numbers for one transposed square."""

@@ -1,7 +1,5 @@
 """The shape of a block of the banded kernels."""
 
-LANES = 16
-"""Numbers in a vector."""
 ROWS = 32
 """Queries of a block: two vectors."""
 GROUP, WIDTH = 8, 32

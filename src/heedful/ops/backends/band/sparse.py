@@ -25,7 +25,7 @@ from heedful.ops.backends.band.forward import (
     write_scores,
 )
 from heedful.ops.backends.band.pair_bias import SPACE
-from heedful.ops.backends.band.shape import LANES, ROWS, WIDTH
+from heedful.ops.backends.band.shape import ROWS, WIDTH
 from heedful.ops.backends.band.words import hide_weights, next_span
 from heedful.ops.jit.kernel import (
     inlined,
@@ -36,6 +36,7 @@ from heedful.ops.jit.kernel import (
     splat,
     store,
 )
+from heedful.ops.jit.source import LANES
 from heedful.ops.normalizers.sparse_kernel import slope_of, support_of_row
 
 

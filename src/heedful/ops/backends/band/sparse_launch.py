@@ -13,10 +13,11 @@ from heedful.ops.backends.band.launch import (
     kernel_arguments,
     tile_keys,
 )
-from heedful.ops.backends.band.shape import LANES, ROWS
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.backends.band.sparse import sparse_backward, sparse_forward, sparse_space
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.jit.kernel import launch, parts_for
+from heedful.ops.jit.source import LANES
 from heedful.ops.normalizers.sparse_kernel import BLOCK, nanoseconds
 
 FEATURE_NANOSECONDS = 0.0105

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from heedful.ops.backends.band.shape import LANES
 from heedful.ops.jit.kernel import inlined, load, offset_view, store
+from heedful.ops.jit.source import LANES
 
 
 @inlined(no_refcount=True)

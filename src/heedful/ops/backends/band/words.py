@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from heedful.ops.backends.band.shape import LANES, ROWS
+from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.jit.kernel import inlined, keep_lanes, kernel, load, offset_view, store
+from heedful.ops.jit.source import LANES
 
 GAP = 32
 """Neighbouring keys hidden from a whole block that end a span."""

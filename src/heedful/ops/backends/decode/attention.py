@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from heedful.ops.backends.band.launch import flat_storage
-from heedful.ops.backends.decode.kernel import LANES, decode_forward
+from heedful.ops.backends.decode.kernel import decode_forward
 from heedful.ops.backends.decode.layout import CacheLayout
 from heedful.ops.backends.plain import attend_plainly
 from heedful.ops.call import Attended, Call, bias_at
 from heedful.ops.finite import all_finite
 from heedful.ops.jit.kernel import launch
 from heedful.ops.jit.scratch import scratch
+from heedful.ops.jit.source import LANES
 from heedful.ops.normalizers import SinkSoftmax
 
 _UNUSED = (0, 0, 0, 0)

@@ -10,12 +10,13 @@ from typing import ClassVar
 
 from heedful.ops.backends.base import Backend, Cost, for_vectors, read_seconds, threads
 from heedful.ops.backends.decode.attention import attend_to_cache
-from heedful.ops.backends.decode.kernel import CHUNK, LANES
+from heedful.ops.backends.decode.kernel import CHUNK
 from heedful.ops.backends.decode.layout import CacheLayout
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import is_eager
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.operators import needs_dispatch
+from heedful.ops.jit.source import LANES
 from heedful.ops.masks.intervals import is_interval
 from heedful.ops.normalizers import SinkSoftmax, Softmax
 from heedful.ops.scores.base import PRODUCT_KINDS

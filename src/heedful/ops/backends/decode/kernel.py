@@ -34,8 +34,8 @@ from heedful.ops.jit.kernel import (
     splat,
     store,
 )
+from heedful.ops.jit.source import LANES
 
-LANES = 16
 BLOCK = 64
 """Keys of a block: with their values they stay in the inner cache while several chunks of rows meet them."""
 CHUNK = 8

@@ -11,11 +11,11 @@ from heedful.ops.backends.edges.arguments import EdgePair, EdgeTensors
 from heedful.ops.backends.edges.backward import backward_workspace, edges_backward
 from heedful.ops.backends.edges.dropout import EdgeDropout
 from heedful.ops.backends.edges.forward import edges_forward, forward_workspace
-from heedful.ops.backends.edges.pair import DOT, LANES, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS
+from heedful.ops.backends.edges.pair import DOT, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS
 from heedful.ops.csr.rows import CompressedRows
 from heedful.ops.jit.kernel import launch, parts_for
 from heedful.ops.jit.scratch import whole_lines
-from heedful.ops.jit.source import Compiled
+from heedful.ops.jit.source import LANES, Compiled
 
 FEATURE_NANOSECONDS, HIDDEN_NANOSECONDS, EDGE_NANOSECONDS = 0.13, 0.6, 11.0
 """Forward time of one thread for a feature of an edge, for one that goes through tanh or LeakyReLU, and for an edge."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from heedful.ops.jit.exponential import LOWEST, exponential
 from heedful.ops.jit.kernel import inlined, offset_view, prefetch
+from heedful.ops.jit.source import LANES
 
 DOT, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS = 0, 1, 2, 3
 """Pair functions: Σqk, Σv·LeakyReLU(q + k), Σv·tanh(q + k), and the last one computed from e^2q and e^2k."""
@@ -26,8 +27,6 @@ BLOCK = 32
 """Edges of a query that are processed together; their rows stay in the L1 cache between the passes over them."""
 LINE = 64
 """Bytes of a cache line."""
-LANES = 16
-"""Numbers that `load` and `store` take at a time."""
 
 
 class Graph(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from heedful.ops.backends.edges.pair import (
     DOT,
-    LANES,
     LEAKY_RELU,
     mix_loop,
     row_at,
@@ -27,6 +26,7 @@ from heedful.ops.jit.kernel import (
     splat,
     store,
 )
+from heedful.ops.jit.source import LANES
 
 
 @inlined(no_refcount=True)
