@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -48,8 +48,8 @@ class DivergenceGuard:
         Raises: DivergedError for more in a row than `skip_nonfinite` permits.
         """
         epoch, step = position.epoch + 1, f"step {position.step + 1:,}"
-        last = position.batch + batches - 1
-        examples = _describe_examples(self.loss, self.train, epoch, position.batch, last)
+        taken = range(position.batch, position.batch + batches)
+        examples = _describe_examples(self.loss, self.train, epoch, taken)
         if position.skipped_in_row >= self.options.skip_nonfinite:
             what = f"the {problem} of {step}, in epoch {epoch}, is not finite; {examples}"
             raise self._diverged(what, position.step + 1, may_skip=True)
@@ -70,7 +70,7 @@ class DivergenceGuard:
             raise self._diverged(f"weights {after} are not finite", position.step)
         if batch is not None and not math.isfinite(_loss_without_update(self.loss, batch)):
             epoch, last = position.epoch + 1, position.batch - 1
-            examples = _describe_examples(self.loss, self.train, epoch, last)
+            examples = _describe_examples(self.loss, self.train, epoch, [last])
             what = f"the loss {after}, in epoch {epoch}, is not finite; {examples}"
             raise self._diverged(what, position.step)
 
@@ -83,7 +83,7 @@ class DivergenceGuard:
     def check_validation(self, batch: int | None, position: Position) -> None:
         """Raise DivergedError if the loss of some validation batch, given by its index, is not finite."""
         if batch is not None:
-            examples = _describe_examples(self.loss, self.valid, 0, batch)
+            examples = _describe_examples(self.loss, self.valid, 0, [batch])
             what = f"the validation loss after epoch {position.epoch + 1} is not finite; {examples}"
             raise self._diverged(what, position.step)
 
@@ -128,18 +128,16 @@ def total_skipped_notices(skipped: int) -> list[str]:
 
 
 def _describe_examples(
-    loss: LossModule, encoded: Encoded, epoch: int, batch: int, last: int | None = None
+    loss: LossModule, encoded: Encoded, epoch: int, indices: Iterable[int]
 ) -> str:
-    """Name examples of a batch, preferring those whose loss by themselves is not finite.
+    """Name examples of some batches, preferring those whose loss by themselves is not finite.
 
-    `epoch` gives the order of the examples, `batch` is the index of the batch in it; `last` that of the last batch, if
-    a step has several.
+    `epoch` gives the order of the examples, `indices` are those of the batches in it.
     """
     batches, data = encoded
     rows, alone = [], []
-    indices = range(batch, (batch if last is None else last) + 1)
-    alone_in = (batches.one_by_one(epoch, index) for index in indices)
-    for row, example in itertools.chain.from_iterable(alone_in):
+    by_batch = (batches.one_by_one(epoch, index) for index in indices)
+    for row, example in itertools.chain.from_iterable(by_batch):
         rows.append(row)
         if not math.isfinite(_loss_without_update(loss, example)):
             alone.append(row)
