@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.models import FrequencyConfig, TransformerConfig, TransformerEncoderDecoder
+from heedful.models import TransformerEncoderDecoder
 from heedful.models import transformer_compiled as compiled
 from heedful.models.transformer_compiled import CompiledState
 from heedful.models.transformer_step import FusedState
 from heedful.ops.jit.kernel import unavailable
+from tests.models.decoder_steps import Batch, build_batch, build_model, check_steps
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
@@ -41,51 +42,25 @@ ORDERS = {
 
 
 def built(frequency: bool = False, **options: Any) -> TransformerEncoderDecoder:
-    torch.manual_seed(0)
-    sizes = {
-        "width": 32, "feed_forward": 24, "heads": 2, "encoder_layers": 1, "decoder_layers": 3
-    }  # fmt: skip
-    weighed = FrequencyConfig(down_weight=0.1) if frequency else None
-    model = TransformerEncoderDecoder(TransformerConfig(**sizes | options), 20, 30, weighed).eval()
+    model = build_model({"width": 32, "feed_forward": 24, **options}, frequency=frequency)
     for name, each in model.named_parameters():
         if name.endswith("bias"):  # zeros at first, which would hide that one is left out
             torch.nn.init.normal_(each, std=0.2)
-    if frequency:
-        model.source_frequencies.copy_(torch.rand(20))
     return model
 
 
-def batch() -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    source = torch.randint(4, 20, (4, 18), generator=generator)
-    return source, torch.tensor([18, 3, 1, 16]), torch.randint(4, 30, (4, 40), generator=generator)
+def batch() -> Batch:
+    return build_batch([18, 3, 1, 16])
 
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("order", ORDERS)
 @torch.inference_mode()
 def test_steps_are_those_of_the_layers(name: str, order: str) -> None:
-    model = built(**KINDS[name])
-    exact = built(**KINDS[name]).double()
-    source, lengths, target = batch()
-    rows = torch.tensor(ORDERS[order])
-    whole = exact(source[rows], lengths[rows], target[rows], return_weights=True)
-    assert whole.weights is not None
-    state = model.start(source, lengths)
-    assert isinstance(state, CompiledState)
-    _, state = model.step(target[:, 0], state)
-    state = state.select(rows)
-    for step in range(1, 40):
-        token = target[rows, step]
-        if step % 3:
-            states, state = model.step(token, state)
-        else:
-            states, state, weights = model.step_with_weights(token, state)
-            wanted = whole.weights[:, model.alignment_layer, :, step].mean(dim=1)
-            torch.testing.assert_close(weights.double(), wanted, atol=2e-6, rtol=1e-5)
-        torch.testing.assert_close(states.double(), whole.states[:, step], atol=2e-5, rtol=1e-5)
-        if step == 20:
-            state = state.select(torch.arange(len(rows)))
+    check_steps(
+        built(**KINDS[name]), built(**KINDS[name]).double(), batch(), ORDERS[order], CompiledState,
+        states_within={"atol": 2e-5, "rtol": 1e-5}, weights_within={"atol": 2e-6, "rtol": 1e-5},
+    )  # fmt: skip
 
 
 @torch.inference_mode()

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from heedful.models import FrequencyConfig, TransformerConfig, TransformerEncoderDecoder
+from heedful.models import TransformerEncoderDecoder
 from heedful.models.transformer_step import FusedState
 from heedful.models.transformer_text import TransformerState
 from heedful.ops.observe import observing
+from tests.models.decoder_steps import Batch, build_batch, build_model, check_steps
 
 KINDS: dict[str, dict[str, Any]] = {
     "pre": {},
@@ -42,22 +42,11 @@ ORDERS = {
 
 
 def built(frequency: bool = False, **options: Any) -> TransformerEncoderDecoder:
-    torch.manual_seed(0)
-    config = TransformerConfig(
-        **{"width": 16, "feed_forward": 12, "heads": 2, "encoder_layers": 1, "decoder_layers": 3} | options
-    )  # fmt: skip
-    weighed = FrequencyConfig(down_weight=0.1) if frequency else None
-    model = TransformerEncoderDecoder(config, 20, 30, weighed).eval()
-    if frequency:
-        model.source_frequencies.copy_(torch.rand(20))
-    return model
+    return build_model({"width": 16, "feed_forward": 12, **options}, frequency=frequency)
 
 
-def batch(longest: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    lengths = torch.tensor([6, 6, 6, 6] if longest else [6, 3, 1, 4])
-    generator = torch.Generator().manual_seed(0)
-    source = torch.randint(4, 20, (4, 6), generator=generator)
-    return source, lengths, torch.randint(4, 30, (4, 40), generator=generator)
+def batch(longest: bool = False) -> Batch:
+    return build_batch([6, 6, 6, 6] if longest else [6, 3, 1, 4])
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -65,25 +54,11 @@ def batch(longest: bool = False) -> tuple[Tensor, Tensor, Tensor]:
 @torch.inference_mode()
 def test_steps_are_those_of_the_layers(name: str, order: str) -> None:
     model = built(**KINDS[name])
-    source, lengths, target = batch(longest=order == "ragged")
-    rows = torch.tensor(ORDERS[order])
-    whole = model(source[rows], lengths[rows], target[rows], return_weights=True)
-    assert whole.weights is not None
-    state = model.start(source, lengths)
-    assert isinstance(state, FusedState)
-    _, state = model.step(target[:, 0], state)
-    state = state.select(rows)
-    for step in range(1, 40):
-        token = target[rows, step]
-        if step % 3:
-            states, state = model.step(token, state)
-        else:
-            states, state, weights = model.step_with_weights(token, state)
-            wanted = whole.weights[:, model.alignment_layer, :, step].mean(dim=1)
-            torch.testing.assert_close(weights, wanted, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(states, whole.states[:, step], atol=1e-5, rtol=1e-4)
-        if step == 20:
-            state = state.select(torch.arange(len(rows)))
+    within = {"atol": 1e-5, "rtol": 1e-4}
+    check_steps(
+        model, model, batch(longest=order == "ragged"), ORDERS[order], FusedState,
+        states_within=within, weights_within=within,
+    )  # fmt: skip
 
 
 @torch.inference_mode()
