@@ -145,10 +145,8 @@ def loop_features(edges: Edges, features: Tensor, fill: Fill) -> Tensor:
     # Edges that are no self loop are scattered to an extra row: their number must not determine a shape when traced.
     places = torch.where((source != target) & (target < nodes), target, nodes)
     rows = features.new_full((nodes + 1, shape[1]), 1.0 if fill == "mul" else 0.0)
-    if fill in (
-        "add",
-        "mean",
-    ):  # not by scatter_reduce, of which ONNX programs keep the last edge alone
+    # Sums are not by scatter_reduce, of which ONNX programs keep the last edge alone.
+    if fill in ("add", "mean"):
         sums = rows.index_add(0, places, features)[:nodes]
         if fill == "add":
             return sums
