@@ -16,7 +16,7 @@ from torch import Tensor
 from heedful.ops.finite import is_eager
 from heedful.ops.jit.kernel import (
     drop_lanes,
-    exp_or_zero,
+    exp_below_one,
     inlined,
     keep_lanes,
     kernel,
@@ -127,7 +127,7 @@ def write_exponentials(logits, first, tokens, top, exponentials):
     total, plain = splat(np.float32(0)), splat(np.float32(0))
     for j in range(0, whole, LANES):
         row = load(logits, first + j)
-        power = exp_or_zero(row - top)
+        power = exp_below_one(row - top)
         store(exponentials, j, power)
         total, plain = total + power, plain + row
     if whole < tokens:
@@ -135,7 +135,7 @@ def write_exponentials(logits, first, tokens, top, exponentials):
         begin = tokens - LANES
         new = ((1 << (tokens - whole)) - 1) << (LANES - (tokens - whole))
         row = load(logits, first + begin)
-        power = exp_or_zero(row - top)
+        power = exp_below_one(row - top)
         store(exponentials, begin, power)
         total, plain = total + drop_lanes(power, new), plain + drop_lanes(row, new)
     return reduce_sum(total), reduce_sum(plain)

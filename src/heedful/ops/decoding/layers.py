@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from heedful.ops.jit.kernel import (
-    exp_or_zero,
+    exp_below_one,
     inlined,
     kernel,
     load,
@@ -119,7 +119,7 @@ def softmax_rows(scores, step, rows, count, scale, bias):
         best = reduce_max(top)
         total = splat(row.dtype.type(0))
         for i in range(0, end, LANES):
-            share = exp_or_zero(load(row, i) - best)
+            share = exp_below_one(load(row, i) - best)
             store(row, i, share)
             total = total + share
         factor = row.dtype.type(1) / reduce_sum(total)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from heedful.ops.jit.kernel import (
-    exp_or_zero,
+    exp_below_one,
     inlined,
     kernel,
     load,
@@ -55,7 +55,7 @@ def row_logsumexp(part, parts, logits, columns, result):
         whole = columns // LANES * LANES
         sums = splat(result.dtype.type(0))
         for c in range(0, whole, LANES):
-            sums = sums + exp_or_zero(load(row, c) - top)
+            sums = sums + exp_below_one(load(row, c) - top)
         total = reduce_sum(sums)
         for c in range(whole, columns):
             total += math.exp(row[c] - top)

@@ -185,6 +185,9 @@ def _builder_digest() -> str:
         "numba_entry.py",
         "deferred.py",
         "vectors.py",
+        "halves.py",
+        "dots.py",
+        "random_bits.py",
         "vector_math.py",
         "tiles.py",
     ):

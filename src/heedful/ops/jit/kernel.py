@@ -174,8 +174,11 @@ of `count` rows of `source`, both as they lie in memory: `heedful.ops.jit.dots`.
 transpose_block = Provided("transpose_block")
 """In a kernel: `transpose_block(source, begin, stride, target, to, to_stride)` transposes a 16 x 16 block. `begin` and
 `to` are offsets, `stride` and `to_stride` row strides."""
-maximum, exp_or_zero = Provided("maximum"), Provided("exp_or_zero")
-"""In a kernel, per lane: the maximum of two vectors; e^x, flushed to exactly 0 below the smallest normal number."""
+maximum = Provided("maximum")
+"""In a kernel: the maximum of two vectors per lane."""
+exp_or_zero, exp_below_one = Provided("exp_or_zero"), Provided("exp_below_one")
+"""In a kernel: e^x per lane, flushed to exactly 0 below the smallest normal number. `exp_below_one` is a little faster,
+for x up to 0 (and a few rounding errors more)."""
 
 
 def parts_for(work: float) -> int:

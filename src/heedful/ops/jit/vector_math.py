@@ -8,21 +8,22 @@ from typing import Any
 
 from llvmlite import ir
 
-from heedful.ops.jit.exponential import LN2_HIGH, LN2_LOW, P0, P1, P2, P3, P4, P5
 from heedful.ops.jit.vectors import COUNT, intrinsic
 
 SINGLE = {
     "lowest": -87.0, "highest": 88.0, "bits": 32, "bias": 127, "fraction": 23,
-    "ln2": (float(LN2_HIGH), float(LN2_LOW)),
-    "series": [float(p) for p in (P0, P1, P2, P3, P4, P5)] + [1.0, 1.0],
+    "series": [
+        0.0013264726723336052, 0.009671512724003737, 0.05550733745297692, 0.2402224208384728,
+        0.6931469775975275, 1.0,
+    ],
 }  # fmt: skip
-"""Constants of Cephes' expf: the polynomial of the remainder r, highest power first."""
+"""Constants for float32. The polynomial of the remainder r, highest power first, differs from 2^r by at most 1e-7 of it
+for |r| <= 1/2. That log2 e is rounded changes e^x by at most 2e-8 |x| of it: less than that x is."""
 DOUBLE = {
     "lowest": -708.0, "highest": 709.0, "bits": 64, "bias": 1023, "fraction": 52,
-    "ln2": (6.93145751953125e-1, 1.42860682030941723212e-6),
-    "series": [1 / math.factorial(n) for n in range(13, -1, -1)],
+    "series": [math.log(2) ** n / math.factorial(n) for n in range(13, -1, -1)],
 }  # fmt: skip
-"""Constants for float64. For |r| <= ln 2 / 2 the Taylor series up to r^13 is exact to rounding."""
+"""Constants for float64. For |r| <= 1/2 the Taylor series of 2^r up to r^13 is exact to rounding."""
 
 
 @intrinsic
@@ -35,18 +36,25 @@ def _maximum(typing: Any, one: Any, other: Any) -> Any:
     return one(one, other), build
 
 
-@intrinsic
-def _exp_or_zero(typing: Any, lanes: Any) -> Any:
-    """e^x per lane: exactly 0 below the smallest normal number, NaN for NaN."""
+def _exponential(has_limit: bool) -> Any:
+    """Return an intrinsic that computes e^x per lane, with or without a limit from above."""
 
-    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return _Exponential(builder, given[0].type).emit(given[0])
+    @intrinsic
+    def exponential(typing: Any, lanes: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            return _Exponential(builder, given[0].type).emit(given[0], has_limit)
 
-    return lanes(lanes), build
+        return lanes(lanes), build
+
+    return exponential
 
 
 class _Exponential:
-    """Emits e^x = 2^n e^r, with n an integer and |r| <= ln 2 / 2."""
+    """Emits e^x = 2^n 2^r, with n an integer and |r| <= 1/2.
+
+    Adding 1.5 * 2^23 (float32) to a number rounds it to an integer, which is then in the lowest bits of the sum. With
+    the exponent's bias added, too, they are the exponent of 2^n, and a shift moves them where it belongs.
+    """
 
     def __init__(self, builder: Any, kind: Any) -> None:
         self.builder, self.kind = builder, kind
@@ -56,38 +64,48 @@ class _Exponential:
         return ir.Constant(self.kind, [number] * COUNT)
 
     def multiply_add(self, left: Any, right: Any, added: Any) -> Any:
-        product = self.builder.fmul(left, right, flags=("contract",))
-        return self.builder.fadd(product, added, flags=("contract",))
+        return self.call("fmuladd", left, right, added)
 
-    def emit(self, x: Any) -> Any:
+    def fenced(self, x: Any) -> Any:
+        """The same number, through which no sum is reordered: kernels allow that, and the rounding would be lost."""
+        return self.call("arithmetic.fence", x)
+
+    def call(self, intrinsic: str, *numbers: Any) -> Any:
+        """Call an intrinsic of LLVM."""
+        module, name = self.builder.module, f"llvm.{intrinsic}.v{COUNT}f{self.numbers['bits']}"
+        function = module.globals.get(name) or ir.Function(
+            module, ir.FunctionType(self.kind, [self.kind] * len(numbers)), name
+        )
+        return self.builder.call(function, numbers)
+
+    def emit(self, x: Any, has_limit: bool) -> Any:
         builder, numbers = self.builder, self.numbers
         lowest, highest = self.constant(numbers["lowest"]), self.constant(numbers["highest"])
-        clamped = builder.select(builder.fcmp_ordered(">", x, highest), highest, x)
-        clamped = builder.select(builder.fcmp_ordered("<", clamped, lowest), lowest, clamped)
-        name = f"llvm.floor.v{COUNT}f{numbers['bits']}"
-        floor = builder.module.globals.get(name) or ir.Function(
-            builder.module, ir.FunctionType(self.kind, [self.kind]), name
-        )
-        scaled = self.multiply_add(clamped, self.constant(1 / math.log(2)), self.constant(0.5))
-        whole = builder.call(floor, [scaled])
-        rest = clamped
-        for part in numbers["ln2"]:
-            rest = self.multiply_add(whole, self.constant(-part), rest)
+        clamped = x
+        if has_limit:
+            clamped = builder.select(builder.fcmp_ordered(">", x, highest), highest, x)
+        factor = self.constant(1 / math.log(2))
+        rounder = self.constant(1.5 * 2.0 ** numbers["fraction"] + numbers["bias"])
+        shifted = self.fenced(self.multiply_add(clamped, factor, rounder))
+        whole = builder.fsub(shifted, rounder)
+        rest = self.multiply_add(clamped, factor, builder.fneg(whole))
         first, *others = numbers["series"]
         series = self.constant(first)
-        for factor in others:
-            series = self.multiply_add(series, rest, self.constant(factor))
-        result = builder.fmul(series, self.power_of_two(whole))
+        for number in others:
+            series = self.multiply_add(series, rest, self.constant(number))
+        result = builder.fmul(series, self.power_of_two(shifted))
         return builder.select(builder.fcmp_ordered("<", x, lowest), self.constant(0.0), result)
 
-    def power_of_two(self, whole: Any) -> Any:
-        builder, bits = self.builder, self.numbers["bits"]
-        integers = ir.VectorType(ir.IntType(bits), COUNT)
-        exponent = builder.add(
-            builder.fptosi(whole, integers), ir.Constant(integers, [self.numbers["bias"]] * COUNT)
-        )
-        shift = ir.Constant(integers, [self.numbers["fraction"]] * COUNT)
-        return builder.bitcast(builder.shl(exponent, shift), self.kind)
+    def power_of_two(self, shifted: Any) -> Any:
+        """The power of two whose exponent, bias included, is in the lowest bits."""
+        builder, numbers = self.builder, self.numbers
+        integers = ir.VectorType(ir.IntType(numbers["bits"]), COUNT)
+        shift = ir.Constant(integers, [numbers["fraction"]] * COUNT)
+        return builder.bitcast(builder.shl(builder.bitcast(shifted, integers), shift), self.kind)
 
 
-PROVIDED = {"maximum": _maximum, "exp_or_zero": _exp_or_zero}
+PROVIDED = {
+    "maximum": _maximum,
+    "exp_or_zero": _exponential(has_limit=True),
+    "exp_below_one": _exponential(has_limit=False),
+}

@@ -25,7 +25,7 @@ from heedful.ops.backends.additive.pair import (
     tile_scores,
     write_row_sums,
 )
-from heedful.ops.jit.kernel import exp_or_zero, kernel, load, offset_view, splat, store
+from heedful.ops.jit.kernel import exp_below_one, kernel, load, offset_view, splat, store
 from heedful.ops.jit.source import LANES
 
 
@@ -41,7 +41,7 @@ def recompute_weights(scores, begin, end, count, logsums, to):
     for q in range(begin, end):
         shift = splat(logsums[to + q])
         for k in range(q * KEYS, q * KEYS + count, LANES):
-            store(scores, k, exp_or_zero(load(scores, k) - shift))
+            store(scores, k, exp_below_one(load(scores, k) - shift))
 
 
 @tile_function

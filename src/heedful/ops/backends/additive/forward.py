@@ -30,7 +30,7 @@ from heedful.ops.backends.additive.pair import (
     tile_scores,
 )
 from heedful.ops.jit.kernel import (
-    exp_or_zero,
+    exp_below_one,
     kernel,
     load,
     offset_view,
@@ -118,7 +118,7 @@ def exp_weights(scores, at, count, top):
         scores[at + k] = MINUS_INFINITY
     many, highest = splat(scores.dtype.type(0)), splat(top)
     for k in range(at, at + count, LANES):
-        weight = exp_or_zero(load(scores, k) - highest)
+        weight = exp_below_one(load(scores, k) - highest)
         store(scores, k, weight)
         many += weight
     return reduce_sum(many)
@@ -170,7 +170,7 @@ def finish_weights(weights, at, keys, logsum):
     """Replace the scores of a row by its weights e^{score − logsum}."""
     whole, shift = keys // LANES * LANES, splat(logsum)
     for k in range(at, at + whole, LANES):
-        store(weights, k, exp_or_zero(load(weights, k) - shift))
+        store(weights, k, exp_below_one(load(weights, k) - shift))
     for k in range(at + whole, at + keys):
         weights[k] = math.exp(weights[k] - logsum)
 

@@ -17,6 +17,7 @@ from heedful.ops.backends.band.forward import (
     clear,
     keys_of_block,
     multiply_rows,
+    reach_of_span,
     transpose_rows,
     words_of_block,
 )
@@ -26,7 +27,7 @@ from heedful.ops.backends.band.shape import GROUP, ROWS, WIDTH
 from heedful.ops.backends.band.widening import number_if_none, widened
 from heedful.ops.backends.band.words import next_span
 from heedful.ops.jit.kernel import (
-    exp_or_zero,
+    exp_below_one,
     inlined,
     kernel,
     load,
@@ -106,29 +107,14 @@ def band_backward(
 
 @inlined(no_refcount=True)
 def backward_block(
-    head,
-    block,
-    tile,
-    sizes,
-    steps,
-    band,
-    factors,
-    masks,
-    dropout,
-    inputs,
-    halves,
-    room_at,
-    results,
-    gradients,
-    scratch,
-):
+    head, block, tile, sizes, steps, band, factors, masks, dropout, inputs, halves, room_at, results, gradients, scratch
+):  # fmt: skip
     """Write the gradient of one block's queries and add to the gradients of its keys and values.
 
     Returns the sum of the numbers written, by lane.
     """
     features, values, first, cap = sizes[2], sizes[3], block * ROWS, factors[1]
-    rows = min(ROWS, sizes[0] - first)
-    row = head[5] * sizes[0] + first
+    rows, row = min(ROWS, sizes[0] - first), head[5] * sizes[0] + first
     transposed, upstream, scores, slopes, sums, state, bends = split(scratch, features, values)
     query_at, query_step, direction_at, direction_step = read_block(
         (head[0] + first * steps[0], row, rows), steps, sizes, inputs, halves, room_at, factors[0], transposed, upstream
@@ -139,30 +125,31 @@ def backward_block(
     start, stop = keys_of_block(first, head[7], band)
     word_at = words_of_block(head[8], tile, first, sizes, band)
     place = place_of_block(head[5], block, sizes[0], sizes[1])
-    begin, count = start, 1
+    begin, count, bias_at = start, 1, head[3] + first + band[2]
     while begin < stop and count > 0:
         begin, count = next_span(masks[2], word_at, begin, stop, SPAN)
         key_at, key_step, value_at, value_step = read_span(
             (head[1] + begin * steps[1], head[2] + begin * steps[2], count), steps, sizes, inputs, halves,
             room_at + ROWS * (features + values),
         )  # fmt: skip
-        multiply_rows(key, key_at, key_step, count, transposed, features, scores)
+        reach = reach_of_span(begin, first, band)
+        multiply_rows(key, key_at, key_step, count, transposed, features, reach, scores)
         cap_scores(scores, count, cap)
         differentiate_cap(scores, count, cap, bends)
         add_masks(
             head, (first, rows, tile), begin, count, sizes, steps, band, masks, word_at, scores,
             offset_view(bends, ROWS * SPAN),
         )  # fmt: skip
-        multiply_rows(value, value_at, value_step, count, upstream, values, slopes)
+        multiply_rows(value, value_at, value_step, count, upstream, values, reach, slopes)
         drop_pairs(slopes, count, place + begin, dropout)
-        differentiate(scores, slopes, count, state, factors[0])
+        differentiate(scores, slopes, count, masks[0], bias_at - begin, state, factors[0])
         drop_pairs(scores, count, place + begin, dropout)
         multiply_each(slopes, bends, count, cap)
         add_to_keys(
             gradients, begin, count, sizes, (slopes, query, query_at, query_step),
-            (scores, direction, direction_at, direction_step), rows,
+            (scores, direction, direction_at, direction_step), rows, reach,
         )  # fmt: skip
-        add_weighted_values(slopes, count, key, key_at, key_step, features, sums)
+        add_weighted_values(slopes, count, key, key_at, key_step, features, reach, sums)
         begin += count
     return write_query_gradient(rows, features, sums, offset_view(gradients[0], row * features))
 
@@ -182,7 +169,7 @@ def split(scratch, features, values):
 
 
 @inlined(no_refcount=True)
-def add_to_keys(gradients, begin, count, sizes, slopes, weights, rows):
+def add_to_keys(gradients, begin, count, sizes, slopes, weights, rows, reach):
     """Add what a block's queries give to the gradients of a span's keys and values.
 
     slopes: gradients of the scores, and array, offset and step of the queries; weights: weights, and the same of the
@@ -191,10 +178,10 @@ def add_to_keys(gradients, begin, count, sizes, slopes, weights, rows):
     (key_sums, value_sums), at = gradients[1], gradients[2] + begin
     features, values = sizes[2], sizes[3]
     add_weighted_queries(
-        weights[0], count, weights[1], weights[2], weights[3], rows, values, offset_view(value_sums, at * values)
+        weights[0], count, weights[1], weights[2], weights[3], rows, values, reach, offset_view(value_sums, at * values)
     )  # fmt: skip
     add_weighted_queries(
-        slopes[0], count, slopes[1], slopes[2], slopes[3], rows, features, offset_view(key_sums, at * features)
+        slopes[0], count, slopes[1], slopes[2], slopes[3], rows, features, reach, offset_view(key_sums, at * features)
     )  # fmt: skip
 
 
@@ -256,14 +243,19 @@ def prepare_state(row, rows, values, results, direction, state):
 
 
 @inlined(no_refcount=True)
-def differentiate(scores, slopes, count, state, scale):
-    """Scores become weights; gradients of the weights become gradients of the unscaled inner products."""
+def differentiate(scores, slopes, count, distance_bias, bias_at, state, scale):
+    """Scores become weights; gradients of the weights become gradients of the unscaled inner products.
+
+    The bias of each distance is added to the scores: the entry of key k + 1 lies one before that of key k.
+    """
     for j in range(0, ROWS, LANES):
         top, mean, factor = load(state, j), load(state, ROWS + j), splat(scale)
-        for i in range(j, count * ROWS + j, ROWS):
-            weight = exp_or_zero(load(scores, i) - top)
-            store(scores, i, weight)
-            store(slopes, i, weight * (load(slopes, i) - mean) * factor)
+        for k in range(count):
+            here = k * ROWS + j
+            score = load(scores, here) + load(distance_bias, bias_at - k + j)
+            weight = exp_below_one(score - top)
+            store(scores, here, weight)
+            store(slopes, here, weight * (load(slopes, here) - mean) * factor)
 
 
 @inlined(no_refcount=True)
@@ -287,13 +279,14 @@ def multiply_each(slopes, bends, count, cap):
 
 
 @inlined(no_refcount=True)
-def add_weighted_queries(weights, count, source, at, step, rows, width, result):
-    """result[k, v] += Σ_q weights[k, q] source[q, v]."""
+def add_weighted_queries(weights, count, source, at, step, rows, width, reach, result):
+    """result[k, v] += Σ_q weights[k, q] source[q, v], over queries in reach of a group of keys."""
     for v in range(0, width, WIDTH):
         for k in range(0, count, GROUP):
+            low, high = max(0, reach[0] + k), min(rows, reach[1] + k + GROUP)
             product_tile(
-                (weights, k * ROWS, ROWS, 1), (source, at + v, step), (result, k * width + v, width),
-                rows, min(GROUP, count - k), False,
+                (weights, k * ROWS + low, ROWS, 1), (source, at + low * step + v, step),
+                (result, k * width + v, width), high - low, min(GROUP, count - k), False,
             )  # fmt: skip
 
 

@@ -23,12 +23,13 @@ from heedful.ops.backends.band.shape import GROUP, ROWS, WIDTH
 from heedful.ops.backends.band.widening import widen_rows
 from heedful.ops.backends.band.words import hide_by_words, hide_weights, next_span
 from heedful.ops.jit.kernel import (
-    exp_or_zero,
+    exp_below_one,
     inlined,
     kernel,
     load,
     maximum,
     offset_view,
+    product_8x16,
     product_tile,
     select_positive,
     splat,
@@ -127,26 +128,26 @@ def forward_block(
         begin, count = next_span(masks[2], word_at, begin, stop, span_size(stop - start))
         hide_weights(row_weights, rows, sizes[1], done - start, begin - start)
         key_at, value_at = head[1] + begin * steps[1], head[2] + begin * steps[2]
-        multiply_keys(key, key_at, steps[1], count, transposed, features, scores, room)
+        reach = reach_of_span(begin, first, band)
+        multiply_keys(key, key_at, steps[1], count, transposed, features, reach, scores, room)
         cap_scores(scores, count, cap)
         add_masks(
             head, (first, rows, tile), begin, count, sizes, steps, band, masks, word_at, scores,
             offset_view(state, 4 * ROWS),
         )  # fmt: skip
+        raise_maximum(scores, count, masks[0], head[3] + first - begin + band[2], state)
         write_scores(scores, count, rows, offset_view(row_weights, begin - start), sizes[1])
         update_softmax(scores, count, state)
         drop_pairs(scores, count, place + begin, dropout)
         if begin > start:
             rescale(sums, values, offset_view(state, 2 * ROWS))
-        add_weighted_values(scores, count, value, value_at, steps[2], values, sums)
+        add_weighted_values(scores, count, value, value_at, steps[2], values, reach, sums)
         begin = done = begin + count
     row_logsumexp = offset_view(logsumexp, row)
     check = write_rows(rows, values, state, sums, offset_view(output, row * values), row_logsumexp)
     if weights.shape[0] > 0:
-        check = check + normalize_scores(
-            row_weights, rows, stop - start, sizes[1], row_logsumexp, state
-        )
-    return check  # fmt: skip
+        check = check + normalize_scores(row_weights, rows, stop - start, sizes[1], row_logsumexp, state)  # fmt: skip
+    return check
 
 
 @inlined(no_refcount=True)
@@ -190,21 +191,20 @@ def transpose_queries(query, at, step, rows, features, scale, transposed, room):
 
 
 @inlined(no_refcount=True)
-def multiply_keys(key, at, step, count, transposed, features, scores, room):
+def multiply_keys(key, at, step, count, transposed, features, reach, scores, room):
     """`multiply_rows` of keys, widened first where there is room for it."""
     if room.shape[0] == 0:
-        multiply_rows(key, at, step, count, transposed, features, scores)
+        multiply_rows(key, at, step, count, transposed, features, reach, scores)
     else:
         widen_rows(key, at, step, count, features, room)
-        multiply_rows(room, 0, features, count, transposed, features, scores)
+        multiply_rows(room, 0, features, count, transposed, features, reach, scores)
 
 
 @inlined(no_refcount=True)
 def add_masks(head, of_block, begin, count, sizes, steps, band, masks, word_at, scores, square):
-    """Add biases to the scores of a span, and hide what masks hide; `square` is scratch memory of SPACE numbers."""
-    distance_bias, tiles, words, pair_bias = masks
+    """Add biases of pairs to the scores of a span, and hide what words hide; `square` is SPACE numbers of scratch."""
+    _, tiles, words, pair_bias = masks
     first, rows, tile = of_block
-    add_distance_bias(scores, count, distance_bias, head[3] + first - begin + band[2])
     if tiles.shape[0] > 0:
         at = head[4] + (tile * sizes[4] + begin - (first - band[0])) * ROWS
         add_tile(scores, count, offset_view(tiles, at))
@@ -227,7 +227,8 @@ def clear(array, count):
 def start_state(state, sink):
     """Initialize the running maximum and sum of each query: those of the sink, minus infinity where there is none.
 
-    state is (4, ROWS): maximum, sum, factor of the previous sums, and the maximum with 0 in place of minus infinity.
+    state is (4, ROWS): maximum, sum, factor of the previous sums, and the maximum with this span's scores, with 0 in
+    place of minus infinity.
     """
     for i in range(ROWS):
         state[i] = sink
@@ -235,13 +236,41 @@ def start_state(state, sink):
 
 
 @inlined(no_refcount=True)
-def multiply_rows(source, at, step, count, transposed, features, result):
-    """result[k, q] = Σ_f source[k, f] transposed[f, q] for `count` rows of the source."""
+def reach_of_span(begin, first, band):
+    """First and last query of the block, which starts at `first`, that may attend to the first key of a span.
+
+    Those of key k of the span lie k later. Products leave out what lies beyond them.
+    """
+    return begin - band[1] - first, begin + band[0] - first
+
+
+@inlined(no_refcount=True)
+def multiply_rows(source, at, step, count, transposed, features, reach, result):
+    """result[k, q] = Σ_f source[k, f] transposed[f, q] for `count` rows of the source.
+
+    Where no query of the first or of the last half of the block is in reach of a group of rows, that half is zeros.
+    """
     for k in range(0, count, GROUP):
-        product_tile(
-            (source, at + k * step, step, 1), (transposed, 0, ROWS), (result, k * ROWS, ROWS),
-            features, min(GROUP, count - k), True,
-        )  # fmt: skip
+        rows = (source, at + k * step, step, 1)
+        low, high = reach[0] + k, reach[1] + k + GROUP
+        if low < LANES and high > LANES:
+            product_tile(
+                rows, (transposed, 0, ROWS), (result, k * ROWS, ROWS), features, min(GROUP, count - k), True
+            )  # fmt: skip
+        else:
+            seen = 0 if low < LANES else LANES
+            clear_half(result, k * ROWS + LANES - seen)
+            product_8x16(
+                rows, (transposed, seen, ROWS), (result, k * ROWS + seen, ROWS), features, min(GROUP, count - k), True
+            )  # fmt: skip
+
+
+@inlined(no_refcount=True)
+def clear_half(result, at):
+    """Write zeros for half of the queries of a group of rows."""
+    zero = splat(result.dtype.type(0))
+    for i in range(at, at + GROUP * ROWS, ROWS):
+        store(result, i, zero)
 
 
 @inlined(no_refcount=True)
@@ -264,21 +293,29 @@ def soft_capped(x, cap):
     below = ((z + number(Q0)) * z + number(Q1)) * z + number(Q2)
     small = y + y * z * (above / below)
     size = select_positive(y, y, y * number(-1))
-    power = exp_or_zero(size * number(-2))
+    power = exp_below_one(size * number(-2))
     large = splat(number(1)) - power * number(2) / (power + number(1))
     large = select_positive(y, large, large * number(-1)) + (y - y)
     return select_positive(splat(number(0.625)) - size, small, large) * cap
 
 
 @inlined(no_refcount=True)
-def add_distance_bias(scores, count, distance_bias, at):
-    """Add the bias of each distance; the entry of key k + 1 lies one before that of key k."""
+def raise_maximum(scores, count, distance_bias, at, state):
+    """Add the bias of each distance, and find the maximum of each query for `update_softmax`.
+
+    The entry of key k + 1 lies one before that of key k.
+    """
+    top, other = load(state, 0), load(state, LANES)
     for k in range(count):
         here = k * ROWS
-        store(scores, here, load(scores, here) + load(distance_bias, at - k))
-        store(
-            scores, here + LANES, load(scores, here + LANES) + load(distance_bias, at - k + LANES)
-        )
+        score = load(scores, here) + load(distance_bias, at - k)
+        store(scores, here, score)
+        top = maximum(score, top)
+        score = load(scores, here + LANES) + load(distance_bias, at - k + LANES)
+        store(scores, here + LANES, score)
+        other = maximum(score, other)
+    store(state, 3 * ROWS, top)
+    store(state, 3 * ROWS + LANES, other)
 
 
 @inlined(no_refcount=True)
@@ -306,13 +343,7 @@ def write_scores(scores, count, rows, weights, step):
 
 @inlined(no_refcount=True)
 def update_softmax(scores, count, state):
-    """Replace scores by exponentials below the running maximum; update maximum, sum and factor of the previous sums."""
-    top, other = load(state, 0), load(state, LANES)
-    for k in range(count):
-        top = maximum(load(scores, k * ROWS), top)
-        other = maximum(load(scores, k * ROWS + LANES), other)
-    store(state, 3 * ROWS, top)
-    store(state, 3 * ROWS + LANES, other)
+    """Replace scores by exponentials below the maximum of `raise_maximum`; update maximum, sum and factor."""
     for i in range(ROWS):
         before, now = state[i], state[3 * ROWS + i]
         state[i] = now
@@ -320,17 +351,17 @@ def update_softmax(scores, count, state):
         state[3 * ROWS + i] = now
         state[2 * ROWS + i] = before - now
     for i in range(0, ROWS, LANES):
-        factor = exp_or_zero(load(state, 2 * ROWS + i))
+        factor = exp_below_one(load(state, 2 * ROWS + i))
         store(state, 2 * ROWS + i, factor)
         store(state, ROWS + i, factor * load(state, ROWS + i))
     top, other = load(state, 3 * ROWS), load(state, 3 * ROWS + LANES)
     total, rest = load(state, ROWS), load(state, ROWS + LANES)
     for k in range(count):
         here = k * ROWS
-        weight = exp_or_zero(load(scores, here) - top)
+        weight = exp_below_one(load(scores, here) - top)
         store(scores, here, weight)
         total = total + weight
-        weight = exp_or_zero(load(scores, here + LANES) - other)
+        weight = exp_below_one(load(scores, here + LANES) - other)
         store(scores, here + LANES, weight)
         rest = rest + weight
     store(state, ROWS, total)
@@ -347,13 +378,14 @@ def rescale(sums, values, factors):
 
 
 @inlined(no_refcount=True)
-def add_weighted_values(weights, count, source, at, step, width, result):
-    """result[q, v] += Σ_k weights[k, q] source[k, v]."""
+def add_weighted_values(weights, count, source, at, step, width, reach, result):
+    """result[q, v] += Σ_k weights[k, q] source[k, v], over keys in reach of a group of queries."""
     for v in range(0, width, WIDTH):
         for q in range(0, ROWS, GROUP):
+            low, high = max(0, q - reach[1]), min(count, q + GROUP - reach[0])
             product_tile(
-                (weights, q, 1, ROWS), (source, at + v, step), (result, q * width + v, width),
-                count, GROUP, False,
+                (weights, q + low * ROWS, 1, ROWS), (source, at + low * step + v, step),
+                (result, q * width + v, width), high - low, GROUP, False,
             )  # fmt: skip
 
 
@@ -383,14 +415,14 @@ def normalize_scores(weights, rows, count, step, logsumexp, buffer):
     for row in range(rows):
         row_weights, subtracted = offset_view(weights, row * step), splat(logsumexp[row])
         for k in range(0, whole, LANES):
-            weight = exp_or_zero(load(row_weights, k) - subtracted)
+            weight = exp_below_one(load(row_weights, k) - subtracted)
             store(row_weights, k, weight)
             check = check + weight
         if whole < count:
             # The remainder goes through a vector of its own; -inf in the unused lanes becomes 0.
             for i in range(LANES):
                 buffer[i] = row_weights[whole + i] if whole + i < count else -np.inf
-            weight = exp_or_zero(load(buffer, 0) - subtracted)
+            weight = exp_below_one(load(buffer, 0) - subtracted)
             store(buffer, 0, weight)
             check = check + weight
             for i in range(count - whole):

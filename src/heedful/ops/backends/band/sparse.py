@@ -19,6 +19,7 @@ from heedful.ops.backends.band.forward import (
     blocks_of_part,
     keys_of_block,
     multiply_rows,
+    reach_of_span,
     span_size,
     transpose_rows,
     words_of_block,
@@ -121,16 +122,27 @@ def score_rows(
         begin, count = next_span(masks[2], word_at, begin, stop, span_size(stop - start))
         hide_weights(rows, count_rows, row_step, done - start, begin - start)
         multiply_rows(
-            key, head[1] + begin * steps[1], steps[1], count, transposed, features, scores
-        )
+            key, head[1] + begin * steps[1], steps[1], count, transposed, features,
+            reach_of_span(begin, first, band), scores,
+        )  # fmt: skip
         for i in range(0, count * ROWS, LANES):
             check = check + load(scores, i) * scores.dtype.type(0)
+        add_distance_bias(scores, count, masks[0], head[3] + first - begin + band[2])
         add_masks(
             head, (first, count_rows, tile), begin, count, sizes, steps, band, masks, word_at, scores, square
         )  # fmt: skip
         write_scores(scores, count, count_rows, offset_view(rows, begin - start), row_step)
         begin = done = begin + count
     return not abs(reduce_sum(check)) < np.inf
+
+
+@inlined(no_refcount=True)
+def add_distance_bias(scores, count, distance_bias, at):
+    """Add the bias of each distance; the entry of key k + 1 lies one before that of key k."""
+    for k in range(count):
+        for j in range(0, ROWS, LANES):
+            here = k * ROWS + j
+            store(scores, here, load(scores, here) + load(distance_bias, at - k + j))
 
 
 @inlined(no_refcount=True)

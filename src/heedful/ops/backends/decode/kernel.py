@@ -21,7 +21,7 @@ from heedful.ops.jit.kernel import (
     dots_1,
     dots_4,
     dots_8,
-    exp_or_zero,
+    exp_below_one,
     inlined,
     kernel,
     load,
@@ -303,11 +303,11 @@ def update_softmax(scores, used, number, state):
             state[3 * LANES + i] = shown
     for r in range(number, LANES):
         state[2 * LANES + r] = 0
-    factor = exp_or_zero(load(state, 2 * LANES))
+    factor = exp_below_one(load(state, 2 * LANES))
     store(state, 2 * LANES, factor)
     top, total = load(state, 3 * LANES), splat(number_type(0))
     for i in range(0, used, LANES):
-        weight = exp_or_zero(load(scores, i) - top)
+        weight = exp_below_one(load(scores, i) - top)
         store(scores, i, weight)
         total = total + weight
     store(state, 4 * LANES, total)
