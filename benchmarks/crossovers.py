@@ -1,6 +1,6 @@
 """Whether the planner takes the fastest backend: every backend that serves a call is timed, in one interleaved run.
 
-python -m benchmarks.crossovers [--threads N] [--lengths N ...] [--queries N] [--seconds S] [KIND ...]
+python -m benchmarks.crossovers [--threads N] [--lengths N ...] [--queries N] [--features N] [--seconds S] [KIND ...]
 
 A line a call: the backend that `auto` takes, the fastest one, how many times as long the former takes, and of each
 backend the microseconds measured and, in brackets, expected. For processors without AVX-512, limit PyTorch's, oneDNN's
@@ -25,8 +25,8 @@ from heedful.ops.plan import choose
 
 Options = dict[str, object]
 HIDDEN = 64
-LEADS = ((1, 4), (4, 8))
-LENGTHS = (16, 64, 256, 1024)
+LEADS = ((1, 4), (4, 8), (128, 4))
+LENGTHS = (8, 14, 31, 49, 64, 256, 1024)
 MOST_CELLS = 2**23
 SHARING = 4
 """Query heads that share a key head, under "shared heads"."""
@@ -121,6 +121,9 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
+    parser.add_argument(
+        "--features", type=int, default=64, help="of a head; additive scores want 64"
+    )
     parser.add_argument("--queries", type=int, help="as many as keys by default")
     parser.add_argument("--seconds", type=float, default=0.4, help="for each call")
     options = parser.parse_args()
@@ -135,11 +138,14 @@ def main() -> None:
         torch.manual_seed(0)
         key_lead = (lead[0], lead[1] // SHARING) if kind == "shared heads" else lead
         inputs = (
-            torch.randn(*lead, options.queries or length, 64, requires_grad=learns),
-            *(torch.randn(*key_lead, length, 64, requires_grad=learns) for _ in "kv"),
+            torch.randn(*lead, options.queries or length, options.features, requires_grad=learns),
+            *(torch.randn(*key_lead, length, options.features, requires_grad=learns) for _ in "kv"),
         )
         if kind == "wide values":
-            inputs = (*inputs[:2], torch.randn(*lead, length, 128, requires_grad=learns))
+            inputs = (
+                *inputs[:2],
+                torch.randn(*lead, length, 2 * options.features, requires_grad=learns),
+            )
         chosen, took, expected = measured(inputs, KINDS[kind](lead, length), options.seconds)
         fastest = min(took, key=lambda name: took[name])
         times = took[chosen] / took[fastest]

@@ -82,9 +82,19 @@ def test_from_where_a_call_is_not_short_it_is_planned_for_the_kernels(
 
 
 def test_few_queries_are_left_to_pytorch() -> None:
-    query, key = torch.randn(1, 4, 31, 64), torch.randn(1, 4, 20_000, 64)
-    assert plan(query, key, key).backend == "sdpa"
-    assert plan(torch.randn(1, 4, 32, 64), key, key).backend == "band"
+    key = torch.randn(1, 4, 20_000, 64)
+    for queries, chosen in ((8, False), (31, True), (32, True)):
+        query = torch.randn(1, 4, queries, 64, requires_grad=True)
+        assert (plan(query, key, key).backend == "band") == chosen
+
+
+@pytest.mark.parametrize("mask", [masks.Causal(), masks.Padding(torch.arange(1, 257) % 14 + 1)])
+def test_many_short_sentences_are_for_the_kernels(mask: Mask) -> None:
+    query = torch.randn(256, 4, 14, 32, requires_grad=True)
+    assert plan(query, query, query, mask=mask).backend == "band"
+    few = query[:2]
+    one = masks.Padding(torch.tensor([3, 14])) if isinstance(mask, masks.Padding) else mask
+    assert plan(few, few, few, mask=one).backend == "sdpa"
 
 
 @pytest.mark.parametrize("inference", [True, False])

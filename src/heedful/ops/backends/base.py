@@ -56,6 +56,8 @@ class Cost:
     """One hidden feature of an additive pair."""
     backward: float
     """Time of the backward pass, with recomputation, relative to the forward pass."""
+    head: float = 0.0
+    """Fixed cost of the queries and keys of one head of one example."""
 
 
 def for_vectors(*, wide: Cost, narrow: Cost) -> Cost:
@@ -129,7 +131,7 @@ class Backend(abc.ABC):
             cell += CAP_CELL
         if call.dropout_p:
             cell += self.dropout_cell_seconds(call)
-        work = cells * cell / threads()
+        work = (cells * cell + call.lead_size * cost.head) / threads()
         if call.needs_gradient:
             backward = cost.backward * call.normalizer.backward_factor
             return cost.call + cost.backward_call + work * (1 + backward)

@@ -36,9 +36,10 @@ _FAST_COST = Cost(
     call=55e-6,
     backward_call=160e-6,
     multiply_add=0.016e-9,
-    cell=1.4e-9,
+    cell=2.4e-9,
     transcendental=0.023e-9,
     backward=3.3,
+    head=0.5e-6,
 )
 FAST_COST = for_vectors(wide=_FAST_COST, narrow=replace(_FAST_COST, transcendental=0.046e-9))
 """Cost model if the pair runs as a compiled kernel."""
@@ -46,9 +47,10 @@ GENERAL_COST = Cost(
     call=50e-6,
     backward_call=350e-6,
     multiply_add=0.016e-9,
-    cell=1.4e-9,
+    cell=2.4e-9,
     transcendental=6.6e-9,
     backward=2.6,
+    head=0.5e-6,
 )
 
 

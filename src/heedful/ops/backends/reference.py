@@ -56,12 +56,13 @@ class Reference(Backend):
     length_rank: ClassVar[int] = 6
     why: ClassVar[str] = "plain mathematics on whole rows"
     cost: ClassVar[Cost] = Cost(
-        call=35e-6,
-        backward_call=80e-6,
+        call=42e-6,
+        backward_call=95e-6,
         multiply_add=0.016e-9,
-        cell=1.3e-9,
+        cell=2.3e-9,
         transcendental=6.6e-9,
         backward=2.0,
+        head=0.6e-6,
     )
 
     def supports(self, call: Call) -> str | None:

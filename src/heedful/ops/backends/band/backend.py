@@ -54,6 +54,8 @@ BLOCK_CALL, BLOCK_BACKWARD_CALL = 250e-6, 980e-6
 SHORT, SHORT_COPIED = 2**23, 2**25
 """Multiply-adds per thread below which a call without a window is short; the second where features are padded, which
 copies query, key and value."""
+FEW_SHORT = 3.5e6 / 2**23
+"""The same with fewer queries than a block has, relative to these: PyTorch's kernel then starts anew for each head."""
 DROPPED_CELL = 0.3e-9
 """Seconds of the random bit of one score."""
 CHUNKED = Chunked()
@@ -64,6 +66,7 @@ WIDE_COST = Cost(
     cell=0.2e-9,
     transcendental=6.6e-9,
     backward=2.5,
+    head=0.15e-6,
 )
 NARROW_COST = Cost(
     call=63e-6,
@@ -72,6 +75,7 @@ NARROW_COST = Cost(
     cell=0.3e-9,
     transcendental=6.6e-9,
     backward=2.5,
+    head=0.15e-6,
 )
 
 
@@ -146,7 +150,8 @@ class Banded(Backend):
     def cells(self, call: Call) -> int:
         band = band_of(call)
         if band is None:
-            return call.lead_size * whole_band(call).cells
+            cells = call.lead_size * whole_band(call).cells
+            return cells * -(-call.num_queries // ROWS) * ROWS // max(1, call.num_queries)
         rows = ROWS if uses_kernels(call) else block_rows(call, band)
         reach = min(call.num_keys, min(rows, call.num_queries) + band.width)
         queries = call.num_queries
@@ -271,13 +276,11 @@ def serves_open_sides(call: Call) -> bool:
 
 
 def is_short(queries: int, pairs: int, features: int, values: int) -> bool:
-    """Whether a call without a window is left to PyTorch's kernel: few queries, or little work.
-
-    PyTorch's starts sooner.
-    """
+    """Whether a call without a window is left to PyTorch's kernel, which starts sooner: little work for all heads."""
     copied = features % WIDTH or values % WIDTH
-    least = (SHORT_COPIED if copied else SHORT) * threads()
-    return queries < ROWS or pairs * (features + values) < least
+    least = (SHORT_COPIED if copied else SHORT) * threads() * (FEW_SHORT if queries < ROWS else 1)
+    rows = max(ROWS, queries)
+    return pairs * rows // max(1, queries) * (features + values) < least
 
 
 def _is_plain(call: Call) -> bool:

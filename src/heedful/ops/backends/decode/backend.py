@@ -30,12 +30,13 @@ KEY_FEATURE = 0.045e-9
 ADDED_CELL = 1.5e-9
 """Seconds of a mask or bias that is no interval of keys, for one score."""
 _COST = Cost(
-    call=33e-6,
+    call=45e-6,
     backward_call=0.0,
     multiply_add=0.007e-9,
     cell=0.5e-9,
     transcendental=0.0,
     backward=0.0,
+    head=0.15e-6,
 )
 
 
@@ -49,7 +50,7 @@ class Decode(Backend):
     name: ClassVar[str] = "decode"
     length_rank: ClassVar[int] = 7
     why: ClassVar[str] = "few queries: each key and value is read once, where it lies"
-    mask_seconds: ClassVar[float] = 12e-6
+    mask_seconds: ClassVar[float] = 20e-6
     cost: ClassVar[Cost] = for_vectors(wide=_COST, narrow=replace(_COST, multiply_add=0.026e-9))
 
     def supports(self, call: Call) -> str | None:

@@ -35,8 +35,8 @@ TILE = 16 if has_wide_vectors() else 8
 """Queries, and keys, of a tile of PyTorch's fused CPU kernel."""
 FEW_QUERIES = 2
 """Queries that a tile of fewer than TILE costs beyond its own."""
-HEAD_SECONDS = 0.0 if has_wide_vectors() else 0.7e-6
-"""Fixed cost of a head; with AVX-512 it is included in the cost of the tiles."""
+HEAD_SECONDS = 0.7e-6
+"""Fixed cost of a head."""
 # Cost model of calls that PyTorch's fused kernel does not support: PyTorch then builds the score matrix.
 UNFUSED = Cost(
     call=25e-6,
@@ -45,6 +45,7 @@ UNFUSED = Cost(
     cell=3.2e-9,
     transcendental=0.0,
     backward=2.0,
+    head=0.5e-6,
 )
 
 
