@@ -34,3 +34,20 @@ def test_the_maker_of_the_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert processor.maker() == ""
     monkeypatch.setattr(platform, "system", lambda: "Windows")
     assert processor.maker() == ""
+
+
+def test_zen_4_splits_wide_vectors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    told = tmp_path / "cpuinfo"
+    monkeypatch.setattr(processor, "Path", lambda _: told)
+    for vendor, family, capability, splits in (
+        ("AuthenticAMD", "25", "AVX512", True),
+        ("AuthenticAMD", "26", "AVX512", False),
+        ("AuthenticAMD", "25", "AVX2", False),
+        ("GenuineIntel", "25", "AVX512", False),
+    ):
+        told.write_text(f"vendor_id\t: {vendor}\ncpu family\t: {family}\ncpu family\t: 6\n")
+        monkeypatch.setattr(
+            torch.backends.cpu, "get_cpu_capability", lambda found=capability: found
+        )
+        assert processor.splits_wide_vectors() == splits

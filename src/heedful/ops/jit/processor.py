@@ -29,11 +29,25 @@ def has_bfloat16_arithmetic() -> bool:
 
 def maker() -> str:
     """The processor's vendor id, such as "AuthenticAMD"; an empty string if unknown."""
+    return _described("vendor_id")
+
+
+def splits_wide_vectors() -> bool:
+    """Whether a vector of 512 bits takes two steps of units of 256, as in AMD's Zen 4 (family 25)."""
+    return has_wide_vectors() and maker() == "AuthenticAMD" and _described("cpu family") == "25"
+
+
+def _described(what: str) -> str:
+    """A line of Linux's description of the first processor; an empty string if unknown."""
     if platform.system() != "Linux":
         return ""
     try:
         with Path("/proc/cpuinfo").open() as lines:
-            found = [line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")]
-    except (OSError, IndexError):
+            found = [
+                value.strip()
+                for name, colon, value in (line.partition(":") for line in lines)
+                if colon and name.strip() == what
+            ]
+    except OSError:
         return ""
     return found[0] if found else ""
