@@ -1,15 +1,14 @@
 """Recordings of words, spoken by every speech synthesizer and voice that is installed.
 
     apt-get install espeak-ng flite            # and, for voices with accents: mbrola mbrola-us1 mbrola-de4 ...
-    apt-get install rhvoice rhvoice-english festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts
     python examples/spoken_words.py zero=0 one=1 two=2 --out spoken
 
 A recognizer of words that has heard only some people learns from it what else the words may sound like. Each word is
 spoken several times by each voice, at random speeds and pitches. `--out` holds the recordings and words.csv, with the
 columns audio, label and voice; `zero=0` gives recordings of "zero" the label 0.
 
-Synthesizers: espeak-ng with its variants and with MBROLA's voices that speak English, flite, SVOX Pico, RHVoice and
-Festival. Those that are not installed are left out.
+Synthesizers: espeak-ng with its variants and with MBROLA's voices that speak English, flite, and SVOX Pico. Those that
+are not installed are left out.
 """
 
 from __future__ import annotations
@@ -35,13 +34,6 @@ ACCENTS: Final = [
     "en-gb-x-gbcwmd",
 ]
 NOT_PEOPLE: Final = ("robo", "demonic", "whisper", "croak", "fast", "announcer", "mr")
-ENGLISH_RHVOICE: Final = ("alan", "bdl", "clb", "evgeniy-eng", "lyubov", "slt")
-FESTIVAL: Final = {
-    "english/kal_diphone": "kal_diphone",
-    "english/ked_diphone": "ked_diphone",
-    "us/cmu_us_slt_arctic_hts": "cmu_us_slt_arctic_hts",
-}
-"""Folder of a voice -> its name."""
 NO_WORDS: Final = ("awb_time", "kal")
 """Voices of flite that only tell the time, or are a coarser form of another."""
 
@@ -55,8 +47,6 @@ class Voice:
     """How often it says each word."""
     command: Callable[[str, Path, random.Random], list[str]]
     """The command that says a word into a file, at a random speed and pitch."""
-    reads_text: bool = False
-    """Whether the command reads the word from standard input, rather than having it as an argument."""
 
 
 def espeak(voice: str, text: str, path: Path, rng: random.Random) -> list[str]:
@@ -82,18 +72,6 @@ def pico(language: str, text: str, path: Path, rng: random.Random) -> list[str]:
     return ["pico2wave", "-l", language, "-w", str(path), marked]
 
 
-def rhvoice(voice: str, text: str, path: Path, rng: random.Random) -> list[str]:
-    """The command of RHVoice: speed and pitch in per cent."""
-    speed, pitch = rng.randint(65, 140), rng.randint(75, 130)
-    return ["RHVoice-test", "-p", voice, "-r", str(speed), "-t", str(pitch), "-o", str(path)]
-
-
-def festival(voice: str, text: str, path: Path, rng: random.Random) -> list[str]:
-    """The command of Festival: how long a sound is."""
-    length = f"(Parameter.set 'Duration_Stretch {rng.uniform(0.75, 1.5):.2f})"
-    return ["text2wave", "-eval", f"(voice_{voice})", "-eval", length, "-o", str(path)]
-
-
 def lines_of(*command: str) -> list[str]:
     """Return the lines that a command prints."""
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -111,28 +89,20 @@ def voices() -> Iterator[Voice]:
         ]
         for number, name in enumerate(sorted(people)):
             accent = ACCENTS[number % len(ACCENTS)]
-            yield Voice(f"espeak-{name}", 3, bind(espeak, f"{accent}+{name}"))
+            yield Voice(f"espeak-{name}", 2, bind(espeak, f"{accent}+{name}"))
         if shutil.which("mbrola"):
             for line in lines_of("espeak-ng", "--voices=en")[1:]:
                 file = next(word for word in line.split() if "/" in word and "--/" not in word)
                 if file.startswith("mb/") and mbrola_database(file).exists():
-                    yield Voice(Path(file).name, 12, bind(espeak, Path(file).name))
+                    yield Voice(Path(file).name, 6, bind(espeak, Path(file).name))
     if shutil.which("flite"):
         for name in lines_of("flite", "-lv")[0].split(":")[1].split():
             if name in NO_WORDS:
                 continue
-            yield Voice(f"flite-{name}", 8, bind(flite, name))
+            yield Voice(f"flite-{name}", 5, bind(flite, name))
     if shutil.which("pico2wave"):
         for language in ("en-US", "en-GB"):
-            yield Voice(f"pico-{language}", 8, bind(pico, language))
-    if shutil.which("RHVoice-test"):
-        for name in ENGLISH_RHVOICE:
-            if Path("/usr/share/RHVoice/voices", name).exists():
-                yield Voice(f"rhvoice-{name}", 12, bind(rhvoice, name), reads_text=True)
-    if shutil.which("text2wave"):
-        for folder, name in FESTIVAL.items():
-            if Path("/usr/share/festival/voices", folder).exists():
-                yield Voice(f"festival-{name}", 8, bind(festival, name), reads_text=True)
+            yield Voice(f"pico-{language}", 5, bind(pico, language))
 
 
 def mbrola_database(file: str) -> Path:
@@ -168,12 +138,7 @@ def main() -> None:
             for word in options.words:
                 text, _, label = word.partition("=")
                 path = options.out / f"{text}_{voice.name}_{time}.wav"
-                subprocess.run(
-                    voice.command(text, path, rng),
-                    input=text.encode() if voice.reads_text else b"",
-                    capture_output=True,
-                    check=True,
-                )
+                subprocess.run(voice.command(text, path, rng), capture_output=True, check=True)
                 rows.append([path.name, label or text, voice.name])
     with (options.out / "words.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["audio", "label", "voice"], *rows])
