@@ -250,7 +250,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     def _augmented(self, encoded: EncodedFrames, rng: np.random.Generator) -> EncodedFrames:
         """Return a random variant of a training example."""
         options, voice = self.augment, encoded.voice
-        faster = rng.uniform(*options.speed)
+        faster = 1.0 if options.speed == (1.0, 1.0) else rng.uniform(*options.speed)
         values = self._in_time(np.asarray(encoded.values), faster, rng)
         if voice is None:
             values = self._by_another_speaker(values, len(values), faster, rng)
