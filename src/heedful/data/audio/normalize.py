@@ -20,7 +20,7 @@ SPEECH: Final = 15.0
 _TINY: Final = 1e-5
 """Least deviation: a band that is constant is not divided by 0."""
 _SAMPLE: Final = 64
-"""Frames of a speaker by which perturbations are told what they do to the mean of all."""
+"""Frames of a speaker that are perturbed to find how much the mean of all moves."""
 
 
 def loud_part(values: Tensor, decibels: float) -> Tensor:
