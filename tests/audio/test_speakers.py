@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import torch
 import heedful
 from heedful.data.audio import normalize as normalization
 from heedful.data.audio.cache import FeatureCache
-from heedful.data.audio.clips import Clip
+from heedful.data.audio.clips import Clip, with_voices
 from heedful.data.audio.columns import AudioColumns
 from heedful.data.audio.fbank import Framing
 from heedful.data.audio.tables import read_audio
 from heedful.errors import DataError, OptionError
 from heedful.inputs.frames import FramesInput, features_of
 from heedful.inputs.frames_config import AugmentConfig, FeaturesConfig, FrameInputsConfig
-from tests.audio.sounds import RATE, tone, write, write_table
+from tests.audio.sounds import RATE, chirp, tone, write, write_table
 from tests.cli.conftest import run_command
 
 FRAMING = Framing(rate=RATE)
@@ -78,7 +79,7 @@ def test_the_statistics_do_not_depend_on_the_batch_or_the_cache(
     for each in (alone[0], cached[2]):
         assert together[2].voice is not None
         assert each.voice is not None
-        np.testing.assert_allclose(each.voice.mean, together[2].voice.mean, rtol=1e-12)
+        np.testing.assert_allclose(each.voice.bands.mean, together[2].voice.bands.mean, rtol=1e-12)
 
 
 def test_recordings_without_the_column_are_of_one_person(table: Path) -> None:
@@ -86,6 +87,48 @@ def test_recordings_without_the_column_are_of_one_person(table: Path) -> None:
     voices = {id(each.voice) for each in inputs.encode(clips(table, speaker="nobody"))}
     assert len(voices) == 1
     assert len({id(each.voice) for each in inputs.encode(clips(table))}) == 2
+
+
+NOTHING = {"tempo": (1.0, 1.0), "time_masks": 0, "band_masks": 0}
+
+
+@pytest.mark.parametrize("option", ["tilt", "equalizer"])
+def test_another_microphone_of_a_speaker_is_taken_off(table: Path, option: str) -> None:
+    """It is that of all recordings of the speaker, so that their mean moves with each of them."""
+    listed = clips(table)
+    inputs = replace(frames(), augment=AugmentConfig(**NOTHING, **{option: 9.0}))
+    encoded, rng = inputs.encode(listed), np.random.default_rng(0)
+    changed = [inputs.augmentation()(each, rng) for each in encoded]
+    assert np.abs(changed[0].values - encoded[0].values).max() > 0.5
+    torch.testing.assert_close(
+        inputs.collate(changed).values, inputs.collate(encoded).values, rtol=0, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("change", [{"warp": 0.3}, {"speed": (1.5, 1.5)}, {"noise": 1.0}])
+@pytest.mark.parametrize("variance", [False, True])
+def test_statistics_of_a_perturbed_speaker_are_those_of_perturbed_recordings(
+    table: Path, change: dict[str, Any], variance: bool
+) -> None:
+    """Chirps in noise: their bands differ, and each has enough frames for its deviation to be known."""
+    rng = np.random.default_rng(0)
+    waves = [chirp(200 + 20 * i, 2000, 1.0) + 0.01 * rng.normal(size=RATE) for i in range(8)]
+    listed = with_voices([(Clip.of(wave, RATE, FRAMING), "ann") for wave in waves])
+    inputs = replace(
+        frames(variance=variance),
+        augment=AugmentConfig(**NOTHING, **change, noise_ratio=(0.0, 0.0)),
+    )
+    encoded = inputs.encode(listed)
+    changed = [inputs.augmentation()(each, np.random.default_rng(5)) for each in encoded]
+    loud = np.concatenate([speech(each.values) for each in changed])
+    assert encoded[0].voice is not None
+    before = np.abs(loud.mean(0) - encoded[0].voice.bands.mean).mean()
+    for each in changed:
+        assert each.voice is not None
+        after = np.abs(loud.mean(0) - each.voice.bands.mean).mean()
+        assert after < 0.5 * before, (after, before)
+        ratio = each.voice.bands.scale / loud.std(0)
+        assert 0.7 < np.exp(np.log(ratio).mean()) < 1.4
 
 
 def test_a_clip_alone_is_normalized_by_itself() -> None:

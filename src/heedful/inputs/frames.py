@@ -18,10 +18,10 @@ from heedful.data.audio.augment import (
     DECIBEL,
     SpecMasks,
     add_noise,
-    change_speed,
     crop,
     draw_masks,
     equalize,
+    move_bands,
     stretch,
     stretched_length,
     tilt,
@@ -31,6 +31,7 @@ from heedful.data.audio.cache import Features
 from heedful.data.audio.clips import Clip, Voice
 from heedful.data.audio.fbank import fbank, mel_centres
 from heedful.data.audio.normalize import (
+    VoiceStatistics,
     band_statistics,
     loud_part,
     normalize,
@@ -70,8 +71,8 @@ class EncodedFrames(NamedTuple):
     """What is hidden, after normalization."""
     first: int = 0
     """Frames that trimming cut off at the beginning."""
-    voice: Standardizer | None = None
-    """Of the speaker's loud frames, a band each, with the normalization "speaker"."""
+    voice: VoiceStatistics | None = None
+    """Of the speaker, with the normalization "speaker"."""
 
 
 class FrameFeatures(nn.Module):
@@ -139,7 +140,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     """Samples a second."""
     standardizer: Standardizer | None = None
     """Of the training frames, a band each, with the normalization "global"."""
-    voices: WeakKeyDictionary[Voice, Standardizer] = field(default_factory=WeakKeyDictionary)
+    voices: WeakKeyDictionary[Voice, VoiceStatistics] = field(default_factory=WeakKeyDictionary)
     """The statistics of the speakers met, with the normalization "speaker"."""
 
     @classmethod
@@ -201,7 +202,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             for clip, each in zip(examples, encoded, strict=True)
         ]
 
-    def _statistics(self, voice: Voice, clip: Clip) -> Standardizer:
+    def _statistics(self, voice: Voice, clip: Clip) -> VoiceStatistics:
         """Return the statistics of the loud frames of a speaker, one of whose clips is `clip`."""
         if voice not in self.voices:
             clips = [replace(each, cache=clip.cache) for each in voice.clips]
@@ -210,7 +211,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
                 for each in self._features(clips)
                 if len(each)
             ]
-            self.voices[voice] = band_statistics([each.numpy() for each in loud])
+            self.voices[voice] = VoiceStatistics.of([each.numpy() for each in loud])
         return self.voices[voice]
 
     def _features(self, examples: Sequence[Clip]) -> list[Features]:
@@ -248,22 +249,16 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
 
     def _augmented(self, encoded: EncodedFrames, rng: np.random.Generator) -> EncodedFrames:
         """Return a random variant of a training example."""
-        options, values = self.augment, np.asarray(encoded.values)
-        if options.crop:
-            values = crop(values, *rng.uniform(0, options.crop, 2))
-        if options.tempo != (1.0, 1.0):
-            values = stretch(values, rng.uniform(*options.tempo))
-        if options.speed != (1.0, 1.0):
-            centres = mel_centres(self.features.options(), self.rate).numpy()
-            values = change_speed(values, rng.uniform(*options.speed), centres)
-        if options.warp:
-            values = warp(values, 1 + rng.uniform(-options.warp, options.warp))
-        if options.tilt:
-            values = tilt(values, rng.uniform(-options.tilt, options.tilt))
-        if options.equalizer:
-            values = equalize(values, options.equalizer, rng)
-        if options.noise and rng.random() < options.noise:
-            values = add_noise(values, rng.uniform(*options.noise_ratio), rng)
+        options, voice = self.augment, encoded.voice
+        faster = 1.0 if options.speed == (1.0, 1.0) else rng.uniform(*options.speed)
+        values = self._in_time(np.asarray(encoded.values), faster, rng)
+        if voice is None:
+            values = self._by_another_speaker(values, len(values), faster, rng)
+        else:
+            # Another voice or microphone is that of all recordings of the speaker, whose statistics move with it.
+            both = np.concatenate([values, voice.frames])
+            both = self._by_another_speaker(both, len(values), faster, rng)
+            values, voice = both[: len(values)], voice.moved(both[len(values) :])
         if options.level:
             values = values + np.float32(rng.uniform(-options.level, options.level) * DECIBEL)
         frames, bands = values.shape
@@ -272,7 +267,34 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             draw_masks(rng, frames, options.time_masks, longest),
             draw_masks(rng, bands, options.band_masks, options.band_width),
         )
-        return encoded._replace(values=values, masks=masks)
+        return encoded._replace(values=values, masks=masks, voice=voice)
+
+    def _in_time(self, values: Features, faster: float, rng: np.random.Generator) -> Features:
+        """Return the frames of a recording that is cut off and spoken at another tempo."""
+        options = self.augment
+        if options.crop:
+            values = crop(values, *rng.uniform(0, options.crop, 2))
+        if options.tempo != (1.0, 1.0) or options.speed != (1.0, 1.0):
+            values = stretch(values, faster * rng.uniform(*options.tempo))
+        return values
+
+    def _by_another_speaker(
+        self, frames: Features, own: int, faster: float, rng: np.random.Generator
+    ) -> Features:
+        """Return frames as of another voice, microphone and background, whose level is that of the first `own`."""
+        options = self.augment
+        if options.speed != (1.0, 1.0):
+            centres = mel_centres(self.features.options(), self.rate).numpy()
+            frames = move_bands(frames, faster, centres)
+        if options.warp:
+            frames = warp(frames, 1 + rng.uniform(-options.warp, options.warp))
+        if options.tilt:
+            frames = tilt(frames, rng.uniform(-options.tilt, options.tilt))
+        if options.equalizer:
+            frames = equalize(frames, options.equalizer, rng)
+        if options.noise and rng.random() < options.noise:
+            frames = add_noise(frames, rng.uniform(*options.noise_ratio), rng, own)
+        return frames
 
     def collate(self, encoded: Sequence[EncodedFrames]) -> FramesBatch:
         lengths = torch.tensor([len(each.values) for each in encoded])
@@ -289,7 +311,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
     def _with_floor(self, values: Tensor) -> Tensor:
         return raise_floor(values, self.features.floor) if self.features.floor else values
 
-    def normalized(self, values: Tensor, voice: Standardizer | None = None) -> Tensor:
+    def normalized(self, values: Tensor, voice: VoiceStatistics | None = None) -> Tensor:
         """Return the log-mel features of at least one frame, (frames, bands), as the model reads them.
 
         `voice` are the statistics of the speaker, with the normalization "speaker"; None: those of the recording.
@@ -304,7 +326,7 @@ class FramesInput(EmbeddedInput[Clip, EncodedFrames]):
             return normalize_sliding(values, self.features.sliding, variance=variance)
         if kind == "speaker" and voice is None:
             return normalize(values, by=speech(values), variance=variance)
-        statistics = voice or self.standardizer
+        statistics = self.standardizer if voice is None else voice.bands
         assert statistics is not None
         mean, scale = map(torch.as_tensor, (statistics.mean, statistics.scale))
         centred = values - mean

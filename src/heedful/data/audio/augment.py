@@ -1,4 +1,4 @@
-"""Perturbations of log-mel features: tempo, speed, mel warp, gains, noise and masks, all drawn from one generator."""
+"""Perturbations of log-mel features: tempo, pitch, mel warp, gains, noise and masks, all drawn from one generator."""
 
 from __future__ import annotations
 
@@ -63,23 +63,22 @@ def warp(features: Features, factor: float) -> Features:
     return np.ascontiguousarray(interpolate(features.T, at).T)
 
 
-def change_speed(features: Features, factor: float, centres: np.ndarray) -> Features:
-    """Return features as of a recording played `factor` times as fast: tempo and pitch change together.
+def move_bands(features: Features, factor: float, centres: np.ndarray) -> Features:
+    """Return features as of a voice `factor` times as high: the power at a frequency f moves to f · factor.
 
-    The number of frames is that of `stretch`, and the power at a frequency f moves to f · factor. Bands whose power
-    would come from above the highest band take that of the highest.
+    With `stretch` by the same factor it is a recording played so many times as fast: tempo and pitch change together.
+    Bands whose power would come from above the highest band take that of the highest.
 
     Args:
         features: (frames, bands).
-        factor: 1.1 is ten percent faster and higher.
+        factor: 1.1 is ten percent higher.
         centres: of the bands, in Hz, (bands,), ascending; see `fbank.mel_centres`.
 
-    >>> change_speed(np.array([[0.0, 1.0, 2.0]] * 4, np.float32), 2.0, np.array([100.0, 200.0, 400.0])).tolist()
-    [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]
+    >>> move_bands(np.array([[0.0, 1.0, 2.0]]), 2.0, np.array([100.0, 200.0, 400.0])).tolist()
+    [[0.0, 0.0, 1.0]]
     """
     at = np.interp(centres / factor, centres, np.arange(len(centres)))
-    moved = interpolate(features.T, at).T
-    return np.ascontiguousarray(stretch(moved, factor))
+    return np.ascontiguousarray(interpolate(features.T, at).T)
 
 
 def equalize(features: Features, decibels: float, rng: np.random.Generator) -> Features:
@@ -114,20 +113,23 @@ def tilt(features: Features, decibels: float) -> Features:
     return found
 
 
-def add_noise(features: Features, ratio: float, rng: np.random.Generator) -> Features:
+def add_noise(
+    features: Features, ratio: float, rng: np.random.Generator, count: int | None = None
+) -> Features:
     """Add stationary noise of a random spectrum to the power of each band.
 
     Args:
         features: log power, (frames, bands).
         ratio: mean power of the recording over that of the noise, in dB.
         rng: draws the colour of the noise, ±10 dB over the bands, and its fluctuation.
+        count: the first so many frames are the recording that `ratio` is about; None: all.
     """
-    loudest = features.max()
+    loudest = features[:count].max()
     power = np.exp(features - loudest)
     colour = np.linspace(0, 1, features.shape[1]) * rng.uniform(-10, 10) * DECIBEL
     # The power of Gaussian noise in a band that joins several bins is about a gamma variable.
     noise = np.exp(colour) * rng.gamma(4.0, 0.25, features.shape)
-    noise *= power.mean() / noise.mean() * np.exp(-ratio * DECIBEL)
+    noise *= power[:count].mean() / noise.mean() * np.exp(-ratio * DECIBEL)
     found: Features = (np.log(power + noise) + loudest).astype(np.float32)
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ SPEECH: Final = 15.0
 """Frames that are more decibels below the loudest are taken to be silence."""
 _TINY: Final = 1e-5
 """Least deviation: a band that is constant is not divided by 0."""
+_SAMPLE: Final = 64
+"""Frames of a speaker that are perturbed to find how much the mean of all moves."""
 
 
 def loud_part(values: Tensor, decibels: float) -> Tensor:
@@ -102,3 +105,40 @@ def band_statistics(recordings: Sequence[Features]) -> Standardizer:
     square = sum(((each - mean) ** 2).sum(axis=0) for each in recordings) / total
     scale = np.sqrt(square)
     return Standardizer(np.asarray(mean), np.where(scale > 0, scale, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class VoiceStatistics:
+    """Mean and deviation of the bands of a speaker, and a sample of the frames that they are of."""
+
+    bands: Standardizer
+    frames: Features
+    """(sample, bands), log power."""
+
+    @classmethod
+    def of(cls, recordings: Sequence[Features]) -> Self:
+        """Return the statistics of recordings of a speaker, each (frames, bands).
+
+        >>> found = VoiceStatistics.of([np.float32([[1.0], [3.0]])])
+        >>> found.bands.mean.tolist(), found.frames.tolist()
+        ([2.0], [[1.0], [3.0]])
+        """
+        frames = np.concatenate(recordings)
+        rows = np.linspace(0, len(frames) - 1, min(len(frames), _SAMPLE)).round().astype(int)
+        return cls(band_statistics(recordings), frames[rows])
+
+    def moved(self, frames: Features) -> Self:
+        """Return the statistics after a perturbation of the speaker that turned the sample into `frames`.
+
+        The mean moves as that of the sample, and the deviation grows as that of the sample.
+
+        >>> found = VoiceStatistics.of([np.float32([[1.0], [3.0]])]).moved(np.float32([[4.0], [8.0]]))
+        >>> found.bands.mean.tolist(), found.bands.scale.tolist()
+        ([6.0], [2.0])
+        """
+        deviation, before = (np.maximum(each.std(0), _TINY) for each in (frames, self.frames))
+        bands = Standardizer(
+            self.bands.mean + (frames.mean(0) - self.frames.mean(0)),
+            self.bands.scale * (deviation / before),
+        )
+        return replace(self, bands=bands, frames=frames)
