@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from heedful.data.images.form import as_channels
+from heedful.data.molecules.contributions import contributions
+from heedful.data.molecules.descriptors import descriptors
 from heedful.data.molecules.molecule import Molecule, canonical_smiles
 from heedful.data.molecules.spelling import character_ids
 from heedful.export.reading import reading_of
@@ -85,12 +87,16 @@ def _pixels(predictor: Any, examples: Sequence[Any], open_program: Any) -> Array
 def _molecules(predictor: Any, examples: Sequence[str], open_program: Any) -> Arrays:
     rows = [Molecule.of(each) for each in examples]
     longest = max(len(each.atoms) for each in rows)
+    of_whole = predictor.input.descriptors
+    names = () if of_whole is None else of_whole.names
     return {
         "atoms": _padded([each.atoms for each in rows], 1),
         "lengths": _lengths([each.atoms for each in rows]),
         "bonds": np.concatenate([each.bonds + n * longest for n, each in enumerate(rows)], 1),
         "kinds": np.concatenate([each.bond_features for each in rows]),
         "characters": _padded([character_ids(canonical_smiles(each)) for each in examples], 0),
+        "contributions": _padded([contributions(each) for each in examples], 0),
+        "descriptors": descriptors(examples, names),
     }
 
 

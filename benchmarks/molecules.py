@@ -1,9 +1,10 @@
 """`python -m benchmarks.molecules DIR`: attention on molecules beside trees on descriptors, on the same split files.
 
-DIR holds the folders esol, freesolv and lipophilicity. Settings were chosen on validation parts of ESOL. A test part is
-read when the models of its split are trained; that of the deterministic scaffold division, once for each seed. What is
-finished is kept in the results and not done again.
+DIR holds the folders esol, freesolv and lipophilicity. Settings were chosen by `benchmarks.molecule_settings`, on
+molecules that are in no test part. A test part is read when the models of its split are trained; that of the
+deterministic scaffold division, once for each seed. What is finished is kept in the results and not done again.
 
+    python -m benchmarks.molecules DIR freesolv --seeds 10      ten parts
     python -m benchmarks.molecules DIR --plain          the networks read atoms and bonds alone, no descriptors
     python -m benchmarks.molecules DIR --chemprop PYTHON    chemprop too, on the same split files, with PYTHON of an
                                                         environment in which chemprop 2.3 is installed
@@ -39,38 +40,61 @@ RESULTS = ROOT / "benchmarks" / "results" / "molecules.json"
 
 @dataclass(frozen=True)
 class Corpus:
-    """A table, its target, how it is divided, and the training for its size."""
+    """A table, its target, how it is divided, and the settings for its size."""
 
     file: str
     target: str
     splits: Sequence[str]
+    settings: dict[str, Any]
     training: dict[str, Any]
 
 
+SMALL: dict[str, Any] = {
+    "encoder": {"kind": "gatv2", "width": 64, "layers": 2},
+    "pooling": {"hidden": 512, "dropout": 0.4},
+}
+"""For a thousand molecules or fewer."""
+LARGE: dict[str, Any] = {
+    "encoder": {"kind": "gatv2", "width": 128, "layers": 3},
+    "pooling": {"hidden": 256, "dropout": 0.2},
+}
+"""For thousands."""
 CORPORA = {
     "esol": Corpus(
         "esol/delaney-train.csv",
         "measured log solubility in mols per litre",
         ("random", "scaffold", "scaffold_balanced"),
-        {"batch_tokens": 400, "epochs": 60},
+        SMALL,
+        {"batch_tokens": 800, "epochs": 60, "weight_decay": 0.3},
     ),
     "freesolv": Corpus(
-        "freesolv/freesolv.csv", "expt", ("random",), {"batch_tokens": 400, "epochs": 60}
+        "freesolv/freesolv.csv",
+        "expt",
+        ("random",),
+        SMALL,
+        {"batch_tokens": 400, "epochs": 60, "weight_decay": 0.3},
     ),
     "lipophilicity": Corpus(
-        "lipophilicity/lipophilicity.csv", "exp", ("random",), {"batch_tokens": 1000, "epochs": 20}
+        "lipophilicity/lipophilicity.csv",
+        "exp",
+        ("random",),
+        LARGE,
+        {"batch_tokens": 1500, "epochs": 20, "weight_decay": 0.1},
     ),
 }
-SETTINGS: dict[str, Any] = {
-    "inputs": {"descriptors": True},
-    "encoder": {"kind": "gatv2", "width": 64, "layers": 2},
-    "pooling": {"hidden": 256, "dropout": 0.4},
-}
-PLAIN, CHEMPROP = " plain", " chemprop"
+PLAIN, TREE, CHEMPROP = " plain", " trees", " chemprop"
 """What follows the name, the split and the seed of a result."""
 TREES = tuple(name for name, each in BASELINES.items() if each.input in (None, Molecules))
 """Baselines of molecules."""
-TRAINING = {"learning_rate": 2e-3, "weight_decay": 0.3, "threads": 1}
+FEW = 3
+"""Parts of a line of the table, beside the line of all."""
+TRAINING = {
+    "learning_rate": 2e-3,
+    "threads": 1,
+    # The weights of the end, not those of the epoch that a few dozen validation molecules like best.
+    "average_epochs": 3,
+    "keep_average": "always",
+}
 
 
 def root_mean_square(errors: np.ndarray) -> float:
@@ -83,19 +107,24 @@ def prepare(name: str, kind: str, seed: int, data: Path, folder: Path) -> tuple[
     corpus = CORPORA[name]
     table = data / corpus.file
     folder.mkdir(parents=True, exist_ok=True)
-    section = {"target": corpus.target, "train": [str(table)]}
-    config = RegressMoleculesConfig.model_validate({"data": section})
+    config = configuration(name, table)
     whole = REGRESS.reader.read([str(table)], config.data, "train")
     splits = folder / "splits.json"
     save_splits(splits, [split_molecules(whole.inputs, kind, seed=seed)])
     return table, splits
 
 
+def configuration(name: str, table: Path, splits: Path | None = None) -> RegressMoleculesConfig:
+    """Return the configuration of a table and, if there is one, the file of its parts."""
+    section: dict[str, Any] = {"target": CORPORA[name].target, "train": [str(table)]}
+    if splits is not None:
+        section["splits_file"] = str(splits)
+    return RegressMoleculesConfig.model_validate({"data": section})
+
+
 def test_part(name: str, table: Path, splits: Path) -> Any:
     """Return the test part of a division."""
-    section = {"target": CORPORA[name].target, "train": [str(table)], "splits_file": str(splits)}
-    config = RegressMoleculesConfig.model_validate({"data": section})
-    return REGRESS.reader.read_test(None, config.data)
+    return REGRESS.reader.read_test(None, configuration(name, table, splits).data)
 
 
 def measured_targets(test: Any) -> np.ndarray:
@@ -104,38 +133,50 @@ def measured_targets(test: Any) -> np.ndarray:
 
 
 def measure(name: str, kind: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Train an ensemble of five and the baselines on one split, and return their errors on its test part."""
+    """Train an ensemble of five on one split, and return its errors on the test part."""
     corpus = CORPORA[name]
     plain = "-plain" if options.plain else ""
     folder = options.out / f"{name}-{kind}-{seed}{plain}"
     table, splits = prepare(name, kind, seed, options.data, folder)
-    settings = {**SETTINGS, "inputs": {"descriptors": not options.plain}}
     start = time.monotonic()
     model = heedful.train(
         "regress-molecules", train=str(table), splits_file=str(splits), out=folder / "run", overwrite=True,
-        ensemble={"members": 5}, data={"target": corpus.target}, **settings,
-        training={**TRAINING, **corpus.training, "seed": seed},
+        ensemble={"members": 5}, data={"target": corpus.target}, inputs={"descriptors": not options.plain},
+        **corpus.settings, training={**TRAINING, **corpus.training, "seed": seed},
     )  # fmt: skip
     minutes = (time.monotonic() - start) / 60
     train, valid = REGRESS.reader.read_training(model.predictor.config.data)
     test = test_part(name, table, splits)
+    scores = model.evaluate(test)
+    wanted = measured_targets(test)
     found: dict[str, Any] = {
         "molecules": [len(train), len(valid), len(test)],
         "minutes": round(minutes, 1),
+        "valid": model.evaluate(valid).rmse,
+        "ensemble": scores.rmse,
+        "coverage": scores.coverage,
+        "interval_width": scores.interval_width,
+        "single": [
+            root_mean_square(each - wanted)
+            for each in member_predictions(model.predictor, test.inputs)
+        ],
     }
-    found["valid"] = model.evaluate(valid).rmse
-    wanted = measured_targets(test)
-    scores = model.evaluate(test)
-    found["ensemble"] = scores.rmse
-    found["coverage"], found["interval_width"] = scores.coverage, scores.interval_width
-    found["single"] = [
-        root_mean_square(each - wanted) for each in member_predictions(model.predictor, test.inputs)
-    ]
-    for baseline in TREES:
-        _, predict = fit_baseline(baseline, REGRESS, model.predictor.config, train, seed)
-        values = np.array([each.value for each in predict(test)])
-        found[baseline] = root_mean_square(values - wanted)
     print(f"{name}, {kind}, seed {seed}{plain}: {found}", flush=True)
+    return found
+
+
+def measure_trees(name: str, kind: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Fit the baselines on one split, and return their errors on the test part."""
+    table, splits = prepare(name, kind, seed, options.data, options.out / f"{name}-{kind}-{seed}")
+    config = configuration(name, table, splits)
+    train, _ = REGRESS.reader.read_training(config.data)
+    test = test_part(name, table, splits)
+    found = {}
+    for baseline in TREES:
+        _, predict = fit_baseline(baseline, REGRESS, config, train, seed)
+        values = np.array([each.value for each in predict(test)])
+        found[baseline] = root_mean_square(values - measured_targets(test))
+    print(f"{name}, {kind}, seed {seed}: {found}", flush=True)
     return found
 
 
@@ -213,7 +254,7 @@ def member_predictions(predictor: Any, inputs: Sequence[str]) -> list[np.ndarray
 
 
 def table_of(results: dict[str, Any]) -> str:
-    """Return the results as a table in Markdown: mean ± deviation over the splits."""
+    """Return the results as a table in Markdown: mean ± deviation over the splits, of the first three and of all."""
     names = ["single", "ensemble", *TREES, "chemprop single", "chemprop ensemble"]
     lines = [
         f"| set | split (parts) | {' | '.join(names)} | intervals hold | minutes, chemprop's |",
@@ -223,25 +264,28 @@ def table_of(results: dict[str, Any]) -> str:
         for kind in of.splits:
             for plain in ("", PLAIN):
                 prefix = f"{corpus} {kind} "
-                keys = [f"{prefix}{seed}{plain}" for seed in range(100)]
-                runs = [results[key] for key in keys if key in results]
-                others = [results.get(f"{prefix}{seed}{CHEMPROP}") for seed in range(100)]
-                other = [] if plain else [each for each in others if each]
-                if runs or other:
-                    lines.append(_row(corpus, kind + plain, runs, other))
+                seeds = [seed for seed in range(100) if f"{prefix}{seed}{plain}" in results]
+                for count in sorted({min(FEW, len(seeds)), len(seeds)} - {0}):
+                    keys = [f"{prefix}{seed}" for seed in seeds[:count]]
+                    lines.append(_row(corpus, kind + plain, keys, plain, results))
     return "\n".join(lines)
 
 
-def _row(corpus: str, kind: str, runs: list[Any], others: list[Any]) -> str:
-    cells = [spread([run[name] for run in runs]) for name in ("single", "ensemble", *TREES)]
+def _row(corpus: str, kind: str, keys: Sequence[str], plain: str, results: dict[str, Any]) -> str:
+    runs = [results[key + plain] for key in keys]
+    trees, others = (
+        [results[key + suffix] for key in keys if key + suffix in results]
+        for suffix in (TREE, CHEMPROP)
+    )
+    cells = [spread([run[name] for run in runs]) for name in ("single", "ensemble")]
+    cells += [spread([tree[name] for tree in trees]) for name in TREES]
     cells += [spread([other[name] for other in others]) for name in ("single", "ensemble")]
-    held = f"{statistics.fmean(run['coverage'] for run in runs):.0%}" if runs else "–"
+    held = f"{statistics.fmean(run['coverage'] for run in runs):.0%}"
     took = ", ".join(
         f"{statistics.fmean(one['minutes'] for one in each):.1f}" if each else "–"
         for each in (runs, others)
     )
-    parts = max(len(runs), len(others))
-    return f"| {corpus} | {kind} ({parts}) | {' | '.join(cells)} | {held} | {took} |"
+    return f"| {corpus} | {kind} ({len(keys)}) | {' | '.join(cells)} | {held} | {took} |"
 
 
 def spread(values: Sequence[Any]) -> str:
@@ -287,7 +331,7 @@ def main() -> None:
     results = json.loads(options.results.read_text("utf-8")) if options.results.exists() else {}
     measures: list[tuple[str, Callable[..., dict[str, Any]]]] = []
     if not options.only_chemprop:
-        measures.append((PLAIN if options.plain else "", measure))
+        measures += [(PLAIN if options.plain else "", measure), (TREE, measure_trees)]
     if options.chemprop:
         measures.append((CHEMPROP, measure_chemprop))
     for name in options.names or CORPORA:

@@ -110,7 +110,7 @@ def test_series(tmp_path: Path) -> None:
         ("classify-molecules", {"inputs": {"view": "characters"}}, lambda _: "CCO", check_shares),
         (
             "regress-molecules",
-            {"inputs": {"view": "both", "descriptors": True}},
+            {"inputs": {"view": "both", "descriptors": True, "contributions": True}},
             lambda _: "CCO",
             check_numbers,
         ),

@@ -183,6 +183,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("detect", {"data": IMAGES, "encoder": {"kind": "convolution", "hidden": 8}}),
     ("classify-molecules", {"inputs": {"view": "both", "descriptors": False}}),
     ("regress-molecules", {"inputs": {"view": "characters"}}),
+    ("regress-molecules", {"inputs": {"descriptors": True, "contributions": True}}),
     ("regress-molecules", {"encoder": SMALL, "ensemble": {"members": 2}}),
     ("classify-nodes", {"encoder": {"kind": "graph-transformer", "width": 8, "heads": 2}}),
     ("regress-nodes", {"encoder": {"kind": "gcn", "width": 8}}),

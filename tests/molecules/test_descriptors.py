@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 import heedful
-from heedful.data.molecules.descriptors import LARGEST, ScaledDescriptors, descriptor_names
+from heedful.data.molecules.descriptors import (
+    CUT,
+    LIMIT,
+    ScaledDescriptors,
+    descriptor_names,
+    descriptors,
+)
+from heedful.data.standardize import Standardizer
 from heedful.errors import RunError
 
 pytest.importorskip("rdkit")
@@ -21,10 +28,29 @@ SMILES = [f"{'C' * n}{end}" for n in range(1, 7) for end in ("", "O", "c1ccccc1"
 def test_scaled_on_the_training_molecules() -> None:
     scaled = ScaledDescriptors.fit(SMILES)
     found = scaled(SMILES)
-    assert found.shape == (len(SMILES), len(scaled.names))
+    assert found.shape == (len(SMILES), scaled.width) == (len(SMILES), 2 * len(scaled.names))
     assert set(scaled.names) < set(descriptor_names())
-    np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.1)
-    assert np.abs(scaled(["C" * 200, "[Na+].[Cl-]"])).max() <= LARGEST
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.3)
+    assert np.abs(scaled(["C" * 200, "[Na+].[Cl-]"])).max() <= LIMIT
+
+
+def test_each_descriptor_and_its_logarithm() -> None:
+    scaled = ScaledDescriptors.fit(SMILES)
+    column = scaled.names.index("MolWt")
+    weights = descriptors(SMILES, ["MolWt"])[:, 0]
+    for place, values in ((column, weights), (len(scaled.names) + column, np.log1p(weights))):
+        wanted = 2 * np.tanh((values - values.mean()) / values.std() / 2)
+        np.testing.assert_allclose(scaled(SMILES)[:, place], wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_runs_from_before_the_logarithms_read_as_they_did(tmp_path: Path) -> None:
+    names, path = ("MolWt", "HeavyAtomCount"), tmp_path / "descriptors.json"
+    of_old = Standardizer.fit(descriptors(SMILES, names))
+    of_old.save(path, names=list(names))
+    found = ScaledDescriptors.load(path)
+    assert found.width == 2
+    wanted = np.clip(of_old.apply(descriptors(["CCO", "C" * 90], names)), -CUT, CUT)
+    np.testing.assert_allclose(found(["CCO", "C" * 90]), wanted, rtol=1e-6)
 
 
 def test_the_file_of_a_run(tmp_path: Path) -> None:
@@ -37,7 +63,7 @@ def test_the_file_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="names the descriptor 'Aura', which this version of RDKit"):
         ScaledDescriptors.load(path)
     path.write_text(json.dumps({**content, "names": ["MolWt"]}))
-    with pytest.raises(RunError, match="expected a name for each mean"):
+    with pytest.raises(RunError, match="expected one mean for each name, or two"):
         ScaledDescriptors.load(path)
 
 
@@ -54,5 +80,5 @@ def test_a_model_reads_them(tmp_path: Path, hidden: int) -> None:
     again = heedful.load(tmp_path / "run")
     one, two = (list(each.predict(["OCC", "C"])) for each in (model, again))
     assert one == two
-    width = 8 + len(again.predictor.input.descriptors.names)
+    width = 8 + again.predictor.input.descriptors.width
     assert again.predictor.model.head.output.in_features == (hidden or width)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from heedful.data.molecules.contributions import CONTRIBUTIONS, ScaledContributions
 from heedful.data.molecules.descriptors import ScaledDescriptors
 from heedful.data.molecules.features import ATOM_FEATURES, BOND_FEATURES
 from heedful.data.molecules.molecule import (
@@ -28,6 +29,8 @@ from heedful.models.model import Model
 
 DESCRIPTORS: Final = "descriptors.json"
 """File in the run folder with the names and scales of descriptors."""
+CONTRIBUTED: Final = "contributions.json"
+"""File in the run folder with the scales of the contributions of atoms."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,32 @@ class Molecules(EmbeddedInput[str, Molecule]):
     options: AtomsConfig
     descriptors: ScaledDescriptors | None = None
     """Descriptors of the whole molecule, if the model reads them."""
+    contributions: ScaledContributions | None = None
+    """Contributions of the atoms, if the model reads them."""
 
     @classmethod
     def learn(cls, config: Any, examples: Sequence[str]) -> Self:
         options = config.inputs
-        return cls(options, ScaledDescriptors.fit(examples) if options.descriptors else None)
+        return cls(
+            options,
+            ScaledDescriptors.fit(examples) if options.descriptors else None,
+            ScaledContributions.fit(examples) if options.contributions else None,
+        )
 
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         options = config.inputs
-        path = folder / DESCRIPTORS
-        return cls(options, ScaledDescriptors.load(path) if options.descriptors else None)
+        return cls(
+            options,
+            ScaledDescriptors.load(folder / DESCRIPTORS) if options.descriptors else None,
+            ScaledContributions.load(folder / CONTRIBUTED) if options.contributions else None,
+        )
 
     def save(self, folder: Path) -> None:
         if self.descriptors is not None:
             self.descriptors.save(folder / DESCRIPTORS)
+        if self.contributions is not None:
+            self.contributions.save(folder / CONTRIBUTED)
 
     def encode(self, examples: Sequence[str]) -> list[Molecule]:
         molecules = [Molecule.of(smiles) for smiles in examples]
@@ -69,6 +83,10 @@ class Molecules(EmbeddedInput[str, Molecule]):
             molecules = [
                 replace(each, characters=character_ids(canonical_smiles(each.smiles)))
                 for each in molecules
+            ]
+        if self.contributions is not None:
+            molecules = [
+                replace(each, contributions=self.contributions(each.smiles)) for each in molecules
             ]
         if self.descriptors is None:
             return molecules
@@ -90,8 +108,11 @@ class Molecules(EmbeddedInput[str, Molecule]):
         sizes = [len(molecule.atoms) for molecule in encoded]
         longest = max(sizes)
         atoms = np.zeros((len(encoded), longest, len(ATOM_FEATURES)), dtype=np.int64)
+        numbers = np.zeros((*atoms.shape[:2], self._contributed), dtype=np.float32)
         for row, molecule in enumerate(encoded):
             atoms[row, : sizes[row]] = molecule.atoms
+            if self.contributions is not None:
+                numbers[row, : sizes[row]] = molecule.contributions
         hidden = np.zeros((len(encoded), longest), dtype=bool)
         for row, molecule in enumerate(encoded):
             hidden[row, list(molecule.hidden)] = True
@@ -109,6 +130,7 @@ class Molecules(EmbeddedInput[str, Molecule]):
                 [torch.from_numpy(molecule.characters) for molecule in encoded], batch_first=True
             ),
             torch.tensor([len(molecule.characters) for molecule in encoded]),
+            torch.from_numpy(numbers),
         )
 
     def embedding(self) -> nn.Module:
@@ -117,7 +139,7 @@ class Molecules(EmbeddedInput[str, Molecule]):
 
     def embedding_of(self, view: str) -> nn.Module:
         """Return the features of the view "atoms" or "characters"."""
-        descriptors = 0 if self.descriptors is None else len(self.descriptors.names)
+        descriptors = 0 if self.descriptors is None else self.descriptors.width
         if view == "characters":
             return CharacterFeatures(self.options, CHARACTERS, descriptors)
         return AtomFeatures(
@@ -125,7 +147,13 @@ class Molecules(EmbeddedInput[str, Molecule]):
             [feature.size for feature in ATOM_FEATURES],
             [feature.size for feature in BOND_FEATURES],
             descriptors,
+            self._contributed,
         )
+
+    @property
+    def _contributed(self) -> int:
+        """Number of contributions of an atom."""
+        return 0 if self.contributions is None else len(CONTRIBUTIONS)
 
     def explains(self, member: Model) -> bool:
         """Of both views the networks of atoms are explained."""

@@ -17,8 +17,10 @@ from heedful.errors import RunError
 
 Numbers = NDArray[np.float64]
 
-LARGEST: Final = 6.0
-"""Standardised descriptors are cut off here: a few, such as those of charges, are far off for unusual molecules."""
+LIMIT: Final = 2.0
+"""Standardised descriptors stay below this: rare counts, and charges of unusual molecules, are far off."""
+CUT: Final = 6.0
+"""Where descriptors of runs without logarithms are cut off."""
 
 
 def descriptor_names() -> tuple[str, ...]:
@@ -52,17 +54,29 @@ def descriptors(smiles: Sequence[str], names: Sequence[str] | None = None) -> Nu
     return np.where(np.isfinite(found), found, np.nan)
 
 
+def with_logarithms(values: Numbers) -> Numbers:
+    r"""Return (molecules, 2 · names): descriptors, and :math:`\mathrm{sign}(v) \log(1 + |v|)` of each.
+
+    >>> with_logarithms(np.array([[0.0, -1.0]])).round(2).tolist()
+    [[0.0, -1.0, 0.0, -0.69]]
+    """
+    return np.concatenate([values, np.sign(values) * np.log1p(np.abs(values))], axis=-1)
+
+
 @dataclass(frozen=True, eq=False)
 class ScaledDescriptors:
-    """The descriptors that differ among training molecules, standardised, and cut off at `LARGEST` deviations.
+    r"""The descriptors that differ among training molecules and their logarithms, standardised and squashed.
+
+    .. math:: 2 \tanh(z/2)
 
     >>> scaled = ScaledDescriptors.fit(["C", "CC", "CCO"])
-    >>> scaled(["CCC"]).shape == (1, len(scaled.names))
+    >>> scaled(["CCC"]).shape == (1, scaled.width) == (1, 2 * len(scaled.names))
     True
     """
 
     names: tuple[str, ...]
     standardizer: Standardizer
+    """Of `with_logarithms`; of runs from before there were these, of the descriptors alone, cut off at `CUT`."""
 
     @classmethod
     def fit(cls, smiles: Sequence[str]) -> Self:
@@ -72,12 +86,26 @@ class ScaledDescriptors:
         values, names = values[:, known], tuple(np.array(names)[known].tolist())
         differ = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
         kept = tuple(np.array(names)[differ].tolist())
-        return cls(kept, Standardizer.fit(values[:, differ]))
+        return cls(kept, Standardizer.fit(with_logarithms(values[:, differ])))
+
+    @property
+    def width(self) -> int:
+        """Number of features of a molecule."""
+        return self.standardizer.mean.size
+
+    @property
+    def has_logarithms(self) -> bool:
+        """False for runs from before there were logarithms."""
+        return self.width > len(self.names)
 
     def __call__(self, smiles: Sequence[str]) -> NDArray[np.float32]:
-        """Return (molecules, names); what cannot be computed is 0, the mean."""
-        values = self.standardizer.apply(descriptors(smiles, self.names))
-        return np.clip(np.nan_to_num(values), -LARGEST, LARGEST).astype(np.float32)
+        """Return (molecules, width); what cannot be computed is 0, the mean."""
+        values = descriptors(smiles, self.names)
+        if not self.has_logarithms:
+            scaled = np.nan_to_num(self.standardizer.apply(values))
+            return np.clip(scaled, -CUT, CUT).astype(np.float32)
+        scaled = np.nan_to_num(self.standardizer.apply(with_logarithms(values)))
+        return (LIMIT * np.tanh(scaled / LIMIT)).astype(np.float32)
 
     def save(self, path: Path) -> None:
         """Write names, means and deviations as JSON."""
@@ -91,9 +119,12 @@ class ScaledDescriptors:
         """
         standardizer, values = Standardizer.load(path)
         names = values.get("names")
-        if not isinstance(names, list) or len(names) != standardizer.mean.size:
+        if not isinstance(names, list) or standardizer.mean.size not in {
+            len(names),
+            2 * len(names),
+        }:
             raise RunError(
-                f"{path} is damaged: expected a name for each mean; copy the run folder again"
+                f"{path} is damaged: expected one mean for each name, or two; copy the run folder again"
             )
         missing = [str(name) for name in names if name not in set(descriptor_names())]
         if missing:

@@ -36,6 +36,11 @@ class Molecule:
     descriptors: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     """(descriptors,), of the whole molecule, standardised; none unless the model reads them."""
 
+    contributions: NDArray[np.float32] = field(
+        default_factory=lambda: np.zeros((0, 0), dtype=np.float32)
+    )
+    """(atoms, contributions), standardised; none unless the model reads them."""
+
     hidden: tuple[int, ...] = ()
     """Atoms of which the model reads no features."""
     characters: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))

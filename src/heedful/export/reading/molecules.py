@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from heedful.atomic_files import write_text
-from heedful.data.molecules.descriptors import LARGEST
+from heedful.data.molecules.contributions import CONTRIBUTIONS, ScaledContributions
+from heedful.data.molecules.descriptors import CUT, LIMIT, ScaledDescriptors
 from heedful.data.molecules.features import ATOM_FEATURES, BOND_FEATURES, Feature
 from heedful.data.molecules.spelling import FIRST
+from heedful.data.standardize import Standardizer
 from heedful.export.program import Given
 from heedful.export.reading.base import BATCH, LENGTH, Code, Reading
 from heedful.models.encoders.atoms import AtomBatch
@@ -24,12 +26,25 @@ BONDS: Final = 7
 SPELLED: Final = 11
 """Characters of the example."""
 
+CONTRIBUTION_LINES: Final = (
+    "rdPartialCharges.ComputeGasteigerCharges(molecule)",
+    "columns = [*zip(*rdMolDescriptors._CalcCrippenContribs(molecule))]",
+    "columns += [rdMolDescriptors._CalcTPSAContribs(molecule)]",
+    "columns += [rdMolDescriptors._CalcLabuteASAContribs(molecule)[0]]",
+    'for name in "_GasteigerCharge", "_GasteigerHCharge":',
+    "    columns.append([atom.GetDoubleProp(name) for atom in molecule.GetAtoms()])",
+    "columns.append(EState.EStateIndices(molecule))",
+    "contributions = np.array([list(map(list, zip(*columns)))], dtype=np.float64)",
+)
+"""Code of the README that computes the contributions of atoms."""
+
 
 class MoleculesReading(Reading):
     """Of atoms: `atoms` (batch, length, features), the category of each feature of `features.json`, with anything at
     padding, `lengths` (batch,), `bonds` (2, bonds), each in both directions, atom i of molecule m having the number m ·
-    length + i, and `kinds` (bonds, features). Of characters: `characters` (batch, characters), 0 at padding. Of whole
-    molecules, if the model reads them: `descriptors` (batch, descriptors), those of `descriptors.json`.
+    length + i, `kinds` (bonds, features), and, if the model reads them, `contributions` (batch, length,
+    contributions), 0 at padding. Of characters: `characters` (batch, characters), 0 at padding. Of whole molecules, if
+    the model reads them: `descriptors` (batch, descriptors), those of `descriptors.json`.
     """
 
     @property
@@ -53,6 +68,11 @@ class MoleculesReading(Reading):
         )
 
     @property
+    def reads_contributions(self) -> bool:
+        """Whether a network reads what atoms contribute."""
+        return self.reads_atoms and self.input.contributions is not None
+
+    @property
     def given(self) -> Sequence[Given]:
         count = len(ATOM_FEATURES)
         atoms = Given("atoms", ("batch", "length", count), torch.zeros(BATCH, LENGTH, count).long())
@@ -64,6 +84,10 @@ class MoleculesReading(Reading):
         if self.reads_kinds:
             kinds = torch.zeros(BONDS, len(BOND_FEATURES)).long()
             parts.append(Given("kinds", ("bonds", len(BOND_FEATURES)), kinds))
+        if self.reads_contributions:
+            names = len(CONTRIBUTIONS)
+            values = torch.zeros(BATCH, LENGTH, names, dtype=torch.float64)
+            parts.append(Given("contributions", ("batch", "length", names), values))
         if self.input.reads_characters:
             ids = torch.full((BATCH, SPELLED), 1)
             parts.append(Given("characters", ("batch", "characters"), ids))
@@ -81,25 +105,19 @@ class MoleculesReading(Reading):
         lengths = own.get("lengths", none[:, 0] + 1)
         real = torch.arange(atoms.shape[1]) < lengths[:, None]
         characters = own.get("characters", none)
+        contributions = own.get("contributions", torch.zeros(*atoms.shape[:2], 0))
+        descriptors = own.get("descriptors", torch.zeros(size, 0))
         return AtomBatch(
             atoms.masked_fill(~real[..., None], 0),
             lengths,
             own.get("bonds", torch.zeros(2, 0).long()),
             own.get("kinds", torch.zeros(0, len(BOND_FEATURES)).long()),
-            self._scaled(own.get("descriptors", torch.zeros(size, 0))),
+            _scaled_descriptors(descriptors, self.input.descriptors),
             torch.zeros_like(real),
             characters,
             (characters != 0).sum(1).clamp(min=1),
+            _scaled_contributions(contributions, self.input.contributions),
         )
-
-    def _scaled(self, descriptors: Tensor) -> Tensor:
-        if self.input.descriptors is None:
-            return descriptors
-        told = self.input.descriptors.standardizer
-        scaled = (descriptors - torch.from_numpy(told.mean)) / torch.from_numpy(told.scale)
-        # Infinity and NaN are what RDKit cannot compute: the mean stands for them.
-        known = torch.where(scaled.isfinite(), scaled, 0.0)
-        return known.clamp(-LARGEST, LARGEST).float()
 
     def code(self) -> Code:
         lines = ['molecule = Chem.MolFromSmiles("CCO")']
@@ -123,11 +141,17 @@ class MoleculesReading(Reading):
                 'kinds = np.array([categories(b, features["bonds"]) for i, j, b in pairs], dtype=np.int64)'
                 f".reshape(-1, {len(BOND_FEATURES)})"
             )
+        imports = ["from rdkit import Chem"]
+        if self.reads_contributions:
+            imports += [
+                "from rdkit.Chem import rdMolDescriptors, rdPartialCharges",
+                "from rdkit.Chem.EState import EState",
+            ]
+            lines += CONTRIBUTION_LINES
         if self.input.reads_characters:
             lines.append(
                 f"characters = np.array([[ord(c) - {FIRST - 1} for c in Chem.MolToSmiles(molecule)]])"
             )
-        imports = ["from rdkit import Chem"]
         if self.input.descriptors is not None:
             imports.append("from rdkit.Chem import Descriptors")
             lines += [
@@ -156,9 +180,34 @@ _NOTES: Final = {
     "lengths": "atoms of each molecule.  ",
     "bonds": "each in both directions; atom i of molecule m of a batch has the number m · length + i.  ",
     "kinds": "the categories of each bond.  ",
+    "contributions": "of the atoms, as RDKit computes them; 0 at padding.  ",
     "characters": "of RDKit's canonical SMILES, the code in ASCII less 32; 0 at padding.  ",
     "descriptors": "RDKit's, as they are.  ",
 }
+
+
+def _standardized(values: Tensor, scales: Standardizer) -> Tensor:
+    scaled = (values - torch.from_numpy(scales.mean)) / torch.from_numpy(scales.scale)
+    # Infinity and NaN are what RDKit cannot compute: the mean stands for them.
+    return torch.where(scaled.isfinite(), scaled, 0.0)
+
+
+def _squashed(values: Tensor, scales: Standardizer) -> Tensor:
+    return (LIMIT * torch.tanh(_standardized(values, scales) / LIMIT)).float()
+
+
+def _scaled_descriptors(values: Tensor, learned: ScaledDescriptors | None) -> Tensor:
+    """Return what `ScaledDescriptors` makes of descriptors; no features if nothing is learned."""
+    if learned is None:
+        return values
+    if not learned.has_logarithms:
+        return _standardized(values, learned.standardizer).clamp(-CUT, CUT).float()
+    logarithms = values.sign() * values.abs().log1p()
+    return _squashed(torch.cat([values, logarithms], dim=-1), learned.standardizer)
+
+
+def _scaled_contributions(values: Tensor, learned: ScaledContributions | None) -> Tensor:
+    return values if learned is None else _squashed(values, learned.standardizer)
 
 
 def _listed(features: Sequence[Feature]) -> list[dict[str, Any]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from heedful.errors import OptionError
 from heedful.models.config import OneOf, Section
 from heedful.models.encoders.base import GraphEdges
 from heedful.nn.dropout import Dropout
+from heedful.nn.linear import Linear
 
 VIEWS: Final = ("atoms", "characters", "both")
 """What is read of a molecule: its graph of atoms, the characters of its SMILES, or both by networks of their own."""
@@ -38,6 +40,20 @@ class AtomsConfig(Section):
         False,
         description="Join RDKit's descriptors of the whole molecule with the pooled vector of its atoms.",
     )
+    contributions: bool = Field(
+        False,
+        description="Add to the features of an atom what it contributes to log P, refractivity and surface of its "
+        "molecule, and its partial charge.",
+    )
+
+    @model_validator(mode="after")
+    def _reads_atoms(self) -> Self:
+        if self.contributions and self.view == "characters":
+            raise OptionError(
+                "inputs.contributions are numbers of atoms, and the view 'characters' reads none; choose the view "
+                "'atoms' or 'both', or leave them out"
+            )
+        return self
 
 
 class AtomBatch(NamedTuple):
@@ -59,23 +75,30 @@ class AtomBatch(NamedTuple):
     """(batch, characters), long: ids of the SMILES, 0 at padding; (batch, 1) zeros if only atoms are read."""
     character_lengths: Tensor
     """(batch,), long."""
+    contributions: Tensor
+    """(batch, length, contributions) of the atoms, standardised, 0 at padding; of no features if the model reads
+    none."""
 
 
 class AtomFeatures(nn.Module):
     r"""Sums of embeddings (as in the Open Graph Benchmark): an `AtomBatch` -> (batch, length, width).
 
-    .. math:: x_i = \sum_f E_f[c_{if}]
+    .. math:: x_i = \sum_f E_f[c_{if}] + W n_i
+
+    with the categories c and the contributions n of an atom, if there are any.
 
     Args:
         config: the options.
         atom_sizes: number of categories of each feature of an atom.
         bond_sizes: of each feature of a bond.
         descriptors: number of descriptors of the whole molecule.
+        contributions: number of contributions of an atom.
 
     >>> features = AtomFeatures(AtomsConfig(width=4, bond_width=3), [5, 2], [4])
     >>> bonds, kinds = torch.tensor([[0, 1], [1, 0]]), torch.tensor([[2], [2]])
     >>> atoms, none = torch.tensor([[[4, 1], [0, 0]]]), torch.zeros(1, 2, dtype=torch.bool)
-    >>> batch = AtomBatch(atoms, torch.tensor([2]), bonds, kinds, torch.zeros(1, 0), none, none, none[0])
+    >>> batch = AtomBatch(atoms, torch.tensor([2]), bonds, kinds, torch.zeros(1, 0), none, none, none[0],
+    ...     torch.zeros(1, 2, 0))
     >>> features(batch).shape, features.edges(batch).features.shape
     (torch.Size([1, 2, 4]), torch.Size([2, 3]))
     """
@@ -86,16 +109,21 @@ class AtomFeatures(nn.Module):
         atom_sizes: Sequence[int],
         bond_sizes: Sequence[int],
         descriptors: int = 0,
+        contributions: int = 0,
     ):
         super().__init__()
         self.width, self.edge_width = config.width, config.bond_width
         self.whole_width = descriptors
         self.atoms = _Embeddings(atom_sizes, config.width)
         self.bonds = _Embeddings(bond_sizes, config.bond_width) if config.bond_width else None
+        self.numbers = Linear(contributions, config.width, bias=False) if contributions else None
         self.dropout = Dropout(config.dropout)
 
     def forward(self, batch: AtomBatch) -> Tensor:
-        features = self.atoms(batch.atoms).masked_fill(batch.hidden[..., None], 0.0)
+        features = self.atoms(batch.atoms)
+        if self.numbers is not None:
+            features = features + self.numbers(batch.contributions)
+        features = features.masked_fill(batch.hidden[..., None], 0.0)
         output: Tensor = self.dropout(features)
         return output
 

@@ -19,7 +19,8 @@ class CharacterFeatures(nn.Module):
     >>> import torch
     >>> features = CharacterFeatures(AtomsConfig(width=4), 9)
     >>> none = torch.zeros(2, 0)
-    >>> batch = AtomBatch(none, none, none, none, none, none, torch.ones(2, 3).long(), torch.tensor([3, 1]))
+    >>> batch = AtomBatch(none, none, none, none, none, none, torch.ones(2, 3).long(), torch.tensor([3, 1]),
+    ...     none)
     >>> features(batch).shape, features.own_lengths(batch).tolist()
     (torch.Size([2, 3, 4]), [3, 1])
     """

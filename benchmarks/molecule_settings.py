@@ -1,0 +1,134 @@
+"""`python -m benchmarks.molecule_settings DIR SET`: settings of networks on molecules, compared without a test part.
+
+Only molecules are used that are in none of the test parts of `benchmarks.molecules`: 485 of ESOL, 3,065 of
+Lipophilicity. They are divided into five folds. For each a variant is trained on the others, and its error is that on
+all held-out molecules together. DIR is as in `benchmarks.molecules`.
+
+    python -m benchmarks.molecule_settings DIR esol
+    python -m benchmarks.molecule_settings DIR lipophilicity --folds 1 --variants narrow recipe
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import heedful
+from benchmarks.molecules import (
+    CORPORA,
+    LARGE,
+    SMALL,
+    TRAINING,
+    configuration,
+    root_mean_square,
+    test_part,
+)
+from heedful.data.molecules.splits import Split, save_splits, split_molecules
+from heedful.tasks.molecules import REGRESS
+
+PARTS = {"random": 3, "scaffold": 1, "scaffold_balanced": 3}
+"""How many test parts of each division are kept out; the deterministic one has one."""
+FOLDS = 5
+VALID = 0.1
+"""Share of the training molecules for validation, on which nothing depends here."""
+RECIPES = {"esol": SMALL, "lipophilicity": LARGE}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "recipe": {},
+    "contributions": {"inputs": {"descriptors": True, "contributions": True}},
+    "atoms": {"inputs": {"descriptors": False}},
+    "atoms, contributions": {"inputs": {"descriptors": False, "contributions": True}},
+    "gated sum": {"pooling": {"normalizer": "sigmoid"}},
+    "narrow": {"encoder": {"width": 64, "layers": 2}},
+    "hidden 256": {"pooling": {"hidden": 256}},
+    "strong": {"pooling": {"dropout": 0.4}, "training": {"weight_decay": 0.3}},
+    "graph-transformer": {"encoder": {"kind": "graph-transformer"}},
+}
+"""Changes of the recipe of a set."""
+
+
+def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return nested settings, those of `second` where both have one.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    found = dict(first)
+    for name, value in second.items():
+        is_section = isinstance(value, dict) and isinstance(found.get(name), dict)
+        found[name] = merged(found[name], value) if is_section else value
+    return found
+
+
+def selection_folds(name: str, smiles: Sequence[str]) -> list[Split]:
+    """Return folds of the molecules that are in no test part."""
+    kept = set(range(len(smiles)))
+    for kind in CORPORA[name].splits:
+        for seed in range(PARTS[kind]):
+            kept -= set(split_molecules(smiles, kind, seed=seed).test)
+    rows = sorted(kept)
+    random.Random(0).shuffle(rows)
+    folds = []
+    for number in range(FOLDS):
+        others = [row for place, row in enumerate(rows) if place % FOLDS != number]
+        random.Random(100 + number).shuffle(others)
+        valid = round(VALID * len(others))
+        parts = (others[valid:], others[:valid], rows[number::FOLDS])
+        folds.append(Split(*(tuple(sorted(part)) for part in parts)))
+    return folds
+
+
+def measure(name: str, variant: str, folds: Sequence[Split], options: argparse.Namespace) -> None:
+    """Train a variant on each fold and print its error on the held-out molecules of all."""
+    corpus, folder = CORPORA[name], options.out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    table, splits = options.data / corpus.file, folder / "splits.json"
+    recipe = {"inputs": {"descriptors": True}, **RECIPES[name]}
+    recipe["training"] = {**TRAINING, **corpus.training}
+    settings = merged(recipe, VARIANTS[variant])
+    errors, start = [], time.monotonic()
+    for fold in folds:
+        save_splits(splits, [fold])
+        model = heedful.train(
+            "regress-molecules", train=str(table), splits_file=str(splits), data={"target": corpus.target},
+            out=folder / "run", overwrite=True, ensemble={"members": options.members}, **settings,
+        )  # fmt: skip
+        test = test_part(name, table, splits)
+        found = np.array([each.value for each in model.predict(test.inputs)])
+        errors.append(found - np.array([float(answers[0]) for answers in test.answers]))
+    each = [root_mean_square(one) for one in errors]
+    spread = f" (± {statistics.stdev(each):.3f} between folds)" if len(each) > 1 else ""
+    minutes = (time.monotonic() - start) / 60
+    together = root_mean_square(np.concatenate(errors))
+    print(f"{name}, {variant}: {together:.3f}{spread}, {minutes:.1f} minutes", flush=True)
+
+
+def main() -> None:
+    """Compare the variants."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.molecule_settings", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("data", type=Path, metavar="DIR", help="folder of the sets")
+    parser.add_argument("name", choices=list(RECIPES), metavar="SET", help=" or ".join(RECIPES))
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--folds", type=int, default=FOLDS, help="only this many of the five folds")
+    parser.add_argument("--members", type=int, default=1, help="networks of an ensemble")
+    parser.add_argument("--out", type=Path, default=Path("runs/molecule-settings"))
+    options = parser.parse_args()
+    name = options.name
+    table = options.data / CORPORA[name].file
+    config = configuration(name, table)
+    whole = REGRESS.reader.read([str(table)], config.data, "train")
+    folds = selection_folds(name, whole.inputs)[: options.folds]
+    for variant in options.variants:
+        measure(name, variant, folds, options)
+
+
+if __name__ == "__main__":
+    main()
