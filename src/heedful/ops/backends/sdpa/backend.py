@@ -35,8 +35,8 @@ TILE = 16 if has_wide_vectors() else 8
 """Queries, and keys, of a tile of PyTorch's fused CPU kernel."""
 FEW_QUERIES = 2
 """Queries that a tile of fewer than TILE costs beyond its own."""
-HEAD_SECONDS = 0.7e-6
-"""Fixed cost of a head."""
+HEAD_SECONDS, MASKED_HEAD_SECONDS = 0.7e-6, 1.3e-6
+"""Fixed cost of a head, and of one under a mask of pairs."""
 # Cost model of calls that PyTorch's fused kernel does not support: PyTorch then builds the score matrix.
 UNFUSED = Cost(
     call=25e-6,
@@ -91,7 +91,8 @@ class SDPA(Backend):
             queries = min(queries, call.num_queries + FEW_QUERIES)
             widened += read_seconds(4 * numbers) / threads()
         tiles = self.seconds_for(call, call.lead_size * queries * keys)
-        heads = HEAD_SECONDS * call.lead_size * (3 if call.needs_gradient else 1)
+        head = MASKED_HEAD_SECONDS if call.is_masked and not _is_causal(call) else HEAD_SECONDS
+        heads = head * call.lead_size * (3 if call.needs_gradient else 1)
         heads *= min(1.0, queries / TILE)
         return widened + tiles + heads + super().seconds(call) - self.seconds_for(call, call.cells)
 
