@@ -25,8 +25,6 @@ import numpy as np
 import heedful
 from benchmarks.molecules import (
     CORPORA,
-    LARGE,
-    SMALL,
     TRAINING,
     configuration,
     root_mean_square,
@@ -40,7 +38,7 @@ PARTS = {"random": 3, "scaffold": 1, "scaffold_balanced": 3}
 FOLDS = 5
 VALID = 0.1
 """Share of the training molecules for validation, on which nothing depends here."""
-RECIPES = {"esol": SMALL, "lipophilicity": LARGE}
+SETS = ("esol", "lipophilicity")
 VARIANTS: dict[str, dict[str, Any]] = {
     "recipe": {},
     "contributions": {"inputs": {"descriptors": True, "contributions": True}},
@@ -105,7 +103,7 @@ def measure(name: str, variant: str, folds: Sequence[Split], options: argparse.N
     corpus, folder = CORPORA[name], options.out / name
     folder.mkdir(parents=True, exist_ok=True)
     table, splits = options.data / corpus.file, folder / "splits.json"
-    recipe = {"inputs": {"descriptors": True}, **RECIPES[name]}
+    recipe = {"inputs": {"descriptors": True}, **corpus.settings}
     recipe["training"] = {**TRAINING, **corpus.training}
     settings = merged(recipe, VARIANTS[variant])
     errors, start = [], time.monotonic()
@@ -131,7 +129,7 @@ def main() -> None:
         prog="python -m benchmarks.molecule_settings", description=__doc__.splitlines()[0]
     )
     parser.add_argument("data", type=Path, metavar="DIR", help="folder of the sets")
-    parser.add_argument("name", choices=list(RECIPES), metavar="SET", help=" or ".join(RECIPES))
+    parser.add_argument("name", choices=SETS, metavar="SET", help=" or ".join(SETS))
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--folds", type=int, default=FOLDS, help="only this many of the five folds")
     parser.add_argument("--scaffolds", action="store_true", help="hold out whole scaffolds")

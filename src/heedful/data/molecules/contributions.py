@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.molecules.descriptors import LIMIT
+from heedful.data.molecules.descriptors import squashed
 from heedful.data.molecules.molecule import parse_smiles
 from heedful.data.standardize import Standardizer
 from heedful.errors import RunError
@@ -80,8 +80,7 @@ class ScaledContributions:
 
     def __call__(self, smiles: str) -> NDArray[np.float32]:
         """Return (atoms, `CONTRIBUTIONS`); what is not known is 0, the mean."""
-        scaled = np.nan_to_num(self.standardizer.apply(contributions(smiles)))
-        return (LIMIT * np.tanh(scaled / LIMIT)).astype(np.float32)
+        return squashed(contributions(smiles), self.standardizer)
 
     def save(self, path: Path) -> None:
         """Write names, means and deviations as JSON."""

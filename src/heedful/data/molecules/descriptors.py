@@ -63,6 +63,16 @@ def with_logarithms(values: Numbers) -> Numbers:
     return np.concatenate([values, np.sign(values) * np.log1p(np.abs(values))], axis=-1)
 
 
+def squashed(values: Numbers, standardizer: Standardizer) -> NDArray[np.float32]:
+    r"""Return :math:`2 \tanh(z/2)` of the standardised values z; what is not known is 0, the mean.
+
+    >>> squashed(np.array([[np.nan, 1000.0]]), Standardizer(np.zeros(2), np.ones(2))).tolist()
+    [[0.0, 2.0]]
+    """
+    scaled = np.nan_to_num(standardizer.apply(values))
+    return (LIMIT * np.tanh(scaled / LIMIT)).astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class ScaledDescriptors:
     r"""The descriptors that differ among training molecules and their logarithms, standardised and squashed.
@@ -104,8 +114,7 @@ class ScaledDescriptors:
         if not self.has_logarithms:
             scaled = np.nan_to_num(self.standardizer.apply(values))
             return np.clip(scaled, -CUT, CUT).astype(np.float32)
-        scaled = np.nan_to_num(self.standardizer.apply(with_logarithms(values)))
-        return (LIMIT * np.tanh(scaled / LIMIT)).astype(np.float32)
+        return squashed(with_logarithms(values), self.standardizer)
 
     def save(self, path: Path) -> None:
         """Write names, means and deviations as JSON."""

@@ -43,11 +43,10 @@ def _described(what: str) -> str:
         return ""
     try:
         with Path("/proc/cpuinfo").open() as lines:
-            found = [
-                value.strip()
-                for name, colon, value in (line.partition(":") for line in lines)
-                if colon and name.strip() == what
-            ]
+            for line in lines:
+                name, colon, value = line.partition(":")
+                if colon and name.strip() == what:
+                    return value.strip()
     except OSError:
-        return ""
-    return found[0] if found else ""
+        pass
+    return ""
