@@ -152,14 +152,16 @@ def test_tricks_with_paths(server: Running) -> None:
 
 def test_what_is_no_http(server: Running) -> None:
     for data in RAW:
-        address = ("127.0.0.1", server.port)
-        with (
-            socket.create_connection(address, timeout=20) as client,
-            contextlib.suppress(ConnectionError),
-        ):
-            client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
-            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            # The server may have closed the connection before all is sent, or before our end of it is: the system then
+            # says "broken pipe", "reset" or "not connected", of which only the first two are ConnectionError.
+            with contextlib.suppress(OSError):
+                client.sendall(data)
+                client.shutdown(socket.SHUT_WR)
+            answer = b""
+            with contextlib.suppress(ConnectionError):
+                while part := client.recv(65536):
+                    answer += part
             assert_tells_nothing(answer)
             assert b" 500 " not in answer[:20]
     assert_up(server)
