@@ -17,7 +17,6 @@ LONG_FILES = {
     "src/heedful/nn/convert.py": "each of PyTorch's modules to its counterpart and back",
     "src/heedful/nn/scores.py": "a module for each score, one after the other",
     "src/heedful/ops/backends/additive/pair.py": "the one definition of the additive pair and its gradients",
-    "src/heedful/ops/backends/band/fused.py": "one operator: kernels, plain form, gradients",
     "src/heedful/ops/backends/edges/pair.py": "what one edge computes, in every pass",
 }
 """Files longer than that which hold one idea all the same, and which."""

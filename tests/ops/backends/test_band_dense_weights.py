@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from heedful import attend, masks, positions, scores
-from heedful.ops.backends.band import backend, fused
+from heedful.ops.backends.band import backend, passes
+from heedful.ops.backends.band.plain import PlainBlock
 from heedful.ops.masks import Mask
 from tests.ops.compare import assert_same
 
@@ -207,7 +208,7 @@ def test_rows_without_keys_give_zero() -> None:
 @pytest.mark.parametrize("name", ["none", "window", "padding", "segments"])
 def test_the_work_is_done_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[int] = []
-    run_forward = fused.run_forward
+    run_forward = passes.run_forward
 
     def counted(*arguments: Any) -> Tensor:
         launched.append(arguments[5].count)
@@ -216,8 +217,8 @@ def test_the_work_is_done_once(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     def refused(*_: object) -> None:
         raise AssertionError("computed beside the kernels")
 
-    monkeypatch.setattr(fused, "run_forward", counted)
-    monkeypatch.setattr(fused, "plain_blocks", refused)
+    monkeypatch.setattr(passes, "run_forward", counted)
+    monkeypatch.setattr(passes, "plain_blocks", refused)
     monkeypatch.setattr(backend, "attend_blocks", refused)
     mask: Mask | None = {
         "none": None,
@@ -234,15 +235,15 @@ def test_the_work_is_done_once(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_gradients_of_weights_come_a_few_blocks_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[int] = []
-    plain = fused.plain_blocks
+    plain = passes.plain_blocks
 
-    def counted(*arguments: Any) -> list[fused.PlainBlock]:
+    def counted(*arguments: Any) -> list[PlainBlock]:
         blocks = list(plain(*arguments))
         rows.append(sum(block.stop - block.start for block in blocks))
         return blocks
 
-    monkeypatch.setattr(fused, "plain_blocks", counted)
-    monkeypatch.setattr(fused, "PLAIN_BYTES", 2 * B * H * 32 * (32 + 14) * 8)
+    monkeypatch.setattr(passes, "plain_blocks", counted)
+    monkeypatch.setattr(passes, "PLAIN_BYTES", 2 * B * H * 32 * (32 + 14) * 8)
     inputs = operands(B, H, queries=100, keys=100)
     weights = attend(*inputs, mask=masks.Window(5, 9), backend="band", return_weights=True).weights
     assert weights is not None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from heedful import attend, masks, normalizers, positions, scores
 from heedful.bench.memory import kept, peak
-from heedful.ops.backends.band import fused
+from heedful.ops.backends.band import passes
 from heedful.ops.masks import Mask
 from heedful.ops.normalizers import Normalizer
 from heedful.ops.positions import PositionBias
@@ -98,7 +98,7 @@ def test_gradients_are_those_of_widened_inputs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     if small_pieces:
-        monkeypatch.setattr(fused, "SUM_BYTES", 0)
+        monkeypatch.setattr(passes, "SUM_BYTES", 0)
     halves = [one.requires_grad_() for one in inputs(dtype)]
     wide = [one.detach().double().requires_grad_() for one in halves]
     normalizing = NORMALIZERS[normalizer]()

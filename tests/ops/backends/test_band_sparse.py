@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful import attend, masks, normalizers, plan
-from heedful.ops.backends.band import blocks, fused
+from heedful import OptionError, attend, masks, normalizers, plan, scores
+from heedful.ops.backends.band import blocks, passes
 from heedful.ops.backends.band.sparse_launch import part_bytes, row_keys
 from heedful.ops.normalizers import Normalizer
+from tests.ops.backends.test_band_dropout import explicit
 from tests.ops.compare import assert_same
 
 DOUBLE = torch.float64
@@ -38,7 +39,7 @@ def no_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*given: object) -> None:
         raise AssertionError("computed without the kernels")
 
-    monkeypatch.setattr(fused, "plain_blocks", refused)
+    monkeypatch.setattr(passes, "plain_blocks", refused)
     monkeypatch.setattr(blocks, "attend_rows", refused)
 
 
@@ -165,12 +166,16 @@ def test_no_value_features() -> None:
     assert not bool(gradient.any())
 
 
-@pytest.mark.parametrize("normalizer", SPARSE, ids=str)
+@pytest.mark.parametrize(
+    "normalizer", [*SPARSE, normalizers.Entmax(torch.full((4,), 1.5))], ids=str
+)
 def test_the_plan_takes_the_band(normalizer: Normalizer) -> None:
     x = torch.empty(1, 4, 4096, 64, requires_grad=True)
     for mask in (masks.Window(128, 128), masks.Window(256, 0), masks.Causal()):
         planned = plan(x, x, x, mask=mask, normalizer=normalizer)
         assert planned.backend == "band"
+        options: dict[str, Any] = {"mask": mask, "normalizer": normalizer, "dropout_p": 0.1}
+        assert plan(x, x, x, score=scores.SoftCapped(30.0), **options).backend == "band"
         assert planned.bytes_for_backward < 6 * x.numel() * x.element_size()
 
 
@@ -178,3 +183,99 @@ def test_memory_grows_with_the_window_and_not_with_the_length() -> None:
     assert row_keys(128, 128, 4096) == row_keys(128, 128, 131_072) == 288
     assert row_keys(300, 300, 70) == 80
     assert part_bytes(288, torch.float32) == 288 * (32 * 4 + 28)
+
+
+@pytest.mark.usefixtures("no_blocks")
+@pytest.mark.parametrize("normalizer", SPARSE[:3], ids=str)
+@pytest.mark.parametrize("mask", ["both sides", "padding", "hidden rows"])
+def test_soft_caps(mask: str, normalizer: Normalizer) -> None:
+    inputs = [draw(2, 2, 70, 16), draw(2, 2, 70, 16, large=2.0), draw(2, 2, 70, 24)]
+    options: dict[str, Any] = {"mask": MASKS[mask], "normalizer": normalizer}
+    assert_equal_to_reference(inputs, score=scores.SoftCapped(1.5), **options)
+    bias = draw(2, 1, 70, 70)
+    assert_equal_to_reference(inputs, score=scores.SoftCapped(1.5), bias=bias, **options)
+
+
+@pytest.mark.usefixtures("no_blocks")
+@pytest.mark.parametrize("cap", [None, 2.0])
+@pytest.mark.parametrize("mask", ["both sides", "hidden rows", "open"])
+@pytest.mark.parametrize("normalizer", [SPARSE[1], SPARSE[4]], ids=str)
+def test_dropout_comes_again_in_the_backward_pass(
+    normalizer: Normalizer, mask: str, cap: float | None
+) -> None:
+    inputs = [draw(2, 3, 70, 16).requires_grad_() for _ in range(3)]
+    options: dict[str, Any] = {"mask": MASKS[mask], "normalizer": normalizer}
+    options["score"] = scores.ScaledDot() if cap is None else scores.SoftCapped(cap)
+    weights = attend(*inputs, backend="reference", return_weights=True, **options).weights
+    assert weights is not None
+    wanted = (weights * explicit(70, 70, (2, 3), 0.4, seed=5)) @ inputs[2]
+    torch.manual_seed(5)
+    got = attend(*inputs, dropout_p=0.4, backend="band", **options).output
+    assert_same(got, wanted)
+    direction = draw(*got.shape)
+    for one, other in zip(
+        torch.autograd.grad(got, inputs, direction),
+        torch.autograd.grad(wanted, inputs, direction),
+        strict=True,
+    ):
+        assert_same(one, other)
+    torch.manual_seed(5)
+    output, undropped = attend(
+        *inputs, dropout_p=0.4, backend="band", return_weights=True, **options
+    )
+    assert_same(output, wanted)
+    assert undropped is not None
+    assert_same(undropped, weights)
+
+
+ALPHAS = {
+    "one": (torch.tensor(1.3, dtype=DOUBLE), 0.0),
+    "a head": (torch.tensor([1.1, 1.5, 2.5], dtype=DOUBLE), 0.0),
+    "a head, in dropout": (torch.tensor([1.05, 2.0, 3.5], dtype=DOUBLE), 0.4),
+    "a head of each example": (1.2 + draw(2, 3).abs(), 0.0),
+}
+
+
+@pytest.mark.usefixtures("no_blocks")
+@pytest.mark.parametrize("kind", ALPHAS)
+@pytest.mark.parametrize("mask", ["both sides", "segments", "open"])
+def test_a_learned_alpha(mask: str, kind: str) -> None:
+    alpha, dropout = ALPHAS[kind][0].clone().requires_grad_(), ALPHAS[kind][1]
+    inputs = [draw(2, 3, 70, 16).requires_grad_() for _ in range(3)]
+    options: dict[str, Any] = {"mask": MASKS[mask], "normalizer": normalizers.Entmax(alpha)}
+    weights = attend(*inputs, backend="reference", return_weights=True, **options).weights
+    assert weights is not None
+    factors = explicit(70, 70, (2, 3), dropout, seed=5) if dropout else 1
+    wanted = (weights * factors) @ inputs[2]
+    torch.manual_seed(5)
+    got = attend(*inputs, dropout_p=dropout, backend="band", **options).output
+    assert_same(got, wanted)
+    direction, leaves = draw(*got.shape), [*inputs, alpha]
+    for one, other in zip(
+        torch.autograd.grad(got, leaves, direction),
+        torch.autograd.grad(wanted, leaves, direction),
+        strict=True,
+    ):
+        assert_same(one, other)
+
+
+def test_second_derivatives_with_respect_to_alpha() -> None:
+    found = []
+    for backend in ("band", "reference"):
+        alpha = torch.tensor([1.3, 1.7], dtype=DOUBLE, requires_grad=True)
+        leaves = [*(draw(2, 40, 8).requires_grad_() for _ in range(3)), alpha]
+        options: dict[str, Any] = {
+            "mask": masks.Window(5, 5),
+            "normalizer": normalizers.Entmax(alpha),
+        }
+        output = attend(*leaves[:3], backend=backend, **options).output
+        first = torch.autograd.grad(output.sin().sum(), leaves, create_graph=True)
+        found.append((*first, *torch.autograd.grad(sum(g.square().sum() for g in first), leaves)))
+    for got, wanted in zip(*found, strict=True):
+        assert_same(got.detach(), wanted.detach())
+
+
+def test_a_learned_alpha_of_1_is_refused() -> None:
+    x, alpha = draw(1, 40, 8), torch.tensor([1.0], requires_grad=True)
+    with pytest.raises(OptionError, match="a learned alpha is above 1"):
+        attend(x, x, x, mask=masks.Window(5, 5), normalizer=normalizers.Entmax(alpha))

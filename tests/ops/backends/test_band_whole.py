@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from heedful import attend, masks, plan, positions, scores
-from heedful.ops.backends.band import fused
+from heedful.ops.backends.band import passes
+from heedful.ops.backends.band.plain import PlainBlock
 from heedful.ops.backends.band.window import Band
 from heedful.ops.masks import Mask
 from heedful.ops.masks.bounds import Bounds
@@ -129,14 +130,14 @@ def test_gradients_of_what_is_not_finite_come_a_few_blocks_at_a_time(
 ) -> None:
     rows: list[int] = []
 
-    def counted(*arguments: object) -> list[fused.PlainBlock]:
+    def counted(*arguments: object) -> list[PlainBlock]:
         blocks = list(plain(*arguments))  # type: ignore[arg-type]
         rows.append(sum(block.stop - block.start for block in blocks))
         return blocks
 
-    plain = fused.plain_blocks
-    monkeypatch.setattr(fused, "plain_blocks", counted)
-    monkeypatch.setattr(fused, "PLAIN_BYTES", 2 * B * H * 32 * 100 * 8)
+    plain = passes.plain_blocks
+    monkeypatch.setattr(passes, "plain_blocks", counted)
+    monkeypatch.setattr(passes, "PLAIN_BYTES", 2 * B * H * 32 * 100 * 8)
     operands = [one.detach().clone() for one in tensors(100, 100)]
     operands[1][:, :, 99] = torch.nan  # behind the padding, or the last that is seen
     leaves = [one.requires_grad_() for one in operands]

@@ -185,15 +185,15 @@ def test_keys_between_documents_are_skipped() -> None:
     keep = torch.zeros(64, 512, dtype=torch.bool)
     keep[:, :10] = keep[:, 10 + 2 * GAP : 20 + 2 * GAP] = True
     value[:, :, 20 + 2 * GAP :] = torch.nan
-    from heedful.ops.backends.band import fused
+    from heedful.ops.backends.band import passes
 
     calls: list[int] = []
-    original = fused.plain_blocks
-    fused.plain_blocks = lambda *given: calls.append(1) or original(*given)  # type: ignore[assignment, func-returns-value]
+    original = passes.plain_blocks
+    passes.plain_blocks = lambda *given: calls.append(1) or original(*given)  # type: ignore[assignment, func-returns-value]
     try:
         attend(query, key, value, mask=keep, backend="band")
     finally:
-        fused.plain_blocks = original
+        passes.plain_blocks = original
     assert not calls
 
 

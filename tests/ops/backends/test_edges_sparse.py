@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful import BackendError, attend, masks, normalizers, plan, scores
+from heedful import BackendError, OptionError, attend, masks, normalizers, plan, scores
 from heedful.ops.normalizers import Normalizer
 from tests.ops.compare import assert_same
 
@@ -140,16 +140,71 @@ def test_the_plan_takes_the_edges(normalizer: Normalizer) -> None:
     assert planned.bytes_for_backward < 8 * x.numel() * x.element_size()
 
 
+@pytest.mark.parametrize("normalizer", SPARSE, ids=str)
+@pytest.mark.parametrize("case", ["dot", "additive", "padding and bias"])
+def test_dropout_comes_again_in_the_backward_pass(case: str, normalizer: Normalizer) -> None:
+    options: dict[str, Any] = {"mask": edges(), "normalizer": normalizer, **CASES[case]}
+    leaves = [draw(2, 3, QUERIES, 5), draw(2, 3, KEYS, 5), draw(2, 3, KEYS, 7)]
+    leaves = [one.requires_grad_() for one in leaves]
+    weights = attend(*leaves, backend="reference", return_weights=True, **options).weights
+    assert weights is not None
+    # With one value a key the output shows what is left of each weight.
+    unit = torch.eye(KEYS, dtype=DOUBLE).expand(2, 3, -1, -1)
+    torch.manual_seed(3)
+    left = attend(*leaves[:2], unit, dropout_p=0.4, backend="edges", **options).output.detach()
+    factors = (left != 0).double() / 0.6
+    assert_same(left, (weights * factors).detach())
+    share = float((left != 0).sum() / (weights != 0).sum())
+    assert abs(share - 0.6) < 0.1
+    wanted = (weights * factors) @ leaves[2]
+    torch.manual_seed(3)
+    got, undropped = attend(*leaves, dropout_p=0.4, backend="edges", return_weights=True, **options)
+    assert undropped is not None
+    assert_same(undropped, weights)
+    assert_same(got, wanted)
+    direction = draw(*got.shape)
+    first, second = (torch.autograd.grad(one, leaves, direction) for one in (got, wanted))
+    for one, other in zip(first, second, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize(
+    "alpha", [torch.tensor(1.3), torch.tensor([1.1, 1.5, 2.5]), 1.2 + draw(2, 3).abs()]
+)
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_learned_alpha(alpha: Tensor, twice: bool) -> None:
+    found = []
+    for backend in ("edges", "reference"):
+        leaf = alpha.to(DOUBLE).clone().requires_grad_()
+        leaves = [draw(2, 3, QUERIES, 5), draw(2, 3, KEYS, 5), draw(2, 3, KEYS, 7)]
+        leaves = [*(one.requires_grad_() for one in leaves), leaf]
+        options: dict[str, Any] = {"mask": edges(), "normalizer": normalizers.Entmax(leaf)}
+        output = attend(*leaves[:3], backend=backend, **options).output
+        first = torch.autograd.grad(output.sin().sum(), leaves, create_graph=twice)
+        second: tuple[Tensor, ...] = ()
+        if twice:
+            second = torch.autograd.grad(sum(one.square().sum() for one in first), leaves)
+        found.append((output, *first, *second))
+    for got, wanted in zip(*found, strict=True):
+        assert_same(got.detach(), wanted.detach())
+
+
+def test_a_learned_alpha_of_1_is_refused() -> None:
+    query, key, alpha = draw(QUERIES, 4), draw(KEYS, 4), torch.tensor(1.0, requires_grad=True)
+    with pytest.raises(OptionError, match="a learned alpha is above 1"):
+        attend(query, key, key, mask=edges(), normalizer=normalizers.Entmax(alpha), backend="edges")
+
+
 def test_what_they_do_not_serve_is_said() -> None:
     x = draw(QUERIES, 4)
     mask = masks.Edges(torch.zeros(2, 1, dtype=torch.int64), QUERIES, QUERIES)
     with pytest.raises(
-        BackendError, match="kernels of sparsemax run on the CPU, untraced and without"
-    ):
-        attend(
-            x, x, x, mask=mask, normalizer=normalizers.Sparsemax(), dropout_p=0.1, backend="edges"
-        )
-    with pytest.raises(
         BackendError, match="no kernels that normalize by sigmoid with these settings"
     ):
         attend(x, x, x, mask=mask, normalizer=normalizers.Sigmoid(), backend="edges")
+    traced = torch.compile(
+        lambda x: attend(x, x, x, mask=mask, normalizer=normalizers.Sparsemax(), backend="edges"),
+        backend="eager",
+    )
+    with pytest.raises(BackendError, match="kernels of sparsemax run on the CPU, untraced"):
+        traced(x)

@@ -88,7 +88,7 @@ class Entmax(Normalizer):
     def weights(self, scores: Tensor, keep: Tensor | None) -> Tensor:
         if not isinstance(self.alpha, Tensor) and self.alpha == 1:
             return Softmax().weights(scores, keep)
-        self._validate_learned()
+        self.validate()
         wide = widened(scores)
         if _can_use_kernel(wide):
             return sparse_by_rows(wide, keep, self.alpha).to(scores.dtype)
@@ -96,7 +96,8 @@ class Entmax(Normalizer):
             return plain_sparsemax(wide, keep).to(scores.dtype)
         return plain_entmax(wide, keep, self.alpha).to(scores.dtype)
 
-    def _validate_learned(self) -> None:
+    def validate(self) -> None:
+        """Raise an `OptionError` where a learned α, on a processor, is not above 1."""
         alpha = self.alpha
         # At α = 1 the exponent 1 / (α − 1) is infinite, and the weights would silently become 0 or 1. Not checked on an
         # accelerator, where reading α would synchronize.
@@ -109,17 +110,19 @@ class Entmax(Normalizer):
             )
 
 
-def excess_of(normalizer: Normalizer) -> float | None:
-    """α − 1 where the kernels compute a normalizer; None where they do not.
+def excess_of(normalizer: Normalizer) -> float | Tensor | None:
+    """α − 1 of sparsemax and entmax, in float64 where it is learned; None for α = 1 and other normalizers.
 
     >>> excess_of(Sparsemax()), excess_of(Entmax(1.5)), excess_of(Entmax(1.0))
     (1.0, 0.5, None)
     """
     if isinstance(normalizer, Sparsemax):
         return 1.0
-    if isinstance(normalizer, Entmax) and not isinstance(normalizer.alpha, Tensor):
-        return normalizer.alpha - 1.0 if normalizer.alpha > 1 else None
-    return None
+    if not isinstance(normalizer, Entmax):
+        return None
+    if isinstance(normalizer.alpha, Tensor):
+        return normalizer.alpha.double() - 1
+    return normalizer.alpha - 1.0 if normalizer.alpha > 1 else None
 
 
 def _can_use_kernel(scores: Tensor) -> bool:

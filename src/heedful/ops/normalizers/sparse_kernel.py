@@ -71,6 +71,12 @@ def nanoseconds(excess: float) -> float:
     return SIMPLE if excess in (1.0, 0.5) else POWERS
 
 
+def nanoseconds_of_heads(excess: Tensor) -> float:
+    """Estimated time of one score on one thread, for α − 1 of each head."""
+    first = excess.flatten()[:1]
+    return nanoseconds(first.item()) if len(first) and bool((excess == first).all()) else POWERS
+
+
 @kernel
 def weights_by_row(part, parts, scores, keep, mask_row, excess, weights, candidates, columns):
     """Write the weights of one part's rows.
@@ -369,6 +375,50 @@ def slope_of(weight, excess):
     if excess == 0.5:
         return math.sqrt(weight)
     return steep_slope(weight, excess)
+
+
+@inlined(no_refcount=True)
+def gradient_of_alpha(weights, gradients, step, count, excess):
+    """Σ_e g_e ∂w_e/∂α of one row, as in `heedful.ops.normalizers.sparse_function`, in float64; `step` lies between."""
+    total, entropy = 0.0, 0.0
+    for e in range(0, count * step, step):
+        if weights[e] != 0:
+            total += slope_of(float(weights[e]), excess)
+            entropy -= weights[e] * math.log(weights[e])
+    found = 0.0
+    for e in range(0, count * step, step):
+        if weights[e] != 0:
+            weight = float(weights[e])
+            share = slope_of(weight, excess) / total
+            change = (weight - share) / excess - weight * math.log(weight) - share * entropy
+            found += gradients[e] * change / excess
+    return found
+
+
+@inlined(no_refcount=True)
+def differentiate_row(weights, products, step, count, excess):
+    """Replace the gradients of one row's weights by those of its scores: s (g − mean by s), s = w^(2−α) where w ≠ 0.
+
+    The entries lie `step` apart. Counted from the gradient of the smallest weight, whose slope is the largest for
+    α > 2, which changes nothing but the rounding.
+    """
+    smallest, origin = math.inf, 0.0
+    for e in range(0, count * step, step):
+        if weights[e] != 0 and weights[e] < smallest:
+            smallest, origin = float(weights[e]), float(products[e])
+    total, weighted = 0.0, 0.0
+    for e in range(0, count * step, step):
+        if weights[e] != 0:
+            slope = slope_of(float(weights[e]), excess)
+            total += slope
+            weighted += slope * (float(products[e]) - origin)
+    mean = weighted / total if total != 0 else 0.0
+    for e in range(0, count * step, step):
+        if weights[e] != 0:
+            slope = slope_of(float(weights[e]), excess)
+            products[e] = slope * (float(products[e]) - origin - mean)
+        else:
+            products[e] = 0
 
 
 @inlined

@@ -83,9 +83,9 @@ class Banded(Backend):
     """Every score and normalizer, under a mask that bounds the window of a query on both sides.
 
     Inner products under softmax are computed by compiled kernels, also with a soft cap or a sink, and those under
-    sparsemax and entmax of a fixed α by kernels that normalize whole rows. They also serve unbounded sides, where mask
-    and bias depend on distance and key lengths alone or PyTorch's kernel does not serve the call. All else is computed
-    block by block in PyTorch.
+    sparsemax and entmax by kernels that normalize whole rows. They also serve unbounded sides, where mask and bias
+    depend on distance and key lengths alone or PyTorch's kernel does not serve the call. All else is computed block by
+    block in PyTorch.
 
     Sliding-window attention: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150. A row is normalized over its whole
     window, so every normalizer is exact.
@@ -241,7 +241,7 @@ def _keeps_half(call: Call) -> bool:
 def uses_kernels(call: Call) -> bool:
     """Whether the compiled kernels serve a call under a bounded window: inner products on a CPU.
 
-    Under softmax, sparsemax or entmax of a fixed α; under the latter two without soft cap, dropout and tracing.
+    Under softmax, and where nothing is traced under sparsemax and entmax.
     """
     if call.score.pair_kind not in PRODUCT_KINDS:
         return False
@@ -249,8 +249,6 @@ def uses_kernels(call: Call) -> bool:
     if not isinstance(call.normalizer, Softmax | SinkSoftmax) and not is_sparse:
         return False
     if not call.query.is_cpu or unavailable() is not None:
-        return False
-    if is_sparse and (call.dropout_p or call.score.pair_kind != "dot"):
         return False
     if (call.dropout_p or is_sparse) and (not is_eager() or needs_dispatch(call.query)):
         return False  # the operator that is traced has neither dropout nor sparsemax

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from heedful.ops.backends.band.shape import ROWS
 from heedful.ops.jit.kernel import drop_lanes, inlined, load, random_word, store
+from heedful.ops.jit.random_numbers import random_number
 from heedful.ops.jit.source import LANES
 
 
@@ -23,6 +26,14 @@ def drop_pairs(numbers, count, place, dropout):
         store(numbers, here, drop_lanes(load(numbers, here) * scale, word))
         high = drop_lanes(load(numbers, here + LANES) * scale, word >> LANES)
         store(numbers, here + LANES, high)
+
+
+@inlined(no_refcount=True)
+def is_pair_dropped(seed, place, row, limit):
+    """Whether `drop_pairs` drops what a query of a block, by its row, has for the key at a place."""
+    bits = random_number(seed, place * LANES + row % LANES)
+    half = bits if row < LANES else bits >> np.uint64(32)
+    return half & np.uint64(0xFFFFFFFF) < np.uint64(limit)
 
 
 @inlined(no_refcount=True)

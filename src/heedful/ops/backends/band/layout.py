@@ -52,8 +52,8 @@ class BandLayout:
     """Leading axes of key and value, (*batch, key heads)."""
     batch: int
     """Batch axes folded into one."""
-    excess: float | None
-    """α − 1 of sparsemax and entmax; None for softmax."""
+    is_sparse: bool
+    """Whether it normalizes by sparsemax or entmax; otherwise by softmax."""
     spec: BandSpec | None
     """Window and distance bias without key limits; None where they depend on tensors of the call."""
     has_tiles: bool
@@ -77,7 +77,7 @@ class BandLayout:
             keeps_half=keeps_half,
             key_lead=(*lead[:-1], lead[-1] // call.groups) if call.groups > 1 else lead,
             batch=math.prod(lead[:-1]),
-            excess=excess_of(call.normalizer),
+            is_sparse=excess_of(call.normalizer) is not None,
             spec=None if dynamic else band_spec(call, band, split, scale, cap, dtype),
             has_tiles=bool(split.others) or has_pair_bias(call),
         )
@@ -101,12 +101,15 @@ class BandLayout:
         tensor = tensor.resolve_neg()
         return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
-    def sinks(self, call: Call) -> Tensor | None:
-        """The attention sinks of a call, (batch, heads), in `dtype`; None where it has none."""
-        if not isinstance(call.normalizer, SinkSoftmax):
+    def per_head(self, call: Call) -> Tensor | None:
+        """What the normalizer has for each head, (batch, heads): sinks in `dtype`, or α − 1 in float64; else None."""
+        dtype = torch.float64 if self.is_sparse else self.dtype
+        found = excess_of(call.normalizer)
+        if isinstance(call.normalizer, SinkSoftmax):
+            found = call.normalizer.sink
+        if found is None:
             return None
-        sink = call.normalizer.sink
-        if not isinstance(sink, Tensor):
-            sink = torch.full((), sink, dtype=self.dtype, device=call.query.device)
+        if not isinstance(found, Tensor):
+            found = torch.full((), found, dtype=dtype, device=call.query.device)
         heads = call.lead[-1] if call.lead else 1
-        return sink.to(self.dtype).expand(call.lead).reshape(self.batch, heads)
+        return found.to(dtype).expand(call.lead).reshape(self.batch, heads)

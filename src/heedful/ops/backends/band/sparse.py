@@ -3,7 +3,8 @@
 
 A block is ROWS queries of one head. Its scores are computed as in the softmax kernels and written to a buffer as wide
 as the block's window, where each row is normalized as a whole. What follows touches the keys of positive weight alone:
-the weighted sum of values, and in the backward pass all gradients. Both passes compute the scores, neither keeps them.
+dropout, the weighted sum of values, and in the backward pass all gradients. Both passes compute the scores, neither
+keeps them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import math
 
 import numpy as np
 
+from heedful.ops.backends.band.dropout import is_pair_dropped, place_of_block
 from heedful.ops.backends.band.forward import (
     COLUMNS,
     SPAN,
     add_masks,
     blocks_of_part,
+    cap_scores,
     keys_of_block,
     multiply_rows,
     reach_of_span,
@@ -38,7 +41,11 @@ from heedful.ops.jit.kernel import (
     store,
 )
 from heedful.ops.jit.source import LANES
-from heedful.ops.normalizers.sparse_kernel import slope_of, support_of_row
+from heedful.ops.normalizers.sparse_kernel import (
+    differentiate_row,
+    gradient_of_alpha,
+    support_of_row,
+)
 
 
 def sparse_space(features: int) -> int:
@@ -56,10 +63,10 @@ def sparse_forward(
 ):  # fmt: skip
     """Attend for one part of the blocks of all heads.
 
-    `tiles`, `words`, `pair_bias` and `weights` are empty where there are none; soft cap and dropout are not computed.
-    `rows` (parts, ROWS, at least the keys of a block) holds the scores, `flat_rows` is the same as one axis.
-    `candidates` (float64) and `columns` (int32) are (parts, keys of a row). `checks` (parts, LANES) become finite only
-    where all scores and results are.
+    `tiles`, `words`, `pair_bias` and `weights` are empty where there are none. `excess` is α − 1 of each head. `rows`
+    (parts, ROWS, at least the keys of a block) holds the scores, `flat_rows` is the same as one axis. `candidates`
+    (float64) and `columns` (int32) are (parts, keys of a row). `checks` (parts, LANES) become finite only where all
+    scores and results are.
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
@@ -72,36 +79,40 @@ def sparse_forward(
         tile = item % blocks
         block = (first_block + tile) * ROWS, min(ROWS, queries - (first_block + tile) * ROWS), tile
         spoilt = score_rows(
-            head, block, sizes, steps, (left, right, base), number(scale), query, key,
+            head, block, sizes, steps, (left, right, base), number(scale), number(cap), query, key,
             (distance_bias, tiles, words, pair_bias), offset_view(scratch, part * (scratch.shape[0] // parts)),
             offset_view(flat_rows, part * (ROWS * rows.shape[2])), rows.shape[2],
         )  # fmt: skip
         start, stop = keys_of_block(block[0], head[7], (left, right))
+        place = place_of_block(head[5], first_block + tile, queries, keys) + start
         for r in range(block[1]):
             row = head[5] * queries + block[0] + r
             ours = offset_view(output, row * values)
             count = -1
             if not spoilt:
                 count = support_of_row(
-                    mine[r, : stop - start], excess, candidates[part], columns[part]
+                    mine[r, : stop - start], excess[head[5]], candidates[part], columns[part]
                 )
             if count < 0:
                 check = splat(number(math.nan))
                 fill(ours, values, number(math.nan))
                 continue
-            check = check + mix_support(
-                candidates[part], columns[part], count, value, head[2] + start * value_step, value_step, values, ours
-            )  # fmt: skip
             if weights.shape[0] > 0:
                 row_weights = offset_view(weights, row * keys + start)
                 for c in range(count):
                     row_weights[columns[part, c]] = candidates[part, c]
+            drop_support(
+                candidates[part], columns[part], count, place, r, (seed, limit, kept_scale)
+            )
+            check = check + mix_support(
+                candidates[part], columns[part], count, value, head[2] + start * value_step, value_step, values, ours
+            )  # fmt: skip
     store(checks, part * LANES, check)
 
 
 @inlined(no_refcount=True)
 def score_rows(
-    head, block, sizes, steps, band, scale, query, key, masks, scratch, rows, row_step
+    head, block, sizes, steps, band, scale, cap, query, key, masks, scratch, rows, row_step
 ):  # fmt: skip
     """Write the scores of a block, (query, key), minus infinity where a pair is hidden; rows lie `row_step` apart.
 
@@ -127,6 +138,7 @@ def score_rows(
         )  # fmt: skip
         for i in range(0, count * ROWS, LANES):
             check = check + load(scores, i) * scores.dtype.type(0)
+        cap_scores(scores, count, cap)
         add_distance_bias(scores, count, masks[0], head[3] + first - begin + band[2])
         add_masks(
             head, (first, count_rows, tile), begin, count, sizes, steps, band, masks, word_at, scores, square
@@ -143,6 +155,16 @@ def add_distance_bias(scores, count, distance_bias, at):
         for j in range(0, ROWS, LANES):
             here = k * ROWS + j
             store(scores, here, load(scores, here) + load(distance_bias, at - k + j))
+
+
+@inlined(no_refcount=True)
+def drop_support(numbers, places, count, place, row, dropout):
+    """Drop or scale what one query has for each key of its support; `place` is that of column 0 of its block."""
+    if dropout[1] == 0:
+        return
+    for c in range(count):
+        dropped = is_pair_dropped(dropout[0], place + places[c], row, dropout[1])
+        numbers[c] *= 0.0 if dropped else dropout[2]
 
 
 @inlined(no_refcount=True)
@@ -175,12 +197,12 @@ def sparse_backward(
     query_step, key_step, value_step, bias_step, left, right, scale, base, cap,
     seed, limit, kept_scale,
     query, key, value, distance_bias, tiles, words, pair_bias, excess, output_gradient,
-    query_gradient, key_gradient, value_gradient, scratch, flat_rows, rows, candidates, columns, slopes,
+    query_gradient, key_gradient, value_gradient, alpha_gradient, scratch, flat_rows, rows, candidates, columns, rooms,
 ):  # fmt: skip
     """Write the gradients of one part's queries, and add to those of its keys and values.
 
-    As in `sparse_forward`; `slopes` (parts, 2, keys of a row) are float64. The gradient of a query is NaN where a score
-    is not finite.
+    As in `sparse_forward`; `rooms` (parts, 2, keys of a row) are float64. The gradient of a query is NaN where a score
+    is not finite. `alpha_gradient` receives that of α from each query, unless it is empty.
     """
     sizes = queries, keys, features, values, tile_keys
     steps = query_step, key_step, value_step, bias_step
@@ -194,74 +216,79 @@ def sparse_backward(
         tile = item % blocks
         block = (first_block + tile) * ROWS, min(ROWS, queries - (first_block + tile) * ROWS), tile
         spoilt = score_rows(
-            head, block, sizes, steps, (left, right, base), number(scale), query, key,
+            head, block, sizes, steps, (left, right, base), number(scale), number(cap), query, key,
             (distance_bias, tiles, words, pair_bias), offset_view(scratch, part * (scratch.shape[0] // parts)),
             offset_view(flat_rows, part * (ROWS * rows.shape[2])), rows.shape[2],
         )  # fmt: skip
         start, stop = keys_of_block(block[0], head[7], (left, right))
         at = head[6] * keys + start
+        place = place_of_block(head[5], first_block + tile, queries, keys) + start
         for r in range(block[1]):
             row = head[5] * queries + block[0] + r
             ours = offset_view(query_gradient, row * features)
             count = -1
             if not spoilt:
-                count = support_of_row(mine[r, : stop - start], excess, weights, places)
+                count = support_of_row(mine[r, : stop - start], excess[head[5]], weights, places)
             if count < 0:
                 fill(ours, features, number(math.nan))
                 continue
             row_gradients(
-                (weights, places, count), excess, number(scale), (features, values),
+                (weights, places, count), excess[head[5]], (scale, cap), (features, values),
                 (offset_view(query, head[0] + (block[0] + r) * query_step), offset_view(output_gradient, row * values)),
                 (key, head[1] + start * key_step, key_step), (value, head[2] + start * value_step, value_step),
+                (place, r, (seed, limit, kept_scale)),
                 (ours, offset_view(key_gradient[copy], at * features), offset_view(value_gradient[copy], at * values)),
-                slopes[part, 0], slopes[part, 1],
+                (alpha_gradient, row), rooms[part, 0], rooms[part, 1],
             )  # fmt: skip
 
 
 @inlined(no_refcount=True)
 def row_gradients(
-    support, excess, scale, widths, inputs, keys, values, gradients, slopes, results
+    support, excess, factors, widths, inputs, keys, values, dropout, gradients, alpha_gradient, room, results
 ):  # fmt: skip
     """Write the gradient of one query, and add to those of the keys and values of its support.
 
-    inputs: the query and the gradient of its output. keys, values: (array, place of the block's first key, step).
+    factors: scale and cap. inputs: the query and the gradient of its output. keys, values: (array, place of the block's
+    first key, step). dropout: place of column 0 of the block, row in it, and seed, limit and factor.
+    alpha_gradient: (array, place in it).
     """
     weights, places, count = support
     query, above = inputs
-    score_gradients(
-        weights, places, count, excess, values[0], values[1], values[2], widths[1], above, scale, slopes, results
-    )  # fmt: skip
+    products(above, places, count, values, widths[1], results)
+    drop_support(results, places, count, dropout[0], dropout[1], dropout[2])
+    if alpha_gradient[0].shape[0] > 0:
+        alpha_gradient[0][alpha_gradient[1]] = gradient_of_alpha(weights, results, 1, count, excess)
+    differentiate_row(weights, results, 1, count, excess)
+    differentiate_scores(query, places, count, keys, widths[0], factors, room, results)
     mix_support(results, places, count, keys[0], keys[1], keys[2], widths[0], gradients[0])
     add_to_support(results, places, count, query, widths[0], gradients[1])
+    drop_support(weights, places, count, dropout[0], dropout[1], dropout[2])
     add_to_support(weights, places, count, above, widths[1], gradients[2])
 
 
 @inlined(no_refcount=True)
-def score_gradients(
-    weights, places, count, excess, value, at, step, values, above, scale, slopes, results
-):  # fmt: skip
-    """results[c] = scale · s_c (⟨above, v_c⟩ − mean), where s = w^(2−α) and the mean is that by s.
-
-    For α > 2, s is largest at the smallest weight, so products are counted from there, which changes nothing but the
-    rounding.
-    """
-    smallest, origin = math.inf, 0.0
+def products(vector, places, count, rows, width, results):
+    """results[c] = ⟨vector, row of c⟩ for the keys of a support; rows: (array, place of the first key, step)."""
+    source, at, step = rows
     for c in range(count):
         here = at + places[c] * step
-        total = splat(above.dtype.type(0))
-        for v in range(0, values, LANES):
-            total = total + load(value, here + v) * load(above, v)
+        total = splat(vector.dtype.type(0))
+        for v in range(0, width, LANES):
+            total = total + load(source, here + v) * load(vector, v)
         results[c] = reduce_sum(total)
-        if weights[c] < smallest:
-            smallest, origin = weights[c], results[c]
-    total, weighted = 0.0, 0.0
+
+
+@inlined(no_refcount=True)
+def differentiate_scores(query, places, count, keys, width, factors, room, results):
+    """Multiply the gradients of scores by the derivative of scale and soft cap, scale · (1 − tanh²(x / cap))."""
+    scale, cap = factors
+    if cap > 0:
+        products(query, places, count, keys, width, room)
+        for c in range(count):
+            part = math.tanh(room[c] * (scale / cap))
+            results[c] *= 1 - part * part
     for c in range(count):
-        slopes[c] = slope_of(weights[c], excess)
-        total += slopes[c]
-        weighted += slopes[c] * (results[c] - origin)
-    mean = weighted / total if total != 0 else 0.0
-    for c in range(count):
-        results[c] = scale * (slopes[c] * (results[c] - origin - mean))
+        results[c] *= scale
 
 
 @inlined(no_refcount=True)

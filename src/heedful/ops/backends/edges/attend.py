@@ -113,18 +113,19 @@ def edge_attention(
     *,
     dropout_p: float = 0.0,
     needs_weights: bool = False,
-    excess: float | None = None,
+    excess: Tensor | None = None,
 ) -> EdgeAttended:
     """`attend_edges` without an observer, for a caller that informs the observer itself, as `attend` does.
 
-    `excess` is α − 1 of sparsemax and entmax, for what the compiled kernels serve; None for softmax.
+    `excess` is α − 1 of sparsemax and entmax, (batch, heads) in float64, for what the compiled kernels serve; None for
+    softmax.
     """
     dtype = tensors.value.dtype
     with without_autocast(tensors.query.device):
         tensors, dropout = tensors.to(wide_dtype(dtype)), draw_dropout(dropout_p)
         weights: Tensor | None
         if excess is not None:
-            output, weights = sparse_attention(rows, pair, tensors, excess)
+            output, weights = sparse_attention(rows, pair, tensors, excess, dropout)
         elif _not_compiled(tensors.query) is None:
             output, weights = compiled_attention(rows, pair, tensors, dropout, needs_weights)
         else:

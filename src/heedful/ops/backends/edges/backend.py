@@ -22,7 +22,7 @@ from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.masks import Edges, Mask
 from heedful.ops.masks.base import And
-from heedful.ops.normalizers import Softmax
+from heedful.ops.normalizers import Entmax, Softmax
 from heedful.ops.normalizers.sparse import excess_of
 from heedful.ops.scores import Additive
 
@@ -48,8 +48,8 @@ class EdgeByEdge(Backend):
             return f"it has no kernels that normalize by {call.normalizer.name} with these settings"
         if call.score.pair_kind not in ("dot", "additive"):
             return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
-        if is_sparse and (call.dropout_p or not _has_kernels(call)):
-            return f"its kernels of {call.normalizer.name} run on the CPU, untraced and without dropout"
+        if is_sparse and not _has_kernels(call):
+            return f"its kernels of {call.normalizer.name} run on the CPU, untraced"
         if in_torch_func():
             return "torch.func cannot transform its compiled kernels"
         if torch.compiler.is_compiling() and not is_compiling_for_cpu(call.query):
@@ -103,7 +103,7 @@ class EdgeByEdge(Backend):
                 layout.pair,
                 dropout_p=call.dropout_p,
                 needs_weights=call.return_weights,
-                excess=excess_of(call.normalizer),
+                excess=layout.excess(),
             )
             output, spoilt = layout.unpacked(found.output), layout.spoilt()
             if spoilt is not None:
@@ -171,6 +171,18 @@ class EdgeLayout:
         )
         tensors = EdgeTensors(query, key, value, vector=vector, bias=bias)
         return cls(call, operands, rows, pair, tensors, cells, added, batch, heads)
+
+    def excess(self) -> Tensor | None:
+        """α − 1 of sparsemax and entmax, (batch, heads) in float64; None for softmax."""
+        found = excess_of(self.call.normalizer)
+        if found is None:
+            return None
+        if isinstance(self.call.normalizer, Entmax):
+            self.call.normalizer.validate()
+        if not isinstance(found, Tensor):
+            found = torch.tensor(found, dtype=torch.float64, device=self.call.query.device)
+        whole = found.expand(self.call.lead)
+        return whole.reshape(math.prod(self.batch), math.prod(self.heads))
 
     def unpacked(self, output: Tensor) -> Tensor:
         """(batch, queries, heads, values) -> (*lead, queries, values)."""

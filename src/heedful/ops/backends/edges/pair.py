@@ -15,6 +15,7 @@ import numpy as np
 
 from heedful.ops.jit.exponential import LOWEST, exponential
 from heedful.ops.jit.kernel import inlined, offset_view, prefetch
+from heedful.ops.jit.random_numbers import random_number
 from heedful.ops.jit.source import LANES
 
 DOT, LEAKY_RELU, TANH, TANH_OF_EXPONENTIALS = 0, 1, 2, 3
@@ -301,7 +302,4 @@ def project_block(base, first, count, graph, sizes, inputs, projected, summed):
 @inlined(no_refcount=True)
 def is_dropped(seed, position, limit):
     """Return whether dropout zeroes the weight at a position: 32 bits of SplitMix64(seed, position) below `limit`."""
-    bits = np.uint64(seed) + np.uint64(position + 1) * np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (bits ^ (bits >> np.uint64(31))) >> np.uint64(32) < np.uint64(limit)
+    return random_number(seed, position + 1) >> np.uint64(32) < np.uint64(limit)

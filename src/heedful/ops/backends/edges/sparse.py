@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from functools import cache
 
-from heedful.ops.backends.edges.forward import score_block, store_scores
+from heedful.ops.backends.edges.forward import drop_block, score_block, store_scores
 from heedful.ops.backends.edges.pair import (
     BLOCK,
+    DropoutArguments,
     Graph,
     Inputs,
     Options,
@@ -27,15 +28,19 @@ from heedful.ops.backends.edges.vectors import (
 )
 from heedful.ops.jit.kernel import inlined, kernel, offset_view
 from heedful.ops.jit.source import Compiled
-from heedful.ops.normalizers.sparse_kernel import slope_of, support_of_row
+from heedful.ops.normalizers.sparse_kernel import (
+    differentiate_row,
+    gradient_of_alpha,
+    support_of_row,
+)
 
 
 @cache
 def sparse_edges_forward(kind: int, score_lanes: bool, value_lanes: bool, simple: bool) -> Compiled:
-    """Return the kernel for a pair function; arguments as for `edges_forward`, without edge features and dropout.
+    """Return the kernel for a pair function; arguments as for `edges_forward`, without edge features.
 
-    `weights` is flat, (batch * edges * heads); `rows`, `candidates` (float64) and `columns` (int32) have a row for each
-    part, as long as the most edges of a query.
+    `excess` is α − 1, (batch * heads). `weights` is flat, (batch * edges * heads), and before dropout. `rows`,
+    `candidates` (float64) and `columns` (int32) have a row for each part, as long as the most edges of a query.
     """
 
     def sparse_edges_forward(
@@ -46,7 +51,8 @@ def sparse_edges_forward(kind: int, score_lanes: bool, value_lanes: bool, simple
         forward_rows(
             part, parts, Graph(start, keys, edges), Sizes(batch, queries, key_count, heads, width, value_width, 0),
             Options(kind, query.dtype.type(slope), 0, True, separate_values, score_lanes, value_lanes),
-            Inputs(query, key, value, vector, edge_features, edge_weight, bias, bias_step), excess, output, weights,
+            Inputs(query, key, value, vector, edge_features, edge_weight, bias, bias_step),
+            DropoutArguments(seed[0], limit, query.dtype.type(scale)), excess, output, weights,
             workspaces[part], rows[part], candidates[part], columns[part],
         )  # fmt: skip
 
@@ -55,7 +61,8 @@ def sparse_edges_forward(kind: int, score_lanes: bool, value_lanes: bool, simple
 
 @inlined(no_refcount=True)
 def forward_rows(
-    part, parts, graph, sizes, options, inputs, excess, output, weights, scores, row_scores, candidates, columns
+    part, parts, graph, sizes, options, inputs, dropout, excess, output, weights, scores, row_scores, candidates,
+    columns,
 ):  # fmt: skip
     """Attend from the queries of one part, in every graph of the batch; `scores` is scratch for a block of edges."""
     heads, size = sizes.heads, sizes.heads * sizes.value_width
@@ -73,11 +80,14 @@ def forward_rows(
             ours = offset_view(weights, (b * graph.keys.shape[0] + first_edge) * heads)
             for h in range(heads):
                 normalize_row(
-                    offset_view(ours, h), heads, last_edge - first_edge, excess, row_scores, candidates, columns
+                    offset_view(ours, h), heads, last_edge - first_edge, excess[b * heads + h], row_scores, candidates,
+                    columns,
                 )  # fmt: skip
             for first in range(first_edge, last_edge, BLOCK):
                 count = min(BLOCK, last_edge - first)
                 load_block(ours, first - first_edge, count, heads, scores)
+                if dropout.limit > 0:
+                    drop_block(b, first, count, heads, graph, dropout, scores)
                 for h in range(heads):
                     mix(
                         h, b * sizes.keys, first, count, graph.keys, sizes, options, inputs.value, scores,
@@ -110,23 +120,25 @@ def load_block(source, first, count, heads, target):
 def sparse_edges_backward(
     kind: int, score_lanes: bool, value_lanes: bool, simple: bool
 ) -> Compiled:
-    """Return the kernel for a pair function; arguments as for `edges_backward`, without edge features and dropout.
+    """Return the kernel for a pair function; arguments as for `edges_backward`, without edge features.
 
-    `weights` are those of the forward pass, and `dscores`, of the same shape, is scratch memory.
+    `excess` and `weights` are those of the forward pass, and `dscores`, of the same shape, is scratch memory. `dalpha`
+    (batch * queries * heads) receives what each query adds to the gradient of α, unless it is empty.
     """
 
     def sparse_edges_backward(
         part, parts, start, keys, edges, batch, queries, key_count, heads, width, value_width, edge_dim,
         slope, query, key, value, vector, edge_features, edge_weight, edges_in_values, separate_values,
         bias, bias_step, seed, limit, scale, excess, weights, doutput, dscores, workspaces,
-        dquery, dkeys, dvalues, dvectors, dbias,
+        dquery, dkeys, dvalues, dvectors, dbias, dalpha,
     ):  # fmt: skip
         backward_rows(
             part, parts, Graph(start, keys, edges), Sizes(batch, queries, key_count, heads, width, value_width, 0),
             Options(kind, query.dtype.type(slope), 0, True, separate_values, score_lanes, value_lanes),
-            Inputs(query, key, value, vector, edge_features, edge_weight, bias, bias_step), excess,
-            weights, doutput, dscores, workspaces[part],
-            (dquery, dkeys[part], dvalues[part], dvectors[part], dbias),
+            Inputs(query, key, value, vector, edge_features, edge_weight, bias, bias_step),
+            DropoutArguments(seed[0], limit, query.dtype.type(scale)), excess, weights, doutput, dscores,
+            workspaces[part],
+            (dquery, dkeys[part], dvalues[part], dvectors[part], dbias, dalpha),
         )  # fmt: skip
 
     return kernel(no_refcount=True)(sparse_edges_backward)
@@ -134,11 +146,11 @@ def sparse_edges_backward(
 
 @inlined(no_refcount=True)
 def backward_rows(
-    part, parts, graph, sizes, options, inputs, excess, weights, doutput, dscores, block, gradients
+    part, parts, graph, sizes, options, inputs, dropout, excess, weights, doutput, dscores, block, gradients
 ):  # fmt: skip
     """Add the gradients that the queries of one part contribute; `block` is scratch for a block of edges."""
     heads, keys, size = sizes.heads, graph.keys, sizes.heads * sizes.width
-    dquery, dkey, dvalue, dvector, dbias = gradients
+    dquery, dkey, dvalue, dvector, dbias, dalpha = gradients
     begin, end = queries_of_part(graph.start, part, parts)
     for b in range(sizes.batch):
         base = b * sizes.keys
@@ -152,17 +164,24 @@ def backward_rows(
             for c in range(size):
                 target[c] = 0
             weight_gradients(
-                (first_edge, last_edge), base, keys, sizes, options, inputs.value, above, block, mine
+                b, (first_edge, last_edge), graph, sizes, options, dropout, inputs.value, above, block, mine
             )  # fmt: skip
             for h in range(heads):
-                columns = offset_view(ours, h), offset_view(mine, h)
-                differentiate_row(columns, heads, last_edge - first_edge, excess)
+                of_weights, of_scores = offset_view(ours, h), offset_view(mine, h)
+                row_excess, many = excess[b * heads + h], last_edge - first_edge
+                if dalpha.shape[0] > 0:
+                    dalpha[row * heads + h] = gradient_of_alpha(
+                        of_weights, of_scores, heads, many, row_excess
+                    )
+                differentiate_row(of_weights, of_scores, heads, many, row_excess)
             if inputs.bias.shape[0] > 0:
                 added = offset_view(dbias, b * inputs.bias_step + first_edge * heads)
                 add_each(mine, (last_edge - first_edge) * heads, added)
             for first in range(first_edge, last_edge, BLOCK):
                 count = min(BLOCK, last_edge - first)
                 load_block(ours, first - first_edge, count, heads, block)
+                if dropout.limit > 0:
+                    drop_block(b, first, count, heads, graph, dropout, block)
                 for h in range(heads):
                     value_gradient(
                         h, base, first, count, keys, sizes, options, offset_view(block, h * BLOCK), above, dvalue
@@ -183,38 +202,19 @@ def add_each(source, count, target):
 
 
 @inlined(no_refcount=True)
-def weight_gradients(edges, base, keys, sizes, options, value, above, block, result):
-    """result[e, h] = ⟨above, value⟩ of each edge from the first to the last (exclusive) of a query."""
+def weight_gradients(
+    b, edges, graph, sizes, options, dropout, value, above, block, result
+):  # fmt: skip
+    """result[e, h] = ⟨above, value⟩ of each edge from the first to the last (exclusive) of a query, after dropout."""
+    heads, base = sizes.heads, b * sizes.keys
     for first in range(edges[0], edges[1], BLOCK):
         count = min(BLOCK, edges[1] - first)
-        for h in range(sizes.heads):
-            ours = offset_view(block, h * BLOCK)
-            value_products(h, base, first, count, keys, sizes, options, value, block, above, ours)
-            for e in range(count):
-                result[(first - edges[0] + e) * sizes.heads + h] = ours[e]
-
-
-@inlined(no_refcount=True)
-def differentiate_row(columns, step, count, excess):
-    """Replace the gradients of one row's weights by those of its scores: s (g − mean by s), s = w^(2−α) where w ≠ 0.
-
-    Counted from the gradient of the smallest weight, whose slope is the largest for α > 2.
-    """
-    weights, products = columns
-    smallest, origin = math.inf, 0.0
-    for e in range(0, count * step, step):
-        if weights[e] != 0 and weights[e] < smallest:
-            smallest, origin = float(weights[e]), float(products[e])
-    total, weighted = 0.0, 0.0
-    for e in range(0, count * step, step):
-        if weights[e] != 0:
-            slope = slope_of(float(weights[e]), excess)
-            total += slope
-            weighted += slope * (float(products[e]) - origin)
-    mean = weighted / total if total != 0 else 0.0
-    for e in range(0, count * step, step):
-        if weights[e] != 0:
-            slope = slope_of(float(weights[e]), excess)
-            products[e] = slope * (float(products[e]) - origin - mean)
-        else:
-            products[e] = 0
+        for h in range(heads):
+            value_products(
+                h, base, first, count, graph.keys, sizes, options, value, block, above, offset_view(block, h * BLOCK)
+            )  # fmt: skip
+        if dropout.limit > 0:
+            drop_block(b, first, count, heads, graph, dropout, block)
+        for e in range(count):
+            for h in range(heads):
+                result[(first - edges[0] + e) * heads + h] = block[h * BLOCK + e]
