@@ -214,7 +214,7 @@ def test_the_work_is_done_once(name: str, monkeypatch: pytest.MonkeyPatch) -> No
         launched.append(arguments[5].count)
         return run_forward(*arguments)
 
-    def refused(*_: object) -> None:
+    def refused(*_: object, **options: object) -> None:
         raise AssertionError("computed beside the kernels")
 
     monkeypatch.setattr(passes, "run_forward", counted)
@@ -237,8 +237,8 @@ def test_gradients_of_weights_come_a_few_blocks_at_a_time(monkeypatch: pytest.Mo
     rows: list[int] = []
     plain = passes.plain_blocks
 
-    def counted(*arguments: Any) -> list[PlainBlock]:
-        blocks = list(plain(*arguments))
+    def counted(*arguments: Any, **options: Any) -> list[PlainBlock]:
+        blocks = list(plain(*arguments, **options))
         rows.append(sum(block.stop - block.start for block in blocks))
         return blocks
 

@@ -36,7 +36,7 @@ MASKS = {
 def no_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail where a call goes another way than through the kernels."""
 
-    def refused(*given: object) -> None:
+    def refused(*given: object, **options: object) -> None:
         raise AssertionError("computed without the kernels")
 
     monkeypatch.setattr(passes, "plain_blocks", refused)

@@ -189,7 +189,7 @@ def test_keys_between_documents_are_skipped() -> None:
 
     calls: list[int] = []
     original = passes.plain_blocks
-    passes.plain_blocks = lambda *given: calls.append(1) or original(*given)  # type: ignore[assignment, func-returns-value]
+    passes.plain_blocks = lambda *given, **more: calls.append(1) or original(*given, **more)  # type: ignore[assignment, func-returns-value]
     try:
         attend(query, key, value, mask=keep, backend="band")
     finally:
