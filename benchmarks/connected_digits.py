@@ -15,12 +15,14 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from benchmarks.digit_strings import RATE, make_strings, of_part, read_takes
+from heedful.compare.plan import merge
 from heedful.data.audio.clips import Recordings
 from heedful.tasks.predictor import Predictor
 from heedful.tasks.transcribe import TASK, TranscribeConfig
@@ -64,22 +66,6 @@ TEN_MINUTES: Final = 1050
 STRINGS: Final = {"train": 3000, "valid": 200, "test": 500}
 
 
-def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings, those of later layers in place of earlier ones.
-
-    >>> merged({"a": {"x": 1, "y": 2}}, {"a": {"x": 3}})
-    {'a': {'x': 3, 'y': 2}}
-    """
-    result: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            before = result.get(key)
-            same_kind = isinstance(before, dict) and isinstance(value, dict)
-            same_kind = same_kind and value.get("kind", before.get("kind")) == before.get("kind")
-            result[key] = merged(before, value) if same_kind else value
-    return result
-
-
 def data_of(path: Path) -> dict[str, Recordings]:
     """Make all strings."""
     takes = read_takes(path)
@@ -109,7 +95,7 @@ def chosen_search(trained: Predictor, valid: Recordings) -> dict[str, float]:
 
 def measure(name: str, seed: int, data: Mapping[str, Recordings], change: Any) -> dict[str, Any]:
     """Train one model and return its error rates and speeds."""
-    values = merged(COMMON, MODELS[name], change, {"training": {"seed": seed}})
+    values = reduce(merge, (COMMON, MODELS[name], change, {"training": {"seed": seed}}))
     config = TranscribeConfig.model_validate(values)
     torch.set_num_threads(1)
     start = time.perf_counter()

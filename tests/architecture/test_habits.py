@@ -18,6 +18,7 @@ LONG_FILES = {
     "src/heedful/nn/scores.py": "a module for each score, one after the other",
     "src/heedful/ops/backends/additive/pair.py": "the one definition of the additive pair and its gradients",
     "src/heedful/ops/backends/edges/pair.py": "what one edge computes, in every pass",
+    "src/heedful/tasks/table.py": "an entry for each task, one after the other",
 }
 """Files longer than that which hold one idea all the same, and which."""
 LONGEST_FUNCTION = 40
