@@ -99,7 +99,7 @@ class TrainedModel:
         elif isinstance(inputs, str | Mapping) or not isinstance(inputs, Iterable):
             raise OptionError(f"inputs is {inputs!r:.40}; expected a list, as in [text].")
         self.predictor.task.check_options({"alignments": alignments, **search})
-        examples = [self._parse(each, f"input {n}") for n, each in enumerate(inputs, start=1)]
+        examples = self.predictor.task.reader.to_inputs(inputs, self.config.data)
         predictions = list(self.predictor.predict(examples, **search))
         if not alignments:
             return predictions

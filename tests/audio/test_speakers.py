@@ -169,6 +169,22 @@ def test_a_model_recognizes_a_quieter_speaker_from_a_table(table: Path, tmp_path
     assert [line.split("\t")[1] for line in shown.stdout.splitlines()[1:]] == [
         "low", "low", "high", "high",
     ]  # fmt: skip
+    # The same rows in Python, beside another speaker's, are those of a table; each alone is normalized by itself.
+    given = [{"audio": str(tmp_path / row[0]), "speaker": row[2]} for row in rows]
+    of_bob = [number for number, row in enumerate(rows) if row[2] == "bob"]
+    together = model.predict(given)
+    alone = [model.predict([given[number]])[0] for number in of_bob]
+    for number, line in zip(of_bob, shown.stdout.splitlines()[1:], strict=True):
+        assert together[number].label == line.split("\t")[1]
+        assert together[number].probabilities[0] == pytest.approx(
+            float(line.split("\t")[2]), abs=1e-5
+        )
+    for number, one in zip(of_bob, alone, strict=True):
+        assert one.all_probabilities != pytest.approx(together[number].all_probabilities, abs=1e-3)
+    without = [{"audio": each["audio"]} for each in given]
+    for found, each in zip(model.predict(without), without, strict=True):
+        [by_itself] = model.predict([each])
+        assert found.all_probabilities == pytest.approx(by_itself.all_probabilities, abs=1e-5)
 
 
 def test_without_a_column_there_is_no_speaker(table: Path, tmp_path: Path) -> None:

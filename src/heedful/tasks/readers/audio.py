@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,18 @@ class AudioReader(Reader):
             return super().to_input(given, data, name)
         return clip_of_samples(given, data.rate, data.columns("none"), data.framing(), name)
 
+    def to_inputs(self, given: Iterable[Any], data: Any) -> list[Any]:
+        """Return recordings, of which those whose rows name the same speaker know each other."""
+        rows = list(given)
+        clips = super().to_inputs(rows, data)
+        if not data.speaker:
+            return clips
+        named = [place for place, row in enumerate(rows) if _speaker(row, data) is not None]
+        known = with_voices((clips[place], _speaker(rows[place], data)) for place in named)
+        for place, clip in zip(named, known, strict=True):
+            clips[place] = clip
+        return clips
+
     def from_json(self, given: Any, data: Any, name: str) -> Any:
         """Return the recording of samples, which JSON cannot tell the width of: numbers from -1 to 1."""
         clip = super().from_json(_as_floats(given), data, name)
@@ -211,6 +223,11 @@ class AudioReader(Reader):
         if self.kind == "text" and output.nbest > 1:
             return _NBestStream(source.path, data, columns, output)
         return _AudioStream(source.path, data, columns, output)
+
+
+def _speaker(row: Any, data: Any) -> object:
+    """Who speaks in a recording given in Python; None where that is not said."""
+    return row.get(data.speaker) if isinstance(row, Mapping) else None
 
 
 class _AudioStream(Stream):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
@@ -259,6 +259,10 @@ class Reader(abc.ABC):
         if isinstance(given, Mapping):
             return self.input_of_row(given, data, name)
         return self.check_input(given, name)
+
+    def to_inputs(self, given: Iterable[Any], data: Any) -> list[Any]:
+        """Return the inputs of a list that `predict` is given in Python, each by `to_input`."""
+        return [self.to_input(each, data, f"input {n}") for n, each in enumerate(given, start=1)]
 
     def from_json(self, given: Any, data: Any, name: str) -> Any:
         """Return the input that a stranger gave as JSON; where `to_input` would open files, strings are refused.

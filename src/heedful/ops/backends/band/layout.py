@@ -103,12 +103,13 @@ class BandLayout:
 
     def per_head(self, call: Call) -> Tensor | None:
         """What the normalizer has for each head, (batch, heads): sinks in `dtype`, or α − 1 in float64; else None."""
-        dtype = torch.float64 if self.is_sparse else self.dtype
-        found = excess_of(call.normalizer)
-        if isinstance(call.normalizer, SinkSoftmax):
-            found = call.normalizer.sink
-        if found is None:
+        if self.is_sparse:
+            found, dtype = excess_of(call.normalizer), torch.float64
+        elif isinstance(call.normalizer, SinkSoftmax):
+            found, dtype = call.normalizer.sink, self.dtype
+        else:
             return None
+        assert found is not None
         if not isinstance(found, Tensor):
             found = torch.full((), found, dtype=dtype, device=call.query.device)
         heads = call.lead[-1] if call.lead else 1

@@ -166,14 +166,7 @@ def backward_rows(
             weight_gradients(
                 b, (first_edge, last_edge), graph, sizes, options, dropout, inputs.value, above, block, mine
             )  # fmt: skip
-            for h in range(heads):
-                of_weights, of_scores = offset_view(ours, h), offset_view(mine, h)
-                row_excess, many = excess[b * heads + h], last_edge - first_edge
-                if dalpha.shape[0] > 0:
-                    dalpha[row * heads + h] = gradient_of_alpha(
-                        of_weights, of_scores, heads, many, row_excess
-                    )
-                differentiate_row(of_weights, of_scores, heads, many, row_excess)
+            differentiate_rows((ours, mine), heads, last_edge - first_edge, b, row, excess, dalpha)
             if inputs.bias.shape[0] > 0:
                 added = offset_view(dbias, b * inputs.bias_step + first_edge * heads)
                 add_each(mine, (last_edge - first_edge) * heads, added)
@@ -192,6 +185,22 @@ def backward_rows(
                         h, base, first, count, keys, sizes, options, offset_view(block, h * BLOCK),
                         query, inputs.key, inputs.vector, target, dkey, dvector,
                     )  # fmt: skip
+
+
+@inlined(no_refcount=True)
+def differentiate_rows(rows, heads, count, b, row, excess, dalpha):
+    """Replace the gradients of one query's weights by those of its scores, after what they say of α; rows: both."""
+    for h in range(heads):
+        weights, gradients, row_excess = (
+            offset_view(rows[0], h),
+            offset_view(rows[1], h),
+            excess[b * heads + h],
+        )
+        if dalpha.shape[0] > 0:
+            dalpha[row * heads + h] = gradient_of_alpha(
+                weights, gradients, heads, count, row_excess
+            )
+        differentiate_row(weights, gradients, heads, count, row_excess)
 
 
 @inlined(no_refcount=True)
