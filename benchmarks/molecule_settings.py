@@ -1,9 +1,9 @@
 """`python -m benchmarks.molecule_settings DIR SET`: settings of networks on molecules, compared without a test part.
 
 Only molecules are used that are in none of the test parts of `benchmarks.molecules`: 485 of ESOL, 3,065 of
-Lipophilicity. They are divided into five folds at random, or five times by scaffolds with a fifth held out. For each a
-variant is trained on the others, and its error is that on all held-out molecules together. DIR is as in
-`benchmarks.molecules`.
+Lipophilicity. They are divided into five folds at random, or by scaffolds: then a fifth of the scaffolds is held out,
+and the most frequent ones, as in the splits, never. For each a variant is trained on the others, and its error is that
+on all held-out molecules together. DIR is as in `benchmarks.molecules`.
 
     python -m benchmarks.molecule_settings DIR esol
     python -m benchmarks.molecule_settings DIR esol --scaffolds
@@ -30,7 +30,7 @@ from benchmarks.molecules import (
     root_mean_square,
     test_part,
 )
-from heedful.data.molecules.splits import Split, save_splits, split_molecules
+from heedful.data.molecules.splits import Split, save_splits, scaffold, split_molecules
 from heedful.tasks.molecules import REGRESS
 
 PARTS = {"random": 3, "scaffold": 1, "scaffold_balanced": 3}
@@ -46,6 +46,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "atoms, contributions": {"inputs": {"descriptors": False, "contributions": True}},
     "gated sum": {"pooling": {"normalizer": "sigmoid"}},
     "narrow": {"encoder": {"width": 64, "layers": 2}},
+    "descriptor dropout 0.4": {"inputs": {"descriptors": True, "descriptor_dropout": 0.4}},
+    "descriptor dropout 0.2": {"inputs": {"descriptors": True, "descriptor_dropout": 0.2}},
+    "dropout 0.2": {"pooling": {"dropout": 0.2}},
     "hidden 256": {"pooling": {"hidden": 256}},
     "half a batch": {"training": {"batch_tokens": 400}},
     "best epoch": {"training": {"keep_average": "if_better"}},
@@ -76,26 +79,38 @@ def selection_folds(name: str, smiles: Sequence[str]) -> list[Split]:
             kept -= set(split_molecules(smiles, kind, seed=seed).test)
     rows = sorted(kept)
     random.Random(0).shuffle(rows)
-    folds = []
-    for number in range(FOLDS):
-        others = [row for place, row in enumerate(rows) if place % FOLDS != number]
-        random.Random(100 + number).shuffle(others)
-        valid = round(VALID * len(others))
-        parts = (others[valid:], others[:valid], rows[number::FOLDS])
-        folds.append(Split(*(tuple(sorted(part)) for part in parts)))
-    return folds
+    return [
+        _fold([row for place, row in enumerate(rows) if place % FOLDS != n], rows[n::FOLDS], n)
+        for n in range(FOLDS)
+    ]
 
 
 def scaffold_folds(folds: Sequence[Split], smiles: Sequence[str]) -> list[Split]:
-    """Return as many divisions of the same molecules by scaffolds."""
-    rows = sorted(row for part in folds[0] for row in part)
-    inside = [smiles[row] for row in rows]
-    sizes = (1 - 1 / FOLDS - VALID, VALID, 1 / FOLDS)
-    found = []
-    for seed in range(len(folds)):
-        split = split_molecules(inside, "scaffold_balanced", sizes=sizes, seed=seed)
-        found.append(Split(*(tuple(rows[place] for place in part) for part in split)))
-    return found
+    """Return as many divisions of the same molecules, each with a share of the scaffolds held out.
+
+    Scaffolds of more than a tenth of the molecules are always in training, as in the scaffold splits.
+    """
+    groups: dict[str, list[int]] = {}
+    count = sum(map(len, folds[0]))
+    for row in sorted(row for part in folds[0] for row in part):
+        groups.setdefault(scaffold(smiles[row]), []).append(row)
+    small = [rows for rows in groups.values() if len(rows) <= VALID * count]
+    random.Random(0).shuffle(small)
+    held_out: list[list[int]] = [[] for _ in range(FOLDS)]
+    for rows in small:
+        min(held_out, key=len).extend(rows)
+    return [
+        _fold(sorted({row for part in folds[0] for row in part} - set(rows)), rows, n)
+        for n, rows in enumerate(held_out[: len(folds)])
+    ]
+
+
+def _fold(others: Sequence[int], held_out: Sequence[int], number: int) -> Split:
+    """Draw the validation molecules from those that are not held out."""
+    rows = list(others)
+    random.Random(100 + number).shuffle(rows)
+    valid = round(VALID * len(rows))
+    return Split(*(tuple(sorted(part)) for part in (rows[valid:], rows[:valid], held_out)))
 
 
 def measure(name: str, variant: str, folds: Sequence[Split], options: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import heedful
 from heedful.data.molecules.descriptors import (
@@ -19,6 +21,10 @@ from heedful.data.molecules.descriptors import (
 )
 from heedful.data.standardize import Standardizer
 from heedful.errors import RunError
+from heedful.models.encoders.atoms import AtomBatch, AtomFeatures, AtomsConfig
+from heedful.models.encoders.local import NoContextConfig, NoContextEncoder
+from heedful.models.encoders.spelling import CharacterFeatures
+from heedful.models.heads import PooledHead, PoolingConfig
 
 pytest.importorskip("rdkit")
 
@@ -82,3 +88,35 @@ def test_a_model_reads_them(tmp_path: Path, hidden: int) -> None:
     assert one == two
     width = 8 + again.predictor.input.descriptors.width
     assert again.predictor.model.head.output.in_features == (hidden or width)
+
+
+@pytest.mark.parametrize("kind", [AtomFeatures, CharacterFeatures])
+def test_descriptors_are_dropped_in_training_alone_and_by_their_own_probability(kind: Any) -> None:
+    options = AtomsConfig(descriptor_dropout=0.25, dropout=0.5)
+    sizes = ([3], [2]) if kind is AtomFeatures else (9,)
+    features, none = kind(options, *sizes, descriptors=40), torch.zeros(1, 1)
+    whole = torch.ones(500, 40)
+    batch = AtomBatch(none, none, none, none, whole, none, none, none, none)
+    torch.manual_seed(0)
+    found = features.whole(batch)
+    assert found.unique().tolist() == pytest.approx([0, 4 / 3], rel=1e-4)
+    assert (found == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    torch.testing.assert_close(features.eval().whole(batch), whole, rtol=0, atol=0)
+    kept = kind(AtomsConfig(descriptor_dropout=0, dropout=0.5), *sizes, descriptors=40)
+    torch.testing.assert_close(kept.whole(batch), whole, rtol=0, atol=0)
+
+
+def test_the_head_drops_the_pooled_vector_and_nothing_of_the_whole() -> None:
+    encoder = NoContextEncoder(NoContextConfig(hidden=4), 4)
+    encoder.whole_width = 3
+    head = PooledHead(PoolingConfig(dropout=0.999), encoder, 1)
+    nn.init.ones_(head.output.weight)
+    torch.manual_seed(0)
+    states = encoder(torch.ones(2, 5, 4), torch.tensor([5, 2]))
+    scores = head(states, whole=torch.ones(2, 3)).scores
+    torch.testing.assert_close(scores, torch.full((2, 1), 3.0))
+
+
+def test_a_share_of_descriptors_to_drop() -> None:
+    with pytest.raises(ValueError, match="less than 1"):
+        AtomsConfig(descriptor_dropout=1.0)

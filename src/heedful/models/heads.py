@@ -40,7 +40,12 @@ class PoolingConfig(Section):
     normalizer: Normalizer = Field(
         "softmax", description="Normalizer of attention scores to weights."
     )
-    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout probability of the pooled vector.")
+    dropout: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="Dropout probability of the pooled vector, and of the hidden layer.",
+    )
     hidden: int = Field(
         0,
         ge=0,
@@ -138,7 +143,8 @@ class PooledHead(nn.Module):
 
         Args:
             states: the states of the encoder.
-            whole: (batch, encoder.whole_width), features of the whole sequence, joined with the pooled vector.
+            whole: (batch, encoder.whole_width), features of the whole sequence, joined with the pooled vector; nothing
+                is dropped of them here.
             key_bias: (batch, length), added to the attention scores of the pooling.
             return_weights: also return the attention weights of the pooling.
         """
@@ -151,8 +157,9 @@ class PooledHead(nn.Module):
             pooled = states.summary[0][-1]
         else:
             pooled = POOLS[self.kind](states.values, states.lengths)
+        pooled = self.dropout(pooled)
         if whole is not None:
             pooled = torch.cat([pooled, whole], dim=-1)
         if self.hidden is not None:
-            pooled = F.gelu(self.hidden(self.dropout(pooled)))
-        return HeadOutput(self.output(self.dropout(pooled)), weights)
+            pooled = self.dropout(F.gelu(self.hidden(pooled)))
+        return HeadOutput(self.output(pooled), weights)

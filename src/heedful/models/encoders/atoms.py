@@ -40,6 +40,12 @@ class AtomsConfig(Section):
         False,
         description="Join RDKit's descriptors of the whole molecule with the pooled vector of its atoms.",
     )
+    descriptor_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Dropout probability of a descriptor in training, apart from pooling.dropout of the atoms.",
+    )
     contributions: bool = Field(
         False,
         description="Add to the features of an atom what it contributes to log P, refractivity and surface of its "
@@ -118,6 +124,7 @@ class AtomFeatures(nn.Module):
         self.bonds = _Embeddings(bond_sizes, config.bond_width) if config.bond_width else None
         self.numbers = Linear(contributions, config.width, bias=False) if contributions else None
         self.dropout = Dropout(config.dropout)
+        self.whole_dropout = Dropout(config.descriptor_dropout)
 
     def forward(self, batch: AtomBatch) -> Tensor:
         features = self.atoms(batch.atoms)
@@ -134,7 +141,8 @@ class AtomFeatures(nn.Module):
 
     def whole(self, batch: AtomBatch) -> Tensor:
         """Return the features of whole molecules, (batch, whole_width)."""
-        return batch.descriptors
+        dropped: Tensor = self.whole_dropout(batch.descriptors)
+        return dropped
 
 
 class _Embeddings(nn.Module):

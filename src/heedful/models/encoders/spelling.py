@@ -12,7 +12,7 @@ class CharacterFeatures(nn.Module):
     """An embedding of each character: an `AtomBatch` -> (batch, characters, width).
 
     Args:
-        config: the options, of which the width and the dropout count.
+        config: the options, of which the width and both dropouts count.
         characters: number of ids.
         descriptors: number of descriptors of the whole molecule.
 
@@ -30,6 +30,7 @@ class CharacterFeatures(nn.Module):
         self.width, self.whole_width = config.width, descriptors
         self.table = nn.Embedding(characters, config.width)
         self.dropout = Dropout(config.dropout)
+        self.whole_dropout = Dropout(config.descriptor_dropout)
 
     def forward(self, batch: AtomBatch) -> Tensor:
         output: Tensor = self.dropout(self.table(batch.characters))
@@ -41,4 +42,5 @@ class CharacterFeatures(nn.Module):
 
     def whole(self, batch: AtomBatch) -> Tensor:
         """Return the features of whole molecules, (batch, whole_width)."""
-        return batch.descriptors
+        dropped: Tensor = self.whole_dropout(batch.descriptors)
+        return dropped
