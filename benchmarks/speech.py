@@ -5,8 +5,8 @@
 
 RECORDINGS is the folder of files named DIGIT_SPEAKER_TAKE.wav. Takes 0 to 4 are the official test. "digits" and
 "speakers" train on takes 5 to 49, once a seed; "unheard" trains on all takes of all speakers but one and tests on that
-one, each in turn, or those of --speakers; with --spoken also on the synthetic recordings of a table that
-examples/spoken_words.py wrote. The configurations are those of examples/; nothing is chosen by the test.
+one, each in turn, or those of --speakers. With --spoken "unheard", "cut" and "pairs" train also on the synthetic
+recordings of a table that examples/spoken_words.py wrote. The configurations are those of examples/; nothing is chosen by the test.
 
 Settings are chosen by the two parts that read no test, with --set for what is changed: "cut" trains digits on takes 10
 to 49 and answers takes 5 to 9, whole and cut off at an end; "pairs" leaves two speakers out and answers both, so that
@@ -147,12 +147,12 @@ def unheard(speakers: Sequence[str], rows: Sequence[Take], synthetic: Sequence[T
     )
 
 
-def cut_off(rows: Sequence[Take], out: Path) -> Trial:
-    """Train digits on takes 10 to 49; answer takes 5 to 9, whole and cut off."""
+def cut_off(rows: Sequence[Take], synthetic: Sequence[Take], out: Path) -> Trial:
+    """Train digits on takes 10 to 49 and on synthetic recordings; answer takes 5 to 9, whole and cut off."""
     valid = [each for each in rows if each.number in VALID_TAKES]
     train = [each for each in rows if each.number not in (*TEST_TAKES, *VALID_TAKES)]
     tests = {name: shortened(valid, out / name, *shares) for name, shares in CUTS.items()}
-    return Trial("cut", "fsdd_digits.toml", train, valid, {"whole": valid, **tests})
+    return Trial("cut", "fsdd_digits.toml", [*train, *synthetic], valid, {"whole": valid, **tests})
 
 
 def shortened(rows: Sequence[Take], folder: Path, before: float, after: float) -> list[Take]:
@@ -178,7 +178,7 @@ def trials(part: str, rows: Sequence[Take], options: argparse.Namespace) -> list
     if part == "pairs":
         return [unheard(pair, rows, synthetic) for pair in PAIRS]
     if part == "cut":
-        return [cut_off(rows, options.out)]
+        return [cut_off(rows, synthetic, options.out)]
     return [official(part, rows)]
 
 
