@@ -6,7 +6,8 @@
 RECORDINGS is the folder of files named DIGIT_SPEAKER_TAKE.wav. Takes 0 to 4 are the official test. "digits" and
 "speakers" train on takes 5 to 49, once a seed; "unheard" trains on all takes of all speakers but one and tests on that
 one, each in turn, or those of --speakers. With --spoken "unheard", "cut" and "pairs" train also on the synthetic
-recordings of a table that examples/spoken_words.py wrote. The configurations are those of examples/; nothing is chosen by the test.
+recordings of a table that examples/spoken_words.py wrote. The configurations are those of examples/; nothing is chosen
+by the test.
 
 Settings are chosen by the two parts that read no test, with --set for what is changed: "cut" trains digits on takes 10
 to 49 and answers takes 5 to 9, whole and cut off at an end; "pairs" leaves two speakers out and answers both, so that
