@@ -98,7 +98,8 @@ BACKEND_EXAMPLES: dict[str, Callable[[str, str], bool]] = {
     "sdpa": lambda score, normalizer: SCORES[score].pair_kind == "dot" and normalizer == "softmax",
     "band": lambda score, normalizer: True,
     "edges": lambda score, normalizer: (
-        SCORES[score].pair_kind in ("dot", "additive") and normalizer in ("softmax", "sparsemax")
+        SCORES[score].pair_kind in ("dot", "additive")
+        and normalizer in ("softmax", "sparsemax", "entmax")
     ),
     "additive": lambda score, normalizer: (
         SCORES[score].pair_kind == "additive" and normalizer == "softmax"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.connected_digits import MODELS, merged
+from benchmarks.connected_digits import COMMON, MODELS
 from benchmarks.digit_strings import (
     PARTS,
     RATE,
@@ -19,6 +19,8 @@ from benchmarks.digit_strings import (
     of_part,
     read_takes,
 )
+from heedful.compare.plan import merge
+from heedful.tasks.transcribe import TranscribeConfig
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -103,11 +105,7 @@ def test_what_holds_no_takes_is_refused(tmp_path: Path) -> None:
         read_takes(tmp_path)
 
 
-def test_settings_of_another_kind_replace_those_before() -> None:
-    base = {"encoder": {"kind": "lstm", "hidden": 3}, "training": {"epochs": 2, "seed": 0}}
-    change = {"encoder": {"kind": "transformer", "width": 8}, "training": {"seed": 1}}
-    assert merged(base, change) == {
-        "encoder": {"kind": "transformer", "width": 8},
-        "training": {"epochs": 2, "seed": 1},
-    }
+def test_the_models_that_are_measured() -> None:
     assert {"ctc", "attention", "joint"} <= set(MODELS)
+    for settings in MODELS.values():
+        TranscribeConfig.model_validate(merge(COMMON, settings))
