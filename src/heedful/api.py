@@ -21,8 +21,8 @@ from heedful.tasks.predictor import Predictor
 from heedful.tasks.runs import task_of
 from heedful.tasks.table import ENTRIES, TASKS
 from heedful.training.events import Event, Finished, Started, Stopped
-from heedful.training.loop import never, train_model
-from heedful.training.processes import Processes, join
+from heedful.training.loop import join_for, never, train_model
+from heedful.training.processes import Processes
 from heedful.training.report_again import finish_again, lacks_only_report
 from heedful.training.staging import recover
 from heedful.training.state import FEATURES
@@ -261,7 +261,7 @@ def train(
         raise unknown_choice("task", task, TASKS)
     base = {} if init_from is None else TASKS[task].load_config(init_from).model_dump(mode="json")
     config = _configuration(TASKS[task], train, valid, settings, base)
-    processes = join(config.training)
+    processes = join_for(TASKS[task], config.training)
     if processes.is_first:
         recover(Path(out))
         if not resume:
@@ -314,7 +314,7 @@ def fit(
     Raises: see `heedful.training.loop.train_model`; StoppedError as `stop` says.
     """
     out = Path(out)
-    processes = join(config.training) if processes is None else processes
+    processes = join_for(task, config.training) if processes is None else processes
     with reporting_preparation(progress):
         if resume and _lacks_only_report(task, out, config, processes):
             events = finish_again(task, out, train, valid, processes)

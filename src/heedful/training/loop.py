@@ -15,6 +15,7 @@ from heedful.run_lock import RunLock
 from heedful.tasks.base import Task
 from heedful.tasks.batches import Share, grouped
 from heedful.tasks.predictor import Predictor
+from heedful.tasks.sections import TrainingConfig
 from heedful.training.budget import (
     budget_exhausted,
     budget_notices,
@@ -108,15 +109,24 @@ def train_model(
     check_data(train, valid, task.examples)
     task.check(config, train, valid)
     check_device(config.training)
-    # Before they meet: a process that ends then would be a lost one to the others.
-    count = launched_count() if processes is None else processes.count
-    check_processes(task, config.training, count)
-    processes = join(config.training) if processes is None else processes
+    if processes is None:
+        processes = join_for(task, config.training)
+    else:
+        check_processes(task, config.training, processes.count)
     training = _Training(task, config, train, valid, folder, initial, stop, processes)
     if processes.is_first:
         recover(folder)
         training.check_folder(resume=resume, overwrite=overwrite)
     return training.run(resume=resume, overwrite=overwrite)
+
+
+def join_for(task: Task, options: TrainingConfig) -> Processes:
+    """Return the processes that train together, as `join`, unless the task is one that they cannot share.
+
+    That is refused before they meet: a process that ended while others wait for it would be a lost one to them.
+    """
+    check_processes(task, options, launched_count())
+    return join(options)
 
 
 class _Agreed(NamedTuple):
