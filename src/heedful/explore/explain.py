@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heedful.answers.base import HeadAnswer
 from heedful.answers.text_base import TextAnswer
 from heedful.answers.transcript import TranscribedText
-from heedful.data.audio.clips import Clip
 from heedful.errors import DataError, shown
 from heedful.explore.cells import (
     MAX_CELLS,
@@ -26,6 +25,9 @@ from heedful.explore.transcript import record_transcript
 from heedful.explore.translation import record_translation
 from heedful.ops.grid import Grid
 from heedful.tasks.predictor import Predictor
+
+if TYPE_CHECKING:
+    from heedful.data.audio.clips import Clip
 
 
 def explain(

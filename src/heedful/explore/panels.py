@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.images.objects import Box
 from heedful.errors import OptionError
 from heedful.explore.cells import ImageView, cell_maps
 from heedful.explore.schema import AttentionRecord
 from heedful.explore.select import kind_name
+
+if TYPE_CHECKING:
+    from heedful.data.images.objects import Box
 
 OBJECT_KINDS = ("cross", "saliency")
 """Kinds of records with a row for each object, or for the whole image."""

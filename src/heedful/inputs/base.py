@@ -5,16 +5,18 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from heedful.data.audio.spectrogram import Spectrogram
 from heedful.models.frequency import WordFrequency
 from heedful.models.model import Batch, Model
 from heedful.ops.grid import Grid
+
+if TYPE_CHECKING:
+    from heedful.data.audio.spectrogram import Spectrogram
 
 Example = TypeVar("Example")
 Encoded = TypeVar("Encoded")
