@@ -25,6 +25,11 @@ from typing import Any
 
 OWN = Path(__file__).resolve().parents[1]
 WIDTH, HIDDEN, HEADS, LAYERS = 128, 256, 4, 4
+MODEL = {
+    "width": WIDTH, "feed_forward": HIDDEN, "heads": HEADS, "encoder_layers": LAYERS, "decoder_layers": LAYERS,
+    "activation_dropout": 0.0, "share_embeddings": True, "tie_embeddings": True,
+}  # fmt: skip
+"""The model's section of the configuration, but for the dropout."""
 SMOOTHING, RATE = 0.1, 1e-4
 WARM, STEPS = 4, 10
 """Steps before the first that is measured, and different batches that are measured."""
@@ -35,11 +40,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the configuration of both."""
     return {
         "vocabulary": {"size": options.vocabulary, "lowercase": True},
-        "model": {
-            "width": WIDTH, "feed_forward": HIDDEN, "heads": HEADS, "encoder_layers": LAYERS,
-            "decoder_layers": LAYERS, "dropout": options.dropout, "activation_dropout": 0.0,
-            "share_embeddings": True, "tie_embeddings": True,
-        },
+        "model": {**MODEL, "dropout": options.dropout},
         "training": {
             "batch_tokens": options.batch_tokens, "threads": options.threads, "clip_norm": 0,
             "precision": options.precision, "label_smoothing": SMOOTHING,
@@ -163,10 +164,19 @@ def ask(process: subprocess.Popen[str], round_number: int) -> float:
     return float(process.stdout.readline())
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.translate", description=__doc__)
+def parse_with_files(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the options of a parser and two line-aligned files, SRC and TGT."""
     parser.add_argument("source", type=Path, metavar="SRC")
     parser.add_argument("target", type=Path, metavar="TGT")
+    options = parser.parse_args()
+    for path in (options.source, options.target):
+        if not path.is_file():
+            parser.error(f"{path} is no file; give two line-aligned files")
+    return options
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.translate", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", choices=["32-true", "bf16-mixed"], default="32-true")
@@ -176,11 +186,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=8000, help="how many pairs are read")
     parser.add_argument("--before", type=Path, metavar="SRC", help="src of another checkout")
     parser.add_argument("--measure", choices=STACKS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    for path in (options.source, options.target):
-        if not path.is_file():
-            parser.error(f"{path} is no file; give two line-aligned files")
-    return options
+    return parse_with_files(parser)
 
 
 def main() -> None:

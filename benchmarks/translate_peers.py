@@ -27,14 +27,24 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-OWN = Path(__file__).resolve().parents[1]
-WIDTH, HIDDEN, HEADS, LAYERS, VOCABULARY = 128, 256, 4, 4, 10_000
-DROPOUT, SMOOTHING, RATE, BATCH_TOKENS = 0.3, 0.1, 1e-3, 4096
+from benchmarks.decoding import word
+from benchmarks.translate import (
+    HEADS,
+    HIDDEN,
+    LAYERS,
+    MODEL,
+    OWN,
+    SMOOTHING,
+    WIDTH,
+    pairs,
+    parse_with_files,
+)
+
+VOCABULARY, DROPOUT, RATE, BATCH_TOKENS = 10_000, 0.3, 1e-3, 4096
 EPOCHS = 1, 3
 """Of the short and the long training."""
 VALID = 8
@@ -72,34 +82,23 @@ class Training:
         return self.epochs * -(-self.corpus.tokens // BATCH_TOKENS) * 2
 
 
-def spelled(number: int) -> str:
-    """Return the word of a number, in letters alone, which no program divides or changes.
-
-    >>> spelled(1203)
-    'wbcad'
-    """
-    return "w" + "".join("abcdefghij"[int(digit)] for digit in str(number))
-
-
 def prepare(options: argparse.Namespace, folder: Path) -> Corpus:
     """Write the tokens of the first pairs."""
-    from heedful.data.files import read_lines
     from heedful.data.vocabulary import Vocabulary
 
-    texts = [
-        list(islice(read_lines(path), options.pairs)) for path in (options.source, options.target)
-    ]
+    read = pairs(options)
+    texts = read.source, read.target
     vocabulary = Vocabulary.train(
         [line for side in texts for line in side], size=VOCABULARY, lowercase=True
     )
     count = 0
     for name, side in zip(("src", "tgt"), texts, strict=True):
         ids = vocabulary.encode_ids(side)
-        lines = [" ".join(map(spelled, line)) for line in ids]
+        lines = [" ".join(map(word, line)) for line in ids]
         (folder / f"train.{name}").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / f"valid.{name}").write_text("\n".join(lines[:VALID]) + "\n", encoding="utf-8")
         count = sum(len(line) + 1 for line in ids)
-    words = [spelled(number) for number in range(Vocabulary.reserved_count, len(vocabulary))]
+    words = [word(number) for number in range(Vocabulary.reserved_count, len(vocabulary))]
     (folder / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     return Corpus(folder, count, len(words))
 
@@ -109,11 +108,7 @@ def heedful_command(training: Training) -> list[str]:
     corpus = training.corpus
     settings: dict[str, dict[str, Any]] = {
         "vocabulary": {"kind": "word", "size": VOCABULARY + 100, "min_frequency": 1, "shared": True},
-        "model": {
-            "width": WIDTH, "feed_forward": HIDDEN, "heads": HEADS, "encoder_layers": LAYERS,
-            "decoder_layers": LAYERS, "dropout": DROPOUT, "activation_dropout": 0.0,
-            "share_embeddings": True, "tie_embeddings": True,
-        },
+        "model": {**MODEL, "dropout": DROPOUT},
         "training": {
             "epochs": training.epochs, "batch_tokens": BATCH_TOKENS, "threads": training.threads,
             "learning_rate": RATE, "schedule": "constant", "clip_norm": 0, "label_smoothing": SMOOTHING,
@@ -121,10 +116,10 @@ def heedful_command(training: Training) -> list[str]:
         },
     }  # fmt: skip
     chosen = [
-        word
+        each
         for section, options in settings.items()
         for name, value in options.items()
-        for word in ("--set", f"{section}.{name}={json.dumps(value)}")
+        for each in ("--set", f"{section}.{name}={json.dumps(value)}")
     ]
     return [
         training.python, "-m", "heedful", "train", "translate", "--out", str(training.folder / "run"),
@@ -216,7 +211,7 @@ def marian_command(training: Training) -> list[str]:
     corpus = training.corpus
     path = corpus.folder / "marian.vocab.yml"
     words = Path(corpus.file("words.txt")).read_text(encoding="utf-8").split()
-    lines = ["</s>: 0", "<unk>: 1", *(f"{word}: {number + 2}" for number, word in enumerate(words))]
+    lines = ["</s>: 0", "<unk>: 1", *(f"{each}: {number + 2}" for number, each in enumerate(words))]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     settings: dict[str, Any] = {
         "type": "transformer", "model": str(training.folder / "model.npz"),
@@ -300,18 +295,12 @@ def parsed() -> argparse.Namespace:
         prog="python -m benchmarks.translate_peers", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("source", type=Path, metavar="SRC")
-    parser.add_argument("target", type=Path, metavar="TGT")
     for name in ("joeynmt", "eole", "marian"):
         parser.add_argument(f"--{name}", metavar="PYTHON", help=f"an environment with {name}")
     parser.add_argument("--pairs", type=int, default=2000, help="how many pairs are read")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    for path in (options.source, options.target):
-        if not path.is_file():
-            parser.error(f"{path} is no file; give two line-aligned files")
-    return options
+    return parse_with_files(parser)
 
 
 def main() -> None:

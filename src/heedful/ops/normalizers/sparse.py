@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
@@ -110,19 +111,32 @@ class Entmax(Normalizer):
             )
 
 
-def excess_of(normalizer: Normalizer) -> float | Tensor | None:
-    """α − 1 of sparsemax and entmax, in float64 where it is learned; None for α = 1 and other normalizers.
+def is_sparse(normalizer: Normalizer) -> bool:
+    """Whether the kernels compute a normalizer: sparsemax, or entmax with α > 1.
 
-    >>> excess_of(Sparsemax()), excess_of(Entmax(1.5)), excess_of(Entmax(1.0))
-    (1.0, 0.5, None)
+    >>> is_sparse(Sparsemax()), is_sparse(Entmax(1.5)), is_sparse(Entmax(1.0))
+    (True, True, False)
     """
-    if isinstance(normalizer, Sparsemax):
-        return 1.0
-    if not isinstance(normalizer, Entmax):
-        return None
-    if isinstance(normalizer.alpha, Tensor):
-        return normalizer.alpha.double() - 1
-    return normalizer.alpha - 1.0 if normalizer.alpha > 1 else None
+    if isinstance(normalizer, Entmax):
+        return isinstance(normalizer.alpha, Tensor) or normalizer.alpha > 1
+    return isinstance(normalizer, Sparsemax)
+
+
+def excess_of_heads(normalizer: Normalizer, lead: tuple[int, ...], device: torch.device) -> Tensor:
+    """α − 1 of sparsemax and entmax for each of the leading axes, (*lead), in float64.
+
+    Raises: OptionError for a learned α that is not above 1.
+
+    >>> excess_of_heads(Entmax(1.5), (2,), torch.device("cpu"))
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    alpha: float | Tensor = 2.0
+    if isinstance(normalizer, Entmax):
+        normalizer.validate()
+        alpha = normalizer.alpha
+    if not isinstance(alpha, Tensor):
+        alpha = torch.tensor(alpha, dtype=torch.float64, device=device)
+    return (alpha.double() - 1).expand(lead)
 
 
 def _can_use_kernel(scores: Tensor) -> bool:

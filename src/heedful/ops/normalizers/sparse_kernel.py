@@ -40,7 +40,7 @@ def sparse_weights(scores: Tensor, keep: Tensor | None, excess: Tensor) -> Tenso
             .expand(scores.shape[:-1])
             .reshape(-1)
         )
-    work = rows.numel() * _nanoseconds(excess)
+    work = rows.numel() * nanoseconds(excess)
     parts = parts_for(work)
     room = whole_lines(length + BLOCK)
     candidates = rows.new_empty(parts, room, dtype=torch.float64)
@@ -58,23 +58,15 @@ def sparse_gradient(weights: Tensor, gradient: Tensor, excess: Tensor) -> Tensor
     length = weights.shape[-1]
     result = torch.empty_like(weights, memory_format=torch.contiguous_format)
     rows = weights.reshape(-1, length), gradient.reshape(-1, length), result.view(-1, length)
-    launch(gradient_by_row, *rows, excess, work=weights.numel() * _nanoseconds(excess))
+    launch(gradient_by_row, *rows, excess, work=weights.numel() * nanoseconds(excess))
     return result
 
 
-def _nanoseconds(excess: Tensor) -> float:
-    return nanoseconds(excess.item()) if len(excess) == 1 else POWERS
-
-
-def nanoseconds(excess: float) -> float:
-    """Estimated time of one score on one thread, for α − 1."""
-    return SIMPLE if excess in (1.0, 0.5) else POWERS
-
-
-def nanoseconds_of_heads(excess: Tensor) -> float:
-    """Estimated time of one score on one thread, for α − 1 of each head."""
+def nanoseconds(excess: Tensor) -> float:
+    """Estimated time of one score on one thread, for α − 1 of one or several rows or heads."""
     first = excess.flatten()[:1]
-    return nanoseconds(first.item()) if len(first) and bool((excess == first).all()) else POWERS
+    is_simple = len(first) and first.item() in (1.0, 0.5) and bool((excess == first).all())
+    return SIMPLE if is_simple else POWERS
 
 
 @kernel
@@ -325,7 +317,9 @@ def gradient_by_row(part, parts, weights, gradient, result, excess):
     for row in range(rows * part // parts, rows * (part + 1) // parts):
         row_excess = excess[row if len(excess) > 1 else 0]
         if row_excess > 1:
-            steep_gradient(weights[row], gradient[row], result[row], row_excess)
+            for j in range(length):
+                result[row, j] = gradient[row, j]
+            differentiate_row(weights[row], result[row], 1, length, row_excess)
             continue
         slopes(weights[row], result[row], row_excess)
         total, weighted = zero, zero
@@ -338,26 +332,6 @@ def gradient_by_row(part, parts, weights, gradient, result, excess):
         for j in range(length):
             slope = result[row, j]
             result[row, j] = slope * (gradient[row, j] - mean) if slope != 0 else zero
-
-
-@inlined
-def steep_gradient(weights, gradient, result, excess):
-    """The gradient of one row for α > 2, in float64."""
-    smallest, origin = math.inf, 0.0
-    for j in range(len(weights)):
-        if weights[j] != 0 and not weights[j] >= smallest:
-            smallest, origin = float(weights[j]), float(gradient[j])
-    total, weighted = 0.0, 0.0
-    for j in range(len(weights)):
-        if weights[j] != 0:
-            slope = steep_slope(weights[j], excess)
-            total += slope
-            weighted += slope * (float(gradient[j]) - origin)
-    mean = weighted / total if total != 0 else 0.0
-    for j in range(len(weights)):
-        result[j] = 0.0
-        if weights[j] != 0:
-            result[j] = steep_slope(weights[j], excess) * (float(gradient[j]) - origin - mean)
 
 
 @inlined
@@ -383,8 +357,9 @@ def gradient_of_alpha(weights, gradients, step, count, excess):
     total, entropy = 0.0, 0.0
     for e in range(0, count * step, step):
         if weights[e] != 0:
-            total += slope_of(float(weights[e]), excess)
-            entropy -= weights[e] * math.log(weights[e])
+            weight = float(weights[e])
+            total += slope_of(weight, excess)
+            entropy -= weight * math.log(weight)
     found = 0.0
     for e in range(0, count * step, step):
         if weights[e] != 0:

@@ -45,7 +45,7 @@ from heedful.ops.finite import in_jit_trace, in_torch_func, is_eager
 from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.normalizers import SinkSoftmax, Softmax
-from heedful.ops.normalizers.sparse import excess_of
+from heedful.ops.normalizers.sparse import is_sparse
 from heedful.ops.scores.base import PRODUCT_KINDS
 
 OPEN = "nothing in its mask bounds on both sides how far a query sees, as Window(left, right) does"
@@ -160,7 +160,7 @@ class Banded(Backend):
         return call.lead_size * queries * reach
 
     def bytes_at_once(self, call: Call) -> int:
-        if excess_of(call.normalizer) is None or not uses_kernels(call):
+        if not is_sparse(call.normalizer) or not uses_kernels(call):
             return 0
         band = whole_band(call)
         return threads() * part_bytes(
@@ -235,7 +235,7 @@ def prepare_static(call: Call) -> BandLayout | Band:
 
 def _keeps_half(call: Call) -> bool:
     """Whether the kernels read half precision as it is; the operator that is traced gets float32."""
-    return is_eager() and not needs_dispatch(call.query) and excess_of(call.normalizer) is None
+    return is_eager() and not needs_dispatch(call.query) and not is_sparse(call.normalizer)
 
 
 def uses_kernels(call: Call) -> bool:
@@ -245,12 +245,12 @@ def uses_kernels(call: Call) -> bool:
     """
     if call.score.pair_kind not in PRODUCT_KINDS:
         return False
-    is_sparse = excess_of(call.normalizer) is not None
-    if not isinstance(call.normalizer, Softmax | SinkSoftmax) and not is_sparse:
+    sparse = is_sparse(call.normalizer)
+    if not isinstance(call.normalizer, Softmax | SinkSoftmax) and not sparse:
         return False
     if not call.query.is_cpu or unavailable() is not None:
         return False
-    if (call.dropout_p or is_sparse) and (not is_eager() or needs_dispatch(call.query)):
+    if (call.dropout_p or sparse) and (not is_eager() or needs_dispatch(call.query)):
         return False  # the operator that is traced has neither dropout nor sparsemax
     return not any(tensor.requires_grad for tensor in bias_tensors(call.bias))
 

@@ -19,7 +19,6 @@ from heedful.ops.backends.reference import zero_nonfinite
 from heedful.ops.call import Attended, Call
 from heedful.ops.finite import is_batched
 from heedful.ops.jit.operators import Operator, needs_dispatch
-from heedful.ops.normalizers import Entmax
 
 
 def fused_attention(call: Call, layout: BandLayout) -> Attended:
@@ -50,8 +49,6 @@ def _attend(call: Call, layout: BandLayout, operands: Operands) -> Attended:
     )
     if call.dropout_p:
         spec = replace(spec, dropout=draw_dropout(call.dropout_p))
-    if layout.is_sparse and isinstance(call.normalizer, Entmax):
-        call.normalizer.validate()
     is_whole = needs_dispatch(*operands) or (tiles is None and not call.dropout_p)
     if is_whole and not layout.is_sparse:
         added = None if tiles is None else tiles.whole()

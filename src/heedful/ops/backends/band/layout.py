@@ -22,7 +22,7 @@ from heedful.ops.backends.band.window import Band
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.call import Call
 from heedful.ops.normalizers import SinkSoftmax
-from heedful.ops.normalizers.sparse import excess_of
+from heedful.ops.normalizers.sparse import excess_of_heads, is_sparse
 from heedful.ops.scores import Dot, ScaledDot
 from heedful.ops.scores.capped import uncapped
 
@@ -77,7 +77,7 @@ class BandLayout:
             keeps_half=keeps_half,
             key_lead=(*lead[:-1], lead[-1] // call.groups) if call.groups > 1 else lead,
             batch=math.prod(lead[:-1]),
-            is_sparse=excess_of(call.normalizer) is not None,
+            is_sparse=is_sparse(call.normalizer),
             spec=None if dynamic else band_spec(call, band, split, scale, cap, dtype),
             has_tiles=bool(split.others) or has_pair_bias(call),
         )
@@ -104,13 +104,12 @@ class BandLayout:
     def per_head(self, call: Call) -> Tensor | None:
         """What the normalizer has for each head, (batch, heads): sinks in `dtype`, or α − 1 in float64; else None."""
         if self.is_sparse:
-            found, dtype = excess_of(call.normalizer), torch.float64
+            found = excess_of_heads(call.normalizer, call.lead, call.query.device)
         elif isinstance(call.normalizer, SinkSoftmax):
-            found, dtype = call.normalizer.sink, self.dtype
+            sink = call.normalizer.sink
+            if not isinstance(sink, Tensor):
+                sink = torch.full((), sink, dtype=self.dtype, device=call.query.device)
+            found = sink.to(self.dtype).expand(call.lead)
         else:
             return None
-        assert found is not None
-        if not isinstance(found, Tensor):
-            found = torch.full((), found, dtype=dtype, device=call.query.device)
-        heads = call.lead[-1] if call.lead else 1
-        return found.to(dtype).expand(call.lead).reshape(self.batch, heads)
+        return found.reshape(self.batch, call.lead[-1] if call.lead else 1)

@@ -19,7 +19,7 @@ from heedful.ops.backends.band.sparse import sparse_backward, sparse_forward, sp
 from heedful.ops.backends.base import wide_dtype
 from heedful.ops.jit.kernel import launch, parts_for
 from heedful.ops.jit.source import LANES
-from heedful.ops.normalizers.sparse_kernel import BLOCK, nanoseconds_of_heads
+from heedful.ops.normalizers.sparse_kernel import BLOCK, nanoseconds
 
 FEATURE_NANOSECONDS = 0.0105
 """Forward time on one core of one feature of a query-key pair."""
@@ -105,4 +105,4 @@ def _work(query: Tensor, key: Tensor, excess: Tensor, spec: BandSpec, piece: Pie
     """Nanoseconds of the forward pass on one thread."""
     keys = min(key.shape[2], spec.left + spec.right + ROWS)
     cells = query.shape[0] * query.shape[1] * piece.count * ROWS * keys
-    return cells * (query.shape[3] * FEATURE_NANOSECONDS + nanoseconds_of_heads(excess))
+    return cells * (query.shape[3] * FEATURE_NANOSECONDS + nanoseconds(excess))

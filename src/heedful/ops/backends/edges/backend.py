@@ -22,8 +22,8 @@ from heedful.ops.jit.kernel import unavailable
 from heedful.ops.jit.operators import needs_dispatch
 from heedful.ops.masks import Edges, Mask
 from heedful.ops.masks.base import And
-from heedful.ops.normalizers import Entmax, Softmax
-from heedful.ops.normalizers.sparse import excess_of
+from heedful.ops.normalizers import Softmax
+from heedful.ops.normalizers.sparse import excess_of_heads, is_sparse
 from heedful.ops.scores import Additive
 
 
@@ -43,12 +43,12 @@ class EdgeByEdge(Backend):
     )
 
     def supports(self, call: Call) -> str | None:
-        is_sparse = excess_of(call.normalizer) is not None
-        if not isinstance(call.normalizer, Softmax) and not is_sparse:
+        sparse = is_sparse(call.normalizer)
+        if not isinstance(call.normalizer, Softmax) and not sparse:
             return f"it has no kernels that normalize by {call.normalizer.name} with these settings"
         if call.score.pair_kind not in ("dot", "additive"):
             return f"it knows inner products and additive pairs, and the {call.score.name} score has a pair of its own"
-        if is_sparse and not _has_kernels(call):
+        if sparse and not _has_kernels(call):
             return f"its kernels of {call.normalizer.name} run on the CPU, untraced"
         if in_torch_func():
             return "torch.func cannot transform its compiled kernels"
@@ -86,7 +86,7 @@ class EdgeByEdge(Backend):
         nowhere = torch.zeros(0, dtype=torch.long, device=call.rows.device)
         cells = Pairs(nowhere, nowhere, query, key, call.lead)
         added = _added(call, cells, wide_dtype(call.query.dtype))
-        if excess_of(call.normalizer) is not None:
+        if is_sparse(call.normalizer):
             output += edges.edge_index.shape[1]  # the weights
         hidden = 0 if added is None else math.prod(added.shape[:-1]) * places
         kept = call.lead_size * (copies + output) * width
@@ -174,15 +174,11 @@ class EdgeLayout:
 
     def excess(self) -> Tensor | None:
         """α − 1 of sparsemax and entmax, (batch, heads) in float64; None for softmax."""
-        found = excess_of(self.call.normalizer)
-        if found is None:
+        call = self.call
+        if not is_sparse(call.normalizer):
             return None
-        if isinstance(self.call.normalizer, Entmax):
-            self.call.normalizer.validate()
-        if not isinstance(found, Tensor):
-            found = torch.tensor(found, dtype=torch.float64, device=self.call.query.device)
-        whole = found.expand(self.call.lead)
-        return whole.reshape(math.prod(self.batch), math.prod(self.heads))
+        found = excess_of_heads(call.normalizer, call.lead, call.query.device)
+        return found.reshape(math.prod(self.batch), math.prod(self.heads))
 
     def unpacked(self, output: Tensor) -> Tensor:
         """(batch, queries, heads, values) -> (*lead, queries, values)."""

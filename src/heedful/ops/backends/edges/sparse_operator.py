@@ -28,7 +28,7 @@ from heedful.ops.jit.kernel import launch, parts_for
 from heedful.ops.jit.scratch import whole_lines
 from heedful.ops.normalizers import Entmax
 from heedful.ops.normalizers.sparse_kernel import BLOCK as TESTED
-from heedful.ops.normalizers.sparse_kernel import nanoseconds_of_heads
+from heedful.ops.normalizers.sparse_kernel import nanoseconds as row_nanoseconds
 
 
 def sparse_attention(
@@ -61,7 +61,7 @@ class SparseArguments:
         """Nanoseconds of the forward pass on one thread."""
         batch, _, heads, _ = tensors.query.shape
         scores = batch * heads * self.rows.count
-        return nanoseconds(self.rows, self.pair, tensors) + scores * nanoseconds_of_heads(excess)
+        return nanoseconds(self.rows, self.pair, tensors) + scores * row_nanoseconds(excess)
 
     def forward(self, tensors: EdgeTensors, excess: Tensor) -> tuple[Tensor, Tensor]:
         """Output and weights by the kernel."""
