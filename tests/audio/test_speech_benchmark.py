@@ -68,7 +68,7 @@ def test_parts_of_the_takes(tmp_path: Path) -> None:
 
 
 def test_settings_are_chosen_without_the_test(tmp_path: Path) -> None:
-    trial = cut_off(takes(recordings(tmp_path)), tmp_path / "out")
+    trial = cut_off(takes(recordings(tmp_path)), [], tmp_path / "out")
     assert {each.number for each in trial.train} == {12}
     lengths = {
         name: {soundfile.info(str(each.path)).frames for each in test}
