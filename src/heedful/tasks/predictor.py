@@ -18,6 +18,7 @@ from heedful.data.lexicon import Lexicon
 from heedful.decode.evaluation_mode import evaluation_mode
 from heedful.errors import NonFiniteError, RunError, unquoted
 from heedful.inputs.base import Input
+from heedful.models.moving import moved_to_model
 from heedful.stored_files import read_json
 from heedful.strict_json import to_strict_json
 from heedful.tasks.copying import copy_unknown
@@ -197,9 +198,8 @@ class Predictor:
         return self.answer.score(predicted, data, self.input.in_vocabulary(data.inputs))
 
     def to_device(self, batch: Any) -> Any:
-        """Move a batch, a named tuple of tensors, to the device of the model."""
-        device = next(self.model.parameters()).device
-        return type(batch)(*(part.to(device) for part in batch))
+        """Return a batch on the device of the model and in its precision."""
+        return moved_to_model(batch, self.model)
 
     def save(self, folder: Path) -> None:
         """Write the configuration and the vocabularies, but not the weights, to a run folder."""

@@ -12,6 +12,7 @@ import torch
 
 from heedful.data.dataset import Dataset
 from heedful.errors import DivergedError, count
+from heedful.models.moving import moved_to_model
 from heedful.ops.finite import all_finite
 from heedful.tasks.base import LossModule
 from heedful.tasks.batches import Batches
@@ -153,14 +154,11 @@ def _describe_examples(
 
 def _loss_without_update(loss: LossModule, batch: Any) -> float:
     """Return the validation loss of a batch, summed; the mode of the module is left as it was."""
-    from lightning_fabric.utilities import move_data_to_device
-
     was_training = loss.training
     loss.eval()
     try:
         with torch.inference_mode():
-            device = next(loss.parameters()).device
-            return float(loss(move_data_to_device(batch, device)))
+            return float(loss(moved_to_model(batch, loss)))
     finally:
         loss.train(was_training)
 

@@ -26,7 +26,9 @@ def build_fabric(options: TrainingConfig) -> Fabric:
     from lightning_fabric import Fabric
 
     with _quiet():
-        return Fabric(accelerator=options.accelerator, devices=1, precision=options.precision)
+        return Fabric(
+            accelerator=options.accelerator, devices=1, precision=fabric_precision(options)
+        )
 
 
 def build_group_fabric(
@@ -46,10 +48,18 @@ def build_group_fabric(
             strategy=STRATEGIES[options.strategy](
                 limit, cluster_environment=environment, timeout=PATIENCE * limit
             ),
-            precision=options.precision,
+            precision=fabric_precision(options),
         )
         fabric.launch()
     return fabric
+
+
+def fabric_precision(options: TrainingConfig) -> str:
+    """Return the precision that Fabric is told, in which float64 is none: weights and batches are then made so here.
+
+    Fabric would convert the batches of training alone, and none that holds edges.
+    """
+    return "32-true" if options.precision == "64-true" else options.precision
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from heedful.models.moving import moved_to_model
 from heedful.ops.finite import all_finite
 from heedful.tasks.base import LossModule
 from heedful.tasks.batches import Share
@@ -76,7 +77,7 @@ class OptimizerStep:
 
     def _add_gradient(self, share: Share[Any], predictions: int) -> float:
         """Add the gradient of a batch, divided by the predictions of the step, and return the summed loss."""
-        loss = self.module(self.fabric.to_device(share.batch))
+        loss = self.module(moved_to_model(share.batch, self.loss))
         if self.processes.count == 1:
             self.fabric.backward(loss / predictions)
         else:

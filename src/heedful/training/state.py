@@ -124,6 +124,8 @@ class TrainingState:
         """Build loss, optimizer and the check for divergence."""
         options = self.options
         self.loss = self.task.loss(self.trained)
+        if options.precision == "64-true":
+            self.loss.double()
         self.shards: Shards | None = None
         if self.processes.count > 1 and options.strategy == "fsdp":
             self._build_shards()

@@ -10,6 +10,7 @@ import torch
 
 from heedful.answers.base import Scores
 from heedful.data.dataset import Dataset
+from heedful.models.moving import moved_to_model
 from heedful.tasks.base import LossModule, Task
 from heedful.tasks.batches import Batches
 from heedful.tasks.predictor import Predictor
@@ -94,9 +95,6 @@ def _own_loss(
     before_batch: Callable[[], object],
     processes: Processes,
 ) -> _Loss:
-    from lightning_fabric.utilities import move_data_to_device
-
-    device = next(loss.parameters()).device
     total, predictions = 0.0, 0
     shares = batches.shares(0, process=processes.index, processes=processes.count)
     with torch.inference_mode():
@@ -104,7 +102,7 @@ def _own_loss(
             before_batch()
             if not share.is_counted:
                 continue
-            total += float(loss(move_data_to_device(share.batch, device)))
+            total += float(loss(moved_to_model(share.batch, loss)))
             if not math.isfinite(total):
                 return _Loss(not_finite=number)
             predictions += loss.count_predictions(share.batch)

@@ -44,13 +44,14 @@ class PreparedEdges:
     features: Tensor | None = None
     """(edges, features)."""
 
-    def to(self, device: Any) -> PreparedEdges:
-        """Return the edges on another device."""
+    def to(self, device: torch.device, dtype: torch.dtype) -> PreparedEdges:
+        """Return the edges on a device, their features in a precision."""
+        features = None if self.features is None else self.features.to(device, dtype)
         index = self.edges.edge_index
-        if index.device == torch.device(device):
-            return self
+        if index.device == device:  # they stay sorted
+            return PreparedEdges(self.edges, features)
         moved = Edges(index.to(device), self.edges.num_queries, self.edges.num_keys)
-        return PreparedEdges(moved, None if self.features is None else self.features.to(device))
+        return PreparedEdges(moved, features)
 
 
 class NodeBatch(NamedTuple):
