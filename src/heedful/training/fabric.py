@@ -7,7 +7,7 @@ import datetime
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from heedful.tasks.sections import TrainingConfig
 
@@ -54,7 +54,9 @@ def build_group_fabric(
     return fabric
 
 
-def fabric_precision(options: TrainingConfig) -> str:
+def fabric_precision(
+    options: TrainingConfig,
+) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
     """Return the precision that Fabric is told, in which float64 is none: weights and batches are then made so here.
 
     Fabric would convert the batches of training alone, and none that holds edges.
