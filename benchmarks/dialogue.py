@@ -1,6 +1,6 @@
 """Replies on the Schema-Guided Dialogue corpus: hits of a ranker, perplexity and variety of a generator.
 
-    python -m benchmarks.dialogue FOLDER [ranker generator without-context] [--out FOLDER] [--replies N]
+    python -m benchmarks.dialogue FOLDER [PART ...] [--out FOLDER] [--replies N]
 
 FOLDER holds train.tsv.gz and dev.tsv.gz with the columns dialogue, service, turn, speaker and utterance. Both are
 trained on train alone, of whose dialogues 3 % choose the weights; dev is measured once. Services of dev that are in
@@ -32,11 +32,19 @@ GENERATOR: Final[dict[str, Any]] = {
     "max_turns": 4,
     "model": {"kind": "gru", "embedding": 128, "hidden": 128},
     "vocabulary": {"lowercase": True, "size": 4000},
-    "training": {"epochs": 1, "threads": 1, "average_epochs": 1, "schedule": "cosine"},
+    "training": {"epochs": 4, "threads": 1, "average_epochs": 1, "schedule": "cosine"},
 }
+TRANSFORMER: Final = {
+    "kind": "transformer", "width": 128, "feed_forward": 256, "encoder_layers": 2, "decoder_layers": 2,
+}  # fmt: skip
 SETTINGS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "ranker": ("rank-replies", {"training": {"epochs": 4, "threads": 1}}),
     "generator": ("reply", GENERATOR),
+    "without-attention": (
+        "reply",
+        {**GENERATOR, "model": {**GENERATOR["model"], "attention": "none"}},
+    ),
+    "transformer": ("reply", {**GENERATOR, "model": TRANSFORMER}),
     "without-context": ("reply", {**GENERATOR, "max_turns": 0}),
 }
 """Part -> task and settings."""

@@ -39,19 +39,26 @@ FOLDS = 5
 VALID = 0.1
 """Share of the training molecules for validation, on which nothing depends here."""
 SETS = ("esol", "lipophilicity")
+ATOMS: dict[str, Any] = {"descriptors": False, "contributions": False}
 VARIANTS: dict[str, dict[str, Any]] = {
     "recipe": {},
-    "contributions": {"inputs": {"descriptors": True, "contributions": True}},
-    "atoms": {"inputs": {"descriptors": False}},
-    "atoms, contributions": {"inputs": {"descriptors": False, "contributions": True}},
+    "contributions": {"inputs": {"contributions": True}},
+    "no contributions": {"inputs": {"contributions": False}},
+    "atoms": {"inputs": ATOMS},
+    "atoms, contributions": {"inputs": {**ATOMS, "contributions": True}},
     "gated sum": {"pooling": {"normalizer": "sigmoid"}},
     "narrow": {"encoder": {"width": 64, "layers": 2}},
-    "descriptor dropout 0.4": {"inputs": {"descriptors": True, "descriptor_dropout": 0.4}},
-    "descriptor dropout 0.2": {"inputs": {"descriptors": True, "descriptor_dropout": 0.2}},
+    "descriptor dropout 0.4": {"inputs": {"descriptor_dropout": 0.4}},
+    "descriptor dropout 0.3": {"inputs": {"descriptor_dropout": 0.3}},
     "dropout 0.2": {"pooling": {"dropout": 0.2}},
     "hidden 256": {"pooling": {"hidden": 256}},
-    "half a batch": {"training": {"batch_tokens": 400}},
+    "hidden 512": {"pooling": {"hidden": 512}},
+    "batches of 400": {"training": {"batch_tokens": 400}},
+    "batches of 1500": {"training": {"batch_tokens": 1500}},
+    "20 epochs": {"training": {"epochs": 20}},
+    "half the rate": {"training": {"learning_rate": 1e-3}},
     "best epoch": {"training": {"keep_average": "if_better"}},
+    "weak": {"pooling": {"dropout": 0.2}, "training": {"weight_decay": 0.1}},
     "strong": {"pooling": {"dropout": 0.4}, "training": {"weight_decay": 0.3}},
     "graph-transformer": {"encoder": {"kind": "graph-transformer"}},
 }
@@ -118,8 +125,7 @@ def measure(name: str, variant: str, folds: Sequence[Split], options: argparse.N
     corpus, folder = CORPORA[name], options.out / name
     folder.mkdir(parents=True, exist_ok=True)
     table, splits = options.data / corpus.file, folder / "splits.json"
-    recipe = {"inputs": {"descriptors": True}, **corpus.settings}
-    recipe["training"] = {**TRAINING, **corpus.training}
+    recipe = {**corpus.settings, "training": {**TRAINING, **corpus.training}}
     settings = merged(recipe, VARIANTS[variant])
     errors, start = [], time.monotonic()
     for fold in folds:

@@ -50,13 +50,15 @@ class Corpus:
 
 
 SMALL: dict[str, Any] = {
+    "inputs": {"descriptors": True},
     "encoder": {"kind": "gatv2", "width": 64, "layers": 2},
     "pooling": {"hidden": 512, "dropout": 0.4},
 }
 """For a thousand molecules or fewer."""
 LARGE: dict[str, Any] = {
+    "inputs": {"descriptors": True, "contributions": True},
     "encoder": {"kind": "gatv2", "width": 128, "layers": 3},
-    "pooling": {"hidden": 256, "dropout": 0.2},
+    "pooling": {"hidden": 256, "dropout": 0.3},
 }
 """For thousands."""
 CORPORA = {
@@ -79,7 +81,7 @@ CORPORA = {
         "exp",
         ("random",),
         LARGE,
-        {"batch_tokens": 1500, "epochs": 20, "weight_decay": 0.1},
+        {"batch_tokens": 750, "epochs": 40, "weight_decay": 0.3},
     ),
 }
 PLAIN, TREE, CHEMPROP = " plain", " trees", " chemprop"
@@ -139,10 +141,11 @@ def measure(name: str, kind: str, seed: int, options: argparse.Namespace) -> dic
     folder = options.out / f"{name}-{kind}-{seed}{plain}"
     table, splits = prepare(name, kind, seed, options.data, folder)
     start = time.monotonic()
+    settings = {**corpus.settings, "inputs": {}} if options.plain else corpus.settings
     model = heedful.train(
         "regress-molecules", train=str(table), splits_file=str(splits), out=folder / "run", overwrite=True,
-        ensemble={"members": 5}, data={"target": corpus.target}, inputs={"descriptors": not options.plain},
-        **corpus.settings, training={**TRAINING, **corpus.training, "seed": seed},
+        ensemble={"members": 5}, data={"target": corpus.target}, **settings,
+        training={**TRAINING, **corpus.training, "seed": seed},
     )  # fmt: skip
     minutes = (time.monotonic() - start) / 60
     train, valid = REGRESS.reader.read_training(model.predictor.config.data)

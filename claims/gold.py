@@ -25,7 +25,7 @@ from claims.common import quiet, save, train_translator
 from heedful.answers.alignment import merge_pieces
 from heedful.data.builtin.corpus import Links
 from heedful.data.files import Pairs, read_pairs
-from heedful.data.words import normalise, words
+from heedful.data.words import normalise, starts_unspaced, words
 from heedful.models.frequency import inverse_frequency
 from heedful.tasks.alignment import encode_pair
 from heedful.tasks.predictor import Predictor
@@ -68,7 +68,7 @@ class Gold:
         for text, gold in zip(texts, golds, strict=True):
             source, _, target = text.partition("|||")
             pair = source.lower().split(), target.lower().split()
-            if max(map(len, pair)) > LONGEST:
+            if max(map(len, pair)) > LONGEST or not all(map(_keeps_tokens, pair)):
                 continue
             told = [re.fullmatch(r"(\d+)([-p])(\d+)", link) for link in gold.split()]
             found = [(int(t[1]) - 1, int(t[3]) - 1, t[2]) for t in told if t]
@@ -79,6 +79,20 @@ class Gold:
                     frozenset((i, j) for i, j, _ in found),
                 )
             )
+
+
+def text_of(tokens: Sequence[str]) -> str:
+    """Return tokens as the text that a model reads: joined by spaces, where their script has them.
+
+    >>> text_of(["我", "喜欢", "茶"]), text_of(["tea", "."])
+    ('我喜欢茶', 'tea .')
+    """
+    return ("" if any(map(starts_unspaced, tokens)) else " ").join(tokens)
+
+
+def _keeps_tokens(tokens: Sequence[str]) -> bool:
+    """Whether the words of the text are those of the tokens; without spaces two numbers would become one."""
+    return len(words(normalise(text_of(tokens)))) == len(token_of_words(tokens))
 
 
 def token_of_words(tokens: Sequence[str]) -> list[int]:
@@ -93,8 +107,8 @@ def token_weights(
     read, written = translator.input.vocabulary, translator.answer.vocabulary
     sides = [token_of_words(source), token_of_words(target)]
     merged = merge_pieces(
-        weights, read.encode(" ".join(source)), len(sides[0]),
-        written.encode(" ".join(target)), len(sides[1]),
+        weights, read.encode(text_of(source)), len(sides[0]),
+        written.encode(text_of(target)), len(sides[1]),
     )  # fmt: skip
     found = torch.zeros(len(target), len(source))
     for row, j in enumerate(sides[1]):
@@ -107,7 +121,7 @@ def weights_of(translator: Predictor, gold: Gold) -> list[Tensor]:
     """Of each pair the weights (layers, heads and their mean, target tokens, source tokens)."""
     found: list[Tensor] = []
     for source, target in gold.pairs:
-        tensors = encode_pair(translator, " ".join(source), " ".join(target))
+        tensors = encode_pair(translator, text_of(source), text_of(target))
         with torch.no_grad():
             decoded = translator.model(
                 tensors.source, tensors.source_lengths, tensors.target, return_weights=True
@@ -161,43 +175,59 @@ def diagonal(gold: Gold) -> float:
     return error_rate(found, gold.links)
 
 
-def training_pairs(read: Pairs, gold: Gold) -> Pairs:
-    """Some of the pairs, and the gold texts several times."""
+def training_pairs(read: Pairs | None, gold: Gold) -> Pairs:
+    """Some of the pairs, and the gold texts several times; without pairs as often as makes as many."""
+    golds = [(text_of(source), text_of(target)) for source, target in gold.pairs]
+    if read is None:
+        texts = golds * (PAIRS // len(golds))
+        return Pairs([a for a, _ in texts], [b for _, b in texts], name="gold texts")
     pairs = [(a.lower(), b.lower()) for a, b in zip(read.source, read.target, strict=True)]
     short = [pair for pair in pairs if max(len(text.split()) for text in pair) <= LONGEST // 2 + 2]
     random.Random(0).shuffle(short)
-    texts = short[:PAIRS] + [(" ".join(a), " ".join(b)) for a, b in gold.pairs] * REPEAT
+    texts = short[:PAIRS] + golds * REPEAT
     return Pairs([a for a, _ in texts], [b for _, b in texts], name="pairs and gold texts")
 
 
 class Texts(NamedTuple):
     """What is trained with and tested on."""
 
+    name: str
+    """Of the gold file."""
     gold: Gold
     train: Pairs
     valid: Pairs
-    tested: Pairs
+    """Held out; without other pairs the gold texts, which are trained with."""
+    tested: Pairs | None
+    """Held out, for BLEU; None without other pairs."""
 
 
-def read_arguments(description: str | None) -> Texts:
+def read_arguments(description: str | None, *, needs_pairs: bool = True) -> Texts:
     """Read the texts that the command line names."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("--pairs", "--valid"):
-        parser.add_argument(name, nargs=2, required=True, metavar=("SOURCE", "TARGET"))
+        parser.add_argument(name, nargs=2, required=needs_pairs, metavar=("SOURCE", "TARGET"))
     parser.add_argument("--gold", required=True, metavar="PREFIX")
     options = parser.parse_args()
+    if (options.pairs is None) != (options.valid is None):
+        parser.error("--pairs and --valid belong together")
     quiet()
-    gold = Gold(options.gold)
+    gold, name = Gold(options.gold), Path(options.gold).name
+    if options.pairs is None:
+        train, golds = training_pairs(None, gold), len(gold.pairs)
+        return Texts(name, gold, train, train.take(range(golds)), None)
     train, held = training_pairs(read_pairs(*options.pairs), gold), read_pairs(*options.valid)
     lower = [[text.lower() for text in side] for side in (held.source, held.target)]
     valid = Pairs(lower[0][-100:], lower[1][-100:], name="held out, for choosing")
     tested = Pairs(lower[0][:TESTED], lower[1][:TESTED], name="held out, for BLEU")
-    return Texts(gold, train, valid, tested)
+    return Texts(name, gold, train, valid, tested)
 
 
 def main() -> None:
     """Train each model, and write its alignment error rates and BLEU."""
-    gold, train, valid, tested = read_arguments(__doc__)
+    _, gold, train, valid, tested = read_arguments(__doc__)
+    assert tested is not None
     counts = Counter(word for text in train.source for word in text.split())
     names = sorted({word for source, _ in gold.pairs for word in source})
     shares = torch.tensor([counts[word] / counts.total() for word in names])

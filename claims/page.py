@@ -203,6 +203,29 @@ def gold() -> Rows:
     return rows
 
 
+LANGUAGES = {
+    "enfr": "English-French",
+    "zhen": "Chinese-English",
+    "roen": "Romanian-English",
+}
+
+
+def guided() -> Rows:
+    """AER of a Transformer whose attention learned the links of an aligner, beside one that did not."""
+    rows = [
+        ["links by people", "trained with", "BLEU", "AER, mean of heads, by layer", "AER of each head, by layer"]
+    ]  # fmt: skip
+    for name, told in read("guided").items():
+        of = f"{LANGUAGES[name]}, {told['pairs']} pairs"
+        rows.append([of, "nothing: the diagonal", "–", f"{told['diagonal']:.3f}", "–"])
+        rows.append([of, "nothing: IBM Model 1, both ways", "–", f"{told['aligner']:.3f}", "–"])
+        for run in told["runs"]:
+            how = f"its links, weight {run['weight']:g}" if run["weight"] else "translations alone"
+            bleu = "–" if run["bleu"] is None else f"{run['bleu']:.1f}"
+            rows.append([of, how, bleu, _by_layer([run], "mean"), _each_head([run])])
+    return rows
+
+
 def gold_frequency() -> Rows:
     """BLEU, AER and where attention rests, by what is done about frequent words while training."""
     rows = [["model", "setting", "BLEU", "AER, best layer", "attention on frequent words"]]
@@ -376,6 +399,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "alignment": alignment,
     "gold": gold,
     "gold_frequency": gold_frequency,
+    "guided": guided,
     "frequency": frequency,
     "answers": answers,
     "speech": speech,
