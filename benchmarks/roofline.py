@@ -1,6 +1,7 @@
 """Where operations stand below what this machine can do, and how far more cores would help.
 
-python -m benchmarks.roofline [--seconds S] [--clock] [--memory GB/S] [--out FILE.svg]
+python -m benchmarks.roofline [--seconds S] [--clock] [--memory GB/S] [--vectors avx2]
+    [--out FILE.svg]
 
 Measures the arithmetic peak (multiply-adds of a product tile in the first cache) and the bandwidth of memory (reading
 what no cache holds), then each operation's forward pass, in turn, on one core and on two. An operation of intensity I,
@@ -28,6 +29,7 @@ from time import perf_counter, process_time
 import torch
 
 from benchmarks.page import table
+from benchmarks.vectors import LIMITS, restart_limited
 from heedful import attend, masks, normalizers, scores
 from heedful.bench.machine import describe
 from heedful.ops.backends.band.window import Band
@@ -328,7 +330,12 @@ def main() -> None:
         metavar="GB/S",
         help="what memory gives to all cores together, where it is known",
     )
+    parser.add_argument(
+        "--vectors", choices=LIMITS, help="measure as on a processor with no wider vectors"
+    )
     options = parser.parse_args()
+    if options.vectors:
+        restart_limited("benchmarks.roofline", sys.argv[1:], options.vectors)
     if WAITING not in os.environ:
         # Threads that wait shall sleep: what they take of the processor would count as work.
         os.execve(
