@@ -26,10 +26,12 @@ import heedful
 from benchmarks.molecules import (
     CORPORA,
     TRAINING,
+    WITHOUT_NETWORK,
     configuration,
     root_mean_square,
     test_part,
 )
+from heedful.compare.baselines import fit_baseline
 from heedful.data.molecules.splits import Split, save_splits, scaffold, split_molecules
 from heedful.tasks.molecules import REGRESS
 
@@ -121,21 +123,27 @@ def _fold(others: Sequence[int], held_out: Sequence[int], number: int) -> Split:
 
 
 def measure(name: str, variant: str, folds: Sequence[Split], options: argparse.Namespace) -> None:
-    """Train a variant on each fold and print its error on the held-out molecules of all."""
+    """Train a variant, or fit a baseline, on each fold and print its error on the held-out molecules of all."""
     corpus, folder = CORPORA[name], options.out / name
     folder.mkdir(parents=True, exist_ok=True)
     table, splits = options.data / corpus.file, folder / "splits.json"
     recipe = {**corpus.settings, "training": {**TRAINING, **corpus.training}}
-    settings = merged(recipe, VARIANTS[variant])
+    settings = merged(recipe, VARIANTS.get(variant, {}))
     errors, start = [], time.monotonic()
     for fold in folds:
         save_splits(splits, [fold])
-        model = heedful.train(
-            "regress-molecules", train=str(table), splits_file=str(splits), data={"target": corpus.target},
-            out=folder / "run", overwrite=True, ensemble={"members": options.members}, **settings,
-        )  # fmt: skip
         test = test_part(name, table, splits)
-        found = np.array([each.value for each in model.predict(test.inputs)])
+        if variant in WITHOUT_NETWORK:
+            config = configuration(name, table, splits)
+            train, _ = REGRESS.reader.read_training(config.data)
+            _, predict = fit_baseline(variant, REGRESS, config, train, 0)
+            predicted = predict(test)
+        else:
+            predicted = heedful.train(
+                "regress-molecules", train=str(table), splits_file=str(splits), data={"target": corpus.target},
+                out=folder / "run", overwrite=True, ensemble={"members": options.members}, **settings,
+            ).predict(test.inputs)  # fmt: skip
+        found = np.array([each.value for each in predicted])
         errors.append(found - np.array([float(answers[0]) for answers in test.answers]))
     each = [root_mean_square(one) for one in errors]
     spread = f" (± {statistics.stdev(each):.3f} between folds)" if len(each) > 1 else ""
@@ -151,7 +159,8 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, metavar="DIR", help="folder of the sets")
     parser.add_argument("name", choices=SETS, metavar="SET", help=" or ".join(SETS))
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    choices = [*VARIANTS, *WITHOUT_NETWORK]
+    parser.add_argument("--variants", nargs="+", choices=choices, default=choices)
     parser.add_argument("--folds", type=int, default=FOLDS, help="only this many of the five folds")
     parser.add_argument("--scaffolds", action="store_true", help="hold out whole scaffolds")
     parser.add_argument("--members", type=int, default=1, help="networks of an ensemble")

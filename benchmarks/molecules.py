@@ -1,4 +1,4 @@
-"""`python -m benchmarks.molecules DIR`: attention on molecules beside trees on descriptors, on the same split files.
+"""`python -m benchmarks.molecules DIR`: attention on molecules beside baselines, on the same split files.
 
 DIR holds the folders esol, freesolv and lipophilicity. Settings were chosen by `benchmarks.molecule_settings`, on
 molecules that are in no test part. A test part is read when the models of its split are trained; that of the
@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,9 @@ CORPORA = {
         {"batch_tokens": 750, "epochs": 40, "weight_decay": 0.3},
     ),
 }
-PLAIN, TREE, CHEMPROP = " plain", " trees", " chemprop"
+PLAIN, CHEMPROP = " plain", " chemprop"
 """What follows the name, the split and the seed of a result."""
-TREES = tuple(name for name, each in BASELINES.items() if each.input in (None, Molecules))
+WITHOUT_NETWORK = tuple(name for name, each in BASELINES.items() if each.input in (None, Molecules))
 """Baselines of molecules."""
 FEW = 3
 """Parts of a line of the table, beside the line of all."""
@@ -168,19 +169,20 @@ def measure(name: str, kind: str, seed: int, options: argparse.Namespace) -> dic
     return found
 
 
-def measure_trees(name: str, kind: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Fit the baselines on one split, and return their errors on the test part."""
+def measure_baseline(
+    baseline: str, name: str, kind: str, seed: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Fit a baseline on one split, and return its error on the test part."""
     table, splits = prepare(name, kind, seed, options.data, options.out / f"{name}-{kind}-{seed}")
     config = configuration(name, table, splits)
     train, _ = REGRESS.reader.read_training(config.data)
     test = test_part(name, table, splits)
-    found = {}
-    for baseline in TREES:
-        _, predict = fit_baseline(baseline, REGRESS, config, train, seed)
-        values = np.array([each.value for each in predict(test)])
-        found[baseline] = root_mean_square(values - measured_targets(test))
-    print(f"{name}, {kind}, seed {seed}: {found}", flush=True)
-    return found
+    _, predict = fit_baseline(baseline, REGRESS, config, train, seed)
+    error = root_mean_square(
+        np.array([each.value for each in predict(test)]) - measured_targets(test)
+    )
+    print(f"{baseline}, {name}, {kind}, seed {seed}: {error:.3f}", flush=True)
+    return {"rmse": error}
 
 
 def measure_chemprop(
@@ -258,7 +260,7 @@ def member_predictions(predictor: Any, inputs: Sequence[str]) -> list[np.ndarray
 
 def table_of(results: dict[str, Any]) -> str:
     """Return the results as a table in Markdown: mean ± deviation over the splits, of the first three and of all."""
-    names = ["single", "ensemble", *TREES, "chemprop single", "chemprop ensemble"]
+    names = ["single", "ensemble", *WITHOUT_NETWORK, "chemprop single", "chemprop ensemble"]
     lines = [
         f"| set | split (parts) | {' | '.join(names)} | intervals hold | minutes, chemprop's |",
         f"|{'---|' * (len(names) + 4)}",
@@ -276,12 +278,11 @@ def table_of(results: dict[str, Any]) -> str:
 
 def _row(corpus: str, kind: str, keys: Sequence[str], plain: str, results: dict[str, Any]) -> str:
     runs = [results[key + plain] for key in keys]
-    trees, others = (
-        [results[key + suffix] for key in keys if key + suffix in results]
-        for suffix in (TREE, CHEMPROP)
-    )
+    others = [results[key + CHEMPROP] for key in keys if key + CHEMPROP in results]
     cells = [spread([run[name] for run in runs]) for name in ("single", "ensemble")]
-    cells += [spread([tree[name] for tree in trees]) for name in TREES]
+    for baseline in WITHOUT_NETWORK:
+        errors = [results.get(f"{key} {baseline}") for key in keys]
+        cells.append(spread([each["rmse"] for each in errors if each]))
     cells += [spread([other[name] for other in others]) for name in ("single", "ensemble")]
     held = f"{statistics.fmean(run['coverage'] for run in runs):.0%}"
     took = ", ".join(
@@ -334,7 +335,8 @@ def main() -> None:
     results = json.loads(options.results.read_text("utf-8")) if options.results.exists() else {}
     measures: list[tuple[str, Callable[..., dict[str, Any]]]] = []
     if not options.only_chemprop:
-        measures += [(PLAIN if options.plain else "", measure), (TREE, measure_trees)]
+        measures.append((PLAIN if options.plain else "", measure))
+        measures += [(f" {each}", partial(measure_baseline, each)) for each in WITHOUT_NETWORK]
     if options.chemprop:
         measures.append((CHEMPROP, measure_chemprop))
     for name in options.names or CORPORA:

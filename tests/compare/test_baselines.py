@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from heedful.compare import molecule_baselines
 from heedful.compare.baselines import fit_baseline
 from heedful.compare.comparison import JobFinished
 from heedful.compare.formatting import table
 from heedful.compare.plan import CompareSection, make_plan
 from heedful.compare.summary import summarize
 from heedful.config import build
-from heedful.data.molecules.descriptors import descriptors
+from heedful.data.molecules.descriptors import ScaledDescriptors, descriptors
 from heedful.data.molecules.table import MoleculeTable
 from heedful.data.texts import Text
 from heedful.errors import OptionError
@@ -45,12 +46,29 @@ def test_the_mean_and_the_nearest_neighbour() -> None:
     assert predicted("neighbour")[1] == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("name", ["forest", "boosting"])
-def test_trees_read_descriptors(name: str) -> None:
+@pytest.mark.parametrize("name", ["forest", "boosting", "kernel"])
+def test_baselines_read_descriptors(name: str) -> None:
     fives, twos = predicted(name)
     assert abs(fives - 4.5) < 1.5
     assert abs(twos - 2) < 1.5
     assert predicted(name) == [fives, twos]
+
+
+def test_kernel_regression_is_solved_in_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled = ScaledDescriptors.fit(TRAIN.inputs)
+    known, wanted = (scaled(each.inputs).astype(np.float64) for each in (TRAIN, TEST))
+    targets = np.array([float(answer) for (answer,) in TRAIN.answers])
+    mean, scale = targets.mean(), targets.std()
+    factor = 0.3 / known.shape[1] / known.var()
+    kernels = [
+        np.exp(-factor * ((each[:, None] - known) ** 2).sum(axis=-1)) for each in (known, wanted)
+    ]
+    weights = np.linalg.solve(kernels[0] + 0.03 * np.eye(len(known)), (targets - mean) / scale)
+    assert predicted("kernel") == pytest.approx(kernels[1] @ weights * scale + mean)
+    monkeypatch.setattr(molecule_baselines, "MOST_KERNELS", 5)
+    few = predicted("kernel")
+    assert few != pytest.approx(predicted("mean"))
+    assert few == predicted("kernel")
 
 
 def test_a_missing_target_is_left_out() -> None:
@@ -61,7 +79,7 @@ def test_a_missing_target_is_left_out() -> None:
     assert answer.names == ("a", "b")
 
 
-@pytest.mark.parametrize("name", ["mean", "neighbour", "forest", "boosting"])
+@pytest.mark.parametrize("name", ["mean", "neighbour", "forest", "boosting", "kernel"])
 @pytest.mark.parametrize("separator", ["", ","])
 def test_labels(name: str, separator: str) -> None:
     rows = [Text("C" * n, ("long" if n > 6 else "short",)) for n in range(1, 13)]

@@ -11,7 +11,7 @@ import torch
 from heedful.answers.label import Label
 from heedful.answers.number import Number
 from heedful.compare.baseline import Baseline, Numbers, Targets, by_column
-from heedful.compare.molecule_baselines import boosting, forest, neighbour
+from heedful.compare.molecule_baselines import boosting, forest, kernel, neighbour
 from heedful.compare.node_baselines import linear, propagation
 from heedful.data.dataset import Dataset
 from heedful.errors import OptionError, unknown_choice
@@ -34,6 +34,9 @@ BASELINES: Final[Mapping[str, Baseline]] = {
     "forest": Baseline(forest, "random forest on RDKit's descriptors", Molecules, "molecules"),
     "boosting": Baseline(
         boosting, "gradient boosting on RDKit's descriptors", Molecules, "molecules"
+    ),
+    "kernel": Baseline(
+        kernel, "kernel ridge regression on RDKit's descriptors", Molecules, "molecules"
     ),
     "linear": Baseline(
         linear,

@@ -29,8 +29,8 @@ class CompareSection(Section):
     )
     baselines: tuple[str, ...] = Field(
         (),
-        description="Contenders without a network: mean; for molecules neighbour, forest and boosting; for nodes "
-        "linear and propagation.",
+        description="Contenders without a network: mean; for molecules neighbour, forest, boosting and "
+        "kernel; for nodes linear and propagation.",
     )
     seeds: int = Field(
         3, ge=1, description="Number of seeds, one training of each contender for each."
