@@ -42,12 +42,15 @@ VALID = 0.1
 """Share of the training molecules for validation, on which nothing depends here."""
 SETS = ("esol", "lipophilicity")
 ATOMS: dict[str, Any] = {"descriptors": False, "contributions": False}
+NO_KERNEL: dict[str, Any] = {"share": 0.0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "recipe": {},
+    "no kernel": {"kernel": NO_KERNEL},
+    "kernel 0.75": {"kernel": {"share": 0.75}},
     "contributions": {"inputs": {"contributions": True}},
     "no contributions": {"inputs": {"contributions": False}},
-    "atoms": {"inputs": ATOMS},
-    "atoms, contributions": {"inputs": {**ATOMS, "contributions": True}},
+    "atoms": {"inputs": ATOMS, "kernel": NO_KERNEL},
+    "atoms, contributions": {"inputs": {**ATOMS, "contributions": True}, "kernel": NO_KERNEL},
     "gated sum": {"pooling": {"normalizer": "sigmoid"}},
     "narrow": {"encoder": {"width": 64, "layers": 2}},
     "descriptor dropout 0.4": {"inputs": {"descriptor_dropout": 0.4}},

@@ -54,12 +54,14 @@ SMALL: dict[str, Any] = {
     "inputs": {"descriptors": True},
     "encoder": {"kind": "gatv2", "width": 64, "layers": 2},
     "pooling": {"hidden": 512, "dropout": 0.4},
+    "kernel": {"share": 0.5},
 }
 """For a thousand molecules or fewer."""
 LARGE: dict[str, Any] = {
     "inputs": {"descriptors": True, "contributions": True},
     "encoder": {"kind": "gatv2", "width": 128, "layers": 3},
     "pooling": {"hidden": 256, "dropout": 0.3},
+    "kernel": {"share": 0.5},
 }
 """For thousands."""
 CORPORA = {
@@ -142,7 +144,7 @@ def measure(name: str, kind: str, seed: int, options: argparse.Namespace) -> dic
     folder = options.out / f"{name}-{kind}-{seed}{plain}"
     table, splits = prepare(name, kind, seed, options.data, folder)
     start = time.monotonic()
-    settings = {**corpus.settings, "inputs": {}} if options.plain else corpus.settings
+    settings = {**corpus.settings, "inputs": {}, "kernel": {}} if options.plain else corpus.settings
     model = heedful.train(
         "regress-molecules", train=str(table), splits_file=str(splits), out=folder / "run", overwrite=True,
         ensemble={"members": 5}, data={"target": corpus.target}, **settings,

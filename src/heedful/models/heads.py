@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from heedful.models.config import OneOf, Section, check_divides
 from heedful.models.encoders import Encoder, States
 from heedful.models.fields import Normalizer, Score
+from heedful.models.kernel_regression import KernelRegression
 from heedful.nn.crf import LinearChain
 from heedful.nn.dropout import Dropout
 from heedful.nn.linear import Linear
@@ -102,6 +103,8 @@ class PooledHead(nn.Module):
             layer, in both directions.
         outputs: number of scores.
 
+    With `kernel`, a regression on the features of the whole sequence, its scores are mixed in outside training.
+
     Raises: OptionError if the pooling heads do not divide the width of the states.
 
     >>> import torch
@@ -130,6 +133,7 @@ class PooledHead(nn.Module):
         joined = width + encoder.whole_width
         self.hidden = _output_layer(joined, pooling.hidden) if pooling.hidden else None
         self.output = _output_layer(pooling.hidden or joined, outputs)
+        self.kernel: KernelRegression | None = None
 
     def forward(
         self,
@@ -162,4 +166,8 @@ class PooledHead(nn.Module):
             pooled = torch.cat([pooled, whole], dim=-1)
         if self.hidden is not None:
             pooled = self.dropout(F.gelu(self.hidden(pooled)))
-        return HeadOutput(self.output(pooled), weights)
+        scores = self.output(pooled)
+        if self.kernel is not None and not self.training:  # it fits the training examples anyway
+            assert whole is not None
+            scores = self.kernel.joined(scores, whole)
+        return HeadOutput(scores, weights)

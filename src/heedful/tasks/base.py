@@ -140,6 +140,8 @@ class Task:
     """(configuration, input, answer) -> newly initialized model."""
     learn_jointly: Callable[[Any, Dataset], InputAndAnswer] | None = None
     """(configuration, training data) -> input and answer, for tasks in which they share a vocabulary."""
+    fit: Callable[[Predictor, Dataset], None] | None = None
+    """(predictor, training data): computes what of a new model is solved for at once, not trained."""
     describe: Callable[[Any], str] = describe_encoder
     """configuration -> description of the model, for the report."""
 
@@ -185,12 +187,18 @@ class Task:
 
     def learn(self, config: Any, train: Dataset) -> Predictor:
         """Learn vocabularies and statistics from the training data and build a newly initialized model."""
+        return self._fitted(config, *self._learned(config, train), train)
+
+    def _learned(self, config: Any, train: Dataset) -> InputAndAnswer:
         if self.learn_jointly is not None:
-            inputs, answer = self.learn_jointly(config, train)
-        else:
-            inputs = self.input.learn(config, train.inputs)
-            answer = self.answer.learn(config, train.answers)
-        return self._predictor(config, inputs, answer, self.reader.layout(train))
+            return self.learn_jointly(config, train)
+        return self.input.learn(config, train.inputs), self.answer.learn(config, train.answers)
+
+    def _fitted(self, config: Any, inputs: Any, answer: Any, train: Dataset) -> Predictor:
+        predictor = self._predictor(config, inputs, answer, self.reader.layout(train))
+        if self.fit is not None:
+            self.fit(predictor, train)
+        return predictor
 
     def learn_from(self, config: Any, train: Dataset, initial: Predictor) -> Predictor:
         """Build a model for the training data that starts from the weights of `initial`.
@@ -202,9 +210,9 @@ class Task:
             train: its data.
             initial: what `load_initial` returns for this configuration.
         """
-        learned = self.learn(config, train)
-        inputs, answer = learned.input.extend(initial.input), learned.answer.extend(initial.answer)
-        predictor = self._predictor(config, inputs, answer, learned.layout)
+        inputs, answer = self._learned(config, train)
+        inputs, answer = inputs.extend(initial.input), answer.extend(initial.answer)
+        predictor = self._fitted(config, inputs, answer, train)
         copy_leading_weights(initial.model, predictor.model)
         return predictor
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, model_validator
 
 from heedful.answers.label import Label
 from heedful.answers.number import Number
+from heedful.data.dataset import Dataset
 from heedful.data.texts import TextColumns
+from heedful.errors import OptionError
 from heedful.inputs.molecules import Molecules
 from heedful.models.config import OneOf, Section
 from heedful.models.encoders import EncoderSection
@@ -17,8 +20,10 @@ from heedful.models.encoders.atoms import AtomsConfig
 from heedful.models.encoders.graph import GraphConfig
 from heedful.models.encoders.recurrent import RecurrentEncoderConfig
 from heedful.models.heads import PoolingConfig
+from heedful.models.kernel_regression import KernelConfig, KernelRegression
 from heedful.models.model import AnyModel, Ensemble, EnsembleConfig
 from heedful.tasks.base import Task, build_member
+from heedful.tasks.predictor import Predictor
 from heedful.tasks.readers.molecules import MoleculeData, MoleculeReader
 from heedful.tasks.sections import (
     ClassWeighting,
@@ -91,7 +96,17 @@ class RegressMoleculesConfig(MoleculesConfig):
     """Configuration of `heedful train regress-molecules`."""
 
     data: MeasuredMolecules = MeasuredMolecules()
+    kernel: KernelConfig = KernelConfig()
     training: RegressTraining = RegressTraining()
+
+    @model_validator(mode="after")
+    def _kernel_reads_descriptors(self) -> Self:
+        if self.kernel.share and not self.inputs.descriptors:
+            raise OptionError(
+                f"kernel.share is {self.kernel.share:g}, and its regression reads the descriptors, which "
+                "inputs.descriptors = false leaves out; set that to true, or kernel.share to 0"
+            )
+        return self
 
 
 def build_molecules(config: Any, inputs: Any, answer: Any) -> AnyModel:
@@ -106,6 +121,31 @@ def build_molecules(config: Any, inputs: Any, answer: Any) -> AnyModel:
     return members[0] if len(members) == 1 else Ensemble(members)
 
 
+def build_regression(config: Any, inputs: Any, answer: Any) -> AnyModel:
+    """Build the networks of the views, each with the kernel regression beside it, if there is one."""
+    model = build_molecules(config, inputs, answer)
+    if config.kernel.share:
+        for each in model.members:
+            width = each.encoder.whole_width
+            each.head.kernel = KernelRegression(config.kernel, width, len(answer.names))
+    return model
+
+
+def fit_kernel(predictor: Predictor, train: Dataset) -> None:
+    """Solve the kernel regression of a new model, once for all members."""
+    kernels = [each.head.kernel for each in predictor.model.members if each.head.kernel is not None]
+    if not kernels:
+        return
+    descriptors = predictor.input.descriptors(train.inputs).astype(np.float64)
+    targets = np.array(predictor.answer.targets(train), dtype=np.float64)
+    targets = targets.reshape(len(descriptors), -1)
+    kernels[0].fit(descriptors, targets, predictor.config.training.seed)
+    for each in kernels[1:]:
+        each.keys, each.values, each.factor = (
+            tensor.clone() for tensor in (kernels[0].keys, kernels[0].values, kernels[0].factor)
+        )
+
+
 def describe_molecules(config: Any) -> str:
     """Return a description of a configured model, for the report."""
     by_view = {
@@ -113,7 +153,9 @@ def describe_molecules(config: Any) -> str:
         "characters": f"the encoder {config.character_encoder.kind} of characters",
     }
     chosen = by_view.values() if config.inputs.view == "both" else [by_view[config.inputs.view]]
-    return f"{' and '.join(chosen)}, and pooling by {config.pooling.kind}"
+    kernel = getattr(config, "kernel", KernelConfig())
+    beside = f", and {kernel.share:.0%} kernel regression on descriptors" if kernel.share else ""
+    return f"{' and '.join(chosen)}, and pooling by {config.pooling.kind}{beside}"
 
 
 CLASSIFY: Final = Task(
@@ -135,6 +177,7 @@ REGRESS: Final = Task(
     input=Molecules,
     answer=Number,
     reader=MoleculeReader(),
-    build=build_molecules,
+    build=build_regression,
+    fit=fit_kernel,
     describe=describe_molecules,
 )
