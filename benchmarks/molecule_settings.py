@@ -46,7 +46,7 @@ NO_KERNEL: dict[str, Any] = {"share": 0.0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "recipe": {},
     "no kernel": {"kernel": NO_KERNEL},
-    "kernel 0.75": {"kernel": {"share": 0.75}},
+    "half kernel": {"kernel": {"share": 0.5}},
     "contributions": {"inputs": {"contributions": True}},
     "no contributions": {"inputs": {"contributions": False}},
     "atoms": {"inputs": ATOMS, "kernel": NO_KERNEL},

@@ -61,7 +61,6 @@ LARGE: dict[str, Any] = {
     "inputs": {"descriptors": True, "contributions": True},
     "encoder": {"kind": "gatv2", "width": 128, "layers": 3},
     "pooling": {"hidden": 256, "dropout": 0.3},
-    "kernel": {"share": 0.5},
 }
 """For thousands."""
 CORPORA = {

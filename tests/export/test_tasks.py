@@ -184,6 +184,14 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("classify-molecules", {"inputs": {"view": "both", "descriptors": False}}),
     ("regress-molecules", {"inputs": {"view": "characters"}}),
     ("regress-molecules", {"inputs": {"descriptors": True, "contributions": True}}),
+    (
+        "regress-molecules",
+        {
+            "inputs": {"descriptors": True},
+            "kernel": {"share": 0.5},
+            "ensemble": {"members": 2},
+        },
+    ),
     ("regress-molecules", {"encoder": SMALL, "ensemble": {"members": 2}}),
     ("classify-nodes", {"encoder": {"kind": "graph-transformer", "width": 8, "heads": 2}}),
     ("regress-nodes", {"encoder": {"kind": "gcn", "width": 8}}),
