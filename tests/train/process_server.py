@@ -82,14 +82,14 @@ def _be_one_of(processes: int, index: int, port: int) -> None:
     )
 
 
-def configuration(task: str, **training: Any) -> Any:
+def configuration(task: str, sections: dict[str, Any] | None = None, **training: Any) -> Any:
     """Return the configuration of a tiny model without dropout."""
     from heedful.config import build
     from heedful.tasks.table import TASKS
     from tests.compare.conftest import case_of
 
     case = case_of(task)
-    values = {**case.base, **list(case.contenders.values())[-1]}
+    values = {**case.base, **list(case.contenders.values())[-1], **(sections or {})}
     values["training"] = {
         **values["training"],
         "batch_tokens": 16,
@@ -121,6 +121,7 @@ def _train(
     kill: int | None = None,
     dropout: bool = False,
     training: dict[str, Any] | None = None,
+    sections: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a tiny model; the first process is asked to stop at a step, or another one kills itself at it."""
     from heedful.api import fit
@@ -129,7 +130,7 @@ def _train(
     from heedful.training.events import Event, Finished, Progress, Validated
     from tests.compare.conftest import case_of
 
-    config, data = configuration(task, **training or {}), case_of(task).data
+    config, data = configuration(task, sections, **training or {}), case_of(task).data
     if dropout:
         config = config.model_copy(
             update={"inputs": config.inputs.model_copy(update={"dropout": 0.3})}

@@ -109,11 +109,21 @@ def test_two_processes_train_as_one(server: ProcessServer, tmp_path: Path, task:
 def test_every_task_trains_in_several_processes_as_in_one(
     server: ProcessServer, tmp_path: Path, task: str, processes: int
 ) -> None:
-    # float32, as Fabric converts no inputs of floats for validation, and no graphs
-    training = {"batch_tokens": 8, "epochs": 4, "precision": "32-true"}
+    training = {"batch_tokens": 8, "epochs": 4}
     alone = server.train(tmp_path / "one", 1, task=task, training=training)
     together = server.train(tmp_path / "more", processes, task=task, training=training)
-    assert_same_training(alone, together, rtol=5e-4)
+    assert_same_training(alone, together)
+
+
+@needs_fork
+def test_what_is_solved_for_at_once_is_that_of_the_first(
+    server: ProcessServer, tmp_path: Path
+) -> None:
+    sections = {"inputs": {"descriptors": True, "width": 4}, "kernel": {"share": 0.5}}
+    request: dict[str, Any] = {"task": "regress-molecules", "sections": sections}
+    alone = server.train(tmp_path / "one", 1, **request)
+    assert_same_training(alone, server.train(tmp_path / "two", 2, **request))
+    assert any(name.endswith("kernel.values") for name in weights(tmp_path / "two"))
 
 
 @needs_fork

@@ -39,6 +39,12 @@ def same_predictor(
             for file, content in files.items():
                 (folder / file).write_bytes(content)
             trained = task.reload(config, folder)
+    # Buffers first: some have as many rows as there are training examples.
+    parameters = dict(trained.model.named_parameters())
+    buffers = {
+        name: each for name, each in trained.model.state_dict().items() if name not in parameters
+    }
+    trained.model.load_state_dict(processes.share(buffers), strict=False)
     processes.copy_weights(trained.model)
     return trained
 
