@@ -260,7 +260,10 @@ def member_predictions(predictor: Any, inputs: Sequence[str]) -> list[np.ndarray
 
 
 def table_of(results: dict[str, Any]) -> str:
-    """Return the results as a table in Markdown: mean ± deviation over the splits, of the first three and of all."""
+    """Return the results as a table in Markdown: mean ± deviation over the splits, of the first three and of all.
+
+    Of chemprop in brackets the parts that were measured, where they are fewer.
+    """
     names = ["single", "ensemble", *WITHOUT_NETWORK, "chemprop single", "chemprop ensemble"]
     lines = [
         f"| set | split (parts) | {' | '.join(names)} | intervals hold | minutes, chemprop's |",
@@ -284,7 +287,8 @@ def _row(corpus: str, kind: str, keys: Sequence[str], plain: str, results: dict[
     for baseline in WITHOUT_NETWORK:
         errors = [results.get(f"{key} {baseline}") for key in keys]
         cells.append(spread([each["rmse"] for each in errors if each]))
-    cells += [spread([other[name] for other in others]) for name in ("single", "ensemble")]
+    of = f" ({len(others)})" if 0 < len(others) < len(keys) else ""
+    cells += [spread([other[name] for other in others]) + of for name in ("single", "ensemble")]
     held = f"{statistics.fmean(run['coverage'] for run in runs):.0%}"
     took = ", ".join(
         f"{statistics.fmean(one['minutes'] for one in each):.1f}" if each else "–"
